@@ -1,0 +1,1 @@
+//! octavo-exec: thread pool and aligned arena.

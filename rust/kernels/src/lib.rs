@@ -1,0 +1,3 @@
+//! octavo-kernels: pure functions on slices. No allocation, no threads, no graph; SIMD `unsafe` lives here.
+
+pub mod requantize;

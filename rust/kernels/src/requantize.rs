@@ -1,0 +1,47 @@
+//! Requantization: an int32 accumulator becomes an 8-bit value, with one rounding.
+//!
+//! `y = clamp(zero_point + floor((acc * M + 2^(S-1)) / 2^S), lo, hi)`: the exact 64-bit product, ties up.
+//! This scalar code is the text of the rule; every vector kernel equals it bit for bit.
+
+/// The smallest multiplier: `M` lies in `[2^30, 2^31)`.
+pub const MULTIPLIER_MIN: i32 = 1 << 30;
+/// The largest shift: `S` lies in `1..=62`.
+pub const SHIFT_MAX: u32 = 62;
+
+/// `floor((acc * multiplier + 2^(shift-1)) / 2^shift)`, exact in 64 bits.
+///
+/// `shift` is in `1..=62` and `|multiplier| < 2^31`, so the sum stays below `2^63`.
+#[inline(always)]
+pub fn scale_and_round(acc: i32, multiplier: i32, shift: u32) -> i64 {
+    (i64::from(acc) * i64::from(multiplier) + (1i64 << (shift - 1))) >> shift
+}
+
+/// The 8-bit value of an accumulator: [`scale_and_round`], then the zero point, then the clamp to `lo..=hi`.
+#[inline(always)]
+pub fn requantize(acc: i32, multiplier: i32, shift: u32, zero_point: i32, lo: i32, hi: i32) -> u8 {
+    let y = scale_and_round(acc, multiplier, shift) + i64::from(zero_point);
+    y.clamp(i64::from(lo), i64::from(hi)) as u8
+}
+
+/// The multiplier and shift of a positive real factor `m`: `M = rne(m * 2^S)` in `[2^30, 2^31)`.
+///
+/// A multiplier that rounds up to `2^31` is halved and its shift lowered by one; `m < 2^-32` takes `(2^30, 62)`.
+/// `None` where `m` is not a positive finite number, or is `2^30` or more (the op must stay float).
+pub fn multiplier_shift(m: f64) -> Option<(i32, u32)> {
+    // NaN fails the first comparison, infinity the second.
+    if !(m > 0.0 && m < f64::from(MULTIPLIER_MIN)) {
+        return None;
+    }
+    if m < (2f64).powi(-32) {
+        return Some((MULTIPLIER_MIN, SHIFT_MAX));
+    }
+    // m is a normal number here, so its exponent field is floor(log2 m) + 1023.
+    let exponent = ((m.to_bits() >> 52) as i32) - 1023;
+    let shift = 30 - exponent;
+    // A power of two times m is exact; the rounding is the only one.
+    let rounded = (m * (2f64).powi(shift)).round_ties_even() as i64;
+    let (multiplier, shift) =
+        if rounded == 1 << 31 { (MULTIPLIER_MIN, shift - 1) } else { (rounded as i32, shift) };
+    // Just below 2^30 the halving would leave a shift of 0, which the rule does not have.
+    (shift >= 1).then_some((multiplier, shift as u32))
+}

@@ -1,0 +1,2 @@
+//! octavo-runtime: a Program in, answers out. Usable without Python.
+#![forbid(unsafe_code)]
