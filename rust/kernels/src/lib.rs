@@ -1,3 +1,4 @@
 //! octavo-kernels: pure functions on slices. No allocation, no threads, no graph; SIMD `unsafe` lives here.
 
+pub mod isa;
 pub mod requantize;

@@ -1,0 +1,119 @@
+//! The tiers, their detection, and the one table of kernels that a session is given.
+//!
+//! A tier is an instruction set that kernels are written for. [`TABLE`] has one row a tier, one entry a kernel
+//! family; dispatch, tests, benches and profiles read it. A row can be looked at on any machine (what would an
+//! AVX-512 machine run?), but run only through [`Kernels`], which exists only where the CPU has the tier.
+
+use std::fmt;
+
+/// An instruction set that kernels are written for, poorest first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Isa {
+    /// Plain Rust, on every machine.
+    Scalar,
+    /// AVX2 with FMA.
+    Avx2,
+    /// AVX-512 F, BW, VL, DQ and VNNI, on 512-bit registers.
+    Avx512Vnni,
+}
+
+impl Isa {
+    /// Every tier that this source knows, poorest first.
+    pub const ALL: [Isa; 3] = [Isa::Scalar, Isa::Avx2, Isa::Avx512Vnni];
+
+    /// The name that `OCTAVO_ISA`, kernel names and profiles use.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Isa::Scalar => "scalar",
+            Isa::Avx2 => "avx2",
+            Isa::Avx512Vnni => "avx512vnni",
+        }
+    }
+
+    /// The tier of that name, if this source knows it.
+    pub fn from_name(name: &str) -> Option<Isa> {
+        Isa::ALL.into_iter().find(|isa| isa.name() == name)
+    }
+
+    /// Whether this CPU can run the tier.
+    #[cfg(target_arch = "x86_64")]
+    pub fn is_available(self) -> bool {
+        match self {
+            Isa::Scalar => true,
+            Isa::Avx2 => is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma"),
+            Isa::Avx512Vnni => {
+                Isa::Avx2.is_available()
+                    && is_x86_feature_detected!("avx512f")
+                    && is_x86_feature_detected!("avx512bw")
+                    && is_x86_feature_detected!("avx512vl")
+                    && is_x86_feature_detected!("avx512dq")
+                    && is_x86_feature_detected!("avx512vnni")
+            }
+        }
+    }
+
+    /// Whether this CPU can run the tier.
+    #[cfg(not(target_arch = "x86_64"))]
+    pub fn is_available(self) -> bool {
+        self == Isa::Scalar
+    }
+}
+
+impl fmt::Display for Isa {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// The tiers that this build and this CPU can run, poorest first.
+pub fn available() -> Vec<Isa> {
+    Isa::ALL.into_iter().filter(|isa| isa.is_available()).collect()
+}
+
+/// A named kernel of one family.
+#[derive(Debug)]
+pub struct Entry<F> {
+    /// `<isa>-<types>-<family>-<tile>`; the isa is that of the code, which a richer tier may share.
+    pub name: &'static str,
+    /// The code. Calling it needs the CPU features of `name`'s isa and the bounds that the family's safe entry checks.
+    pub(crate) run: F,
+}
+
+/// One tier's kernels: one field a family.
+#[derive(Debug)]
+pub struct Row {
+    /// The tier.
+    pub isa: Isa,
+}
+
+/// The one table of kernels, poorest tier first.
+pub static TABLE: [Row; 3] =
+    [Row { isa: Isa::Scalar }, Row { isa: Isa::Avx2 }, Row { isa: Isa::Avx512Vnni }];
+
+/// A tier's row on a machine that has the tier: holding one proves that its kernels may be called.
+#[derive(Clone, Copy, Debug)]
+pub struct Kernels(&'static Row);
+
+impl Kernels {
+    /// The kernels of a tier, or `None` where this CPU lacks it.
+    pub fn new(isa: Isa) -> Option<Kernels> {
+        let row = TABLE.iter().find(|row| row.isa == isa)?;
+        isa.is_available().then_some(Kernels(row))
+    }
+
+    /// The kernels of the richest tier here.
+    pub fn best() -> Kernels {
+        let best = TABLE.iter().rev().find(|row| row.isa.is_available());
+        Kernels(best.expect("the scalar tier is everywhere"))
+    }
+
+    /// The tier.
+    pub fn isa(self) -> Isa {
+        self.0.isa
+    }
+
+    /// The tier's row of the table.
+    pub fn row(self) -> &'static Row {
+        self.0
+    }
+}
