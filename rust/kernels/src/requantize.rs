@@ -45,3 +45,24 @@ pub fn multiplier_shift(m: f64) -> Option<(i32, u32)> {
     // Just below 2^30 the halving would leave a shift of 0, which the rule does not have.
     (shift >= 1).then_some((multiplier, shift as u32))
 }
+
+/// What turns the int32 accumulators of a matrix product or a convolution into 8-bit values: for channel `c`,
+/// `requantize(acc + bias[c], multiplier[c], shift[c], zero_point, lo, hi)`.
+///
+/// The bias already holds the correction for the input's zero point. `|multiplier| < 2^31`, shift in `1..=62`,
+/// `0 <= lo <= hi <= 255`.
+#[derive(Clone, Copy, Debug)]
+pub struct Requantize<'a> {
+    /// One a channel, added to the accumulator modulo 2^32.
+    pub bias: &'a [i32],
+    /// One a channel.
+    pub multiplier: &'a [i32],
+    /// One a channel, each in `1..=62`.
+    pub shift: &'a [i32],
+    /// The output's zero point.
+    pub zero_point: i32,
+    /// The smallest output.
+    pub lo: i32,
+    /// The largest output.
+    pub hi: i32,
+}
