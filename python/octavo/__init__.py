@@ -1,0 +1,64 @@
+"""octavo turns a float ONNX model into an int8 model and runs it on CPUs, with the same bits on every machine.
+
+The public names are imported when first used, so that `import octavo` is quick and needs the standard library alone.
+"""
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from octavo.errors import ArtifactError, DataError, Error, ModelError, RunError
+
+if TYPE_CHECKING:
+    from octavo import reference
+    from octavo.quantization import QuantizedModel, quantize
+    from octavo.session import Session, tiers
+
+    __version__: str
+
+__all__ = [
+    "ArtifactError",
+    "DataError",
+    "Error",
+    "ModelError",
+    "QuantizedModel",
+    "RunError",
+    "Session",
+    "__version__",
+    "quantize",
+    "reference",
+    "tiers",
+]
+
+_HOMES = {
+    "QuantizedModel": "octavo.quantization",
+    "Session": "octavo.session",
+    "quantize": "octavo.quantization",
+    "tiers": "octavo.session",
+}
+
+
+def __getattr__(name: str) -> Any:  # noqa: ANN401
+    value: Any
+    if name in _HOMES:
+        value = getattr(importlib.import_module(_HOMES[name]), name)
+    elif name == "reference":
+        value = importlib.import_module("octavo.reference")
+    elif name == "__version__":
+        value = _version()
+    else:
+        raise AttributeError(f"module 'octavo' has no attribute {name!r}")
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(set(globals()) | set(__all__))
+
+
+def _version() -> str:
+    from importlib.metadata import PackageNotFoundError, version
+
+    try:
+        return version("octavo")
+    except PackageNotFoundError:  # a source tree on the path, not an installed package
+        return "0+source"

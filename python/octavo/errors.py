@@ -1,0 +1,21 @@
+"""The errors that octavo raises on purpose. Each says what is wrong, where, and what to do about it."""
+
+
+class Error(Exception):
+    """Base of every error that octavo raises on purpose."""
+
+
+class ModelError(Error, ValueError):
+    """A model cannot be read, or uses something that octavo does not support."""
+
+
+class DataError(Error, ValueError):
+    """Calibration data or feeds do not fit the model."""
+
+
+class ArtifactError(Error, ValueError):
+    """A saved program is damaged, of a newer format, or inconsistent with itself."""
+
+
+class RunError(Error, ValueError):
+    """A program cannot be run with these feeds or settings."""

@@ -1,0 +1,94 @@
+"""The Program: what is saved, what the numpy reference interprets, and what the runtime plans.
+
+Nodes are in ONNX's logical layout and terms. Float nodes keep their ONNX names; integer nodes are explicit and carry
+every integer that they need. Nothing here knows of layouts, tiles or machines.
+"""
+
+from dataclasses import dataclass, field
+from typing import Any, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+OPSET = 25
+"""The ONNX operator set that every Program is in; a model on load is converted to it."""
+
+FORMAT_VERSION = 1
+"""The newest artifact format that this code writes and reads."""
+
+Attribute: TypeAlias = int | str | list[int] | np.float32 | np.float64 | list[np.float32]
+"""An attribute of a node. Booleans are the integers 0 and 1; floats are float32 unless the op states float64."""
+
+DTYPES: dict[str, np.dtype[Any]] = {
+    "u8": np.dtype("u1"),
+    "i8": np.dtype("i1"),
+    "i16": np.dtype("<i2"),
+    "i32": np.dtype("<i4"),
+    "i64": np.dtype("<i8"),
+    "bool": np.dtype("?"),
+    "f16": np.dtype("<f2"),
+    "f32": np.dtype("<f4"),
+    "f64": np.dtype("<f8"),
+}
+"""The dtypes that a value can have today, and how each is stored."""
+
+
+@dataclass(frozen=True, eq=False)
+class Quant:
+    """How the integers of a value stand for reals: `real = scale * (q - zero_point)`.
+
+    scale: float32, shape [1] (per tensor) or [C] (per channel along `axis`), finite and positive.
+    zero_point: int64, the shape of `scale`.
+    axis: the channel axis where per channel, else None.
+    block: elements of `axis` that share one scale, or None where each channel has its own.
+    """
+
+    scale: npt.NDArray[np.float32]
+    zero_point: npt.NDArray[np.int64]
+    axis: int | None = None
+    block: int | None = None
+
+
+@dataclass(frozen=True)
+class Value:
+    """A tensor by name.
+
+    dtype: a key of `DTYPES`.
+    shape: a number, or a symbol, an axis; None where even the rank is unknown.
+    quant: for integers that stand for reals, else None.
+    """
+
+    name: str
+    dtype: str
+    shape: tuple[int | str, ...] | None
+    quant: Quant | None = None
+
+
+@dataclass(frozen=True)
+class Node:
+    """One operation. Inputs and outputs name values; an empty name is one left out."""
+
+    op: str
+    name: str
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+    attributes: dict[str, Attribute] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, eq=False)
+class Program:
+    """A whole model: nodes in topological order over named values.
+
+    inputs, outputs: names, in the model's order.
+    values: every name that a node, `inputs`, `outputs` or `constants` uses.
+    constants: the values known in advance; dtype and shape as their Value says.
+    """
+
+    inputs: list[str]
+    outputs: list[str]
+    values: dict[str, Value]
+    constants: dict[str, npt.NDArray[Any]]
+    nodes: list[Node]
+    opset: int = OPSET
+    format_version: int = FORMAT_VERSION
+    producer: str = "octavo"
