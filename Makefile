@@ -1,0 +1,90 @@
+# Needs Rust (cargo, with rustfmt and clippy) and Python 3.11 or newer; each target brings what else it needs.
+PYTHON ?= python3
+
+VENV := .venv
+BIN := $(VENV)/bin
+WHEEL_VENV := .wheel-venv
+LOCKED := $(VENV)/.locked
+EXTENSION := python/octavo/_core.abi3.so
+RUST_SOURCES := Cargo.toml Cargo.lock pyproject.toml $(shell find rust -name '*.rs' -o -name Cargo.toml)
+CARGO_TEST := cargo test --locked --workspace --exclude octavo-python
+
+.DEFAULT_GOAL := build
+.DELETE_ON_ERROR:
+.PHONY: build demo test test-rust test-python test-long lint format wheel bench lock clean
+
+# The package in .venv, built for speed. Only what changed is built again; Python sources need no building.
+build: $(EXTENSION)
+
+$(LOCKED): requirements-dev.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "octavo needs Python 3.11 or newer; say which with make PYTHON=...")'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --requirement requirements-dev.txt
+	touch $@
+
+$(EXTENSION): $(LOCKED) $(RUST_SOURCES)
+	VIRTUAL_ENV=$(CURDIR)/$(VENV) $(BIN)/maturin develop --release --locked --quiet
+	touch $@
+
+demo: build
+	$(BIN)/octavo demo
+
+test: test-rust test-python
+
+test-rust:
+	$(CARGO_TEST) --quiet
+
+test-python: build
+	$(BIN)/pytest
+
+# The sweeps that take minutes.
+test-long: build
+	$(CARGO_TEST) --release -- --include-ignored
+	$(BIN)/pytest -m 'long or not long'
+
+lint: build
+	cargo fmt --all --check
+	cargo clippy --locked --workspace --all-targets -- -D warnings
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/python -m mypy.stubtest octavo._core
+
+format: $(LOCKED)
+	cargo fmt --all
+	$(BIN)/ruff check --fix-only --quiet .
+	$(BIN)/ruff format .
+
+# A wheel for any Linux since glibc 2.17, tried out in an empty environment.
+$(WHEEL_VENV)/.locked: requirements-wheel.txt
+	$(PYTHON) -m venv $(WHEEL_VENV)
+	$(WHEEL_VENV)/bin/python -m pip install --quiet --disable-pip-version-check --requirement requirements-wheel.txt
+	touch $@
+
+wheel: build $(WHEEL_VENV)/.locked
+	rm -rf dist
+	PATH=$(CURDIR)/$(WHEEL_VENV)/bin:$$PATH maturin build --release --locked --zig --compatibility manylinux2014 --out dist
+	.ci/check-wheel dist $(BIN)/octavo
+
+bench: build
+	cargo bench --locked --workspace --exclude octavo-python
+
+# Writes requirements-dev.txt anew: the newest versions that pyproject.toml allows.
+define DIRECT
+import tomllib
+project = tomllib.load(open("pyproject.toml", "rb"))
+extras = project["project"]["optional-dependencies"]
+print(*project["project"]["dependencies"], *extras["images"], *project["dependency-groups"]["dev"], sep="\n")
+endef
+export DIRECT
+
+lock:
+	rm -rf $(VENV)
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -c "$$DIRECT" > $(VENV)/direct.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --requirement $(VENV)/direct.txt
+	(echo '# What `make` installs into .venv: written by `make lock` from pyproject.toml, not by hand.'; $(BIN)/python -m pip freeze) > requirements-dev.txt
+	touch $(LOCKED)
+
+clean:
+	rm -rf $(VENV) $(WHEEL_VENV) dist target .mypy_cache .pytest_cache .ruff_cache $(EXTENSION)
