@@ -1,0 +1,233 @@
+//! The protocol between a caller and its workers.
+//!
+//! A job is a function and a number of chunks. The caller publishes it, takes part in it and waits for it; workers
+//! that look meanwhile take part too. Nothing ever waits for a worker to arrive: if all of them sleep, the caller
+//! does the job alone, so a lost wake-up costs time and never an answer.
+//!
+//! * `remaining` counts the chunks nobody has claimed. A claim lowers it by one, and only while it is above zero.
+//! * `unfinished` counts the chunks that are not done. Each thread subtracts what it did, once, when it finds
+//!   nothing more to claim. Between its first claim and that subtraction the job cannot end, so `job` stays as
+//!   it was published: this is what makes reading it sound.
+//! * `busy` is held by the one caller whose job is published.
+
+use crate::float_mode::FloatMode;
+use crate::sync::{
+    Arc, AtomicBool, AtomicUsize, Condvar, Mutex, MutexGuard, Ordering, UnsafeCell, Wait, thread,
+};
+use std::any::Any;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::time::Duration;
+
+/// How long a worker spins after its last chunk while an inference is going on ...
+const SPIN_WITHIN: Duration = Duration::from_millis(2);
+/// ... and when none is: long enough to meet the next one of a tight loop.
+const SPIN_BETWEEN: Duration = Duration::from_micros(200);
+
+/// What is published: the function with its lifetime erased, and into how many chunks its work is cut.
+#[derive(Clone, Copy)]
+struct Job {
+    f: *const (dyn Fn(usize) + Sync),
+    chunks: usize,
+}
+
+/// Keeps what the spinning threads read off the cache lines (pairs of them are fetched together) that others write.
+#[repr(align(128))]
+struct Padded<T>(T);
+
+struct Shared {
+    remaining: Padded<AtomicUsize>,
+    unfinished: Padded<AtomicUsize>,
+    busy: Padded<AtomicBool>,
+    /// Some worker is asleep, or none has been started: `ring` would do something.
+    asleep: AtomicBool,
+    /// Inferences going on.
+    inferences: AtomicUsize,
+    job: UnsafeCell<Option<Job>>,
+    /// The first panic of the job.
+    panic: Mutex<Option<Box<dyn Any + Send>>>,
+    roll: Mutex<Roll>,
+    bell: Condvar,
+}
+
+/// What the sleeping workers and those who wake them share.
+struct Roll {
+    workers: Vec<thread::JoinHandle<()>>,
+    /// How often the bell was rung; a sleeper waits for a change.
+    rings: usize,
+    leave: bool,
+}
+
+// SAFETY: `job` is the one field that is not Sync by itself. It is written only by the holder of `busy` while
+// `unfinished` is 0, and read only between a claim and the subtraction from `unfinished` (see the module's head);
+// the function it points to is Sync and outlives the job, as `Team::run` waits for it.
+unsafe impl Sync for Shared {}
+// SAFETY: the pointer in `job` is used only as above, on whatever thread.
+unsafe impl Send for Shared {}
+
+/// A caller's workers. They start when first needed and leave when the team is dropped.
+pub struct Team {
+    shared: Arc<Shared>,
+    workers: usize,
+}
+
+impl Team {
+    pub fn new(workers: usize) -> Self {
+        let shared = Shared {
+            remaining: Padded(AtomicUsize::new(0)),
+            unfinished: Padded(AtomicUsize::new(0)),
+            busy: Padded(AtomicBool::new(false)),
+            asleep: AtomicBool::new(true),
+            inferences: AtomicUsize::new(0),
+            job: UnsafeCell::new(None),
+            panic: Mutex::new(None),
+            roll: Mutex::new(Roll { workers: Vec::new(), rings: 0, leave: false }),
+            bell: Condvar::new(),
+        };
+        Self { shared: Arc::new(shared), workers }
+    }
+
+    /// True if the next `run` or `begin` has someone to wake or to start.
+    pub fn is_asleep(&self) -> bool {
+        self.shared.asleep.load(Ordering::Relaxed)
+    }
+
+    /// An inference begins: the workers wake now, and spin longer until it ends.
+    pub fn begin(&self) {
+        self.shared.inferences.fetch_add(1, Ordering::Relaxed);
+        self.ring_if_asleep();
+    }
+
+    pub fn end(&self) {
+        self.shared.inferences.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    /// Runs f(i) for each i in 0..chunks and returns when all are done.
+    pub fn run(&self, chunks: usize, f: &(dyn Fn(usize) + Sync)) {
+        let shared = &*self.shared;
+        if chunks < 2 || self.workers == 0 || shared.busy.0.swap(true, Ordering::Acquire) {
+            (0..chunks).for_each(f);
+            return;
+        }
+        // SAFETY: only the lifetime changes. This function returns after `unfinished` has fallen to 0, and nobody
+        // calls `f` after that.
+        let f = unsafe {
+            std::mem::transmute::<*const (dyn Fn(usize) + Sync + '_), *const (dyn Fn(usize) + Sync + 'static)>(
+                f,
+            )
+        };
+        // SAFETY: this thread holds `busy`, and the last holder left after `unfinished` had fallen to 0: no reader.
+        shared.job.with_mut(|job| unsafe { *job = Some(Job { f, chunks }) });
+        shared.unfinished.0.store(chunks, Ordering::Relaxed);
+        shared.remaining.0.store(chunks, Ordering::Release);
+        self.ring_if_asleep();
+        shared.take_part();
+        let mut wait = Wait::new();
+        while shared.unfinished.0.load(Ordering::Acquire) != 0 {
+            wait.pause(|| Duration::MAX);
+        }
+        let panic = lock(&shared.panic).take();
+        shared.busy.0.store(false, Ordering::Release);
+        if let Some(panic) = panic {
+            resume_unwind(panic);
+        }
+    }
+
+    fn ring_if_asleep(&self) {
+        if self.is_asleep() {
+            self.ring();
+        }
+    }
+
+    /// Wakes the sleepers; starts the workers the first time. Where a thread cannot be started there are fewer.
+    #[cold]
+    fn ring(&self) {
+        let mut roll = lock(&self.shared.roll);
+        self.shared.asleep.store(false, Ordering::Relaxed);
+        roll.rings += 1;
+        if roll.rings == 1 {
+            for _ in 0..self.workers {
+                let shared = Arc::clone(&self.shared);
+                let name = String::from("octavo");
+                roll.workers.extend(thread::Builder::new().name(name).spawn(move || shared.work()));
+            }
+        }
+        self.shared.bell.notify_all();
+    }
+}
+
+impl Drop for Team {
+    fn drop(&mut self) {
+        let workers = {
+            let mut roll = lock(&self.shared.roll);
+            roll.leave = true;
+            self.shared.bell.notify_all();
+            std::mem::take(&mut roll.workers)
+        };
+        for worker in workers {
+            // A worker catches the panics of jobs, and has none of its own to report.
+            let _ = worker.join();
+        }
+    }
+}
+
+impl Shared {
+    /// A worker's life.
+    fn work(&self) {
+        let _mode = FloatMode::set();
+        loop {
+            let mut wait = Wait::new();
+            loop {
+                if self.remaining.0.load(Ordering::Relaxed) != 0 {
+                    self.take_part();
+                    wait = Wait::new();
+                }
+                if !wait.pause(|| self.patience()) {
+                    break;
+                }
+            }
+            if !self.sleep() {
+                return;
+            }
+        }
+    }
+
+    fn patience(&self) -> Duration {
+        if self.inferences.load(Ordering::Relaxed) == 0 { SPIN_BETWEEN } else { SPIN_WITHIN }
+    }
+
+    /// Claims chunks of the published job and runs them until none is left.
+    fn take_part(&self) {
+        let mut done = 0;
+        while let Ok(left) =
+            self.remaining.0.fetch_update(Ordering::Acquire, Ordering::Relaxed, |left| left.checked_sub(1))
+        {
+            // SAFETY: a chunk is claimed and not yet subtracted from `unfinished`: the job is published and stays.
+            let job = self.job.with(|job| unsafe { *job }).expect("a job is published before its chunks");
+            // SAFETY: as above: `run` has not returned, so what `f` borrows is alive.
+            let f = unsafe { &*job.f };
+            if let Err(panic) = catch_unwind(AssertUnwindSafe(|| f(job.chunks - left))) {
+                lock(&self.panic).get_or_insert(panic);
+            }
+            done += 1;
+        }
+        if done > 0 {
+            self.unfinished.0.fetch_sub(done, Ordering::Release);
+        }
+    }
+
+    /// Sleeps until the bell rings; false if it is time to leave.
+    fn sleep(&self) -> bool {
+        let mut roll = lock(&self.roll);
+        self.asleep.store(true, Ordering::Relaxed);
+        let heard = roll.rings;
+        while !roll.leave && roll.rings == heard {
+            roll = self.bell.wait(roll).unwrap_or_else(|poisoned| poisoned.into_inner());
+        }
+        !roll.leave
+    }
+}
+
+/// No code panics while it holds one of these locks, so poison carries no news.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+}

@@ -1,0 +1,158 @@
+//! The pool with real threads.
+#![cfg(not(loom))]
+
+use octavo_exec::{Pool, default_threads};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Barrier};
+use std::time::{Duration, Instant};
+
+#[test]
+fn every_chunk_runs_once() {
+    for threads in [0, 1, 2, 3, 8] {
+        let pool = Pool::new(threads);
+        assert_eq!(pool.threads(), threads.max(1));
+        for chunks in [0, 1, 2, 3, 7, 64, 1000] {
+            for _ in 0..10 {
+                let runs: Vec<AtomicUsize> = (0..chunks).map(|_| AtomicUsize::new(0)).collect();
+                pool.run(chunks, &|index| {
+                    runs[index].fetch_add(1, Ordering::Relaxed);
+                });
+                assert!(runs.iter().all(|count| count.load(Ordering::Relaxed) == 1), "{threads} {chunks}");
+            }
+        }
+    }
+}
+
+#[test]
+fn slices_cover_the_whole_and_are_disjoint() {
+    let pool = Pool::new(3);
+    for len in [0, 1, 2, 3, 10, 100, 1001] {
+        for chunk in [1, 2, 3, 7, 100, 5000] {
+            let mut out = vec![usize::MAX; len];
+            pool.slices(&mut out, chunk, |index, piece| {
+                assert!(piece.len() == chunk || index == len / chunk && piece.len() == len % chunk);
+                for (offset, element) in piece.iter_mut().enumerate() {
+                    *element = index * chunk + offset;
+                }
+            });
+            assert!(out.iter().copied().eq(0..len), "{len} in pieces of {chunk}");
+        }
+    }
+    pool.slices(&mut [0u8; 0], 0, |_, _| unreachable!());
+}
+
+#[test]
+fn two_threads_meet_inside_one_job() {
+    let pool = Pool::new(2);
+    for _ in 0..100 {
+        let _inference = pool.begin();
+        let meet = Barrier::new(2);
+        // With the workers asleep the caller may do a whole job alone, but here the first chunk ends only when
+        // the second has begun on another thread.
+        pool.run(2, &|_| {
+            meet.wait();
+        });
+    }
+}
+
+#[test]
+fn a_job_inside_a_job_runs() {
+    let pool = Pool::new(3);
+    let sum = AtomicUsize::new(0);
+    pool.run(8, &|outer| {
+        pool.run(8, &|inner| {
+            sum.fetch_add(outer * 8 + inner, Ordering::Relaxed);
+        });
+    });
+    assert_eq!(sum.into_inner(), 64 * 63 / 2);
+}
+
+#[test]
+fn callers_at_the_same_time_all_get_their_answers() {
+    let pool = Arc::new(Pool::new(3));
+    let callers: Vec<_> = (0..4)
+        .map(|caller| {
+            let pool = Arc::clone(&pool);
+            std::thread::spawn(move || {
+                for round in 0..500 {
+                    let _inference = pool.begin();
+                    let mut out = [0usize; 97];
+                    pool.slices(&mut out, 10, |index, piece| piece.fill(caller + round + index));
+                    assert!(out.iter().enumerate().all(|(i, &v)| v == caller + round + i / 10));
+                }
+            })
+        })
+        .collect();
+    callers.into_iter().for_each(|caller| caller.join().unwrap());
+}
+
+#[test]
+fn a_panic_reaches_the_caller_after_the_join() {
+    let pool = Pool::new(2);
+    for bad in [0, 5, 63] {
+        let done = AtomicUsize::new(0);
+        let result = catch_unwind(AssertUnwindSafe(|| {
+            pool.run(64, &|index| {
+                assert!(index != bad, "chunk {bad}");
+                done.fetch_add(1, Ordering::Relaxed);
+            });
+        }));
+        let panic = result.expect_err("the panic was lost");
+        assert_eq!(panic.downcast_ref::<String>(), Some(&format!("chunk {bad}")));
+        assert_eq!(done.into_inner(), 63);
+    }
+    let mut out = [0; 64];
+    pool.slices(&mut out, 1, |index, piece| piece[0] = index);
+    assert!(out.into_iter().eq(0..64), "the pool works on after a panic");
+}
+
+#[test]
+fn workers_wake_after_sleep_and_between_inferences() {
+    let pool = Pool::new(2);
+    for pause in [0, 1, 5, 20] {
+        std::thread::sleep(Duration::from_millis(pause));
+        let _inference = pool.begin();
+        std::thread::sleep(Duration::from_millis(pause));
+        let meet = Barrier::new(2);
+        pool.run(2, &|_| {
+            meet.wait();
+        });
+    }
+}
+
+#[test]
+fn more_threads_than_cores_do_not_collapse() {
+    let cores = default_threads();
+    let time = |threads: usize| {
+        let pool = Pool::new(threads);
+        let begin = Instant::now();
+        for _ in 0..20 {
+            let _inference = pool.begin();
+            for _ in 0..50 {
+                pool.run(threads * 2, &|_| {
+                    std::hint::black_box((0..2000).fold(0u32, |sum, i| std::hint::black_box(sum ^ i)));
+                });
+            }
+        }
+        // The work is in proportion to the threads.
+        begin.elapsed().as_secs_f64() / threads as f64
+    };
+    let (alone, many) = (time(1), time(cores * 8));
+    assert!(many < 5.0 * alone, "{many} s a thread against {alone} s on one");
+}
+
+#[test]
+fn dropping_the_pool_ends_its_workers() {
+    let held = Arc::new(());
+    let pool = Pool::new(4);
+    thread_local!(static MARK: std::cell::RefCell<Option<Arc<()>>> = const { std::cell::RefCell::new(None) });
+    let meet = Barrier::new(4);
+    pool.run(4, &|_| {
+        MARK.set(Some(Arc::clone(&held)));
+        meet.wait();
+    });
+    assert_eq!(Arc::strong_count(&held), 5);
+    drop(pool);
+    assert_eq!(Arc::strong_count(&held), 2, "workers' thread-locals end with them");
+}
