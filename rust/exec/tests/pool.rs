@@ -1,7 +1,10 @@
 //! The pool with real threads.
 #![cfg(not(loom))]
 
+mod common;
+
 use octavo_exec::{Pool, default_threads};
+use std::cell::RefCell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Barrier};
@@ -40,20 +43,6 @@ fn slices_cover_the_whole_and_are_disjoint() {
         }
     }
     pool.slices(&mut [0u8; 0], 0, |_, _| unreachable!());
-}
-
-#[test]
-fn two_threads_meet_inside_one_job() {
-    let pool = Pool::new(2);
-    for _ in 0..100 {
-        let _inference = pool.begin();
-        let meet = Barrier::new(2);
-        // With the workers asleep the caller may do a whole job alone, but here the first chunk ends only when
-        // the second has begun on another thread.
-        pool.run(2, &|_| {
-            meet.wait();
-        });
-    }
 }
 
 #[test]
@@ -112,12 +101,10 @@ fn workers_wake_after_sleep_and_between_inferences() {
     let pool = Pool::new(2);
     for pause in [0, 1, 5, 20] {
         std::thread::sleep(Duration::from_millis(pause));
+        common::await_help(&pool);
         let _inference = pool.begin();
         std::thread::sleep(Duration::from_millis(pause));
-        let meet = Barrier::new(2);
-        pool.run(2, &|_| {
-            meet.wait();
-        });
+        common::await_help(&pool);
     }
 }
 
@@ -144,9 +131,11 @@ fn more_threads_than_cores_do_not_collapse() {
 
 #[test]
 fn dropping_the_pool_ends_its_workers() {
+    thread_local!(static MARK: RefCell<Option<Arc<()>>> = const { RefCell::new(None) });
     let held = Arc::new(());
     let pool = Pool::new(4);
-    thread_local!(static MARK: std::cell::RefCell<Option<Arc<()>>> = const { std::cell::RefCell::new(None) });
+    // Each chunk keeps its thread until all four have begun: the workers start after this job is published, and
+    // look for one before they sleep.
     let meet = Barrier::new(4);
     pool.run(4, &|_| {
         MARK.set(Some(Arc::clone(&held)));
