@@ -1,0 +1,83 @@
+"""Conversion of a graph to the one opset that octavo works in."""
+
+import onnx
+import onnx_ir as ir
+import onnx_ir.passes.common as common
+from onnxscript import version_converter
+
+from octavo.errors import ModelError
+from octavo.frontend.check import check_rules
+from octavo.frontend.skeleton import skeleton
+from octavo.frontend.source import one_line
+
+_GRAPH_CONVERTER_FROM = 18
+"""onnxscript converts graphs from here up; ONNX's own converter, which works on protos, knows the older ones."""
+
+
+def convert(model: ir.Model, opset: int) -> None:
+    """Converts a checked model with inferred shapes to `opset`, in place; names of values are kept.
+
+    Raises:
+        ModelError: a node that has no equivalent in `opset`.
+    """
+    version = model.graph.opset_imports[""]
+    for node in model.graph.all_nodes():
+        _refuse_inconvertible(node, version)
+    # else weights in subgraphs and in Constant nodes would be copied through the converters
+    common.LiftConstantsToInitializersPass(size_limit=17)(model)
+    common.LiftSubgraphInitializersToMainGraphPass()(model)
+    try:
+        if version < _GRAPH_CONVERTER_FROM:
+            _convert_proto(model, _GRAPH_CONVERTER_FROM)
+        version_converter.ConvertVersionPass(opset)(model)
+    except Exception as error:  # either library raises its own
+        raise ModelError(
+            f"the model cannot be converted from ONNX opset {version}: {one_line(error)}"
+        ) from error
+    for node in model.graph.all_nodes():
+        _restore_defaults(node, version)
+    model.ir_version = onnx.helper.find_min_ir_version_for([onnx.helper.make_opsetid("", opset)])
+    check_rules(model)
+
+
+def _convert_proto(model: ir.Model, opset: int) -> None:
+    """ONNX's own converter, on the model without its weights, which then take their places again."""
+    converted = ir.from_proto(onnx.version_converter.convert_version(skeleton(model), opset)).graph
+    own_inputs = {value.name for value in model.graph.inputs}
+    for value in list(converted.inputs):
+        weight = model.graph.initializers.get(value.name or "")
+        if weight is None or value.is_initializer():
+            continue
+        if value.name not in own_inputs:
+            converted.inputs.remove(value)
+        value.const_value = weight.const_value
+        converted.register_initializer(value)
+    model.graph = converted
+
+
+def _refuse_inconvertible(node: ir.Node, version: int) -> None:
+    """Raises for what the converters pass on with another meaning."""
+    where = f"node '{node.name}' ({node.op_type})"
+    if node.op_type == "BatchNormalization" and version < 9 and not node.attributes.get_int("spatial", 1):
+        raise ModelError(
+            f"{where} has spatial=0, which ONNX dropped in opset 9: export it with per-channel statistics"
+        )
+    if node.op_type == "GroupNormalization" and version < 21:
+        x = node.inputs[0]
+        if x is None or x.shape is None or not isinstance(x.shape[1], int):
+            raise ModelError(
+                f"{where} has an unknown number of channels: export the model with opset 21 or newer"
+            )
+
+
+def _restore_defaults(node: ir.Node, version: int) -> None:
+    """Writes out what older opsets had as the only way, where the newer ones have another default."""
+    if node.op_type == "Resize" and version < 11:
+        node.attributes["coordinate_transformation_mode"] = ir.AttrString(
+            "coordinate_transformation_mode", "asymmetric"
+        )
+        node.attributes["nearest_mode"] = ir.AttrString("nearest_mode", "floor")
+    if node.op_type == "RoiAlign" and version < 16:
+        node.attributes["coordinate_transformation_mode"] = ir.AttrString(
+            "coordinate_transformation_mode", "output_half_pixel"
+        )
