@@ -1,0 +1,170 @@
+"""The one table of the ops that a Program can hold: inputs, outputs, attributes and their types.
+
+A line is one form of an op, `Op(inputs) -> outputs | attributes`. An input is `name:dtype`, then `!` where it must be a
+constant, `?` where it may be left out, `*` where any number of them (at least one) may stand, always last. A capital
+letter is a set of dtypes (`DTYPE_SETS`), and the same letter is the same dtype all over a node. An attribute is
+`name:kind`, then `?` where it may be left out. An op with several forms takes the one that has as many inputs as the
+node. The runtime holds the same table; a test compares the two.
+"""
+
+import re
+from dataclasses import dataclass
+from functools import cache
+
+DTYPE_SETS: dict[str, tuple[str, ...]] = {
+    "T": ("u8", "i8", "i16", "i32", "i64", "bool", "f16", "f32", "f64"),
+    "U": ("u8", "i8", "i16", "i32", "i64", "bool", "f16", "f32", "f64"),
+    "N": ("f32", "i32", "i64"),
+    "O": ("f32", "u8", "i32", "i64"),
+    "P": ("f32", "u8"),
+    "I": ("i32", "i64"),
+}
+"""T, U: any dtype. N: arithmetic. O: has an order. P: what pools read. I: indices."""
+
+ATTRIBUTE_KINDS = ("int", "ints", "f32", "f32s", "f64", "str")
+
+# table
+TABLE = """
+Quantize(x:f32) -> y:u8 | scale:f32 zero_point:int
+Dequantize(x:u8) -> y:f32 | scale:f32 zero_point:int
+Requantize(x:u8) -> y:u8 | x_zero_point:int y_zero_point:int multiplier:int shift:int lo:int hi:int
+QConv(x:u8 w:i8! bias:i32! multiplier:i32! shift:i32!) -> y:u8 | strides:ints pads:ints dilations:ints group:int x_zero_point:int y_zero_point:int lo:int hi:int
+QConv(x:u8 w:i8! bias:f32! scale:f32!) -> y:f32 | strides:ints pads:ints dilations:ints group:int x_zero_point:int x_scale:f32
+QGemm(x:u8 w:i8! bias:i32! multiplier:i32! shift:i32!) -> y:u8 | x_zero_point:int y_zero_point:int lo:int hi:int
+QGemm(x:u8 w:i8! bias:f32! scale:f32!) -> y:f32 | x_zero_point:int x_scale:f32
+QAdd(a:u8 b:u8) -> y:u8 | a_zero_point:int b_zero_point:int y_zero_point:int a_multiplier:int b_multiplier:int shift:int lo:int hi:int
+QMul(a:u8 b:u8) -> y:u8 | a_zero_point:int b_zero_point:int y_zero_point:int multiplier:int shift:int lo:int hi:int
+QAveragePool(x:u8) -> y:u8 | kernel_shape:ints strides:ints pads:ints dilations:ints ceil_mode:int count_include_pad:int x_zero_point:int y_zero_point:int ratio:f64 lo:int hi:int
+QReduceMean(x:u8) -> y:u8 | axes:ints keepdims:int x_zero_point:int y_zero_point:int ratio:f64 lo:int hi:int
+Lookup(x:u8 table:u8!) -> y:u8 |
+QSoftmax(x:u8 table:i32!) -> y:u8 | axis:int
+Conv(x:f32 w:f32 b:f32?) -> y:f32 | strides:ints pads:ints? dilations:ints group:int auto_pad:str? kernel_shape:ints?
+Gemm(a:f32 b:f32 c:f32?) -> y:f32 | alpha:f32 beta:f32 transA:int transB:int
+MatMul(a:f32 b:f32) -> y:f32 |
+BatchNormalization(x:f32 scale:f32 b:f32 mean:f32 var:f32) -> y:f32 | epsilon:f32
+Add(a:N b:N) -> y:N |
+Sub(a:N b:N) -> y:N |
+Mul(a:N b:N) -> y:N |
+Div(a:N b:N) -> y:N |
+Pow(a:f32 b:f32) -> y:f32 |
+Max(inputs:O*) -> y:O |
+Min(inputs:O*) -> y:O |
+PRelu(x:f32 slope:f32) -> y:f32 |
+Relu(x:f32) -> y:f32 |
+LeakyRelu(x:f32) -> y:f32 | alpha:f32
+Elu(x:f32) -> y:f32 | alpha:f32
+Selu(x:f32) -> y:f32 | alpha:f32 gamma:f32
+Celu(x:f32) -> y:f32 | alpha:f32
+ThresholdedRelu(x:f32) -> y:f32 | alpha:f32
+Sigmoid(x:f32) -> y:f32 |
+Tanh(x:f32) -> y:f32 |
+HardSigmoid(x:f32) -> y:f32 | alpha:f32 beta:f32
+HardSwish(x:f32) -> y:f32 |
+Gelu(x:f32) -> y:f32 | approximate:str
+Softplus(x:f32) -> y:f32 |
+Softsign(x:f32) -> y:f32 |
+Mish(x:f32) -> y:f32 |
+Swish(x:f32) -> y:f32 | alpha:f32
+Exp(x:f32) -> y:f32 |
+Log(x:f32) -> y:f32 |
+Sqrt(x:f32) -> y:f32 |
+Reciprocal(x:f32) -> y:f32 |
+Abs(x:f32) -> y:f32 |
+Neg(x:f32) -> y:f32 |
+Sign(x:f32) -> y:f32 |
+Floor(x:f32) -> y:f32 |
+Ceil(x:f32) -> y:f32 |
+Round(x:f32) -> y:f32 |
+Erf(x:f32) -> y:f32 |
+Sin(x:f32) -> y:f32 |
+Cos(x:f32) -> y:f32 |
+Clip(x:N min:N? max:N?) -> y:N |
+Softmax(x:f32) -> y:f32 | axis:int
+LogSoftmax(x:f32) -> y:f32 | axis:int
+MaxPool(x:P) -> y:P | kernel_shape:ints strides:ints pads:ints? dilations:ints ceil_mode:int auto_pad:str?
+AveragePool(x:f32) -> y:f32 | kernel_shape:ints strides:ints pads:ints? dilations:ints ceil_mode:int count_include_pad:int auto_pad:str?
+GlobalAveragePool(x:f32) -> y:f32 |
+GlobalMaxPool(x:P) -> y:P |
+ReduceMean(x:f32 axes:i64?) -> y:f32 | keepdims:int noop_with_empty_axes:int
+ReduceSum(x:f32 axes:i64?) -> y:f32 | keepdims:int noop_with_empty_axes:int
+ReduceMax(x:f32 axes:i64?) -> y:f32 | keepdims:int noop_with_empty_axes:int
+ReduceMin(x:f32 axes:i64?) -> y:f32 | keepdims:int noop_with_empty_axes:int
+Identity(x:T) -> y:T |
+Reshape(x:T shape:i64) -> y:T | allowzero:int
+Flatten(x:T) -> y:T | axis:int
+Transpose(x:T) -> y:T | perm:ints
+Slice(x:T starts:I ends:I axes:I? steps:I?) -> y:T |
+Split(x:T split:i64?) -> outputs:T* | axis:int num_outputs:int?
+Pad(x:T pads:i64 value:T? axes:I?) -> y:T | mode:str
+Squeeze(x:T axes:i64?) -> y:T |
+Unsqueeze(x:T axes:i64) -> y:T |
+Concat(inputs:T*) -> y:T | axis:int
+Resize(x:T roi:f32? scales:f32? sizes:i64?) -> y:T | mode:str coordinate_transformation_mode:str nearest_mode:str keep_aspect_ratio_policy:str extrapolation_value:f32 axes:ints?
+Expand(x:T shape:i64) -> y:T |
+Tile(x:T repeats:i64) -> y:T |
+Gather(x:T indices:I) -> y:T | axis:int
+DepthToSpace(x:T) -> y:T | blocksize:int mode:str
+SpaceToDepth(x:T) -> y:T | blocksize:int
+Shape(x:T) -> y:i64 | start:int end:int?
+Cast(x:T) -> y:U | to:int
+ConstantOfShape(shape:i64 value:T!) -> y:T |
+Range(start:N limit:N delta:N) -> y:N |
+"""  # noqa: E501
+# end of table
+
+
+@dataclass(frozen=True)
+class Slot:
+    """An input or output of an op. `dtype` is a dtype or a key of `DTYPE_SETS`."""
+
+    name: str
+    dtype: str
+    constant: bool
+    optional: bool
+    variadic: bool
+
+
+@dataclass(frozen=True)
+class Signature:
+    """One form of an op. `attributes`: name -> (kind, whether it may be left out)."""
+
+    op: str
+    inputs: tuple[Slot, ...]
+    outputs: tuple[Slot, ...]
+    attributes: dict[str, tuple[str, bool]]
+
+    def accepts(self, inputs: int) -> bool:
+        """Whether a node with this many inputs, left-out ones counted, can be of this form."""
+        least = sum(not slot.optional for slot in self.inputs)
+        variadic = any(slot.variadic for slot in self.inputs)
+        return least <= inputs and (variadic or inputs <= len(self.inputs))
+
+
+def _slot(text: str) -> Slot:
+    name, rest = text.split(":")
+    dtype = rest.rstrip("!?*")
+    marks = rest[len(dtype) :]
+    return Slot(name, dtype, "!" in marks, "?" in marks, "*" in marks)
+
+
+def _attribute(text: str) -> tuple[str, tuple[str, bool]]:
+    name, kind = text.split(":")
+    return name, (kind.rstrip("?"), kind.endswith("?"))
+
+
+@cache
+def signatures() -> dict[str, tuple[Signature, ...]]:
+    """The forms of every op, by the op's name."""
+    forms: dict[str, tuple[Signature, ...]] = {}
+    for line in TABLE.strip().splitlines():
+        match = re.fullmatch(r"(\w+)\((.*)\) -> (.*?) \|(.*)", line)
+        assert match, line
+        op, inputs, outputs, attributes = match.groups()
+        form = Signature(
+            op,
+            tuple(map(_slot, inputs.split())),
+            tuple(map(_slot, outputs.split())),
+            dict(map(_attribute, attributes.split())),
+        )
+        forms[op] = (*forms.get(op, ()), form)
+    return forms

@@ -1,0 +1,359 @@
+//! What each op asks of its attributes and constants, as far as it can be known without the shapes of feeds.
+//!
+//! The plan and the kernels rely on it: parameters within the bounds of the arithmetic, accumulators that fit in int32.
+
+use super::validate::wrong;
+use super::{DType, Node, Op, Program, Tensor};
+use crate::error::Error;
+
+type Checked = Result<(), Error>;
+
+const MULTIPLIER_MIN: i64 = 1 << 30;
+const SHIFT_MAX: i64 = 62;
+const ADD_SHIFT_MAX: i64 = 30;
+const SOFTMAX_ONE: i32 = 1 << 22;
+/// Strides, pads, kernels and the like stay below 2^31, so that their sums are far from overflow.
+const EXTENT_MAX: i64 = i32::MAX as i64;
+
+pub(super) fn check(program: &Program, node: &Node) -> Checked {
+    match node.op {
+        Op::Quantize | Op::Dequantize => positive(node, "scale").and_then(|()| byte(node, "zero_point")),
+        Op::Requantize | Op::QMul => requantize(node),
+        Op::QAdd => add(node),
+        Op::QConv => quantized_conv(program, node),
+        Op::QGemm => quantized_gemm(program, node),
+        Op::QAveragePool => pool(node).and_then(|()| average(node)),
+        Op::QReduceMean => reduce_mean(node),
+        Op::Lookup => lookup(program, node),
+        Op::QSoftmax => softmax(program, node),
+        Op::Conv => conv(program, node),
+        Op::MaxPool | Op::AveragePool => pool(node),
+        Op::Transpose => transpose(node),
+        Op::Pad => choice(node, "mode", &["constant", "edge", "reflect", "wrap"]),
+        Op::Resize => resize(program, node),
+        Op::DepthToSpace => {
+            choice(node, "mode", &["DCR", "CRD"]).and_then(|()| within(node, "blocksize", 1, EXTENT_MAX))
+        }
+        Op::SpaceToDepth => within(node, "blocksize", 1, EXTENT_MAX),
+        Op::Gelu => choice(node, "approximate", &["none", "tanh"]),
+        Op::Cast => cast(program, node),
+        Op::Split => split(node),
+        Op::ConstantOfShape => shaped(program, node, 1, &[1]),
+        Op::Gemm => flag(node, "transA").and_then(|()| flag(node, "transB")),
+        Op::ReduceMean | Op::ReduceSum | Op::ReduceMax | Op::ReduceMin => {
+            flag(node, "keepdims").and_then(|()| flag(node, "noop_with_empty_axes"))
+        }
+        Op::Reshape => flag(node, "allowzero"),
+        _ => Ok(()),
+    }
+}
+
+fn bad(node: &Node, what: impl std::fmt::Display) -> Error {
+    wrong(format_args!("the {}: {what}", node.label()))
+}
+
+fn within(node: &Node, name: &str, least: i64, greatest: i64) -> Checked {
+    let value = node.attributes.int(name)?;
+    if (least..=greatest).contains(&value) {
+        return Ok(());
+    }
+    Err(bad(node, format_args!("{name} is {value}, outside {least}..{greatest}")))
+}
+
+fn byte(node: &Node, name: &str) -> Checked {
+    within(node, name, 0, 255)
+}
+
+fn flag(node: &Node, name: &str) -> Checked {
+    within(node, name, 0, 1)
+}
+
+fn positive(node: &Node, name: &str) -> Checked {
+    let value = node.attributes.f32(name)?;
+    if value.is_finite() && value > 0.0 {
+        return Ok(());
+    }
+    Err(bad(node, format_args!("{name} is {value}, not a positive number")))
+}
+
+fn choice(node: &Node, name: &str, choices: &[&str]) -> Checked {
+    let value = node.attributes.str(name)?;
+    if choices.contains(&value) {
+        return Ok(());
+    }
+    Err(bad(node, format_args!("{name} is {value:?}, not one of {choices:?}")))
+}
+
+fn clamp(node: &Node) -> Checked {
+    byte(node, "lo")?;
+    byte(node, "hi")?;
+    let (lo, hi) = (node.attributes.int("lo")?, node.attributes.int("hi")?);
+    if lo <= hi { Ok(()) } else { Err(bad(node, format_args!("lo is {lo}, above hi, {hi}"))) }
+}
+
+/// The zero points that the node has.
+fn zero_points(node: &Node) -> Checked {
+    let names = ["x_zero_point", "a_zero_point", "b_zero_point", "y_zero_point"];
+    names.into_iter().filter(|name| node.attributes.has(name)).try_for_each(|name| byte(node, name))
+}
+
+fn requantize(node: &Node) -> Checked {
+    zero_points(node)?;
+    within(node, "multiplier", MULTIPLIER_MIN, i64::from(i32::MAX))?;
+    within(node, "shift", 1, SHIFT_MAX)?;
+    clamp(node)
+}
+
+fn add(node: &Node) -> Checked {
+    zero_points(node)?;
+    for name in ["a_multiplier", "b_multiplier"] {
+        within(node, name, -i64::from(i16::MAX), i64::from(i16::MAX))?;
+    }
+    within(node, "shift", 1, ADD_SHIFT_MAX)?;
+    clamp(node)
+}
+
+/// The constant at a place, of this shape.
+fn shaped<'a>(program: &'a Program, node: &Node, place: usize, shape: &[usize]) -> Checked {
+    constant(program, node, place).and_then(|tensor: &'a Tensor| {
+        if tensor.shape() == shape {
+            return Ok(());
+        }
+        Err(bad(node, format_args!("its constant {place} has the shape {:?}, not {shape:?}", tensor.shape())))
+    })
+}
+
+fn constant<'a>(program: &'a Program, node: &Node, place: usize) -> Result<&'a Tensor, Error> {
+    program.constant(node, place).ok_or_else(|| bad(node, format_args!("its input {place} is no constant")))
+}
+
+/// Biases and scales of the integer products: a vector each, of the channels of the output.
+///
+/// `taps(c)` is the sum of the magnitudes of channel c's weights.
+fn channels(program: &Program, node: &Node, count: usize, taps: &[i64]) -> Checked {
+    for place in 2..node.inputs.len() {
+        shaped(program, node, place, &[count])?;
+    }
+    zero_points(node)?;
+    let zero = node.attributes.int("x_zero_point")?;
+    let reach = zero.max(255 - zero);
+    let bias = if node.inputs.len() == 5 {
+        clamp(node)?;
+        let multipliers = constant(program, node, 3)?.i32s()?;
+        let shifts = constant(program, node, 4)?.i32s()?;
+        if multipliers.iter().any(|&m| i64::from(m) < MULTIPLIER_MIN) {
+            return Err(bad(node, "a multiplier is outside 2^30..2^31"));
+        }
+        if shifts.iter().any(|&s| !(1..=SHIFT_MAX).contains(&i64::from(s))) {
+            return Err(bad(node, format_args!("a shift is outside 1..{SHIFT_MAX}")));
+        }
+        constant(program, node, 2)?.i32s()?
+    } else {
+        positive(node, "x_scale")?;
+        if constant(program, node, 3)?.f32s()?.iter().any(|scale| !(scale.is_finite() && *scale > 0.0)) {
+            return Err(bad(node, "a scale is not a positive number"));
+        }
+        vec![0; count]
+    };
+    let fits =
+        |(bias, taps): (&i32, &i64)| i64::from(bias.unsigned_abs()) + taps * reach <= i64::from(i32::MAX);
+    match bias.iter().zip(taps).position(|channel| !fits(channel)) {
+        None => Ok(()),
+        Some(at) => Err(bad(node, format_args!("the sum of channel {at} can leave 32 bits"))),
+    }
+}
+
+fn quantized_conv(program: &Program, node: &Node) -> Checked {
+    let weights = constant(program, node, 1)?;
+    let shape = weights.shape();
+    if shape.len() < 3 || shape.contains(&0) {
+        return Err(bad(node, format_args!("its weights have the shape {shape:?}")));
+    }
+    window(node, &extents(node, &shape[2..])?)?;
+    group(node, shape[0])?;
+    let each = weights.len() / shape[0];
+    let magnitude = |channel: &[i8]| channel.iter().map(|w| i64::from(w.unsigned_abs())).sum();
+    let taps: Vec<i64> = weights.i8s()?.chunks_exact(each).map(magnitude).collect();
+    channels(program, node, shape[0], &taps)
+}
+
+fn quantized_gemm(program: &Program, node: &Node) -> Checked {
+    let weights = constant(program, node, 1)?;
+    let &[k, n] = weights.shape() else {
+        return Err(bad(node, format_args!("its weights have the shape {:?}", weights.shape())));
+    };
+    if k == 0 || n == 0 {
+        return Err(bad(node, "it has no weights"));
+    }
+    let mut taps = vec![0; n];
+    for row in weights.i8s()?.chunks_exact(n) {
+        for (sum, w) in taps.iter_mut().zip(row) {
+            *sum += i64::from(w.unsigned_abs());
+        }
+    }
+    channels(program, node, n, &taps)
+}
+
+fn group(node: &Node, outputs: usize) -> Checked {
+    within(node, "group", 1, EXTENT_MAX)?;
+    let group = node.attributes.size("group")?;
+    if outputs.is_multiple_of(group) {
+        return Ok(());
+    }
+    Err(bad(node, format_args!("its {outputs} output channels are no multiple of its {group} groups")))
+}
+
+fn conv(program: &Program, node: &Node) -> Checked {
+    let Some(weights) = program.constant(node, 1) else {
+        within(node, "group", 1, EXTENT_MAX)?;
+        let axes = node.attributes.ints("strides")?.len();
+        return window(node, &vec![1; axes]);
+    };
+    let shape = weights.shape();
+    if shape.len() < 3 || shape.contains(&0) {
+        return Err(bad(node, format_args!("its weights have the shape {shape:?}")));
+    }
+    let kernel = extents(node, &shape[2..])?;
+    if node.attributes.ints_or("kernel_shape", &kernel)? != kernel {
+        return Err(bad(node, format_args!("kernel_shape is not that of its weights, {kernel:?}")));
+    }
+    window(node, &kernel)?;
+    group(node, shape[0])
+}
+
+fn extents(node: &Node, shape: &[usize]) -> Result<Vec<i64>, Error> {
+    let extents = shape.iter().map(|&n| i64::try_from(n)).collect::<Result<_, _>>();
+    extents.map_err(|_| bad(node, "its kernel is too large"))
+}
+
+/// Strides, dilations and pads of a window of this kernel: as many as its axes, and not out of proportion.
+fn window(node: &Node, kernel: &[i64]) -> Checked {
+    let attributes = &node.attributes;
+    let automatic = match attributes.get("auto_pad") {
+        None => false,
+        Some(_) => {
+            choice(node, "auto_pad", &["SAME_UPPER", "SAME_LOWER"])?;
+            true
+        }
+    };
+    if automatic == attributes.has("pads") {
+        return Err(bad(node, "it must have either pads or auto_pad"));
+    }
+    let mut lists = vec![("strides", 1, 1), ("dilations", 1, 1)];
+    if !automatic {
+        lists.push(("pads", 2, 0));
+    }
+    for (name, each, least) in lists {
+        let list = attributes.ints(name)?;
+        if list.len() != each * kernel.len() || !list.iter().all(|n| (least..=EXTENT_MAX).contains(n)) {
+            return Err(bad(node, format_args!("{name} is {list:?} for a kernel of {} axes", kernel.len())));
+        }
+    }
+    let dilations = attributes.ints("dilations")?;
+    let reach = |(&k, &d): (&i64, &i64)| (1..=EXTENT_MAX).contains(&k) && (k - 1) * d < EXTENT_MAX;
+    if kernel.is_empty() || !kernel.iter().zip(dilations).all(reach) {
+        return Err(bad(node, format_args!("its kernel is {kernel:?} with the dilations {dilations:?}")));
+    }
+    Ok(())
+}
+
+fn pool(node: &Node) -> Checked {
+    flag(node, "ceil_mode")?;
+    if node.op != Op::MaxPool {
+        flag(node, "count_include_pad")?;
+    }
+    window(node, node.attributes.ints("kernel_shape")?)
+}
+
+fn ratio(node: &Node) -> Checked {
+    let ratio = node.attributes.f64("ratio")?;
+    if ratio > 0.0 && ratio < f64::from(1 << 30) {
+        return Ok(());
+    }
+    Err(bad(node, format_args!("ratio is {ratio}, not a positive number below 2^30")))
+}
+
+fn average(node: &Node) -> Checked {
+    let count = node.attributes.ints("kernel_shape")?.iter().try_fold(255i64, |n, &k| n.checked_mul(k));
+    if count.is_none_or(|count| count > i64::from(i32::MAX)) {
+        return Err(bad(node, "the sum of its window can leave 32 bits"));
+    }
+    zero_points(node)?;
+    ratio(node)?;
+    clamp(node)
+}
+
+fn reduce_mean(node: &Node) -> Checked {
+    let axes = node.attributes.ints("axes")?;
+    if axes.is_empty() || axes[0] < 0 || !axes.is_sorted_by(|a, b| a < b) {
+        return Err(bad(node, format_args!("axes is {axes:?}, not rising from 0 or more")));
+    }
+    flag(node, "keepdims")?;
+    zero_points(node)?;
+    ratio(node)?;
+    clamp(node)
+}
+
+fn lookup(program: &Program, node: &Node) -> Checked {
+    shaped(program, node, 1, &[256])
+}
+
+fn softmax(program: &Program, node: &Node) -> Checked {
+    shaped(program, node, 1, &[256])?;
+    let table = constant(program, node, 1)?.i32s()?;
+    if table.first() == Some(&SOFTMAX_ONE) && table.iter().all(|e| (0..=SOFTMAX_ONE).contains(e)) {
+        return Ok(());
+    }
+    Err(bad(node, "its table must begin with 2^22 and stay within 0..2^22"))
+}
+
+fn transpose(node: &Node) -> Checked {
+    let perm = node.attributes.sizes("perm")?;
+    let mut sorted = perm.clone();
+    sorted.sort_unstable();
+    if sorted.into_iter().eq(0..perm.len()) {
+        return Ok(());
+    }
+    Err(bad(node, format_args!("perm is {perm:?}, no permutation")))
+}
+
+fn resize(program: &Program, node: &Node) -> Checked {
+    choice(node, "mode", &["nearest"])?;
+    choice(node, "nearest_mode", &["round_prefer_floor", "round_prefer_ceil", "floor", "ceil"])?;
+    choice(node, "keep_aspect_ratio_policy", &["stretch", "not_larger", "not_smaller"])?;
+    let modes = [
+        "half_pixel",
+        "half_pixel_symmetric",
+        "pytorch_half_pixel",
+        "align_corners",
+        "asymmetric",
+        "tf_crop_and_resize",
+    ];
+    choice(node, "coordinate_transformation_mode", &modes)?;
+    let crops = node.attributes.str("coordinate_transformation_mode")? == "tf_crop_and_resize";
+    let float = node.input(0).is_some_and(|id| program.value(id).dtype == DType::F32);
+    if crops && (!float || node.input(1).is_none()) {
+        return Err(bad(node, "tf_crop_and_resize needs a roi and reads f32 alone"));
+    }
+    if node.input(2).is_some() == node.input(3).is_some() {
+        return Err(bad(node, "it must have either scales or sizes"));
+    }
+    Ok(())
+}
+
+fn cast(program: &Program, node: &Node) -> Checked {
+    let target = node.outputs.first().copied().flatten().map(|id| program.value(id).dtype.onnx());
+    if target == Some(node.attributes.int("to")?) {
+        return Ok(());
+    }
+    Err(bad(node, "the dtype of its output is not the one that it casts to"))
+}
+
+fn split(node: &Node) -> Checked {
+    let outputs = i64::try_from(node.outputs.len()).map_err(|_| bad(node, "it has too many outputs"))?;
+    let pieces = node.attributes.int_or("num_outputs", outputs)?;
+    if node.input(1).is_some() == node.attributes.has("num_outputs") || pieces != outputs {
+        return Err(bad(node, "it must have either split or a num_outputs of as many as its outputs"));
+    }
+    Ok(())
+}

@@ -1,0 +1,119 @@
+//! The ops that a Program can hold, by name.
+
+macro_rules! ops {
+    ($($name:ident,)*) => {
+        /// What a node does. `signature` has each op's inputs, outputs and attributes.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub enum Op {
+            $(
+                #[doc = concat!("The op `", stringify!($name), "`.")]
+                $name,
+            )*
+        }
+
+        impl Op {
+            /// Every op.
+            pub const ALL: &[Op] = &[$(Op::$name,)*];
+
+            /// The name in an artifact: ONNX's own for float ops.
+            pub fn name(self) -> &'static str {
+                match self {
+                    $(Op::$name => stringify!($name),)*
+                }
+            }
+
+            /// The op of a name in an artifact.
+            pub fn from_name(name: &str) -> Option<Op> {
+                match name {
+                    $(stringify!($name) => Some(Op::$name),)*
+                    _ => None,
+                }
+            }
+        }
+    };
+}
+
+ops! {
+    Quantize,
+    Dequantize,
+    Requantize,
+    QConv,
+    QGemm,
+    QAdd,
+    QMul,
+    QAveragePool,
+    QReduceMean,
+    Lookup,
+    QSoftmax,
+    Conv,
+    Gemm,
+    MatMul,
+    BatchNormalization,
+    Add,
+    Sub,
+    Mul,
+    Div,
+    Pow,
+    Max,
+    Min,
+    PRelu,
+    Relu,
+    LeakyRelu,
+    Elu,
+    Selu,
+    Celu,
+    ThresholdedRelu,
+    Sigmoid,
+    Tanh,
+    HardSigmoid,
+    HardSwish,
+    Gelu,
+    Softplus,
+    Softsign,
+    Mish,
+    Swish,
+    Exp,
+    Log,
+    Sqrt,
+    Reciprocal,
+    Abs,
+    Neg,
+    Sign,
+    Floor,
+    Ceil,
+    Round,
+    Erf,
+    Sin,
+    Cos,
+    Clip,
+    Softmax,
+    LogSoftmax,
+    MaxPool,
+    AveragePool,
+    GlobalAveragePool,
+    GlobalMaxPool,
+    ReduceMean,
+    ReduceSum,
+    ReduceMax,
+    ReduceMin,
+    Identity,
+    Reshape,
+    Flatten,
+    Transpose,
+    Slice,
+    Split,
+    Pad,
+    Squeeze,
+    Unsqueeze,
+    Concat,
+    Resize,
+    Expand,
+    Tile,
+    Gather,
+    DepthToSpace,
+    SpaceToDepth,
+    Shape,
+    Cast,
+    ConstantOfShape,
+    Range,
+}

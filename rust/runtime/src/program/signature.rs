@@ -1,0 +1,216 @@
+//! The one table of the ops: inputs, outputs, attributes and their types.
+//!
+//! A line is one form of an op, `Op(inputs) -> outputs | attributes`. An input is `name:dtype`, then `!` where it must
+//! be a constant, `?` where it may be left out, `*` where any number of them (at least one) may stand, always last. A
+//! capital letter is a set of dtypes ([`dtype_set`]), and the same letter is the same dtype all over a node. An
+//! attribute is `name:kind`, then `?` where it may be left out. An op with several forms takes the one that has as many
+//! inputs as the node. The Python package holds the same table; a test compares the two.
+
+use std::collections::HashMap;
+use std::sync::OnceLock;
+
+use super::{DType, Op};
+
+const TABLE: &str = "
+Quantize(x:f32) -> y:u8 | scale:f32 zero_point:int
+Dequantize(x:u8) -> y:f32 | scale:f32 zero_point:int
+Requantize(x:u8) -> y:u8 | x_zero_point:int y_zero_point:int multiplier:int shift:int lo:int hi:int
+QConv(x:u8 w:i8! bias:i32! multiplier:i32! shift:i32!) -> y:u8 | strides:ints pads:ints dilations:ints group:int x_zero_point:int y_zero_point:int lo:int hi:int
+QConv(x:u8 w:i8! bias:f32! scale:f32!) -> y:f32 | strides:ints pads:ints dilations:ints group:int x_zero_point:int x_scale:f32
+QGemm(x:u8 w:i8! bias:i32! multiplier:i32! shift:i32!) -> y:u8 | x_zero_point:int y_zero_point:int lo:int hi:int
+QGemm(x:u8 w:i8! bias:f32! scale:f32!) -> y:f32 | x_zero_point:int x_scale:f32
+QAdd(a:u8 b:u8) -> y:u8 | a_zero_point:int b_zero_point:int y_zero_point:int a_multiplier:int b_multiplier:int shift:int lo:int hi:int
+QMul(a:u8 b:u8) -> y:u8 | a_zero_point:int b_zero_point:int y_zero_point:int multiplier:int shift:int lo:int hi:int
+QAveragePool(x:u8) -> y:u8 | kernel_shape:ints strides:ints pads:ints dilations:ints ceil_mode:int count_include_pad:int x_zero_point:int y_zero_point:int ratio:f64 lo:int hi:int
+QReduceMean(x:u8) -> y:u8 | axes:ints keepdims:int x_zero_point:int y_zero_point:int ratio:f64 lo:int hi:int
+Lookup(x:u8 table:u8!) -> y:u8 |
+QSoftmax(x:u8 table:i32!) -> y:u8 | axis:int
+Conv(x:f32 w:f32 b:f32?) -> y:f32 | strides:ints pads:ints? dilations:ints group:int auto_pad:str? kernel_shape:ints?
+Gemm(a:f32 b:f32 c:f32?) -> y:f32 | alpha:f32 beta:f32 transA:int transB:int
+MatMul(a:f32 b:f32) -> y:f32 |
+BatchNormalization(x:f32 scale:f32 b:f32 mean:f32 var:f32) -> y:f32 | epsilon:f32
+Add(a:N b:N) -> y:N |
+Sub(a:N b:N) -> y:N |
+Mul(a:N b:N) -> y:N |
+Div(a:N b:N) -> y:N |
+Pow(a:f32 b:f32) -> y:f32 |
+Max(inputs:O*) -> y:O |
+Min(inputs:O*) -> y:O |
+PRelu(x:f32 slope:f32) -> y:f32 |
+Relu(x:f32) -> y:f32 |
+LeakyRelu(x:f32) -> y:f32 | alpha:f32
+Elu(x:f32) -> y:f32 | alpha:f32
+Selu(x:f32) -> y:f32 | alpha:f32 gamma:f32
+Celu(x:f32) -> y:f32 | alpha:f32
+ThresholdedRelu(x:f32) -> y:f32 | alpha:f32
+Sigmoid(x:f32) -> y:f32 |
+Tanh(x:f32) -> y:f32 |
+HardSigmoid(x:f32) -> y:f32 | alpha:f32 beta:f32
+HardSwish(x:f32) -> y:f32 |
+Gelu(x:f32) -> y:f32 | approximate:str
+Softplus(x:f32) -> y:f32 |
+Softsign(x:f32) -> y:f32 |
+Mish(x:f32) -> y:f32 |
+Swish(x:f32) -> y:f32 | alpha:f32
+Exp(x:f32) -> y:f32 |
+Log(x:f32) -> y:f32 |
+Sqrt(x:f32) -> y:f32 |
+Reciprocal(x:f32) -> y:f32 |
+Abs(x:f32) -> y:f32 |
+Neg(x:f32) -> y:f32 |
+Sign(x:f32) -> y:f32 |
+Floor(x:f32) -> y:f32 |
+Ceil(x:f32) -> y:f32 |
+Round(x:f32) -> y:f32 |
+Erf(x:f32) -> y:f32 |
+Sin(x:f32) -> y:f32 |
+Cos(x:f32) -> y:f32 |
+Clip(x:N min:N? max:N?) -> y:N |
+Softmax(x:f32) -> y:f32 | axis:int
+LogSoftmax(x:f32) -> y:f32 | axis:int
+MaxPool(x:P) -> y:P | kernel_shape:ints strides:ints pads:ints? dilations:ints ceil_mode:int auto_pad:str?
+AveragePool(x:f32) -> y:f32 | kernel_shape:ints strides:ints pads:ints? dilations:ints ceil_mode:int count_include_pad:int auto_pad:str?
+GlobalAveragePool(x:f32) -> y:f32 |
+GlobalMaxPool(x:P) -> y:P |
+ReduceMean(x:f32 axes:i64?) -> y:f32 | keepdims:int noop_with_empty_axes:int
+ReduceSum(x:f32 axes:i64?) -> y:f32 | keepdims:int noop_with_empty_axes:int
+ReduceMax(x:f32 axes:i64?) -> y:f32 | keepdims:int noop_with_empty_axes:int
+ReduceMin(x:f32 axes:i64?) -> y:f32 | keepdims:int noop_with_empty_axes:int
+Identity(x:T) -> y:T |
+Reshape(x:T shape:i64) -> y:T | allowzero:int
+Flatten(x:T) -> y:T | axis:int
+Transpose(x:T) -> y:T | perm:ints
+Slice(x:T starts:I ends:I axes:I? steps:I?) -> y:T |
+Split(x:T split:i64?) -> outputs:T* | axis:int num_outputs:int?
+Pad(x:T pads:i64 value:T? axes:I?) -> y:T | mode:str
+Squeeze(x:T axes:i64?) -> y:T |
+Unsqueeze(x:T axes:i64) -> y:T |
+Concat(inputs:T*) -> y:T | axis:int
+Resize(x:T roi:f32? scales:f32? sizes:i64?) -> y:T | mode:str coordinate_transformation_mode:str nearest_mode:str keep_aspect_ratio_policy:str extrapolation_value:f32 axes:ints?
+Expand(x:T shape:i64) -> y:T |
+Tile(x:T repeats:i64) -> y:T |
+Gather(x:T indices:I) -> y:T | axis:int
+DepthToSpace(x:T) -> y:T | blocksize:int mode:str
+SpaceToDepth(x:T) -> y:T | blocksize:int
+Shape(x:T) -> y:i64 | start:int end:int?
+Cast(x:T) -> y:U | to:int
+ConstantOfShape(shape:i64 value:T!) -> y:T |
+Range(start:N limit:N delta:N) -> y:N |
+";
+
+/// An input or output of an op. `dtype` names a dtype or a set of them.
+#[derive(Debug)]
+pub(super) struct Slot {
+    pub(super) name: &'static str,
+    pub(super) dtype: &'static str,
+    pub(super) constant: bool,
+    pub(super) optional: bool,
+    pub(super) variadic: bool,
+}
+
+/// One form of an op.
+#[derive(Debug)]
+pub(super) struct Signature {
+    pub(super) inputs: Vec<Slot>,
+    pub(super) outputs: Vec<Slot>,
+    pub(super) attributes: Vec<AttributeSlot>,
+}
+
+/// An attribute of an op.
+#[derive(Debug)]
+pub(super) struct AttributeSlot {
+    pub(super) name: &'static str,
+    pub(super) kind: &'static str,
+    pub(super) optional: bool,
+}
+
+impl Signature {
+    /// Whether a node with this many inputs, left-out ones counted, can be of this form.
+    pub(super) fn accepts(&self, inputs: usize) -> bool {
+        let least = self.inputs.iter().filter(|slot| !slot.optional).count();
+        let variadic = self.inputs.iter().any(|slot| slot.variadic);
+        least <= inputs && (variadic || inputs <= self.inputs.len())
+    }
+}
+
+/// The dtypes that a letter of the table stands for.
+pub(super) fn dtype_set(letter: &str) -> Option<&'static [DType]> {
+    match letter {
+        "T" | "U" => Some(&DType::ALL),
+        "N" => Some(&[DType::F32, DType::I32, DType::I64]),
+        "O" => Some(&[DType::F32, DType::U8, DType::I32, DType::I64]),
+        "P" => Some(&[DType::F32, DType::U8]),
+        "I" => Some(&[DType::I32, DType::I64]),
+        _ => None,
+    }
+}
+
+/// The forms of an op.
+pub(super) fn signatures(op: Op) -> &'static [Signature] {
+    static FORMS: OnceLock<HashMap<Op, Vec<Signature>>> = OnceLock::new();
+    FORMS.get_or_init(parse).get(&op).map_or(&[], Vec::as_slice)
+}
+
+fn parse() -> HashMap<Op, Vec<Signature>> {
+    let mut forms: HashMap<Op, Vec<Signature>> = HashMap::new();
+    for (op, form) in TABLE.lines().filter_map(parse_line) {
+        forms.entry(op).or_default().push(form);
+    }
+    forms
+}
+
+fn parse_line(line: &'static str) -> Option<(Op, Signature)> {
+    let (op, rest) = line.split_once('(')?;
+    let (inputs, rest) = rest.split_once(") -> ")?;
+    let (outputs, attributes) = rest.split_once(" |")?;
+    let signature = Signature {
+        inputs: inputs.split(' ').filter_map(parse_slot).collect(),
+        outputs: outputs.split(' ').filter_map(parse_slot).collect(),
+        attributes: attributes.split(' ').filter_map(parse_attribute).collect(),
+    };
+    Some((Op::from_name(op)?, signature))
+}
+
+fn parse_slot(text: &'static str) -> Option<Slot> {
+    let (name, rest) = text.split_once(':')?;
+    let dtype = rest.trim_end_matches(['!', '?', '*']);
+    let marks = &rest[dtype.len()..];
+    let (constant, optional, variadic) = (marks.contains('!'), marks.contains('?'), marks.contains('*'));
+    Some(Slot { name, dtype, constant, optional, variadic })
+}
+
+fn parse_attribute(text: &'static str) -> Option<AttributeSlot> {
+    let (name, kind) = text.split_once(':')?;
+    Some(AttributeSlot { name, kind: kind.trim_end_matches('?'), optional: kind.ends_with('?') })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_op_has_a_signature_and_every_line_is_read() {
+        for &op in Op::ALL {
+            assert!(!signatures(op).is_empty(), "{}", op.name());
+            assert_eq!(Op::from_name(op.name()), Some(op));
+        }
+        let forms: usize = Op::ALL.iter().map(|&op| signatures(op).len()).sum();
+        assert_eq!(forms, TABLE.trim().lines().count());
+    }
+
+    #[test]
+    fn every_type_of_the_table_is_known() {
+        let known = |dtype| DType::from_name(dtype).is_some() || dtype_set(dtype).is_some();
+        for &op in Op::ALL {
+            for form in signatures(op) {
+                assert!(
+                    form.inputs.iter().chain(&form.outputs).all(|slot| known(slot.dtype)),
+                    "{}",
+                    op.name()
+                );
+                let kinds = ["int", "ints", "f32", "f32s", "f64", "str"];
+                assert!(form.attributes.iter().all(|slot| kinds.contains(&slot.kind)), "{}", op.name());
+            }
+        }
+    }
+}

@@ -1,0 +1,192 @@
+//! Constants: a dtype, a shape, and little-endian bytes.
+
+use std::sync::Arc;
+
+use crate::error::Error;
+
+/// The type of a value's elements.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum DType {
+    /// Unsigned 8-bit integers.
+    U8,
+    /// Signed 8-bit integers.
+    I8,
+    /// Signed 16-bit integers.
+    I16,
+    /// Signed 32-bit integers.
+    I32,
+    /// Signed 64-bit integers.
+    I64,
+    /// Bytes that are 0 or 1.
+    Bool,
+    /// IEEE half precision.
+    F16,
+    /// IEEE single precision.
+    F32,
+    /// IEEE double precision.
+    F64,
+}
+
+impl DType {
+    /// Every dtype.
+    pub const ALL: [DType; 9] = [
+        DType::U8,
+        DType::I8,
+        DType::I16,
+        DType::I32,
+        DType::I64,
+        DType::Bool,
+        DType::F16,
+        DType::F32,
+        DType::F64,
+    ];
+
+    /// Bytes an element.
+    pub fn size(self) -> usize {
+        match self {
+            DType::U8 | DType::I8 | DType::Bool => 1,
+            DType::I16 | DType::F16 => 2,
+            DType::I32 | DType::F32 => 4,
+            DType::I64 | DType::F64 => 8,
+        }
+    }
+
+    /// The name in an artifact.
+    pub fn name(self) -> &'static str {
+        match self {
+            DType::U8 => "u8",
+            DType::I8 => "i8",
+            DType::I16 => "i16",
+            DType::I32 => "i32",
+            DType::I64 => "i64",
+            DType::Bool => "bool",
+            DType::F16 => "f16",
+            DType::F32 => "f32",
+            DType::F64 => "f64",
+        }
+    }
+
+    /// The dtype of a name in an artifact.
+    pub fn from_name(name: &str) -> Option<DType> {
+        DType::ALL.into_iter().find(|dtype| dtype.name() == name)
+    }
+
+    /// The number that ONNX's TensorProto gives the dtype; Cast names its target so.
+    pub fn onnx(self) -> i64 {
+        match self {
+            DType::F32 => 1,
+            DType::U8 => 2,
+            DType::I8 => 3,
+            DType::I16 => 5,
+            DType::I32 => 6,
+            DType::I64 => 7,
+            DType::Bool => 9,
+            DType::F16 => 10,
+            DType::F64 => 11,
+        }
+    }
+
+    /// The least and the greatest integer; `None` for floats and booleans.
+    pub fn integer_range(self) -> Option<(i64, i64)> {
+        match self {
+            DType::U8 => Some((0, 255)),
+            DType::I8 => Some((-128, 127)),
+            DType::I16 => Some((-32768, 32767)),
+            DType::I32 => Some((i64::from(i32::MIN), i64::from(i32::MAX))),
+            DType::I64 => Some((i64::MIN, i64::MAX)),
+            DType::Bool | DType::F16 | DType::F32 | DType::F64 => None,
+        }
+    }
+}
+
+/// A tensor known in advance, in C order.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Tensor {
+    dtype: DType,
+    shape: Vec<usize>,
+    data: Arc<[u8]>,
+}
+
+impl Tensor {
+    /// A tensor of little-endian bytes, as many as dtype and shape need.
+    pub fn new(dtype: DType, shape: Vec<usize>, data: &[u8]) -> Result<Tensor, Error> {
+        let bytes = shape.iter().try_fold(dtype.size(), |n, &dim| n.checked_mul(dim));
+        if bytes != Some(data.len()) {
+            return Err(Error::Artifact(format!(
+                "a tensor of {} and shape {shape:?} cannot have {} bytes",
+                dtype.name(),
+                data.len()
+            )));
+        }
+        Ok(Tensor { dtype, shape, data: data.into() })
+    }
+
+    /// The type of the elements.
+    pub fn dtype(&self) -> DType {
+        self.dtype
+    }
+
+    /// The length of each axis.
+    pub fn shape(&self) -> &[usize] {
+        &self.shape
+    }
+
+    /// How many elements there are.
+    pub fn len(&self) -> usize {
+        self.data.len() / self.dtype.size()
+    }
+
+    /// Whether there are no elements.
+    pub fn is_empty(&self) -> bool {
+        self.data.is_empty()
+    }
+
+    /// The little-endian bytes.
+    pub fn bytes(&self) -> &[u8] {
+        &self.data
+    }
+
+    fn expect(&self, dtype: DType) -> Result<(), Error> {
+        if self.dtype == dtype {
+            return Ok(());
+        }
+        Err(Error::Artifact(format!(
+            "a constant of {} and shape {:?} stands where one of {} is needed",
+            self.dtype.name(),
+            self.shape,
+            dtype.name()
+        )))
+    }
+
+    /// The elements of a tensor of u8.
+    pub fn u8s(&self) -> Result<&[u8], Error> {
+        self.expect(DType::U8)?;
+        Ok(&self.data)
+    }
+}
+
+macro_rules! elements {
+    ($($read:ident, $make:ident, $element:ty, $dtype:ident;)*) => { impl Tensor { $(
+        #[doc = concat!("The elements of a tensor of ", stringify!($element), ".")]
+        pub fn $read(&self) -> Result<Vec<$element>, Error> {
+            self.expect(DType::$dtype)?;
+            let (chunks, _) = self.data.as_chunks();
+            Ok(chunks.iter().map(|&bytes| <$element>::from_le_bytes(bytes)).collect())
+        }
+
+        #[doc = concat!("A tensor of these ", stringify!($element), "s.")]
+        pub fn $make(shape: &[usize], elements: &[$element]) -> Result<Tensor, Error> {
+            let data: Vec<u8> = elements.iter().flat_map(|x| x.to_le_bytes()).collect();
+            Tensor::new(DType::$dtype, shape.to_vec(), &data)
+        }
+    )* } };
+}
+
+elements! {
+    i8s, from_i8s, i8, I8;
+    i16s, from_i16s, i16, I16;
+    i32s, from_i32s, i32, I32;
+    i64s, from_i64s, i64, I64;
+    f32s, from_f32s, f32, F32;
+    f64s, from_f64s, f64, F64;
+}
