@@ -1,0 +1,63 @@
+"""The command line's frame: its commands, and how an error ends it."""
+
+import errno
+import os
+import sys
+from typing import Annotated, NoReturn
+
+import typer
+
+import octavo
+from octavo.cli.bench import bench
+from octavo.cli.inspect import inspect
+from octavo.cli.quantize import quantize
+from octavo.cli.run import run as run_model
+
+app = typer.Typer(
+    name="octavo",
+    help="Turns a float ONNX model into an int8 model and runs it on CPUs, the same bits on each.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.command()(quantize)
+app.command("run")(run_model)
+app.command()(inspect)
+app.command()(bench)
+
+
+@app.callback()
+def options(
+    version: Annotated[
+        bool, typer.Option("--version", help="Print the version and the instruction sets.")
+    ] = False,
+) -> None:
+    """Options that stand before the command's name."""
+    if version:
+        typer.echo(f"octavo {octavo.__version__} ({', '.join(octavo.tiers())})")
+        raise typer.Exit
+
+
+def run() -> None:
+    """Runs the command that `sys.argv` names; an error to act on is one line and exit status 1."""
+    try:
+        app()
+    except octavo.Error as error:
+        _fail(str(error))
+    except OSError as error:
+        if error.errno == errno.EPIPE:  # the reader of a pipe, such as `head`, has seen enough
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            sys.exit(1)
+        _fail(f"{error.filename}: {error.strerror}" if error.filename else str(error))
+    except MemoryError:
+        _fail("out of memory")
+    except ModuleNotFoundError as error:
+        if error.name is None or error.name.startswith("octavo"):
+            raise
+        _fail(f"this command needs {error.name}: pip install octavo")
+
+
+def _fail(message: str) -> NoReturn:
+    typer.echo(f"octavo: error: {' '.join(message.split())}", err=True)
+    sys.exit(1)

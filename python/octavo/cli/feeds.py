@@ -1,0 +1,94 @@
+"""Feeds and answers as .npy files, and inputs made up for timing."""
+
+import os
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from octavo.cli.data import Feeds, Spec, read_arrays
+from octavo.errors import DataError
+
+
+def read_feeds(assignments: Sequence[str], inputs: Sequence[Spec]) -> Feeds:
+    """The arrays that `NAME=FILE.npy` texts name; a bare `FILE.npy` feeds a model's only input.
+
+    Raises `DataError` where a name is not an input, stands twice, or a file holds no single array.
+    """
+    feeds: Feeds = {}
+    names = [spec.name for spec in inputs]
+    for assignment in assignments:
+        name, equals, file = assignment.rpartition("=")
+        if not equals:
+            if len(names) != 1:
+                raise DataError(f"--input {assignment} must name its input: one of {', '.join(names)}")
+            name = names[0]
+        if name not in names:
+            raise DataError(f"the model has no input '{name}', its inputs are {', '.join(names)}")
+        if name in feeds:
+            raise DataError(f"input '{name}' is given twice")
+        arrays = read_arrays(Path(file))
+        if len(arrays) != 1:
+            raise DataError(f"{file} holds {len(arrays)} arrays ({', '.join(arrays)}), an input takes one")
+        feeds[name] = np.ascontiguousarray(next(iter(arrays.values())))
+    return feeds
+
+
+def output_paths(
+    names: Sequence[str], folder: Path | None, assignments: Sequence[str]
+) -> dict[str, Path]:
+    """Where each output is to be written: `NAME=FILE` texts first, else `folder/NAME.npy`.
+
+    Names become file names by turning all but letters, digits, `.`, `_` and `-` into `_`. Raises `DataError` where
+    a name is not an output, or two outputs would share a file.
+    """
+    paths: dict[str, Path] = {}
+    for assignment in assignments:
+        name, equals, file = assignment.rpartition("=")
+        if not equals and len(names) == 1:
+            name = names[0]
+        if name not in names:
+            raise DataError(f"--output {assignment}: give NAME=FILE, where NAME is one of {', '.join(names)}")
+        paths[name] = Path(file)
+    if folder is not None:
+        for name in names:
+            paths.setdefault(name, folder / (re.sub(r"[^\w.-]", "_", name).lstrip(".") + ".npy"))
+    targets = [path.resolve() for path in paths.values()]
+    if len(set(targets)) < len(targets):
+        raise DataError("two outputs would be written to one file: name their files with --output NAME=FILE")
+    return paths
+
+
+def write_array(path: Path, array: NDArray[Any]) -> None:
+    """Writes a .npy file, whole or not at all."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        with temporary.open("xb") as file:
+            np.save(file, array, allow_pickle=False)
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def made_up_feeds(inputs: Sequence[Spec], shapes: Mapping[str, Sequence[int]], batch: int) -> Feeds:
+    """Feeds for timing: seeded normal floats and small integers; free axes are `batch` first and 1 after it.
+
+    `shapes` overrides the shape of an input by name.
+    """
+    generator = np.random.default_rng(0)
+    feeds: Feeds = {}
+    for spec in inputs:
+        free = (batch, 1)
+        shape = tuple(
+            shapes.get(
+                spec.name, [n if isinstance(n, int) else free[axis > 0] for axis, n in enumerate(spec.shape)]
+            )
+        )
+        if spec.dtype.kind == "f":
+            feeds[spec.name] = generator.standard_normal(shape).astype(spec.dtype)
+        else:
+            feeds[spec.name] = generator.integers(0, 2, shape).astype(spec.dtype)
+    return feeds

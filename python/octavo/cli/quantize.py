@@ -1,0 +1,123 @@
+"""`octavo quantize`: a float model and some data become an int8 artifact."""
+
+import os
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+import octavo
+from octavo.cli import console
+from octavo.cli.options import Json, Threads
+
+if TYPE_CHECKING:
+    from octavo.cli.pixels import Pixels
+
+EPILOG = """\b
+Examples:
+  octavo quantize model.onnx --data calibration.npy -o model.octavo
+  octavo quantize model.onnx --data photos/ --size 224x224 --range -1..1 -o model.octavo
+  octavo quantize model.onnx --data photos/ --mean 0.485,0.456,0.406 --std 0.229,0.224,0.225 -o model.octavo
+"""
+
+
+def quantize(
+    model: Annotated[Path, typer.Argument(help="The float model, an .onnx file.")],
+    data: Annotated[
+        Path, typer.Option(help="Calibration data: .npy, .npz (arrays named as the inputs), a picture, or a folder.")
+    ],
+    output: Annotated[Path, typer.Option("--output", "-o", help="The .octavo file to write.")],
+    recipe: Annotated[str, typer.Option(help="How the model is quantized.")] = "int8",
+    size: Annotated[
+        str | None, typer.Option(metavar="HxW", help="Pictures: their size, where the model leaves it open.")
+    ] = None,
+    mean: Annotated[
+        str, typer.Option(metavar="M[,M,M]", help="Pictures: what is subtracted, after --range.")
+    ] = "0",
+    std: Annotated[
+        str, typer.Option(metavar="S[,S,S]", help="Pictures: what is divided by, after --mean.")
+    ] = "1",
+    layout: Annotated[
+        str | None, typer.Option(metavar="nchw|nhwc", help="Pictures: where the model has its channels.")
+    ] = None,
+    range_: Annotated[
+        str | None, typer.Option("--range", metavar="LOW..HIGH", help="Pictures: what 0 and 255 become. [0..1]")
+    ] = None,
+    limit: Annotated[int | None, typer.Option(min=1, help="Take this many samples at most.")] = None,
+    exclude: Annotated[
+        list[str] | None, typer.Option(help="Keep the nodes of this name or pattern in float (repeatable).")
+    ] = None,
+    strict: Annotated[bool, typer.Option("--strict", help="Fail where a node has to stay in float.")] = False,
+    threads: Threads = None,
+    as_json: Json = False,
+) -> None:
+    """Quantize a float model to int8, with the ranges that calibration data show."""
+    from octavo.cli.data import open_samples, specs_of
+
+    pixels = _pixels(size, mean, std, layout, range_)
+    _check_writable(output)
+    inputs = specs_of(octavo.Session(model, threads=threads).get_inputs())
+    samples = open_samples(data, inputs, pixels, limit)
+    quantized = octavo.quantize(
+        model,
+        lambda: console.progress(samples, "calibrating"),
+        recipe=recipe,
+        exclude=exclude or (),
+        strict=strict,
+        threads=threads,
+    )
+    quantized.save(output)
+    sizes = {"model_bytes": model.stat().st_size, "artifact_bytes": output.stat().st_size}
+    if as_json:
+        console.show_json({"model": str(model), "output": str(output), **sizes, "report": quantized.report})
+        return
+    console.show(str(quantized.report))
+    before, after = (console.format_size(size) for size in sizes.values())
+    console.show(f"{model} ({before}) -> {output} ({after})")
+
+
+def _pixels(
+    size: str | None, mean: str, std: str, layout: str | None, range_: str | None
+) -> "Pixels":
+    from octavo.cli.pixels import Pixels
+
+    if layout not in (None, "nchw", "nhwc"):
+        raise typer.BadParameter("give nchw or nhwc", param_hint="--layout")
+    low, high = _numbers(range_ or "0..1", "..", "--range")
+    extent = None
+    if size is not None:
+        numbers = _numbers(size if "x" in size else f"{size}x{size}", "x", "--size")
+        extent = (int(numbers[0]), int(numbers[1]))
+        if min(extent) < 1:
+            raise typer.BadParameter("give HEIGHTxWIDTH in pixels", param_hint="--size")
+    means, stds = _channels(mean, "--mean"), _channels(std, "--std")
+    if 0.0 in stds:
+        raise typer.BadParameter("a division by zero", param_hint="--std")
+    return Pixels(extent, means, stds, layout, low, high)
+
+
+def _numbers(text: str, separator: str, option: str) -> tuple[float, float]:
+    try:
+        first, second = (float(part) for part in text.split(separator))
+    except ValueError:
+        raise typer.BadParameter(f"give two numbers with {separator!r} between them", param_hint=option) from None
+    return first, second
+
+
+def _channels(text: str, option: str) -> tuple[float, ...]:
+    try:
+        numbers = tuple(float(part) for part in text.split(","))
+    except ValueError:
+        raise typer.BadParameter("give a number, or one a channel", param_hint=option) from None
+    if len(numbers) not in (1, 3):
+        raise typer.BadParameter("give 1 number or 3", param_hint=option)
+    return numbers
+
+
+def _check_writable(path: Path) -> None:
+    """Finds out before the work, not after it, that the result cannot be written."""
+    if path.is_dir():
+        raise IsADirectoryError(21, os.strerror(21), str(path))
+    with tempfile.TemporaryFile(dir=path.parent):
+        pass

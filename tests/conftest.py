@@ -1,0 +1,42 @@
+"""What every test shares: the folder of real models and images, and what a run says at its end."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+DATA = Path(os.environ.get("OCTAVO_TEST_DATA") or ROOT.parent / "shared" / "data").resolve()
+
+
+@pytest.fixture(scope="session")
+def data_dir() -> Path:
+    """The folder of real models and images. Tests that need it are skipped where it is not there."""
+    if not DATA.is_dir():
+        pytest.skip("the folder of models and images is not there (OCTAVO_TEST_DATA)")
+    return DATA
+
+
+def pytest_terminal_summary(terminalreporter):
+    write = terminalreporter.write_line
+    try:
+        import octavo
+
+        write(f"instruction sets covered: {', '.join(octavo.tiers())}")
+    except ImportError as error:
+        write(f"instruction sets covered: none, the extension is not built ({error})")
+    if not DATA.is_dir():
+        write(
+            f"models and images: {DATA} is not there, tests on real models were skipped (OCTAVO_TEST_DATA)"
+        )
+    elif terminalreporter.stats.get("skipped"):
+        count = len(terminalreporter.stats["skipped"])
+        write(
+            f"models and images: {DATA} is there, so a skipped test is a failure: {count} skipped", red=True
+        )
+
+
+def pytest_sessionfinish(session, exitstatus):
+    reporter = session.config.pluginmanager.get_plugin("terminalreporter")
+    if exitstatus == pytest.ExitCode.OK and DATA.is_dir() and reporter.stats.get("skipped"):
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED

@@ -1,0 +1,143 @@
+"""The order of the rooms, the size of files, what an import loads: promises of docs/architecture.md."""
+
+import ast
+import subprocess
+import sys
+import time
+import tomllib
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+PACKAGE = ROOT / "python" / "octavo"
+ROOMS = (
+    "program",
+    "reference",
+    "frontend",
+    "passes",
+    "lowering",
+    "session",
+    "calibration",
+    "quantization",
+    "report",
+    "cli",
+    "demo",
+)
+FREE = ("errors",)
+CRATES = {
+    "kernels": set(),
+    "exec": {"octavo-kernels"},
+    "runtime": {"octavo-kernels", "octavo-exec"},
+    "python": {"octavo-kernels", "octavo-exec", "octavo-runtime"},
+}
+
+
+def python_files():
+    return sorted(PACKAGE.rglob("*.py"))
+
+
+def room_of(path):
+    return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+
+
+def imported_rooms(path):
+    """(line, room) of each import from the package, wherever in the file it stands."""
+    for node in ast.walk(ast.parse(path.read_text(), str(path))):
+        names = []
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}:{node.lineno}: imports are absolute"
+            names = [f"{node.module}.{alias.name}" for alias in node.names]
+        for name in names:
+            parts = name.split(".")
+            if parts[0] == "octavo" and len(parts) > 1:
+                yield node.lineno, parts[1]
+
+
+def test_rooms_import_only_from_rooms_before_them():
+    wrong = []
+    for path in python_files():
+        room = room_of(path)
+        if room in ("__init__", "__main__", *FREE):
+            continue
+        assert room in ROOMS, f"{path}: a room that docs/architecture.md does not know"
+        before = {"program"} if room == "reference" else set(ROOMS[: ROOMS.index(room)])
+        for line, imported in imported_rooms(path):
+            if imported in ROOMS and imported != room and imported not in before:
+                wrong.append(f"{path.relative_to(ROOT)}:{line}: {room} imports {imported}")
+    assert not wrong, "\n".join(wrong)
+
+
+def test_the_extension_is_imported_by_the_rooms_that_run_things():
+    allowed = {"lowering", "session", "calibration"}
+    importers = {
+        room_of(path) for path in python_files() for _, name in imported_rooms(path) if name == "_core"
+    }
+    assert importers <= allowed
+
+
+def test_the_reference_needs_numpy_alone():
+    outside = set()
+    for path in (PACKAGE / "reference").rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Import):
+                outside |= {alias.name.split(".")[0] for alias in node.names}
+            elif isinstance(node, ast.ImportFrom):
+                outside.add(node.module.split(".")[0])
+    assert outside - set(sys.stdlib_module_names) <= {"numpy", "octavo"}
+
+
+@pytest.mark.parametrize("crate", CRATES)
+def test_crates_depend_only_on_crates_before_them(crate):
+    manifest = tomllib.loads((ROOT / "rust" / crate / "Cargo.toml").read_text())
+    tables = [manifest, *manifest.get("target", {}).values()]
+    dependencies = {
+        name for table in tables for name in table.get("dependencies", {}) if name.startswith("octavo-")
+    }
+    assert dependencies <= CRATES[crate]
+
+
+def test_the_runtime_has_no_unsafe_code():
+    assert "#![forbid(unsafe_code)]" in (ROOT / "rust/runtime/src/lib.rs").read_text()
+
+
+def test_files_stay_short():
+    sources = [
+        *python_files(),
+        *(ROOT / "rust").rglob("*.rs"),
+        *(ROOT / "tests").rglob("*.py"),
+        *(ROOT / "benches").rglob("*.py"),
+        *(ROOT / "docs").rglob("*.md"),
+        *ROOT.glob("*.md"),
+    ]
+    lengths = {path: len(path.read_text().splitlines()) for path in sources}
+    long = [f"{path.relative_to(ROOT)}: {length} lines" for path, length in lengths.items() if length > 700]
+    assert not long, "\n".join(long)
+
+
+def loaded_by(statement):
+    """The top-level packages, outside the standard library, that a statement loads in a fresh interpreter."""
+    code = f"import sys; before = set(sys.modules); {statement}; print(*(set(sys.modules) - before))"
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    return {name.split(".")[0] for name in run.stdout.split()} - set(sys.stdlib_module_names)
+
+
+def test_importing_octavo_loads_numpy_at_most():
+    assert loaded_by("import octavo") <= {"octavo", "numpy"}
+
+
+def test_a_session_loads_numpy_at_most():
+    assert loaded_by("import octavo; octavo.Session") <= {"octavo", "numpy"}
+
+
+def test_importing_octavo_is_quick():
+    def seconds(statement):
+        start = time.perf_counter()
+        subprocess.run([sys.executable, "-c", statement], check=True)
+        return time.perf_counter() - start
+
+    bare = min(seconds("import numpy") for _ in range(5))
+    ours = min(seconds("import numpy, octavo; octavo.Session") for _ in range(5))
+    assert ours - bare < 0.25
