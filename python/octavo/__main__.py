@@ -7,12 +7,12 @@ def main() -> None:
     """Runs the command that `sys.argv` names, and exits: 0; 1 for an error to act on; 2 for wrong usage."""
     try:
         from octavo.cli.app import app, run
-        from octavo.demo.command import demo
+        from octavo.demo import command
     except ModuleNotFoundError as error:
         if error.name is None or error.name.startswith("octavo"):
             raise
         sys.exit(f"octavo: error: the command line needs {error.name}: pip install octavo")
-    app.command()(demo)
+    app.command(epilog=command.EPILOG)(command.demo)
     run()
 
 

@@ -8,10 +8,8 @@ from typing import Annotated, NoReturn
 import typer
 
 import octavo
-from octavo.cli.bench import bench
-from octavo.cli.inspect import inspect
-from octavo.cli.quantize import quantize
-from octavo.cli.run import run as run_model
+from octavo.cli import bench, inspect, quantize
+from octavo.cli import run as run_model
 
 app = typer.Typer(
     name="octavo",
@@ -21,10 +19,10 @@ app = typer.Typer(
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-app.command()(quantize)
-app.command("run")(run_model)
-app.command()(inspect)
-app.command()(bench)
+app.command(epilog=quantize.EPILOG)(quantize.quantize)
+app.command(epilog=run_model.EPILOG)(run_model.run)
+app.command(epilog=inspect.EPILOG)(inspect.inspect)
+app.command(epilog=bench.EPILOG)(bench.bench)
 
 
 @app.callback()

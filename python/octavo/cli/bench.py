@@ -24,19 +24,28 @@ Examples:
 
 def bench(
     models: Annotated[
-        list[Path], typer.Argument(help="Files to time: .octavo in int8, .onnx in float. The first is the base.")
+        list[Path],
+        typer.Argument(help="Files to time: .octavo in int8, .onnx in float. The first is the base."),
     ],
     shape: Annotated[
         list[str] | None, typer.Option(metavar="NAME=1x3x224x224", help="The shape of an input (repeatable).")
     ] = None,
-    batch: Annotated[int, typer.Option(min=1, help="The first axis of inputs that leave it open.")] = 1,
-    duration: Annotated[float, typer.Option(min=0.01, help="Seconds to time each model for.")] = 2.0,
+    batch: Annotated[
+        int, typer.Option(min=1, metavar="N", help="The first axis of inputs that leave it open.")
+    ] = 1,
+    duration: Annotated[
+        float, typer.Option(min=0.01, metavar="SECONDS", help="Seconds to time each model for.")
+    ] = 2.0,
     profile: Annotated[bool, typer.Option("--profile", help="Show the time of each operator.")] = False,
     threads: Threads = None,
     isa: Isa = None,
     as_json: Json = False,
 ) -> None:
-    """Time models on made-up inputs: the median, the least and the spread of many runs."""
+    """Time models.
+
+    Many runs over made-up inputs: their median, the least, and the spread, which is the width of the middle
+    half over the median.
+    """
     from octavo.cli.data import specs_of
     from octavo.cli.feeds import made_up_feeds
 
@@ -68,7 +77,7 @@ def _shape(text: str) -> tuple[str, tuple[int, ...]]:
 
 
 def _time(session: "octavo.Session", feeds: "Feeds", duration: float) -> dict[str, Any]:
-    """Times of single runs, in seconds: `spread` is the middle half's width over the median."""
+    """Times of single runs, in seconds."""
     session.run(None, feeds)
     times: list[float] = []
     end = time.perf_counter() + duration
@@ -125,7 +134,13 @@ def _show(results: list[dict[str, Any]]) -> None:
             console.show_table(
                 ["name", "op", "kernel", "macs", "time"],
                 [
-                    [row["name"], row["op"], row["kernel"], str(row["macs"]), console.format_time(row["seconds"])]
+                    [
+                        row["name"],
+                        row["op"],
+                        row["kernel"],
+                        str(row["macs"]),
+                        console.format_time(row["seconds"]),
+                    ]
                     for row in result["profile"]
                 ],
             )

@@ -143,7 +143,7 @@ def read_arrays(path: Path) -> Feeds:
 
 
 def _parts(array: NDArray[Any], spec: Spec, path: Path) -> Sequence[NDArray[Any]]:
-    """An array as feeds of one sample each: without a batch axis it is one, else it is cut along its first axis."""
+    """An array as feeds of a sample each: one sample without batch axis, or many along the first axis."""
     rank = len(spec.shape)
     if array.ndim == rank - 1:
         return [array[np.newaxis]]
@@ -180,4 +180,3 @@ def _checked(array: NDArray[Any], spec: Spec, path: Path) -> NDArray[Any]:
             f"{path} gives shape {list(array.shape)}, input '{spec.name}' wants {list(spec.shape)}"
         )
     return array
-

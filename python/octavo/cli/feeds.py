@@ -37,13 +37,11 @@ def read_feeds(assignments: Sequence[str], inputs: Sequence[Spec]) -> Feeds:
     return feeds
 
 
-def output_paths(
-    names: Sequence[str], folder: Path | None, assignments: Sequence[str]
-) -> dict[str, Path]:
+def output_paths(names: Sequence[str], folder: Path | None, assignments: Sequence[str]) -> dict[str, Path]:
     """Where each output is to be written: `NAME=FILE` texts first, else `folder/NAME.npy`.
 
-    Names become file names by turning all but letters, digits, `.`, `_` and `-` into `_`. Raises `DataError` where
-    a name is not an output, or two outputs would share a file.
+    Names become file names by turning all but letters, digits, `.`, `_` and `-` into `_`. Raises `DataError`
+    where a name is not an output, or two outputs would share a file.
     """
     paths: dict[str, Path] = {}
     for assignment in assignments:

@@ -92,7 +92,7 @@ def _guess_layout(name: str, shape: tuple[int | str, ...]) -> Layout:
 
 
 def read_picture(path: Path, frame: Frame, pixels: Pixels) -> NDArray[np.float32]:
-    """A picture file as float32 [1, ...]: scaled to cover the frame, cut to its middle, grey or RGB, normalized.
+    """A picture file as float32 [1, ...]: grey or RGB, scaled to cover the frame and cut to it, normalized.
 
     Raises `DataError` where pillow is not installed or cannot read the file.
     """

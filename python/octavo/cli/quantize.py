@@ -25,7 +25,10 @@ Examples:
 def quantize(
     model: Annotated[Path, typer.Argument(help="The float model, an .onnx file.")],
     data: Annotated[
-        Path, typer.Option(help="Calibration data: .npy, .npz (arrays named as the inputs), a picture, or a folder.")
+        Path,
+        typer.Option(
+            help="Calibration data: .npy, .npz (arrays named as the inputs), a picture, or a folder."
+        ),
     ],
     output: Annotated[Path, typer.Option("--output", "-o", help="The .octavo file to write.")],
     recipe: Annotated[str, typer.Option(help="How the model is quantized.")] = "int8",
@@ -42,9 +45,12 @@ def quantize(
         str | None, typer.Option(metavar="nchw|nhwc", help="Pictures: where the model has its channels.")
     ] = None,
     range_: Annotated[
-        str | None, typer.Option("--range", metavar="LOW..HIGH", help="Pictures: what 0 and 255 become. [0..1]")
+        str | None,
+        typer.Option("--range", metavar="LOW..HIGH", help="Pictures: what 0 and 255 become. [0..1]"),
     ] = None,
-    limit: Annotated[int | None, typer.Option(min=1, help="Take this many samples at most.")] = None,
+    limit: Annotated[
+        int | None, typer.Option(min=1, metavar="N", help="Take this many samples at most.")
+    ] = None,
     exclude: Annotated[
         list[str] | None, typer.Option(help="Keep the nodes of this name or pattern in float (repeatable).")
     ] = None,
@@ -52,7 +58,10 @@ def quantize(
     threads: Threads = None,
     as_json: Json = False,
 ) -> None:
-    """Quantize a float model to int8, with the ranges that calibration data show."""
+    """Quantize a float model to int8.
+
+    The ranges of its tensors are those that the calibration data show.
+    """
     from octavo.cli.data import open_samples, specs_of
 
     pixels = _pixels(size, mean, std, layout, range_)
@@ -77,9 +86,7 @@ def quantize(
     console.show(f"{model} ({before}) -> {output} ({after})")
 
 
-def _pixels(
-    size: str | None, mean: str, std: str, layout: str | None, range_: str | None
-) -> "Pixels":
+def _pixels(size: str | None, mean: str, std: str, layout: str | None, range_: str | None) -> "Pixels":
     from octavo.cli.pixels import Pixels
 
     if layout not in (None, "nchw", "nhwc"):
@@ -101,7 +108,9 @@ def _numbers(text: str, separator: str, option: str) -> tuple[float, float]:
     try:
         first, second = (float(part) for part in text.split(separator))
     except ValueError:
-        raise typer.BadParameter(f"give two numbers with {separator!r} between them", param_hint=option) from None
+        raise typer.BadParameter(
+            f"give two numbers with {separator!r} between them", param_hint=option
+        ) from None
     return first, second
 
 

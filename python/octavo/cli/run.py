@@ -20,7 +20,8 @@ Examples:
 def run(
     model: Model,
     inputs: Annotated[
-        list[str], typer.Option("--input", metavar="NAME=FILE.npy", help="The array of an input (repeatable).")
+        list[str],
+        typer.Option("--input", metavar="NAME=FILE.npy", help="The array of an input (repeatable)."),
     ],
     outputs: Annotated[
         list[str] | None,
@@ -31,7 +32,10 @@ def run(
     isa: Isa = None,
     as_json: Json = False,
 ) -> None:
-    """Run a model once; show its outputs, or write them to files."""
+    """Run a model once.
+
+    Its outputs are shown, and written to files where asked.
+    """
     from octavo.cli.data import specs_of
     from octavo.cli.feeds import output_paths, read_feeds, write_array
 

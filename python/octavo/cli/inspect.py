@@ -1,0 +1,137 @@
+"""`octavo inspect`: what a model holds: its nodes, values, sizes, and what stays in float."""
+
+from collections import Counter
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from octavo.cli import console
+from octavo.cli.options import Json
+from octavo.program import Node, Program, Value
+
+EPILOG = """\b
+Examples:
+  octavo inspect model.octavo
+  octavo inspect model.onnx --json
+"""
+
+
+def inspect(
+    model: Annotated[
+        Path, typer.Argument(help="An .octavo file, or an .onnx file as it would run in float.")
+    ],
+    as_json: Json = False,
+) -> None:
+    """Show what a model holds.
+
+    Its inputs, outputs, nodes and sizes, and which nodes compute in float.
+    """
+    from octavo.session import load_program
+
+    program = load_program(model)
+    facts = describe(program)
+    facts = {"model": str(model), "file_bytes": model.stat().st_size, **facts}
+    if as_json:
+        console.show_json(facts)
+    else:
+        _show(facts)
+
+
+def describe(program: Program) -> dict[str, Any]:
+    """A Program as plain data: what `--json` prints."""
+    nodes = [_node(program, node) for node in program.nodes]
+    sizes: Counter[str] = Counter()
+    for name, array in program.constants.items():
+        sizes[program.values[name].dtype] += array.nbytes
+    return {
+        "producer": program.producer,
+        "format_version": program.format_version,
+        "opset": program.opset,
+        "inputs": [_value(program.values[name]) for name in program.inputs],
+        "outputs": [_value(program.values[name]) for name in program.outputs],
+        "constant_bytes": dict(sorted(sizes.items())),
+        "ops": dict(sorted(Counter(node.op for node in program.nodes).items())),
+        "float_nodes": [node["name"] for node in nodes if node["float"]],
+        "nodes": nodes,
+    }
+
+
+def _node(program: Program, node: Node) -> dict[str, Any]:
+    outputs = [_value(program.values[name]) for name in node.outputs if name]
+    constants = [name for name in node.inputs if name in program.constants]
+    return {
+        "op": node.op,
+        "name": node.name,
+        "inputs": list(node.inputs),
+        "outputs": outputs,
+        "constant_bytes": sum(program.constants[name].nbytes for name in constants),
+        "float": not node.op.startswith("Q") and _computes_in_float(program, node),
+    }
+
+
+def _computes_in_float(program: Program, node: Node) -> bool:
+    """Whether the node reads and writes floats; what converts to or from integers does only one."""
+    read = {program.values[name].dtype for name in node.inputs if name and name not in program.constants}
+    written = {program.values[name].dtype for name in node.outputs if name}
+    return bool(read & _FLOATS) and bool(written & _FLOATS)
+
+
+_FLOATS = {"f16", "f32", "f64"}
+
+
+def _value(value: Value) -> dict[str, Any]:
+    shape = None if value.shape is None else list(value.shape)
+    facts: dict[str, Any] = {"name": value.name, "dtype": value.dtype, "shape": shape, "quant": None}
+    if value.quant is not None:
+        facts["quant"] = {
+            "scale": [float(scale) for scale in value.quant.scale],
+            "zero_point": [int(zero_point) for zero_point in value.quant.zero_point],
+            "axis": value.quant.axis,
+        }
+    return facts
+
+
+def _show(facts: dict[str, Any]) -> None:
+    console.show(
+        f"{facts['model']}: {console.format_size(facts['file_bytes'])}, {len(facts['nodes'])} nodes, "
+        f"opset {facts['opset']}, format {facts['format_version']}, by {facts['producer']}"
+    )
+    for side in ("inputs", "outputs"):
+        for value in facts[side]:
+            console.show(
+                f"{side[:-1]} {value['name']}: {value['dtype']} {_shape(value)} {_quant(value)}".rstrip()
+            )
+    sizes = (f"{dtype} {console.format_size(size)}" for dtype, size in facts["constant_bytes"].items())
+    console.show(f"constants: {', '.join(sizes) or 'none'}\n")
+    console.show_table(
+        ["op", "name", "output", "dtype", "shape", "scale, zero point", "constants"],
+        [
+            [
+                node["op"],
+                node["name"],
+                value["name"],
+                value["dtype"],
+                _shape(value),
+                _quant(value),
+                console.format_size(node["constant_bytes"]) if node["constant_bytes"] else "",
+            ]
+            for node in facts["nodes"]
+            for value in node["outputs"]
+        ],
+    )
+    floats = facts["float_nodes"]
+    console.show(f"\nnodes that compute in float: {len(floats)} of {len(facts['nodes'])}")
+
+
+def _shape(value: dict[str, Any]) -> str:
+    return "?" if value["shape"] is None else "x".join(str(axis) for axis in value["shape"]) or "scalar"
+
+
+def _quant(value: dict[str, Any]) -> str:
+    quant = value["quant"]
+    if quant is None:
+        return ""
+    if len(quant["scale"]) > 1:
+        return f"{len(quant['scale'])} scales along axis {quant['axis']}"
+    return f"{quant['scale'][0]:.6g}, {quant['zero_point'][0]}"

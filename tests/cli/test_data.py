@@ -1,0 +1,216 @@
+"""What `--data` accepts, in which order it reads, and what it says where it cannot."""
+
+import numpy as np
+import pytest
+from octavo.cli.data import Spec, open_samples
+from octavo.cli.pixels import Pixels
+from octavo.errors import DataError
+from PIL import Image
+
+VECTOR = Spec("x", ("N", 4), np.dtype(np.float32))
+PAIR = [VECTOR, Spec("mask", ("N", 2), np.dtype(np.int64))]
+RGB = Spec("image", ("N", 3, 8, 6), np.dtype(np.float32))
+GREY = Spec("image", ("N", 1, 8, 6), np.dtype(np.float32))
+NHWC = Spec("image", (1, 8, 6, 3), np.dtype(np.float32))
+
+
+def read(path, *inputs, pixels=None, limit=None):
+    return list(open_samples(path, inputs, pixels or Pixels(), limit))
+
+
+def save(path, array):
+    np.save(path, array)
+    return path
+
+
+def test_array_is_cut_along_its_first_axis(tmp_path):
+    array = np.arange(12, dtype=np.float32).reshape(3, 4)
+    samples = read(save(tmp_path / "x.npy", array), VECTOR)
+    assert [feeds["x"].tolist() for feeds in samples] == [[row] for row in array.tolist()]
+
+
+def test_sample_without_batch_axis_is_given_one(tmp_path):
+    (feeds,) = read(save(tmp_path / "x.npy", np.ones(4, np.float32)), VECTOR)
+    assert feeds["x"].shape == (1, 4)
+
+
+def test_stack_of_whole_feeds_is_taken_apart(tmp_path):
+    samples = read(save(tmp_path / "x.npy", np.ones((5, 2, 4), np.float32)), VECTOR)
+    assert [feeds["x"].shape for feeds in samples] == [(2, 4)] * 5
+
+
+def test_fixed_batch_is_kept(tmp_path):
+    fixed = Spec("x", (2, 4), np.dtype(np.float32))
+    assert len(read(save(tmp_path / "x.npy", np.ones((6, 4), np.float32)), fixed)) == 3
+    with pytest.raises(DataError, match=r"5 samples.*takes 2 at a time"):
+        read(save(tmp_path / "x.npy", np.ones((5, 4), np.float32)), fixed)
+
+
+def test_named_arrays_feed_the_inputs_of_their_names(tmp_path):
+    np.savez(tmp_path / "a.npz", x=np.ones((3, 4), np.float32), mask=np.zeros((3, 2), np.int64), spare=1)
+    samples = read(tmp_path / "a.npz", *PAIR)
+    assert [sorted(feeds) for feeds in samples] == [["mask", "x"]] * 3
+
+
+def test_only_array_feeds_the_only_input_whatever_its_name(tmp_path):
+    np.savez(tmp_path / "a.npz", other=np.ones((3, 4), np.float32))
+    assert len(read(tmp_path / "a.npz", VECTOR)) == 3
+
+
+def test_folder_is_read_in_the_order_of_names(tmp_path):
+    (tmp_path / "sub").mkdir()
+    for name, value in (("b", 2), ("sub/c", 3), ("a", 1)):
+        save(tmp_path / f"{name}.npy", np.full(4, value, np.float32))
+    (tmp_path / "labels.txt").write_text("not data")
+    assert [feeds["x"][0, 0] for feeds in read(tmp_path, VECTOR)] == [1, 2, 3]
+
+
+def test_samples_can_be_read_again_and_limited(tmp_path):
+    samples = open_samples(save(tmp_path / "x.npy", np.ones((5, 4), np.float32)), [VECTOR], Pixels(), 2)
+    assert [len(list(samples)), len(list(samples))] == [2, 2]
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "mean", "std", "expected"),
+    [
+        (0, 1, (0,), (1,), [0.0, 0.2, 1.0]),
+        (-1, 1, (0,), (1,), [-1.0, -0.6, 1.0]),
+        (0, 255, (127,), (128,), [-127 / 128, -76 / 128, 1.0]),
+        (0, 1, (0.5, 0.5, 0.25), (0.5, 0.25, 0.25), [-1.0, -1.2, 3.0]),
+    ],
+)
+def test_pixels_are_normalized(tmp_path, low, high, mean, std, expected):
+    picture = np.zeros((8, 6, 3), np.uint8) + np.array([0, 51, 255], np.uint8)
+    Image.fromarray(picture).save(tmp_path / "a.png")
+    pixels = Pixels(low=low, high=high, mean=mean, std=std)
+    for spec, channels in ((RGB, (0, 2, 3, 1)), (NHWC, (0, 1, 2, 3))):
+        (feeds,) = read(tmp_path / "a.png", spec, pixels=pixels)
+        assert feeds["image"].dtype == np.float32
+        assert feeds["image"].transpose(channels)[0, 5, 3] == pytest.approx(expected, abs=1e-6)
+
+
+def test_picture_is_scaled_to_cover_and_cut_to_its_middle(tmp_path):
+    wide = np.zeros((16, 32, 3), np.uint8)
+    wide[:, 8:24] = 255
+    Image.fromarray(wide).save(tmp_path / "a.png")
+    (feeds,) = read(tmp_path, RGB)
+    assert feeds["image"].shape == (1, 3, 8, 6)
+    assert feeds["image"].min() == 1.0
+
+
+def test_model_with_one_channel_reads_grey(tmp_path):
+    Image.new("RGB", (6, 8), (255, 255, 255)).save(tmp_path / "a.png")
+    (feeds,) = read(tmp_path, GREY)
+    assert feeds["image"].shape == (1, 1, 8, 6)
+    assert feeds["image"].min() == 1.0
+
+
+def test_pixels_in_an_array_are_normalized_as_pictures_are(tmp_path):
+    array = np.full((2, 3, 8, 6), 255, np.uint8)
+    samples = read(save(tmp_path / "x.npy", array), RGB, pixels=Pixels(low=-1, high=3))
+    assert [feeds["image"].max() for feeds in samples] == [3.0, 3.0]
+
+
+def test_free_size_takes_the_size_given(tmp_path):
+    Image.new("L", (60, 80)).save(tmp_path / "a.png")
+    free = Spec("image", ("N", 3, "H", "W"), np.dtype(np.float32))
+    (feeds,) = read(tmp_path, free, pixels=Pixels(size=(4, 5)))
+    assert feeds["image"].shape == (1, 3, 4, 5)
+    with pytest.raises(DataError, match="--size"):
+        read(tmp_path, free)
+
+
+def test_ambiguous_layout_has_to_be_said(tmp_path):
+    Image.new("L", (3, 3)).save(tmp_path / "a.png")
+    ambiguous = Spec("image", (1, 3, 3, 3), np.dtype(np.float32))
+    with pytest.raises(DataError, match="--layout"):
+        read(tmp_path, ambiguous)
+    assert len(read(tmp_path, ambiguous, pixels=Pixels(layout="nhwc"))) == 1
+
+
+def write_bytes(path, data):
+    path.write_bytes(data)
+    return path
+
+
+def empty_folder(tmp_path):
+    return tmp_path, "holds no arrays"
+
+
+def missing(tmp_path):
+    return tmp_path / "none.npy", "does not exist"
+
+
+def unknown_kind(tmp_path):
+    return write_bytes(tmp_path / "x.csv", b"1,2"), "neither an array"
+
+
+def damaged_array(tmp_path):
+    return write_bytes(tmp_path / "x.npy", b"\x93NUMPY\x01\x00garbage"), "cannot be read"
+
+
+def truncated_array(tmp_path):
+    path = save(tmp_path / "x.npy", np.ones((9, 4), np.float32))
+    return write_bytes(path, path.read_bytes()[:-40]), "cannot be read"
+
+
+def pickled_objects(tmp_path):
+    return save(tmp_path / "x.npy", np.array([{}], object)), "cannot be read"
+
+
+def wrong_dtype(tmp_path):
+    return save(tmp_path / "x.npy", np.ones((2, 4))), "float64.*wants float32"
+
+
+def wrong_shape(tmp_path):
+    return save(tmp_path / "x.npy", np.ones((2, 5), np.float32)), r"\[1, 5\].*wants \['N', 4\]"
+
+
+def wrong_rank(tmp_path):
+    return save(tmp_path / "x.npy", np.ones((1, 1, 1, 1, 4), np.float32)), "wants"
+
+
+def unreadable_picture(tmp_path):
+    return write_bytes(tmp_path / "x.png", b"no picture"), "not a picture"
+
+
+def mixed_folder(tmp_path):
+    save(tmp_path / "x.npy", np.ones(4))
+    write_bytes(tmp_path / "x.png", b"")
+    return tmp_path, "mixes"
+
+
+@pytest.mark.parametrize(
+    "case",
+    [
+        empty_folder,
+        missing,
+        unknown_kind,
+        damaged_array,
+        truncated_array,
+        pickled_objects,
+        wrong_dtype,
+        wrong_shape,
+        wrong_rank,
+        unreadable_picture,
+        mixed_folder,
+    ],
+)
+def test_what_cannot_be_read_is_an_error_that_names_it(tmp_path, case):
+    path, message = case(tmp_path)
+    spec = Spec("x", ("N", 3, 4, 4), np.dtype(np.float32)) if case is unreadable_picture else VECTOR
+    with pytest.raises(DataError, match=message) as caught:
+        read(path, spec)
+    assert str(tmp_path) in str(caught.value)
+
+
+def test_missing_input_is_named(tmp_path):
+    np.savez(tmp_path / "a.npz", x=np.ones((3, 4), np.float32), y=np.ones(3))
+    with pytest.raises(DataError, match=r"holds x, y, but the model's inputs are x, mask"):
+        read(tmp_path / "a.npz", *PAIR)
+
+
+def test_different_counts_are_named(tmp_path):
+    np.savez(tmp_path / "a.npz", x=np.ones((3, 4), np.float32), mask=np.zeros((2, 2), np.int64))
+    with pytest.raises(DataError, match="different numbers"):
+        read(tmp_path / "a.npz", *PAIR)
