@@ -1,6 +1,7 @@
-"""octavo turns a float ONNX model into an int8 model and runs it on CPUs, with the same bits on every machine.
+"""octavo turns a float ONNX model into an int8 model and runs it on CPUs: the same bits on every machine.
 
-The public names are imported when first used, so that `import octavo` is quick and needs the standard library alone.
+The public names are imported when first used, so that `import octavo` is quick and needs the standard library
+alone.
 """
 
 import importlib

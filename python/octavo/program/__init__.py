@@ -1,7 +1,7 @@
 """The Program: what is saved, what the numpy reference interprets, and what the runtime plans.
 
-Nodes are in ONNX's logical layout and terms. Float nodes keep their ONNX names; integer nodes are explicit and carry
-every integer that they need. Nothing here knows of layouts, tiles or machines.
+Nodes are in ONNX's logical layout and terms. Float nodes keep their ONNX names; integer nodes are explicit
+and carry every integer that they need. Nothing here knows of layouts, tiles or machines.
 """
 
 from dataclasses import dataclass, field
@@ -17,7 +17,7 @@ FORMAT_VERSION = 1
 """The newest artifact format that this code writes and reads."""
 
 Attribute: TypeAlias = int | str | list[int] | np.float32 | np.float64 | list[np.float32]
-"""An attribute of a node. Booleans are the integers 0 and 1; floats are float32 unless the op states float64."""
+"""An attribute of a node. Booleans are 0 and 1; floats are float32 unless the op states float64."""
 
 DTYPES: dict[str, np.dtype[Any]] = {
     "u8": np.dtype("u1"),

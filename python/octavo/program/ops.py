@@ -1,10 +1,10 @@
 """The one table of the ops that a Program can hold: inputs, outputs, attributes and their types.
 
-A line is one form of an op, `Op(inputs) -> outputs | attributes`. An input is `name:dtype`, then `!` where it must be a
-constant, `?` where it may be left out, `*` where any number of them (at least one) may stand, always last. A capital
-letter is a set of dtypes (`DTYPE_SETS`), and the same letter is the same dtype all over a node. An attribute is
-`name:kind`, then `?` where it may be left out. An op with several forms takes the one that has as many inputs as the
-node. The runtime holds the same table; a test compares the two.
+A line is one form of an op, `Op(inputs) -> outputs | attributes`. An input is `name:dtype`, then `!` where
+it must be a constant, `?` where it may be left out, `*` where any number of them (at least one) may stand,
+always last. A capital letter is a set of dtypes (`DTYPE_SETS`), and the same letter is the same dtype all
+over a node. An attribute is `name:kind`, then `?` where it may be left out. An op with several forms takes
+the one that has as many inputs as the node. The runtime holds the same table; a test compares the two.
 """
 
 import re

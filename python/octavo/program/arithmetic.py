@@ -1,0 +1,78 @@
+"""The integer arithmetic that lowering, the reference and the kernels share. Only + - * / and integers.
+
+`y = clamp(zero_point + floor((acc * M + 2^(S-1)) / 2^S), lo, hi)`: the exact 64-bit product,
+one rounding, ties up.
+"""
+
+import math
+from typing import Any, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+Integers: TypeAlias = int | npt.NDArray[np.integer[Any]]
+
+MULTIPLIER_MIN = 1 << 30
+"""The smallest multiplier: M lies in [2^30, 2^31)."""
+
+SHIFT_MAX = 62
+"""The largest shift: S lies in 1..62."""
+
+ADD_SHIFT_MAX = 30
+"""The largest shift of an addition; its multipliers stay below `ADD_MULTIPLIER_END` in magnitude."""
+
+ADD_MULTIPLIER_END = 1 << 15
+
+
+def multiplier_shift(m: float) -> tuple[int, int] | None:
+    """The multiplier and shift of a positive real factor: `M = rne(m * 2^S)` in [2^30, 2^31), S in 1..62.
+
+    A multiplier that rounds up to 2^31 is halved and its shift lowered by one; m < 2^-32 takes (2^30, 62).
+    None where m is not a positive finite number, or is 2^30 or more: the op must stay float.
+    """
+    m = float(m)
+    if not 0.0 < m < MULTIPLIER_MIN:
+        return None
+    if m < 2.0**-32:
+        return MULTIPLIER_MIN, SHIFT_MAX
+    _, exponent = math.frexp(m)  # m in [2^(exponent - 1), 2^exponent)
+    shift = 31 - exponent
+    multiplier = round(math.ldexp(m, shift))  # exact but for the one rounding, half to even
+    if multiplier == 1 << 31:
+        multiplier, shift = MULTIPLIER_MIN, shift - 1
+    # Just below 2^30 the halving would leave a shift of 0, which the rule does not have.
+    return (multiplier, shift) if shift >= 1 else None
+
+
+def add_multipliers_shift(a: float, b: float) -> tuple[int, int, int] | None:
+    """The two multipliers and the shift of `a * x + b * y`.
+
+    `M = rne(ratio * 2^S)`, S the largest in 1..30 with |M| < 2^15 for both.
+    a, b: finite ratios of scales; negative where the operand is subtracted.
+    None where a ratio is 2^14 or more in magnitude, or not finite: the op must stay float.
+    """
+    a, b = float(a), float(b)
+    if not max(abs(a), abs(b)) < 2.0**14:  # false for NaN as well
+        return None
+    for shift in range(ADD_SHIFT_MAX, 0, -1):
+        multipliers = round(math.ldexp(a, shift)), round(math.ldexp(b, shift))
+        if all(abs(multiplier) < ADD_MULTIPLIER_END for multiplier in multipliers):
+            return *multipliers, shift
+    return None
+
+
+def scale_and_round(acc: Integers, multiplier: Integers, shift: Integers) -> npt.NDArray[np.int64]:
+    """`floor((acc * multiplier + 2^(shift-1)) / 2^shift)`, elementwise with broadcasting.
+
+    acc: within int32. multiplier: below 2^31 in magnitude. shift: 1..62. So nothing leaves 64 bits.
+    """
+    shift = np.asarray(shift, np.int64)
+    product = np.asarray(acc, np.int64) * np.asarray(multiplier, np.int64)
+    return np.asarray((product + (np.int64(1) << (shift - 1))) >> shift)
+
+
+def requantize(
+    acc: Integers, multiplier: Integers, shift: Integers, zero_point: int, lo: int, hi: int
+) -> npt.NDArray[np.uint8]:
+    """The 8-bit values of accumulators: `scale_and_round`, then the zero point, then the clamp to lo..hi."""
+    return np.clip(scale_and_round(acc, multiplier, shift) + zero_point, lo, hi).astype(np.uint8)

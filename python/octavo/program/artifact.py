@@ -1,0 +1,381 @@
+"""Artifacts: a Program as a safetensors file, the constants its tensors, the rest as JSON in its metadata.
+
+The same Program gives the same bytes. Every float is a hexadecimal text of its bits, so nothing is rounded.
+A CRC-32 covers the whole file, its own eight digits read as zeros; safety comes from validation, not from
+the sum.
+"""
+
+import json
+import math
+import os
+import secrets
+import struct
+import zlib
+from pathlib import Path
+from typing import Any, NoReturn
+
+import numpy as np
+import numpy.typing as npt
+
+from octavo.errors import ArtifactError
+from octavo.program import DTYPES, FORMAT_VERSION, OPSET, Attribute, Node, Program, Quant, Value
+from octavo.program.validate import MAX_RANK, validate
+
+_METADATA_KEY = "octavo"
+_CHECKSUM_MARK = rb"crc32\":\""
+"""What stands before the checksum's digits: JSON within JSON, so the quotes are escaped."""
+_ZEROS = "00000000"
+_TENSOR_DTYPES = {
+    "BOOL": "bool",
+    "F16": "f16",
+    "F32": "f32",
+    "F64": "f64",
+    "I16": "i16",
+    "I32": "i32",
+    "I64": "i64",
+    "I8": "i8",
+    "U8": "u8",
+}
+
+
+def to_bytes(program: Program) -> bytes:
+    """The artifact of a Program, the same bytes for the same Program.
+
+    Raises ArtifactError where the Program is not valid.
+    """
+    from safetensors.numpy import save as serialize
+
+    validate(program)
+    if "__metadata__" in program.constants:
+        raise ArtifactError(
+            "a constant cannot have the name '__metadata__', which the file format keeps: rename it"
+        )
+    tensors = {
+        name: np.require(array, DTYPES[program.values[name].dtype], "C")
+        for name, array in program.constants.items()
+    }
+    try:
+        text = json.dumps(_encode(program), separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+        data = serialize(tensors, {_METADATA_KEY: text})
+    except UnicodeEncodeError as error:
+        raise ArtifactError(f"a name cannot be written as UTF-8: {error}") from error
+    at = data.index(_CHECKSUM_MARK) + len(_CHECKSUM_MARK)
+    return data[:at] + _checksum(data, at).encode() + data[at + len(_ZEROS) :]
+
+
+def from_bytes(data: bytes) -> Program:
+    """The Program of an artifact.
+
+    Raises ArtifactError where the file is damaged, of a newer format, or not valid.
+    """
+    header, tensors = _split(data)
+    at = header.find(_CHECKSUM_MARK)
+    if at < 0:
+        _invalid("it holds no checksum, so octavo did not write it")
+    at += 8 + len(_CHECKSUM_MARK)
+    found, computed = data[at : at + len(_ZEROS)], _checksum(data, at)
+    if found != computed.encode():
+        _damaged(f"its checksum is {found!r} but its bytes give {computed}")
+    layout = _object(_parse(header), "its header")
+    metadata = _object(layout.pop("__metadata__", None), "its metadata", _METADATA_KEY)
+    document = _parse(_text(metadata[_METADATA_KEY], "its program").encode())
+    _check_versions(document)
+    document = _object(document, "its program", *_DOCUMENT_KEYS)
+    if document["crc32"] != computed:
+        _invalid("its checksum is not where the format has it")
+    program = _decode(document, _constants(layout, tensors))
+    validate(program)
+    return program
+
+
+def save(program: Program, path: str | os.PathLike[str]) -> None:
+    """Write the artifact of a Program: all of it or, where that fails, nothing.
+
+    Raises ArtifactError where the Program is not valid, OSError where the file cannot be written.
+    """
+    data = to_bytes(program)
+    target = Path(path)
+    partial = target.with_name(f".{target.name}.{secrets.token_hex(8)}.partial")
+    try:
+        with partial.open("xb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        partial.replace(target)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def load(path: str | os.PathLike[str]) -> Program:
+    """The Program of an artifact file.
+
+    Raises ArtifactError as `from_bytes` does, OSError where the file cannot be read.
+    """
+    data = Path(path).read_bytes()
+    try:
+        return from_bytes(data)
+    except ArtifactError as error:
+        raise ArtifactError(f"{os.fspath(path)}: {error}") from error
+
+
+def _damaged(what: str) -> NoReturn:
+    raise ArtifactError(f"the artifact is damaged: {what}; copy or save it again")
+
+
+def _invalid(what: str) -> NoReturn:
+    raise ArtifactError(f"the artifact is not valid: {what}")
+
+
+def _checksum(data: bytes, at: int) -> str:
+    crc = zlib.crc32(_ZEROS.encode(), zlib.crc32(memoryview(data)[:at]))
+    return f"{zlib.crc32(memoryview(data)[at + len(_ZEROS) :], crc):08x}"
+
+
+# Writing
+
+
+def _encode(program: Program) -> dict[str, Any]:
+    return {
+        "crc32": _ZEROS,
+        "format": FORMAT_VERSION,
+        "opset": program.opset,
+        "producer": program.producer,
+        "inputs": program.inputs,
+        "outputs": program.outputs,
+        "values": [_encode_value(value) for value in program.values.values()],
+        "nodes": [_encode_node(node) for node in program.nodes],
+    }
+
+
+def _encode_value(value: Value) -> dict[str, Any]:
+    quant = value.quant and {
+        "scale": _encode_attribute(list(value.quant.scale)),
+        "zero_point": [int(zero) for zero in value.quant.zero_point],
+        "axis": value.quant.axis,
+        "block": value.quant.block,
+    }
+    shape = None if value.shape is None else list(value.shape)
+    return {"name": value.name, "dtype": value.dtype, "shape": shape, "quant": quant}
+
+
+def _encode_node(node: Node) -> dict[str, Any]:
+    attributes = {name: _encode_attribute(node.attributes[name]) for name in sorted(node.attributes)}
+    return {
+        "op": node.op,
+        "name": node.name,
+        "inputs": list(node.inputs),
+        "outputs": list(node.outputs),
+        "attributes": attributes,
+    }
+
+
+def _encode_attribute(attribute: Attribute) -> Any:  # noqa: ANN401
+    if isinstance(attribute, np.float64):
+        return {"f64": struct.pack(">d", attribute).hex()}
+    if isinstance(attribute, np.float32):
+        return {"f32": _f32_hex(attribute)}
+    if isinstance(attribute, list) and any(isinstance(item, np.float32) for item in attribute):
+        return {"f32": [_f32_hex(item) for item in attribute]}
+    return attribute
+
+
+def _f32_hex(x: float | np.float32) -> str:
+    return struct.pack(">f", x).hex()
+
+
+# Reading. Nothing in the file is believed; what the format does not have is an error that names it.
+
+_DOCUMENT_KEYS = ("crc32", "format", "opset", "producer", "inputs", "outputs", "values", "nodes")
+
+
+def _split(data: bytes) -> tuple[bytes, memoryview]:
+    """The JSON header and the bytes after it."""
+    if len(data) < 8:
+        _damaged(f"it has {len(data)} bytes")
+    length = int.from_bytes(data[:8], "little")
+    if length > len(data) - 8:
+        _damaged(f"its header says {length} bytes, {len(data) - 8} are there")
+    return data[8 : 8 + length], memoryview(data)[8 + length :]
+
+
+def _parse(text: bytes) -> Any:  # noqa: ANN401
+    """JSON of objects, lists, texts and integers; a key twice, a fraction or a NaN is an error."""
+
+    def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        entries = dict(pairs)
+        if len(entries) != len(pairs):
+            raise ValueError("a key is there twice")
+        return entries
+
+    def refuse(text: str) -> NoReturn:
+        raise ValueError(f"the format has no number {text}")
+
+    try:
+        return json.loads(
+            text.decode("utf-8"), object_pairs_hook=unique, parse_float=refuse, parse_constant=refuse
+        )
+    except (ValueError, RecursionError) as error:
+        _invalid(f"its JSON is wrong: {error}")
+
+
+def _object(json_value: Any, what: str, *keys: str) -> dict[str, Any]:  # noqa: ANN401
+    """A JSON object, of exactly these keys if any are given."""
+    if not isinstance(json_value, dict):
+        _invalid(f"{what} is no JSON object")
+    for key in keys:
+        if key not in json_value:
+            _invalid(f"{what} lacks {key!r}")
+    for key in json_value:
+        if keys and key not in keys:
+            _invalid(f"{what} has the unknown key {key!r}")
+    return json_value
+
+
+def _list(json_value: Any, what: str) -> list[Any]:  # noqa: ANN401
+    if not isinstance(json_value, list):
+        _invalid(f"{what} is no list")
+    return json_value
+
+
+def _text(json_value: Any, what: str) -> str:  # noqa: ANN401
+    if not isinstance(json_value, str):
+        _invalid(f"{what} is no text")
+    return json_value
+
+
+def _texts(json_value: Any, what: str) -> list[str]:  # noqa: ANN401
+    return [_text(item, f"an item of {what}") for item in _list(json_value, what)]
+
+
+def _integer(json_value: Any, what: str) -> int:  # noqa: ANN401
+    if type(json_value) is not int or not -(2**63) <= json_value < 2**63:
+        _invalid(f"{what} is no 64-bit integer")
+    return json_value
+
+
+def _check_versions(json_value: Any) -> None:  # noqa: ANN401
+    """Tell a newer file as such, before what it holds seems wrong."""
+    document = _object(json_value, "its program")
+    producer = _text(document.get("producer"), "the producer")
+    version = _integer(document.get("format"), "the format")
+    opset = _integer(document.get("opset"), "the opset")
+    if (version, opset) != (FORMAT_VERSION, OPSET):
+        raise ArtifactError(
+            f"the artifact, written by {producer!r}, has format {version} and opset {opset}; this octavo "
+            f"reads format {FORMAT_VERSION} and opset {OPSET}: use the octavo that wrote it, or quantize the "
+            "model again"
+        )
+
+
+def _constants(layout: dict[str, Any], tensors: memoryview) -> dict[str, npt.NDArray[Any]]:
+    """The tensors, which must follow each other without gaps and fill the file."""
+    constants: dict[str, npt.NDArray[Any]] = {}
+    entries: list[tuple[int, int, str, np.dtype[Any], list[int]]] = []
+    for name, json_value in layout.items():
+        entry = _object(json_value, f"the constant {name!r}", "dtype", "shape", "data_offsets")
+        if entry["dtype"] not in _TENSOR_DTYPES:
+            _invalid(f"the constant {name!r} is of the dtype {entry['dtype']!r}")
+        shape = [
+            _integer(dim, f"an axis of the constant {name!r}") for dim in _list(entry["shape"], "a shape")
+        ]
+        offsets = [_integer(offset, "an offset") for offset in _list(entry["data_offsets"], "the offsets")]
+        if len(offsets) != 2 or min(shape, default=0) < 0:
+            _invalid(f"the constant {name!r} has the offsets {offsets} and the shape {shape}")
+        if len(shape) > MAX_RANK or math.prod(filter(None, shape)) >= 2**60:
+            _invalid(f"the constant {name!r} has the shape {shape}")
+        entries.append((offsets[0], offsets[1], name, DTYPES[_TENSOR_DTYPES[entry["dtype"]]], shape))
+    position = 0
+    for start, end, name, dtype, shape in sorted(entries, key=lambda entry: entry[:3]):
+        if start != position or not start <= end <= len(tensors):
+            _invalid(
+                f"the constant {name!r} lies at {start}..{end}, not at {position} within {len(tensors)} bytes"
+            )
+        position = end
+        if dtype.itemsize * math.prod(shape) != end - start:
+            _invalid(f"the constant {name!r} of shape {shape} cannot have {end - start} bytes")
+        constants[name] = np.frombuffer(tensors[start:end], dtype).reshape(shape).copy()
+    if position != len(tensors):
+        _invalid(f"its header describes {position} bytes of constants, it has {len(tensors)}")
+    return constants
+
+
+def _decode(document: dict[str, Any], constants: dict[str, npt.NDArray[Any]]) -> Program:
+    values = [_decode_value(value) for value in _list(document["values"], "the list of values")]
+    by_name = {value.name: value for value in values}
+    if len(by_name) != len(values):
+        _invalid("a value is there twice")
+    return Program(
+        inputs=_texts(document["inputs"], "the inputs"),
+        outputs=_texts(document["outputs"], "the outputs"),
+        values=by_name,
+        constants={name: constants[name] for name in sorted(constants)},
+        nodes=[_decode_node(node) for node in _list(document["nodes"], "the list of nodes")],
+        opset=document["opset"],
+        format_version=document["format"],
+        producer=document["producer"],
+    )
+
+
+def _decode_value(json_value: Any) -> Value:  # noqa: ANN401
+    entry = _object(json_value, "a value", "name", "dtype", "shape", "quant")
+    name = _text(entry["name"], "a value's name")
+    shape: tuple[int | str, ...] | None = None
+    if entry["shape"] is not None:
+        dims = _list(entry["shape"], f"the shape of the value {name!r}")
+        shape = tuple(dim if isinstance(dim, str) else _integer(dim, f"an axis of {name!r}") for dim in dims)
+    quant = None if entry["quant"] is None else _decode_quant(entry["quant"], name)
+    return Value(name, _text(entry["dtype"], f"the dtype of the value {name!r}"), shape, quant)
+
+
+def _decode_quant(json_value: Any, name: str) -> Quant:  # noqa: ANN401
+    entry = _object(json_value, f"the quant of the value {name!r}", "scale", "zero_point", "axis", "block")
+    scale = _object(entry["scale"], f"the scale of the value {name!r}", "f32")
+    digits = _texts(scale["f32"], f"the scale of the value {name!r}")
+    zero_point = [_integer(zero, "a zero point") for zero in _list(entry["zero_point"], "the zero points")]
+    axis, block = (
+        None if entry[key] is None else _integer(entry[key], f"the {key} of the value {name!r}")
+        for key in ("axis", "block")
+    )
+    return Quant(
+        np.array([_f32(text) for text in digits], np.float32), np.array(zero_point, np.int64), axis, block
+    )
+
+
+def _decode_node(json_value: Any) -> Node:  # noqa: ANN401
+    entry = _object(json_value, "a node", "op", "name", "inputs", "outputs", "attributes")
+    name = _text(entry["name"], "a node's name")
+    attributes = _object(entry["attributes"], f"the attributes of the node {name!r}")
+    return Node(
+        _text(entry["op"], f"the op of the node {name!r}"),
+        name,
+        tuple(_texts(entry["inputs"], f"the inputs of the node {name!r}")),
+        tuple(_texts(entry["outputs"], f"the outputs of the node {name!r}")),
+        {key: _decode_attribute(value, f"{key!r} of the node {name!r}") for key, value in attributes.items()},
+    )
+
+
+def _decode_attribute(json_value: Any, what: str) -> Attribute:  # noqa: ANN401
+    if isinstance(json_value, str):
+        return json_value
+    if isinstance(json_value, list):
+        return [_integer(item, f"an item of the attribute {what}") for item in json_value]
+    if isinstance(json_value, dict) and len(json_value) == 1:
+        match json_value:
+            case {"f32": str(digits)}:
+                return _f32(digits)
+            case {"f32": list(items)}:
+                return [_f32(_text(item, f"an item of the attribute {what}")) for item in items]
+            case {"f64": str(digits)}:
+                return np.float64(struct.unpack(">d", _hex(digits, 16))[0])
+    return _integer(json_value, f"the attribute {what}")
+
+
+def _f32(digits: str) -> np.float32:
+    return np.float32(np.frombuffer(_hex(digits, 8), ">f4")[0])
+
+
+def _hex(digits: str, count: int) -> bytes:
+    """The bytes of exactly so many lower-case hexadecimal digits."""
+    if len(digits) != count or not set(digits) <= set("0123456789abcdef"):
+        _invalid(f"{digits!r} is not {count} hexadecimal digits")
+    return bytes.fromhex(digits)

@@ -1,0 +1,348 @@
+"""What each op asks of its attributes and constants, as far as it can be known without the shapes of feeds.
+
+The plan and the kernels rely on it: parameters within the bounds of the arithmetic, accumulators within
+int32.
+"""
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Any, NoReturn, cast
+
+import numpy as np
+import numpy.typing as npt
+
+from octavo.errors import ArtifactError
+from octavo.program import Node, Program
+from octavo.program.arithmetic import ADD_MULTIPLIER_END, ADD_SHIFT_MAX, MULTIPLIER_MIN, SHIFT_MAX
+
+INT32_MAX = 2**31 - 1
+
+SOFTMAX_ONE = 1 << 22
+"""The first entry of a QSoftmax table: exp(0), in units of 2^-22."""
+
+ONNX_DTYPES = {
+    "f32": 1,
+    "u8": 2,
+    "i8": 3,
+    "i16": 5,
+    "i32": 6,
+    "i64": 7,
+    "bool": 9,
+    "f16": 10,
+    "f64": 11,
+}
+"""The number that ONNX's TensorProto gives each dtype; Cast names its target so."""
+
+_RESIZE_COORDINATES = (
+    "half_pixel",
+    "half_pixel_symmetric",
+    "pytorch_half_pixel",
+    "align_corners",
+    "asymmetric",
+    "tf_crop_and_resize",
+)
+
+
+def check(program: Program, node: Node) -> None:
+    """Check the attributes and constants of one node, whose types are known to be right."""
+    if node.op in _CHECKS:
+        _CHECKS[node.op](program, node)
+
+
+def _fail(node: Node, what: str) -> NoReturn:
+    raise ArtifactError(f"the program is not valid: the {node.op} node {node.name!r}: {what}")
+
+
+def _int(node: Node, name: str) -> int:
+    return cast(int, node.attributes[name])
+
+
+def _ints(node: Node, name: str) -> list[int]:
+    return cast("list[int]", node.attributes[name])
+
+
+def _within(node: Node, name: str, least: int, greatest: int) -> None:
+    value = _int(node, name)
+    if not least <= value <= greatest:
+        _fail(node, f"{name} is {value}, outside {least}..{greatest}")
+
+
+def _positive(node: Node, name: str) -> None:
+    value = cast(np.float32, node.attributes[name])
+    if not 0 < value < math.inf:
+        _fail(node, f"{name} is {value}, not a positive number")
+
+
+def _flags(node: Node, *names: str) -> None:
+    for name in names:
+        _within(node, name, 0, 1)
+
+
+def _choice(node: Node, name: str, *choices: str) -> None:
+    if node.attributes[name] not in choices:
+        _fail(node, f"{name} is {node.attributes[name]!r}, not one of {choices}")
+
+
+def _clamp(node: Node) -> None:
+    _within(node, "lo", 0, 255)
+    _within(node, "hi", 0, 255)
+    if _int(node, "lo") > _int(node, "hi"):
+        _fail(node, f"lo is {_int(node, 'lo')}, above hi, {_int(node, 'hi')}")
+
+
+def _zero_points(node: Node) -> None:
+    for name in ("x_zero_point", "a_zero_point", "b_zero_point", "y_zero_point"):
+        if name in node.attributes:
+            _within(node, name, 0, 255)
+
+
+def _check_edge(program: Program, node: Node) -> None:
+    _positive(node, "scale")
+    _within(node, "zero_point", 0, 255)
+
+
+def _check_requantize(program: Program, node: Node) -> None:
+    _zero_points(node)
+    _within(node, "multiplier", MULTIPLIER_MIN, INT32_MAX)
+    _within(node, "shift", 1, SHIFT_MAX)
+    _clamp(node)
+
+
+def _check_add(program: Program, node: Node) -> None:
+    _zero_points(node)
+    for name in ("a_multiplier", "b_multiplier"):
+        _within(node, name, 1 - ADD_MULTIPLIER_END, ADD_MULTIPLIER_END - 1)
+    _within(node, "shift", 1, ADD_SHIFT_MAX)
+    _clamp(node)
+
+
+def _shaped(program: Program, node: Node, place: int, shape: tuple[int, ...]) -> npt.NDArray[Any]:
+    array = program.constants[node.inputs[place]]
+    if array.shape != shape:
+        _fail(node, f"its constant {place} has the shape {array.shape}, not {shape}")
+    return array
+
+
+def _channels(program: Program, node: Node, taps: npt.NDArray[np.int64]) -> None:
+    """Biases and scales of the integer products: a vector each, of the channels of the output.
+
+    taps: the sum of the magnitudes of each channel's weights.
+    """
+    vectors = [_shaped(program, node, place, taps.shape) for place in range(2, len(node.inputs))]
+    _zero_points(node)
+    zero = _int(node, "x_zero_point")
+    reach = taps * max(zero, 255 - zero)
+    if len(vectors) == 3:
+        _clamp(node)
+        bias, multiplier, shift = vectors
+        if (multiplier < MULTIPLIER_MIN).any():
+            _fail(node, "a multiplier is outside 2^30..2^31")
+        if ((shift < 1) | (shift > SHIFT_MAX)).any():
+            _fail(node, f"a shift is outside 1..{SHIFT_MAX}")
+        reach = reach + np.abs(bias.astype(np.int64))
+    else:
+        _positive(node, "x_scale")
+        scale = vectors[1]
+        if not (np.isfinite(scale) & (scale > 0)).all():
+            _fail(node, "a scale is not a positive number")
+    if (reach > INT32_MAX).any():
+        _fail(node, f"the sum of channel {int(np.argmax(reach > INT32_MAX))} can leave 32 bits")
+
+
+def _magnitudes(weights: npt.NDArray[np.int8], axes: tuple[int, ...]) -> npt.NDArray[np.int64]:
+    return np.asarray(np.abs(weights.astype(np.int16)).sum(axis=axes, dtype=np.int64))
+
+
+def _check_quantized_conv(program: Program, node: Node) -> None:
+    weights = program.constants[node.inputs[1]]
+    if weights.ndim < 3 or weights.size == 0:
+        _fail(node, f"its weights have the shape {weights.shape}")
+    _window(node, weights.shape[2:])
+    _group(node, weights.shape[0])
+    _channels(program, node, _magnitudes(weights, tuple(range(1, weights.ndim))))
+
+
+def _check_quantized_gemm(program: Program, node: Node) -> None:
+    weights = program.constants[node.inputs[1]]
+    if weights.ndim != 2 or weights.size == 0:
+        _fail(node, f"its weights have the shape {weights.shape}")
+    _channels(program, node, _magnitudes(weights, (0,)))
+
+
+def _group(node: Node, outputs: int) -> None:
+    _within(node, "group", 1, INT32_MAX)
+    if outputs % _int(node, "group"):
+        _fail(node, f"its {outputs} output channels are no multiple of its {_int(node, 'group')} groups")
+
+
+def _check_conv(program: Program, node: Node) -> None:
+    weights = program.constants.get(node.inputs[1])
+    if weights is None:
+        _within(node, "group", 1, INT32_MAX)
+        _window(node, [1] * len(_ints(node, "strides")))
+        return
+    if weights.ndim < 3 or weights.size == 0:
+        _fail(node, f"its weights have the shape {weights.shape}")
+    if node.attributes.get("kernel_shape", list(weights.shape[2:])) != list(weights.shape[2:]):
+        _fail(node, f"kernel_shape is not that of its weights, {weights.shape[2:]}")
+    _window(node, weights.shape[2:])
+    _group(node, weights.shape[0])
+
+
+def _window(node: Node, kernel: Sequence[int]) -> None:
+    """Strides, dilations and pads of a window: as many as its kernel's axes, and not out of proportion."""
+    automatic = "auto_pad" in node.attributes
+    if automatic:
+        _choice(node, "auto_pad", "SAME_UPPER", "SAME_LOWER")
+    if automatic == ("pads" in node.attributes):
+        _fail(node, "it must have either pads or auto_pad")
+    lists = [("strides", 1, 1), ("dilations", 1, 1), *([] if automatic else [("pads", 2, 0)])]
+    for name, each, least in lists:
+        values = _ints(node, name)
+        if len(values) != each * len(kernel) or not all(least <= n <= INT32_MAX for n in values):
+            _fail(node, f"{name} is {values} for a kernel of {len(kernel)} axes")
+    dilations = _ints(node, "dilations")
+    fits = (1 <= k <= INT32_MAX and (k - 1) * d < INT32_MAX for k, d in zip(kernel, dilations, strict=True))
+    if not kernel or not all(fits):
+        _fail(node, f"its kernel is {list(kernel)} with the dilations {dilations}")
+
+
+def _check_pool(program: Program, node: Node) -> None:
+    _flags(node, "ceil_mode")
+    if node.op != "MaxPool":
+        _flags(node, "count_include_pad")
+    _window(node, _ints(node, "kernel_shape"))
+
+
+def _ratio(node: Node) -> None:
+    ratio = cast(np.float64, node.attributes["ratio"])
+    if not 0 < ratio < 2**30:
+        _fail(node, f"ratio is {ratio}, not a positive number below 2^30")
+
+
+def _check_quantized_pool(program: Program, node: Node) -> None:
+    _check_pool(program, node)
+    if 255 * math.prod(_ints(node, "kernel_shape")) > INT32_MAX:
+        _fail(node, "the sum of its window can leave 32 bits")
+    _zero_points(node)
+    _ratio(node)
+    _clamp(node)
+
+
+def _check_reduce_mean(program: Program, node: Node) -> None:
+    axes = _ints(node, "axes")
+    if not axes or axes[0] < 0 or axes != sorted(set(axes)):
+        _fail(node, f"axes is {axes}, not rising from 0 or more")
+    _flags(node, "keepdims")
+    _zero_points(node)
+    _ratio(node)
+    _clamp(node)
+
+
+def _check_lookup(program: Program, node: Node) -> None:
+    _shaped(program, node, 1, (256,))
+
+
+def _check_softmax(program: Program, node: Node) -> None:
+    table = _shaped(program, node, 1, (256,))
+    if table[0] != SOFTMAX_ONE or ((table < 0) | (table > SOFTMAX_ONE)).any():
+        _fail(node, "its table must begin with 2^22 and stay within 0..2^22")
+
+
+def _check_transpose(program: Program, node: Node) -> None:
+    perm = _ints(node, "perm")
+    if sorted(perm) != list(range(len(perm))):
+        _fail(node, f"perm is {perm}, no permutation")
+
+
+def _check_pad(program: Program, node: Node) -> None:
+    _choice(node, "mode", "constant", "edge", "reflect", "wrap")
+
+
+def _check_resize(program: Program, node: Node) -> None:
+    _choice(node, "mode", "nearest")
+    _choice(node, "nearest_mode", "round_prefer_floor", "round_prefer_ceil", "floor", "ceil")
+    _choice(node, "keep_aspect_ratio_policy", "stretch", "not_larger", "not_smaller")
+    _choice(node, "coordinate_transformation_mode", *_RESIZE_COORDINATES)
+    roi, scales, sizes = (*node.inputs[1:], "", "", "")[:3]
+    if node.attributes["coordinate_transformation_mode"] == "tf_crop_and_resize" and (
+        not roi or program.values[node.inputs[0]].dtype != "f32"
+    ):
+        _fail(node, "tf_crop_and_resize needs a roi and reads f32 alone")
+    if bool(scales) == bool(sizes):
+        _fail(node, "it must have either scales or sizes")
+
+
+def _check_depth_to_space(program: Program, node: Node) -> None:
+    _choice(node, "mode", "DCR", "CRD")
+    _within(node, "blocksize", 1, INT32_MAX)
+
+
+def _check_space_to_depth(program: Program, node: Node) -> None:
+    _within(node, "blocksize", 1, INT32_MAX)
+
+
+def _check_gelu(program: Program, node: Node) -> None:
+    _choice(node, "approximate", "none", "tanh")
+
+
+def _check_cast(program: Program, node: Node) -> None:
+    if ONNX_DTYPES[program.values[node.outputs[0]].dtype] != _int(node, "to"):
+        _fail(node, "the dtype of its output is not the one that it casts to")
+
+
+def _check_split(program: Program, node: Node) -> None:
+    split = any(node.inputs[1:])
+    if split == ("num_outputs" in node.attributes):
+        _fail(node, "it must have either split or num_outputs")
+    if not split and _int(node, "num_outputs") != len(node.outputs):
+        _fail(node, f"num_outputs is {_int(node, 'num_outputs')}, it has {len(node.outputs)}")
+
+
+def _check_constant_of_shape(program: Program, node: Node) -> None:
+    _shaped(program, node, 1, (1,))
+
+
+def _check_gemm(program: Program, node: Node) -> None:
+    _flags(node, "transA", "transB")
+
+
+def _check_reduce(program: Program, node: Node) -> None:
+    _flags(node, "keepdims", "noop_with_empty_axes")
+
+
+def _check_reshape(program: Program, node: Node) -> None:
+    _flags(node, "allowzero")
+
+
+_CHECKS: dict[str, Callable[[Program, Node], None]] = {
+    "AveragePool": _check_pool,
+    "Cast": _check_cast,
+    "ConstantOfShape": _check_constant_of_shape,
+    "Conv": _check_conv,
+    "Dequantize": _check_edge,
+    "DepthToSpace": _check_depth_to_space,
+    "Gelu": _check_gelu,
+    "Gemm": _check_gemm,
+    "Lookup": _check_lookup,
+    "MaxPool": _check_pool,
+    "Pad": _check_pad,
+    "QAdd": _check_add,
+    "QAveragePool": _check_quantized_pool,
+    "QConv": _check_quantized_conv,
+    "QGemm": _check_quantized_gemm,
+    "QMul": _check_requantize,
+    "QReduceMean": _check_reduce_mean,
+    "QSoftmax": _check_softmax,
+    "Quantize": _check_edge,
+    "ReduceMax": _check_reduce,
+    "ReduceMean": _check_reduce,
+    "ReduceMin": _check_reduce,
+    "ReduceSum": _check_reduce,
+    "Requantize": _check_requantize,
+    "Reshape": _check_reshape,
+    "Resize": _check_resize,
+    "SpaceToDepth": _check_space_to_depth,
+    "Split": _check_split,
+    "Transpose": _check_transpose,
+}

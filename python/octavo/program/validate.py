@@ -1,0 +1,188 @@
+"""What holds for every Program: names, order, dtypes, and the inputs and attributes that each op has."""
+
+import math
+import re
+from collections.abc import Iterable, Iterator
+from typing import Any, NoReturn
+
+import numpy as np
+import numpy.typing as npt
+
+from octavo.errors import ArtifactError
+from octavo.program import DTYPES, OPSET, Attribute, Node, Program, Quant, Value
+from octavo.program.checks import check
+from octavo.program.ops import DTYPE_SETS, Signature, Slot, signatures
+
+MAX_RANK = 32
+"""The most axes that a value can have."""
+
+
+def validate(program: Program) -> None:
+    """Check everything that can be checked without the shapes of feeds.
+
+    Raises ArtifactError that names the value, or the node and its attribute.
+    """
+    if program.opset != OPSET:
+        _fail(f"its opset is {program.opset}, this octavo has {OPSET}")
+    for name, value in program.values.items():
+        _check_value(name, value)
+    for name, array in program.constants.items():
+        _check_constant(name, array, program.values.get(name))
+    _check_order(program)
+    for node in program.nodes:
+        form = _form(node)
+        _check_dtypes(program, node, form)
+        _check_attributes(node, form)
+        check(program, node)
+
+
+def label(node: Node) -> str:
+    """How messages call a node: its op and its name."""
+    return f"{node.op} node {node.name!r}"
+
+
+def attribute_kind(attribute: Attribute) -> str | None:
+    """The kind of an attribute in signatures, or None where the Program has no such type."""
+    if type(attribute) is int:
+        return "int" if -(2**63) <= attribute < 2**63 else None
+    for kind, scalar in (("f32", np.float32), ("f64", np.float64), ("str", str)):
+        if type(attribute) is scalar:
+            return kind
+    if isinstance(attribute, list):
+        if all(type(item) is int and -(2**63) <= item < 2**63 for item in attribute):
+            return "ints"
+        if all(type(item) is np.float32 for item in attribute):
+            return "f32s"
+    return None
+
+
+def _fail(what: str) -> NoReturn:
+    raise ArtifactError(f"the program is not valid: {what}")
+
+
+def _check_value(name: str, value: Value) -> None:
+    if not name or value.name != name:
+        _fail(f"the value {name!r} has no name, or another one")
+    if value.dtype not in DTYPES:
+        _fail(f"the value {name!r} is of the unknown dtype {value.dtype!r}")
+    if value.shape is not None:
+        for dim in value.shape:
+            if not (dim if isinstance(dim, str) else type(dim) is int and dim >= 0):
+                _fail(f"the shape of the value {name!r} has an axis that is no size and no symbol")
+        size = math.prod(dim for dim in value.shape if isinstance(dim, int) and dim > 0)
+        if len(value.shape) > MAX_RANK or size * DTYPES[value.dtype].itemsize >= 2**63:
+            _fail(f"the shape of the value {name!r} is too large")
+    if value.quant is not None:
+        _check_quant(value, value.quant)
+
+
+def _check_quant(value: Value, quant: Quant) -> None:
+    name = value.name
+    if not re.fullmatch(r"[ui]\d+", value.dtype):
+        _fail(f"the value {name!r} is no integer but has a scale")
+    count = quant.scale.size
+    if quant.scale.shape != (count,) or quant.zero_point.shape != (count,):
+        _fail(f"the scale and zero point of the value {name!r} must be vectors of one length")
+    if count == 0 or (quant.axis is None and count != 1):
+        _fail(f"the value {name!r} has {count} scales")
+    if quant.scale.dtype != np.float32 or not (np.isfinite(quant.scale) & (quant.scale > 0)).all():
+        _fail(f"a scale of the value {name!r} is not a positive float32")
+    info = np.iinfo(DTYPES[value.dtype])
+    if not all(info.min <= int(zero) <= info.max for zero in quant.zero_point):
+        _fail(f"a zero point of the value {name!r} is outside {info.min}..{info.max}")
+    if quant.block is not None and (quant.block < 1 or quant.axis is None):
+        _fail(f"the value {name!r} has a block without an axis, or of no elements")
+    if quant.axis is None or value.shape is None:
+        return
+    if not 0 <= quant.axis < len(value.shape):
+        _fail(f"the value {name!r} has no axis {quant.axis} for its scales")
+    length = value.shape[quant.axis]
+    if isinstance(length, int) and -(-length // (quant.block or 1)) != count:
+        _fail(f"the value {name!r} has {count} scales for an axis of {length}")
+
+
+def _check_constant(name: str, array: npt.NDArray[Any], value: Value | None) -> None:
+    if value is None:
+        _fail(f"the constant {name!r} is no value")
+    if array.dtype != DTYPES[value.dtype] or array.shape != value.shape:
+        _fail(f"the constant {name!r} is {array.dtype} {array.shape}, its value {value.dtype} {value.shape}")
+    if value.dtype == "bool" and (array.view(np.uint8) > 1).any():
+        _fail(f"the constant {name!r} of bool has a byte that is neither 0 nor 1")
+
+
+def _check_order(program: Program) -> None:
+    """Every value comes from one place, and before it is read."""
+    known = set(program.constants)
+    for name in program.inputs:
+        if name in known:
+            _fail(f"the input {name!r} is there twice, or is a constant")
+        known.add(name)
+    for node in program.nodes:
+        for name in filter(None, node.inputs):
+            if name not in known:
+                _fail(f"the {label(node)} reads {name!r} before it is made")
+        for name in filter(None, node.outputs):
+            if name in known:
+                _fail(f"the {label(node)} makes {name!r}, which is there already")
+            known.add(name)
+    for name in known - program.values.keys():
+        _fail(f"the value {name!r} is used but not described")
+    for name in program.values:
+        if name not in known:
+            _fail(f"nothing makes the value {name!r}")
+    for name in program.outputs:
+        if name not in known:
+            _fail(f"nothing makes the output {name!r}")
+    if len(set(program.outputs)) != len(program.outputs):
+        _fail("an output is there twice")
+    if not program.outputs:
+        _fail("it has no outputs")
+
+
+def _form(node: Node) -> Signature:
+    """The form of its op that a node is of, its inputs and outputs counted."""
+    forms = signatures().get(node.op)
+    if forms is None:
+        _fail(f"the node {node.name!r} is of the unknown op {node.op!r}")
+    form = next((form for form in forms if form.accepts(len(node.inputs))), None)
+    if form is None:
+        _fail(f"the {label(node)} cannot have {len(node.inputs)} inputs")
+    for slot, name in _slots(form.inputs, node.inputs):
+        if not name and not slot.optional:
+            _fail(f"the {label(node)} lacks its input {slot.name!r}")
+    variadic = any(slot.variadic for slot in form.outputs)
+    if not any(node.outputs) or not (variadic or len(node.outputs) == len(form.outputs)):
+        _fail(f"the {label(node)} cannot have {len(node.outputs)} outputs")
+    return form
+
+
+def _slots(slots: tuple[Slot, ...], names: Iterable[str]) -> Iterator[tuple[Slot, str]]:
+    """Each name with its slot: the last slot, if variadic, as often as needed."""
+    for index, name in enumerate(names):
+        yield slots[min(index, len(slots) - 1)], name
+
+
+def _check_dtypes(program: Program, node: Node, form: Signature) -> None:
+    bound: dict[str, str] = {}
+    for slot, name in [*_slots(form.inputs, node.inputs), *_slots(form.outputs, node.outputs)]:
+        if not name:
+            continue
+        dtype = program.values[name].dtype
+        allowed = DTYPE_SETS.get(slot.dtype, (slot.dtype,))
+        if dtype not in allowed or bound.setdefault(slot.dtype, dtype) != dtype:
+            _fail(f"the {label(node)} cannot have {name!r} of {dtype} as its {slot.name!r}")
+        if slot.constant and name not in program.constants:
+            _fail(f"the {label(node)} needs a constant as its {slot.name!r}, not {name!r}")
+
+
+def _check_attributes(node: Node, form: Signature) -> None:
+    for name, attribute in node.attributes.items():
+        if name not in form.attributes:
+            _fail(f"the {label(node)} has the unknown attribute {name!r}")
+        kind, wanted = attribute_kind(attribute), form.attributes[name][0]
+        if kind != wanted and not (attribute == [] and wanted == "f32s"):
+            found = kind or type(attribute).__name__
+            _fail(f"the attribute {name!r} of the {label(node)} is of type {found}, not {wanted}")
+    for name, (_, optional) in form.attributes.items():
+        if not optional and name not in node.attributes:
+            _fail(f"the {label(node)} lacks the attribute {name!r}")
