@@ -6,6 +6,8 @@
 
 use std::fmt;
 
+use crate::gemm;
+
 /// An instruction set that kernels are written for, poorest first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Isa {
@@ -84,11 +86,16 @@ pub struct Entry<F> {
 pub struct Row {
     /// The tier.
     pub isa: Isa,
+    /// Matrix products and convolutions of bytes.
+    pub gemm: gemm::Entries,
 }
 
 /// The one table of kernels, poorest tier first.
-pub static TABLE: [Row; 3] =
-    [Row { isa: Isa::Scalar }, Row { isa: Isa::Avx2 }, Row { isa: Isa::Avx512Vnni }];
+pub static TABLE: [Row; 3] = [
+    Row { isa: Isa::Scalar, gemm: gemm::scalar::ENTRIES },
+    Row { isa: Isa::Avx2, gemm: gemm::avx2::ENTRIES },
+    Row { isa: Isa::Avx512Vnni, gemm: gemm::avx512vnni::ENTRIES },
+];
 
 /// A tier's row on a machine that has the tier: holding one proves that its kernels may be called.
 #[derive(Clone, Copy, Debug)]

@@ -1,0 +1,316 @@
+//! The AVX2 tier: vpmaddwd on both sides widened to 16 bits, exact over the whole range of bytes.
+//!
+//! The weights are packed wide. A block of rows is widened once for all units of a panel into a buffer of its own, from
+//! which a pair of k is broadcast by one load. Past [`BLOCK`] groups of k the accumulators wait in memory meanwhile.
+
+use std::arch::x86_64::*;
+
+use super::epilogue::{AddParams, Addend, PANEL, Quantize, Target, finish};
+use super::pack::{GROUP, Layout, UNIT};
+use super::{Entries, Panel, Tile};
+
+pub(crate) const ENTRIES: Entries =
+    Entries { layout: Layout::WidePairs, tiles: [tile(1), tile(2), tile(3), tile(4)] };
+
+/// Rows of a tile: 8 accumulators, 2 registers of weights, the rest for the products.
+const ROWS: usize = 4;
+/// Groups of 4 k that are widened at a time: 8 KB of rows.
+const BLOCK: usize = 256;
+
+const fn tile(units: usize) -> Tile {
+    Tile { name: "avx2-u8i8-gemm-4x16c2", rows: ROWS, units, run: panel }
+}
+
+/// Rows widened to 16 bits, and their accumulators between blocks of k.
+#[repr(C, align(64))]
+struct Scratch {
+    wide: [[u16; BLOCK * GROUP]; ROWS],
+    acc: [[i32; PANEL]; ROWS],
+}
+
+/// # Safety
+/// The CPU has the tier; the panel's bounds have been checked.
+#[target_feature(enable = "avx2,fma")]
+unsafe fn panel(panel: &Panel) {
+    let mut scratch = Scratch { wide: [[0; BLOCK * GROUP]; ROWS], acc: [[0; PANEL]; ROWS] };
+    for row in (0..panel.m).step_by(ROWS) {
+        // SAFETY: the caller's bounds; the rows are the panel's.
+        unsafe {
+            match panel.m - row {
+                1 => rows::<1>(panel, row, &mut scratch),
+                2 => rows::<2>(panel, row, &mut scratch),
+                3 => rows::<3>(panel, row, &mut scratch),
+                _ => rows::<ROWS>(panel, row, &mut scratch),
+            }
+        }
+    }
+}
+
+/// Computes `R` rows of all units.
+///
+/// # Safety
+/// As [`panel`]; `row + R <= m`.
+#[target_feature(enable = "avx2,fma")]
+unsafe fn rows<const R: usize>(panel: &Panel, row: usize, scratch: &mut Scratch) {
+    let all = panel.taps * panel.groups;
+    for start in (0..all).step_by(BLOCK) {
+        let len = BLOCK.min(all - start);
+        for r in 0..R {
+            // SAFETY: the caller's bounds, and start + len <= all.
+            unsafe { widen(panel, row + r, start, len, &mut scratch.wide[r]) };
+        }
+        for unit in 0..panel.n.div_ceil(UNIT) {
+            let from = unit * UNIT;
+            // SAFETY: a unit has `all` groups; `lanes` and a row of `acc` have 16 lanes a unit.
+            unsafe {
+                let w = panel.packed.add(unit * panel.unit_bytes + start * Layout::WidePairs.group_bytes());
+                let mut acc = if start == 0 {
+                    [load(panel.lanes.bias[from..].as_ptr()); R]
+                } else {
+                    std::array::from_fn(|r| load(scratch.acc[r][from..].as_ptr()))
+                };
+                accumulate(&mut acc, &scratch.wide, w, len);
+                if start + len < all {
+                    for r in 0..R {
+                        save(&acc[r], scratch.acc[r][from..].as_mut_ptr());
+                    }
+                } else {
+                    epilogue(panel, acc, row, unit);
+                }
+            }
+        }
+    }
+}
+
+/// Widens `len` groups of 4 bytes of a row, from its group `start` on.
+///
+/// # Safety
+/// As [`panel`]; the groups are the row's.
+#[inline]
+#[target_feature(enable = "avx2,fma")]
+unsafe fn widen(panel: &Panel, row: usize, start: usize, len: usize, wide: &mut [u16; BLOCK * GROUP]) {
+    let mut done = 0;
+    while done < len {
+        let (tap, group) = ((start + done) / panel.groups, (start + done) % panel.groups);
+        let groups = (panel.groups - group).min(len - done);
+        // SAFETY: a tap has `groups` groups of 4 readable bytes, and `wide` room for `len` groups.
+        unsafe {
+            let from = panel.left.tap(row, tap).add(group * GROUP);
+            let to = wide.as_mut_ptr().add(done * GROUP);
+            let mut g = 0;
+            while g + 4 <= groups {
+                let bytes = _mm_loadu_si128(from.add(g * GROUP).cast());
+                _mm256_storeu_si256(to.add(g * GROUP).cast(), _mm256_cvtepu8_epi16(bytes));
+                g += 4;
+            }
+            while g < groups {
+                let bytes = _mm_cvtsi32_si128(from.add(g * GROUP).cast::<i32>().read_unaligned());
+                _mm_storel_epi64(to.add(g * GROUP).cast(), _mm_cvtepu8_epi16(bytes));
+                g += 1;
+            }
+        }
+        done += groups;
+    }
+}
+
+/// 16 accumulators.
+type Sixteen = [__m256i; 2];
+
+/// # Safety
+/// 16 values are readable.
+#[inline]
+#[target_feature(enable = "avx2,fma")]
+unsafe fn load(from: *const i32) -> Sixteen {
+    // SAFETY: the caller's.
+    unsafe { [_mm256_loadu_si256(from.cast()), _mm256_loadu_si256(from.add(8).cast())] }
+}
+
+/// # Safety
+/// 16 values are writable.
+#[inline]
+#[target_feature(enable = "avx2,fma")]
+unsafe fn save(x: &Sixteen, to: *mut i32) {
+    // SAFETY: the caller's.
+    unsafe {
+        _mm256_storeu_si256(to.cast(), x[0]);
+        _mm256_storeu_si256(to.add(8).cast(), x[1]);
+    }
+}
+
+/// Adds the products of `R` widened rows with `len` groups of a unit.
+///
+/// # Safety
+/// `w` has `len` groups.
+#[inline]
+#[target_feature(enable = "avx2,fma")]
+unsafe fn accumulate<const R: usize>(
+    acc: &mut [Sixteen; R],
+    wide: &[[u16; BLOCK * GROUP]; ROWS],
+    w: *const u8,
+    len: usize,
+) {
+    for pair in 0..2 * len {
+        // SAFETY: the caller's; a pair of k is 64 bytes of weights, and a row of `wide` has BLOCK groups.
+        unsafe {
+            let w = w.add(pair * 64);
+            let b = [_mm256_loadu_si256(w.cast()), _mm256_loadu_si256(w.add(32).cast())];
+            for r in 0..R {
+                let x = _mm256_set1_epi32(wide[r].as_ptr().add(2 * pair).cast::<i32>().read_unaligned());
+                for half in 0..2 {
+                    acc[r][half] = _mm256_add_epi32(acc[r][half], _mm256_madd_epi16(x, b[half]));
+                }
+            }
+        }
+    }
+}
+
+/// Writes the results of `R` rows of a unit.
+///
+/// # Safety
+/// As [`rows`].
+#[inline]
+#[target_feature(enable = "avx2,fma")]
+unsafe fn epilogue<const R: usize>(panel: &Panel, mut acc: [Sixteen; R], row: usize, unit: usize) {
+    let from = unit * UNIT;
+    let n = UNIT.min(panel.n - from);
+    match &panel.target {
+        Target::U8 { data, stride, quantize, residual } if quantize.high => {
+            scale(panel, &mut acc, from);
+            for first in (0..R).step_by(2) {
+                let rows = 2.min(R - first);
+                let mut bytes = bytes(acc[first], acc[first + rows - 1], quantize);
+                // SAFETY: the caller's bounds; n columns from this one on are the panel's.
+                unsafe {
+                    if let Some(Addend { data, stride, add: params }) = residual {
+                        let data = data.add((row + first) * stride + from);
+                        bytes = add(bytes, gather(data, *stride, rows, n), params);
+                    }
+                    scatter(bytes, data.add((row + first) * stride + from), *stride, rows, n);
+                }
+            }
+        }
+        // SAFETY: the caller's bounds; R rows of 16 accumulators follow each other.
+        _ => unsafe { spilled(panel, row, R, from, n, acc.as_ptr().cast()) },
+    }
+}
+
+/// `floor((acc * multiplier + 2^(shift-1)) / 2^shift)` for shifts of at least 33, from the products' high halves.
+#[inline]
+#[target_feature(enable = "avx2,fma")]
+fn scale<const R: usize>(panel: &Panel, acc: &mut [Sixteen; R], from: usize) {
+    // SAFETY: the slice below has 8 values.
+    let eight = |x: &[i32; PANEL], at: usize| unsafe { _mm256_loadu_si256(x[at..][..8].as_ptr().cast()) };
+    for half in 0..2 {
+        let at = from + 8 * half;
+        let multiplier = eight(&panel.lanes.multiplier, at);
+        let odd_multiplier = eight(&panel.lanes.odd_multiplier, at);
+        let round = eight(&panel.lanes.high_round, at);
+        let shift = eight(&panel.lanes.high_shift, at);
+        for r in 0..R {
+            let x = acc[r][half];
+            let even = _mm256_mul_epi32(x, multiplier);
+            let odd = _mm256_mul_epi32(_mm256_srli_epi64::<32>(x), odd_multiplier);
+            let high = _mm256_blend_epi32::<0b1010_1010>(_mm256_srli_epi64::<32>(even), odd);
+            acc[r][half] = _mm256_srav_epi32(_mm256_add_epi32(high, round), shift);
+        }
+    }
+}
+
+/// `clamp(x + zero_point, lo, hi)` of two rows. Saturation at 16 bits changes nothing: what it cuts lies beyond both
+/// clamps.
+#[inline]
+#[target_feature(enable = "avx2,fma")]
+fn bytes(x: Sixteen, y: Sixteen, quantize: &Quantize) -> __m256i {
+    let zero_point = _mm256_set1_epi16(quantize.zero_point as i16);
+    let first = _mm256_adds_epi16(_mm256_packs_epi32(x[0], x[1]), zero_point);
+    let second = _mm256_adds_epi16(_mm256_packs_epi32(y[0], y[1]), zero_point);
+    // Each 128-bit lane now holds 4 bytes of each register.
+    let order = _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7);
+    let bytes = _mm256_permutevar8x32_epi32(_mm256_packus_epi16(first, second), order);
+    clamp(bytes, quantize.lo, quantize.hi)
+}
+
+/// `clamp(x, lo, hi)` of bytes.
+#[inline]
+#[target_feature(enable = "avx2,fma")]
+fn clamp(x: __m256i, lo: i32, hi: i32) -> __m256i {
+    _mm256_min_epu8(_mm256_max_epu8(x, _mm256_set1_epi8(lo as i8)), _mm256_set1_epi8(hi as i8))
+}
+
+/// QAdd of bytes.
+#[inline]
+#[target_feature(enable = "avx2,fma")]
+fn add(a: __m256i, b: __m256i, params: &AddParams) -> __m256i {
+    let zero = _mm256_setzero_si256();
+    let multipliers = _mm256_set1_epi32((params.b_multiplier << 16) | (params.a_multiplier & 0xFFFF));
+    let constant = _mm256_set1_epi32(params.constant());
+    let shift = _mm_cvtsi32_si128(params.shift as i32);
+    // Pairs of 16 bits (a, b): vpmaddwd gives a * a_multiplier + b * b_multiplier, exact in 32 bits.
+    let sum =
+        |pairs| _mm256_sra_epi32(_mm256_add_epi32(_mm256_madd_epi16(pairs, multipliers), constant), shift);
+    let half = |pairs| {
+        let sums = _mm256_packs_epi32(
+            sum(_mm256_unpacklo_epi8(pairs, zero)),
+            sum(_mm256_unpackhi_epi8(pairs, zero)),
+        );
+        _mm256_adds_epi16(sums, _mm256_set1_epi16(params.y_zero_point as i16))
+    };
+    let sums = _mm256_packus_epi16(half(_mm256_unpacklo_epi8(a, b)), half(_mm256_unpackhi_epi8(a, b)));
+    clamp(sums, params.lo, params.hi)
+}
+
+/// Loads `rows` rows (1 or 2) of `n` bytes.
+///
+/// # Safety
+/// They are readable.
+#[inline]
+#[target_feature(enable = "avx2,fma")]
+unsafe fn gather(data: *const u8, stride: usize, rows: usize, n: usize) -> __m256i {
+    let row = |r: usize| {
+        // SAFETY: the caller's; rows beyond the last are not read, nor bytes beyond n.
+        unsafe {
+            let data = data.add(r.min(rows - 1) * stride);
+            if n == UNIT {
+                return _mm_loadu_si128(data.cast());
+            }
+            let mut bytes = [0u8; UNIT];
+            std::ptr::copy_nonoverlapping(data, bytes.as_mut_ptr(), n);
+            _mm_loadu_si128(bytes.as_ptr().cast())
+        }
+    };
+    _mm256_set_m128i(row(1), row(0))
+}
+
+/// Stores what [`gather`] loads.
+///
+/// # Safety
+/// The bytes are writable.
+#[inline]
+#[target_feature(enable = "avx2,fma")]
+unsafe fn scatter(x: __m256i, data: *mut u8, stride: usize, rows: usize, n: usize) {
+    let halves = [_mm256_castsi256_si128(x), _mm256_extracti128_si256::<1>(x)];
+    for r in 0..rows {
+        // SAFETY: the caller's.
+        unsafe {
+            let data = data.add(r * stride);
+            if n == UNIT {
+                _mm_storeu_si128(data.cast(), halves[r]);
+            } else {
+                let mut bytes = [0u8; UNIT];
+                _mm_storeu_si128(bytes.as_mut_ptr().cast(), halves[r]);
+                std::ptr::copy_nonoverlapping(bytes.as_ptr(), data, n);
+            }
+        }
+    }
+}
+
+/// The plain epilogue, through memory.
+///
+/// # Safety
+/// As [`rows`]; `acc` has `rows` rows of 16 values.
+#[inline(never)]
+#[target_feature(enable = "avx2,fma")]
+unsafe fn spilled(panel: &Panel, row: usize, rows: usize, from: usize, n: usize, acc: *const i32) {
+    // SAFETY: the caller's.
+    unsafe { finish(&panel.target, panel.lanes, row, rows, from..from + n, acc, UNIT) }
+}

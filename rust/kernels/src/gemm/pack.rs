@@ -1,0 +1,100 @@
+//! The packed right side: units of 16 columns, each unit whole in k, so that a range of units is a sub-slice.
+//!
+//! Inside a unit the k of a tap come in groups of 4 (the last one filled with zeros), column by column. A dot-product
+//! tier reads a group as 64 bytes, 4 of each column; AVX2 reads it as twice 16 columns x 2 weights of 16 bits.
+
+use crate::isa::{Kernels, Row};
+
+/// Columns of a unit.
+pub const UNIT: usize = 16;
+/// Consecutive k of a group.
+pub const GROUP: usize = 4;
+
+/// How a tier wants a group of 16 columns x 4 k.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Layout {
+    /// Column by column, 4 bytes each: 64 bytes.
+    Fours,
+    /// k 0 and 1 of each column as 16-bit numbers, then k 2 and 3: 128 bytes.
+    WidePairs,
+}
+
+impl Layout {
+    /// Bytes of a group.
+    pub(crate) const fn group_bytes(self) -> usize {
+        match self {
+            Layout::Fours => UNIT * GROUP,
+            Layout::WidePairs => 2 * UNIT * GROUP,
+        }
+    }
+
+    /// Bytes of a unit of `taps x kc`.
+    pub(crate) fn unit_bytes(self, taps: usize, kc: usize) -> usize {
+        taps * kc.div_ceil(GROUP) * self.group_bytes()
+    }
+}
+
+/// Bytes of the packed right side for this tier.
+pub fn packed_len(kernels: Kernels, n: usize, taps: usize, kc: usize) -> usize {
+    n.div_ceil(UNIT) * kernels.row().gemm.layout.unit_bytes(taps, kc)
+}
+
+/// Packs weights `[n][taps][kc]` (kc innermost) into `out`, every byte of which is written.
+///
+/// # Panics
+/// Where `weights` is not `n * taps * kc` long or `out` is not [`packed_len`] long.
+pub fn pack(kernels: Kernels, weights: &[i8], n: usize, taps: usize, kc: usize, out: &mut [u8]) {
+    pack_for(kernels.row(), weights, n, taps, kc, out);
+}
+
+/// [`pack`] for a tier that need not be here.
+fn pack_for(row: &Row, weights: &[i8], n: usize, taps: usize, kc: usize, out: &mut [u8]) {
+    let layout = row.gemm.layout;
+    assert_eq!(weights.len(), n * taps * kc, "weights are n x taps x kc");
+    assert_eq!(out.len(), n.div_ceil(UNIT) * layout.unit_bytes(taps, kc), "out is packed_len bytes");
+    let groups = kc.div_ceil(GROUP);
+    for (index, group) in out.chunks_exact_mut(layout.group_bytes()).enumerate() {
+        let (unit, tap, first) = (index / (taps * groups), index / groups % taps, index % groups * GROUP);
+        for column in 0..UNIT {
+            let row = unit * UNIT + column;
+            for j in 0..GROUP {
+                let inside = row < n && first + j < kc;
+                let weight = if inside { weights[(row * taps + tap) * kc + first + j] } else { 0 };
+                match layout {
+                    Layout::Fours => group[column * GROUP + j] = weight as u8,
+                    Layout::WidePairs => {
+                        let at = (j / 2 * UNIT + column) * 4 + j % 2 * 2;
+                        group[at..at + 2].copy_from_slice(&i16::from(weight).to_le_bytes());
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// The packed right side: `n` columns of `taps x kc`.
+#[derive(Clone, Copy, Debug)]
+pub struct Columns<'a> {
+    /// What [`pack`] wrote for the tier that will run.
+    pub packed: &'a [u8],
+    /// Columns.
+    pub n: usize,
+    /// Taps of the kernel: 1 for a matrix product.
+    pub taps: usize,
+    /// Elements of a tap: the input channels of a group.
+    pub kc: usize,
+}
+
+impl<'a> Columns<'a> {
+    /// The columns of a range of units of [`UNIT`] columns; the last unit may be cut short by `n`.
+    pub fn slice(&self, units: std::ops::Range<usize>) -> Columns<'a> {
+        let all = self.n.div_ceil(UNIT);
+        assert!(units.start < units.end && units.end <= all, "{units:?} of {all} units");
+        let bytes = self.packed.len() / all;
+        Columns {
+            packed: &self.packed[units.start * bytes..units.end * bytes],
+            n: (units.end * UNIT).min(self.n) - units.start * UNIT,
+            ..*self
+        }
+    }
+}

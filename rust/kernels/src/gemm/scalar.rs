@@ -1,0 +1,49 @@
+//! The scalar tier: one row of one unit at a time.
+
+use super::epilogue::finish;
+use super::pack::{GROUP, Layout, UNIT};
+use super::{Entries, Panel, Tile};
+
+pub(crate) const ENTRIES: Entries =
+    Entries { layout: Layout::Fours, tiles: [tile(1), tile(2), tile(3), tile(4)] };
+
+const fn tile(units: usize) -> Tile {
+    Tile { name: "scalar-u8i8-gemm-1x16c4", rows: 1, units, run: panel }
+}
+
+/// # Safety
+/// The panel's bounds have been checked.
+unsafe fn panel(panel: &Panel) {
+    for row in 0..panel.m {
+        let mut acc = panel.lanes.bias;
+        for (unit, acc) in acc.chunks_exact_mut(UNIT).enumerate().take(panel.n.div_ceil(UNIT)) {
+            // SAFETY: the caller's bounds: the row is below m, the unit one of the panel's.
+            unsafe { accumulate(panel, row, unit, acc) };
+        }
+        // SAFETY: acc holds one row of at least n values.
+        unsafe { finish(&panel.target, panel.lanes, row, 1, 0..panel.n, acc.as_ptr(), acc.len()) };
+    }
+}
+
+/// Adds a row's products with the 16 columns of a unit.
+///
+/// # Safety
+/// `row` and `unit` are the panel's, whose bounds have been checked.
+unsafe fn accumulate(panel: &Panel, row: usize, unit: usize, acc: &mut [i32]) {
+    for tap in 0..panel.taps {
+        for group in 0..panel.groups {
+            // SAFETY: a tap has `groups` groups of 4 readable bytes; a unit has as many groups of 64 bytes a tap.
+            let (a, w) = unsafe {
+                let at = unit * panel.unit_bytes + (tap * panel.groups + group) * UNIT * GROUP;
+                (
+                    panel.left.tap(row, tap).add(group * GROUP).cast::<[u8; GROUP]>().read(),
+                    &*panel.packed.add(at).cast::<[[i8; GROUP]; UNIT]>(),
+                )
+            };
+            for (acc, w) in acc.iter_mut().zip(w) {
+                let sum: i32 = (0..GROUP).map(|j| i32::from(a[j]) * i32::from(w[j])).sum();
+                *acc = acc.wrapping_add(sum);
+            }
+        }
+    }
+}

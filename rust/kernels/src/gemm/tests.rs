@@ -1,0 +1,430 @@
+//! Every tier here against plain loops in 64 and 128 bits, byte for byte.
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::isa::{self, Isa, TABLE};
+
+/// What fills a case's operands.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Fill {
+    Random,
+    /// 255 x 127 everywhere: the largest sums, and what vpmaddubsw would saturate.
+    Largest,
+    /// 255 x -127 everywhere.
+    Smallest,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Kind {
+    /// All shifts at least 33.
+    High,
+    /// Shifts of 1..=62.
+    AnyShift,
+    Residual,
+    ResidualAnyShift,
+    F32,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Shape {
+    m: usize,
+    n: usize,
+    taps: usize,
+    kc: usize,
+    /// Through offsets; with one tap, both ways exist.
+    indirect: bool,
+}
+
+/// A small deterministic generator (xorshift64*).
+struct Random(u64);
+
+impl Random {
+    fn new(seed: u64) -> Random {
+        Random(seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1)
+    }
+
+    fn next(&mut self) -> u64 {
+        self.0 ^= self.0 >> 12;
+        self.0 ^= self.0 << 25;
+        self.0 ^= self.0 >> 27;
+        self.0.wrapping_mul(0x2545_F491_4F6C_DD1D) >> 16
+    }
+
+    /// A number of `from..=to`.
+    fn range(&mut self, from: i64, to: i64) -> i64 {
+        from + (self.next() % (to - from + 1) as u64) as i64
+    }
+}
+
+/// Operands and parameters of one product, as vectors.
+struct Case {
+    shape: Shape,
+    kind: Kind,
+    data: Vec<u8>,
+    stride: usize,
+    table: OffsetTable,
+    pad: Vec<u8>,
+    weights: Vec<i8>,
+    bias: Vec<i32>,
+    multiplier: Vec<i32>,
+    shift: Vec<i32>,
+    zero_point: i32,
+    lo: i32,
+    hi: i32,
+    residual: Vec<u8>,
+    add: AddParams,
+    scale: Vec<f32>,
+    float_bias: Vec<f32>,
+    out_stride: usize,
+}
+
+impl Case {
+    fn new(shape: Shape, kind: Kind, fill: Fill, seed: u64) -> Case {
+        let Shape { m, n, taps, kc, indirect } = shape;
+        let random = &mut Random::new(seed);
+        let kc4 = kc.next_multiple_of(4);
+        let stride = kc + random.range(0, 9) as usize;
+        // Exactly as long as the contract asks, so that a read past it is past the allocation.
+        let len = if indirect { m * kc + kc4 } else { (m - 1) * stride + kc4 };
+        let byte = |random: &mut Random| if fill == Fill::Random { random.next() as u8 } else { 255 };
+        let data: Vec<u8> = (0..len).map(|_| byte(random)).collect();
+        let offsets = (0..if indirect { m * taps } else { 0 })
+            .map(|_| if random.range(0, 3) == 0 { PAD } else { random.range(0, (len - kc4) as i64) as u32 })
+            .collect();
+        let pad = vec![random.next() as u8; kc4];
+        let weights = (0..n * taps * kc)
+            .map(|_| match fill {
+                Fill::Random => random.range(-127, 127) as i8,
+                Fill::Largest => 127,
+                Fill::Smallest => -127,
+            })
+            .collect();
+        // Shifts that bring typical sums near a byte, and others.
+        let typical = 30 + (255.0 * 127.0 * ((taps * kc) as f64).sqrt()).log2() as i64 - 8;
+        let least = if matches!(kind, Kind::AnyShift | Kind::ResidualAnyShift) { 1 } else { 33 };
+        let shift = (0..n)
+            .map(|_| match random.range(0, 3) {
+                0 => random.range(least, 62),
+                _ => (typical + random.range(-3, 3)).clamp(least, 62),
+            } as i32)
+            .collect();
+        let lo = random.range(0, 255) * random.range(0, 1);
+        let hi = if random.range(0, 1) == 0 { 255 } else { random.range(lo, 255) };
+        let zero_points = [0, 255, 128, random.range(0, 255)];
+        let mut zero_point = || zero_points[random.range(0, 3) as usize] as i32;
+        let (zero_point, a, b, y) = (zero_point(), zero_point(), zero_point(), zero_point());
+        let add_shift = random.range(1, 30) as u32;
+        let add = AddParams {
+            a_zero_point: a,
+            b_zero_point: b,
+            y_zero_point: y,
+            a_multiplier: random.range(-32767, 32767) as i32,
+            b_multiplier: random.range(-32767, 32767) as i32,
+            shift: if random.range(0, 1) == 0 { add_shift } else { random.range(12, 17) as u32 },
+            lo: 0,
+            hi: 255 - random.range(0, 20) as i32,
+        };
+        let out_stride = n + random.range(0, 40) as usize;
+        let float = |random: &mut Random| random.range(-1_000_000, 1_000_000) as f32 / 3.7e5;
+        Case {
+            shape,
+            kind,
+            data,
+            stride,
+            table: OffsetTable::new(offsets, taps),
+            pad,
+            weights,
+            bias: (0..n).map(|_| random.range(-5_000_000, 5_000_000) as i32).collect(),
+            multiplier: (0..n).map(|_| random.range(1 << 30, (1 << 31) - 1) as i32).collect(),
+            shift,
+            zero_point,
+            lo: lo as i32,
+            hi: hi as i32,
+            residual: (0..(m - 1) * (n + 3) + n).map(|_| random.next() as u8).collect(),
+            add,
+            scale: (0..n).map(|_| float(random)).collect(),
+            float_bias: (0..n).map(|_| float(random)).collect(),
+            out_stride,
+        }
+    }
+
+    fn rows(&self) -> Rows<'_> {
+        if self.shape.indirect {
+            Rows::Indirect { data: &self.data, offsets: self.table.rows(0..self.shape.m), pad: &self.pad }
+        } else {
+            Rows::Dense { data: &self.data, stride: self.stride }
+        }
+    }
+
+    fn packed(&self, kernels: Kernels) -> Vec<u8> {
+        let Shape { n, taps, kc, .. } = self.shape;
+        let mut packed = vec![0xA5; packed_len(kernels, n, taps, kc)];
+        pack(kernels, &self.weights, n, taps, kc, &mut packed);
+        packed
+    }
+
+    fn requantize(&self) -> Requantize<'_> {
+        Requantize {
+            bias: &self.bias,
+            multiplier: &self.multiplier,
+            shift: &self.shift,
+            zero_point: self.zero_point,
+            lo: self.lo,
+            hi: self.hi,
+        }
+    }
+
+    fn residual(&self) -> Option<Residual<'_>> {
+        let has = matches!(self.kind, Kind::Residual | Kind::ResidualAnyShift);
+        has.then(|| Residual { data: &self.residual, stride: self.shape.n + 3, add: self.add })
+    }
+
+    fn columns<'a>(&self, packed: &'a [u8]) -> Columns<'a> {
+        let Shape { n, taps, kc, .. } = self.shape;
+        Columns { packed, n, taps, kc }
+    }
+
+    /// The bytes (or the floats' bits) that a tier makes, gaps between rows included.
+    fn run(&self, kernels: Kernels) -> Vec<u32> {
+        let (m, stride) = (self.shape.m, self.out_stride);
+        let packed = self.packed(kernels);
+        let columns = self.columns(&packed);
+        let len = (m - 1) * stride + self.shape.n;
+        if self.kind == Kind::F32 {
+            let mut data = vec![f32::from_bits(GAP); len];
+            let out = Out::F32 {
+                data: &mut data,
+                stride,
+                acc_bias: &self.bias,
+                x_scale: X_SCALE,
+                scale: &self.scale,
+                bias: &self.float_bias,
+            };
+            run(kernels, m, &self.rows(), &columns, out);
+            return data.iter().map(|y| y.to_bits()).collect();
+        }
+        let mut data = vec![GAP as u8; len];
+        let (requantize, residual) = (self.requantize(), self.residual());
+        let out = Out::U8 { data: &mut data, stride, requantize, residual };
+        run(kernels, m, &self.rows(), &columns, out);
+        data.iter().map(|&y| u32::from(y)).collect()
+    }
+
+    /// The same by plain loops.
+    fn plain(&self) -> Vec<u32> {
+        let Shape { m, n, taps, kc, indirect } = self.shape;
+        let gap = if self.kind == Kind::F32 { GAP } else { u32::from(GAP as u8) };
+        let mut out = vec![gap; (m - 1) * self.out_stride + n];
+        for r in 0..m {
+            let row: Vec<u8> = (0..taps)
+                .flat_map(|t| match self.table.as_slice().get(r * taps + t) {
+                    _ if !indirect => &self.data[r * self.stride..][..kc],
+                    Some(&PAD) => &self.pad[..kc],
+                    Some(&offset) => &self.data[offset as usize..][..kc],
+                    None => unreachable!(),
+                })
+                .copied()
+                .collect();
+            for c in 0..n {
+                let weights = &self.weights[c * taps * kc..][..taps * kc];
+                let products = row.iter().zip(weights).map(|(&a, &w)| i64::from(a) * i64::from(w));
+                let acc = (products.sum::<i64>() + i64::from(self.bias[c])) as i32;
+                out[r * self.out_stride + c] = self.plain_epilogue(acc, r, c);
+            }
+        }
+        out
+    }
+
+    fn plain_epilogue(&self, acc: i32, r: usize, c: usize) -> u32 {
+        if self.kind == Kind::F32 {
+            return (acc as f32 * X_SCALE).mul_add(self.scale[c], self.float_bias[c]).to_bits();
+        }
+        let shift = self.shift[c];
+        let scaled =
+            (i128::from(acc) * i128::from(self.multiplier[c]) + (1 << (shift - 1))).div_euclid(1 << shift);
+        let y = (scaled + i128::from(self.zero_point)).clamp(self.lo.into(), self.hi.into()) as i64;
+        let Some(Residual { data, stride, add }) = self.residual() else { return y as u32 };
+        let b = i64::from(data[r * stride + c]) - i64::from(add.b_zero_point);
+        let sum = (y - i64::from(add.a_zero_point)) * i64::from(add.a_multiplier)
+            + b * i64::from(add.b_multiplier)
+            + (1 << (add.shift - 1));
+        (sum.div_euclid(1 << add.shift) + i64::from(add.y_zero_point)).clamp(add.lo.into(), add.hi.into())
+            as u32
+    }
+}
+
+/// What outputs hold before a run.
+const GAP: u32 = 0x1234_56AB;
+const X_SCALE: f32 = 0.0237;
+
+fn tiers() -> impl Iterator<Item = Kernels> {
+    isa::available().into_iter().filter_map(Kernels::new)
+}
+
+/// Every tier here gives what the plain loops give.
+fn check_case(shape: Shape, kind: Kind, fill: Fill, seed: u64) {
+    let case = Case::new(shape, kind, fill, seed);
+    let expected = case.plain();
+    for kernels in tiers() {
+        let got = case.run(kernels);
+        let first = got.iter().zip(&expected).position(|(got, expected)| got != expected);
+        if let Some(at) = first {
+            let (r, c) = (at / case.out_stride, at % case.out_stride);
+            let (got, expected) = (got[at], expected[at]);
+            panic!(
+                "{}: row {r}, column {c}: {got:#x}, not {expected:#x}; {shape:?} {kind:?} {fill:?} seed {seed}",
+                kernels.isa()
+            );
+        }
+    }
+}
+
+const KINDS: [Kind; 5] = [Kind::High, Kind::AnyShift, Kind::Residual, Kind::ResidualAnyShift, Kind::F32];
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 400, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn every_tier_equals_plain_loops(
+        m in 1usize..=33, n in 1usize..=130, taps in 1usize..=9, kc in 1usize..=70,
+        indirect: bool, kind in prop::sample::select(&KINDS[..]), seed: u64,
+    ) {
+        let taps = if indirect { taps } else { 1 };
+        check_case(Shape { m, n, taps, kc, indirect }, kind, Fill::Random, seed);
+    }
+
+    #[test]
+    fn long_sums_equal_plain_loops(
+        m in 1usize..=9, n in 1usize..=70, kc in 300usize..=3000,
+        indirect: bool, kind in prop::sample::select(&KINDS[..]), seed: u64,
+    ) {
+        let (taps, kc) = if indirect { (9, kc / 9) } else { (1, kc) };
+        check_case(Shape { m, n, taps, kc, indirect }, kind, Fill::Random, seed);
+    }
+}
+
+#[test]
+fn every_height_and_width_of_every_tile() {
+    let covered: Vec<&str> = tiers().map(|kernels| kernels.isa().name()).collect();
+    eprintln!("tiers covered: {covered:?}");
+    for m in 1..=33 {
+        for n in [1, 15, 16, 17, 31, 32, 33, 48, 50, 64, 65, 80, 96, 113, 128, 130] {
+            for (i, kind) in KINDS.into_iter().enumerate() {
+                let shape = Shape { m, n, taps: 1 + i % 2, kc: 9, indirect: i % 2 == 1 };
+                check_case(shape, kind, Fill::Random, (m * 1000 + n) as u64);
+            }
+        }
+    }
+}
+
+#[test]
+fn extremes_do_not_saturate() {
+    for fill in [Fill::Largest, Fill::Smallest] {
+        for kind in KINDS {
+            for (taps, kc) in [(1, 1), (1, 2), (1, 64), (9, 33), (1, 4608), (9, 512), (1, 70_000)] {
+                // 70,000 x 255 x 127 leaves int32: sums wrap, alike everywhere.
+                check_case(Shape { m: 7, n: 65, taps, kc, indirect: taps > 1 }, kind, fill, 1);
+            }
+        }
+    }
+}
+
+#[test]
+fn a_range_of_units_gives_its_columns() {
+    let case =
+        Case::new(Shape { m: 13, n: 100, taps: 3, kc: 10, indirect: true }, Kind::High, Fill::Random, 5);
+    let expected = case.plain();
+    for kernels in tiers() {
+        let packed = case.packed(kernels);
+        for units in [0..1, 2..7, 6..7, 1..5, 0..7] {
+            let columns = case.columns(&packed).slice(units.clone());
+            let from = units.start * UNIT;
+            let whole = case.requantize();
+            let requantize = Requantize {
+                bias: &whole.bias[from..],
+                multiplier: &whole.multiplier[from..],
+                shift: &whole.shift[from..],
+                ..whole
+            };
+            let mut out = vec![GAP as u8; expected.len()];
+            let target =
+                Out::U8 { data: &mut out[from..], stride: case.out_stride, requantize, residual: None };
+            run(kernels, 13, &case.rows(), &columns, target);
+            for (at, &y) in out.iter().enumerate() {
+                let c = at % case.out_stride;
+                let inside = (from..from + columns.n).contains(&c);
+                let expected = if inside { expected[at] } else { u32::from(GAP as u8) };
+                assert_eq!(u32::from(y), expected, "{} {units:?} column {c}", kernels.isa());
+            }
+        }
+    }
+}
+
+#[test]
+fn tiles_by_shape_on_any_machine() {
+    let cases = [
+        (Isa::Scalar, 100, 64, "scalar-u8i8-gemm-1x16c4"),
+        (Isa::Avx2, 1, 1, "avx2-u8i8-gemm-4x16c2"),
+        (Isa::Avx2, 3136, 1000, "avx2-u8i8-gemm-4x16c2"),
+        (Isa::Avx512Vnni, 12544, 16, "avx512vnni-u8i8-gemm-16x16c4"),
+        (Isa::Avx512Vnni, 12544, 24, "avx512vnni-u8i8-gemm-12x32c4"),
+        (Isa::Avx512Vnni, 12544, 32, "avx512vnni-u8i8-gemm-12x32c4"),
+        (Isa::Avx512Vnni, 3136, 48, "avx512vnni-u8i8-gemm-8x48c4"),
+        (Isa::Avx512Vnni, 3136, 96, "avx512vnni-u8i8-gemm-8x48c4"),
+        (Isa::Avx512Vnni, 784, 64, "avx512vnni-u8i8-gemm-6x64c4"),
+        (Isa::Avx512Vnni, 49, 1280, "avx512vnni-u8i8-gemm-6x64c4"),
+        (Isa::Avx512Vnni, 1, 1000, "avx512vnni-u8i8-gemm-6x64c4"),
+    ];
+    for (isa, m, n, name) in cases {
+        let row = TABLE.iter().find(|row| row.isa == isa).expect("a tier of the table");
+        assert_eq!(select(row, m, n, 64).name, name, "{isa} {m} x {n}");
+    }
+}
+
+#[test]
+fn packing_writes_every_byte() {
+    for kernels in tiers() {
+        let (n, taps, kc) = (18, 3, 6);
+        let weights: Vec<i8> = (0..n * taps * kc).map(|i| (i % 255) as i8).collect();
+        let len = packed_len(kernels, n, taps, kc);
+        let (mut zeros, mut ones) = (vec![0; len], vec![0xFF; len]);
+        pack(kernels, &weights, n, taps, kc, &mut zeros);
+        pack(kernels, &weights, n, taps, kc, &mut ones);
+        assert_eq!(zeros, ones, "{}", kernels.isa());
+    }
+}
+
+#[test]
+fn rows_that_leave_the_data_are_refused() {
+    let kernels = Kernels::best();
+    let case = Case::new(Shape { m: 5, n: 20, taps: 2, kc: 6, indirect: true }, Kind::High, Fill::Random, 3);
+    let packed = case.packed(kernels);
+    let refused = |rows: Rows, m: usize, out: usize| {
+        let mut data = vec![0; out];
+        let (requantize, columns) = (case.requantize(), case.columns(&packed));
+        let columns = Columns { taps: if matches!(rows, Rows::Dense { .. }) { 1 } else { 2 }, ..columns };
+        let columns = Columns { packed: &packed[..packed.len() / 2 * columns.taps], ..columns };
+        let run = || {
+            run(
+                kernels,
+                m,
+                &rows,
+                &columns,
+                Out::U8 { data: &mut data, stride: 20, requantize, residual: None },
+            )
+        };
+        std::panic::catch_unwind(std::panic::AssertUnwindSafe(run)).is_err()
+    };
+    let dense = |len: usize| Rows::Dense { data: &case.data[..len], stride: 6 };
+    assert!(!refused(dense(32), 5, 100), "4 rows of 6 bytes, then 8");
+    assert!(refused(dense(31), 5, 100), "the last row's group is cut");
+    assert!(refused(dense(32), 5, 99), "the output is short");
+    let largest = *case.table.as_slice().iter().filter(|&&offset| offset != PAD).max().expect("an offset");
+    let indirect = |data, pad| Rows::Indirect { data, offsets: case.table.rows(0..5), pad };
+    let end = largest as usize + 8;
+    assert!(!refused(indirect(&case.data[..end], &case.pad), 5, 100));
+    assert!(refused(indirect(&case.data[..end - 1], &case.pad), 5, 100), "an offset leaves the data");
+    assert!(refused(indirect(&case.data, &case.pad[..7]), 5, 100), "the pad row is short");
+    assert!(refused(indirect(&case.data, &case.pad), 6, 120), "the table has 5 rows");
+}
