@@ -1,0 +1,325 @@
+"""The one table of what runs in integers: each op, what it becomes, and on what conditions.
+
+The lowering, the report and the documentation read it. An op may have several rows; the first whose
+conditions all hold is taken. An op in no row, or in rows none of which holds, stays float, and the reason
+says why.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import Enum
+
+import numpy as np
+
+from octavo.lowering.wiring import Unit, Wiring, integer, single
+from octavo.program import Node
+
+
+class Kind(Enum):
+    """How an op takes part in integers."""
+
+    PRODUCT = "product"
+    """Weights times activations: pays for conversions around it, can give float32 from its sums."""
+    ARITHMETIC = "arithmetic"
+    """A result with a range of its own, from integers at hand."""
+    UNARY = "unary"
+    """A function of one tensor, element by element: a table."""
+    SOFTMAX = "softmax"
+    """A table and a sum."""
+    MOVEMENT = "movement"
+    """Elements move or are picked, none changes: shares its input's scale."""
+    JOIN = "join"
+    """Several tensors that share one scale."""
+
+
+@dataclass(frozen=True)
+class Condition:
+    """`needs`: for the documentation. `failure`: why a unit does not meet it, or None where it does."""
+
+    needs: str
+    failure: Callable[[Wiring, Unit], str | None]
+
+
+@dataclass(frozen=True)
+class Row:
+    """One op of ONNX, and what it becomes in integers under these conditions."""
+
+    op: str
+    kind: Kind
+    becomes: str
+    conditions: tuple[Condition, ...] = ()
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """The row that a unit runs by, or the reason why it has none."""
+
+    row: Row | None
+    reason: str = ""
+
+
+def judge(wiring: Wiring, unit: Unit) -> Verdict:
+    """How the unit can run in integers, before any range is known."""
+    op = unit.node.op
+    rows = ROWS.get(op, ())
+    failure = f"{op} has no integer form"
+    for row in rows:
+        found = next((f for f in (c.failure(wiring, unit) for c in (_FLOAT32, *row.conditions)) if f), None)
+        if found is None:
+            return Verdict(row)
+        failure = found
+    return Verdict(None, failure)
+
+
+def _constant_weights(wiring: Wiring, unit: Unit) -> str | None:
+    weight = unit.node.inputs[1]
+    if wiring.constant(weight) is not None:
+        return None
+    return f"its second input {weight!r} is no constant; only constant weights run in integers"
+
+
+def _constant_bias(wiring: Wiring, unit: Unit) -> str | None:
+    inputs = unit.node.inputs
+    if len(inputs) < 3 or not inputs[2] or wiring.constant(inputs[2]) is not None:
+        return None
+    return f"its bias {inputs[2]!r} is no constant"
+
+
+def _one_or_two_axes(wiring: Wiring, unit: Unit) -> str | None:
+    weight = wiring.value(unit.node.inputs[1]).shape
+    spatial = 0 if weight is None else len(weight) - 2
+    return None if spatial in (1, 2) else f"a convolution over {spatial} axes; 1 and 2 run in integers"
+
+
+def _no_auto_pad(wiring: Wiring, unit: Unit) -> str | None:
+    if "auto_pad" not in unit.node.attributes:
+        return None
+    return "its auto_pad depends on sizes that the model does not state"
+
+
+def _matrix_weights(wiring: Wiring, unit: Unit) -> str | None:
+    shape = wiring.value(unit.node.inputs[1]).shape
+    if shape is not None and len(shape) == 2:
+        return None
+    return f"its weights have {0 if shape is None else len(shape)} axes; matrices of 2 run in integers"
+
+
+def _rows_of_activations(wiring: Wiring, unit: Unit) -> str | None:
+    rank = wiring.rank(unit.node.inputs[0])
+    return None if rank is not None and rank >= 2 else "its activations are a vector, or of unknown rank"
+
+
+def _untransposed(wiring: Wiring, unit: Unit) -> str | None:
+    return "its activations are transposed (transA)" if integer(unit.node, "transA") else None
+
+
+def _bias_of_columns(wiring: Wiring, unit: Unit) -> str | None:
+    inputs = unit.node.inputs
+    bias = wiring.constant(inputs[2]) if len(inputs) > 2 else None
+    if bias is None or bias.size == 1:
+        return None
+    columns = wiring.value(inputs[1]).shape
+    assert columns is not None
+    wanted = columns[0 if integer(unit.node, "transB") else 1]
+    if bias.shape[-1] == wanted and bias.size == wanted:
+        return None
+    return f"its bias has the shape {list(bias.shape)}, not one number a column"
+
+
+def _scalar_operands(wiring: Wiring, unit: Unit) -> str | None:
+    """Every operand is one number, or a function of the same tensor as the others."""
+    for name in unit.node.inputs:
+        if name and not wiring.is_float_activation(name) and not single(wiring.constant(name)):
+            return f"its operand {name!r} is not one number"
+    if unit.outputs[0] in wiring.functions:
+        return None
+    return "it reads several tensors"
+
+
+def _divisor(wiring: Wiring, unit: Unit) -> str | None:
+    array = wiring.constant(unit.node.inputs[1])
+    if array is None:
+        return "it divides by a tensor; division by a constant runs in integers"
+    return None if np.all(array != 0) else "it divides by a constant that holds 0"
+
+
+def _one_tensor_output(wiring: Wiring, unit: Unit) -> str | None:
+    return None if len(unit.outputs) == 1 else "its second output, the indices, is used"
+
+
+def _spatial_mean(wiring: Wiring, unit: Unit) -> str | None:
+    axes = reduced_axes(wiring, unit.node)
+    if axes is None:
+        return "the axes of its mean are not known in advance"
+    rank = wiring.rank(unit.node.inputs[0])
+    if rank is not None and rank >= 3 and axes and min(axes) >= 2:
+        return None
+    return f"a mean over the axes {axes}; only axes after the channels' run in integers"
+
+
+def reduced_axes(wiring: Wiring, node: Node) -> list[int] | None:
+    """The axes of a mean, none negative; None where they or the rank are not known."""
+    rank = wiring.rank(node.inputs[0])
+    if rank is None:
+        return None
+    if node.op == "GlobalAveragePool":
+        return list(range(2, rank))
+    if len(node.inputs) < 2 or not node.inputs[1]:
+        return [] if integer(node, "noop_with_empty_axes") else list(range(rank))
+    axes = wiring.constant(node.inputs[1])
+    if axes is None:
+        return None
+    if axes.size == 0 and not integer(node, "noop_with_empty_axes"):
+        return list(range(rank))
+    return sorted(int(axis) % rank for axis in axes.reshape(-1))
+
+
+def _nearest(wiring: Wiring, unit: Unit) -> str | None:
+    mode = unit.node.attributes["mode"]
+    transform = unit.node.attributes["coordinate_transformation_mode"]
+    if mode == "nearest" and transform != "tf_crop_and_resize":
+        return None
+    return f"Resize with mode {mode}, {transform} computes new values; nearest moves old ones"
+
+
+def _pads_with_constant(wiring: Wiring, unit: Unit) -> str | None:
+    mode = unit.node.attributes["mode"]
+    if mode != "constant":
+        return None
+    inputs = unit.node.inputs
+    if len(inputs) < 3 or not inputs[2]:
+        return None
+    value = wiring.constant(inputs[2])
+    if value is None:
+        return f"its pad value {inputs[2]!r} is no constant"
+    return None if np.all(np.isfinite(value)) else "it pads with an infinite value or NaN"
+
+
+def _constant_indices(wiring: Wiring, unit: Unit) -> str | None:
+    return None if wiring.constant(unit.node.inputs[1]) is not None else "its indices are no constant"
+
+
+def _static_statistics(wiring: Wiring, unit: Unit) -> str | None:
+    if any(wiring.constant(name) is None for name in unit.node.inputs[1:5]):
+        return "its statistics are no constants"
+    rank = wiring.rank(unit.node.inputs[0])
+    return None if rank in (3, 4) else "a normalization of images or sequences alone runs in integers"
+
+
+def _float32(wiring: Wiring, unit: Unit) -> str | None:
+    for name in (*unit.node.inputs, *unit.outputs):
+        if name and wiring.value(name).dtype in ("f16", "f64"):
+            return f"{name!r} is {wiring.value(name).dtype}; float32 models run in integers"
+    return None
+
+
+_FLOAT32 = Condition("float32 values", _float32)
+
+_WEIGHTS = Condition("constant weights", _constant_weights)
+_BIAS = Condition("a constant bias, if any", _constant_bias)
+_MATRIX = Condition("a weight matrix of two axes", _matrix_weights)
+_ROWS = Condition("activations of at least two axes", _rows_of_activations)
+_PADS = Condition("pads known in advance", _no_auto_pad)
+_SCALARS = Condition("constants of one element, or functions of one tensor", _scalar_operands)
+_NO_INDICES = Condition("no second output", _one_tensor_output)
+
+_UNARY_OPS = (
+    "Abs",
+    "Ceil",
+    "Celu",
+    "Clip",
+    "Cos",
+    "Elu",
+    "Erf",
+    "Exp",
+    "Floor",
+    "Gelu",
+    "HardSigmoid",
+    "HardSwish",
+    "LeakyRelu",
+    "Log",
+    "Mish",
+    "Neg",
+    "Reciprocal",
+    "Relu",
+    "Round",
+    "Selu",
+    "Sigmoid",
+    "Sign",
+    "Sin",
+    "Softplus",
+    "Softsign",
+    "Sqrt",
+    "Swish",
+    "Tanh",
+    "ThresholdedRelu",
+)
+_MOVEMENT_OPS = (
+    "DepthToSpace",
+    "Expand",
+    "Flatten",
+    "GlobalMaxPool",
+    "Identity",
+    "Reshape",
+    "Slice",
+    "SpaceToDepth",
+    "Split",
+    "Squeeze",
+    "Tile",
+    "Transpose",
+    "Unsqueeze",
+)
+
+TABLE: tuple[Row, ...] = (
+    Row(
+        "Conv",
+        Kind.PRODUCT,
+        "QConv",
+        (_WEIGHTS, _BIAS, Condition("one or two spatial axes", _one_or_two_axes), _PADS),
+    ),
+    Row(
+        "Gemm",
+        Kind.PRODUCT,
+        "QGemm",
+        (
+            _WEIGHTS,
+            _BIAS,
+            Condition("transA = 0", _untransposed),
+            Condition("a bias of one number a column", _bias_of_columns),
+        ),
+    ),
+    Row("MatMul", Kind.PRODUCT, "QGemm", (_WEIGHTS, _MATRIX, _ROWS)),
+    Row(
+        "BatchNormalization",
+        Kind.PRODUCT,
+        "QConv",
+        (Condition("constant statistics, three or four axes", _static_statistics),),
+    ),
+    *(
+        Row(op, Kind.UNARY, "Lookup", (_SCALARS,))
+        for op in ("Add", "Sub", "Mul", "Div", "Pow", "PRelu", "Max", "Min")
+    ),
+    *(Row(op, Kind.UNARY, "Lookup", (_SCALARS,)) for op in _UNARY_OPS),
+    Row("Add", Kind.ARITHMETIC, "QAdd"),
+    Row("Sub", Kind.ARITHMETIC, "QAdd"),
+    Row("Mul", Kind.ARITHMETIC, "QMul"),
+    Row("Div", Kind.ARITHMETIC, "QMul", (Condition("a constant divisor without 0", _divisor),)),
+    Row("AveragePool", Kind.ARITHMETIC, "QAveragePool", (_PADS,)),
+    Row("GlobalAveragePool", Kind.ARITHMETIC, "QReduceMean", (Condition("known rank", _spatial_mean),)),
+    Row(
+        "ReduceMean", Kind.ARITHMETIC, "QReduceMean", (Condition("axes after the channels'", _spatial_mean),)
+    ),
+    Row("Softmax", Kind.SOFTMAX, "QSoftmax"),
+    Row("Concat", Kind.JOIN, "Concat"),
+    Row("Max", Kind.JOIN, "Max"),
+    Row("Min", Kind.JOIN, "Min"),
+    Row("MaxPool", Kind.MOVEMENT, "MaxPool", (_PADS, _NO_INDICES)),
+    Row("Pad", Kind.MOVEMENT, "Pad", (Condition("a finite constant pad value", _pads_with_constant),)),
+    Row("Resize", Kind.MOVEMENT, "Resize", (Condition("mode nearest", _nearest),)),
+    Row("Gather", Kind.MOVEMENT, "Gather", (Condition("constant indices", _constant_indices),)),
+    *(Row(op, Kind.MOVEMENT, op) for op in _MOVEMENT_OPS),
+)
+
+ROWS: dict[str, tuple[Row, ...]] = {
+    op: tuple(row for row in TABLE if row.op == op) for op in dict.fromkeys(row.op for row in TABLE)
+}

@@ -1,0 +1,66 @@
+"""What an integer op ends with: its output's form, and the clamp of a Relu or Clip that follows it."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from octavo.lowering.affine import Affine
+from octavo.lowering.builder import Builder
+from octavo.lowering.capability import Kind
+from octavo.lowering.sharing import UnfitError
+from octavo.lowering.wiring import Unit
+from octavo.program import Attribute
+from octavo.program.arithmetic import multiplier_shift
+
+
+@dataclass(frozen=True)
+class Epilogue:
+    """output: the graph's value that the op gives, after the clamp lo..hi; affine: that value's form."""
+
+    output: str
+    affine: Affine
+    lo: int
+    hi: int
+
+    def attributes(self) -> dict[str, Attribute]:
+        """As the Program's nodes carry it."""
+        return {"y_zero_point": self.affine.zero_point, "lo": self.lo, "hi": self.hi}
+
+
+def epilogue(builder: Builder, unit: Unit) -> Epilogue:
+    """The end of `unit`, with the Relu or Clip merged that alone reads it; that one is then done."""
+    output = unit.outputs[0]
+    clip = builder.wiring.sole_reader(output)
+    bounds = None if clip is None else _bounds(builder, clip)
+    if clip is not None and bounds is not None:
+        builder.fused.add(clip.name)
+        output = clip.outputs[0]
+    form = builder.affine(output, unit)
+    if bounds is None:
+        return Epilogue(output, form, 0, 255)
+    lo, hi = form.integers(np.array(bounds, np.float32))
+    return Epilogue(output, form, int(lo), int(hi))
+
+
+def _bounds(builder: Builder, clip: Unit) -> tuple[float, float] | None:
+    """The bounds of a Relu or a Clip by constants that runs in integers, else None."""
+    if not builder.plan.is_integer(clip) or builder.plan.kind(clip) is not Kind.UNARY:
+        return None
+    if clip.node.op == "Relu":
+        return 0.0, np.inf
+    if clip.node.op != "Clip":
+        return None
+    bounds = [-np.inf, np.inf]
+    for index, name in enumerate(clip.node.inputs[1:]):
+        array = builder.wiring.constant(name) if name else None
+        if array is not None:
+            bounds[index] = float(array.reshape(-1)[0])
+    return (bounds[0], bounds[1]) if bounds[0] <= bounds[1] else None
+
+
+def requantizer(unit: Unit, factor: float) -> tuple[int, int]:
+    """(M, S) of a real factor, or `UnfitError` where the factor is too large for the rule."""
+    pair = multiplier_shift(factor)
+    if pair is None:
+        raise UnfitError(unit, f"its output's scale is {factor:.3g} times too fine for its sums")
+    return pair

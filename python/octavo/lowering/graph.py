@@ -1,0 +1,217 @@
+"""From the onnx-ir graph to a float Program: the same nodes, with every default of ONNX written out.
+
+Values keep the graph's names, so what is observed in the float Program is what the integer lowering asks
+about.
+"""
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import onnx
+import onnx_ir as ir
+
+from octavo.errors import ModelError
+from octavo.lowering.padding import resolve_auto_pad
+from octavo.program import DTYPES, OPSET, Attribute, Node, Program, Value
+from octavo.program.ops import signatures
+
+_DTYPES = {
+    ir.DataType.UINT8: "u8",
+    ir.DataType.INT8: "i8",
+    ir.DataType.INT16: "i16",
+    ir.DataType.INT32: "i32",
+    ir.DataType.INT64: "i64",
+    ir.DataType.BOOL: "bool",
+    ir.DataType.FLOAT16: "f16",
+    ir.DataType.FLOAT: "f32",
+    ir.DataType.DOUBLE: "f64",
+}
+
+# Attributes that inference with octavo's ops has no use for, whatever they say.
+_REDUNDANT = {"BatchNormalization": ("momentum",), "Resize": ("cubic_coeff_a",)}
+
+
+def float_program(model: ir.Model) -> Program:
+    """The float Program of a model at opset `OPSET`.
+
+    Every attribute that ONNX gives a default is explicit; `auto_pad` is turned into pads where the spatial
+    sizes are numbers. Raises `ModelError` for a sub-graph, another domain's op, or a type that a Program
+    cannot hold.
+    """
+    graph = model.graph
+    values: dict[str, Value] = {}
+    constants: dict[str, npt.NDArray[Any]] = {}
+    for initializer in graph.initializers.values():
+        _add_constant(initializer.name, initializer.const_value, values, constants)
+    for value in graph.inputs:
+        if value.name not in constants:
+            values[_name(value)] = _value(value)
+    nodes: list[Node] = []
+    taken: set[str] = set()
+    for node in graph:
+        if node.op_type == "Constant" and node.domain == "":
+            _add_constant(
+                node.outputs[0].name, ir.convenience.get_const_tensor(node.outputs[0]), values, constants
+            )
+            continue
+        for output in node.outputs:
+            if output.name:
+                values[output.name] = _value(output)
+        nodes.append(_node(node, _node_name(node, taken), values, constants))
+    return Program(
+        inputs=[_name(value) for value in graph.inputs if value.name not in constants],
+        outputs=[_name(value) for value in graph.outputs],
+        values=values,
+        constants=constants,
+        nodes=nodes,
+    )
+
+
+def _name(value: ir.Value) -> str:
+    if not value.name:
+        raise ModelError("a value of the graph has no name; save the model again with names for all values")
+    return value.name
+
+
+def _node_name(node: ir.Node, taken: set[str]) -> str:
+    """The node's own name, or its op's; numbered where another node has it already."""
+    base = node.name or node.op_type
+    name, number = base, 1
+    while name in taken:
+        number += 1
+        name = f"{base}_{number}"
+    taken.add(name)
+    return name
+
+
+def _value(value: ir.Value) -> Value:
+    name = _name(value)
+    if value.dtype is None:
+        raise ModelError(
+            f"the type of the value {name!r} is not known; run shape inference on the model first"
+        )
+    if value.dtype not in _DTYPES:
+        raise ModelError(f"the value {name!r} is {value.dtype.name.lower()}, which octavo cannot hold")
+    shape: tuple[int | str, ...] | None = None
+    if value.shape is not None:
+        shape = tuple(_dimension(name, axis, d) for axis, d in enumerate(value.shape))
+    return Value(name, _DTYPES[value.dtype], shape)
+
+
+def _dimension(name: str, axis: int, dimension: int | ir.SymbolicDim) -> int | str:
+    if isinstance(dimension, int):
+        return dimension
+    # A size that the model does not even name still needs a symbol of its own.
+    return str(dimension.value) if dimension.value else f"{name}.{axis}"
+
+
+def _add_constant(
+    name: str | None,
+    tensor: ir.TensorProtocol | None,
+    values: dict[str, Value],
+    constants: dict[str, npt.NDArray[Any]],
+) -> None:
+    if not name or tensor is None:
+        raise ModelError(f"the constant {name!r} has no value that can be read")
+    if tensor.dtype not in _DTYPES:
+        raise ModelError(f"the constant {name!r} is {tensor.dtype.name.lower()}, which octavo cannot hold")
+    dtype = _DTYPES[tensor.dtype]
+    array = np.ascontiguousarray(tensor.numpy(), dtype=DTYPES[dtype]).reshape(tuple(tensor.shape.numpy()))
+    values[name] = Value(name, dtype, array.shape)
+    constants[name] = array
+
+
+def _node(node: ir.Node, name: str, values: dict[str, Value], constants: dict[str, npt.NDArray[Any]]) -> Node:
+    if node.domain != "" or node.op_type not in signatures():
+        raise ModelError(f"node {name!r}: octavo has no operator {node.domain or 'ai.onnx'}::{node.op_type}")
+    inputs = tuple("" if value is None else _name(value) for value in node.inputs)
+    outputs = tuple(value.name or "" for value in node.outputs)
+    while inputs and not inputs[-1]:
+        inputs = inputs[:-1]
+    while outputs and not outputs[-1]:
+        outputs = outputs[:-1]
+    defaults = _defaults(node.op_type, name)
+    given = {item.name: item for item in node.attributes.values()}
+    if node.op_type == "ConstantOfShape":
+        inputs += (_fill_value(outputs[0], given.pop("value", None), values, constants),)
+    attributes = defaults | {key: _attribute(name, node.op_type, item) for key, item in given.items()}
+    _rank_defaults(node.op_type, inputs, attributes, values)
+    return Node(node.op_type, name, inputs, outputs, _known(node.op_type, name, attributes, defaults))
+
+
+def _known(
+    op: str, name: str, attributes: dict[str, Attribute], defaults: dict[str, Attribute]
+) -> dict[str, Attribute]:
+    """The attributes that a Program's op has, by name; another one must be redundant or at its default."""
+    known = {key for form in signatures()[op] for key in form.attributes}
+    for key, value in attributes.items():
+        if key not in known and key not in _REDUNDANT.get(op, ()) and value != defaults.get(key):
+            raise ModelError(f"node {name!r}: octavo's {op} does not have {key} = {value}")
+    return {key: attributes[key] for key in sorted(attributes) if key in known}
+
+
+def _fill_value(
+    output: str, value: ir.Attr | None, values: dict[str, Value], constants: dict[str, npt.NDArray[Any]]
+) -> str:
+    """ConstantOfShape's value as a constant that the node reads; float32 0 where it is left out."""
+    tensor = ir.tensor(np.zeros(1, np.float32)) if value is None else value.as_tensor()
+    name = f"{output}.value"
+    _add_constant(name, tensor, values, constants)
+    return name
+
+
+def _attribute(node: str, op: str, attribute: ir.Attr) -> Attribute:
+    match attribute.type:
+        case ir.AttributeType.INT:
+            return attribute.as_int()
+        case ir.AttributeType.FLOAT:
+            return np.float32(attribute.as_float())
+        case ir.AttributeType.STRING:
+            return attribute.as_string()
+        case ir.AttributeType.INTS:
+            return list(attribute.as_ints())
+        case ir.AttributeType.FLOATS:
+            return [np.float32(item) for item in attribute.as_floats()]
+        case ir.AttributeType.GRAPH:
+            raise ModelError(f"node {node!r}: {op} has a sub-graph, which octavo cannot run")
+        case other:
+            raise ModelError(
+                f"node {node!r}: attribute {attribute.name!r} of {op} is of the kind {other.name}"
+            )
+
+
+def _defaults(op: str, name: str) -> dict[str, Attribute]:
+    """The attributes that ONNX's own schema gives a default."""
+    schema = onnx.defs.get_schema(op, OPSET, "")
+    return {
+        key: _attribute(name, op, ir.serde.deserialize_attribute(attribute.default_value))
+        for key, attribute in schema.attributes.items()
+        if attribute.default_value.type
+    }
+
+
+def _rank_defaults(
+    op: str, inputs: tuple[str, ...], attributes: dict[str, Attribute], values: dict[str, Value]
+) -> None:
+    """The defaults that depend on the rank: windows of convolutions and pools, Transpose's order."""
+    if op == "Transpose" and "perm" not in attributes:
+        shape = values[inputs[0]].shape
+        if shape is None:
+            raise ModelError(f"Transpose of {inputs[0]!r}: without perm, the rank must be known")
+        attributes["perm"] = list(range(len(shape)))[::-1]
+    elif op == "Conv":
+        weight = values[inputs[1]].shape
+        if weight is not None and all(isinstance(size, int) for size in weight):
+            _window_defaults([int(size) for size in weight[2:]], inputs[0], attributes, values)
+    elif op in ("MaxPool", "AveragePool"):
+        kernel: list[int] = attributes["kernel_shape"]  # type: ignore[assignment]  # by ONNX's schema
+        _window_defaults(kernel, inputs[0], attributes, values)
+
+
+def _window_defaults(
+    kernel: list[int], source: str, attributes: dict[str, Attribute], values: dict[str, Value]
+) -> None:
+    attributes.setdefault("strides", [1] * len(kernel))
+    attributes.setdefault("dilations", [1] * len(kernel))
+    resolve_auto_pad(attributes, kernel, values[source].shape)

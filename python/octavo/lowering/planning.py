@@ -1,0 +1,138 @@
+"""Which units run in integers and which stay float, decided from the graph alone.
+
+A product (Conv, Gemm, MatMul) pays for conversions around it. Everything else runs in integers where integers
+are at hand: a lone Relu between float ops is not worth a Quantize. What only moves elements follows what is
+narrower. The ops after the last product, up to the outputs, take float32 from its accumulator and keep that
+precision.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from octavo.lowering.capability import Kind, Row, judge
+from octavo.lowering.wiring import Unit, Wiring
+
+LAST_LAYER = "after the last product: its float32 result is not rounded to 8 bits"
+NO_INTEGERS = "its inputs are float, and quantizing them for this op alone gains nothing"
+_FOLLOWS_FLOAT = (Kind.UNARY, Kind.MOVEMENT, Kind.SOFTMAX)
+
+
+@dataclass(frozen=True)
+class Stay:
+    """A float op of the model that stays float. `expected`: not for want of an integer form."""
+
+    name: str
+    op: str
+    reason: str
+    expected: bool
+
+
+class Plan:
+    """The decision: `rows[unit.name]` for the units that run in integers, `stays` for those that do not.
+
+    `kept` are the names of nodes that must stay float, with the reason and whether that was asked for.
+    """
+
+    def __init__(self, wiring: Wiring, kept: Mapping[str, tuple[str, bool]]) -> None:
+        self.wiring = wiring
+        self.rows: dict[str, Row] = {}
+        self.functions: dict[str, tuple[str, ...]] = wiring.functions
+        self._reasons: dict[str, tuple[str, bool]] = {}
+        self._judge(kept)
+        self._integers = self._where_integers_are()
+        self._leave_at_the_end()
+        self.stays = [stay for unit in wiring.units for stay in self._stays(unit)]
+
+    def is_integer(self, unit: Unit) -> bool:
+        """Whether the unit runs in integers."""
+        return unit.name in self._integers
+
+    def kind(self, unit: Unit) -> Kind:
+        """The kind of a unit that has an integer form."""
+        return self.rows[unit.name].kind
+
+    def wants_integers(self, name: str) -> bool:
+        """Whether some reader of the value takes it as integers."""
+        return any(self.is_integer(unit) for unit in self.wiring.readers.get(name, []))
+
+    def wants_float(self, name: str) -> bool:
+        """Whether some reader of the value, or the caller, takes it as float32."""
+        readers = self.wiring.readers.get(name, [])
+        return name in self.wiring.outputs or any(not self.is_integer(unit) for unit in readers)
+
+    def _judge(self, kept: Mapping[str, tuple[str, bool]]) -> None:
+        for unit in self.wiring.units:
+            if not self._computes_floats(unit):
+                continue
+            asked = next((kept[node.name] for node in unit.nodes if node.name in kept), None)
+            if asked is not None:
+                self._reasons[unit.name] = asked
+                continue
+            self.wiring.trace_function(unit)
+            verdict = judge(self.wiring, unit)
+            if verdict.row is None or verdict.row.kind is not Kind.UNARY:
+                self.wiring.forget_function(unit)
+            if verdict.row is None:
+                self._reasons[unit.name] = (verdict.reason, False)
+            else:
+                self.rows[unit.name] = verdict.row
+
+    def _computes_floats(self, unit: Unit) -> bool:
+        """Whether float32 comes in and goes out: shape arithmetic and comparisons are none of this."""
+        wiring = self.wiring
+        return bool(wiring.activations(unit)) and all(
+            wiring.value(n).dtype[0] == "f" for n in unit.outputs if n
+        )
+
+    def _where_integers_are(self) -> set[str]:
+        """The least set that holds all products, what reads its integers, and what moves elements to it."""
+        integer = {name for name, row in self.rows.items() if row.kind is Kind.PRODUCT}
+        grown = True
+        while grown:
+            before = len(integer)
+            at_hand = {n for unit in self.wiring.units if unit.name in integer for n in unit.outputs}
+            for unit in self.wiring.units:
+                if unit.name not in self.rows or unit.name in integer:
+                    continue
+                reads = any(name in at_hand for name in self.wiring.activations(unit))
+                if reads or (self.kind(unit) is Kind.MOVEMENT and self._moves_to(unit, integer)):
+                    integer.add(unit.name)
+                    at_hand.update(unit.outputs)
+            grown = len(integer) > before
+        return integer
+
+    def _moves_to(self, unit: Unit, integer: set[str]) -> bool:
+        readers = [reader for name in unit.outputs for reader in self.wiring.readers.get(name, [])]
+        return any(reader.name in integer for reader in readers)
+
+    def _leave_at_the_end(self) -> None:
+        """Take out of the integers what stands between the last products and float readers or outputs."""
+        ends: set[str] = set()
+        for unit in reversed(self.wiring.units):
+            readers = [reader for name in unit.outputs for reader in self.wiring.readers.get(name, [])]
+            if all(reader.name in ends or not self.is_integer(reader) for reader in readers):
+                ends.add(unit.name)
+        for unit in self.wiring.units:
+            if unit.name in ends and self.is_integer(unit) and self._should_leave(unit, ends):
+                self._integers.remove(unit.name)
+                self._reasons[unit.name] = (LAST_LAYER, True)
+
+    def _should_leave(self, unit: Unit, ends: set[str]) -> bool:
+        kind = self.kind(unit)
+        if kind is Kind.SOFTMAX:
+            return True
+        if kind is not Kind.JOIN and kind not in _FOLLOWS_FLOAT:
+            return False
+        comes_as_float = [
+            producer is None
+            or not self.is_integer(producer)
+            or (self.kind(producer) is Kind.PRODUCT and producer.name in ends)
+            for producer in map(self.wiring.producer.get, self.wiring.activations(unit))
+        ]
+        return any(comes_as_float) if kind is Kind.JOIN else all(comes_as_float)
+
+    def _stays(self, unit: Unit) -> list[Stay]:
+        if not self._computes_floats(unit) or self.is_integer(unit):
+            return []
+        reason, expected = self._reasons.get(unit.name, (NO_INTEGERS, True))
+        return [Stay(node.name, node.op, reason, expected) for node in unit.nodes]

@@ -1,0 +1,176 @@
+"""Who makes and who reads each value of a float Program, and which nodes act as one unit."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from octavo.program import Attribute, Node, Program, Value
+
+
+@dataclass(frozen=True)
+class Unit:
+    """Nodes that become one operation: a single node, or a product with the Add of its bias."""
+
+    nodes: tuple[Node, ...]
+
+    @property
+    def node(self) -> Node:
+        """The node that the unit is named after."""
+        return self.nodes[0]
+
+    @property
+    def name(self) -> str:
+        """The first node's name."""
+        return self.nodes[0].name
+
+    @property
+    def outputs(self) -> tuple[str, ...]:
+        """What the last node gives."""
+        return self.nodes[-1].outputs
+
+
+class Wiring:
+    """An index over the float Program `program`."""
+
+    def __init__(self, program: Program) -> None:
+        self.program = program
+        self.outputs = set(program.outputs)
+        self._node_readers: dict[str, list[Node]] = {}
+        for node in program.nodes:
+            for name in dict.fromkeys(node.inputs):
+                self._node_readers.setdefault(name, []).append(node)
+        self.functions: dict[str, tuple[str, ...]] = {}
+        self.units = self._units()
+        self.producer: dict[str, Unit] = {}
+        self.readers: dict[str, list[Unit]] = {}
+        for unit in self.units:
+            for name in unit.outputs:
+                self.producer[name] = unit
+            for name in self.activations(unit):
+                self.readers.setdefault(name, []).append(unit)
+
+    def value(self, name: str) -> Value:
+        """The Value of that name."""
+        return self.program.values[name]
+
+    def rank(self, name: str) -> int | None:
+        """The number of axes of a value, or None where it is not known."""
+        shape = self.value(name).shape
+        return None if shape is None else len(shape)
+
+    def constant(self, name: str) -> npt.NDArray[Any] | None:
+        """The array, where the value is known in advance."""
+        return self.program.constants.get(name)
+
+    def is_float_activation(self, name: str) -> bool:
+        """Whether the value is float32 and depends on the inputs."""
+        return bool(name) and name not in self.program.constants and self.value(name).dtype == "f32"
+
+    def activations(self, unit: Unit) -> list[str]:
+        """The float32 values that a unit reads and that are no constants, each once, in order."""
+        inner = {name for node in unit.nodes[:-1] for name in node.outputs}
+        names = dict.fromkeys(name for node in unit.nodes for name in node.inputs)
+        return [name for name in names if name not in inner and self.is_float_activation(name)]
+
+    def sole_reader(self, name: str) -> Unit | None:
+        """The only unit that reads the value, where there is one and it is not an output of the model."""
+        readers = self.readers.get(name, [])
+        return readers[0] if len(readers) == 1 and name not in self.outputs else None
+
+    def trace_function(self, unit: Unit) -> None:
+        """Note in `functions` that the unit's output is a function, element by element, of earlier tensors.
+
+        `functions[y]` lists the tensors each of which alone determines y, the nearest first. The unit is
+        taken to be an elementwise op, its constants single elements.
+        """
+        chains = [(name, *self.functions.get(name, ())) for name in self.activations(unit)]
+        common = [name for name in chains[0] if all(name in chain for chain in chains[1:])]
+        if common and self.rank(common[0]) == self.rank(unit.outputs[0]):
+            self.functions[unit.outputs[0]] = tuple(common)
+
+    def forget_function(self, unit: Unit) -> None:
+        """Take back what `trace_function` noted: the unit is no elementwise op after all."""
+        self.functions.pop(unit.outputs[0], None)
+
+    def _units(self) -> list[Unit]:
+        absorbed: dict[str, Node] = {}
+        for node in self.program.nodes:
+            bias = self._bias_add(node)
+            if bias is not None:
+                absorbed[node.name] = bias
+        inside = {node.name for node in absorbed.values()}
+        return [
+            Unit((node, absorbed[node.name]) if node.name in absorbed else (node,))
+            for node in self.program.nodes
+            if node.name not in inside
+        ]
+
+    def _bias_add(self, node: Node) -> Node | None:
+        """The Add of one constant a channel that alone reads a Conv, Gemm or MatMul by constant weights."""
+        if node.op not in ("Conv", "Gemm", "MatMul") or len(node.outputs) != 1:
+            return None
+        product = node.outputs[0]
+        readers = self._node_readers.get(product, [])
+        if len(readers) != 1 or product in self.outputs or readers[0].op != "Add":
+            return None
+        add = readers[0]
+        other = add.inputs[1] if add.inputs[0] == product else add.inputs[0]
+        weight, addend = self.constant(node.inputs[1]), self.constant(other)
+        if weight is None or addend is None or weight.ndim < 2:
+            return None
+        # The channel is axis 1 of a convolution's output and the last axis of a product's.
+        trailing = weight.ndim - 2 if node.op == "Conv" else 0
+        channels = self._channels(node, weight)
+        return add if per_channel(addend.shape, channels, trailing, weight.ndim) else None
+
+    @staticmethod
+    def _channels(node: Node, weight: npt.NDArray[Any]) -> int:
+        across = node.op == "Conv" or (node.op == "Gemm" and integer(node, "transB") == 1)
+        return int(weight.shape[0 if across else -1])
+
+
+def per_channel(shape: tuple[int, ...], channels: int, trailing: int, rank: int) -> bool:
+    """Whether a constant of this shape adds one number a channel, and leaves the shape that it is added to.
+
+    trailing: how many axes follow the channel's; rank: the rank of the tensor that it is added to, at least.
+    """
+    if len(shape) > rank:
+        return False
+    padded = (1,) * (rank - len(shape)) + shape
+    axis = rank - 1 - trailing
+    others = padded[:axis] + padded[axis + 1 :]
+    return all(size == 1 for size in others) and padded[axis] in (1, channels)
+
+
+def single(array: npt.NDArray[Any] | None) -> bool:
+    """Whether the array is there and holds one element."""
+    return array is not None and array.size == 1
+
+
+def integer(node: Node, attribute: str) -> int:
+    """An attribute that is an integer."""
+    value = node.attributes[attribute]
+    assert isinstance(value, int), f"{node.op}.{attribute}"
+    return value
+
+
+def integers(node: Node, attribute: str) -> list[int]:
+    """An attribute that is a list of integers."""
+    value = node.attributes[attribute]
+    assert isinstance(value, list), f"{node.op}.{attribute}"
+    return [int(item) for item in value]
+
+
+def number(node: Node, attribute: str) -> np.float32:
+    """An attribute that is a float32."""
+    value = node.attributes[attribute]
+    assert isinstance(value, np.float32), f"{node.op}.{attribute}"
+    return np.float32(value)
+
+
+def copy_attributes(node: Node, names: Iterable[str]) -> dict[str, Attribute]:
+    """Some of a node's attributes, as they are."""
+    return {name: node.attributes[name] for name in names}
