@@ -66,3 +66,6 @@ pub struct Requantize<'a> {
     /// The largest output.
     pub hi: i32,
 }
+
+#[cfg(test)]
+mod tests;

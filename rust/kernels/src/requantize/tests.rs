@@ -1,0 +1,153 @@
+//! The rule against 128-bit integers, and the cases by name where roundings go wrong.
+
+use proptest::prelude::*;
+
+use super::*;
+
+/// `floor((acc * multiplier + 2^(shift-1)) / 2^shift)` in 128 bits.
+fn plain(acc: i32, multiplier: i32, shift: u32) -> i128 {
+    (i128::from(acc) * i128::from(multiplier) + (1 << (shift - 1))).div_euclid(1 << shift)
+}
+
+#[test]
+fn powers_of_two_are_shifts() {
+    for power in 0..32u32 {
+        for acc in [0, 1, 2, 3, 100, 255, 12345, 1 << 20, i32::MAX, -1, -2, -3, -100, i32::MIN] {
+            // 2^30 / 2^(30 + power)
+            let expected = (f64::from(acc) / 2f64.powi(power as i32) + 0.5).floor() as i64;
+            assert_eq!(scale_and_round(acc, 1 << 30, 30 + power), expected, "{acc} / 2^{power}");
+        }
+    }
+}
+
+#[test]
+fn ties_go_up() {
+    // Halves: M = 2^30, S = 31.
+    let halves = [(1, 1), (3, 2), (5, 3), (-1, 0), (-3, -1), (-5, -2), (2, 1), (-2, -1)];
+    for (acc, expected) in halves {
+        assert_eq!(scale_and_round(acc, 1 << 30, 31), expected, "{acc} / 2");
+    }
+    // A hair below and above the tie: (3 * 2^29 -+ 1) / 2^31 of 2 is 1.5 -+ 2^-30.
+    assert_eq!(scale_and_round(2, 3 * (1 << 29) - 1, 31), 1);
+    assert_eq!(scale_and_round(2, 3 * (1 << 29), 31), 2);
+    assert_eq!(scale_and_round(-2, 3 * (1 << 29), 31), -1);
+    assert_eq!(scale_and_round(-2, 3 * (1 << 29) + 1, 31), -2);
+}
+
+#[test]
+fn extremes_do_not_overflow() {
+    for acc in [i32::MIN, i32::MIN + 1, -1, 0, 1, i32::MAX] {
+        for multiplier in [1 << 30, (1 << 30) + 1, i32::MAX, -i32::MAX] {
+            for shift in [1, 2, 31, 32, 33, 34, 61, 62] {
+                let expected = plain(acc, multiplier, shift);
+                assert_eq!(i128::from(scale_and_round(acc, multiplier, shift)), expected);
+            }
+        }
+    }
+}
+
+#[test]
+fn the_zero_point_does_not_wrap() {
+    // The scaled value is beyond int32 (or at its limit) before the zero point comes.
+    for zero_point in [0, 128, 255] {
+        assert_eq!(requantize(i32::MAX, i32::MAX, 1, zero_point, 0, 255), 255);
+        assert_eq!(requantize(i32::MIN, i32::MAX, 1, zero_point, 0, 255), 0);
+        assert_eq!(requantize(i32::MAX, 1 << 30, 30, zero_point, 3, 250), 250);
+        assert_eq!(requantize(i32::MIN, 1 << 30, 30, zero_point, 3, 250), 3);
+    }
+}
+
+#[test]
+fn the_clamp_comes_last() {
+    let cases = [
+        (10, 5, 0, 255, 15),
+        (10, 5, 0, 12, 12),
+        (-10, 5, 0, 255, 0),
+        (-10, 5, 5, 255, 5),
+        (0, 255, 255, 255, 255),
+    ];
+    for (acc, zero_point, lo, hi, expected) in cases {
+        assert_eq!(
+            requantize(acc, 1 << 30, 30, zero_point, lo, hi),
+            expected,
+            "{acc} + {zero_point} in {lo}..={hi}"
+        );
+    }
+}
+
+#[test]
+fn multipliers_by_name() {
+    let cases = [
+        (1.0, Some((1 << 30, 30))),
+        (0.5, Some((1 << 30, 31))),
+        (0.75, Some((3 << 29, 31))),
+        // Rounds up to 2^31, so halved.
+        (1.0 - f64::EPSILON / 2.0, Some((1 << 30, 30))),
+        (2f64.powi(-32), Some((1 << 30, 62))),
+        (2f64.powi(-33), Some((1 << 30, 62))),
+        (f64::from_bits(1), Some((1 << 30, 62))),
+        (2f64.powi(29), Some((1 << 30, 1))),
+        (2f64.powi(30) - 1.0, Some((i32::MAX - 1, 1))),
+        // A shift of 0 after the halving.
+        (2f64.powi(30).next_down(), None),
+        (2f64.powi(30), None),
+        (0.0, None),
+        (-0.5, None),
+        (f64::INFINITY, None),
+        (f64::NAN, None),
+    ];
+    for (m, expected) in cases {
+        assert_eq!(multiplier_shift(m), expected, "{m:e}");
+    }
+}
+
+/// `m * 2^shift` rounded to the nearest integer, ties to even, from the bits of `m`.
+fn rounded(m: f64, shift: u32) -> i128 {
+    let significand = i128::from((m.to_bits() & ((1 << 52) - 1)) | 1 << 52);
+    let exponent = (m.to_bits() >> 52) as i32 - 1075 + shift as i32;
+    assert!(exponent < 0, "the product has a fraction");
+    let (quotient, remainder) = (significand >> -exponent, significand & ((1 << -exponent) - 1));
+    let half = 1 << (-exponent - 1);
+    quotient + i128::from(remainder > half || (remainder == half && quotient % 2 == 1))
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 4000, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn equals_integers_of_128_bits(
+        acc: i32, multiplier in 1i32 << 30..=i32::MAX, shift in 1u32..=62,
+        zero_point in 0i32..=255, bounds in (0i32..=255, 0i32..=255),
+    ) {
+        let (lo, hi) = (bounds.0.min(bounds.1), bounds.0.max(bounds.1));
+        let expected = plain(acc, multiplier, shift);
+        prop_assert_eq!(i128::from(scale_and_round(acc, multiplier, shift)), expected);
+        let clamped = (expected + i128::from(zero_point)).clamp(lo.into(), hi.into());
+        prop_assert_eq!(i128::from(requantize(acc, multiplier, shift, zero_point, lo, hi)), clamped);
+    }
+
+    #[test]
+    fn sums_near_a_byte_equal_integers_of_128_bits(
+        acc in -1i32 << 20..1 << 20, multiplier in 1i32 << 30..=i32::MAX, shift in 40u32..=46, zero_point in 0i32..=255,
+    ) {
+        let expected = (plain(acc, multiplier, shift) + i128::from(zero_point)).clamp(0, 255);
+        prop_assert_eq!(i128::from(requantize(acc, multiplier, shift, zero_point, 0, 255)), expected);
+    }
+
+    #[test]
+    fn the_high_half_is_enough_from_shift_33_on(acc: i32, multiplier in 1i32 << 30..=i32::MAX, shift in 33u32..=62) {
+        let high = (i64::from(acc) * i64::from(multiplier) >> 32) as i32;
+        let short = (high + (1 << (shift - 33))) >> (shift - 32);
+        prop_assert_eq!(i128::from(short), plain(acc, multiplier, shift));
+    }
+
+    #[test]
+    fn a_multiplier_is_the_nearest(bits in 1f64.to_bits()..2f64.to_bits(), exponent in -32i32..29) {
+        let m = f64::from_bits(bits) * 2f64.powi(exponent);
+        let (multiplier, shift) = multiplier_shift(m).expect("a factor below 2^29");
+        prop_assert!((1..=62).contains(&shift) && multiplier >= 1 << 30);
+        // Doubled and one shift higher where the rounding had reached 2^31.
+        let same = rounded(m, shift) == multiplier.into() || rounded(m, shift + 1) == 1 << 31;
+        prop_assert!(same, "{} {} {}", m, multiplier, shift);
+    }
+}
