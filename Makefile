@@ -1,6 +1,9 @@
 # Needs Rust (cargo, with rustfmt and clippy) and Python 3.11 or newer; each target brings what else it needs.
 PYTHON ?= python3
 
+export PIP_QUIET := 1
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
 VENV := .venv
 BIN := $(VENV)/bin
 WHEEL_VENV := .wheel-venv
@@ -19,7 +22,7 @@ build: $(EXTENSION)
 $(LOCKED): requirements-dev.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "octavo needs Python 3.11 or newer; say which with make PYTHON=...")'
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --requirement requirements-dev.txt
+	$(BIN)/python -m pip install --requirement requirements-dev.txt
 	touch $@
 
 $(EXTENSION): $(LOCKED) $(RUST_SOURCES)
@@ -58,7 +61,7 @@ format: $(LOCKED)
 # A wheel for any Linux since glibc 2.17, tried out in an empty environment.
 $(WHEEL_VENV)/.locked: requirements-wheel.txt
 	$(PYTHON) -m venv $(WHEEL_VENV)
-	$(WHEEL_VENV)/bin/python -m pip install --quiet --disable-pip-version-check --requirement requirements-wheel.txt
+	$(WHEEL_VENV)/bin/python -m pip install --requirement requirements-wheel.txt
 	touch $@
 
 wheel: build $(WHEEL_VENV)/.locked
@@ -74,7 +77,7 @@ define DIRECT
 import tomllib
 project = tomllib.load(open("pyproject.toml", "rb"))
 extras = project["project"]["optional-dependencies"]
-print(*project["project"]["dependencies"], *extras["images"], *project["dependency-groups"]["dev"], sep="\n")
+print(*project["project"]["dependencies"], *extras["images"], *project["dependency-groups"]["tools"], sep="\n")
 endef
 export DIRECT
 
@@ -82,7 +85,7 @@ lock:
 	rm -rf $(VENV)
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -c "$$DIRECT" > $(VENV)/direct.txt
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --requirement $(VENV)/direct.txt
+	$(BIN)/python -m pip install --requirement $(VENV)/direct.txt
 	(echo '# What `make` installs into .venv: written by `make lock` from pyproject.toml, not by hand.'; $(BIN)/python -m pip freeze) > requirements-dev.txt
 	touch $(LOCKED)
 
