@@ -11,7 +11,7 @@ from octavo.frontend.skeleton import skeleton
 from octavo.frontend.source import one_line
 
 _GRAPH_CONVERTER_FROM = 18
-"""onnxscript converts graphs from here up; ONNX's own converter, which works on protos, knows the older ones."""
+"""onnxscript converts graphs from here up; ONNX's own converter, which works on protos, knows older ones."""
 
 
 def convert(model: ir.Model, opset: int) -> None:

@@ -1,0 +1,80 @@
+"""Graph -> graph: one pass a file, and the order in which they run."""
+
+from collections.abc import Callable
+
+import onnx_ir as ir
+import onnx_ir.passes.common as common
+
+from octavo.errors import ModelError
+from octavo.frontend import infer_shapes, quiet
+from octavo.passes.activations import name_activations
+from octavo.passes.affine import fold_affine
+from octavo.passes.chains import merge_chains
+from octavo.passes.clips import merge_clips
+from octavo.passes.duplicates import merge_duplicates, remove_unused
+from octavo.passes.folding import fold_constants, should_fold
+from octavo.passes.gemm import form_gemm
+from octavo.passes.no_ops import remove_no_ops
+from octavo.passes.padding import fold_padding
+from octavo.passes.reshapes import merge_reshapes
+from octavo.passes.shapes import fix_reshapes
+from octavo.passes.softmax import restore_softmax
+from octavo.passes.transposes import cancel_transposes
+
+__all__ = ["PASSES", "should_fold", "simplify"]
+
+PASSES: tuple[Callable[[ir.Model], bool], ...] = (
+    fold_constants,
+    fix_reshapes,
+    restore_softmax,
+    remove_no_ops,
+    remove_unused,
+    merge_duplicates,
+    cancel_transposes,
+    merge_reshapes,
+    fold_padding,
+    fold_affine,
+    merge_chains,
+    form_gemm,
+    merge_clips,
+    name_activations,
+    remove_unused,
+)
+"""In the order in which they run; each says whether it changed the graph."""
+
+_MAX_ROUNDS = 12
+
+
+def simplify(model: ir.Model) -> ir.Model:
+    """A simpler graph that computes the same, up to the rounding of folded constants; `model` stays as it is.
+
+    model: from `octavo.frontend.load`. Names of inputs and outputs are kept; each value has its shape, where it
+    can be inferred.
+
+    Raises:
+        ModelError: a graph that a pass cannot work on.
+    """
+    model = model.clone()
+    with quiet():
+        for _ in range(_MAX_ROUNDS):
+            changed = False
+            for run in PASSES:
+                changed |= _guarded(run, model)
+            common.NameFixPass()(model)
+            infer_shapes(model)
+            if not changed:
+                break
+    return model
+
+
+def _guarded(run: Callable[[ir.Model], bool], model: ir.Model) -> bool:
+    """Runs a pass; what it trips over in a strange graph is an error of the model."""
+    try:
+        return run(model)
+    except ModelError:
+        raise
+    except Exception as error:
+        cause = " ".join(str(error.__cause__ or error).split())[:300]
+        raise ModelError(
+            f"the graph cannot be simplified ({run.__name__}: {cause}): it is probably invalid"
+        ) from error

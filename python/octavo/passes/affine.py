@@ -1,0 +1,196 @@
+"""Per-channel scales and offsets (BatchNormalization, Mul, Add, ...) go into the weights beside them."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import onnx_ir as ir
+
+from octavo.passes.edit import (
+    FLOATS,
+    Array,
+    add_constant,
+    bypass,
+    constant,
+    input_of,
+    is_read_once,
+    nodes,
+    producer,
+    set_attributes,
+    set_inputs,
+)
+
+Vector = npt.NDArray[np.float64]
+_AFFINE = ("BatchNormalization", "Mul", "Div", "Add", "Sub")
+_WEIGHTED = ("Conv", "ConvTranspose", "Gemm", "MatMul")
+
+
+@dataclass(frozen=True)
+class Affine:
+    """`scale * x + offset`, both float64 constants that broadcast to x as they stand in the graph."""
+
+    x: ir.Value
+    scale: Vector
+    offset: Vector
+
+
+def fold_affine(model: ir.Model) -> bool:
+    """Folds scales and offsets into the Conv, ConvTranspose, Gemm or MatMul that they follow or precede."""
+    changed = False
+    for node in nodes(model, *_AFFINE):
+        changed |= _into_producer(node)
+    for node in nodes(model, "Conv"):
+        changed |= _from_input(node)
+    return changed
+
+
+def affine_of(node: ir.Node) -> Affine | None:
+    """What an affine node with constant coefficients computes, in float64; None for any other node."""
+    if node.outputs[0].dtype not in FLOATS:
+        return None
+    if node.op_type == "BatchNormalization":
+        return _batch_normalization(node)
+    if node.op_type not in _AFFINE:
+        return None
+    x, c, swapped = node.inputs[0], constant(input_of(node, 1)), False
+    if c is None:
+        x, c, swapped = node.inputs[1], constant(node.inputs[0]), True
+    if x is None or c is None or constant(x) is not None or (node.op_type == "Div" and swapped):
+        return None
+    one, zero, coefficient = np.float64(1), np.float64(0), c.astype(np.float64)
+    with np.errstate(all="ignore"):
+        if node.op_type == "Mul":
+            found = Affine(x, coefficient, np.asarray(zero))
+        elif node.op_type == "Div":
+            found = Affine(x, one / coefficient, np.asarray(zero))
+        elif node.op_type == "Add":
+            found = Affine(x, np.asarray(one), coefficient)
+        else:
+            found = Affine(x, np.asarray(-one if swapped else one), coefficient if swapped else -coefficient)
+    return found if np.isfinite(found.scale).all() and np.isfinite(found.offset).all() else None
+
+
+def _batch_normalization(node: ir.Node) -> Affine | None:
+    parts = [constant(value) for value in node.inputs[1:5]]
+    if node.attributes.get_int("training_mode", 0) or len(node.outputs) > 1 or node.inputs[0] is None:
+        return None
+    if any(part is None or part.ndim != 1 for part in parts):
+        return None
+    gamma, beta, mean, variance = (part.astype(np.float64) for part in parts if part is not None)
+    with np.errstate(all="ignore"):
+        scale = gamma / np.sqrt(variance + node.attributes.get_float("epsilon", 1e-5))
+        offset = beta - mean * scale
+    if not (np.isfinite(scale).all() and np.isfinite(offset).all()) or node.inputs[0].shape is None:
+        return None
+    column = (-1,) + (1,) * (len(node.inputs[0].shape) - 2)
+    return Affine(node.inputs[0], scale.reshape(column), offset.reshape(column))
+
+
+def _into_producer(node: ir.Node) -> bool:
+    affine = affine_of(node)
+    maker = None if affine is None else producer(affine.x, *_WEIGHTED)
+    if affine is None or maker is None or not is_read_once(affine.x):
+        return False
+    weight, bias = constant(input_of(maker, 1)), constant(input_of(maker, 2))
+    if weight is None or (bias is None and input_of(maker, 2) is not None):
+        return False
+    rank = weight.ndim
+    last = maker.op_type in ("Gemm", "MatMul")
+    channels = _output_channels(maker, weight)
+    if rank < 2 or channels is None or (last and rank != 2):
+        return False
+    scale = per_channel(affine.scale, rank, rank - 1 if last else 1, channels)
+    offset = per_channel(affine.offset, rank, rank - 1 if last else 1, channels)
+    if scale is None or offset is None or (maker.op_type == "MatMul" and offset.any()):
+        return False
+    if bias is None:
+        old = np.zeros(channels)
+    else:
+        beta = maker.attributes.get_float("beta", 1.0) if maker.op_type == "Gemm" else 1.0
+        row = per_channel(bias.astype(np.float64), rank if last else 1, 1 if last else 0, channels)
+        if row is None:
+            return False
+        old = row * beta
+    inputs = [maker.inputs[0], add_constant(maker, _scaled(maker, weight, scale), "weight")]
+    new = old * scale + offset
+    if maker.op_type != "MatMul" and (bias is not None or new.any()):
+        inputs.append(add_constant(maker, new.astype(weight.dtype), "bias"))
+    set_inputs(maker, inputs)
+    if maker.op_type == "Gemm":
+        set_attributes(maker, beta=1.0)
+    return bypass(node, affine.x)
+
+
+def per_channel(coefficient: Vector, rank: int, axis: int, channels: int) -> Vector | None:
+    """A broadcast coefficient as [channels]; None where it varies along another axis than `axis` of `rank`."""
+    if coefficient.ndim > rank:
+        return None
+    shape = (1,) * (rank - coefficient.ndim) + coefficient.shape
+    if any(extent != 1 for index, extent in enumerate(shape) if index != axis) or shape[axis] not in (
+        1,
+        channels,
+    ):
+        return None
+    return np.broadcast_to(coefficient.reshape(-1), (channels,)).astype(np.float64)
+
+
+def _output_channels(node: ir.Node, weight: Array) -> int | None:
+    if node.op_type == "Conv":
+        return int(weight.shape[0])
+    if node.op_type == "ConvTranspose":
+        return int(weight.shape[1]) * node.attributes.get_int("group", 1)
+    transposed = node.op_type == "Gemm" and node.attributes.get_int("transB", 0) == 1
+    return int(weight.shape[0 if transposed else -1])
+
+
+def _scaled(node: ir.Node, weight: Array, scale: Vector) -> Array:
+    """The weight with each output channel scaled, each value rounded once."""
+    exact = weight.astype(np.float64)
+    if node.op_type == "ConvTranspose":  # [inputs, outputs of a group, ...]: the groups lie along the inputs
+        group = node.attributes.get_int("group", 1)
+        grouped = exact.reshape(group, -1, *exact.shape[1:])
+        factor = scale.reshape(group, 1, -1, *(1,) * (exact.ndim - 2))
+        return (grouped * factor).reshape(exact.shape).astype(weight.dtype)
+    axis = 0 if node.op_type == "Conv" or node.attributes.get_int("transB", 0) == 1 else exact.ndim - 1
+    column = [1] * exact.ndim
+    column[axis] = -1
+    return (exact * scale.reshape(column)).astype(weight.dtype)
+
+
+def _from_input(node: ir.Node) -> bool:
+    """Folds the scale (and without padding the offset) of a Conv's input into the Conv."""
+    x = node.inputs[0]
+    maker = None if x is None else x.producer()
+    affine = None if maker is None or not maker.outputs else affine_of(maker)
+    weight, bias = constant(input_of(node, 1)), constant(input_of(node, 2))
+    if x is None or affine is None or weight is None or not is_read_once(x):
+        return False
+    if bias is None and input_of(node, 2) is not None:
+        return False
+    group = node.attributes.get_int("group", 1)
+    scale = per_channel(affine.scale, weight.ndim, 1, int(weight.shape[1]) * group)
+    offset = per_channel(affine.offset, weight.ndim, 1, int(weight.shape[1]) * group)
+    padded = any(node.attributes.get_ints("pads", [])) or node.attributes.get_string(
+        "auto_pad", "NOTSET"
+    ) not in (
+        "NOTSET",
+        "VALID",
+    )
+    if scale is None or offset is None or (padded and offset.any()):
+        return False
+    exact = weight.astype(np.float64).reshape(group, -1, *weight.shape[1:])
+    column = (group, 1, -1) + (1,) * (weight.ndim - 2)
+    moved = (exact * offset.reshape(column)).reshape(weight.shape[0], -1)
+    inputs = [
+        affine.x,
+        add_constant(
+            node, (exact * scale.reshape(column)).reshape(weight.shape).astype(weight.dtype), "weight"
+        ),
+    ]
+    new = (0 if bias is None else bias.astype(np.float64)) + np.cumsum(moved, axis=1)[
+        :, -1
+    ]  # one order everywhere
+    if bias is not None or new.any():
+        inputs.append(add_constant(node, new.astype(weight.dtype), "bias"))
+    set_inputs(node, list(inputs))
+    return True

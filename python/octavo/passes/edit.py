@@ -1,0 +1,148 @@
+"""Reading constants out of a graph and changing single nodes: what every pass is made of."""
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import onnx_ir as ir
+
+Array = npt.NDArray[Any]
+Dims = tuple[int | str | None, ...]
+AttributeValue = int | float | str | list[int]
+FLOATS = (ir.DataType.FLOAT, ir.DataType.DOUBLE, ir.DataType.FLOAT16)
+
+
+def nodes(model: ir.Model, *ops: str) -> list[ir.Node]:
+    """The nodes of these operators (without any: all nodes) in the graph and its subgraphs, in order."""
+    return [node for node in model.graph.all_nodes() if not ops or node.op_type in ops]
+
+
+def constant(value: ir.Value | None) -> Array | None:
+    """The values of an initializer that no caller can feed; None for everything else."""
+    if value is None or value.const_value is None or value.is_graph_input():
+        return None
+    if value.const_value.dtype == ir.DataType.STRING:
+        return None
+    array: Array = value.const_value.numpy()
+    return array
+
+
+def scalar(value: ir.Value | None) -> float | None:
+    """The number that a constant of one element holds."""
+    if value is None or value.const_value is None or value.const_value.size != 1:
+        return None
+    array = constant(value)
+    return None if array is None else float(array.reshape(-1)[0])
+
+
+def integers(value: ir.Value | None) -> list[int] | None:
+    """The numbers of a constant list, as axes, pads and shapes are."""
+    if value is None or value.const_value is None or value.const_value.size > 4096:
+        return None
+    array = constant(value)
+    return None if array is None else [int(number) for number in array.reshape(-1)]
+
+
+def input_of(node: ir.Node, index: int) -> ir.Value | None:
+    """The node's input, None where it is left out."""
+    return node.inputs[index] if index < len(node.inputs) else None
+
+
+def producer(value: ir.Value | None, *ops: str) -> ir.Node | None:
+    """The node that makes `value`, if it is one of these operators."""
+    node = None if value is None else value.producer()
+    return node if node is not None and node.op_type in ops else None
+
+
+def is_read_once(value: ir.Value) -> bool:
+    """Whether one input of one node is all that reads the value."""
+    return len(value.uses()) == 1 and not value.is_graph_output()
+
+
+def dims(value: ir.Value | None) -> Dims | None:
+    """The shape as numbers and names (None: an axis of unknown size); None where the rank is unknown."""
+    if value is None or value.shape is None:
+        return None
+    return tuple(axis if isinstance(axis, int) else axis.value for axis in value.shape)
+
+
+def same_dims(a: Dims | None, b: Dims | None) -> bool:
+    """Whether two shapes are known to be equal for every feed."""
+    return a is not None and a == b and None not in a
+
+
+def add_constant(node: ir.Node, array: Array, role: str) -> ir.Value:
+    """A new initializer beside `node`, named after its output and the part it plays."""
+    graph = node.graph
+    assert graph is not None
+    name = f"{node.outputs[0].name}/{role}"
+    while name in graph.initializers:
+        name += "_"
+    tensor = ir.Tensor(np.ascontiguousarray(array).reshape(array.shape), name=name)
+    value = ir.Value(
+        name=name, type=ir.TensorType(tensor.dtype), shape=ir.Shape(array.shape), const_value=tensor
+    )
+    graph.register_initializer(value)
+    return value
+
+
+def insert_before(
+    node: ir.Node, op: str, inputs: list[ir.Value | None], role: str, **attributes: AttributeValue
+) -> ir.Value:
+    """A new node of one output before `node`; its output, named after that of `node`."""
+    name = f"{node.outputs[0].name}/{role}"
+    new = ir.node(op, inputs, attributes, name=name)
+    new.outputs[0].name = name
+    source = inputs[0]
+    if source is not None and source.type is not None:
+        new.outputs[0].type = source.type
+    assert node.graph is not None
+    node.graph.insert_before(node, new)
+    return new.outputs[0]
+
+
+def become(node: ir.Node, op: str, inputs: list[ir.Value | None], **attributes: AttributeValue) -> None:
+    """Makes the node another one with the same output."""
+    node.op_type = op
+    set_inputs(node, inputs)
+    node.attributes.clear()
+    set_attributes(node, **attributes)
+
+
+def set_inputs(node: ir.Node, inputs: list[ir.Value | None]) -> None:
+    """Gives the node these inputs in place of its own."""
+    node.resize_inputs(len(inputs))
+    for index, value in enumerate(inputs):
+        node.replace_input_with(index, value)
+
+
+def set_attributes(node: ir.Node, **attributes: AttributeValue) -> None:
+    """Sets attributes of the node, those that it has not got too."""
+    for name, value in attributes.items():
+        node.attributes[name] = ir.convenience.convert_attribute(name, value)
+
+
+def bypass(node: ir.Node, source: ir.Value | None = None) -> bool:
+    """Takes the node out: what read its output reads `source` (by default its first input) instead.
+
+    A graph output keeps its name: `source` takes it over, or, where it must keep its own, an Identity stays.
+    Whether anything changed is returned.
+    """
+    source = node.inputs[0] if source is None else source
+    output = node.outputs[0]
+    graph = node.graph
+    assert source is not None
+    assert graph is not None
+    if output.is_graph_output():
+        maker = source.producer()
+        if maker is None or maker.graph is not graph or source.is_graph_output() or source.is_graph_input():
+            changed = node.op_type != "Identity" or len(output.uses()) > 0
+            for use in list(output.uses()):
+                use.node.replace_input_with(use.idx, source)
+            become(node, "Identity", [source])
+            return changed
+        name, output.name = output.name, f"{output.name}/bypassed"
+        source.name = name
+    output.replace_all_uses_with(source, replace_graph_outputs=True)
+    graph.remove(node, safe=True)
+    return True
