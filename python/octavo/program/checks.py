@@ -13,7 +13,13 @@ import numpy.typing as npt
 
 from octavo.errors import ArtifactError
 from octavo.program import Node, Program
-from octavo.program.arithmetic import ADD_MULTIPLIER_END, ADD_SHIFT_MAX, MULTIPLIER_MIN, SHIFT_MAX
+from octavo.program.arithmetic import (
+    ADD_MULTIPLIER_END,
+    ADD_SHIFT_MAX,
+    MULTIPLIER_MIN,
+    SHIFT_MAX,
+    multiplier_shift,
+)
 
 INT32_MAX = 2**31 - 1
 
@@ -216,8 +222,8 @@ def _check_pool(program: Program, node: Node) -> None:
 
 def _ratio(node: Node) -> None:
     ratio = cast(np.float64, node.attributes["ratio"])
-    if not 0 < ratio < 2**30:
-        _fail(node, f"ratio is {ratio}, not a positive number below 2^30")
+    if multiplier_shift(float(ratio)) is None:
+        _fail(node, f"ratio is {ratio}, which has no multiplier and shift")
 
 
 def _check_quantized_pool(program: Program, node: Node) -> None:

@@ -108,7 +108,7 @@ SpaceToDepth(x:T) -> y:T | blocksize:int
 Shape(x:T) -> y:i64 | start:int end:int?
 Cast(x:T) -> y:U | to:int
 ConstantOfShape(shape:i64 value:T!) -> y:T |
-Range(start:N limit:N delta:N) -> y:N |
+Range(start:I limit:I delta:I) -> y:I |
 """  # noqa: E501
 # end of table
 

@@ -2,14 +2,14 @@
 //!
 //! The plan and the kernels rely on it: parameters within the bounds of the arithmetic, accumulators that fit in int32.
 
+use octavo_kernels::requantize::{MULTIPLIER_MIN, SHIFT_MAX, multiplier_shift};
+
 use super::validate::wrong;
 use super::{DType, Node, Op, Program, Tensor};
 use crate::error::Error;
 
 type Checked = Result<(), Error>;
 
-const MULTIPLIER_MIN: i64 = 1 << 30;
-const SHIFT_MAX: i64 = 62;
 const ADD_SHIFT_MAX: i64 = 30;
 const SOFTMAX_ONE: i32 = 1 << 22;
 /// Strides, pads, kernels and the like stay below 2^31, so that their sums are far from overflow.
@@ -99,8 +99,8 @@ fn zero_points(node: &Node) -> Checked {
 
 fn requantize(node: &Node) -> Checked {
     zero_points(node)?;
-    within(node, "multiplier", MULTIPLIER_MIN, i64::from(i32::MAX))?;
-    within(node, "shift", 1, SHIFT_MAX)?;
+    within(node, "multiplier", i64::from(MULTIPLIER_MIN), i64::from(i32::MAX))?;
+    within(node, "shift", 1, i64::from(SHIFT_MAX))?;
     clamp(node)
 }
 
@@ -141,10 +141,10 @@ fn channels(program: &Program, node: &Node, count: usize, taps: &[i64]) -> Check
         clamp(node)?;
         let multipliers = constant(program, node, 3)?.i32s()?;
         let shifts = constant(program, node, 4)?.i32s()?;
-        if multipliers.iter().any(|&m| i64::from(m) < MULTIPLIER_MIN) {
+        if multipliers.iter().any(|&m| m < MULTIPLIER_MIN) {
             return Err(bad(node, "a multiplier is outside 2^30..2^31"));
         }
-        if shifts.iter().any(|&s| !(1..=SHIFT_MAX).contains(&i64::from(s))) {
+        if shifts.iter().any(|&s| !u32::try_from(s).is_ok_and(|s| (1..=SHIFT_MAX).contains(&s))) {
             return Err(bad(node, format_args!("a shift is outside 1..{SHIFT_MAX}")));
         }
         constant(program, node, 2)?.i32s()?
@@ -267,10 +267,10 @@ fn pool(node: &Node) -> Checked {
 
 fn ratio(node: &Node) -> Checked {
     let ratio = node.attributes.f64("ratio")?;
-    if ratio > 0.0 && ratio < f64::from(1 << 30) {
+    if multiplier_shift(ratio).is_some() {
         return Ok(());
     }
-    Err(bad(node, format_args!("ratio is {ratio}, not a positive number below 2^30")))
+    Err(bad(node, format_args!("ratio is {ratio}, which has no multiplier and shift")))
 }
 
 fn average(node: &Node) -> Checked {

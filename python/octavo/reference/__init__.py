@@ -1,0 +1,90 @@
+"""The reference: a numpy interpreter of the Program, which defines the bits of every answer."""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from octavo.errors import RunError
+from octavo.program import DTYPES, Node, Program
+from octavo.program.validate import label, validate
+from octavo.reference.attributes import Array
+from octavo.reference.floats import FLOAT_OPS
+from octavo.reference.integer import INTEGER_OPS
+from octavo.reference.movement import MOVEMENT_OPS
+
+OPERATIONS = FLOAT_OPS | MOVEMENT_OPS | INTEGER_OPS
+
+
+def run(
+    program: Program, feeds: Mapping[str, npt.ArrayLike], outputs: Sequence[str] | None = None
+) -> list[npt.NDArray[Any]]:
+    """Run a Program.
+
+    feeds: an array for each input of the Program, of its dtype and shape. outputs: names of the values
+    wanted, any in the Program; by default its outputs, in their order. Raises ArtifactError where the
+    Program is not valid, RunError where the feeds or the wanted names do not fit it or an op cannot run on
+    its inputs.
+    """
+    validate(program)
+    wanted = list(program.outputs if outputs is None else outputs)
+    for name in wanted:
+        if name not in program.values:
+            raise RunError(f"the program has no value {name!r}; its outputs are {program.outputs}")
+    arrays = dict(program.constants) | _checked_feeds(program, feeds)
+    readers = Counter(name for node in program.nodes for name in node.inputs) + Counter(wanted)
+    for node in program.nodes:
+        results = _run_node(node, [arrays[name] if name else None for name in node.inputs])
+        for name, result in zip(node.outputs, results, strict=True):
+            if name:
+                arrays[name] = _checked_result(program, node, name, result)
+        readers.subtract(node.inputs)
+        for name in node.inputs:
+            if name and not readers[name]:
+                arrays.pop(name, None)
+    return [np.array(arrays[name], order="C") for name in wanted]
+
+
+def _run_node(node: Node, inputs: list[Array | None]) -> list[Array]:
+    try:
+        with np.errstate(all="ignore"):
+            return OPERATIONS[node.op](node, inputs)
+    except (RunError, ArithmeticError, IndexError, MemoryError, TypeError, ValueError) as error:
+        shapes = [None if array is None else f"{array.dtype}{list(array.shape)}" for array in inputs]
+        raise RunError(f"the {label(node)} cannot run on {shapes}: {error}") from error
+
+
+def _checked_result(program: Program, node: Node, name: str, result: Array) -> Array:
+    result = np.asarray(result)
+    wanted = DTYPES[program.values[name].dtype]
+    if result.dtype != wanted:
+        raise RunError(f"the {label(node)} makes {name!r} of {result.dtype}, the program says {wanted}")
+    return result
+
+
+def _checked_feeds(program: Program, feeds: Mapping[str, npt.ArrayLike]) -> dict[str, Array]:
+    for name in feeds:
+        if name not in program.inputs:
+            raise RunError(f"the program has no input {name!r}; its inputs are {program.inputs}")
+    arrays = {}
+    lengths: dict[str, tuple[int, str]] = {}
+    for name in program.inputs:
+        if name not in feeds:
+            raise RunError(f"the input {name!r} is missing; the program's inputs are {program.inputs}")
+        value, array = program.values[name], np.asarray(feeds[name])
+        if array.dtype != DTYPES[value.dtype]:
+            raise RunError(
+                f"the input {name!r} must be of {DTYPES[value.dtype]}, not of {array.dtype}: convert it"
+            )
+        shape = array.shape if value.shape is None else value.shape
+        fixed = zip(shape, array.shape, strict=False)
+        if len(shape) != array.ndim or any(isinstance(want, int) and want != n for want, n in fixed):
+            raise RunError(f"the input {name!r} must be of shape {list(shape)}, not {list(array.shape)}")
+        for symbol, n in zip(shape, array.shape, strict=True):
+            if isinstance(symbol, str) and lengths.setdefault(symbol, (n, name))[0] != n:
+                other, where = lengths[symbol]
+                raise RunError(f"{symbol!r} is {n} in the input {name!r} but {other} in {where!r}")
+        arrays[name] = array
+    return arrays

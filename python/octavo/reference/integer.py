@@ -1,0 +1,183 @@
+"""The integer ops: uint8 activations, int8 weights, exact sums, one rounding each.
+
+Sums of products are float64 matrix products: each term and each sum is an integer below 2^53, so they are
+exact in any order. The rest is int64.
+"""
+
+import math
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from octavo.errors import RunError
+from octavo.program import Node
+from octavo.program.arithmetic import multiplier_shift, requantize, scale_and_round
+from octavo.reference.attributes import Array, Inputs, integer, integers, number, required
+from octavo.reference.floats import Op
+from octavo.reference.fma import fma
+from octavo.reference.windows import taps, window
+
+Int64 = npt.NDArray[np.int64]
+
+_ACCUMULATOR_MAX = 2**31 - 1
+
+
+def quantize(node: Node, inputs: Inputs) -> list[Array]:
+    """`clamp(rne(x / scale) + zero_point, 0, 255)` in float32, a true division; NaN gives the zero point."""
+    x, zero_point = required(inputs, 0), np.float32(integer(node, "zero_point"))
+    with np.errstate(all="ignore"):
+        q = np.clip(np.rint(x / number(node, "scale")) + zero_point, np.float32(0), np.float32(255))
+    return [np.where(np.isnan(q), zero_point, q).astype(np.uint8)]
+
+
+def dequantize(node: Node, inputs: Inputs) -> list[Array]:
+    """`scale * (x - zero_point)` in float32."""
+    return [number(node, "scale") * _centred(node, inputs).astype(np.float32)]
+
+
+def requantize_op(node: Node, inputs: Inputs) -> list[Array]:
+    """The accumulator is `x - x_zero_point`."""
+    return [_requantized(node, _centred(node, inputs))]
+
+
+def conv(node: Node, inputs: Inputs) -> list[Array]:
+    """x [N, C, *spatial] by w [O, C / group, *kernel]; padding contributes 0."""
+    x, w = _centred(node, inputs), required(inputs, 1)
+    geometry = window(node, x.shape[2:], w.shape[2:])
+    n, group, positions = x.shape[0], integer(node, "group"), math.prod(geometry.output)
+    if x.shape[1] != group * w.shape[1]:
+        raise RunError(f"its input has {x.shape[1]} channels, its weights take {group * w.shape[1]}")
+    weights = w.reshape(group, w.shape[0] // group, *w.shape[1:]).astype(np.float64)
+    acc = np.zeros((n, group, weights.shape[1], positions))
+    for index, seen in taps(x, geometry, 0):
+        grouped = seen.reshape(n, group, w.shape[1], positions).astype(np.float64)
+        tap: Any = (..., *index)
+        acc += np.matmul(weights[tap], grouped)
+    return [_product_output(node, inputs, acc.reshape(n, w.shape[0], *geometry.output), axis=1)]
+
+
+def gemm(node: Node, inputs: Inputs) -> list[Array]:
+    """x [..., K] by w [K, N]."""
+    acc = np.matmul(_centred(node, inputs).astype(np.float64), required(inputs, 1).astype(np.float64))
+    return [_product_output(node, inputs, acc, axis=-1)]
+
+
+def add(node: Node, inputs: Inputs) -> list[Array]:
+    """`z_y + floor(((a - z_a) * M_a + (b - z_b) * M_b + 2^(S-1)) / 2^S)`, with broadcasting."""
+    a, b = _centred(node, inputs, 0, "a_zero_point"), _centred(node, inputs, 1, "b_zero_point")
+    acc = a * integer(node, "a_multiplier") + b * integer(node, "b_multiplier")
+    return [_clamped(node, scale_and_round(acc, 1, integer(node, "shift")))]
+
+
+def mul(node: Node, inputs: Inputs) -> list[Array]:
+    """The accumulator is `(a - z_a) * (b - z_b)`, with broadcasting."""
+    a, b = _centred(node, inputs, 0, "a_zero_point"), _centred(node, inputs, 1, "b_zero_point")
+    return [_requantized(node, a * b)]
+
+
+def average_pool(node: Node, inputs: Inputs) -> list[Array]:
+    """The sum of `x - x_zero_point` over a window's elements inside the input, times ratio / count.
+
+    The count is of the elements inside the input or, with count_include_pad, inside it and its explicit
+    padding. A window without such elements gives the zero point.
+    """
+    x = _centred(node, inputs)
+    kernel = tuple(integers(node, "kernel_shape"))
+    geometry = window(node, x.shape[2:], kernel, bool(integer(node, "ceil_mode")))
+    acc = np.zeros((*x.shape[:2], *geometry.output), np.int64)
+    for _, seen in taps(x, geometry, 0):
+        acc += seen
+    count = np.ones((), np.int64)
+    padded = bool(integer(node, "count_include_pad"))
+    for axis, size in enumerate(x.shape[2:]):
+        begin, end = geometry.begin[axis], geometry.end[axis]
+        first = np.arange(geometry.output[axis]) * geometry.strides[axis] - begin
+        at = first[:, None] + np.arange(kernel[axis]) * geometry.dilations[axis]
+        counted = (at >= -begin) & (at < size + end) if padded else (at >= 0) & (at < size)
+        count = np.multiply.outer(count, counted.sum(axis=1))
+    return [_mean(node, acc, count)]
+
+
+def reduce_mean(node: Node, inputs: Inputs) -> list[Array]:
+    """The sum of `x - x_zero_point` over the axes, times ratio / count."""
+    x, axes = _centred(node, inputs), tuple(integers(node, "axes"))
+    if axes[-1] >= x.ndim:
+        raise RunError(f"its input has {x.ndim} axes, it reduces {list(axes)}")
+    count = math.prod(x.shape[axis] for axis in axes)
+    if not 0 < count * 255 <= _ACCUMULATOR_MAX:
+        raise RunError(f"it cannot average {count} elements: their sum must fit in 32 bits")
+    acc = x.sum(axis=axes, keepdims=bool(integer(node, "keepdims")))
+    return [_mean(node, acc, np.array(count))]
+
+
+def lookup(node: Node, inputs: Inputs) -> list[Array]:
+    """`table[x]`."""
+    return [required(inputs, 1)[required(inputs, 0)]]
+
+
+def softmax(node: Node, inputs: Inputs) -> list[Array]:
+    """`min(255, floor((512 * E + sum(E)) / (2 * sum(E))))` along the axis, `E = table[max(x) - x]`."""
+    x, axis = required(inputs, 0).astype(np.int64), integer(node, "axis")
+    if x.size == 0:
+        return [x.astype(np.uint8)]
+    e = required(inputs, 1).astype(np.int64)[x.max(axis=axis, keepdims=True) - x]
+    total = e.sum(axis=axis, keepdims=True)
+    return [np.minimum(255, (512 * e + total) // (2 * total)).astype(np.uint8)]
+
+
+def _centred(node: Node, inputs: Inputs, place: int = 0, name: str = "") -> Int64:
+    """The input less its zero point."""
+    name = name or ("x_zero_point" if "x_zero_point" in node.attributes else "zero_point")
+    return required(inputs, place).astype(np.int64) - integer(node, name)
+
+
+def _clamped(node: Node, rounded: Int64) -> Array:
+    y = rounded + integer(node, "y_zero_point")
+    return np.clip(y, integer(node, "lo"), integer(node, "hi")).astype(np.uint8)
+
+
+def _requantized(node: Node, acc: Int64) -> Array:
+    """The accumulators by the node's own multiplier and shift."""
+    rounded = scale_and_round(acc, integer(node, "multiplier"), integer(node, "shift"))
+    return _clamped(node, rounded)
+
+
+def _product_output(node: Node, inputs: Inputs, acc: npt.NDArray[np.float64], axis: int) -> Array:
+    """Exact sums of products, whose channels are on `axis`, in either form: requantized or as floats."""
+    shape = (-1, *[1] * (acc.ndim - 2)) if axis == 1 else (-1,)
+    channels = [required(inputs, place).reshape(shape) for place in range(2, len(inputs))]
+    total = acc.astype(np.int64)
+    if len(channels) == 2:
+        bias, scale = channels
+        return fma(total.astype(np.float32) * number(node, "x_scale"), scale, bias)
+    bias, multiplier, shift = channels
+    zero_point, lo, hi = (integer(node, name) for name in ("y_zero_point", "lo", "hi"))
+    return requantize(total + bias, multiplier, shift, zero_point, lo, hi)
+
+
+def _mean(node: Node, acc: Int64, count: Int64) -> Array:
+    """Sums by the multiplier and shift of ratio / count, made for each count that occurs."""
+    ratio = node.attributes["ratio"]
+    assert isinstance(ratio, np.float64), f"{node.op}.ratio is a float64"
+    rounded = np.zeros(acc.shape, np.int64)
+    for n in np.unique(count):
+        factor = multiplier_shift(float(ratio) / max(int(n), 1))
+        assert factor is not None, "a valid ratio has a multiplier and a shift"
+        rounded = np.where(count == n, scale_and_round(acc, *factor), rounded)
+    return _clamped(node, rounded)
+
+
+INTEGER_OPS: dict[str, Op] = {
+    "Dequantize": dequantize,
+    "Lookup": lookup,
+    "QAdd": add,
+    "QAveragePool": average_pool,
+    "QConv": conv,
+    "QGemm": gemm,
+    "QMul": mul,
+    "QReduceMean": reduce_mean,
+    "QSoftmax": softmax,
+    "Quantize": quantize,
+    "Requantize": requantize_op,
+}
