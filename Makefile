@@ -14,7 +14,7 @@ CARGO_TEST := cargo test --locked --workspace --exclude octavo-python
 
 .DEFAULT_GOAL := build
 .DELETE_ON_ERROR:
-.PHONY: build demo test test-rust test-python test-long lint format wheel bench lock clean
+.PHONY: build demo test test-rust test-python test-long test-loom test-asan lint format wheel bench lock clean
 
 # The package in .venv, built for speed. Only what changed is built again; Python sources need no building.
 build: $(EXTENSION)
@@ -44,6 +44,16 @@ test-python: build
 test-long: build
 	$(CARGO_TEST) --release -- --include-ignored
 	$(BIN)/pytest -m 'long or not long'
+
+# The thread pool's protocol under every order of its threads' steps.
+test-loom:
+	RUSTFLAGS="--cfg loom" cargo test --locked --release --lib --target-dir target/loom --package octavo-exec
+
+# The crates that hold unsafe code under AddressSanitizer, which is a nightly compiler's. An arena that is too large
+# is an error of ours, so the allocator has to say no rather than abort.
+test-asan:
+	RUSTFLAGS=-Zsanitizer=address ASAN_OPTIONS=allocator_may_return_null=1 cargo +nightly test --locked \
+		--package octavo-exec --package octavo-kernels --target $(shell rustc --print host-tuple)
 
 lint: build
 	cargo fmt --all --check

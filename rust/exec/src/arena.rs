@@ -9,6 +9,9 @@ const ALIGNMENT: usize = 64;
 
 /// Zeroed bytes whose first is aligned to 64. Their number never changes.
 pub struct Arena {
+    /// What was allocated: enough for `len` bytes from the first aligned one. An allocation that asks for the
+    /// alignment itself would be zeroed by writing, where this one takes the system's zero pages.
+    allocation: NonNull<u8>,
     bytes: NonNull<u8>,
     len: usize,
 }
@@ -33,8 +36,11 @@ impl Arena {
     pub fn new(bytes: usize) -> Result<Arena, OutOfMemory> {
         let layout = layout(bytes).ok_or(OutOfMemory { bytes })?;
         // SAFETY: the layout's size is not 0.
-        let start = NonNull::new(unsafe { alloc_zeroed(layout) }).ok_or(OutOfMemory { bytes })?;
-        Ok(Arena { bytes: start, len: bytes })
+        let allocation = NonNull::new(unsafe { alloc_zeroed(layout) }).ok_or(OutOfMemory { bytes })?;
+        let skip = allocation.as_ptr().addr().wrapping_neg() % ALIGNMENT;
+        // SAFETY: skip < ALIGNMENT, and the allocation is of ALIGNMENT more bytes than are used.
+        let first = unsafe { allocation.add(skip) };
+        Ok(Arena { allocation, bytes: first, len: bytes })
     }
 
     /// A copy of `bytes`, aligned.
@@ -59,7 +65,7 @@ impl Arena {
 
     /// All the bytes.
     pub fn bytes(&self) -> &[u8] {
-        // SAFETY: `len` initialised bytes start at `bytes`, owned by self.
+        // SAFETY: `len` initialised bytes start at `bytes`, in the allocation that self owns.
         unsafe { std::slice::from_raw_parts(self.bytes.as_ptr(), self.len) }
     }
 
@@ -80,13 +86,13 @@ impl Drop for Arena {
     fn drop(&mut self) {
         let layout = layout(self.len).expect("the layout it was allocated with");
         // SAFETY: allocated in `new` with this same layout.
-        unsafe { dealloc(self.bytes.as_ptr(), layout) }
+        unsafe { dealloc(self.allocation.as_ptr(), layout) }
     }
 }
 
-/// At least one line, as an allocation of no bytes is not allowed.
+/// With room to move the first byte to an aligned place.
 fn layout(bytes: usize) -> Option<Layout> {
-    Layout::from_size_align(bytes.max(ALIGNMENT), ALIGNMENT).ok()
+    Layout::from_size_align(bytes.checked_add(ALIGNMENT)?, 1).ok()
 }
 
 impl fmt::Display for OutOfMemory {

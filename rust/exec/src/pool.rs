@@ -50,9 +50,7 @@ impl Pool {
     /// An inference whose steps all run on one thread should do without it.
     pub fn begin(&self) -> Inference<'_> {
         let team = &self.crew_of_this_process().team;
-        if self.threads > 1 {
-            team.begin();
-        }
+        team.begin();
         Inference { team }
     }
 
@@ -64,6 +62,9 @@ impl Pool {
     /// # Panics
     /// A panic of `f` is resumed on the caller; the other chunks have been run by then.
     pub fn run(&self, chunks: usize, f: &(dyn Fn(usize) + Sync)) {
+        if chunks < 2 || self.threads < 2 {
+            return (0..chunks).for_each(f);
+        }
         let mut team = &self.crew().team;
         if team.is_asleep() {
             // To wake workers is to take their lock, which in the child of a fork can be held for ever.

@@ -104,7 +104,7 @@ impl Team {
     /// Runs f(i) for each i in 0..chunks and returns when all are done.
     pub fn run(&self, chunks: usize, f: &(dyn Fn(usize) + Sync)) {
         let shared = &*self.shared;
-        if chunks < 2 || self.workers == 0 || shared.busy.0.swap(true, Ordering::Acquire) {
+        if shared.busy.0.swap(true, Ordering::Acquire) {
             (0..chunks).for_each(f);
             return;
         }
@@ -230,4 +230,118 @@ impl Shared {
 /// No code panics while it holds one of these locks, so poison carries no news.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+}
+
+/// Models of the protocol: loom tries every order of the threads' steps, and fails on a race, a deadlock or a
+/// worker that outlives its team.
+#[cfg(all(test, loom))]
+mod tests {
+    use super::*;
+    use crate::sync::UnsafeCell;
+
+    /// Loom explores all orders with at most this many preemptions.
+    const PREEMPTIONS: usize = 3;
+
+    fn model(f: impl Fn() + Sync + Send + 'static) {
+        let mut builder = loom::model::Builder::new();
+        builder.preemption_bound = Some(PREEMPTIONS);
+        builder.check(f);
+    }
+
+    /// Cells written by the chunks without synchronisation: loom fails if two accesses could race.
+    struct Out<const N: usize>([UnsafeCell<usize>; N]);
+
+    // SAFETY: loom checks each access.
+    unsafe impl<const N: usize> Sync for Out<N> {}
+
+    impl<const N: usize> Out<N> {
+        fn new() -> Self {
+            Self(std::array::from_fn(|_| UnsafeCell::new(0)))
+        }
+
+        /// Adds 1 + index to the cell of this index.
+        fn add(&self, index: usize) {
+            // SAFETY: loom checks each access.
+            self.0[index].with_mut(|cell| unsafe { *cell += 1 + index });
+        }
+
+        /// The same for all, each in a chunk of a job.
+        fn add_by(&self, team: &Team) {
+            team.run(N, &|index| self.add(index));
+        }
+
+        fn values(&self) -> [usize; N] {
+            // SAFETY: loom checks each access.
+            std::array::from_fn(|index| self.0[index].with(|cell| unsafe { *cell }))
+        }
+    }
+
+    #[test]
+    fn a_job_is_done_when_run_returns() {
+        model(|| {
+            let team = Team::new(1);
+            let out = Out::<3>::new();
+            out.add_by(&team);
+            assert_eq!(out.values(), [1, 2, 3]);
+        });
+    }
+
+    #[test]
+    fn a_late_worker_takes_no_chunk_of_the_wrong_job() {
+        model(|| {
+            let team = Team::new(1);
+            let (first, second) = (Out::<2>::new(), Out::<2>::new());
+            team.begin();
+            first.add_by(&team);
+            assert_eq!(first.values(), [1, 2]);
+            second.add_by(&team);
+            team.end();
+            assert_eq!((first.values(), second.values()), ([1, 2], [1, 2]));
+        });
+    }
+
+    #[test]
+    fn two_workers_share_a_job() {
+        model(|| {
+            let team = Team::new(2);
+            let out = Out::<2>::new();
+            out.add_by(&team);
+            assert_eq!(out.values(), [1, 2]);
+        });
+    }
+
+    #[test]
+    fn callers_at_the_same_time_do_not_mix() {
+        model(|| {
+            let team = Arc::new(Team::new(1));
+            let other = thread::spawn({
+                let team = Arc::clone(&team);
+                move || {
+                    let out = Out::<2>::new();
+                    out.add_by(&team);
+                    assert_eq!(out.values(), [1, 2]);
+                }
+            });
+            let out = Out::<2>::new();
+            out.add_by(&team);
+            assert_eq!(out.values(), [1, 2]);
+            other.join().unwrap();
+        });
+    }
+
+    #[test]
+    fn a_panic_is_resumed_after_the_join() {
+        model(|| {
+            let team = Team::new(1);
+            let out = Out::<2>::new();
+            let result = catch_unwind(AssertUnwindSafe(|| {
+                team.run(3, &|index| match index {
+                    2 => resume_unwind(Box::new("chunk 2")),
+                    _ => out.add(index),
+                });
+            }));
+            assert_eq!(result.unwrap_err().downcast_ref(), Some(&"chunk 2"));
+            assert_eq!(out.values(), [1, 2]);
+        });
+    }
 }

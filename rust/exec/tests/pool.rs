@@ -110,23 +110,19 @@ fn workers_wake_after_sleep_and_between_inferences() {
 
 #[test]
 fn more_threads_than_cores_do_not_collapse() {
-    let cores = default_threads();
-    let time = |threads: usize| {
-        let pool = Pool::new(threads);
-        let begin = Instant::now();
-        for _ in 0..20 {
-            let _inference = pool.begin();
-            for _ in 0..50 {
-                pool.run(threads * 2, &|_| {
-                    std::hint::black_box((0..2000).fold(0u32, |sum, i| std::hint::black_box(sum ^ i)));
-                });
-            }
+    let pool = Pool::new(default_threads() * 8);
+    let begin = Instant::now();
+    for _ in 0..20 {
+        let _inference = pool.begin();
+        for _ in 0..50 {
+            pool.run(32, &|_| {
+                std::hint::black_box((0..2000).fold(0u32, |sum, i| std::hint::black_box(sum ^ i)));
+            });
         }
-        // The work is in proportion to the threads.
-        begin.elapsed().as_secs_f64() / threads as f64
-    };
-    let (alone, many) = (time(1), time(cores * 8));
-    assert!(many < 5.0 * alone, "{many} s a thread against {alone} s on one");
+    }
+    // 1000 jobs of some 30 us. Threads that spin without yielding would cost a time slice of 3 ms each.
+    let taken = begin.elapsed();
+    assert!(taken < Duration::from_secs(2), "{taken:?}");
 }
 
 #[test]
