@@ -113,7 +113,7 @@ class Builder:
             return name
         own = self._fresh(name)
         self._values[own] = Value(own, dtype, array.shape, quant)
-        self._constants[own] = np.ascontiguousarray(array)
+        self._constants[own] = np.asarray(array, order="C")
         return own
 
     def emit(

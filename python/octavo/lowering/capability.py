@@ -20,8 +20,10 @@ class Kind(Enum):
 
     PRODUCT = "product"
     """Weights times activations: pays for conversions around it, can give float32 from its sums."""
-    ARITHMETIC = "arithmetic"
-    """A result with a range of its own, from integers at hand."""
+    ELEMENTWISE = "elementwise"
+    """A sum or a product of two tensors, with a range of its own."""
+    MEAN = "mean"
+    """A mean over many elements, with a range of its own."""
     UNARY = "unary"
     """A function of one tensor, element by element: a table."""
     SOFTMAX = "softmax"
@@ -300,15 +302,13 @@ TABLE: tuple[Row, ...] = (
         for op in ("Add", "Sub", "Mul", "Div", "Pow", "PRelu", "Max", "Min")
     ),
     *(Row(op, Kind.UNARY, "Lookup", (_SCALARS,)) for op in _UNARY_OPS),
-    Row("Add", Kind.ARITHMETIC, "QAdd"),
-    Row("Sub", Kind.ARITHMETIC, "QAdd"),
-    Row("Mul", Kind.ARITHMETIC, "QMul"),
-    Row("Div", Kind.ARITHMETIC, "QMul", (Condition("a constant divisor without 0", _divisor),)),
-    Row("AveragePool", Kind.ARITHMETIC, "QAveragePool", (_PADS,)),
-    Row("GlobalAveragePool", Kind.ARITHMETIC, "QReduceMean", (Condition("known rank", _spatial_mean),)),
-    Row(
-        "ReduceMean", Kind.ARITHMETIC, "QReduceMean", (Condition("axes after the channels'", _spatial_mean),)
-    ),
+    Row("Add", Kind.ELEMENTWISE, "QAdd"),
+    Row("Sub", Kind.ELEMENTWISE, "QAdd"),
+    Row("Mul", Kind.ELEMENTWISE, "QMul"),
+    Row("Div", Kind.ELEMENTWISE, "QMul", (Condition("a constant divisor without 0", _divisor),)),
+    Row("AveragePool", Kind.MEAN, "QAveragePool", (_PADS,)),
+    Row("GlobalAveragePool", Kind.MEAN, "QReduceMean", (Condition("known rank", _spatial_mean),)),
+    Row("ReduceMean", Kind.MEAN, "QReduceMean", (Condition("axes after the channels'", _spatial_mean),)),
     Row("Softmax", Kind.SOFTMAX, "QSoftmax"),
     Row("Concat", Kind.JOIN, "Concat"),
     Row("Max", Kind.JOIN, "Max"),

@@ -2,7 +2,7 @@
 
 A product (Conv, Gemm, MatMul) pays for conversions around it. Everything else runs in integers where integers
 are at hand: a lone Relu between float ops is not worth a Quantize. What only moves elements follows what is
-narrower. The ops after the last product, up to the outputs, take float32 from its accumulator and keep that
+narrower. What stands between a product and float readers takes float32 from its accumulator: last layers keep their
 precision.
 """
 
@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from octavo.lowering.capability import Kind, Row, judge
 from octavo.lowering.wiring import Unit, Wiring
 
-LAST_LAYER = "after the last product: its float32 result is not rounded to 8 bits"
+AFTER_LAST = "it follows a product's float32 result, which no integer op reads"
 NO_INTEGERS = "its inputs are float, and quantizing them for this op alone gains nothing"
-_FOLLOWS_FLOAT = (Kind.UNARY, Kind.MOVEMENT, Kind.SOFTMAX)
+_FOLLOWERS = (Kind.UNARY, Kind.ELEMENTWISE, Kind.MOVEMENT, Kind.JOIN, Kind.SOFTMAX)
 
 
 @dataclass(frozen=True)
@@ -106,22 +106,26 @@ class Plan:
         return any(reader.name in integer for reader in readers)
 
     def _leave_at_the_end(self) -> None:
-        """Take out of the integers what stands between the last products and float readers or outputs."""
+        """Take out of the integers what stands between products and float readers or outputs."""
         ends: set[str] = set()
         for unit in reversed(self.wiring.units):
             readers = [reader for name in unit.outputs for reader in self.wiring.readers.get(name, [])]
-            if all(reader.name in ends or not self.is_integer(reader) for reader in readers):
+            if all(self._takes_float(reader, ends) for reader in readers):
                 ends.add(unit.name)
         for unit in self.wiring.units:
             if unit.name in ends and self.is_integer(unit) and self._should_leave(unit, ends):
                 self._integers.remove(unit.name)
-                self._reasons[unit.name] = (LAST_LAYER, True)
+                self._reasons[unit.name] = (AFTER_LAST, True)
+
+    def _takes_float(self, unit: Unit, ends: set[str]) -> bool:
+        """Whether a reader is float, or does no more than follow its inputs towards readers that are."""
+        return not self.is_integer(unit) or (self.kind(unit) in _FOLLOWERS and unit.name in ends)
 
     def _should_leave(self, unit: Unit, ends: set[str]) -> bool:
         kind = self.kind(unit)
         if kind is Kind.SOFTMAX:
             return True
-        if kind is not Kind.JOIN and kind not in _FOLLOWS_FLOAT:
+        if kind not in _FOLLOWERS:
             return False
         comes_as_float = [
             producer is None
