@@ -37,6 +37,18 @@ pub fn cast_mut<T: Pod>(bytes: &mut [u8]) -> &mut [T] {
     unsafe { std::slice::from_raw_parts_mut(bytes.as_mut_ptr().cast(), bytes.len() / size_of::<T>()) }
 }
 
+/// The bytes of numbers.
+pub fn bytes_of<T: Pod>(numbers: &[T]) -> &[u8] {
+    // SAFETY: a Pod has no padding, so every byte is initialised; bytes need no alignment; the borrow goes over.
+    unsafe { std::slice::from_raw_parts(numbers.as_ptr().cast(), size_of_val(numbers)) }
+}
+
+/// The bytes of numbers, to write.
+pub fn bytes_of_mut<T: Pod>(numbers: &mut [T]) -> &mut [u8] {
+    // SAFETY: as in `bytes_of`; any bits are a T, so whatever is written leaves numbers behind.
+    unsafe { std::slice::from_raw_parts_mut(numbers.as_mut_ptr().cast(), size_of_val(numbers)) }
+}
+
 #[track_caller]
 fn check<T: Pod>(bytes: &[u8]) {
     let name = std::any::type_name::<T>();
@@ -61,6 +73,14 @@ mod tests {
         assert_eq!(cast::<i32>(&arena.bytes()[..8])[1], 0x3fc0_0000);
         assert_eq!(cast::<u8>(&arena.bytes()[..3]), [0, 0, 0]);
         assert!(cast::<i64>(&arena.bytes()[8..8]).is_empty());
+    }
+
+    #[test]
+    fn bytes_of_numbers_are_theirs() {
+        let mut numbers = [0x0403_0201u32, 7];
+        assert_eq!(bytes_of(&numbers)[..4], 0x0403_0201u32.to_ne_bytes());
+        bytes_of_mut(&mut numbers)[4..].copy_from_slice(&9u32.to_ne_bytes());
+        assert_eq!(numbers[1], 9);
     }
 
     #[test]

@@ -13,7 +13,7 @@ mod team;
 mod views;
 
 pub use arena::{Arena, OutOfMemory};
-pub use cast::{Pod, cast, cast_mut};
+pub use cast::{Pod, bytes_of, bytes_of_mut, cast, cast_mut};
 pub use float_mode::FloatMode;
 pub use pool::{Inference, Pool, default_threads};
 pub use views::{Place, Slot, Views};
