@@ -6,7 +6,13 @@
 
 use std::fmt;
 
+use crate::depthwise;
+use crate::elementwise;
 use crate::gemm;
+use crate::lookup;
+use crate::pool;
+use crate::quantize;
+use crate::softmax;
 
 /// An instruction set that kernels are written for, poorest first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -88,13 +94,52 @@ pub struct Row {
     pub isa: Isa,
     /// Matrix products and convolutions of bytes.
     pub gemm: gemm::Entries,
+    /// Depthwise convolutions.
+    pub depthwise: depthwise::Entries,
+    /// Sums, products, maxima and minima of bytes.
+    pub elementwise: elementwise::Entries,
+    /// Table lookup.
+    pub lookup: lookup::Entries,
+    /// Pools of bytes.
+    pub pool: pool::Entries,
+    /// Conversions between float32 and bytes.
+    pub quantize: quantize::Entries,
+    /// Softmax of bytes.
+    pub softmax: softmax::Entries,
 }
 
 /// The one table of kernels, poorest tier first.
 pub static TABLE: [Row; 3] = [
-    Row { isa: Isa::Scalar, gemm: gemm::scalar::ENTRIES },
-    Row { isa: Isa::Avx2, gemm: gemm::avx2::ENTRIES },
-    Row { isa: Isa::Avx512Vnni, gemm: gemm::avx512vnni::ENTRIES },
+    Row {
+        isa: Isa::Scalar,
+        gemm: gemm::scalar::ENTRIES,
+        depthwise: depthwise::SCALAR,
+        elementwise: elementwise::SCALAR,
+        lookup: lookup::SCALAR,
+        pool: pool::SCALAR,
+        quantize: quantize::SCALAR,
+        softmax: softmax::SCALAR,
+    },
+    Row {
+        isa: Isa::Avx2,
+        gemm: gemm::avx2::ENTRIES,
+        depthwise: depthwise::AVX2,
+        elementwise: elementwise::AVX2,
+        lookup: lookup::AVX2,
+        pool: pool::AVX2,
+        quantize: quantize::AVX2,
+        softmax: softmax::AVX2,
+    },
+    Row {
+        isa: Isa::Avx512Vnni,
+        gemm: gemm::avx512vnni::ENTRIES,
+        depthwise: depthwise::AVX512VNNI,
+        elementwise: elementwise::AVX512VNNI,
+        lookup: lookup::AVX512VNNI,
+        pool: pool::AVX512VNNI,
+        quantize: quantize::AVX512VNNI,
+        softmax: softmax::AVX512VNNI,
+    },
 ];
 
 /// A tier's row on a machine that has the tier: holding one proves that its kernels may be called.

@@ -1,5 +1,13 @@
 //! octavo-kernels: pure functions on slices. No allocation, no threads, no graph; SIMD `unsafe` lives here.
 
+pub mod depthwise;
+pub mod elementwise;
 pub mod gemm;
+mod geometry;
 pub mod isa;
+pub mod lookup;
+mod plain;
+pub mod pool;
+pub mod quantize;
 pub mod requantize;
+pub mod softmax;

@@ -1,0 +1,173 @@
+//! Depthwise convolution of any kernel, stride and dilation: for each output pixel the places of its taps, which all
+//! channels share, then the groups of channels one after the other.
+
+use std::ops::Range;
+
+use super::pack::{first_channel, starts_words_at_columns};
+use super::{Depthwise, GROUP};
+
+/// What a tier does with the 16 channels of a group.
+pub(super) trait Lanes {
+    /// 16 int32 sums.
+    type Sums: Copy;
+    /// Taps of a word of packed weights; at most [`TAPS_MAX`].
+    const TAPS: usize;
+    /// Bytes of a word of packed weights.
+    const WORD: usize;
+
+    /// The sums' first values, from `channels` values.
+    ///
+    /// # Safety
+    /// The tier's CPU features; `channels` values at `bias`, at most 16.
+    unsafe fn start(bias: *const i32, channels: usize) -> Self::Sums;
+
+    /// Adds the products of a word's taps.
+    ///
+    /// # Safety
+    /// The tier's CPU features; `channels` values, at most 16, at each of the first `TAPS` places; a word at `weights`.
+    unsafe fn multiply_add(
+        sums: Self::Sums,
+        taps: [*const u8; TAPS_MAX],
+        weights: *const u8,
+        channels: usize,
+    ) -> Self::Sums;
+
+    /// Requantizes and writes `channels` values from channel `first` on.
+    ///
+    /// # Safety
+    /// The tier's CPU features; `first + channels` parameters; `channels` bytes, at most 16, at `out`.
+    unsafe fn finish(sums: Self::Sums, d: &Depthwise<'_>, first: usize, channels: usize, out: *mut u8);
+}
+
+/// The most taps that a word holds.
+pub(super) const TAPS_MAX: usize = 4;
+/// Places of taps that are listed at a time: whole words for every tier.
+const LISTED: usize = 64;
+/// Groups whose sums wait while the list of taps is made anew.
+const GROUPS: usize = 16;
+
+/// Some rows of the output image.
+///
+/// # Safety
+/// The tier's CPU features, and the bounds that [`super::run`] asserts.
+#[inline(always)]
+pub(super) unsafe fn run<L: Lanes>(x: &[u8], d: &Depthwise<'_>, rows: Range<usize>, out: &mut [u8]) {
+    let columns = d.window.output[1];
+    for (row, oy) in rows.enumerate() {
+        for ox in 0..columns {
+            let at = (row * columns + ox) * d.window.channels;
+            let pixel = &mut out[at..][..d.window.channels];
+            // SAFETY: the caller's promise; the slice is one pixel.
+            unsafe { run_pixel::<L>(x, d, [oy, ox], pixel) };
+        }
+    }
+}
+
+/// One output pixel.
+///
+/// # Safety
+/// As [`run`]; `pixel` has one byte a channel.
+#[inline(always)]
+unsafe fn run_pixel<L: Lanes>(x: &[u8], d: &Depthwise<'_>, output: [usize; 2], pixel: &mut [u8]) {
+    let channels = d.window.channels;
+    let lanes = channels.min(GROUP);
+    let words = slots::<L>(d.window.kernel) / L::TAPS;
+    let padding = [d.x_zero_point; GROUP];
+    let mut taps = Taps::new(x, d, output, &padding);
+    let groups = channels.div_ceil(GROUP);
+    for block in (0..groups).step_by(GROUPS) {
+        let block_groups = GROUPS.min(groups - block);
+        // SAFETY: a group's first channel has `lanes` channels from it on, for bias and output alike. A listed place
+        // has one byte a channel from it on, or 16 of padding, which a step of 0 keeps. The packed weights hold
+        // `words` words a group.
+        unsafe {
+            let mut sums = [L::start(d.requantize.bias.as_ptr(), lanes); GROUPS];
+            for group in 0..block_groups {
+                let first = first_channel(block + group, channels);
+                sums[group] = L::start(d.requantize.bias.as_ptr().add(first), lanes);
+            }
+            for word in (0..words).step_by(LISTED / L::TAPS) {
+                let listed_words = (words - word).min(LISTED / L::TAPS);
+                taps.list::<L>(word * L::TAPS, listed_words * L::TAPS);
+                for group in 0..block_groups {
+                    let first = first_channel(block + group, channels);
+                    let weights = d.packed.as_ptr().add(((block + group) * words + word) * L::WORD);
+                    for w in 0..listed_words {
+                        let mut places = [padding.as_ptr(); TAPS_MAX];
+                        for tap in 0..L::TAPS {
+                            let slot = w * L::TAPS + tap;
+                            places[tap] = taps.places[slot].add(first & taps.inside[slot]);
+                        }
+                        sums[group] = L::multiply_add(sums[group], places, weights.add(w * L::WORD), lanes);
+                    }
+                }
+            }
+            for group in 0..block_groups {
+                let first = first_channel(block + group, channels);
+                L::finish(sums[group], d, first, lanes, pixel.as_mut_ptr().add(first));
+            }
+        }
+    }
+}
+
+/// Slots for taps in the packed weights of a group, padding of words included.
+#[inline(always)]
+fn slots<L: Lanes>(kernel: [usize; 2]) -> usize {
+    if starts_words_at_columns(kernel) {
+        kernel[1] * kernel[0].next_multiple_of(L::TAPS)
+    } else {
+        (kernel[0] * kernel[1]).next_multiple_of(L::TAPS)
+    }
+}
+
+/// The places of some taps of one output pixel, in the order of the packed weights.
+struct Taps<'a> {
+    x: &'a [u8],
+    d: &'a Depthwise<'a>,
+    output: [usize; 2],
+    padding: &'a [u8; GROUP],
+    /// The first slot and the number of those listed.
+    listed: Range<usize>,
+    /// The first channel of the input pixel, or the padding.
+    places: [*const u8; LISTED],
+    /// All ones for an input pixel, 0 for the padding, which is the same for all channels.
+    inside: [usize; LISTED],
+}
+
+impl<'a> Taps<'a> {
+    #[inline(always)]
+    fn new(x: &'a [u8], d: &'a Depthwise<'a>, output: [usize; 2], padding: &'a [u8; GROUP]) -> Self {
+        let (places, inside) = ([padding.as_ptr(); LISTED], [0; LISTED]);
+        Taps { x, d, output, padding, listed: 0..0, places, inside }
+    }
+
+    /// Lists the places of `count` slots from `first` on, unless they are listed already.
+    #[inline(always)]
+    fn list<L: Lanes>(&mut self, first: usize, count: usize) {
+        if self.listed == (first..first + count) {
+            return;
+        }
+        self.listed = first..first + count;
+        let window = &self.d.window;
+        let [kh, kw] = window.kernel;
+        let column = if starts_words_at_columns(window.kernel) { kh.next_multiple_of(L::TAPS) } else { kh };
+        let [mut kx, mut ky] = [first / column, first % column];
+        for slot in 0..count {
+            let y = window.start(0, self.output[0]) + (ky * window.dilation[0]) as isize;
+            let x = window.start(1, self.output[1]) + (kx * window.dilation[1]) as isize;
+            let [height, width] = window.input;
+            let inside = ky < kh && kx < kw && (y as usize) < height && (x as usize) < width;
+            if inside {
+                self.places[slot] = self.x[window.pixel(y as usize, x as usize)..].as_ptr();
+                self.inside[slot] = usize::MAX;
+            } else {
+                self.places[slot] = self.padding.as_ptr();
+                self.inside[slot] = 0;
+            }
+            ky += 1;
+            if ky == column {
+                (kx, ky) = (kx + 1, 0);
+            }
+        }
+    }
+}

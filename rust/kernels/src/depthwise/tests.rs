@@ -1,0 +1,254 @@
+use proptest::prelude::*;
+
+use super::*;
+use crate::isa::{self, Kernels};
+
+/// A convolution with its operands.
+#[derive(Clone, Debug)]
+struct Case {
+    window: Window,
+    x: Vec<u8>,
+    weights: Vec<i8>,
+    bias: Vec<i32>,
+    multiplier: Vec<i32>,
+    shift: Vec<i32>,
+    zero_point: i32,
+    clamp: (i32, i32),
+    x_zero_point: u8,
+}
+
+impl Case {
+    /// Random values for a geometry, from a seed.
+    fn new(window: Window, seed: u64) -> Case {
+        let mut state = seed.wrapping_mul(2).wrapping_add(1);
+        let mut next = move || {
+            state = state.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
+            (state >> 33) as i32
+        };
+        let [h, w] = window.input;
+        let channels = window.channels;
+        let x_zero_point = [0, 128, 255, (next() & 255) as u8][(next() & 3) as usize];
+        // Extremes half of the time, so that sums reach their bounds.
+        let x = (0..h * w * channels).map(|_| if next() & 1 == 0 { 255 } else { next() as u8 }).collect();
+        let weights: Vec<i8> = (0..channels * window.kernel[0] * window.kernel[1])
+            .map(|_| [127, -127, (next() % 128) as i8, -(next() % 128) as i8][(next() & 3) as usize])
+            .collect();
+        let small_shifts = next() & 3 == 0;
+        let mut case = Case {
+            window,
+            x,
+            bias: (0..channels).map(|_| next() % 200_000 - 100_000).collect(),
+            multiplier: (0..channels).map(|_| (1 << 30) + (next() & 0x3fff_ffff)).collect(),
+            shift: (0..channels)
+                .map(|_| if small_shifts { next() % 62 + 1 } else { 36 + next() % 12 })
+                .collect(),
+            zero_point: [0, 128, 255, next() & 255][(next() & 3) as usize],
+            clamp: [(0, 255), (next() & 127, 128 + (next() & 127))][(next() & 1) as usize],
+            x_zero_point,
+            weights,
+        };
+        case.correct_bias();
+        case
+    }
+
+    fn correct_bias(&mut self) {
+        let taps = self.window.kernel[0] * self.window.kernel[1];
+        for (bias, weights) in self.bias.iter_mut().zip(self.weights.chunks(taps)) {
+            let sum: i32 = weights.iter().map(|&w| i32::from(w)).sum();
+            *bias -= i32::from(self.x_zero_point) * sum;
+        }
+    }
+
+    /// One output value, in plain integers.
+    fn plain(&self, oy: usize, ox: usize, c: usize) -> u8 {
+        let w = &self.window;
+        let mut acc = i64::from(self.bias[c]);
+        for ky in 0..w.kernel[0] {
+            for kx in 0..w.kernel[1] {
+                let y = (oy * w.stride[0] + ky * w.dilation[0]) as i64 - w.pad[0] as i64;
+                let x = (ox * w.stride[1] + kx * w.dilation[1]) as i64 - w.pad[1] as i64;
+                let [height, width] = w.input.map(|n| n as i64);
+                let value = if (0..height).contains(&y) && (0..width).contains(&x) {
+                    self.x[((y * width + x) as usize) * w.channels + c]
+                } else {
+                    self.x_zero_point
+                };
+                let weight = self.weights[(c * w.kernel[0] + ky) * w.kernel[1] + kx];
+                acc += i64::from(value) * i64::from(weight);
+            }
+        }
+        let scaled = i128::from(acc) * i128::from(self.multiplier[c]) + (1i128 << (self.shift[c] - 1));
+        let y = scaled.div_euclid(1i128 << self.shift[c]) + i128::from(self.zero_point);
+        y.clamp(self.clamp.0.into(), self.clamp.1.into()) as u8
+    }
+
+    /// Every available tier against plain integers on some rows.
+    fn check(&self, rows: Range<usize>) {
+        let w = &self.window;
+        let mut expected = Vec::new();
+        for oy in rows.clone() {
+            for ox in 0..w.output[1] {
+                expected.extend((0..w.channels).map(|c| self.plain(oy, ox, c)));
+            }
+        }
+        for isa in isa::available() {
+            let k = Kernels::new(isa).expect("an available tier");
+            let mut packed = vec![0xa5; packed_len(k, w.channels, w.kernel)];
+            pack(k, &self.weights, w.channels, w.kernel, &mut packed);
+            let d = Depthwise {
+                window: *w,
+                packed: &packed,
+                requantize: Requantize {
+                    bias: &self.bias,
+                    multiplier: &self.multiplier,
+                    shift: &self.shift,
+                    zero_point: self.zero_point,
+                    lo: self.clamp.0,
+                    hi: self.clamp.1,
+                },
+                x_zero_point: self.x_zero_point,
+            };
+            // In a tight allocation, so that an address sanitizer sees each byte too many.
+            let mut out = vec![0xa5; expected.len()];
+            run(k, &self.x, &d, rows.clone(), &mut out);
+            assert!(
+                out == expected,
+                "{isa} {w:?} rows {rows:?} differs first at {:?}",
+                first(&out, &expected)
+            );
+        }
+    }
+}
+
+fn first(a: &[u8], b: &[u8]) -> Option<(usize, u8, u8)> {
+    (0..a.len()).find(|&i| a[i] != b[i]).map(|i| (i, a[i], b[i]))
+}
+
+fn square(input: usize, channels: usize, kernel: usize, stride: usize, pad: [usize; 2]) -> Window {
+    Window {
+        input: [input; 2],
+        channels,
+        output: [(input + pad[0] + pad[1] - kernel) / stride + 1; 2],
+        kernel: [kernel; 2],
+        stride: [stride; 2],
+        dilation: [1; 2],
+        pad: [pad[0]; 2],
+    }
+}
+
+/// The shapes with code of their own, at every position of channels, edges and rows against their tiles.
+#[test]
+fn special_shapes() {
+    for kernel in [3, 5] {
+        for stride in [1, 2] {
+            for input in [kernel, 7, 8, 14, 19] {
+                for channels in [1, 3, 7, 8, 15, 16, 17, 24, 31, 32, 40, 64, 100, 144] {
+                    for pad in [[0, 0], [kernel / 2; 2], [0, 1], [kernel - 1, 0]] {
+                        let seed = (input * 1000 + channels * 10 + pad[0] + stride) as u64;
+                        let case = Case::new(square(input, channels, kernel, stride, pad), seed);
+                        let rows = case.window.output[0];
+                        let some = (channels % 3).min(rows - 1);
+                        case.check(some..rows);
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Every shift, in every lane, with tiny multipliers' and huge multipliers' sums.
+#[test]
+fn every_shift() {
+    for shift in 1..=62 {
+        let mut case = Case::new(square(4, 37, 3, 1, [1, 1]), shift as u64);
+        case.shift = (0..37).map(|c| if c % 5 == 0 { 33 + c % 30 } else { shift }).collect();
+        case.check(0..4);
+        case.shift = vec![shift; 37];
+        case.multiplier[..2].copy_from_slice(&[1 << 30, i32::MAX]);
+        case.bias[..2].copy_from_slice(&[i32::MAX - 300_000, i32::MIN + 300_000]);
+        case.check(0..4);
+    }
+}
+
+/// Sums whose product with the multiplier is an exact half: ties go up, for negative sums too.
+#[test]
+fn ties_go_up() {
+    let mut case = Case::new(square(3, 32, 3, 1, [1, 1]), 1);
+    case.weights.fill(0);
+    case.bias = (0..32).map(|c| c - 16).collect();
+    case.multiplier = vec![1 << 30; 32];
+    case.shift = (0..32).map(|c| 31 + c % 4).collect();
+    case.zero_point = 100;
+    case.clamp = (0, 255);
+    case.check(0..3);
+}
+
+/// One axis: (input, output, kernel, stride, dilation, padding before). Padding may exceed the kernel, and the last
+/// windows may lie behind the input.
+fn axis() -> impl Strategy<Value = [usize; 6]> {
+    (1..15usize, 1..=7usize, 1..=3usize, 1..=3usize, 0..9usize, 0..9usize).prop_map(
+        |(input, kernel, stride, dilation, pad, behind)| {
+            let span = (input + pad + behind).saturating_sub((kernel - 1) * dilation + 1);
+            [input, span / stride + 1, kernel, stride, dilation, pad]
+        },
+    )
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(160))]
+
+    #[test]
+    fn any_geometry(v in axis(), h in axis(), channels in prop_oneof![1..=20usize, 1..=200usize],
+                    seed in any::<u64>(), first in 0..4usize) {
+        let window = Window {
+            input: [v[0], h[0]], channels, output: [v[1], h[1]], kernel: [v[2], h[2]], stride: [v[3], h[3]],
+            dilation: [v[4], h[4]], pad: [v[5], h[5]],
+        };
+        Case::new(window, seed).check(first.min(v[1])..v[1]);
+    }
+
+    #[test]
+    fn special_kernels_in_any_frame(
+        kernel in prop_oneof![Just(3usize), Just(5usize)], stride in 1..=3usize, input in (1..20usize, 1..20usize),
+        pad in (0..7usize, 0..7usize), behind in (0..7usize, 0..7usize), channels in 1..=200usize,
+        dilation in prop_oneof![4 => Just(1usize), 1 => Just(2usize)], seed in any::<u64>(), first in 0..4usize,
+    ) {
+        let reach = (kernel - 1) * dilation + 1;
+        let output = |n: usize, pad: usize, behind: usize| (n + pad + behind).saturating_sub(reach) / stride + 1;
+        let window = Window {
+            input: [input.0, input.1],
+            channels,
+            output: [output(input.0, pad.0, behind.0), output(input.1, pad.1, behind.1)],
+            kernel: [kernel; 2],
+            stride: [stride; 2],
+            dilation: [dilation; 2],
+            pad: [pad.0, pad.1],
+        };
+        Case::new(window, seed).check(first.min(window.output[0])..window.output[0]);
+    }
+}
+
+/// More taps than are listed at a time, and more groups than wait for them.
+#[test]
+fn kernels_and_channels_beyond_a_block() {
+    for (kernel, channels) in [([9, 9], 33), ([1, 70], 16), ([70, 1], 5), ([9, 8], 300), ([2, 2], 530)] {
+        let window = Window {
+            input: [11, 11],
+            channels,
+            output: [3, 4],
+            kernel,
+            stride: [2, 3],
+            dilation: [1, 1],
+            pad: [kernel[0] / 2, kernel[1] / 2],
+        };
+        Case::new(window, kernel[0] as u64).check(0..3);
+    }
+}
+
+#[test]
+#[should_panic(expected = "the input's length")]
+fn a_short_image_is_refused() {
+    let mut case = Case::new(square(5, 16, 3, 1, [1, 1]), 3);
+    case.x.pop();
+    case.check(0..0);
+}

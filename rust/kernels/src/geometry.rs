@@ -1,0 +1,116 @@
+//! The geometry of a sliding window over one image in NHWC.
+
+use std::ops::Range;
+
+/// A window that slides over one image: pooling and depthwise convolution. Pairs are (vertical, horizontal).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Window {
+    /// Height and width of the input image.
+    pub input: [usize; 2],
+    /// Channels of input and output.
+    pub channels: usize,
+    /// Height and width of the output image.
+    pub output: [usize; 2],
+    /// Taps of the window.
+    pub kernel: [usize; 2],
+    /// Steps of the window, at least 1.
+    pub stride: [usize; 2],
+    /// Distances between taps, at least 1.
+    pub dilation: [usize; 2],
+    /// Padding before the first row and column. What lies beyond the input's end is padding too.
+    pub pad: [usize; 2],
+}
+
+impl Window {
+    /// Panics unless every coordinate that the window reaches is a number that `isize` holds.
+    fn assert_valid(&self) {
+        for axis in 0..2 {
+            assert!(self.kernel[axis] > 0 && self.stride[axis] > 0 && self.dilation[axis] > 0, "{self:?}");
+            let last = self.output[axis].saturating_sub(1).checked_mul(self.stride[axis]);
+            let reach = (self.kernel[axis] - 1).checked_mul(self.dilation[axis]);
+            let end = last.zip(reach).and_then(|(last, reach)| last.checked_add(reach));
+            let limit = isize::MAX as usize / 2;
+            assert!(end.is_some_and(|end| end < limit) && self.pad[axis] < limit, "{self:?}");
+        }
+    }
+
+    /// Panics unless `input` is one image and `output` the given rows of the output image.
+    pub(crate) fn assert_slices(&self, input: &[u8], rows: &Range<usize>, output: &[u8]) {
+        self.assert_valid();
+        let area = self.input[0].checked_mul(self.input[1]).and_then(|area| area.checked_mul(self.channels));
+        assert_eq!(Some(input.len()), area, "{self:?}: the input's length");
+        assert!(rows.start <= rows.end && rows.end <= self.output[0], "{self:?}: rows {rows:?}");
+        let line = self.output[1].checked_mul(self.channels);
+        let area = line.and_then(|line| line.checked_mul(rows.len()));
+        assert_eq!(Some(output.len()), area, "{self:?}: the output's length");
+    }
+
+    /// The input coordinate of the first tap of an output coordinate; negative in the padding.
+    #[inline(always)]
+    pub(crate) fn start(&self, axis: usize, output: usize) -> isize {
+        (output * self.stride[axis]) as isize - self.pad[axis] as isize
+    }
+
+    /// The taps of an output coordinate that lie inside the input.
+    #[inline(always)]
+    pub(crate) fn taps_inside(&self, axis: usize, output: usize) -> Range<usize> {
+        self.taps_below(axis, output, 0)..self.taps_below(axis, output, self.input[axis] as isize)
+    }
+
+    /// How many taps of an output coordinate lie below an input coordinate.
+    #[inline(always)]
+    pub(crate) fn taps_below(&self, axis: usize, output: usize, limit: isize) -> usize {
+        let distance = (limit - self.start(axis, output)).max(0) as usize;
+        distance.div_ceil(self.dilation[axis]).min(self.kernel[axis])
+    }
+
+    /// The offset of the first channel of an input pixel.
+    #[inline(always)]
+    pub(crate) fn pixel(&self, y: usize, x: usize) -> usize {
+        (y * self.input[1] + x) * self.channels
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn taps_inside_counts_each_coordinate_in_the_input() {
+        for (input, kernel, stride, dilation, pad) in
+            [(7, 3, 1, 1, 1), (7, 3, 2, 2, 4), (1, 5, 3, 2, 9), (5, 1, 1, 1, 0), (3, 7, 1, 3, 2)]
+        {
+            let window = Window {
+                input: [input; 2],
+                channels: 1,
+                output: [12; 2],
+                kernel: [kernel; 2],
+                stride: [stride; 2],
+                dilation: [dilation; 2],
+                pad: [pad; 2],
+            };
+            for output in 0..12 {
+                let inside: Vec<usize> = (0..kernel)
+                    .filter(|tap| (pad..pad + input).contains(&(output * stride + tap * dilation)))
+                    .collect();
+                let range = window.taps_inside(0, output);
+                assert_eq!(range.clone().collect::<Vec<_>>(), inside, "{window:?} at {output}: {range:?}");
+            }
+        }
+    }
+
+    #[test]
+    #[should_panic(expected = "Window")]
+    fn a_window_that_overflows_is_refused() {
+        let window = Window {
+            input: [1, 1],
+            channels: 1,
+            output: [usize::MAX, 1],
+            kernel: [1, 1],
+            stride: [2, 1],
+            dilation: [1, 1],
+            pad: [0, 0],
+        };
+        window.assert_slices(&[0], &(0..0), &[]);
+    }
+}

@@ -1,0 +1,35 @@
+//! Table lookup: any chain of unary functions of one uint8 tensor is a 256-entry table.
+
+mod plain;
+#[cfg(test)]
+mod tests;
+
+use crate::isa::{Entry, Kernels};
+
+pub(crate) use plain::SCALAR;
+#[cfg(target_arch = "x86_64")]
+pub(crate) use plain::{AVX2, AVX512VNNI};
+
+/// Reads `length` bytes and writes as many; the two places are the same or do not overlap.
+type Run = unsafe fn(*const u8, &[u8; 256], *mut u8, usize);
+
+/// One tier's lookup.
+#[derive(Debug)]
+pub struct Entries {
+    /// See [`lookup`].
+    pub lookup: Entry<Run>,
+}
+
+/// `out[i] = table[x[i]]`. Panics where the lengths differ.
+pub fn lookup(k: Kernels, x: &[u8], table: &[u8; 256], out: &mut [u8]) {
+    assert_eq!(x.len(), out.len(), "the lengths of input and output");
+    // SAFETY: `k` proves the tier; both slices have that many bytes and do not overlap.
+    unsafe { (k.row().lookup.lookup.run)(x.as_ptr(), table, out.as_mut_ptr(), out.len()) }
+}
+
+/// `x[i] = table[x[i]]`.
+pub fn lookup_in_place(k: Kernels, x: &mut [u8], table: &[u8; 256]) {
+    let start = x.as_mut_ptr();
+    // SAFETY: `k` proves the tier; the slice has that many bytes, and is both input and output.
+    unsafe { (k.row().lookup.lookup.run)(start, table, start, x.len()) }
+}

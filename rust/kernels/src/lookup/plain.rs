@@ -1,0 +1,23 @@
+//! The lookup's loop, and the rows of the tiers.
+
+use super::Entries;
+use crate::isa::Entry;
+
+const fn scalar() -> Entries {
+    Entries { lookup: Entry { name: "scalar-u8-lookup", run: lookup } }
+}
+
+pub(crate) const SCALAR: Entries = scalar();
+#[cfg(target_arch = "x86_64")]
+pub(crate) const AVX2: Entries = scalar();
+#[cfg(target_arch = "x86_64")]
+pub(crate) const AVX512VNNI: Entries = scalar();
+
+/// # Safety
+/// `x` and `out` are valid for `length` bytes, and the same or disjoint.
+pub(super) unsafe fn lookup(x: *const u8, table: &[u8; 256], out: *mut u8, length: usize) {
+    for i in 0..length {
+        // SAFETY: `i` is below the length; a byte is read before the same byte is written.
+        unsafe { *out.add(i) = table[usize::from(*x.add(i))] };
+    }
+}

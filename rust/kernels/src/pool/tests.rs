@@ -1,0 +1,152 @@
+use proptest::prelude::*;
+
+use super::*;
+use crate::isa::{self, Kernels};
+
+fn tiers() -> impl Iterator<Item = Kernels> {
+    isa::available().into_iter().map(|isa| Kernels::new(isa).expect("an available tier"))
+}
+
+/// One axis: (input, output, kernel, stride, dilation, padding before). The last windows may reach behind the input.
+fn axis() -> impl Strategy<Value = [usize; 6]> {
+    (1..12usize, 1..6usize, 1..=3usize, 1..=3usize, 0..7usize, 0..7usize).prop_map(
+        |(input, kernel, stride, dilation, pad, behind)| {
+            let reach = (kernel - 1) * dilation;
+            let span = (input + pad + behind).saturating_sub(reach + 1);
+            [input, span / stride + 1, kernel, stride, dilation, pad]
+        },
+    )
+}
+
+fn window() -> impl Strategy<Value = Window> {
+    let channels = prop_oneof![1..=9usize, 1..=200usize];
+    (axis(), axis(), channels).prop_map(|(v, h, channels)| Window {
+        input: [v[0], h[0]],
+        channels,
+        output: [v[1], h[1]],
+        kernel: [v[2], h[2]],
+        stride: [v[3], h[3]],
+        dilation: [v[4], h[4]],
+        pad: [v[5], h[5]],
+    })
+}
+
+fn image() -> impl Strategy<Value = (Window, Vec<u8>)> {
+    window().prop_flat_map(|window| {
+        let length = window.input[0] * window.input[1] * window.channels;
+        (Just(window), proptest::collection::vec(any::<u8>(), length))
+    })
+}
+
+/// The input values that one output value's window meets, and how many taps lie before `[bottom, right]`.
+fn met(x: &[u8], w: &Window, oy: usize, ox: usize, c: usize, behind: [usize; 2]) -> (Vec<i64>, usize) {
+    let mut values = Vec::new();
+    let mut counted = 0;
+    for ky in 0..w.kernel[0] {
+        for kx in 0..w.kernel[1] {
+            let y = (oy * w.stride[0] + ky * w.dilation[0]) as i64 - w.pad[0] as i64;
+            let x_at = (ox * w.stride[1] + kx * w.dilation[1]) as i64 - w.pad[1] as i64;
+            let [height, width] = w.input.map(|n| n as i64);
+            counted += usize::from(y < height + behind[0] as i64 && x_at < width + behind[1] as i64);
+            if (0..height).contains(&y) && (0..width).contains(&x_at) {
+                values.push(i64::from(x[((y * width + x_at) as usize) * w.channels + c]));
+            }
+        }
+    }
+    (values, counted)
+}
+
+/// Compares some rows with `expected(oy, ox, c)`.
+fn check_rows(
+    w: &Window,
+    rows: Range<usize>,
+    run: impl Fn(Kernels, Range<usize>, &mut [u8]),
+    expected: impl Fn(usize, usize, usize) -> u8,
+) {
+    let mut plain = Vec::new();
+    for oy in rows.clone() {
+        for ox in 0..w.output[1] {
+            plain.extend((0..w.channels).map(|c| expected(oy, ox, c)));
+        }
+    }
+    for k in tiers() {
+        let mut out = vec![0xa5; plain.len()];
+        run(k, rows.clone(), &mut out);
+        assert_eq!(out, plain, "{} {w:?} rows {rows:?}", k.isa());
+    }
+}
+
+fn plain_requantize(acc: i64, multiplier: i32, shift: u32, zero_point: i32, lo: i32, hi: i32) -> u8 {
+    let scaled = i128::from(acc) * i128::from(multiplier) + (1i128 << (shift - 1));
+    let y = scaled.div_euclid(1i128 << shift) + i128::from(zero_point);
+    y.clamp(i128::from(lo), i128::from(hi)) as u8
+}
+
+fn zero_point() -> impl Strategy<Value = i32> {
+    prop_oneof![Just(0), Just(128), Just(255), 0..=255i32]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(128))]
+
+    #[test]
+    fn max_pool_takes_the_largest((w, x) in image(), first in 0..4usize) {
+        let rows = first.min(w.output[0])..w.output[0];
+        check_rows(&w, rows, |k, rows, out| max_pool_u8(k, &x, &w, rows, out), |oy, ox, c| {
+            met(&x, &w, oy, ox, c, [0, 0]).0.into_iter().max().unwrap_or(0) as u8
+        });
+    }
+
+    #[test]
+    fn average_pool_equals_plain_integers(
+        (w, x) in image(), x_zero_point in zero_point(), y_zero_point in zero_point(),
+        multiplier in 1i32 << 30..=i32::MAX, shift in 1..=62u32,
+        (lo, hi) in prop_oneof![Just((0, 255)), Just((3, 200))],
+        behind in proptest::option::of((0..4usize, 0..4usize).prop_map(|(bottom, right)| [bottom, right])),
+    ) {
+        let count = w.kernel[0] * w.kernel[1];
+        // A factor of its own for each count, so that a wrong count shows.
+        let factors: Vec<(i32, u32)> =
+            (0..=count as i32).map(|i| (multiplier / (i + 2) + (1 << 29), (shift + i as u32) % 62 + 1)).collect();
+        let average =
+            Average { x_zero_point, y_zero_point, lo, hi, factors: &factors, count_include_pad: behind };
+        let run = |k, rows, out: &mut [u8]| average_pool(k, &x, &w, rows, &average, out);
+        check_rows(&w, 0..w.output[0], run, |oy, ox, c| {
+            let (values, counted) = met(&x, &w, oy, ox, c, behind.unwrap_or([0, 0]));
+            let count = if behind.is_some() { counted } else { values.len() };
+            let (multiplier, shift) = factors[count];
+            let acc = values.iter().map(|x| x - i64::from(x_zero_point)).sum();
+            if count == 0 {
+                y_zero_point.clamp(lo, hi) as u8
+            } else {
+                plain_requantize(acc, multiplier, shift, y_zero_point, lo, hi)
+            }
+        });
+    }
+
+    #[test]
+    fn mean_equals_plain_integers(
+        (rows, channels, x) in (0..600usize, 1..150usize).prop_flat_map(|(rows, channels)| {
+            (Just(rows), Just(channels), proptest::collection::vec(prop_oneof![Just(255), any::<u8>()], rows * channels))
+        }),
+        x_zero_point in zero_point(), y_zero_point in zero_point(), multiplier in 1i32 << 30..=i32::MAX,
+        shift in 1..=62u32, (lo, hi) in prop_oneof![Just((0, 255)), Just((3, 200))],
+    ) {
+        for k in tiers() {
+            let mut out = vec![0; channels];
+            mean_rows(k, &x, channels, x_zero_point, multiplier, shift, y_zero_point, lo, hi, &mut out);
+            for c in 0..channels {
+                let value = |row: usize| i64::from(x[row * channels + c]) - i64::from(x_zero_point);
+                let acc = (0..rows).map(value).sum();
+                let expected = plain_requantize(acc, multiplier, shift, y_zero_point, lo, hi);
+                prop_assert_eq!(out[c], expected, "{} channel {}", k.isa(), c);
+            }
+        }
+    }
+}
+
+#[test]
+#[should_panic(expected = "leaves int32")]
+fn a_sum_that_leaves_int32_is_refused() {
+    mean_rows(Kernels::best(), &vec![0; 8_421_505], 1, 0, 1 << 30, 62, 0, 0, 255, &mut [0]);
+}

@@ -1,0 +1,97 @@
+//! The conversions' loops, which the compiler vectorises for each tier.
+
+use super::{Entries, RequantizeParams};
+
+crate::plain::plain_tiers!(Entries {
+    quantize(x: &[f32], scale: f32, zero_point: i32, out: &mut [u8]) = quantize_source as "f32u8-quantize";
+    quantize_channels_last(x: &[f32], plane: usize, channels: usize, scale: f32, zero_point: i32, out: &mut [u8])
+        = quantize_channels_last_source as "f32u8-quantize-channels-last";
+    dequantize(x: &[u8], scale: f32, zero_point: i32, out: &mut [f32]) = dequantize_source as "u8f32-dequantize";
+    requantize_table(p: &RequantizeParams, table: &mut [u8; 256]) = requantize_table_source as "u8-requantize";
+});
+
+/// Adding this to a float32 of at most 2^22 in magnitude rounds it to an integer, ties to even, which then stands in
+/// the low bits of the sum.
+const ROUND: f32 = 12_582_912.0;
+
+/// One value. The clamp comes before the rounding, which keeps order and leaves integers alone, so the result is the
+/// same and the rounding sees small numbers only.
+#[inline(always)]
+fn quantize_one(x: f32, scale: f32, zero_point: i32) -> u8 {
+    let quotient = x / scale;
+    let quotient = if quotient.is_nan() { 0.0 } else { quotient };
+    let lo = -zero_point as f32;
+    let hi = (255 - zero_point) as f32;
+    let quotient = if quotient > lo { quotient } else { lo };
+    let quotient = if quotient < hi { quotient } else { hi };
+    let rounded = (quotient + ROUND).to_bits() as i32 - ROUND.to_bits() as i32;
+    (rounded + zero_point) as u8
+}
+
+#[inline(always)]
+fn quantize_source(x: &[f32], scale: f32, zero_point: i32, out: &mut [u8]) {
+    for (&x, out) in x.iter().zip(out) {
+        *out = quantize_one(x, scale, zero_point);
+    }
+}
+
+/// `x` begins at the first plane's first pixel; the other planes' pixels follow at multiples of `plane`.
+#[inline(always)]
+fn quantize_channels_last_source(
+    x: &[f32],
+    plane: usize,
+    channels: usize,
+    scale: f32,
+    zero_point: i32,
+    out: &mut [u8],
+) {
+    match channels {
+        1 => quantize_source(&x[..out.len()], scale, zero_point, out),
+        2 => interleave::<2>(x, plane, scale, zero_point, out),
+        3 => interleave::<3>(x, plane, scale, zero_point, out),
+        4 => interleave::<4>(x, plane, scale, zero_point, out),
+        _ => {
+            let pixels = out.len() / channels;
+            for channel in 0..channels {
+                let plane = &x[channel * plane..][..pixels];
+                for (&x, out) in plane.iter().zip(out[channel..].iter_mut().step_by(channels)) {
+                    *out = quantize_one(x, scale, zero_point);
+                }
+            }
+        }
+    }
+}
+
+/// A few planes, a block of pixels at a time: quantized plane by plane, then interleaved.
+#[inline(always)]
+fn interleave<const CHANNELS: usize>(x: &[f32], plane: usize, scale: f32, zero_point: i32, out: &mut [u8]) {
+    const BLOCK: usize = 64;
+    let mut values = [[0; BLOCK]; CHANNELS];
+    for (block, out) in out.chunks_mut(BLOCK * CHANNELS).enumerate() {
+        let pixels = out.len() / CHANNELS;
+        for channel in 0..CHANNELS {
+            let x = &x[channel * plane + block * BLOCK..][..pixels];
+            quantize_source(x, scale, zero_point, &mut values[channel][..pixels]);
+        }
+        for (pixel, out) in out.chunks_exact_mut(CHANNELS).enumerate() {
+            for channel in 0..CHANNELS {
+                out[channel] = values[channel][pixel];
+            }
+        }
+    }
+}
+
+#[inline(always)]
+fn dequantize_source(x: &[u8], scale: f32, zero_point: i32, out: &mut [f32]) {
+    for (&x, out) in x.iter().zip(out) {
+        *out = scale * (i32::from(x) - zero_point) as f32;
+    }
+}
+
+#[inline(always)]
+fn requantize_table_source(p: &RequantizeParams, table: &mut [u8; 256]) {
+    for (x, out) in (0..).zip(table) {
+        let acc = x - p.x_zero_point;
+        *out = crate::requantize::requantize(acc, p.multiplier, p.shift, p.y_zero_point, p.lo, p.hi);
+    }
+}

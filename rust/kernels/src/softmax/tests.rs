@@ -1,0 +1,62 @@
+use proptest::prelude::*;
+
+use super::*;
+use crate::isa::{self, Kernels};
+
+fn plain_softmax(x: &[u8], n: usize, inner: usize, table: &[i32; 256]) -> Vec<u8> {
+    let mut out = vec![0; x.len()];
+    for outer in 0..x.len() / (n * inner) {
+        for lane in 0..inner {
+            let at = |i: usize| (outer * n + i) * inner + lane;
+            let max = (0..n).map(|i| x[at(i)]).max().expect("n is not 0");
+            let term = |i: usize| i128::from(table[usize::from(max - x[at(i)])]);
+            let sum: i128 = (0..n).map(term).sum();
+            for i in 0..n {
+                out[at(i)] = if sum == 0 { 0 } else { ((512 * term(i) + sum) / (2 * sum)).min(255) as u8 };
+            }
+        }
+    }
+    out
+}
+
+fn table(scale: f64) -> [i32; 256] {
+    std::array::from_fn(|d| (f64::from(1 << 22) * (-scale * d as f64).exp()).round_ties_even() as i32)
+}
+
+fn check(x: &[u8], n: usize, inner: usize, table: &[i32; 256]) {
+    let expected = plain_softmax(x, n, inner, table);
+    for isa in isa::available() {
+        let mut out = vec![0xa5; x.len()];
+        softmax(Kernels::new(isa).expect("an available tier"), x, n, inner, table, &mut out);
+        assert_eq!(out, expected, "{isa}, n {n}, inner {inner}");
+    }
+}
+
+proptest! {
+    #[test]
+    fn softmax_equals_plain_integers(
+        (n, inner, x) in (1..3usize, 1..300usize, 1..40usize).prop_flat_map(|(outer, n, inner)| {
+            (Just(n), Just(inner), proptest::collection::vec(any::<u8>(), outer * n * inner))
+        }),
+        scale in prop_oneof![Just(0.0), Just(1e-3), Just(0.05), 0.0..4.0f64],
+    ) {
+        check(&x, n, inner, &table(scale));
+    }
+
+    /// A table of any integers that are not negative, so that quotients fall on and beside every boundary.
+    #[test]
+    fn any_table(x in proptest::collection::vec(any::<u8>(), 1..40),
+                 entries in proptest::collection::vec(prop_oneof![Just(0), 0..9i32, Just(i32::MAX), 0..=i32::MAX], 256)) {
+        check(&x, x.len(), 1, &entries.try_into().expect("256 entries"));
+    }
+}
+
+/// Sums of 2^k equal terms are exact ties at every k; a single one would be 256 and is held to 255.
+#[test]
+fn ties_and_the_largest_share() {
+    for n in [1, 2, 3, 255, 256, 511, 512, 513, 100_000] {
+        check(&vec![7; n], n, 1, &table(0.1));
+        check(&vec![7; n * 3], n, 3, &table(0.1));
+    }
+    check(&[0, 255], 2, 1, &[0; 256]);
+}
