@@ -1,9 +1,9 @@
 """Which units run in integers and which stay float, decided from the graph alone.
 
-A product (Conv, Gemm, MatMul) pays for conversions around it. Everything else runs in integers where integers
-are at hand: a lone Relu between float ops is not worth a Quantize. What only moves elements follows what is
-narrower. What stands between a product and float readers takes float32 from its accumulator: last layers keep their
-precision.
+A product (Conv, Gemm, MatMul) pays for conversions around it. Everything else runs in integers where
+integers are at hand: a lone Relu between float ops is not worth a Quantize. What only moves elements
+follows what is narrower. What stands between a product and float readers takes float32 from its
+accumulator: last layers keep their precision.
 """
 
 from collections.abc import Mapping

@@ -1,0 +1,111 @@
+"""`quantize`, and the model that it gives."""
+
+import os
+import tempfile
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from octavo import frontend
+from octavo.calibration import Calibration, Data, Progress, calibrate, range_rule, ranges, samples
+from octavo.errors import ModelError
+from octavo.lowering import Choices, Lowered, Stay, lower, lower_to_integers
+from octavo.passes import simplify
+from octavo.program import Program, artifact
+from octavo.quantization.recipes import recipe as recipe_of
+from octavo.quantization.scopes import excluded_nodes
+from octavo.report import Report, report
+from octavo.session import Session
+
+
+@dataclass(frozen=True, eq=False)
+class QuantizedModel:
+    """A model in integers.
+
+    program: what runs, as `octavo.reference.run` reads it. report: what became of the float model.
+    """
+
+    program: Program
+    report: Report
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the artifact; a file of that name is replaced whole or not at all."""
+        _write_atomically(Path(path), artifact.to_bytes(self.program))
+
+
+def quantize(
+    model: frontend.Source,
+    data: Data,
+    recipe: str = "int8",
+    *,
+    exclude: Iterable[str] = (),
+    range_rule: str | None = None,
+    per_channel: bool | None = None,
+    strict: bool = False,
+    progress: Progress | None = None,
+    threads: int | None = None,
+) -> QuantizedModel:
+    """Quantize a float model by the ranges that its tensors take over `data`.
+
+    model: the path, bytes or proto of an ONNX model.
+    data: samples as the model takes them: an array (first axis: samples), a dict of arrays by input name, an
+        iterable of samples or feeds, or a function that returns one.
+    recipe: the name of a recipe; "int8" has uint8 activations and int8 weights, one scale an output channel.
+    exclude: names of nodes, or patterns, that stay float; one that matches no node is an error.
+    range_rule, per_channel: instead of the recipe's.
+    strict: raise `ModelError` where an op stays float that was not meant to.
+    progress: called after each sample with the number of samples so far.
+    threads: for the calibration runs, as `octavo.Session` takes it.
+    Raises `ModelError` for the model, `DataError` for the data.
+    """
+    chosen = recipe_of(recipe)
+    rule = _rule(range_rule or chosen.range_rule)
+    floats = lower(simplify(frontend.load(model))).program
+    choices = Choices(
+        excluded_nodes(floats, exclude), chosen.per_channel if per_channel is None else per_channel
+    )
+    session = Session(floats, threads)
+    observed = calibrate(session, samples(data, session.get_inputs()), observable(floats), progress)
+    lowered = lower_to_integers(floats, ranges(observed.observers, rule), choices)
+    if strict:
+        _check_strict(lowered.stays)
+    return QuantizedModel(lowered.program, report(floats, lowered, observed))
+
+
+_rule = range_rule  # `quantize` has a parameter of that name
+
+
+def observable(program: Program) -> list[str]:
+    """The values of a float Program that calibration observes: all in float32 that depend on the inputs."""
+    made = [*program.inputs, *(name for node in program.nodes for name in node.outputs if name)]
+    return [name for name in made if program.values[name].dtype == "f32"]
+
+
+def _check_strict(stays: list[Stay]) -> None:
+    surprises = [stay for stay in stays if not stay.expected]
+    if surprises:
+        listed = "; ".join(f"{stay.op} {stay.name!r}: {stay.reason}" for stay in surprises)
+        raise ModelError(
+            f"strict: {len(surprises)} ops stay float ({listed}); change them, or name them in exclude"
+        )
+
+
+def _write_atomically(path: Path, data: bytes) -> None:
+    """Write beside the target and rename, so that no reader ever sees half a file."""
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        # mkstemp makes files that their owner alone can read; an artifact is as any other file.
+        umask = os.umask(0)
+        os.umask(umask)
+        os.chmod(temporary, 0o666 & ~umask)
+        os.replace(temporary, path)
+    except BaseException:
+        os.unlink(temporary)
+        raise
+
+
+__all__ = ["Calibration", "Lowered", "QuantizedModel", "observable", "quantize"]

@@ -1,0 +1,27 @@
+"""Which nodes a person means by a name or a pattern."""
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+from fnmatch import fnmatchcase
+
+from octavo.errors import ModelError
+from octavo.program import Program
+
+
+def excluded_nodes(program: Program, patterns: Iterable[str]) -> frozenset[str]:
+    """The names of the nodes that any of the patterns (`*`, `?`, `[...]`) or names matches.
+
+    Raises `ModelError` for one that matches none: a misspelt exclusion must not pass for an obeyed one.
+    """
+    if isinstance(patterns, str):
+        patterns = [patterns]
+    names = [node.name for node in program.nodes]
+    found: set[str] = set()
+    for pattern in patterns:
+        matched = {name for name in names if name == pattern or fnmatchcase(name, pattern)}
+        if not matched:
+            near = get_close_matches(pattern, names, n=3, cutoff=0.3)
+            hint = f"; close to it are {', '.join(map(repr, near))}" if near else ""
+            raise ModelError(f"exclude: no node of the model is called {pattern!r}{hint}")
+        found |= matched
+    return frozenset(found)

@@ -1,0 +1,112 @@
+"""What became of a model: what runs in integers, what stays float and why, what the data looked like."""
+
+from collections import Counter
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from octavo.calibration import Calibration
+from octavo.lowering import Lowered, Stay
+from octavo.program import Program
+from octavo.report.macs import macs
+
+
+@dataclass(frozen=True)
+class Seen:
+    """The values of a tensor over the calibration data: its extremes, and how many were not finite."""
+
+    name: str
+    minimum: float
+    maximum: float
+    nans: int
+    infinities: int
+
+
+@dataclass(frozen=True)
+class Report:
+    """Of one quantization.
+
+    samples: how many the calibration ran over. inputs: what they looked like. ops: how often each op stands
+    in the Program. macs, integer_macs: of all products, and of those in integers. stays: the model's ops that
+    stay float, each with its reason. not_finite: tensors in which NaN or an infinity was seen; ranges are
+    over the rest. float_bytes, integer_bytes: of the constants before and after.
+    """
+
+    samples: int
+    inputs: list[Seen]
+    ops: dict[str, int]
+    macs: int
+    integer_macs: int
+    stays: list[Stay]
+    not_finite: list[Seen]
+    float_bytes: int
+    integer_bytes: int
+
+    def to_dict(self) -> dict[str, Any]:
+        """The same as plain data."""
+        return asdict(self)
+
+    def __str__(self) -> str:
+        return "\n".join([*self._summary(), *self._floats(), *self._data()])
+
+    def _summary(self) -> list[str]:
+        integer = sum(count for op, count in self.ops.items() if _in_integers(op))
+        lines = [
+            f"{integer} of {sum(self.ops.values())} nodes run in integers by name: "
+            + ", ".join(f"{count} {op}" for op, count in self.ops.items() if _in_integers(op))
+        ]
+        if self.macs:
+            share = 100 * self.integer_macs / self.macs
+            lines.append(f"{share:.1f} % of {self.macs:,} multiply-accumulates a sample are in integers")
+        lines.append(f"constants: {self.float_bytes:,} bytes in float, {self.integer_bytes:,} now")
+        return lines
+
+    def _floats(self) -> list[str]:
+        if not self.stays:
+            return ["no op of the model stays float"]
+        width = max(len(stay.op) for stay in self.stays)
+        groups = [
+            ("stay float for want of an integer form", [stay for stay in self.stays if not stay.expected]),
+            ("stay float by choice or because it is better", [stay for stay in self.stays if stay.expected]),
+        ]
+        lines = []
+        for title, stays in groups:
+            if stays:
+                lines.append(f"{len(stays)} ops of the model {title}:")
+                lines.extend(f"  {stay.op:{width}}  {stay.name}: {stay.reason}" for stay in stays)
+        return lines
+
+    def _data(self) -> list[str]:
+        lines = [f"calibrated over {self.samples} samples"]
+        lines.extend(
+            f"  input {seen.name}: values from {seen.minimum:g} to {seen.maximum:g}" for seen in self.inputs
+        )
+        lines.extend(
+            f"  {seen.name}: {seen.nans} NaN and {seen.infinities} infinite values left out of its range"
+            for seen in self.not_finite
+        )
+        return lines
+
+
+def report(floats: Program, lowered: Lowered, calibration: Calibration) -> Report:
+    """The report of a float Program that was lowered after this calibration."""
+    in_float = {stay.name for stay in lowered.stays}
+    work = {node.name: macs(floats, node) for node in floats.nodes}
+    seen = {
+        name: Seen(name, observer.minimum, observer.maximum, observer.nans, observer.infinities)
+        for name, observer in calibration.observers.items()
+    }
+    return Report(
+        samples=calibration.samples,
+        inputs=[seen[name] for name in floats.inputs if name in seen],
+        ops=dict(sorted(Counter(node.op for node in lowered.program.nodes).items())),
+        macs=sum(work.values()),
+        integer_macs=sum(count for name, count in work.items() if name not in in_float),
+        stays=lowered.stays,
+        not_finite=[item for item in seen.values() if item.nans or item.infinities],
+        float_bytes=sum(array.nbytes for array in floats.constants.values()),
+        integer_bytes=sum(array.nbytes for array in lowered.program.constants.values()),
+    )
+
+
+def _in_integers(op: str) -> bool:
+    return (op[0] == "Q" and op != "Quantize") or op in ("Lookup", "Requantize")

@@ -1,0 +1,177 @@
+"""Run a model: float as it stands, or quantized."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from os import PathLike, fspath
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
+
+import numpy.typing as npt
+
+from octavo.errors import ModelError
+from octavo.program import Program
+
+if TYPE_CHECKING:
+    pass
+
+
+class HasProgram(Protocol):
+    """What carries a Program, as a `QuantizedModel` does."""
+
+    @property
+    def program(self) -> Program:
+        """The Program."""
+
+
+Source: TypeAlias = "str | PathLike[str] | bytes | Program | HasProgram"
+
+
+@dataclass(frozen=True)
+class ValueInfo:
+    """An input or output. shape: numbers, or the symbols of free axes; type: as ONNX Runtime names it.
+
+    scale, zero_point: `real = scale * (q - zero_point)` where the type is an integer that stands for reals.
+    """
+
+    name: str
+    shape: list[int | str]
+    type: str
+    scale: float | None = None
+    zero_point: int | None = None
+
+
+@dataclass(frozen=True)
+class ProfileRow:
+    """What one step of a run was, and the seconds that it took; `macs` is 0 where nothing is multiplied."""
+
+    name: str
+    op: str
+    kernel: str
+    tier: str
+    macs: int
+    seconds: float
+
+
+class Session:
+    """A model made ready for this machine. Threads may share it.
+
+    source: the path or the bytes of an artifact (.octavo) or of an ONNX model, which then runs in float; a
+    `QuantizedModel`; or a Program.
+    threads: how many, or None for OCTAVO_THREADS, else the cores that this process may use.
+    isa: a name from `octavo.tiers()`, or None for OCTAVO_ISA, else the best.
+    Raises `ModelError`, `ArtifactError` or `RunError` where that cannot be.
+    """
+
+    def __init__(self, source: Source, threads: int | None = None, isa: str | None = None) -> None:
+        from octavo import _core
+
+        self._core = _core.Session(_artifact(source), threads, isa)
+
+    def run(self, names: list[str] | None, feeds: Mapping[str, npt.NDArray[Any]]) -> list[npt.NDArray[Any]]:
+        """The outputs of these names, or all of them, as fresh arrays; `feeds` has an array for each input.
+
+        Raises `RunError` where a feed is missing, unknown, or of another shape or dtype than the input.
+        """
+        return self._core.run(None if names is None else list(names), dict(feeds))
+
+    def get_inputs(self) -> list[ValueInfo]:
+        """The inputs, in the model's order."""
+        return [_info(*described) for described in self._core.inputs]
+
+    def get_outputs(self) -> list[ValueInfo]:
+        """The outputs, in the model's order."""
+        return [_info(*described) for described in self._core.outputs]
+
+    def profile(self, feeds: Mapping[str, npt.NDArray[Any]]) -> list[ProfileRow]:
+        """Run once, and say what each step did and how long it took."""
+        return [ProfileRow(*row) for row in self._core.profile(dict(feeds))]
+
+    def observe(
+        self, feeds: Mapping[str, npt.NDArray[Any]], names: list[str]
+    ) -> "list[tuple[float, float, int, int, int]]":
+        """Run once, and give (min, max, NaNs, infinities, elements) of each of these float32 values.
+
+        min and max are over the finite elements; min is above max where there are none.
+        """
+        return self._core.observe(dict(feeds), list(names))
+
+
+def tiers() -> list[str]:
+    """The instruction sets that this build and this CPU can run, the poorest first."""
+    from octavo import _core
+
+    return _core.tiers()
+
+
+def load_program(source: Source) -> Program:
+    """The Program of a model: read from an artifact, or lowered from ONNX in float."""
+    if isinstance(source, Program):
+        return source
+    if not isinstance(source, str | PathLike | bytes):
+        return _program_of(source)
+    data = source if isinstance(source, bytes) else _bytes_of_artifact(Path(fspath(source)))
+    if data is not None and _is_artifact(data):
+        from octavo.program import artifact
+
+        return artifact.from_bytes(data)
+    from octavo import frontend
+    from octavo.lowering import lower
+    from octavo.passes import simplify
+
+    return lower(simplify(frontend.load(source))).program
+
+
+def _artifact(source: Source) -> bytes:
+    """The artifact that the runtime loads; one that is there already is not read twice."""
+    if isinstance(source, str | PathLike):
+        data = _bytes_of_artifact(Path(fspath(source)))
+        if data is not None:
+            return data
+    elif isinstance(source, bytes) and _is_artifact(source):
+        return source
+    from octavo.program import artifact
+
+    return artifact.to_bytes(load_program(source))
+
+
+def _bytes_of_artifact(path: Path) -> bytes | None:
+    """The file's bytes where it is an artifact by its name or its first bytes, else None."""
+    if path.suffix == ".octavo":
+        return path.read_bytes()
+    with path.open("rb") as file:
+        head = file.read(9)
+    return path.read_bytes() if _is_artifact(head) else None
+
+
+def _is_artifact(data: bytes) -> bool:
+    """Whether these bytes begin as a safetensors file does, eight of a length, then JSON. ONNX's do not."""
+    return data[8:9] == b"{"
+
+
+def _program_of(source: HasProgram) -> Program:
+    program = getattr(source, "program", None)
+    if not isinstance(program, Program):
+        raise ModelError(
+            f"a session cannot be made from {type(source).__name__}: give the path or bytes of an .octavo or "
+            "ONNX file, a QuantizedModel or a Program"
+        )
+    return program
+
+
+def _info(name: str, shape: "list[int | str]", dtype: str) -> ValueInfo:
+    return ValueInfo(name, list(shape), f"tensor({_ONNX_TYPES[dtype]})")
+
+
+_ONNX_TYPES = {
+    "u8": "uint8",
+    "i8": "int8",
+    "i16": "int16",
+    "i32": "int32",
+    "i64": "int64",
+    "bool": "bool",
+    "f16": "float16",
+    "f32": "float",
+    "f64": "double",
+}
+
+__all__ = ["ProfileRow", "Session", "Source", "ValueInfo", "load_program", "tiers"]
