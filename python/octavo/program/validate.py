@@ -28,6 +28,7 @@ def validate(program: Program) -> None:
         _check_value(name, value)
     for name, array in program.constants.items():
         _check_constant(name, array, program.values.get(name))
+    _check_names(program)
     _check_order(program)
     for node in program.nodes:
         form = _form(node)
@@ -110,6 +111,13 @@ def _check_constant(name: str, array: npt.NDArray[Any], value: Value | None) -> 
         _fail(f"the constant {name!r} of bool has a byte that is neither 0 nor 1")
 
 
+def _check_names(program: Program) -> None:
+    of_nodes = (name for node in program.nodes for name in (*node.inputs, *node.outputs) if name)
+    for name in (*program.inputs, *program.outputs, *of_nodes):
+        if name not in program.values:
+            _fail(f"the value {name!r} is used but not described")
+
+
 def _check_order(program: Program) -> None:
     """Every value comes from one place, and before it is read."""
     known = set(program.constants)
@@ -125,14 +133,9 @@ def _check_order(program: Program) -> None:
             if name in known:
                 _fail(f"the {label(node)} makes {name!r}, which is there already")
             known.add(name)
-    for name in known - program.values.keys():
-        _fail(f"the value {name!r} is used but not described")
     for name in program.values:
         if name not in known:
             _fail(f"nothing makes the value {name!r}")
-    for name in program.outputs:
-        if name not in known:
-            _fail(f"nothing makes the output {name!r}")
     if len(set(program.outputs)) != len(program.outputs):
         _fail("an output is there twice")
     if not program.outputs:

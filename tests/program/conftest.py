@@ -1,0 +1,132 @@
+"""Programs to save and to damage, and the forging of artifacts."""
+
+import json
+import zlib
+
+import numpy as np
+import pytest
+
+from octavo.program import DTYPES, Node, Program, Quant, Value
+
+MARK = rb"crc32\":\""
+
+
+def add_constant(values, constants, name, array, quant=None):
+    dtype = next(key for key, dtype in DTYPES.items() if dtype == array.dtype)
+    values[name] = Value(name, dtype, array.shape, quant)
+    constants[name] = array
+
+
+@pytest.fixture
+def every_encoding():
+    """A small valid Program with each dtype, each kind of attribute and each kind of shape that the format has."""
+    values, constants = {}, {}
+    per_channel = Quant(np.array([0.5, 0.25], np.float32), np.zeros(2, np.int64), axis=0)
+    weights = np.array([-127, 5, 0, 1, 127, -3], np.int8).reshape(2, 3, 1, 1)
+    add_constant(values, constants, "weights", weights, per_channel)
+    add_constant(values, constants, "bias", np.array([100, -100], np.int32))
+    add_constant(values, constants, "multiplier", np.array([1 << 30, 2**31 - 1], np.int32))
+    add_constant(values, constants, "shift", np.array([40, 1], np.int32))
+    add_constant(values, constants, "table", np.arange(255, -1, -1, dtype=np.uint8))
+    add_constant(values, constants, "shape", np.array([0, -1], np.int64))
+    add_constant(values, constants, "empty", np.zeros((0, 3), np.float64))
+    for dtype in ("f16", "f32", "f64", "i16", "bool"):
+        add_constant(values, constants, f"scalar {dtype}", np.array(1, DTYPES[dtype]))
+    fine = Quant(np.array([0.1], np.float32), np.array([3]))
+    for name, dtype, shape, quant in (
+        ("x", "f32", ("N", 3, "höhe", 4), None),
+        ("q", "u8", ("N", 3, "höhe", 4), fine),
+        ("c", "u8", None, fine),
+        ("p", "u8", None, fine),
+        ("l", "u8", None, None),
+        ("y", "u8", ("N", "flat"), fine),
+        ("r", "f32", None, None),
+    ):
+        values[name] = Value(name, dtype, shape, quant)
+    clamp = {"x_zero_point": 3, "y_zero_point": 7, "lo": 7, "hi": 200}
+    window = {"strides": [1, 1], "pads": [0, 1, 0, 1], "dilations": [1, 1]}
+    pool = {"kernel_shape": [2, 2], "ceil_mode": 0, "count_include_pad": 1, "ratio": np.float64(1 / 3)}
+    nodes = [
+        Node("Quantize", "quantize", ("x",), ("q",), {"scale": np.float32(0.1), "zero_point": 3}),
+        Node(
+            "QConv",
+            "conv \"1\" \\ ☃",
+            ("q", "weights", "bias", "multiplier", "shift"),
+            ("c",),
+            {**window, **clamp, "group": 1},
+        ),
+        Node("QAveragePool", "pool", ("c",), ("p",), {**window, **clamp, **pool}),
+        Node("Lookup", "", ("p", "table"), ("l",)),
+        Node("Reshape", "reshape", ("l", "shape"), ("y",), {"allowzero": 0}),
+        Node(
+            "Resize",
+            "resize",
+            ("x", "", "", "sizes"),
+            ("r",),
+            {
+                "mode": "nearest",
+                "coordinate_transformation_mode": "asymmetric",
+                "nearest_mode": "floor",
+                "keep_aspect_ratio_policy": "stretch",
+                "extrapolation_value": np.float32("-inf"),
+                "axes": [2, 3],
+            },
+        ),
+    ]
+    add_constant(values, constants, "sizes", np.array([2, 2], np.int64))
+    return Program(["x"], ["y", "r"], values, constants, nodes, producer="octavo test")
+
+
+@pytest.fixture
+def one_node():
+    """Makes a Program of one node: (op, inputs, outputs, attributes); arrays among the inputs are constants."""
+
+    def make(op, inputs, outputs, attributes):
+        values, constants, names = {}, {}, ["", ""]
+        feeds = []
+        for side, (kind, slots) in enumerate((("in", inputs), ("out", outputs))):
+            listed = []
+            for place, slot in enumerate(slots):
+                name = f"{kind}{place}"
+                if slot is None:
+                    listed.append("")
+                    continue
+                listed.append(name)
+                if isinstance(slot, np.ndarray):
+                    add_constant(values, constants, name, slot)
+                    continue
+                dtype, shape = slot if isinstance(slot, tuple) else (slot, None)
+                values[name] = Value(name, dtype, shape)
+                if kind == "in":
+                    feeds.append(name)
+            names[side] = tuple(listed)
+        nodes = [Node(op, "node", names[0], names[1], attributes)]
+        return Program(feeds, [name for name in names[1] if name], values, constants, nodes)
+
+    return make
+
+
+@pytest.fixture
+def forge():
+    """An artifact changed and sealed again: `edit(document)` and `layout(header)` change its JSON in place."""
+
+    def make(data, edit=None, layout=None, tail=None):
+        length = int.from_bytes(data[:8], "little")
+        header = json.loads(data[8 : 8 + length])
+        document = json.loads(header["__metadata__"]["octavo"])
+        document = document if edit is None else edit(document) or document
+        document = {"crc32": "0" * 8} | document | {"crc32": "0" * 8}
+        header["__metadata__"] = {"octavo": json.dumps(document, separators=(",", ":"), ensure_ascii=False)}
+        if layout is not None:
+            layout(header)
+        text = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
+        return seal(len(text).to_bytes(8, "little") + text + (data[8 + length :] if tail is None else tail))
+
+    return make
+
+
+def seal(data):
+    """The bytes with the checksum that they give."""
+    at = data.index(MARK) + len(MARK)
+    data = data[:at] + b"00000000" + data[at + 8 :]
+    return data[:at] + f"{zlib.crc32(data):08x}".encode() + data[at + 8 :]
