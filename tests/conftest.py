@@ -26,9 +26,7 @@ def pytest_terminal_summary(terminalreporter):
     except ImportError as error:
         write(f"instruction sets covered: none, the extension is not built ({error})")
     if not DATA.is_dir():
-        write(
-            f"models and images: {DATA} is not there, tests on real models were skipped (OCTAVO_TEST_DATA)"
-        )
+        write(f"models and images: {DATA} is not there, tests on real models were skipped (OCTAVO_TEST_DATA)")
     elif terminalreporter.stats.get("skipped"):
         count = len(terminalreporter.stats["skipped"])
         write(

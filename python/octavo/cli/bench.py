@@ -46,15 +46,14 @@ def bench(
     Many runs over made-up inputs: their median, the least, and the spread, which is the width of the middle
     half over the median.
     """
-    from octavo.cli.data import specs_of
     from octavo.cli.feeds import made_up_feeds
 
     shapes = dict(_shape(text) for text in shape or [])
     results = []
     for path in models:
         session = octavo.Session(path, threads=threads, isa=isa)
-        inputs = specs_of(session.get_inputs())
-        unknown = sorted(set(shapes) - {spec.name for spec in inputs})
+        inputs = session.get_inputs()
+        unknown = sorted(set(shapes) - {info.name for info in inputs})
         if unknown:
             raise octavo.DataError(f"{path} has no input '{unknown[0]}' (--shape)")
         feeds = made_up_feeds(inputs, shapes, batch)
@@ -135,7 +134,7 @@ def _show(results: list[dict[str, Any]]) -> None:
                 ["name", "op", "kernel", "macs", "time"],
                 [
                     [
-                        row["name"],
+                        console.shorten(row["name"]),
                         row["op"],
                         row["kernel"],
                         str(row["macs"]),

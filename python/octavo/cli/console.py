@@ -52,6 +52,14 @@ def cell(value: object) -> str:
     return f"{value:.6g}" if isinstance(value, float) else str(value)
 
 
+def shorten(name: str, width: int = 40) -> str:
+    """A name of at most `width` characters: of a longer one, both ends."""
+    if len(name) <= width:
+        return name
+    half = (width - 1) // 2
+    return f"{name[: width - 1 - half]}…{name[-half:]}"
+
+
 def format_size(count: int) -> str:
     """A number of bytes, in kB of 1000."""
     return f"{count / 1000:,.1f} kB"

@@ -1,6 +1,6 @@
 """What `--data` names, read sample by sample: arrays in .npy and .npz files, pictures, folders of either."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from octavo.calibration import samples
 from octavo.cli.pixels import SUFFIXES as PICTURES
 from octavo.cli.pixels import Pixels, frame_of, read_picture
 from octavo.errors import DataError
@@ -20,20 +21,11 @@ Feeds = dict[str, NDArray[Any]]
 
 
 @dataclass(frozen=True)
-class Spec:
-    """An input of a model; a text in `shape` is a free axis."""
-
-    name: str
-    shape: tuple[int | str, ...]
-    dtype: np.dtype[Any]
-
-
-@dataclass(frozen=True)
-class Samples(Iterable[Feeds]):
+class Files(Iterable[Feeds]):
     """The samples of some files, in the order of their names; each pass over them reads the files again."""
 
-    paths: Sequence[Path]
-    inputs: Sequence[Spec]
+    paths: "Sequence[Path]"
+    inputs: "Sequence[ValueInfo]"
     pixels: Pixels
     limit: int | None = None
 
@@ -47,59 +39,60 @@ class Samples(Iterable[Feeds]):
                     left -= 1
                 yield feeds
 
+    def count(self) -> int | None:
+        """How many samples there are, where that is known without reading them."""
+        if self.paths[0].suffix.lower() not in PICTURES:
+            return self.limit
+        return len(self.paths) if self.limit is None else min(self.limit, len(self.paths))
+
     def _read(self, path: Path) -> Iterator[Feeds]:
+        try:
+            arrays = self._arrays(path)
+            ranks = {info.name: len(info.shape) for info in self.inputs}
+            single = all(array.ndim < ranks[name] for name, array in arrays.items())
+            yield from samples([arrays] if single else arrays, list(self.inputs))
+        except DataError as error:
+            message = str(error)
+            raise (error if message.startswith(str(path)) else DataError(f"{path}: {message}")) from error
+
+    def _arrays(self, path: Path) -> Feeds:
         if path.suffix.lower() in PICTURES:
-            spec = self._only_input(path)
-            picture = read_picture(path, frame_of(spec.name, spec.shape, self.pixels), self.pixels)
-            yield {spec.name: _checked(picture, spec, path)}
-            return
+            info = self._only_input(path)
+            frame = frame_of(info.name, tuple(info.shape), self.pixels)
+            return {info.name: read_picture(path, frame, self.pixels)}
         arrays = read_arrays(path)
         if path.suffix.lower() == ".npy" or (len(self.inputs) == 1 and len(arrays) == 1):
             arrays = {self._only_input(path).name: next(iter(arrays.values()))}
-        yield from self._split(path, arrays)
+        for info in self.inputs:
+            if info.name not in arrays:
+                wanted = ", ".join(info.name for info in self.inputs)
+                raise DataError(
+                    f"{path} holds {', '.join(arrays) or 'nothing'}, but the model's inputs are {wanted}"
+                )
+        return {info.name: self._values(arrays[info.name], info) for info in self.inputs}
 
-    def _only_input(self, path: Path) -> Spec:
+    def _only_input(self, path: Path) -> "ValueInfo":
         if len(self.inputs) != 1:
-            names = ", ".join(spec.name for spec in self.inputs)
+            names = ", ".join(info.name for info in self.inputs)
             raise DataError(
-                f"{path} feeds one input, the model has {len(self.inputs)}: give .npz files with {names}"
+                f"{path} feeds one input, the model has {len(self.inputs)}: give .npz with {names}"
             )
         return self.inputs[0]
 
-    def _split(self, path: Path, arrays: Mapping[str, NDArray[Any]]) -> Iterator[Feeds]:
-        missing = [spec.name for spec in self.inputs if spec.name not in arrays]
-        if missing:
-            held = ", ".join(arrays) or "nothing"
-            raise DataError(
-                f"{path} holds {held}, but the model's inputs are {', '.join(s.name for s in self.inputs)}"
-            )
-        parts = {spec.name: _parts(arrays[spec.name], spec, path) for spec in self.inputs}
-        counts = {name: len(part) for name, part in parts.items()}
-        if len(set(counts.values())) > 1:
-            raise DataError(f"{path} holds different numbers of samples: {counts}")
-        for index in range(next(iter(counts.values()))):
-            yield {
-                spec.name: _checked(self._values(parts[spec.name][index], spec), spec, path)
-                for spec in self.inputs
-            }
-
-    def _values(self, array: NDArray[Any], spec: Spec) -> NDArray[Any]:
-        if array.dtype != np.uint8 or spec.dtype != np.float32:
+    def _values(self, array: NDArray[Any], info: "ValueInfo") -> NDArray[Any]:
+        """The array, where it holds pixels for a float input as the numbers that they stand for."""
+        if array.dtype != np.uint8 or info.type != "tensor(float)":
             return array
-        return self.pixels.normalize(array, _channel_axis(spec, self.pixels))
+        return self.pixels.normalize(array, self._channel_axis(info))
+
+    def _channel_axis(self, info: "ValueInfo") -> int:
+        """Where the channels of an array of pixels stand; it matters only to a mean and std by channel."""
+        if len(self.pixels.mean) == len(self.pixels.std) == 1:
+            return -1
+        return frame_of(info.name, tuple(info.shape), self.pixels).channel_axis
 
 
-def specs_of(infos: "Iterable[ValueInfo]") -> list[Spec]:
-    """What a session says of its inputs, with numpy's dtype for "tensor(float)" and its like."""
-    return [Spec(info.name, tuple(info.shape), _dtype(info.type)) for info in infos]
-
-
-def _dtype(onnx_type: str) -> np.dtype[Any]:
-    name = onnx_type.removeprefix("tensor(").removesuffix(")")
-    return np.dtype({"float": "float32", "double": "float64"}.get(name, name))
-
-
-def open_samples(path: Path, inputs: Sequence[Spec], pixels: Pixels, limit: int | None = None) -> Samples:
+def open_files(path: Path, inputs: "Sequence[ValueInfo]", pixels: Pixels, limit: int | None = None) -> Files:
     """The samples of a file, or of a folder with all below it, for a model's inputs; at most `limit` of them.
 
     Raises `DataError` where there is nothing to read or a folder mixes pictures and arrays; reading raises it
@@ -110,7 +103,7 @@ def open_samples(path: Path, inputs: Sequence[Spec], pixels: Pixels, limit: int 
     if not path.is_dir():
         if path.suffix.lower() not in ARRAYS + PICTURES:
             raise DataError(f"{path} is neither an array (.npy, .npz) nor a picture ({', '.join(PICTURES)})")
-        return Samples([path], inputs, pixels, limit)
+        return Files([path], inputs, pixels, limit)
     files = sorted(file for file in path.rglob("*") if file.is_file())
     arrays = [file for file in files if file.suffix.lower() in ARRAYS]
     pictures = [file for file in files if file.suffix.lower() in PICTURES]
@@ -120,7 +113,7 @@ def open_samples(path: Path, inputs: Sequence[Spec], pixels: Pixels, limit: int 
         )
     if not arrays and not pictures:
         raise DataError(f"{path} holds no arrays (.npy, .npz) and no pictures ({', '.join(PICTURES)})")
-    return Samples(arrays or pictures, inputs, pixels, limit)
+    return Files(arrays or pictures, inputs, pixels, limit)
 
 
 def read_arrays(path: Path) -> Feeds:
@@ -140,43 +133,3 @@ def read_arrays(path: Path) -> Feeds:
         raise DataError(f"{path} is not a file of numpy arrays") from error
     except Exception as error:  # numpy's readers raise a dozen kinds on damaged files
         raise DataError(f"{path} cannot be read as numpy arrays ({error})") from error
-
-
-def _parts(array: NDArray[Any], spec: Spec, path: Path) -> Sequence[NDArray[Any]]:
-    """An array as feeds of a sample each: one sample without batch axis, or many along the first axis."""
-    rank = len(spec.shape)
-    if array.ndim == rank - 1:
-        return [array[np.newaxis]]
-    if array.ndim == rank + 1 or rank == 0:
-        return list(array)
-    if array.ndim != rank:
-        raise DataError(
-            f"{path} holds shape {list(array.shape)}, input '{spec.name}' wants {list(spec.shape)}"
-        )
-    step = spec.shape[0] if isinstance(spec.shape[0], int) and spec.shape[0] > 0 else 1
-    if array.shape[0] % step:
-        raise DataError(
-            f"{path} holds {array.shape[0]} samples, "
-            f"input '{spec.name}' of shape {list(spec.shape)} takes {step} at a time"
-        )
-    return [array[start : start + step] for start in range(0, array.shape[0], step)]
-
-
-def _channel_axis(spec: Spec, pixels: Pixels) -> int:
-    """Where the channels of an array of pixels stand; it matters only to a mean and std given by channel."""
-    if len(pixels.mean) == len(pixels.std) == 1:
-        return -1
-    return frame_of(spec.name, spec.shape, pixels).channel_axis
-
-
-def _checked(array: NDArray[Any], spec: Spec, path: Path) -> NDArray[Any]:
-    if array.dtype != spec.dtype:
-        raise DataError(f"{path} holds {array.dtype}, input '{spec.name}' wants {spec.dtype}")
-    fits = array.ndim == len(spec.shape) and all(
-        isinstance(want, str) or want == have for want, have in zip(spec.shape, array.shape, strict=True)
-    )
-    if not fits:
-        raise DataError(
-            f"{path} gives shape {list(array.shape)}, input '{spec.name}' wants {list(spec.shape)}"
-        )
-    return array

@@ -4,22 +4,25 @@ import os
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from octavo.cli.data import Feeds, Spec, read_arrays
+from octavo.cli.data import Feeds, read_arrays
 from octavo.errors import DataError
 
+if TYPE_CHECKING:
+    from octavo.session import ValueInfo
 
-def read_feeds(assignments: Sequence[str], inputs: Sequence[Spec]) -> Feeds:
+
+def read_feeds(assignments: Sequence[str], inputs: "Sequence[ValueInfo]") -> Feeds:
     """The arrays that `NAME=FILE.npy` texts name; a bare `FILE.npy` feeds a model's only input.
 
     Raises `DataError` where a name is not an input, stands twice, or a file holds no single array.
     """
     feeds: Feeds = {}
-    names = [spec.name for spec in inputs]
+    names = [info.name for info in inputs]
     for assignment in assignments:
         name, equals, file = assignment.rpartition("=")
         if not equals:
@@ -71,22 +74,20 @@ def write_array(path: Path, array: NDArray[Any]) -> None:
         temporary.unlink(missing_ok=True)
 
 
-def made_up_feeds(inputs: Sequence[Spec], shapes: Mapping[str, Sequence[int]], batch: int) -> Feeds:
+def made_up_feeds(inputs: "Sequence[ValueInfo]", shapes: Mapping[str, Sequence[int]], batch: int) -> Feeds:
     """Feeds for timing: seeded normal floats and small integers; free axes are `batch` first and 1 after it.
 
     `shapes` overrides the shape of an input by name.
     """
     generator = np.random.default_rng(0)
     feeds: Feeds = {}
-    for spec in inputs:
+    for info in inputs:
         free = (batch, 1)
-        shape = tuple(
-            shapes.get(
-                spec.name, [n if isinstance(n, int) else free[axis > 0] for axis, n in enumerate(spec.shape)]
-            )
+        shape = shapes.get(
+            info.name, [n if isinstance(n, int) else free[axis > 0] for axis, n in enumerate(info.shape)]
         )
-        if spec.dtype.kind == "f":
-            feeds[spec.name] = generator.standard_normal(shape).astype(spec.dtype)
-        else:
-            feeds[spec.name] = generator.integers(0, 2, shape).astype(spec.dtype)
+        name = info.type.removeprefix("tensor(").removesuffix(")")
+        dtype = np.dtype({"float": "float32", "double": "float64"}.get(name, name))
+        values = generator.standard_normal(shape) if dtype.kind == "f" else generator.integers(0, 2, shape)
+        feeds[info.name] = values.astype(dtype)
     return feeds

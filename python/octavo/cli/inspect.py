@@ -1,6 +1,7 @@
 """`octavo inspect`: what a model holds: its nodes, values, sizes, and what stays in float."""
 
 from collections import Counter
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -9,6 +10,7 @@ import typer
 from octavo.cli import console
 from octavo.cli.options import Json
 from octavo.program import Node, Program, Value
+from octavo.session import load_program
 
 EPILOG = """\b
 Examples:
@@ -27,15 +29,28 @@ def inspect(
 
     Its inputs, outputs, nodes and sizes, and which nodes compute in float.
     """
-    from octavo.session import load_program
-
-    program = load_program(model)
-    facts = describe(program)
-    facts = {"model": str(model), "file_bytes": model.stat().st_size, **facts}
+    program, stays = _load(model)
+    facts = {
+        "model": str(model),
+        "file_bytes": model.stat().st_size,
+        **describe(program),
+        "stays_float": stays,
+    }
     if as_json:
         console.show_json(facts)
     else:
         _show(facts)
+
+
+def _load(path: Path) -> tuple[Program, list[dict[str, Any]] | None]:
+    """The Program of a file, and for a float model the nodes that int8 would leave in float, with reasons."""
+    program = load_program(path)
+    if any(node.op.startswith("Q") for node in program.nodes):
+        return program, None
+    from octavo.lowering.planning import Plan
+    from octavo.lowering.wiring import Wiring
+
+    return program, [asdict(stay) for stay in Plan(Wiring(program), {}).stays]
 
 
 def describe(program: Program) -> dict[str, Any]:
@@ -105,12 +120,11 @@ def _show(facts: dict[str, Any]) -> None:
     sizes = (f"{dtype} {console.format_size(size)}" for dtype, size in facts["constant_bytes"].items())
     console.show(f"constants: {', '.join(sizes) or 'none'}\n")
     console.show_table(
-        ["op", "name", "output", "dtype", "shape", "scale, zero point", "constants"],
+        ["op", "name", "dtype", "shape", "scale, zero point", "constants"],
         [
             [
                 node["op"],
-                node["name"],
-                value["name"],
+                console.shorten(node["name"]),
                 value["dtype"],
                 _shape(value),
                 _quant(value),
@@ -122,6 +136,12 @@ def _show(facts: dict[str, Any]) -> None:
     )
     floats = facts["float_nodes"]
     console.show(f"\nnodes that compute in float: {len(floats)} of {len(facts['nodes'])}")
+    if facts["stays_float"]:
+        console.show("\nint8 would leave in float:")
+        console.show_table(
+            ["op", "name", "why"],
+            [[stay["op"], console.shorten(stay["name"]), stay["reason"]] for stay in facts["stays_float"]],
+        )
 
 
 def _shape(value: dict[str, Any]) -> str:

@@ -3,16 +3,14 @@
 import os
 import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 import octavo
 from octavo.cli import console
 from octavo.cli.options import Json, Threads
-
-if TYPE_CHECKING:
-    from octavo.cli.pixels import Pixels
+from octavo.cli.pixels import Layout, Pixels
 
 EPILOG = """\b
 Examples:
@@ -41,9 +39,7 @@ def quantize(
     std: Annotated[
         str, typer.Option(metavar="S[,S,S]", help="Pictures: what is divided by, after --mean.")
     ] = "1",
-    layout: Annotated[
-        str | None, typer.Option(metavar="nchw|nhwc", help="Pictures: where the model has its channels.")
-    ] = None,
+    layout: Annotated[Layout | None, typer.Option(help="Pictures: where the model has its channels.")] = None,
     range_: Annotated[
         str | None,
         typer.Option("--range", metavar="LOW..HIGH", help="Pictures: what 0 and 255 become. [0..1]"),
@@ -62,15 +58,14 @@ def quantize(
 
     The ranges of its tensors are those that the calibration data show.
     """
-    from octavo.cli.data import open_samples, specs_of
+    from octavo.cli.data import open_files
 
     pixels = _pixels(size, mean, std, layout, range_)
     _check_writable(output)
-    inputs = specs_of(octavo.Session(model, threads=threads).get_inputs())
-    samples = open_samples(data, inputs, pixels, limit)
+    files = open_files(data, octavo.Session(model, threads=threads).get_inputs(), pixels, limit)
     quantized = octavo.quantize(
         model,
-        lambda: console.progress(samples, "calibrating"),
+        console.progress(files, "calibrating", files.count()),
         recipe=recipe,
         exclude=exclude or (),
         strict=strict,
@@ -79,18 +74,16 @@ def quantize(
     quantized.save(output)
     sizes = {"model_bytes": model.stat().st_size, "artifact_bytes": output.stat().st_size}
     if as_json:
-        console.show_json({"model": str(model), "output": str(output), **sizes, "report": quantized.report})
+        console.show_json(
+            {"model": str(model), "output": str(output), **sizes, "report": quantized.report.to_dict()}
+        )
         return
     console.show(str(quantized.report))
     before, after = (console.format_size(size) for size in sizes.values())
     console.show(f"{model} ({before}) -> {output} ({after})")
 
 
-def _pixels(size: str | None, mean: str, std: str, layout: str | None, range_: str | None) -> "Pixels":
-    from octavo.cli.pixels import Pixels
-
-    if layout not in (None, "nchw", "nhwc"):
-        raise typer.BadParameter("give nchw or nhwc", param_hint="--layout")
+def _pixels(size: str | None, mean: str, std: str, layout: Layout | None, range_: str | None) -> Pixels:
     low, high = _numbers(range_ or "0..1", "..", "--range")
     extent = None
     if size is not None:

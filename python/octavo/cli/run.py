@@ -36,12 +36,11 @@ def run(
 
     Its outputs are shown, and written to files where asked.
     """
-    from octavo.cli.data import specs_of
     from octavo.cli.feeds import output_paths, read_feeds, write_array
 
     session = octavo.Session(model, threads=threads, isa=isa)
-    feeds = read_feeds(inputs, specs_of(session.get_inputs()))
-    names = [spec.name for spec in session.get_outputs()]
+    feeds = read_feeds(inputs, session.get_inputs())
+    names = [info.name for info in session.get_outputs()]
     paths = output_paths(names, output_dir, outputs or [])
     arrays = session.run(None, feeds)
     if output_dir is not None:

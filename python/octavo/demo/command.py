@@ -26,7 +26,7 @@ def demo(threads: Threads = None, as_json: Json = False) -> None:
         ["", "accuracy", "size", "one image"],
         [
             [name, f"{form.accuracy:.2%}", console.format_size(form.bytes), console.format_time(form.latency)]
-            for name, form in (("float32", result.float), ("int8", result.int8))
+            for name, form in (("float32", result.float32), ("int8", result.int8))
         ],
     )
     console.show(f"\nthe two give the same answer on {result.agreement:.2%} of the images")

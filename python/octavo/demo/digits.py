@@ -30,9 +30,9 @@ class Comparison:
     """Both forms, and how often their answers agree, over `images` images."""
 
     images: int
-    float: Measured
-    int8: Measured
     agreement: float
+    float32: Measured
+    int8: Measured
 
     def as_dict(self) -> dict[str, Any]:
         """The same as plain data."""
@@ -56,7 +56,7 @@ def compare(threads: int | None = None) -> Comparison:
             accuracy = float(np.mean(digits[path] == labels))
             measured[path] = Measured(accuracy, path.stat().st_size, _latency(session, images[:1]))
         agreement = float(np.mean(digits[MODEL] == digits[artifact]))
-        return Comparison(len(images), measured[MODEL], measured[artifact], agreement)
+        return Comparison(len(images), agreement, measured[MODEL], measured[artifact])
 
 
 def _reals(images: NDArray[np.uint8]) -> NDArray[np.float32]:
