@@ -46,7 +46,7 @@ impl<'a, C: AsRef<[u8]>> Views<'a, C> {
     pub fn new(
         arena: &'a mut Arena,
         inputs: &'a [&'a [u8]],
-        outputs: &'a mut [&'a mut [u8]],
+        outputs: &'a mut [&mut [u8]],
         constants: &'a [C],
     ) -> Self {
         let outputs = std::ptr::from_mut(outputs) as *const [*mut [u8]];

@@ -2,4 +2,13 @@
 #![forbid(unsafe_code)]
 
 pub mod error;
+pub mod observe;
+mod ops;
+pub mod plan;
 pub mod program;
+pub mod session;
+
+pub use error::Error;
+pub use octavo_exec::{Arena, Pod, bytes_of, bytes_of_mut, cast, cast_mut};
+pub use octavo_kernels::isa;
+pub use session::{Options, Session};

@@ -1,0 +1,150 @@
+//! numpy arrays as the runtime's bytes, without copies where they are contiguous, aligned and of the right type.
+
+use numpy::{
+    PyArrayDyn, PyArrayMethods, PyReadonlyArrayDyn, PyReadwriteArrayDyn, PyUntypedArray,
+    PyUntypedArrayMethods,
+};
+use octavo_runtime::program::DType;
+use octavo_runtime::{Error, bytes_of, bytes_of_mut};
+use pyo3::prelude::*;
+
+/// An input array whose bytes can be read.
+pub enum Input<'py> {
+    U8(PyReadonlyArrayDyn<'py, u8>),
+    I8(PyReadonlyArrayDyn<'py, i8>),
+    I16(PyReadonlyArrayDyn<'py, i16>),
+    I32(PyReadonlyArrayDyn<'py, i32>),
+    I64(PyReadonlyArrayDyn<'py, i64>),
+    F32(PyReadonlyArrayDyn<'py, f32>),
+    F64(PyReadonlyArrayDyn<'py, f64>),
+}
+
+/// numpy's name of a type.
+pub fn numpy_name(dtype: DType) -> &'static str {
+    match dtype {
+        DType::U8 => "uint8",
+        DType::I8 => "int8",
+        DType::I16 => "int16",
+        DType::I32 => "int32",
+        DType::I64 => "int64",
+        DType::Bool => "bool",
+        DType::F16 => "float16",
+        DType::F32 => "float32",
+        DType::F64 => "float64",
+    }
+}
+
+/// An array in one piece and aligned: the same, or a copy of a strided one.
+fn whole<'py>(array: &Bound<'py, PyUntypedArray>) -> PyResult<Bound<'py, PyAny>> {
+    if array.is_c_contiguous() && array.is_aligned() {
+        return Ok(array.as_any().clone());
+    }
+    array.call_method1("copy", ("C",))
+}
+
+impl<'py> Input<'py> {
+    /// The array fed to an input; another type is an error that names both, never a cast.
+    pub fn new(py: Python<'py>, name: &str, dtype: DType, fed: &Bound<'py, PyAny>) -> PyResult<Input<'py>> {
+        let Ok(array) = fed.cast::<PyUntypedArray>() else {
+            let given = fed.get_type().name()?.to_string();
+            return Err(wrong_type(py, name, dtype, &given));
+        };
+        let array = whole(array)?;
+        let read = match dtype {
+            DType::U8 => array.cast::<PyArrayDyn<u8>>().ok().map(|a| a.try_readonly().map(Input::U8)),
+            DType::I8 => array.cast::<PyArrayDyn<i8>>().ok().map(|a| a.try_readonly().map(Input::I8)),
+            DType::I16 => array.cast::<PyArrayDyn<i16>>().ok().map(|a| a.try_readonly().map(Input::I16)),
+            DType::I32 => array.cast::<PyArrayDyn<i32>>().ok().map(|a| a.try_readonly().map(Input::I32)),
+            DType::I64 => array.cast::<PyArrayDyn<i64>>().ok().map(|a| a.try_readonly().map(Input::I64)),
+            DType::F32 => array.cast::<PyArrayDyn<f32>>().ok().map(|a| a.try_readonly().map(Input::F32)),
+            DType::F64 => array.cast::<PyArrayDyn<f64>>().ok().map(|a| a.try_readonly().map(Input::F64)),
+            DType::Bool | DType::F16 => None,
+        };
+        match read {
+            Some(Ok(input)) => Ok(input),
+            Some(Err(busy)) => {
+                let what = format!("input '{name}' cannot be read: {busy}");
+                Err(crate::errors::exception(py, &Error::Run(what)))
+            }
+            None => {
+                let given = array.getattr("dtype")?.getattr("str")?.to_string();
+                let given = format!("{} ({given})", array.getattr("dtype")?);
+                Err(wrong_type(py, name, dtype, &given))
+            }
+        }
+    }
+
+    /// The array's shape.
+    pub fn shape(&self) -> &[usize] {
+        match self {
+            Input::U8(a) => a.shape(),
+            Input::I8(a) => a.shape(),
+            Input::I16(a) => a.shape(),
+            Input::I32(a) => a.shape(),
+            Input::I64(a) => a.shape(),
+            Input::F32(a) => a.shape(),
+            Input::F64(a) => a.shape(),
+        }
+    }
+
+    /// The array's bytes.
+    pub fn bytes(&self) -> PyResult<&[u8]> {
+        Ok(match self {
+            Input::U8(a) => a.as_slice()?,
+            Input::I8(a) => bytes_of(a.as_slice()?),
+            Input::I16(a) => bytes_of(a.as_slice()?),
+            Input::I32(a) => bytes_of(a.as_slice()?),
+            Input::I64(a) => bytes_of(a.as_slice()?),
+            Input::F32(a) => bytes_of(a.as_slice()?),
+            Input::F64(a) => bytes_of(a.as_slice()?),
+        })
+    }
+}
+
+fn wrong_type(py: Python<'_>, name: &str, dtype: DType, given: &str) -> PyErr {
+    let wanted = numpy_name(dtype);
+    let what =
+        format!("input '{name}' is {given}, it must be a numpy array of {wanted} in native byte order");
+    crate::errors::exception(py, &Error::Run(what))
+}
+
+/// A fresh output array whose bytes can be written.
+pub enum Output<'py> {
+    U8(PyReadwriteArrayDyn<'py, u8>),
+    I32(PyReadwriteArrayDyn<'py, i32>),
+    I64(PyReadwriteArrayDyn<'py, i64>),
+    F32(PyReadwriteArrayDyn<'py, f32>),
+}
+
+impl<'py> Output<'py> {
+    /// A zeroed array; `None` for types that no op makes.
+    pub fn new(py: Python<'py>, dtype: DType, shape: &[usize]) -> Option<Output<'py>> {
+        Some(match dtype {
+            DType::U8 => Output::U8(PyArrayDyn::zeros(py, shape, false).try_readwrite().ok()?),
+            DType::I32 => Output::I32(PyArrayDyn::zeros(py, shape, false).try_readwrite().ok()?),
+            DType::I64 => Output::I64(PyArrayDyn::zeros(py, shape, false).try_readwrite().ok()?),
+            DType::F32 => Output::F32(PyArrayDyn::zeros(py, shape, false).try_readwrite().ok()?),
+            _ => return None,
+        })
+    }
+
+    /// The array's bytes, to write.
+    pub fn bytes_mut(&mut self) -> PyResult<&mut [u8]> {
+        Ok(match self {
+            Output::U8(a) => a.as_slice_mut()?,
+            Output::I32(a) => bytes_of_mut(a.as_slice_mut()?),
+            Output::I64(a) => bytes_of_mut(a.as_slice_mut()?),
+            Output::F32(a) => bytes_of_mut(a.as_slice_mut()?),
+        })
+    }
+
+    /// The array itself.
+    pub fn array(&self) -> Bound<'py, PyAny> {
+        match self {
+            Output::U8(a) => a.as_any().clone(),
+            Output::I32(a) => a.as_any().clone(),
+            Output::I64(a) => a.as_any().clone(),
+            Output::F32(a) => a.as_any().clone(),
+        }
+    }
+}

@@ -1,0 +1,36 @@
+//! The runtime's errors as the package's exceptions, and panics as errors.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use octavo_runtime::Error;
+use pyo3::prelude::*;
+
+/// Calls the runtime. A panic there is a bug of ours; it becomes an exception that says so.
+pub fn guarded<T>(call: impl FnOnce() -> Result<T, Error>) -> Result<T, Error> {
+    catch_unwind(AssertUnwindSafe(call)).unwrap_or_else(|panic| {
+        let what = panic
+            .downcast_ref::<String>()
+            .map(String::as_str)
+            .or_else(|| panic.downcast_ref::<&str>().copied())
+            .unwrap_or("a panic");
+        Err(Error::Run(format!("internal error, please report it with the model: {what}")))
+    })
+}
+
+/// The exception of the package for an error.
+pub fn exception(py: Python<'_>, error: &Error) -> PyErr {
+    let name = match error {
+        Error::Artifact(_) => "ArtifactError",
+        Error::Model(_) => "ModelError",
+        Error::Data(_) => "DataError",
+        Error::Run(_) => "RunError",
+    };
+    let raised = py
+        .import("octavo.errors")
+        .and_then(|errors| errors.getattr(name))
+        .and_then(|class| class.call1((error.to_string(),)));
+    match raised {
+        Ok(raised) => PyErr::from_value(raised),
+        Err(broken) => broken,
+    }
+}

@@ -1,0 +1,203 @@
+//! `octavo._core.Session`.
+
+use std::sync::Arc;
+
+use octavo_runtime::plan::Plan;
+use octavo_runtime::program::{Dim, Value};
+use octavo_runtime::{Error, Options, Session as Runtime};
+use pyo3::prelude::*;
+use pyo3::types::{PyDict, PyList, PyString};
+
+use crate::arrays::{Input, Output, numpy_name};
+use crate::errors::{exception, guarded};
+
+/// A Program ready to run. Threads may share it.
+#[pyclass(frozen, module = "octavo._core")]
+pub struct Session {
+    runtime: Runtime,
+}
+
+/// Name, shape (None where unknown), numpy dtype, and (scales, zero points) where integers stand for reals.
+type Description<'py> = (String, Option<Bound<'py, PyList>>, &'static str, Option<(Vec<f32>, Vec<i64>)>);
+/// Name, op, kernel, tier, multiply-accumulates, seconds.
+type ProfileRow = (String, &'static str, &'static str, &'static str, u64, f64);
+/// Least and greatest finite value, counts of NaN, of infinities, of all values.
+type Extremes = (f32, f32, u64, u64, u64);
+
+#[pymethods]
+impl Session {
+    /// A session over an artifact's bytes.
+    #[new]
+    #[pyo3(signature = (artifact, threads = None, isa = None))]
+    fn new(
+        py: Python<'_>,
+        artifact: &[u8],
+        threads: Option<usize>,
+        isa: Option<String>,
+    ) -> PyResult<Session> {
+        let options = Options { threads, isa };
+        let made = py.detach(|| guarded(|| Runtime::new(artifact, &options)));
+        made.map(|runtime| Session { runtime }).map_err(|error| exception(py, &error))
+    }
+
+    /// The threads of one run.
+    #[getter]
+    fn threads(&self) -> usize {
+        self.runtime.threads()
+    }
+
+    /// The tier's name.
+    #[getter]
+    fn isa(&self) -> &'static str {
+        self.runtime.isa().name()
+    }
+
+    /// The inputs: name, shape, dtype, quantization.
+    #[getter]
+    fn inputs<'py>(&self, py: Python<'py>) -> PyResult<Vec<Description<'py>>> {
+        self.runtime.inputs().map(|value| describe(py, value)).collect()
+    }
+
+    /// The outputs: name, shape, dtype, quantization.
+    #[getter]
+    fn outputs<'py>(&self, py: Python<'py>) -> PyResult<Vec<Description<'py>>> {
+        self.runtime.outputs().map(|value| describe(py, value)).collect()
+    }
+
+    /// Runs; gives the outputs of those names, or all in order.
+    #[pyo3(signature = (names, feeds))]
+    fn run<'py>(
+        &self,
+        py: Python<'py>,
+        names: Option<Vec<String>>,
+        feeds: &Bound<'py, PyDict>,
+    ) -> PyResult<Vec<Bound<'py, PyAny>>> {
+        let picked = self.picked(py, names)?;
+        let inputs = self.arrays(py, feeds)?;
+        let plan = self.plan(py, &inputs)?;
+        let mut outputs = Vec::with_capacity(plan.outputs().len());
+        for of in plan.outputs() {
+            let output = Output::new(py, of.dtype, &of.shape).ok_or_else(|| {
+                exception(py, &Error::Run(format!("an output of {} cannot be given back", of.dtype.name())))
+            })?;
+            outputs.push(output);
+        }
+        let read = inputs.iter().map(Input::bytes).collect::<PyResult<Vec<_>>>()?;
+        let mut written = outputs.iter_mut().map(Output::bytes_mut).collect::<PyResult<Vec<_>>>()?;
+        let ran = py.detach(|| guarded(|| self.runtime.run(&plan, &read, &mut written)));
+        ran.map_err(|error| exception(py, &error))?;
+        Ok(match picked {
+            None => outputs.iter().map(Output::array).collect(),
+            Some(picked) => picked.into_iter().map(|at| outputs[at].array()).collect(),
+        })
+    }
+
+    /// Runs once; what each float value of those names held, in the order of the names.
+    fn observe<'py>(
+        &self,
+        py: Python<'py>,
+        feeds: &Bound<'py, PyDict>,
+        names: Vec<String>,
+    ) -> PyResult<Vec<Option<Extremes>>> {
+        let inputs = self.arrays(py, feeds)?;
+        let plan = self.plan(py, &inputs)?;
+        let read = inputs.iter().map(Input::bytes).collect::<PyResult<Vec<_>>>()?;
+        let seen = py.detach(|| guarded(|| self.runtime.observe(&plan, &read)));
+        let seen = seen.map_err(|error| exception(py, &error))?;
+        let program = self.runtime.program();
+        let by_name: std::collections::HashMap<&str, Extremes> = seen
+            .iter()
+            .map(|s| {
+                let e = s.extremes;
+                (program.value(s.value).name.as_str(), (e.min, e.max, e.nan, e.infinite, e.count))
+            })
+            .collect();
+        Ok(names.iter().map(|name| by_name.get(name.as_str()).copied()).collect())
+    }
+
+    /// Runs once; a row a step: name, op, kernel, tier, macs, seconds.
+    fn profile<'py>(&self, py: Python<'py>, feeds: &Bound<'py, PyDict>) -> PyResult<Vec<ProfileRow>> {
+        let inputs = self.arrays(py, feeds)?;
+        let plan = self.plan(py, &inputs)?;
+        let read = inputs.iter().map(Input::bytes).collect::<PyResult<Vec<_>>>()?;
+        let rows = py.detach(|| guarded(|| self.runtime.profile(&plan, &read)));
+        let rows = rows.map_err(|error| exception(py, &error))?;
+        Ok(rows.into_iter().map(|r| (r.name, r.op, r.kernel, r.tier, r.macs, r.seconds)).collect())
+    }
+
+    /// The bytes of the arena for feeds of these shapes.
+    fn arena_bytes<'py>(&self, py: Python<'py>, feeds: &Bound<'py, PyDict>) -> PyResult<usize> {
+        let inputs = self.arrays(py, feeds)?;
+        Ok(self.plan(py, &inputs)?.arena_bytes())
+    }
+}
+
+impl Session {
+    /// The arrays of the inputs, in order; nothing may be missing or left over.
+    fn arrays<'py>(&self, py: Python<'py>, feeds: &Bound<'py, PyDict>) -> PyResult<Vec<Input<'py>>> {
+        let mut arrays = Vec::with_capacity(feeds.len());
+        for value in self.runtime.inputs() {
+            match feeds.get_item(&value.name)? {
+                Some(fed) => arrays.push(Input::new(py, &value.name, value.dtype, &fed)?),
+                None => {
+                    let given = feeds.keys().repr()?;
+                    let what = format!("input '{}' is missing; the feeds are {given}", value.name);
+                    return Err(exception(py, &Error::Run(what)));
+                }
+            }
+        }
+        if feeds.len() > arrays.len() {
+            let known: Vec<&str> = self.runtime.inputs().map(|v| v.name.as_str()).collect();
+            let keys = feeds.keys();
+            let strange = keys.iter().find(|key| {
+                key.cast::<PyString>().is_ok_and(|key| !known.iter().any(|&k| key == k))
+                    || !key.is_instance_of::<PyString>()
+            });
+            let strange =
+                strange.map(|key| key.repr().map(|r| r.to_string())).transpose()?.unwrap_or_default();
+            let what = format!("{strange} is no input of the model; its inputs are: {}", known.join(", "));
+            return Err(exception(py, &Error::Run(what)));
+        }
+        Ok(arrays)
+    }
+
+    fn plan(&self, py: Python<'_>, inputs: &[Input<'_>]) -> PyResult<Arc<Plan>> {
+        let shapes: Vec<Vec<usize>> = inputs.iter().map(|input| input.shape().to_vec()).collect();
+        let plan = py.detach(|| guarded(|| self.runtime.plan(&shapes)));
+        plan.map_err(|error| exception(py, &error))
+    }
+
+    /// The places of the outputs of those names.
+    fn picked(&self, py: Python<'_>, names: Option<Vec<String>>) -> PyResult<Option<Vec<usize>>> {
+        let Some(names) = names else { return Ok(None) };
+        let known: Vec<&str> = self.runtime.outputs().map(|v| v.name.as_str()).collect();
+        let mut picked = Vec::with_capacity(names.len());
+        for name in names {
+            let at = known.iter().position(|&k| k == name).ok_or_else(|| {
+                let what =
+                    format!("'{name}' is no output of the model; its outputs are: {}", known.join(", "));
+                exception(py, &Error::Run(what))
+            })?;
+            picked.push(at);
+        }
+        Ok(Some(picked))
+    }
+}
+
+fn describe<'py>(py: Python<'py>, value: &Value) -> PyResult<Description<'py>> {
+    let shape = match &value.shape {
+        None => None,
+        Some(dims) => {
+            let list = PyList::empty(py);
+            for dim in dims {
+                match dim {
+                    Dim::Fixed(n) => list.append(n)?,
+                    Dim::Symbol(symbol) => list.append(symbol)?,
+                }
+            }
+            Some(list)
+        }
+    };
+    let quant = value.quant.as_ref().map(|q| (q.scale.clone(), q.zero_point.clone()));
+    Ok((value.name.clone(), shape, numpy_name(value.dtype), quant))
+}

@@ -1,0 +1,155 @@
+//! Conv in float: one chain of fused multiply-adds an output, kh, kw, then the group's channels.
+
+use octavo_exec::{cast, cast_mut};
+use octavo_kernels::float::{depthwise, gemm};
+
+use super::Convolution;
+use crate::error::Error;
+use crate::ops::{error, made, needed};
+use crate::plan::builder::{Builder, Placed};
+use crate::plan::layout::Layout;
+use crate::plan::packing::Key;
+use crate::plan::split;
+use crate::program::Node;
+
+/// Nanoseconds of a float multiply-accumulate on one thread.
+const NANOSECONDS_A_MAC: f64 = 0.03;
+
+/// Plans a Conv.
+pub fn plan(b: &mut Builder<'_>, node: &Node) -> Result<(), Error> {
+    let conv = Convolution::new(b, node)?;
+    let x = b.input_as(needed(node, 0)?, Layout::ChannelsLast)?;
+    let bias = match node.input(2) {
+        Some(_) => Some(b.known_input(node, 2)?.f32s()?),
+        None => None,
+    };
+    if bias.as_ref().is_some_and(|bias| bias.len() != conv.outputs) {
+        return Err(error(node, &format!("the bias must have {} elements", conv.outputs)));
+    }
+    let y = b.output(made(node, 0)?, conv.geometry.output_shape(conv.outputs), Layout::ChannelsLast)?;
+    if y.elements() == 0 {
+        return Ok(());
+    }
+    if conv.is_depthwise() {
+        return plan_depthwise(b, node, &conv, &x, &y, bias);
+    }
+    plan_product(b, node, &conv, &x, &y, bias)
+}
+
+fn plan_depthwise(
+    b: &mut Builder<'_>,
+    node: &Node,
+    conv: &Convolution,
+    x: &Placed,
+    y: &Placed,
+    bias: Option<Vec<f32>>,
+) -> Result<(), Error> {
+    let g = &conv.geometry;
+    let (taps, channels) = (conv.taps(), conv.outputs);
+    let weights = conv.weights.f32s()?;
+    let by_tap: Vec<f32> = (0..taps)
+        .flat_map(|t| (0..channels).map(move |c| (t, c)))
+        .map(|(t, c)| weights[c * taps + t])
+        .collect();
+    let window = g.float_window();
+    let (row, lines) = (g.output[1] * channels, g.output[0]);
+    let image_in = g.input[0] * g.input[1] * channels;
+    let chunk = split::chunk(lines, row as f64 * taps as f64 * NANOSECONDS_A_MAC, 1, b.threads);
+    let (xb, yb, images) = (x.buffer, y.buffer, g.images);
+    let kernel = b.kernels.row().float.depthwise.name;
+    b.push(
+        node.name.clone(),
+        "Conv",
+        kernel,
+        conv.macs(),
+        &[xb],
+        &[yb],
+        Box::new(move |run| {
+            let (kernels, pool) = (run.kernels, run.pool);
+            let ([x], [y]) = run.get([xb], [yb]);
+            let (x, y) = (cast::<f32>(x), cast_mut::<f32>(y));
+            for image in 0..images {
+                let x = &x[image * image_in..][..image_in];
+                pool.slices(&mut y[image * lines * row..][..lines * row], chunk * row, |i, y| {
+                    let rows = i * chunk..i * chunk + y.len() / row;
+                    depthwise::run(kernels, x, &by_tap, &window, bias.as_deref(), rows, y);
+                });
+            }
+        }),
+    );
+    Ok(())
+}
+
+fn plan_product(
+    b: &mut Builder<'_>,
+    node: &Node,
+    conv: &Convolution,
+    x: &Placed,
+    y: &Placed,
+    bias: Option<Vec<f32>>,
+) -> Result<(), Error> {
+    let g = &conv.geometry;
+    let weights = conv.weights.f32s()?;
+    let (taps, kc, columns) = (conv.taps(), conv.kc, conv.outputs / conv.groups);
+    let mut packed = Vec::with_capacity(conv.groups);
+    for group in 0..conv.groups {
+        let key = Key { weight: needed(node, 1)?.0, form: "float", part: group };
+        packed.push(b.packing.get(key, gemm::packed_len(columns, taps, kc) * 4, |out| {
+            gemm::pack(&conv.of_group(&weights, group), columns, taps, kc, cast_mut(out));
+        })?);
+    }
+    let offsets = if g.is_pointwise() {
+        None
+    } else {
+        let offsets = g.offsets(g.channels, u32::MAX);
+        Some(offsets.ok_or_else(|| error(node, "an image of 2^32 or more floats"))?)
+    };
+    let (per_image, image_in) = (g.pixels(), g.input[0] * g.input[1] * g.channels);
+    let (channels, outputs) = (g.channels, conv.outputs);
+    let rows = g.images * per_image;
+    let chunk = split::chunk(rows, conv.macs() as f64 / rows as f64 * NANOSECONDS_A_MAC, 8, b.threads);
+    let (xb, yb) = (x.buffer, y.buffer);
+    let kernel = b.kernels.row().float.gemm.name;
+    b.push(
+        node.name.clone(),
+        "Conv",
+        kernel,
+        conv.macs(),
+        &[xb],
+        &[yb],
+        Box::new(move |run| {
+            let (kernels, pool) = (run.kernels, run.pool);
+            let ([x], [y]) = run.get([xb], [yb]);
+            let x = cast::<f32>(x);
+            let product = |row: usize, y: &mut [f32]| {
+                let m = y.len() / outputs;
+                for (group, packed) in packed.iter().enumerate() {
+                    let start = group * kc;
+                    let rows = match &offsets {
+                        None => gemm::Rows::Dense { data: &x[row * channels + start..], stride: channels },
+                        Some(offsets) => gemm::Rows::Indirect {
+                            data: &x[row / per_image * image_in + start..],
+                            offsets: &offsets[row % per_image * taps..][..m * taps],
+                            taps,
+                        },
+                    };
+                    let column = group * columns;
+                    let bias = bias.as_ref().map(|bias| &bias[column..column + columns]);
+                    let packed = cast(packed.bytes());
+                    gemm::run(kernels, m, &rows, packed, columns, kc, bias, &mut y[column..], outputs);
+                }
+            };
+            pool.slices(cast_mut::<f32>(y), chunk * outputs, |i, mut y| {
+                let mut row = i * chunk;
+                while !y.is_empty() {
+                    let here = y.len() / outputs;
+                    let m = if offsets.is_none() { here } else { here.min(per_image - row % per_image) };
+                    let (now, later) = y.split_at_mut(m * outputs);
+                    product(row, now);
+                    (row, y) = (row + m, later);
+                }
+            });
+        }),
+    );
+    Ok(())
+}

@@ -1,0 +1,229 @@
+//! QConv: 1x1 in place, depthwise by its own kernel, shallow inputs row by row, the rest through offsets.
+
+use octavo_kernels::depthwise::{self, Depthwise};
+use octavo_kernels::gemm::{self, OffsetTable, PAD, Requantize};
+use octavo_kernels::lookup;
+
+use super::Convolution;
+use crate::error::Error;
+use crate::ops::product::{
+    Epilogue, Group, NANOSECONDS_A_MAC, Product, Source, epilogue, push_rows, settle, zero_point_correction,
+};
+use crate::ops::{error, made, needed};
+use crate::plan::builder::{BufferId, Builder, Placed};
+use crate::plan::fusion::{self, int32};
+use crate::plan::layout::Layout;
+use crate::plan::packing::Key;
+use crate::plan::split;
+use crate::program::Node;
+
+/// Inputs of so few channels are read as whole rows of the window: their pixels are too short for a dot product.
+const SHALLOW: usize = 4;
+
+/// Plans a QConv.
+pub fn plan(b: &mut Builder<'_>, node: &Node) -> Result<(), Error> {
+    let conv = Convolution::new(b, node)?;
+    let x = b.input_as(needed(node, 0)?, Layout::ChannelsLast)?;
+    let is_u8 = node.inputs.len() == 5;
+    if is_u8 && conv.is_depthwise() {
+        return plan_depthwise(b, node, &conv, &x);
+    }
+    plan_product(b, node, &conv, &x, is_u8)
+}
+
+fn plan_depthwise(b: &mut Builder<'_>, node: &Node, conv: &Convolution, x: &Placed) -> Result<(), Error> {
+    let g = &conv.geometry;
+    let weights = conv.weights.i8s()?;
+    let x_zero_point = node.attributes.int("x_zero_point")?;
+    let correction = zero_point_correction(&weights, conv.outputs, int32(node, x_zero_point)?);
+    let Epilogue::U8 { bias, multiplier, shift, zero_point, lo, hi, .. } = epilogue(b, node, correction)?
+    else {
+        return Err(error(node, "depthwise without requantization"));
+    };
+    let key = Key { weight: needed(node, 1)?.0, form: "depthwise", part: 0 };
+    let (kernels, kernel) = (b.kernels, g.kernel);
+    let channels = conv.outputs;
+    let packed = b.packing.get(key, depthwise::packed_len(kernels, channels, kernel), |out| {
+        depthwise::pack(kernels, &weights, channels, kernel, out);
+    })?;
+    // A Lookup may follow; an addition is a step of its own, for depthwise rows have no residual epilogue.
+    let mut table = None;
+    let (mut output, mut name) = (made(node, 0)?, node.name.clone());
+    if let Some((index, lookup)) = b.only_reader(output)
+        && lookup.op == crate::program::Op::Lookup
+    {
+        table = Some(fusion::table(b, lookup)?);
+        b.absorb(index);
+        output = made(lookup, 0)?;
+        name = format!("{name} + {}", lookup.name);
+    }
+    let y = b.output(output, g.output_shape(channels), Layout::ChannelsLast)?;
+    let window = g.window();
+    let (row, image_in, lines) = (g.output[1] * channels, g.input[0] * g.input[1] * channels, g.output[0]);
+    if y.elements() == 0 {
+        return Ok(());
+    }
+    let tile = depthwise::select(kernels.row(), g.kernel, g.stride, g.dilation);
+    let cost = row as f64 * conv.taps() as f64 * NANOSECONDS_A_MAC * 4.0;
+    // A chunk is a divisor of the image's rows, or the images are cut one by one.
+    let chunk = rows_within(split::chunk(lines * g.images, cost, 2, b.threads), lines);
+    let (xb, yb) = (x.buffer, y.buffer);
+    let per_image = lines.div_ceil(chunk);
+    let images = g.images;
+    b.push(
+        name,
+        "QConv",
+        tile.name,
+        conv.macs(),
+        &[xb],
+        &[yb],
+        Box::new(move |run| {
+            let (kernels, pool) = (run.kernels, run.pool);
+            let ([x], [y]) = run.get([xb], [yb]);
+            let work = |image: usize, first: usize, y: &mut [u8]| {
+                let depthwise = Depthwise {
+                    window,
+                    packed: packed.bytes(),
+                    requantize: Requantize {
+                        bias: &bias,
+                        multiplier: &multiplier,
+                        shift: &shift,
+                        zero_point,
+                        lo,
+                        hi,
+                    },
+                    x_zero_point: x_zero_point as u8,
+                };
+                let rows = first..first + y.len() / row;
+                depthwise::run(kernels, &x[image * image_in..][..image_in], &depthwise, rows, y);
+                if let Some(table) = &table {
+                    lookup::lookup_in_place(kernels, y, table);
+                }
+            };
+            if per_image == 1 {
+                pool.slices(y, lines * row, |image, y| work(image, 0, y));
+            } else {
+                for image in 0..images {
+                    let y = &mut y[image * lines * row..][..lines * row];
+                    pool.slices(y, chunk * row, |i, y| work(image, i * chunk, y));
+                }
+            }
+        }),
+    );
+    Ok(())
+}
+
+/// A chunk of rows that does not leave an image: whole images count as one.
+fn rows_within(chunk: usize, lines: usize) -> usize {
+    chunk.clamp(1, lines.max(1))
+}
+
+fn plan_product(
+    b: &mut Builder<'_>,
+    node: &Node,
+    conv: &Convolution,
+    x: &Placed,
+    is_u8: bool,
+) -> Result<(), Error> {
+    let g = &conv.geometry;
+    let weights = conv.weights.i8s()?;
+    let zero_point = int32(node, node.attributes.int("x_zero_point")?)?;
+    let mut epilogue = epilogue(b, node, zero_point_correction(&weights, conv.outputs, zero_point))?;
+    let shape = g.output_shape(conv.outputs);
+
+    let is_shallow = conv.groups == 1 && g.channels <= SHALLOW && g.kernel[1] > 1 && g.dilation[1] == 1;
+    let form = if is_shallow { "shallow" } else { "product" };
+    let (taps, kc) =
+        if is_shallow { (g.kernel[0], g.kernel[1] * g.channels) } else { (conv.taps(), conv.kc) };
+    let group_columns = conv.outputs / conv.groups;
+    let mut groups = Vec::with_capacity(conv.groups);
+    for group in 0..conv.groups {
+        let key = Key { weight: needed(node, 1)?.0, form, part: group };
+        let kernels = b.kernels;
+        let packed = b.packing.get(key, gemm::packed_len(kernels, group_columns, taps, kc), |out| {
+            gemm::pack(kernels, &conv.of_group(&weights, group), group_columns, taps, kc, out);
+        })?;
+        groups.push(Group { packed, channel: group * conv.kc, column: group * group_columns });
+    }
+    let (xb, source) = if is_shallow {
+        padded_rows(b, node, conv, x, zero_point as u8)?
+    } else if g.is_pointwise() {
+        (b.with_slack(x), Source::Dense { stride: g.channels })
+    } else {
+        let too_large = || error(node, "an image of 4 GiB or more");
+        let offsets = g.offsets(g.channels, PAD).ok_or_else(too_large)?;
+        let table = OffsetTable::new(offsets, taps);
+        let pad = vec![zero_point as u8; kc.next_multiple_of(4)];
+        (b.with_slack(x), Source::Indirect { table, pad, image: g.input[0] * g.input[1] * g.channels })
+    };
+    let (y, residual, name) = settle(b, node, shape, Layout::ChannelsLast, &mut epilogue)?;
+    let product = Product { source, groups, group_columns, columns: conv.outputs, taps, kc, epilogue };
+    debug_assert_eq!(product.element() == 1, is_u8);
+    push_rows(b, name, "QConv", product, conv.macs(), xb, residual, &y);
+    Ok(())
+}
+
+/// A shallow input copied into an image with its padding, where every tap row of the window lies in one piece.
+fn padded_rows(
+    b: &mut Builder<'_>,
+    node: &Node,
+    conv: &Convolution,
+    x: &Placed,
+    zero_point: u8,
+) -> Result<(BufferId, Source), Error> {
+    let g = &conv.geometry;
+    let channels = g.channels;
+    // As many rows and columns as the last window reaches.
+    let reach =
+        |axis: usize| (g.output[axis] - 1) * g.stride[axis] + (g.kernel[axis] - 1) * g.dilation[axis] + 1;
+    let (height, width) = (reach(0), reach(1));
+    let too_large = || error(node, "an image of 4 GiB or more");
+    let line = width.checked_mul(channels).ok_or_else(too_large)?;
+    let image = height.checked_mul(line).filter(|&n| n < u32::MAX as usize).ok_or_else(too_large)?;
+    let mut offsets = Vec::with_capacity(g.pixels() * g.kernel[0]);
+    for oy in 0..g.output[0] {
+        for ox in 0..g.output[1] {
+            for ky in 0..g.kernel[0] {
+                let y = oy * g.stride[0] + ky * g.dilation[0];
+                offsets.push((y * line + ox * g.stride[1] * channels) as u32);
+            }
+        }
+    }
+    let bytes = image.checked_mul(g.images).ok_or_else(too_large)?;
+    let padded = b.temporary(bytes);
+    let (from, line_in) = (x.buffer, g.input[1] * channels);
+    let image_in = g.input[0] * line_in;
+    let (top, left) = (g.pad[0], g.pad[1] * channels);
+    let rows_in = g.input[0];
+    let copied = line_in.min(line.saturating_sub(left));
+    b.push(
+        node.name.clone(),
+        "Pad",
+        "copy",
+        0,
+        &[from],
+        &[padded],
+        Box::new(move |run| {
+            let ([x], [y]) = run.get([from], [padded]);
+            for (index, y) in y.chunks_exact_mut(line).enumerate() {
+                let (n, row) = (index / height, index % height);
+                match row.checked_sub(top).filter(|&row| row < rows_in) {
+                    None => y.fill(zero_point),
+                    Some(row) => {
+                        y[..left.min(line)].fill(zero_point);
+                        let start = n * image_in + row * line_in;
+                        let end = left.min(line) + copied;
+                        y[left.min(line)..end].copy_from_slice(&x[start..start + copied]);
+                        y[end..].fill(zero_point);
+                    }
+                }
+            }
+        }),
+    );
+    let source = Source::Indirect {
+        table: OffsetTable::new(offsets, g.kernel[0]),
+        pad: vec![zero_point; (g.kernel[1] * channels).next_multiple_of(4)],
+        image,
+    };
+    Ok((padded, source))
+}

@@ -1,0 +1,338 @@
+//! QGemm, Gemm and MatMul.
+
+use octavo_exec::{cast, cast_mut};
+use octavo_kernels::float::gemm as float;
+use octavo_kernels::gemm;
+
+use crate::error::Error;
+use crate::ops::movement::transpose;
+use crate::ops::product::{
+    Group, NANOSECONDS_A_MAC, Product, Source, epilogue, push_rows, settle, zero_point_correction,
+};
+use crate::ops::{broadcast, error, left_padded, made, needed};
+use crate::plan::builder::{BufferId, Builder, Placed};
+use crate::plan::fusion::int32;
+use crate::plan::layout::Layout;
+use crate::plan::packing::Key;
+use crate::plan::split;
+use crate::program::{Node, ValueId};
+
+/// Columns that one thread takes of a single row: four units.
+const COLUMNS: usize = 4 * gemm::UNIT;
+
+/// Plans a QGemm: `[.., K]` times a constant `[K, N]`.
+pub fn plan_qgemm(b: &mut Builder<'_>, index: usize) -> Result<(), Error> {
+    let node = &b.program.nodes[index];
+    let x = b.input_as(needed(node, 0)?, Layout::RowMajor)?;
+    let weights = b.known_input(node, 1)?;
+    let &[k, n] = weights.shape() else {
+        return Err(error(node, &format!("weights of shape {:?}", weights.shape())));
+    };
+    if x.shape().last() != Some(&k) {
+        return Err(error(node, &format!("an input of shape {:?} times weights of [{k}, {n}]", x.shape())));
+    }
+    let given = weights.i8s()?;
+    let mut by_column = vec![0; given.len()];
+    transpose(&given, k, n, &mut by_column);
+    let zero_point = int32(node, node.attributes.int("x_zero_point")?)?;
+    let mut epilogue = epilogue(b, node, zero_point_correction(&by_column, n, zero_point))?;
+    let kernels = b.kernels;
+    let key = Key { weight: needed(node, 1)?.0, form: "matrix", part: 0 };
+    let packed = b.packing.get(key, gemm::packed_len(kernels, n, 1, k), |out| {
+        gemm::pack(kernels, &by_column, n, 1, k, out);
+    })?;
+    let mut shape = x.shape().to_vec();
+    shape.pop();
+    let rows: usize = shape.iter().product();
+    shape.push(n);
+    let from = b.with_slack(&x);
+    let (y, residual, name) = settle(b, node, shape, Layout::RowMajor, &mut epilogue)?;
+    let product = Product {
+        source: Source::Dense { stride: k },
+        groups: vec![Group { packed, channel: 0, column: 0 }],
+        group_columns: n,
+        columns: n,
+        taps: 1,
+        kc: k,
+        epilogue,
+    };
+    let macs = (rows * k * n) as u64;
+    if rows == 1 {
+        push_columns(b, name, product, macs, from, residual, &y);
+    } else {
+        push_rows(b, name, "QGemm", product, macs, from, residual, &y);
+    }
+    Ok(())
+}
+
+/// Pushes the step of a product of one row, whose columns are cut between threads.
+fn push_columns(
+    b: &mut Builder<'_>,
+    name: String,
+    product: Product,
+    macs: u64,
+    x: BufferId,
+    residual: Option<BufferId>,
+    y: &Placed,
+) {
+    let (n, k) = (product.columns, product.kc);
+    if n == 0 {
+        return;
+    }
+    let tile = gemm::select(b.kernels.row(), 1, n, k);
+    // One row reads every weight once, so memory, not arithmetic, sets its time.
+    let chunk = split::chunk(n, k as f64 * NANOSECONDS_A_MAC * 8.0, COLUMNS, b.threads);
+    let element = product.element();
+    let target = y.buffer;
+    let reads: Vec<BufferId> = std::iter::once(x).chain(residual).collect();
+    b.push(
+        name,
+        "QGemm",
+        tile.name,
+        macs,
+        &reads,
+        &[target],
+        Box::new(move |run| {
+            let (kernels, pool) = (run.kernels, run.pool);
+            let ([x, r], [y]) = run.get_slack([x, residual.unwrap_or(x)], [target]);
+            let r = if residual.is_some() { r } else { &[] };
+            pool.slices(y, chunk * element, |i, y| product.columns_of_row(kernels, x, r, i * chunk, y));
+        }),
+    );
+}
+
+/// Plans a float Gemm: `alpha * A' * B' + beta * C`; alpha, beta and the sum one rounding each after the chain.
+pub fn plan_gemm(b: &mut Builder<'_>, node: &Node) -> Result<(), Error> {
+    let a = &node.attributes;
+    let (alpha, beta) = (a.f32("alpha")?, a.f32("beta")?);
+    let left = matrix(b, node, 0, a.int("transA")? != 0)?;
+    let right = matrix(b, node, 1, a.int("transB")? == 0)?;
+    let (&[m, k], &[n, inner]) = (&left.shape[..], &right.shape[..]) else {
+        return Err(error(node, "needs two matrices"));
+    };
+    if k != inner {
+        return Err(error(node, &format!("the inner dimensions {k} and {inner} differ")));
+    }
+    let y = b.output(made(node, 0)?, vec![m, n], Layout::RowMajor)?;
+    let addend = match node.input(2) {
+        Some(value) => {
+            let c = b.input_as(value, Layout::RowMajor)?;
+            let from = left_padded(c.shape(), 2.max(c.shape().len()));
+            if from.len() != 2 || broadcast(node, &from, &[m, n])? != [m, n] {
+                return Err(error(node, &format!("C of shape {:?} for [{m}, {n}]", c.shape())));
+            }
+            Some((c.buffer, (from[0] > 1) as usize * from[1], (from[1] > 1) as usize))
+        }
+        None => None,
+    };
+    let product = FloatProduct { batches: vec![(0, 0)], m, n, k, left, right, y: y.buffer };
+    push_float(
+        b,
+        node,
+        product,
+        addend.map(|c| (alpha, beta, c)).or((alpha != 1.0).then_some((alpha, 0.0, (y.buffer, 0, 0)))),
+    )
+}
+
+/// A matrix operand: rows of K, found in a buffer, to be transposed first where the rows are not of K.
+struct Matrix {
+    value: ValueId,
+    buffer: BufferId,
+    /// Rows, and K.
+    shape: [usize; 2],
+    is_transposed: bool,
+    is_known: bool,
+}
+
+fn matrix(b: &mut Builder<'_>, node: &Node, place: usize, is_transposed: bool) -> Result<Matrix, Error> {
+    let value = needed(node, place)?;
+    let is_known = b.known(value).is_some();
+    let x = b.input_as(value, Layout::RowMajor)?;
+    let &[rows, columns] = x.shape() else {
+        return Err(error(node, &format!("operand {place} of shape {:?} is no matrix", x.shape())));
+    };
+    let shape = if is_transposed { [columns, rows] } else { [rows, columns] };
+    Ok(Matrix { value, buffer: x.buffer, shape, is_transposed, is_known })
+}
+
+struct FloatProduct {
+    /// Which matrix of the left and of the right side makes each matrix of the output.
+    batches: Vec<(usize, usize)>,
+    m: usize,
+    n: usize,
+    k: usize,
+    left: Matrix,
+    right: Matrix,
+    y: BufferId,
+}
+
+/// alpha, beta, and C with its strides by row and column.
+type Addend = (f32, f32, (BufferId, usize, usize));
+
+fn push_float(
+    b: &mut Builder<'_>,
+    node: &Node,
+    p: FloatProduct,
+    addend: Option<Addend>,
+) -> Result<(), Error> {
+    let FloatProduct { batches, m, n, k, left, right, y } = p;
+    if m * n * batches.len() == 0 {
+        return Ok(());
+    }
+    let floats = float::packed_len(n, 1, k);
+    let (packed, scratch) = if right.is_known && batches.iter().all(|&(_, r)| r == 0) {
+        let known =
+            b.known(right.value).cloned().ok_or_else(|| error(node, "the right side is not known"))?;
+        let values = known.f32s()?;
+        let key = Key { weight: right.value.0, form: "float matrix", part: right.is_transposed as usize };
+        let block = b.packing.get(key, floats * 4, |out| {
+            pack_right(&values, n, k, right.is_transposed, &mut vec![0.0; n * k], cast_mut(out));
+        })?;
+        (Some(block), None)
+    } else {
+        (None, Some((b.temporary(n * k * 4), b.temporary(floats * 4))))
+    };
+    let turned = left.is_transposed.then(|| b.temporary(m * k * 4));
+    let macs = (batches.len() * m * n * k) as u64;
+    let chunk = split::chunk(m, (n * k) as f64 * 0.03, 8, b.threads);
+    let (from, other) = (left.buffer, right.buffer);
+    let (c, strides) = addend.map_or((from, (0, 0)), |(_, _, (c, row, column))| (c, (row, column)));
+    let c = if c == y { from } else { c };
+    let mut writes = vec![y];
+    writes.extend(scratch.iter().flat_map(|&(t, p)| [t, p]).chain(turned));
+    let mut reads = vec![from, c];
+    if packed.is_none() {
+        reads.push(other);
+    }
+    let kernel = b.kernels.row().float.gemm.name;
+    b.push(
+        node.name.clone(),
+        node.op.name(),
+        kernel,
+        macs,
+        &reads,
+        &writes,
+        Box::new(move |run| {
+            let (kernels, pool) = (run.kernels, run.pool);
+            if let Some(turned) = turned {
+                let ([x], [t]) = run.get([from], [turned]);
+                transpose(cast::<f32>(x), k, m, cast_mut(t));
+            }
+            for (index, &(l, r)) in batches.iter().enumerate() {
+                if let Some((t, p)) = scratch {
+                    let ([w], [t, p]) = run.get([other], [t, p]);
+                    let w = &cast::<f32>(w)[r * n * k..][..n * k];
+                    pack_right(w, n, k, right.is_transposed, cast_mut(t), cast_mut(p));
+                }
+                let blocks = scratch.map_or(from, |(_, p)| p);
+                let ([x, c, dynamic], [y]) = run.get([turned.unwrap_or(from), c, blocks], [y]);
+                let x = &cast::<f32>(x)[l * m * k..][..m * k];
+                let right = packed.as_ref().map_or(dynamic, |block| block.bytes());
+                let right = cast::<f32>(right);
+                pool.slices(&mut cast_mut::<f32>(y)[index * m * n..][..m * n], chunk * n, |i, y| {
+                    let rows = float::Rows::Dense { data: &x[i * chunk * k..], stride: k };
+                    float::run(kernels, y.len() / n, &rows, right, n, k, None, y, n);
+                    if let Some((alpha, beta, _)) = addend {
+                        finish_rows(y, n, i * chunk, alpha, beta, cast(c), strides);
+                    }
+                });
+            }
+        }),
+    );
+    Ok(())
+}
+
+/// `y = alpha * y + beta * c`, each operation rounded; a beta of 0 leaves C out.
+fn finish_rows(
+    y: &mut [f32],
+    n: usize,
+    first: usize,
+    alpha: f32,
+    beta: f32,
+    c: &[f32],
+    (by_row, by_column): (usize, usize),
+) {
+    for (row, y) in y.chunks_exact_mut(n).enumerate() {
+        for (column, y) in y.iter_mut().enumerate() {
+            *y *= alpha;
+            if beta != 0.0 {
+                *y += beta * c[(first + row) * by_row + column * by_column];
+            }
+        }
+    }
+}
+
+/// Packs `[n, k]`, or `[k, n]` where it is transposed.
+fn pack_right(w: &[f32], n: usize, k: usize, is_transposed: bool, turned: &mut [f32], out: &mut [f32]) {
+    if is_transposed {
+        transpose(w, k, n, turned);
+        float::pack(turned, n, 1, k, out);
+    } else {
+        float::pack(w, n, 1, k, out);
+    }
+}
+
+/// Plans a float MatMul of any ranks, with numpy's broadcasting of the leading dimensions.
+pub fn plan_matmul(b: &mut Builder<'_>, node: &Node) -> Result<(), Error> {
+    let (a, w) = (needed(node, 0)?, needed(node, 1)?);
+    let is_known = b.known(w).is_some();
+    let left = b.input_as(a, Layout::RowMajor)?;
+    let right = b.input_as(w, Layout::RowMajor)?;
+    let (mut p, mut q) = (left.shape().to_vec(), right.shape().to_vec());
+    let (is_row, is_column) = (p.len() == 1, q.len() == 1);
+    if p.is_empty() || q.is_empty() {
+        return Err(error(node, "an operand without dimensions"));
+    }
+    if is_row {
+        p.insert(0, 1);
+    }
+    if is_column {
+        q.push(1);
+    }
+    let rank = p.len().max(q.len());
+    let (p, q) = (left_padded(&p, rank), left_padded(&q, rank));
+    let (m, k, n) = (p[rank - 2], p[rank - 1], q[rank - 1]);
+    if q[rank - 2] != k {
+        return Err(error(
+            node,
+            &format!("shapes {:?} and {:?} do not multiply", left.shape(), right.shape()),
+        ));
+    }
+    let leading = broadcast(node, &p[..rank - 2], &q[..rank - 2])?;
+    let mut shape = leading.clone();
+    shape.extend((!is_row).then_some(m));
+    shape.extend((!is_column).then_some(n));
+    let y = b.output(made(node, 0)?, shape, Layout::RowMajor)?;
+    let is_shared = q[..rank - 2].iter().all(|&d| d == 1);
+    let (batches, m) = if is_shared {
+        // One right side: the rows of all batches are one matrix.
+        (vec![(0, 0)], m * leading.iter().product::<usize>())
+    } else {
+        (batch_pairs(&leading, &p[..rank - 2], &q[..rank - 2]), m)
+    };
+    let product = FloatProduct {
+        batches,
+        m,
+        n,
+        k,
+        left: Matrix { value: a, buffer: left.buffer, shape: [m, k], is_transposed: false, is_known: false },
+        right: Matrix { value: w, buffer: right.buffer, shape: [n, k], is_transposed: true, is_known },
+        y: y.buffer,
+    };
+    push_float(b, node, product, None)
+}
+
+/// Which matrix of each side makes each matrix of the output.
+fn batch_pairs(leading: &[usize], p: &[usize], q: &[usize]) -> Vec<(usize, usize)> {
+    let total = leading.iter().product();
+    let source = |mut index: usize, shape: &[usize]| {
+        let (mut at, mut step) = (0, 1);
+        for (&n, &own) in leading.iter().zip(shape).rev() {
+            at += if own == 1 { 0 } else { index % n * step };
+            index /= n;
+            step *= own;
+        }
+        at
+    };
+    (0..total).map(|i| (source(i, p), source(i, q))).collect()
+}

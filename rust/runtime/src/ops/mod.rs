@@ -1,0 +1,168 @@
+//! How each operator family is planned: one file a family, one line an operator in [`plan`].
+
+pub mod conv;
+pub mod elementwise;
+pub mod gemm;
+pub mod geometry;
+pub mod movement;
+pub mod normalization;
+pub mod pool;
+pub mod product;
+pub mod quantize;
+pub mod reduce;
+pub mod resize;
+pub mod shape;
+pub mod softmax;
+pub mod unary;
+
+use crate::error::Error;
+use crate::plan::builder::Builder;
+use crate::plan::layout::Layout;
+use crate::program::{Node, Op, Tensor, ValueId};
+
+/// Plans the node of that index: pushes its steps, or settles what its outputs are.
+pub fn plan(b: &mut Builder<'_>, index: usize) -> Result<(), Error> {
+    let program = b.program;
+    let node = &program.nodes[index];
+    if shape::is_known(b, node) {
+        return shape::plan(b, node);
+    }
+    match node.op {
+        Op::Quantize => quantize::plan_quantize(b, node),
+        Op::Dequantize => quantize::plan_dequantize(b, node),
+        Op::Requantize => quantize::plan_requantize(b, node),
+        Op::QConv | Op::Conv => conv::plan(b, index),
+        Op::QGemm => gemm::plan_qgemm(b, index),
+        Op::Gemm => gemm::plan_gemm(b, node),
+        Op::MatMul => gemm::plan_matmul(b, node),
+        Op::QAdd
+        | Op::QMul
+        | Op::Add
+        | Op::Sub
+        | Op::Mul
+        | Op::Div
+        | Op::Pow
+        | Op::Max
+        | Op::Min
+        | Op::PRelu => elementwise::plan(b, node),
+        Op::QAveragePool | Op::MaxPool | Op::AveragePool => pool::plan(b, node),
+        Op::GlobalAveragePool | Op::GlobalMaxPool => reduce::plan_global(b, node),
+        Op::QReduceMean | Op::ReduceMean | Op::ReduceSum | Op::ReduceMax | Op::ReduceMin => {
+            reduce::plan(b, node)
+        }
+        Op::QSoftmax | Op::Softmax | Op::LogSoftmax => softmax::plan(b, node),
+        Op::BatchNormalization => normalization::plan_batch(b, node),
+        Op::Identity => movement::identity(b, node),
+        Op::Reshape => movement::reshape(b, node),
+        Op::Flatten => movement::flatten(b, node),
+        Op::Squeeze => movement::squeeze(b, node),
+        Op::Unsqueeze => movement::unsqueeze(b, node),
+        Op::Transpose => movement::plan_transpose(b, node),
+        Op::Slice => movement::plan_slice(b, node),
+        Op::Split => movement::plan_split(b, node),
+        Op::Pad => movement::plan_pad(b, node),
+        Op::Expand => movement::plan_expand(b, node),
+        Op::Tile => movement::plan_tile(b, node),
+        Op::Gather => movement::plan_gather(b, node),
+        Op::Concat => movement::plan_concat(b, node),
+        Op::Resize => movement::plan_resize(b, node),
+        Op::DepthToSpace | Op::SpaceToDepth => movement::plan_depth_space(b, node),
+        Op::Shape | Op::Cast | Op::ConstantOfShape | Op::Range => {
+            Err(error(node, "needs inputs that are known before the run"))
+        }
+        _ => unary::plan(b, node),
+    }
+}
+
+/// An error of this node.
+pub fn error(node: &Node, what: &str) -> Error {
+    Error::Run(format!("{}: {what}", node.label()))
+}
+
+/// A node's input that must be there.
+pub fn needed(node: &Node, place: usize) -> Result<ValueId, Error> {
+    node.input(place).ok_or_else(|| error(node, &format!("input {place} is missing")))
+}
+
+/// A node's output that must be there.
+pub fn made(node: &Node, place: usize) -> Result<ValueId, Error> {
+    node.outputs
+        .get(place)
+        .copied()
+        .flatten()
+        .ok_or_else(|| error(node, &format!("output {place} is missing")))
+}
+
+/// An axis that may count from the end, as an index.
+pub fn axis(node: &Node, axis: i64, rank: usize) -> Result<usize, Error> {
+    let rank = rank as i64;
+    if (-rank..rank).contains(&axis) {
+        return Ok(axis.rem_euclid(rank) as usize);
+    }
+    Err(error(node, &format!("axis {axis} of a tensor of {rank} dimensions")))
+}
+
+/// A shape with dimensions of 1 in front, up to a rank.
+pub fn left_padded(shape: &[usize], rank: usize) -> Vec<usize> {
+    std::iter::repeat_n(1, rank - shape.len()).chain(shape.iter().copied()).collect()
+}
+
+/// The shape that two shapes of one rank broadcast to.
+pub fn broadcast(node: &Node, a: &[usize], b: &[usize]) -> Result<Vec<usize>, Error> {
+    a.iter()
+        .zip(b)
+        .map(|(&m, &n)| match (m, n) {
+            _ if m == n => Ok(m),
+            (1, n) => Ok(n),
+            (m, 1) => Ok(m),
+            _ => Err(error(node, &format!("shapes {a:?} and {b:?} do not broadcast"))),
+        })
+        .collect()
+}
+
+/// The layout for an op that works in any, given its inputs: that of the first that has channels last.
+pub fn spatial_last(b: &Builder<'_>, values: &[ValueId]) -> Layout {
+    let last = values.iter().filter_map(|&v| b.placed(v)).any(|x| x.layout == Layout::ChannelsLast);
+    if last { Layout::ChannelsLast } else { Layout::RowMajor }
+}
+
+impl Builder<'_> {
+    /// The tensor of an input that must be known before the run.
+    pub fn known_input(&self, node: &Node, place: usize) -> Result<Tensor, Error> {
+        let value = needed(node, place)?;
+        self.known(value).cloned().ok_or_else(|| {
+            error(node, &format!("'{}' must be known before the run, but is computed", self.name(value)))
+        })
+    }
+
+    /// The integers of an input that must be known before the run.
+    pub fn known_ints(&self, node: &Node, place: usize) -> Result<Vec<i64>, Error> {
+        integers(node, &self.known_input(node, place)?)
+    }
+
+    /// [`Builder::known_ints`] of an input that may be left out.
+    pub fn known_ints_opt(&self, node: &Node, place: usize) -> Result<Option<Vec<i64>>, Error> {
+        match node.input(place) {
+            Some(_) => self.known_ints(node, place).map(Some),
+            None => Ok(None),
+        }
+    }
+
+    /// A shape or repeats: [`Builder::known_ints`], none negative.
+    pub fn known_shape(&self, node: &Node, place: usize) -> Result<Vec<usize>, Error> {
+        let ints = self.known_ints(node, place)?;
+        ints.iter()
+            .map(|&n| usize::try_from(n).map_err(|_| error(node, &format!("{n} in the shape {ints:?}"))))
+            .collect()
+    }
+}
+
+/// The elements of an integer tensor as int64.
+pub fn integers(node: &Node, tensor: &Tensor) -> Result<Vec<i64>, Error> {
+    use crate::program::DType;
+    match tensor.dtype() {
+        DType::I64 => tensor.i64s(),
+        DType::I32 => Ok(tensor.i32s()?.into_iter().map(i64::from).collect()),
+        other => Err(error(node, &format!("needs integers, got a tensor of {}", other.name()))),
+    }
+}

@@ -1,0 +1,170 @@
+//! The one engine of movement ops: each output element comes from a place that is a sum of one offset a dimension.
+//!
+//! Slice, Split, Pad, Expand, Tile, Gather, nearest Resize, Transpose, DepthToSpace are all of that form, in any
+//! layout and of any element size.
+
+/// In a table: nothing is read there, the fill value is written.
+pub const FILL: usize = usize::MAX;
+
+/// Where the bytes of each output element come from.
+pub struct Relocation {
+    base: usize,
+    /// For each dimension of the output in memory order: the source's byte offset of each index, or [`FILL`].
+    tables: Vec<Vec<usize>>,
+    /// Bytes that lie together in source and output.
+    run: usize,
+}
+
+impl Relocation {
+    /// From one table a dimension of the output (memory order) and the bytes of an element.
+    pub fn new(element: usize, mut tables: Vec<Vec<usize>>) -> Relocation {
+        let (mut run, mut base) = (element, 0);
+        while let Some(last) = tables.last() {
+            let Some(&first) = last.first() else { break };
+            let is_whole =
+                first != FILL && last.iter().enumerate().all(|(i, &at)| at == first.wrapping_add(i * run));
+            if !is_whole {
+                break;
+            }
+            base += first;
+            run *= last.len();
+            tables.pop();
+        }
+        if tables.is_empty() {
+            tables.push(vec![0]);
+        }
+        Relocation { base, tables, run }
+    }
+
+    /// From the output's dimensions in memory order and the source's byte stride of each.
+    pub fn strided(element: usize, dims: &[usize], strides: &[usize]) -> Relocation {
+        let tables = dims.iter().zip(strides).map(|(&n, &s)| (0..n).map(|i| i * s).collect()).collect();
+        Relocation::new(element, tables)
+    }
+
+    /// The bytes of one row of the output: its innermost dimension that is not in one piece.
+    pub fn row_bytes(&self) -> usize {
+        self.tables.last().map_or(0, Vec::len) * self.run
+    }
+
+    /// Writes whole rows of the output from row `first` on. `fill` is one element.
+    pub fn rows(&self, x: &[u8], fill: &[u8], first: usize, out: &mut [u8]) {
+        let row_bytes = self.row_bytes();
+        if row_bytes == 0 {
+            return;
+        }
+        let (inner, outer) = self.tables.split_last().expect("a relocation has a table");
+        for (row, y) in out.chunks_exact_mut(row_bytes).enumerate() {
+            let mut rest = first + row;
+            let mut offset = Some(self.base);
+            for table in outer.iter().rev() {
+                let at = table[rest % table.len()];
+                rest /= table.len();
+                offset = offset.and_then(|sum| (at != FILL).then(|| sum + at));
+            }
+            match offset {
+                None => y.chunks_exact_mut(fill.len()).for_each(|e| e.copy_from_slice(fill)),
+                Some(base) => self.row(&x[base..], inner, fill, y),
+            }
+        }
+    }
+
+    fn row(&self, x: &[u8], table: &[usize], fill: &[u8], y: &mut [u8]) {
+        match self.run {
+            1 => pieces::<1>(x, table, fill, y),
+            2 => pieces::<2>(x, table, fill, y),
+            4 => pieces::<4>(x, table, fill, y),
+            8 => pieces::<8>(x, table, fill, y),
+            run => {
+                for (piece, &at) in y.chunks_exact_mut(run).zip(table) {
+                    if at == FILL {
+                        piece.chunks_exact_mut(fill.len()).for_each(|e| e.copy_from_slice(fill));
+                    } else {
+                        piece.copy_from_slice(&x[at..at + run]);
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// [`Relocation::row`] for a run of `RUN` bytes, which the compiler copies in a register.
+fn pieces<const RUN: usize>(x: &[u8], table: &[usize], fill: &[u8], y: &mut [u8]) {
+    for (piece, &at) in y.chunks_exact_mut(RUN).zip(table) {
+        if at == FILL {
+            piece.chunks_exact_mut(fill.len()).for_each(|e| e.copy_from_slice(fill));
+        } else {
+            piece.copy_from_slice(&x[at..at + RUN]);
+        }
+    }
+}
+
+/// The byte strides of a shape that lies in the given order.
+pub fn strides(shape: &[usize], order: &[usize], element: usize) -> Vec<usize> {
+    let mut strides = vec![0; shape.len()];
+    let mut step = element;
+    for &dim in order.iter().rev() {
+        strides[dim] = step;
+        step *= shape[dim];
+    }
+    strides
+}
+
+/// `[rows, columns]` becomes `[columns, rows]`, in blocks that stay in the first cache.
+pub fn transpose<T: Copy>(x: &[T], rows: usize, columns: usize, out: &mut [T]) {
+    const BLOCK: usize = 32;
+    for r0 in (0..rows).step_by(BLOCK) {
+        let r1 = (r0 + BLOCK).min(rows);
+        for c in 0..columns {
+            let y = &mut out[c * rows + r0..c * rows + r1];
+            for (i, y) in y.iter_mut().enumerate() {
+                *y = x[(r0 + i) * columns + c];
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whole_dimensions_become_one_run() {
+        let r = Relocation::strided(4, &[2, 3, 5], &[60, 20, 4]);
+        assert_eq!(r.row_bytes(), 120);
+        assert_eq!(r.tables, [[0]]);
+    }
+
+    #[test]
+    fn a_transpose_and_a_fill() {
+        // Source [2,3] bytes 0..6; output [3,3] = transpose with a filled last column.
+        let r = Relocation::new(1, vec![vec![0, 1, 2], vec![0, 3, FILL]]);
+        let mut out = [0; 9];
+        r.rows(&[0, 1, 2, 3, 4, 5], &[9], 0, &mut out);
+        assert_eq!(out, [0, 3, 9, 1, 4, 9, 2, 5, 9]);
+        let mut tail = [0; 3];
+        r.rows(&[0, 1, 2, 3, 4, 5], &[9], 2, &mut tail);
+        assert_eq!(tail, [2, 5, 9]);
+    }
+
+    #[test]
+    fn a_filled_outer_row_fills_every_element() {
+        let r = Relocation::new(2, vec![vec![FILL, 0], vec![2, 0]]);
+        let mut out = [0; 8];
+        r.rows(&[1, 2, 3, 4], &[7, 8], 0, &mut out);
+        assert_eq!(out, [7, 8, 7, 8, 3, 4, 1, 2]);
+    }
+
+    #[test]
+    fn blocks_transpose() {
+        let (rows, columns) = (70, 45);
+        let x: Vec<u32> = (0..rows * columns).map(|i| i as u32).collect();
+        let mut y = vec![0; x.len()];
+        transpose(&x, rows, columns, &mut y);
+        for r in 0..rows {
+            for c in 0..columns {
+                assert_eq!(y[c * rows + r], x[r * columns + c]);
+            }
+        }
+    }
+}

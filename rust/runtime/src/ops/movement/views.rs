@@ -1,0 +1,120 @@
+//! Ops that give the same bytes another shape.
+
+use crate::error::Error;
+use crate::ops::{axis, error, made, needed};
+use crate::plan::builder::Builder;
+use crate::plan::layout::Layout;
+use crate::program::{Node, Tensor};
+
+fn view(b: &mut Builder<'_>, node: &Node, shape: Vec<usize>) -> Result<(), Error> {
+    let value = needed(node, 0)?;
+    let output = made(node, 0)?;
+    if let Some(known) = b.known(value).cloned()
+        && b.placed(value).is_none()
+    {
+        b.know(output, Tensor::new(known.dtype(), shape, known.bytes())?);
+        return Ok(());
+    }
+    let x = b.input_as(value, Layout::RowMajor)?;
+    b.alias(output, &x, shape, Layout::RowMajor);
+    Ok(())
+}
+
+/// Identity: the same tensor in the same layout.
+pub fn identity(b: &mut Builder<'_>, node: &Node) -> Result<(), Error> {
+    let value = needed(node, 0)?;
+    match b.known(value).cloned() {
+        Some(known) if b.placed(value).is_none() => b.know(made(node, 0)?, known),
+        _ => {
+            let x = b.input(value)?;
+            b.alias(made(node, 0)?, &x, x.shape().to_vec(), x.layout);
+        }
+    }
+    Ok(())
+}
+
+/// Reshape: 0 keeps a dimension (unless allowzero), one -1 takes what is left.
+pub fn reshape(b: &mut Builder<'_>, node: &Node) -> Result<(), Error> {
+    let from = b.tensor(needed(node, 0)?)?.shape;
+    let asked = b.known_ints(node, 1)?;
+    let keeps_zero = node.attributes.int_or("allowzero", 0)? != 0;
+    let mut shape = Vec::with_capacity(asked.len());
+    let mut free = None;
+    for (i, &n) in asked.iter().enumerate() {
+        match n {
+            -1 if free.is_none() => {
+                free = Some(i);
+                shape.push(1);
+            }
+            0 if !keeps_zero => match from.get(i) {
+                Some(&n) => shape.push(n),
+                None => return Err(error(node, &format!("0 at place {i}, the input is of shape {from:?}"))),
+            },
+            n => match usize::try_from(n) {
+                Ok(n) => shape.push(n),
+                Err(_) => return Err(error(node, &format!("the shape {asked:?} cannot be"))),
+            },
+        }
+    }
+    let elements: usize = from.iter().product();
+    let given = shape.iter().try_fold(1usize, |all, &d| all.checked_mul(d));
+    let fits = match (free, given) {
+        (Some(at), Some(given)) if given > 0 && elements % given == 0 => {
+            shape[at] = elements / given;
+            true
+        }
+        (None, Some(given)) => given == elements,
+        _ => false,
+    };
+    if !fits {
+        return Err(error(
+            node,
+            &format!("{elements} elements of shape {from:?} do not take the shape {asked:?}"),
+        ));
+    }
+    view(b, node, shape)
+}
+
+/// Flatten to two dimensions.
+pub fn flatten(b: &mut Builder<'_>, node: &Node) -> Result<(), Error> {
+    let from = b.tensor(needed(node, 0)?)?.shape;
+    let rank = from.len() as i64;
+    let at = node.attributes.int_or("axis", 1)?;
+    if !(-rank..=rank).contains(&at) {
+        return Err(error(node, &format!("axis {at} of {rank} dimensions")));
+    }
+    let at = if at < 0 { at + rank } else { at } as usize;
+    let shape = vec![from[..at].iter().product(), from[at..].iter().product()];
+    view(b, node, shape)
+}
+
+/// Squeeze: the axes named, or every dimension of 1.
+pub fn squeeze(b: &mut Builder<'_>, node: &Node) -> Result<(), Error> {
+    let from = b.tensor(needed(node, 0)?)?.shape;
+    let drop = match b.known_ints_opt(node, 1)? {
+        Some(axes) => axes.iter().map(|&a| axis(node, a, from.len())).collect::<Result<Vec<_>, _>>()?,
+        None => (0..from.len()).filter(|&d| from[d] == 1).collect(),
+    };
+    if let Some(&bad) = drop.iter().find(|&&d| from[d] != 1) {
+        return Err(error(node, &format!("axis {bad} of shape {from:?} is not 1")));
+    }
+    let shape = (0..from.len()).filter(|d| !drop.contains(d)).map(|d| from[d]).collect();
+    view(b, node, shape)
+}
+
+/// Unsqueeze: dimensions of 1 at the axes of the output.
+pub fn unsqueeze(b: &mut Builder<'_>, node: &Node) -> Result<(), Error> {
+    let from = b.tensor(needed(node, 0)?)?.shape;
+    let axes = b.known_ints(node, 1)?;
+    let rank = from.len() + axes.len();
+    let mut new = axes.iter().map(|&a| axis(node, a, rank)).collect::<Result<Vec<_>, _>>()?;
+    new.sort_unstable();
+    if new.windows(2).any(|pair| pair[0] == pair[1]) {
+        return Err(error(node, &format!("axes {axes:?} name a dimension twice")));
+    }
+    let mut shape = from;
+    for at in new {
+        shape.insert(at, 1);
+    }
+    view(b, node, shape)
+}

@@ -1,0 +1,313 @@
+//! The u8 x i8 product behind QConv and QGemm: rows of the input against packed columns, with an epilogue.
+
+use std::sync::Arc;
+
+use octavo_exec::{Arena, cast_mut};
+use octavo_kernels::gemm::{self, AddParams, Columns, OffsetTable, Out, Requantize, Residual, Rows};
+use octavo_kernels::isa::Kernels;
+use octavo_kernels::lookup;
+
+use crate::error::Error;
+use crate::ops::made;
+use crate::plan::builder::{BufferId, Builder, Placed};
+use crate::plan::fusion::{self, int32};
+use crate::plan::layout::Layout;
+use crate::plan::split;
+use crate::program::Node;
+
+/// Nanoseconds of a multiply-accumulate on one thread, by which steps are cut; the order of magnitude is enough.
+pub const NANOSECONDS_A_MAC: f64 = 0.004;
+
+/// Where the product's rows lie in the input.
+pub enum Source {
+    /// Row `r` begins at `r * stride`.
+    Dense {
+        /// Bytes from one row to the next.
+        stride: usize,
+    },
+    /// Each image's rows are found through one table.
+    Indirect {
+        /// The taps' offsets of every output pixel of an image.
+        table: OffsetTable,
+        /// What a tap in the padding reads.
+        pad: Vec<u8>,
+        /// Bytes of an image.
+        image: usize,
+    },
+}
+
+/// One group's weights and the columns that it makes.
+pub struct Group {
+    /// The packed weights.
+    pub packed: Arc<Arena>,
+    /// The first of its channels in a pixel of the input.
+    pub channel: usize,
+    /// The first of its columns.
+    pub column: usize,
+}
+
+/// What becomes of an accumulator.
+pub enum Epilogue {
+    /// Bytes, requantized; then the residual is added, then the table looked up.
+    U8 {
+        /// With the zero point's correction in it.
+        bias: Vec<i32>,
+        /// One a column.
+        multiplier: Vec<i32>,
+        /// One a column.
+        shift: Vec<i32>,
+        /// Of the output.
+        zero_point: i32,
+        /// Smallest output.
+        lo: i32,
+        /// Largest output.
+        hi: i32,
+        /// QAdd of the residual.
+        residual: Option<AddParams>,
+        /// Lookup of the result.
+        table: Option<Box<[u8; 256]>>,
+    },
+    /// Floats.
+    F32 {
+        /// The zero point's correction.
+        acc_bias: Vec<i32>,
+        /// Of the input.
+        x_scale: f32,
+        /// One a column.
+        scale: Vec<f32>,
+        /// One a column.
+        bias: Vec<f32>,
+    },
+}
+
+/// A product with everything but its buffers.
+pub struct Product {
+    /// Where the rows lie.
+    pub source: Source,
+    /// The groups, one where there are none.
+    pub groups: Vec<Group>,
+    /// Columns of one group.
+    pub group_columns: usize,
+    /// Columns of all groups.
+    pub columns: usize,
+    /// Taps of a row.
+    pub taps: usize,
+    /// Bytes of a tap.
+    pub kc: usize,
+    /// What becomes of the accumulators.
+    pub epilogue: Epilogue,
+}
+
+impl Product {
+    /// The bytes of an output element.
+    pub fn element(&self) -> usize {
+        match self.epilogue {
+            Epilogue::U8 { .. } => 1,
+            Epilogue::F32 { .. } => 4,
+        }
+    }
+
+    /// Computes rows `first..` of the output into `y`; `residual` is the whole residual tensor.
+    pub fn rows(&self, kernels: Kernels, x: &[u8], residual: &[u8], first: usize, y: &mut [u8]) {
+        let row_bytes = self.columns * self.element();
+        let mut row = first;
+        let mut rest = y;
+        while !rest.is_empty() {
+            let here = rest.len() / row_bytes;
+            let m = match &self.source {
+                Source::Dense { .. } => here,
+                Source::Indirect { table, .. } => here.min(table.len() - row % table.len()),
+            };
+            let (now, later) = rest.split_at_mut(m * row_bytes);
+            self.rows_of_image(kernels, x, residual, row, m, now);
+            (row, rest) = (row + m, later);
+        }
+    }
+
+    /// [`Product::rows`] within one image.
+    fn rows_of_image(&self, kernels: Kernels, x: &[u8], residual: &[u8], row: usize, m: usize, y: &mut [u8]) {
+        for group in &self.groups {
+            let rows = match &self.source {
+                Source::Dense { stride } => {
+                    Rows::Dense { data: &x[row * stride + group.channel..], stride: *stride }
+                }
+                Source::Indirect { table, pad, image } => {
+                    let start = row % table.len();
+                    Rows::Indirect {
+                        data: &x[row / table.len() * image + group.channel..],
+                        offsets: table.rows(start..start + m),
+                        pad,
+                    }
+                }
+            };
+            let columns =
+                Columns { packed: group.packed.bytes(), n: self.group_columns, taps: self.taps, kc: self.kc };
+            self.columns_of(kernels, m, &rows, &columns, group.column, residual, row, y);
+        }
+        if let Epilogue::U8 { table: Some(table), .. } = &self.epilogue {
+            lookup::lookup_in_place(kernels, y, table);
+        }
+    }
+
+    /// One row times some of its columns (from `column` on, a multiple of a unit), written to `y`.
+    pub fn columns_of_row(&self, kernels: Kernels, x: &[u8], residual: &[u8], column: usize, y: &mut [u8]) {
+        let rows = Rows::Dense { data: x, stride: x.len() };
+        let n = y.len() / self.element();
+        let all =
+            Columns { packed: self.groups[0].packed.bytes(), n: self.columns, taps: self.taps, kc: self.kc };
+        let units = column / gemm::UNIT..(column + n).div_ceil(gemm::UNIT);
+        let columns = all.slice(units);
+        let residual = if residual.is_empty() { residual } else { &residual[column..] };
+        self.write(kernels, 1, &rows, &columns, column, residual, n, y);
+        if let Epilogue::U8 { table: Some(table), .. } = &self.epilogue {
+            lookup::lookup_in_place(kernels, y, table);
+        }
+    }
+
+    fn columns_of(
+        &self,
+        kernels: Kernels,
+        m: usize,
+        rows: &Rows<'_>,
+        columns: &Columns<'_>,
+        column: usize,
+        residual: &[u8],
+        row: usize,
+        y: &mut [u8],
+    ) {
+        let residual = if residual.is_empty() { residual } else { &residual[row * self.columns + column..] };
+        let y = &mut y[column * self.element()..];
+        self.write(kernels, m, rows, columns, column, residual, self.columns, y);
+    }
+
+    /// Runs the kernel on columns `column..column + columns.n`, which begin at the first element of `y`.
+    fn write(
+        &self,
+        kernels: Kernels,
+        m: usize,
+        rows: &Rows<'_>,
+        columns: &Columns<'_>,
+        column: usize,
+        residual: &[u8],
+        stride: usize,
+        y: &mut [u8],
+    ) {
+        let range = column..column + columns.n;
+        let out = match &self.epilogue {
+            Epilogue::U8 { bias, multiplier, shift, zero_point, lo, hi, residual: add, .. } => Out::U8 {
+                data: y,
+                stride,
+                requantize: Requantize {
+                    bias: &bias[range.clone()],
+                    multiplier: &multiplier[range.clone()],
+                    shift: &shift[range],
+                    zero_point: *zero_point,
+                    lo: *lo,
+                    hi: *hi,
+                },
+                residual: add.map(|add| Residual { data: residual, stride, add }),
+            },
+            Epilogue::F32 { acc_bias, x_scale, scale, bias } => Out::F32 {
+                data: cast_mut(y),
+                stride,
+                acc_bias: &acc_bias[range.clone()],
+                x_scale: *x_scale,
+                scale: &scale[range.clone()],
+                bias: &bias[range],
+            },
+        };
+        gemm::run(kernels, m, rows, columns, out);
+    }
+}
+
+/// The sum of each output's weights times minus the zero point, modulo 2^32.
+pub fn zero_point_correction(weights: &[i8], outputs: usize, zero_point: i32) -> Vec<i32> {
+    let per_output = weights.len() / outputs.max(1);
+    let sums = weights.chunks_exact(per_output.max(1)).map(|w| w.iter().map(|&w| i32::from(w)).sum::<i32>());
+    let mut corrections: Vec<i32> = sums.map(|sum| sum.wrapping_mul(zero_point).wrapping_neg()).collect();
+    corrections.resize(outputs, 0);
+    corrections
+}
+
+/// The epilogue of a QConv or QGemm node from its constants, before anything is fused.
+pub fn epilogue(b: &Builder<'_>, node: &Node, correction: Vec<i32>) -> Result<Epilogue, Error> {
+    let a = &node.attributes;
+    if node.inputs.len() == 4 {
+        return Ok(Epilogue::F32 {
+            acc_bias: correction,
+            x_scale: a.f32("x_scale")?,
+            scale: b.known_input(node, 3)?.f32s()?,
+            bias: b.known_input(node, 2)?.f32s()?,
+        });
+    }
+    let bias = b.known_input(node, 2)?.i32s()?;
+    Ok(Epilogue::U8 {
+        bias: bias.iter().zip(&correction).map(|(&b, &c)| b.wrapping_add(c)).collect(),
+        multiplier: b.known_input(node, 3)?.i32s()?,
+        shift: b.known_input(node, 4)?.i32s()?,
+        zero_point: int32(node, a.int("y_zero_point")?)?,
+        lo: int32(node, a.int("lo")?)?,
+        hi: int32(node, a.int("hi")?)?,
+        residual: None,
+        table: None,
+    })
+}
+
+/// Declares the output of a product with what is fused behind it; gives back the residual's buffer and the names.
+pub fn settle(
+    b: &mut Builder<'_>,
+    node: &Node,
+    shape: Vec<usize>,
+    layout: Layout,
+    epilogue: &mut Epilogue,
+) -> Result<(Placed, Option<BufferId>, String), Error> {
+    let output = made(node, 0)?;
+    let Epilogue::U8 { residual, table, .. } = epilogue else {
+        return Ok((b.output(output, shape, layout)?, None, node.name.clone()));
+    };
+    let fused = fusion::after_product(b, node, output, &shape, layout)?;
+    *table = fused.table;
+    let mut other = None;
+    if let Some((params, placed)) = fused.residual {
+        *residual = Some(params);
+        other = Some(placed.buffer);
+    }
+    Ok((b.output(fused.output, shape, layout)?, other, fused.names))
+}
+
+/// Pushes the step of a product whose rows are cut between threads.
+pub fn push_rows(
+    b: &mut Builder<'_>,
+    name: String,
+    op: &'static str,
+    product: Product,
+    macs: u64,
+    x: BufferId,
+    residual: Option<BufferId>,
+    y: &Placed,
+) {
+    let rows = y.elements() / product.columns.max(1);
+    if rows == 0 || product.columns == 0 {
+        return;
+    }
+    let k = product.taps * product.kc;
+    let tile = gemm::select(b.kernels.row(), rows, product.group_columns, k);
+    let chunk = split::chunk(rows, macs as f64 / rows as f64 * NANOSECONDS_A_MAC, tile.rows, b.threads);
+    let row_bytes = product.columns * product.element();
+    let target = y.buffer;
+    let reads: Vec<BufferId> = std::iter::once(x).chain(residual).collect();
+    b.push(
+        name,
+        op,
+        tile.name,
+        macs,
+        &reads,
+        &[target],
+        Box::new(move |run| {
+            let (kernels, pool) = (run.kernels, run.pool);
+            let ([x, r], [y]) = run.get_slack([x, residual.unwrap_or(x)], [target]);
+            let r = if residual.is_some() { r } else { &[] };
+            pool.slices(y, chunk * row_bytes, |i, y| product.rows(kernels, x, r, i * chunk, y));
+        }),
+    );
+}

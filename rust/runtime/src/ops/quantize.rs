@@ -1,0 +1,169 @@
+//! Quantize, Dequantize, Requantize: between floats and 8-bit integers, and between two scales.
+
+use octavo_exec::{cast, cast_mut};
+use octavo_kernels::quantize::{self, RequantizeParams};
+
+use crate::error::Error;
+use crate::ops::{made, needed};
+use crate::plan::builder::{Builder, Placed};
+use crate::plan::fusion::int32;
+use crate::plan::layout::{Layout, is_same_bytes};
+use crate::plan::split;
+use crate::program::{Node, Op, ValueId};
+
+/// Most channels that are interleaved while they are quantized: pictures have up to four.
+const INTERLEAVED: usize = 4;
+
+/// Plans a Quantize; a picture that a convolution reads next gets its channels last on the way.
+pub fn plan_quantize(b: &mut Builder<'_>, node: &Node) -> Result<(), Error> {
+    let x = b.input(needed(node, 0)?)?;
+    let output = made(node, 0)?;
+    let scale = node.attributes.f32("scale")?;
+    let zero_point = int32(node, node.attributes.int("zero_point")?)?;
+    let is_picture = x.layout == Layout::RowMajor
+        && !is_same_bytes(x.shape())
+        && x.shape()[1] <= INTERLEAVED
+        && wants_channels_last(b, output);
+    if is_picture {
+        return plan_picture(b, node, &x, output, scale, zero_point);
+    }
+    let y = b.output(output, x.shape().to_vec(), x.layout)?;
+    let chunk = split::chunk_elements(y.elements(), b.threads);
+    let kernel = b.kernels.row().quantize.quantize.name;
+    let (xb, yb) = (x.buffer, y.buffer);
+    b.push(
+        node.name.clone(),
+        "Quantize",
+        kernel,
+        0,
+        &[xb],
+        &[yb],
+        Box::new(move |run| {
+            let (kernels, pool) = (run.kernels, run.pool);
+            let ([x], [y]) = run.get([xb], [yb]);
+            let x = cast::<f32>(x);
+            pool.slices(y, chunk, |i, y| {
+                quantize::quantize(kernels, &x[i * chunk..][..y.len()], scale, zero_point, y)
+            });
+        }),
+    );
+    Ok(())
+}
+
+/// Whether a value goes into an op that reads channels last, directly or through ops that keep the layout.
+fn wants_channels_last(b: &Builder<'_>, value: ValueId) -> bool {
+    b.readers(value).iter().any(|&index| {
+        let reader = &b.program.nodes[index];
+        match reader.op {
+            Op::QConv | Op::MaxPool | Op::QAveragePool => true,
+            Op::Lookup | Op::Requantize | Op::Pad => {
+                reader.outputs.first().copied().flatten().is_some_and(|y| wants_channels_last(b, y))
+            }
+            _ => false,
+        }
+    })
+}
+
+fn plan_picture(
+    b: &mut Builder<'_>,
+    node: &Node,
+    x: &Placed,
+    output: ValueId,
+    scale: f32,
+    zero_point: i32,
+) -> Result<(), Error> {
+    let y = b.output(output, x.shape().to_vec(), Layout::ChannelsLast)?;
+    let (images, channels) = (x.shape()[0], x.shape()[1]);
+    let plane: usize = x.shape()[2..].iter().product();
+    if y.elements() == 0 {
+        return Ok(());
+    }
+    let chunk = split::chunk(plane, channels as f64 * 0.2, 64, b.threads);
+    let kernel = b.kernels.row().quantize.quantize_channels_last.name;
+    let (xb, yb) = (x.buffer, y.buffer);
+    let image = plane * channels;
+    b.push(
+        node.name.clone(),
+        "Quantize",
+        kernel,
+        0,
+        &[xb],
+        &[yb],
+        Box::new(move |run| {
+            let (kernels, pool) = (run.kernels, run.pool);
+            let ([x], [y]) = run.get([xb], [yb]);
+            let x = cast::<f32>(x);
+            for n in 0..images {
+                let x = &x[n * image..][..image];
+                pool.slices(&mut y[n * image..][..image], chunk * channels, |i, y| {
+                    let pixels = i * chunk..i * chunk + y.len() / channels;
+                    quantize::quantize_channels_last(
+                        kernels, x, channels, plane, pixels, scale, zero_point, y,
+                    );
+                });
+            }
+        }),
+    );
+    Ok(())
+}
+
+/// Plans a Dequantize.
+pub fn plan_dequantize(b: &mut Builder<'_>, node: &Node) -> Result<(), Error> {
+    let x = b.input(needed(node, 0)?)?;
+    let scale = node.attributes.f32("scale")?;
+    let zero_point = int32(node, node.attributes.int("zero_point")?)?;
+    let y = b.output(made(node, 0)?, x.shape().to_vec(), x.layout)?;
+    let chunk = split::chunk_elements(y.elements(), b.threads);
+    let kernel = b.kernels.row().quantize.dequantize.name;
+    let (xb, yb) = (x.buffer, y.buffer);
+    b.push(
+        node.name.clone(),
+        "Dequantize",
+        kernel,
+        0,
+        &[xb],
+        &[yb],
+        Box::new(move |run| {
+            let (kernels, pool) = (run.kernels, run.pool);
+            let ([x], [y]) = run.get([xb], [yb]);
+            pool.slices(cast_mut::<f32>(y), chunk, |i, y| {
+                quantize::dequantize(kernels, &x[i * chunk..][..y.len()], scale, zero_point, y);
+            });
+        }),
+    );
+    Ok(())
+}
+
+/// Plans a Requantize.
+pub fn plan_requantize(b: &mut Builder<'_>, node: &Node) -> Result<(), Error> {
+    let x = b.input(needed(node, 0)?)?;
+    let a = &node.attributes;
+    let params = RequantizeParams {
+        x_zero_point: int32(node, a.int("x_zero_point")?)?,
+        y_zero_point: int32(node, a.int("y_zero_point")?)?,
+        multiplier: int32(node, a.int("multiplier")?)?,
+        shift: int32(node, a.int("shift")?)?.unsigned_abs(),
+        lo: int32(node, a.int("lo")?)?,
+        hi: int32(node, a.int("hi")?)?,
+    };
+    let y = b.output(made(node, 0)?, x.shape().to_vec(), x.layout)?;
+    let chunk = split::chunk_elements(y.elements(), b.threads);
+    let kernel = b.kernels.row().quantize.requantize_table.name;
+    let (xb, yb) = (x.buffer, y.buffer);
+    b.push(
+        node.name.clone(),
+        "Requantize",
+        kernel,
+        0,
+        &[xb],
+        &[yb],
+        Box::new(move |run| {
+            let (kernels, pool) = (run.kernels, run.pool);
+            let ([x], [y]) = run.get([xb], [yb]);
+            pool.slices(y, chunk, |i, y| {
+                quantize::requantize(kernels, &x[i * chunk..][..y.len()], &params, y)
+            });
+        }),
+    );
+    Ok(())
+}

@@ -1,0 +1,70 @@
+//! QSoftmax, Softmax and LogSoftmax along one axis.
+
+use octavo_exec::{cast, cast_mut};
+use octavo_kernels::float::softmax as float;
+use octavo_kernels::softmax;
+
+use crate::error::Error;
+use crate::ops::{axis, error, made, needed};
+use crate::plan::builder::Builder;
+use crate::plan::split;
+use crate::program::{Node, Op};
+
+/// Plans the op, in whatever layout its input has.
+pub fn plan(b: &mut Builder<'_>, node: &Node) -> Result<(), Error> {
+    let x = b.input(needed(node, 0)?)?;
+    let rank = x.shape().len();
+    let along = x.layout.axis(axis(node, node.attributes.int("axis")?, rank)?, rank);
+    let y = b.output(made(node, 0)?, x.shape().to_vec(), x.layout)?;
+    if y.elements() == 0 {
+        return Ok(());
+    }
+    let physical = x.physical();
+    let (n, inner): (usize, usize) = (physical[along], physical[along + 1..].iter().product());
+    let outer = y.elements() / (n * inner);
+    let chunk = split::chunk(outer, (n * inner) as f64 * 2.0, 1, b.threads) * n * inner;
+    let (xb, yb) = (x.buffer, y.buffer);
+    if node.op == Op::QSoftmax {
+        let table: [i32; 256] = b
+            .known_input(node, 1)?
+            .i32s()?
+            .try_into()
+            .map_err(|_| error(node, "the table must have 256 entries"))?;
+        let kernel = b.kernels.row().softmax.softmax.name;
+        b.push(
+            node.name.clone(),
+            "QSoftmax",
+            kernel,
+            0,
+            &[xb],
+            &[yb],
+            Box::new(move |run| {
+                let (kernels, pool) = (run.kernels, run.pool);
+                let ([x], [y]) = run.get([xb], [yb]);
+                pool.slices(y, chunk, |i, y| {
+                    softmax::softmax(kernels, &x[i * chunk..][..y.len()], n, inner, &table, y);
+                });
+            }),
+        );
+        return Ok(());
+    }
+    let is_log = node.op == Op::LogSoftmax;
+    let kernel = b.kernels.row().float.softmax.name;
+    b.push(
+        node.name.clone(),
+        node.op.name(),
+        kernel,
+        0,
+        &[xb],
+        &[yb],
+        Box::new(move |run| {
+            let (kernels, pool) = (run.kernels, run.pool);
+            let ([x], [y]) = run.get([xb], [yb]);
+            let x = cast::<f32>(x);
+            pool.slices(cast_mut::<f32>(y), chunk, |i, y| {
+                float::softmax(kernels, &x[i * chunk..][..y.len()], n, inner, is_log, y);
+            });
+        }),
+    );
+    Ok(())
+}

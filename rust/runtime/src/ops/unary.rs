@@ -1,0 +1,108 @@
+//! Functions of one tensor: Lookup, and the float functions.
+
+use octavo_exec::{cast, cast_mut};
+use octavo_kernels::float::unary::{self, Unary};
+use octavo_kernels::lookup;
+
+use crate::error::Error;
+use crate::ops::{error, made, needed};
+use crate::plan::builder::Builder;
+use crate::plan::{fusion, split};
+use crate::program::{DType, Node, Op};
+
+/// Plans the op, in whatever layout its input has.
+pub fn plan(b: &mut Builder<'_>, node: &Node) -> Result<(), Error> {
+    let x = b.input(needed(node, 0)?)?;
+    let y = b.output(made(node, 0)?, x.shape().to_vec(), x.layout)?;
+    let chunk = split::chunk_elements(y.elements(), b.threads);
+    let (xb, yb) = (x.buffer, y.buffer);
+    if node.op == Op::Lookup {
+        let table = fusion::table(b, node)?;
+        let kernel = b.kernels.row().lookup.lookup.name;
+        b.push(
+            node.name.clone(),
+            "Lookup",
+            kernel,
+            0,
+            &[xb],
+            &[yb],
+            Box::new(move |run| {
+                let (kernels, pool) = (run.kernels, run.pool);
+                let ([x], [y]) = run.get([xb], [yb]);
+                pool.slices(y, chunk, |i, y| lookup::lookup(kernels, &x[i * chunk..][..y.len()], &table, y));
+            }),
+        );
+        return Ok(());
+    }
+    if x.dtype() != DType::F32 {
+        return Err(error(node, &format!("a tensor of {} does not run", x.dtype().name())));
+    }
+    let function = function(b, node)?;
+    let kernel = b.kernels.row().float.unary.name;
+    b.push(
+        node.name.clone(),
+        node.op.name(),
+        kernel,
+        0,
+        &[xb],
+        &[yb],
+        Box::new(move |run| {
+            let (kernels, pool) = (run.kernels, run.pool);
+            let ([x], [y]) = run.get([xb], [yb]);
+            let x = cast::<f32>(x);
+            pool.slices(cast_mut::<f32>(y), chunk, |i, y| {
+                unary::run(kernels, function, &x[i * chunk..][..y.len()], y);
+            });
+        }),
+    );
+    Ok(())
+}
+
+/// The function of a node, with its attributes.
+fn function(b: &Builder<'_>, node: &Node) -> Result<Unary, Error> {
+    let a = &node.attributes;
+    Ok(match node.op {
+        Op::Relu => Unary::Relu,
+        Op::LeakyRelu => Unary::LeakyRelu { alpha: a.f32("alpha")? },
+        Op::Elu => Unary::Elu { alpha: a.f32("alpha")? },
+        Op::Selu => Unary::Selu { alpha: a.f32("alpha")?, gamma: a.f32("gamma")? },
+        Op::Celu => Unary::Celu { alpha: a.f32("alpha")? },
+        Op::ThresholdedRelu => Unary::ThresholdedRelu { alpha: a.f32("alpha")? },
+        Op::Sigmoid => Unary::Sigmoid,
+        Op::Tanh => Unary::Tanh,
+        Op::HardSigmoid => Unary::HardSigmoid { alpha: a.f32("alpha")?, beta: a.f32("beta")? },
+        Op::HardSwish => Unary::HardSwish,
+        Op::Gelu => Unary::Gelu { tanh: a.str("approximate")? == "tanh" },
+        Op::Softplus => Unary::Softplus,
+        Op::Softsign => Unary::Softsign,
+        Op::Mish => Unary::Mish,
+        Op::Swish => Unary::Swish { alpha: a.f32("alpha")? },
+        Op::Exp => Unary::Exp,
+        Op::Log => Unary::Log,
+        Op::Sqrt => Unary::Sqrt,
+        Op::Reciprocal => Unary::Reciprocal,
+        Op::Abs => Unary::Abs,
+        Op::Neg => Unary::Neg,
+        Op::Sign => Unary::Sign,
+        Op::Floor => Unary::Floor,
+        Op::Ceil => Unary::Ceil,
+        Op::Round => Unary::Round,
+        Op::Erf => Unary::Erf,
+        Op::Sin => Unary::Sin,
+        Op::Cos => Unary::Cos,
+        Op::Clip => {
+            Unary::Clip { lo: bound(b, node, 1, f32::NEG_INFINITY)?, hi: bound(b, node, 2, f32::INFINITY)? }
+        }
+        _ => return Err(error(node, "does not run in this version")),
+    })
+}
+
+fn bound(b: &Builder<'_>, node: &Node, place: usize, missing: f32) -> Result<f32, Error> {
+    if node.input(place).is_none() {
+        return Ok(missing);
+    }
+    match b.known_input(node, place)?.f32s()?[..] {
+        [bound] => Ok(bound),
+        _ => Err(error(node, "a bound is not a single number")),
+    }
+}

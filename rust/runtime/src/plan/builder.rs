@@ -1,0 +1,401 @@
+//! The walk over a Program's nodes that makes the steps: shapes, layouts, fusions, packed weights, kernels.
+//!
+//! Each operator family (in [`crate::ops`]) plans its nodes through the methods here: it asks for its inputs in the
+//! layout it wants, declares its outputs, and pushes steps.
+
+use std::collections::HashMap;
+use std::sync::Mutex;
+
+use octavo_exec::Arena;
+use octavo_kernels::isa::Kernels;
+
+use crate::error::Error;
+use crate::ops;
+use crate::plan::arena::{self, Life};
+use crate::plan::layout::{Layout, is_same_bytes};
+use crate::plan::packing::Packing;
+use crate::plan::{Code, Observable, Plan, Step, TensorType};
+use crate::program::{DType, Node, Program, Tensor, ValueId};
+
+/// A buffer of the plan.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct BufferId(pub usize);
+
+/// Where a buffer's bytes live.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Home {
+    /// In the plan's arena.
+    Arena,
+    /// The caller's input.
+    Input(u16),
+    /// The caller's output.
+    Output(u16),
+    /// A constant of the plan.
+    Constant(u16),
+}
+
+/// A buffer before it has its place.
+#[derive(Clone, Copy, Debug)]
+pub struct Buffer {
+    /// Its bytes, without slack.
+    pub bytes: usize,
+    /// Where it lives.
+    pub home: Home,
+    /// Kernels read past its end, so it cannot be the caller's.
+    needs_slack: bool,
+}
+
+/// A tensor of the plan: its type, and where and how it lies.
+#[derive(Clone, Debug)]
+pub struct Placed {
+    /// Type and logical shape.
+    pub tensor: TensorType,
+    /// The order of its dimensions in memory.
+    pub layout: Layout,
+    /// Its bytes.
+    pub buffer: BufferId,
+}
+
+impl Placed {
+    /// The logical shape.
+    pub fn shape(&self) -> &[usize] {
+        &self.tensor.shape
+    }
+
+    /// The shape as it lies in memory.
+    pub fn physical(&self) -> Vec<usize> {
+        self.layout.physical(&self.tensor.shape)
+    }
+
+    /// The number of elements.
+    pub fn elements(&self) -> usize {
+        self.tensor.elements()
+    }
+
+    /// The element type.
+    pub fn dtype(&self) -> DType {
+        self.tensor.dtype
+    }
+}
+
+struct Draft {
+    step: Step,
+    reads: Vec<BufferId>,
+    writes: Vec<BufferId>,
+}
+
+/// The walk's state.
+pub struct Builder<'p> {
+    /// The Program.
+    pub program: &'p Program,
+    /// The tier's kernels.
+    pub kernels: Kernels,
+    /// The threads that steps are cut for.
+    pub threads: usize,
+    /// The session's packed weights.
+    pub packing: &'p Packing,
+    placed: Vec<Option<Placed>>,
+    known: Vec<Option<Tensor>>,
+    converted: HashMap<(ValueId, Layout), BufferId>,
+    buffers: Vec<Buffer>,
+    constants: Vec<Arena>,
+    drafts: Vec<Draft>,
+    observables: Vec<Observable>,
+    readers: Vec<Vec<usize>>,
+    done: Vec<bool>,
+}
+
+impl<'p> Builder<'p> {
+    /// A walk that has seen no node; `shapes` are those of the Program's inputs.
+    pub fn new(
+        program: &'p Program,
+        kernels: Kernels,
+        threads: usize,
+        packing: &'p Packing,
+        shapes: &[Vec<usize>],
+    ) -> Self {
+        let mut readers = vec![Vec::new(); program.values.len()];
+        for (index, node) in program.nodes.iter().enumerate() {
+            for value in node.inputs.iter().flatten() {
+                readers[value.0 as usize].push(index);
+            }
+        }
+        let mut builder = Builder {
+            program,
+            kernels,
+            threads,
+            packing,
+            placed: vec![None; program.values.len()],
+            known: vec![None; program.values.len()],
+            converted: HashMap::new(),
+            buffers: Vec::new(),
+            constants: Vec::new(),
+            drafts: Vec::new(),
+            observables: Vec::new(),
+            readers,
+            done: vec![false; program.nodes.len()],
+        };
+        for (index, (&value, shape)) in program.inputs.iter().zip(shapes).enumerate() {
+            let tensor = TensorType { dtype: program.values[value.0 as usize].dtype, shape: shape.clone() };
+            let buffer = builder.buffer(tensor.bytes(), Home::Input(index as u16));
+            builder.settle(value, Placed { tensor, layout: Layout::RowMajor, buffer });
+        }
+        builder
+    }
+
+    /// Plans every node and places every buffer.
+    pub fn finish(mut self) -> Result<Plan, Error> {
+        for index in 0..self.program.nodes.len() {
+            if !self.done[index] {
+                self.done[index] = true;
+                ops::plan(&mut self, index)?;
+            }
+        }
+        let outputs = self.bind_outputs()?;
+        let lives = self.lives();
+        let (slots, arena_bytes) = arena::place(&self.buffers, &lives);
+        self.observables.sort_by_key(|seen| seen.after);
+        Ok(Plan {
+            steps: self.drafts.into_iter().map(|draft| draft.step).collect(),
+            slots,
+            constants: self.constants,
+            arena_bytes,
+            outputs,
+            observables: self.observables,
+            kernels: self.kernels,
+            arenas: Mutex::new(Vec::new()),
+        })
+    }
+
+    // ---- what is known of a value
+
+    /// A value's name, for errors.
+    pub fn name(&self, value: ValueId) -> &str {
+        &self.program.values[value.0 as usize].name
+    }
+
+    /// The tensor of a value that is known before the run: a constant, or shape arithmetic.
+    pub fn known(&self, value: ValueId) -> Option<&Tensor> {
+        self.known[value.0 as usize]
+            .as_ref()
+            .or_else(|| self.program.values[value.0 as usize].constant.as_ref())
+    }
+
+    /// States what a value will hold.
+    pub fn know(&mut self, value: ValueId, tensor: Tensor) {
+        self.known[value.0 as usize] = Some(tensor);
+    }
+
+    /// A value's type, whether it is known, a constant, or made by a step.
+    pub fn tensor(&self, value: ValueId) -> Result<TensorType, Error> {
+        if let Some(known) = self.known(value) {
+            return Ok(TensorType { dtype: known.dtype(), shape: known.shape().to_vec() });
+        }
+        match &self.placed[value.0 as usize] {
+            Some(placed) => Ok(placed.tensor.clone()),
+            None => Err(Error::Run(format!("value '{}' is read before a node makes it", self.name(value)))),
+        }
+    }
+
+    /// A value that a step already makes (or that is an input), as it lies now.
+    pub fn placed(&self, value: ValueId) -> Option<&Placed> {
+        self.placed[value.0 as usize].as_ref()
+    }
+
+    /// The indices of the nodes that read a value.
+    pub fn readers(&self, value: ValueId) -> &[usize] {
+        &self.readers[value.0 as usize]
+    }
+
+    /// The one node that reads a value, where nothing else (no output either) does.
+    pub fn only_reader(&self, value: ValueId) -> Option<(usize, &'p Node)> {
+        match self.readers(value) {
+            [index] if !self.program.outputs.contains(&value) => Some((*index, &self.program.nodes[*index])),
+            _ => None,
+        }
+    }
+
+    /// Marks a node as planned within another's step.
+    pub fn absorb(&mut self, index: usize) {
+        self.done[index] = true;
+    }
+
+    // ---- inputs
+
+    /// A value in the layout that it has now; constants come row-major.
+    pub fn input(&mut self, value: ValueId) -> Result<Placed, Error> {
+        if let Some(placed) = &self.placed[value.0 as usize] {
+            return Ok(placed.clone());
+        }
+        if self.known(value).is_some() {
+            return self.constant(value, Layout::RowMajor);
+        }
+        Err(Error::Run(format!("value '{}' is read before a node makes it", self.name(value))))
+    }
+
+    /// A value in the layout that the caller wants: as it is, or through a conversion made once.
+    pub fn input_as(&mut self, value: ValueId, layout: Layout) -> Result<Placed, Error> {
+        if self.placed[value.0 as usize].is_none() && self.known(value).is_some() {
+            return self.constant(value, layout);
+        }
+        let mut placed = self.input(value)?;
+        if placed.layout == layout || is_same_bytes(placed.shape()) {
+            placed.layout = layout;
+            return Ok(placed);
+        }
+        let buffer = match self.converted.get(&(value, layout)) {
+            Some(&buffer) => buffer,
+            None => {
+                let buffer = self.temporary(placed.tensor.bytes());
+                let name = self.name(value).to_owned();
+                ops::movement::convert_layout(self, name, &placed, layout, buffer);
+                self.converted.insert((value, layout), buffer);
+                buffer
+            }
+        };
+        Ok(Placed { tensor: placed.tensor, layout, buffer })
+    }
+
+    /// A buffer whose slack kernels may read: the same, or a copy where it is the caller's or a constant.
+    pub fn with_slack(&mut self, placed: &Placed) -> BufferId {
+        let id = placed.buffer;
+        if self.buffers[id.0].home == Home::Arena {
+            self.buffers[id.0].needs_slack = true;
+            return id;
+        }
+        let copy = self.temporary(placed.tensor.bytes());
+        self.buffers[copy.0].needs_slack = true;
+        ops::movement::copy(self, "copy of an input".to_owned(), id, copy);
+        copy
+    }
+
+    fn constant(&mut self, value: ValueId, layout: Layout) -> Result<Placed, Error> {
+        let Some(known) = self.known(value).cloned() else {
+            return Err(Error::Run(format!("value '{}' is not known before the run", self.name(value))));
+        };
+        let tensor = TensorType { dtype: known.dtype(), shape: known.shape().to_vec() };
+        if let Some(&buffer) = self.converted.get(&(value, layout)) {
+            return Ok(Placed { tensor, layout, buffer });
+        }
+        let bytes = ops::movement::permuted(
+            known.bytes(),
+            known.dtype().size(),
+            known.shape(),
+            &layout.order(known.shape().len()),
+        );
+        let mut block = arena::allocate(bytes.len())?;
+        block.bytes_mut()[..bytes.len()].copy_from_slice(&bytes);
+        let index = u16::try_from(self.constants.len())
+            .map_err(|_| Error::Run("a program with more than 65535 constant operands".to_owned()))?;
+        self.constants.push(block);
+        let buffer = self.buffer(bytes.len(), Home::Constant(index));
+        self.converted.insert((value, layout), buffer);
+        Ok(Placed { tensor, layout, buffer })
+    }
+
+    // ---- outputs
+
+    fn buffer(&mut self, bytes: usize, home: Home) -> BufferId {
+        self.buffers.push(Buffer { bytes, home, needs_slack: false });
+        BufferId(self.buffers.len() - 1)
+    }
+
+    /// A buffer of the arena.
+    pub fn temporary(&mut self, bytes: usize) -> BufferId {
+        self.buffer(bytes, Home::Arena)
+    }
+
+    /// Declares a node's output in a buffer of its own. Rank 2 and less is row-major whatever is asked.
+    pub fn output(&mut self, value: ValueId, shape: Vec<usize>, layout: Layout) -> Result<Placed, Error> {
+        let dtype = self.program.values[value.0 as usize].dtype;
+        let tensor = TensorType { dtype, shape };
+        let bytes = checked_bytes(&tensor).ok_or_else(|| {
+            Error::Run(format!("value '{}' of shape {:?} is too large", self.name(value), tensor.shape))
+        })?;
+        let layout = if tensor.shape.len() < 3 { Layout::RowMajor } else { layout };
+        let buffer = self.temporary(bytes);
+        let placed = Placed { tensor, layout, buffer };
+        self.settle(value, placed.clone());
+        Ok(placed)
+    }
+
+    /// Declares a node's output to be the bytes of another tensor, seen with another shape.
+    pub fn alias(&mut self, value: ValueId, of: &Placed, shape: Vec<usize>, layout: Layout) {
+        let tensor = TensorType { dtype: of.dtype(), shape };
+        self.settle(value, Placed { tensor, layout, buffer: of.buffer });
+    }
+
+    fn settle(&mut self, value: ValueId, placed: Placed) {
+        // The value is complete after the steps that its node is about to push; `push` moves this mark.
+        self.observables.push(Observable {
+            value,
+            after: self.drafts.len(),
+            buffer: placed.buffer,
+            dtype: placed.dtype(),
+        });
+        self.placed[value.0 as usize] = Some(placed);
+    }
+
+    // ---- steps
+
+    /// Adds a step. `reads` and `writes` name every buffer that its code touches.
+    pub fn push(
+        &mut self,
+        name: String,
+        op: &'static str,
+        kernel: &'static str,
+        macs: u64,
+        reads: &[BufferId],
+        writes: &[BufferId],
+        code: Code,
+    ) {
+        let complete = self.drafts.len() + 1;
+        for seen in &mut self.observables {
+            if writes.contains(&seen.buffer) && seen.after + 1 >= complete {
+                seen.after = complete;
+            }
+        }
+        self.drafts.push(Draft {
+            step: Step { name, op, kernel, macs, code },
+            reads: reads.to_vec(),
+            writes: writes.to_vec(),
+        });
+    }
+
+    /// Makes each output of the Program the caller's buffer; where that cannot be, a step copies it there.
+    fn bind_outputs(&mut self) -> Result<Vec<TensorType>, Error> {
+        let program = self.program;
+        let mut types = Vec::with_capacity(program.outputs.len());
+        for (index, &value) in program.outputs.iter().enumerate() {
+            let placed = self.input_as(value, Layout::RowMajor)?;
+            let home = Home::Output(index as u16);
+            let buffer = &mut self.buffers[placed.buffer.0];
+            if buffer.home == Home::Arena && !buffer.needs_slack && buffer.bytes == placed.tensor.bytes() {
+                buffer.home = home;
+            } else {
+                let copy = self.buffer(placed.tensor.bytes(), home);
+                let name = self.name(value).to_owned();
+                ops::movement::copy(self, name, placed.buffer, copy);
+            }
+            types.push(placed.tensor);
+        }
+        Ok(types)
+    }
+
+    fn lives(&self) -> Vec<Option<Life>> {
+        let mut lives: Vec<Option<Life>> = vec![None; self.buffers.len()];
+        for (index, draft) in self.drafts.iter().enumerate() {
+            for id in draft.writes.iter().chain(&draft.reads) {
+                let life = lives[id.0].get_or_insert(Life { first: index, last: index });
+                life.last = index;
+            }
+        }
+        lives
+    }
+}
+
+fn checked_bytes(tensor: &TensorType) -> Option<usize> {
+    let bytes = tensor.shape.iter().try_fold(tensor.dtype.size(), |all, &d| all.checked_mul(d))?;
+    // A quarter of the address space leaves room for sums of offsets; no machine has it anyway.
+    (bytes < usize::MAX / 4).then_some(bytes)
+}

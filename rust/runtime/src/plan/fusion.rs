@@ -1,0 +1,96 @@
+//! Which later nodes a product takes into its epilogue: QAdd of a tensor that is there already, then a Lookup.
+
+use octavo_kernels::gemm::AddParams;
+
+use crate::error::Error;
+use crate::plan::builder::{Builder, Placed};
+use crate::plan::layout::Layout;
+use crate::program::{Node, Op, ValueId};
+
+/// What a product's epilogue does beyond requantizing, and the value that it makes.
+pub struct Fused {
+    /// The value of the last fused node, or the product's own.
+    pub output: ValueId,
+    /// QAdd: its parameters, with the product as `a`, and the other operand.
+    pub residual: Option<(AddParams, Placed)>,
+    /// Lookup.
+    pub table: Option<Box<[u8; 256]>>,
+    /// The names of the nodes.
+    pub names: String,
+}
+
+/// The nodes to fuse behind `node`, whose output has that shape and layout; they are marked as planned.
+pub fn after_product(
+    b: &mut Builder<'_>,
+    node: &Node,
+    output: ValueId,
+    shape: &[usize],
+    layout: Layout,
+) -> Result<Fused, Error> {
+    let mut fused = Fused { output, residual: None, table: None, names: node.name.clone() };
+    if let Some((index, add)) = b.only_reader(output)
+        && add.op == Op::QAdd
+        && let [Some(left), Some(right)] = add.inputs[..]
+        && let Some(&Some(sum)) = add.outputs.first()
+        && left != right
+    {
+        let other = if left == output { right } else { left };
+        if b.placed(other).is_some_and(|other| other.shape() == shape) {
+            let params = add_params(add)?;
+            let params = if left == output { params } else { swapped(params) };
+            let other = b.input_as(other, layout)?;
+            b.absorb(index);
+            fused.names = format!("{} + {}", fused.names, add.name);
+            fused.residual = Some((params, other));
+            fused.output = sum;
+        }
+    }
+    if let Some((index, lookup)) = b.only_reader(fused.output)
+        && lookup.op == Op::Lookup
+        && let Some(&Some(looked_up)) = lookup.outputs.first()
+    {
+        fused.table = Some(table(b, lookup)?);
+        b.absorb(index);
+        fused.names = format!("{} + {}", fused.names, lookup.name);
+        fused.output = looked_up;
+    }
+    Ok(fused)
+}
+
+/// The table of a Lookup.
+pub fn table(b: &Builder<'_>, node: &Node) -> Result<Box<[u8; 256]>, Error> {
+    let tensor = b.known_input(node, 1)?;
+    let bytes: [u8; 256] =
+        tensor.u8s()?.try_into().map_err(|_| crate::ops::error(node, "the table must have 256 entries"))?;
+    Ok(Box::new(bytes))
+}
+
+/// The parameters of a QAdd.
+pub fn add_params(node: &Node) -> Result<AddParams, Error> {
+    let a = &node.attributes;
+    Ok(AddParams {
+        a_zero_point: int32(node, a.int("a_zero_point")?)?,
+        b_zero_point: int32(node, a.int("b_zero_point")?)?,
+        y_zero_point: int32(node, a.int("y_zero_point")?)?,
+        a_multiplier: int32(node, a.int("a_multiplier")?)?,
+        b_multiplier: int32(node, a.int("b_multiplier")?)?,
+        shift: int32(node, a.int("shift")?)?.unsigned_abs(),
+        lo: int32(node, a.int("lo")?)?,
+        hi: int32(node, a.int("hi")?)?,
+    })
+}
+
+fn swapped(p: AddParams) -> AddParams {
+    AddParams {
+        a_zero_point: p.b_zero_point,
+        b_zero_point: p.a_zero_point,
+        a_multiplier: p.b_multiplier,
+        b_multiplier: p.a_multiplier,
+        ..p
+    }
+}
+
+/// An attribute's integer, which validation has bounded to 32 bits.
+pub fn int32(node: &Node, value: i64) -> Result<i32, Error> {
+    i32::try_from(value).map_err(|_| crate::ops::error(node, &format!("{value} is no 32-bit integer")))
+}

@@ -1,0 +1,213 @@
+//! The Plan: a Program made for one machine and one set of input shapes.
+//!
+//! Made in this order: the walk over the nodes settles shapes, layouts, fusions, packed weights and kernels
+//! ([`builder`], with one file an operator family in [`crate::ops`]); then [`arena`] places every buffer. A run
+//! walks the array of steps. A plan changes speed, never bits, and is never saved.
+
+pub mod arena;
+pub mod builder;
+pub mod fusion;
+pub mod layout;
+pub mod packing;
+pub mod split;
+
+use std::sync::Mutex;
+use std::time::Instant;
+
+use octavo_exec::{Arena, FloatMode, Pool, Slot, Views};
+use octavo_kernels::isa::Kernels;
+
+use crate::error::Error;
+use crate::plan::builder::BufferId;
+use crate::program::{DType, ValueId};
+
+/// What a step sees while it runs: its buffers, the kernels and the pool.
+pub struct Run<'a> {
+    views: Views<'a>,
+    slots: &'a [Slot],
+    /// The kernels of the session's tier.
+    pub kernels: Kernels,
+    /// The session's threads.
+    pub pool: &'a Pool,
+}
+
+impl Run<'_> {
+    /// The bytes of the buffers that a step reads and writes, exact lengths.
+    pub fn get<const R: usize, const W: usize>(
+        &mut self,
+        reads: [BufferId; R],
+        writes: [BufferId; W],
+    ) -> ([&[u8]; R], [&mut [u8]; W]) {
+        self.views.get(reads.map(|id| self.slots[id.0]), writes.map(|id| self.slots[id.0]))
+    }
+
+    /// As [`Run::get`], where the first read buffer shows its slack as well: kernels that read whole groups of
+    /// four bytes may touch it.
+    pub fn get_slack<const R: usize, const W: usize>(
+        &mut self,
+        reads: [BufferId; R],
+        writes: [BufferId; W],
+    ) -> ([&[u8]; R], [&mut [u8]; W]) {
+        let mut slots = reads.map(|id| self.slots[id.0]);
+        slots[0].len += arena::SLACK;
+        self.views.get(slots, writes.map(|id| self.slots[id.0]))
+    }
+}
+
+/// The code of a step.
+pub type Code = Box<dyn Fn(&mut Run<'_>) + Send + Sync>;
+
+/// One step of a plan, with what a profile says of it.
+pub struct Step {
+    /// The node it came from; a conversion carries the name of its tensor.
+    pub name: String,
+    /// The node's operator.
+    pub op: &'static str,
+    /// The kernel that runs.
+    pub kernel: &'static str,
+    /// Multiply-accumulates of one run.
+    pub macs: u64,
+    code: Code,
+}
+
+/// A tensor's type and shape.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TensorType {
+    /// The element type.
+    pub dtype: DType,
+    /// The shape, in ONNX's logical layout.
+    pub shape: Vec<usize>,
+}
+
+impl TensorType {
+    /// The number of elements.
+    pub fn elements(&self) -> usize {
+        self.shape.iter().product()
+    }
+
+    /// The number of bytes.
+    pub fn bytes(&self) -> usize {
+        self.elements() * self.dtype.size()
+    }
+}
+
+/// A value that can be looked at right after the step that makes it.
+#[derive(Clone, Debug)]
+pub struct Observable {
+    /// The value.
+    pub value: ValueId,
+    /// It is complete after this many steps.
+    pub after: usize,
+    buffer: BufferId,
+    /// The element type.
+    pub dtype: DType,
+}
+
+/// A Program made for one machine and one set of input shapes.
+pub struct Plan {
+    steps: Vec<Step>,
+    slots: Vec<Slot>,
+    constants: Vec<Arena>,
+    arena_bytes: usize,
+    outputs: Vec<TensorType>,
+    observables: Vec<Observable>,
+    kernels: Kernels,
+    /// Arenas not in use; as many are made as threads run the plan at once.
+    arenas: Mutex<Vec<Arena>>,
+}
+
+/// What a run does between steps.
+enum Watch<'w> {
+    Nothing,
+    /// Adds each step's seconds.
+    Time(&'w mut [f64]),
+    /// Hands each value's bytes on once it is complete.
+    Values(&'w mut dyn FnMut(&Observable, &[u8])),
+}
+
+impl Plan {
+    /// The types of the outputs, in the Program's order.
+    pub fn outputs(&self) -> &[TensorType] {
+        &self.outputs
+    }
+
+    /// The steps.
+    pub fn steps(&self) -> &[Step] {
+        &self.steps
+    }
+
+    /// The bytes of one arena.
+    pub fn arena_bytes(&self) -> usize {
+        self.arena_bytes
+    }
+
+    /// Runs the plan: `inputs` and `outputs` are the bytes of the tensors, whole and aligned to their elements.
+    pub fn run(&self, pool: &Pool, inputs: &[&[u8]], outputs: &mut [&mut [u8]]) -> Result<(), Error> {
+        self.walk(pool, inputs, outputs, Watch::Nothing)
+    }
+
+    /// Runs the plan and adds each step's seconds to `seconds`.
+    pub fn run_timed(
+        &self,
+        pool: &Pool,
+        inputs: &[&[u8]],
+        outputs: &mut [&mut [u8]],
+        seconds: &mut [f64],
+    ) -> Result<(), Error> {
+        self.walk(pool, inputs, outputs, Watch::Time(seconds))
+    }
+
+    /// Runs the plan and shows every value's bytes to `see` when it is complete.
+    pub fn run_observed(
+        &self,
+        pool: &Pool,
+        inputs: &[&[u8]],
+        outputs: &mut [&mut [u8]],
+        see: &mut dyn FnMut(&Observable, &[u8]),
+    ) -> Result<(), Error> {
+        self.walk(pool, inputs, outputs, Watch::Values(see))
+    }
+
+    fn walk(
+        &self,
+        pool: &Pool,
+        inputs: &[&[u8]],
+        outputs: &mut [&mut [u8]],
+        mut watch: Watch<'_>,
+    ) -> Result<(), Error> {
+        let mut arena = self.take_arena()?;
+        {
+            let _float_mode = FloatMode::set();
+            let _awake = pool.begin();
+            let views = Views::new(&mut arena, inputs, outputs, &self.constants);
+            let mut run = Run { views, slots: &self.slots, kernels: self.kernels, pool };
+            let mut observables = self.observables.iter().peekable();
+            for (index, step) in self.steps.iter().enumerate() {
+                if let Watch::Values(see) = &mut watch {
+                    while let Some(seen) = observables.next_if(|o| o.after <= index) {
+                        see(seen, run.get([seen.buffer], []).0[0]);
+                    }
+                }
+                let start = matches!(watch, Watch::Time(_)).then(Instant::now);
+                (step.code)(&mut run);
+                if let (Watch::Time(seconds), Some(start)) = (&mut watch, start) {
+                    seconds[index] += start.elapsed().as_secs_f64();
+                }
+            }
+            if let Watch::Values(see) = &mut watch {
+                for seen in observables {
+                    see(seen, run.get([seen.buffer], []).0[0]);
+                }
+            }
+        }
+        self.arenas.lock().unwrap_or_else(|e| e.into_inner()).push(arena);
+        Ok(())
+    }
+
+    fn take_arena(&self) -> Result<Arena, Error> {
+        if let Some(arena) = self.arenas.lock().unwrap_or_else(|e| e.into_inner()).pop() {
+            return Ok(arena);
+        }
+        arena::allocate(self.arena_bytes)
+    }
+}

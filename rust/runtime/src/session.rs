@@ -1,0 +1,245 @@
+//! A session: a Program with its packed weights, its threads, and a plan for each set of input shapes seen.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex};
+
+use octavo_exec::{Pool, cast, default_threads};
+use octavo_kernels::isa::{self, Isa, Kernels};
+
+use crate::error::Error;
+use crate::observe::Extremes;
+use crate::plan::builder::Builder;
+use crate::plan::packing::Packing;
+use crate::plan::{Plan, Step, TensorType};
+use crate::program::{DType, Dim, Program, Value, ValueId};
+
+/// Plans kept; the one used longest ago makes room.
+const MOST_PLANS: usize = 16;
+/// Most threads that can be asked for.
+const MOST_THREADS: usize = 1024;
+
+/// How a session runs; what is `None` comes from the environment, else from the machine.
+#[derive(Clone, Debug, Default)]
+pub struct Options {
+    /// Threads of one run; else `OCTAVO_THREADS`, else the cores that affinity and quota allow.
+    pub threads: Option<usize>,
+    /// The tier; else `OCTAVO_ISA`, else the richest here.
+    pub isa: Option<String>,
+}
+
+/// A Program ready to run. Shared by threads; runs of several threads go on at once.
+pub struct Session {
+    program: Program,
+    kernels: Kernels,
+    pool: Pool,
+    packing: Packing,
+    /// The latest used comes last.
+    plans: Mutex<VecDeque<(Vec<Vec<usize>>, Arc<Plan>)>>,
+}
+
+/// What was seen of one value in one run.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Seen {
+    /// The value.
+    pub value: ValueId,
+    /// What it held.
+    pub extremes: Extremes,
+}
+
+/// One row of a profile.
+#[derive(Clone, Debug)]
+pub struct Row {
+    /// The node, or nodes that run as one.
+    pub name: String,
+    /// The operator.
+    pub op: &'static str,
+    /// The kernel.
+    pub kernel: &'static str,
+    /// The tier that the kernel's code is for.
+    pub tier: &'static str,
+    /// Multiply-accumulates.
+    pub macs: u64,
+    /// Seconds.
+    pub seconds: f64,
+}
+
+impl Session {
+    /// A session over the bytes of an artifact. The bytes are not kept.
+    pub fn new(artifact: &[u8], options: &Options) -> Result<Session, Error> {
+        Session::from_program(Program::from_bytes(artifact)?, options)
+    }
+
+    /// A session over a Program that has been validated.
+    pub fn from_program(program: Program, options: &Options) -> Result<Session, Error> {
+        let kernels = choose_tier(options)?;
+        let pool = Pool::new(choose_threads(options)?);
+        let plans = Mutex::new(VecDeque::new());
+        Ok(Session { program, kernels, pool, packing: Packing::default(), plans })
+    }
+
+    /// The Program.
+    pub fn program(&self) -> &Program {
+        &self.program
+    }
+
+    /// The inputs, in order.
+    pub fn inputs(&self) -> impl Iterator<Item = &Value> {
+        self.program.inputs.iter().map(|&id| self.program.value(id))
+    }
+
+    /// The outputs, in order.
+    pub fn outputs(&self) -> impl Iterator<Item = &Value> {
+        self.program.outputs.iter().map(|&id| self.program.value(id))
+    }
+
+    /// The threads of one run.
+    pub fn threads(&self) -> usize {
+        self.pool.threads()
+    }
+
+    /// The tier.
+    pub fn isa(&self) -> Isa {
+        self.kernels.isa()
+    }
+
+    /// The plan for these input shapes, made where it is not kept yet.
+    pub fn plan(&self, shapes: &[Vec<usize>]) -> Result<Arc<Plan>, Error> {
+        {
+            let mut plans = self.plans.lock().unwrap_or_else(|e| e.into_inner());
+            if let Some(at) = plans.iter().rposition(|(of, _)| of == shapes) {
+                if at + 1 != plans.len() {
+                    let found = plans.remove(at).expect("the position was found");
+                    plans.push_back(found);
+                }
+                return Ok(Arc::clone(&plans[plans.len() - 1].1));
+            }
+        }
+        // Made outside the lock, so that other shapes go on; two threads may make the same plan once.
+        self.check_shapes(shapes)?;
+        let threads = self.pool.threads();
+        let builder = Builder::new(&self.program, self.kernels, threads, &self.packing, shapes);
+        let plan = Arc::new(builder.finish()?);
+        let mut plans = self.plans.lock().unwrap_or_else(|e| e.into_inner());
+        if plans.len() == MOST_PLANS {
+            plans.pop_front();
+        }
+        plans.push_back((shapes.to_vec(), Arc::clone(&plan)));
+        Ok(plan)
+    }
+
+    /// Fixed dimensions must be met, and a symbol must be one number everywhere.
+    fn check_shapes(&self, shapes: &[Vec<usize>]) -> Result<(), Error> {
+        let mut symbols: Vec<(&str, usize, &str)> = Vec::new();
+        for (value, shape) in self.inputs().zip(shapes) {
+            let Some(dims) = &value.shape else { continue };
+            if dims.len() != shape.len() {
+                return Err(wrong_shape(value, shape, &format!("it has {} dimensions", dims.len())));
+            }
+            for (at, (dim, &given)) in dims.iter().zip(shape).enumerate() {
+                match dim {
+                    Dim::Fixed(n) if *n != given => {
+                        return Err(wrong_shape(value, shape, &format!("dimension {at} must be {n}")));
+                    }
+                    Dim::Symbol(symbol) => match symbols.iter().find(|(known, ..)| known == symbol) {
+                        Some(&(_, n, by)) if n != given => {
+                            let what = format!("dimension {at} ('{symbol}') must be {n}, as in '{by}'");
+                            return Err(wrong_shape(value, shape, &what));
+                        }
+                        Some(_) => {}
+                        None => symbols.push((symbol, given, &value.name)),
+                    },
+                    Dim::Fixed(_) => {}
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Runs a plan of this session: `inputs` and `outputs` are whole tensors, aligned to their elements.
+    pub fn run(&self, plan: &Plan, inputs: &[&[u8]], outputs: &mut [&mut [u8]]) -> Result<(), Error> {
+        plan.run(&self.pool, inputs, outputs)
+    }
+
+    /// Runs once and tells what each float value held, in the order of the values' completion.
+    pub fn observe(&self, plan: &Plan, inputs: &[&[u8]]) -> Result<Vec<Seen>, Error> {
+        let mut seen = Vec::new();
+        let mut buffers = output_buffers(plan.outputs())?;
+        let mut outputs: Vec<&mut [u8]> = buffers.iter_mut().map(|b| b.bytes_mut()).collect();
+        plan.run_observed(&self.pool, inputs, &mut outputs, &mut |observable, bytes| {
+            if observable.dtype == DType::F32 {
+                seen.push(Seen { value: observable.value, extremes: Extremes::of(cast(bytes)) });
+            }
+        })?;
+        Ok(seen)
+    }
+
+    /// Runs once and tells the time of every step.
+    pub fn profile(&self, plan: &Plan, inputs: &[&[u8]]) -> Result<Vec<Row>, Error> {
+        let mut buffers = output_buffers(plan.outputs())?;
+        let mut outputs: Vec<&mut [u8]> = buffers.iter_mut().map(|b| b.bytes_mut()).collect();
+        let mut seconds = vec![0.0; plan.steps().len()];
+        plan.run_timed(&self.pool, inputs, &mut outputs, &mut seconds)?;
+        Ok(plan.steps().iter().zip(seconds).map(|(step, seconds)| row(step, seconds)).collect())
+    }
+}
+
+fn row(step: &Step, seconds: f64) -> Row {
+    // A kernel's name begins with the isa of its code; movement is plain Rust.
+    let prefix = step.kernel.split('-').next().unwrap_or_default();
+    let tier = Isa::from_name(prefix).map_or(Isa::Scalar.name(), Isa::name);
+    Row { name: step.name.clone(), op: step.op, kernel: step.kernel, tier, macs: step.macs, seconds }
+}
+
+fn output_buffers(types: &[TensorType]) -> Result<Vec<octavo_exec::Arena>, Error> {
+    types.iter().map(|t| crate::plan::arena::allocate(t.bytes())).collect()
+}
+
+fn wrong_shape(value: &Value, given: &[usize], what: &str) -> Error {
+    let dims: Vec<String> = value
+        .shape
+        .iter()
+        .flatten()
+        .map(|dim| match dim {
+            Dim::Fixed(n) => n.to_string(),
+            Dim::Symbol(symbol) => symbol.clone(),
+        })
+        .collect();
+    Error::Run(format!(
+        "input '{}' of shape {given:?} does not fit [{}]: {what}",
+        value.name,
+        dims.join(", ")
+    ))
+}
+
+fn choose_tier(options: &Options) -> Result<Kernels, Error> {
+    let asked =
+        options.isa.clone().or_else(|| std::env::var("OCTAVO_ISA").ok().filter(|name| !name.is_empty()));
+    let Some(name) = asked else {
+        return Ok(Kernels::best());
+    };
+    Isa::from_name(&name).and_then(Kernels::new).ok_or_else(|| {
+        let here: Vec<&str> = isa::available().into_iter().map(Isa::name).collect();
+        Error::Run(format!(
+            "the instruction set '{name}' is not to be had here; there are: {}",
+            here.join(", ")
+        ))
+    })
+}
+
+fn choose_threads(options: &Options) -> Result<usize, Error> {
+    let threads = match options.threads {
+        Some(threads) => threads,
+        None => match std::env::var("OCTAVO_THREADS").ok().filter(|text| !text.is_empty()) {
+            Some(text) => text.trim().parse().map_err(|_| {
+                Error::Run(format!(
+                    "OCTAVO_THREADS is '{text}': it must be a number from 1 to {MOST_THREADS}"
+                ))
+            })?,
+            None => default_threads(),
+        },
+    };
+    if !(1..=MOST_THREADS).contains(&threads) {
+        return Err(Error::Run(format!("{threads} threads: it must be a number from 1 to {MOST_THREADS}")));
+    }
+    Ok(threads)
+}
