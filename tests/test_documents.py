@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from octavo.lowering.capability import TABLE
 from PIL import Image
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -75,3 +76,17 @@ def test_links_lead_somewhere(document):
         target for target in targets if "://" not in target and not (document.parent / target).exists()
     ]
     assert not missing
+
+
+def test_table_of_integer_operators_is_that_of_the_code():
+    groups = {}
+    for row in TABLE:
+        becomes = "itself" if row.becomes == row.op else f"`{row.becomes}`"
+        conditions = "; ".join(condition.needs for condition in row.conditions)
+        groups.setdefault((row.kind, becomes, conditions), []).append(row.op)
+    lines = [
+        f"| {', '.join(ops)} | {becomes} | {conditions} |" for (_, becomes, conditions), ops in groups.items()
+    ]
+    text = (ROOT / "docs" / "quantization.md").read_text()
+    table = text.split("<!-- integer operators -->")[1].strip().splitlines()[2:]
+    assert table == lines
