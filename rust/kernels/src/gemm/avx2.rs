@@ -12,13 +12,13 @@ use super::{Entries, Panel, Tile};
 pub(crate) const ENTRIES: Entries =
     Entries { layout: Layout::WidePairs, tiles: [tile(1), tile(2), tile(3), tile(4)] };
 
-/// Rows of a tile: 8 accumulators, 2 registers of weights, the rest for the products.
-const ROWS: usize = 4;
-/// Groups of 4 k that are widened at a time: 8 KB of rows.
+/// Rows of a tile: 12 accumulators, 2 registers of weights, one of the left side, one of products.
+const ROWS: usize = 6;
+/// Groups of 4 k that are widened at a time: 12 KB of rows.
 const BLOCK: usize = 256;
 
 const fn tile(units: usize) -> Tile {
-    Tile { name: "avx2-u8i8-gemm-4x16c2", rows: ROWS, units, run: panel }
+    Tile { name: "avx2-u8i8-gemm-6x16c2", rows: ROWS, units, run: panel }
 }
 
 /// Rows widened to 16 bits, and their accumulators between blocks of k.
@@ -33,16 +33,23 @@ struct Scratch {
 #[target_feature(enable = "avx2,fma")]
 unsafe fn panel(panel: &Panel) {
     let mut scratch = Scratch { wide: [[0; BLOCK * GROUP]; ROWS], acc: [[0; PANEL]; ROWS] };
-    for row in (0..panel.m).step_by(ROWS) {
+    // Blocks of even height, so that none is short.
+    let blocks = panel.m.div_ceil(ROWS);
+    let mut row = 0;
+    for left in (1..=blocks).rev() {
+        let height = (panel.m - row).div_ceil(left);
         // SAFETY: the caller's bounds; the rows are the panel's.
         unsafe {
-            match panel.m - row {
+            match height {
                 1 => rows::<1>(panel, row, &mut scratch),
                 2 => rows::<2>(panel, row, &mut scratch),
                 3 => rows::<3>(panel, row, &mut scratch),
+                4 => rows::<4>(panel, row, &mut scratch),
+                5 => rows::<5>(panel, row, &mut scratch),
                 _ => rows::<ROWS>(panel, row, &mut scratch),
             }
         }
+        row += height;
     }
 }
 
@@ -89,9 +96,9 @@ unsafe fn rows<const R: usize>(panel: &Panel, row: usize, scratch: &mut Scratch)
 #[inline]
 #[target_feature(enable = "avx2,fma")]
 unsafe fn widen(panel: &Panel, row: usize, start: usize, len: usize, wide: &mut [u16; BLOCK * GROUP]) {
+    let (mut tap, mut group) = (start / panel.groups, start % panel.groups);
     let mut done = 0;
     while done < len {
-        let (tap, group) = ((start + done) / panel.groups, (start + done) % panel.groups);
         let groups = (panel.groups - group).min(len - done);
         // SAFETY: a tap has `groups` groups of 4 readable bytes, and `wide` room for `len` groups.
         unsafe {
@@ -110,6 +117,7 @@ unsafe fn widen(panel: &Panel, row: usize, start: usize, len: usize, wide: &mut 
             }
         }
         done += groups;
+        (tap, group) = (tap + 1, 0);
     }
 }
 
@@ -189,8 +197,12 @@ unsafe fn epilogue<const R: usize>(panel: &Panel, mut acc: [Sixteen; R], row: us
                 }
             }
         }
-        // SAFETY: the caller's bounds; R rows of 16 accumulators follow each other.
-        _ => unsafe { spilled(panel, row, R, from, n, acc.as_ptr().cast()) },
+        _ => {
+            // A copy, lest the accumulators themselves need an address.
+            let acc = acc;
+            // SAFETY: the caller's bounds; R rows of 16 accumulators follow each other.
+            unsafe { spilled(panel, row, R, from, n, acc.as_ptr().cast()) }
+        }
     }
 }
 
@@ -266,19 +278,17 @@ fn add(a: __m256i, b: __m256i, params: &AddParams) -> __m256i {
 #[inline]
 #[target_feature(enable = "avx2,fma")]
 unsafe fn gather(data: *const u8, stride: usize, rows: usize, n: usize) -> __m256i {
-    let row = |r: usize| {
-        // SAFETY: the caller's; rows beyond the last are not read, nor bytes beyond n.
-        unsafe {
-            let data = data.add(r.min(rows - 1) * stride);
-            if n == UNIT {
-                return _mm_loadu_si128(data.cast());
-            }
-            let mut bytes = [0u8; UNIT];
-            std::ptr::copy_nonoverlapping(data, bytes.as_mut_ptr(), n);
-            _mm_loadu_si128(bytes.as_ptr().cast())
+    // SAFETY: the caller's; rows beyond the last are not read, nor bytes beyond n.
+    unsafe {
+        let second = data.add((rows - 1) * stride);
+        if n == UNIT {
+            return _mm256_set_m128i(_mm_loadu_si128(second.cast()), _mm_loadu_si128(data.cast()));
         }
-    };
-    _mm256_set_m128i(row(1), row(0))
+        let mut bytes = [0; 2 * UNIT];
+        copy_short(data, bytes.as_mut_ptr(), n);
+        copy_short(second, bytes[UNIT..].as_mut_ptr(), n);
+        _mm256_loadu_si256(bytes.as_ptr().cast())
+    }
 }
 
 /// Stores what [`gather`] loads.
@@ -288,18 +298,42 @@ unsafe fn gather(data: *const u8, stride: usize, rows: usize, n: usize) -> __m25
 #[inline]
 #[target_feature(enable = "avx2,fma")]
 unsafe fn scatter(x: __m256i, data: *mut u8, stride: usize, rows: usize, n: usize) {
-    let halves = [_mm256_castsi256_si128(x), _mm256_extracti128_si256::<1>(x)];
-    for r in 0..rows {
-        // SAFETY: the caller's.
-        unsafe {
-            let data = data.add(r * stride);
-            if n == UNIT {
-                _mm_storeu_si128(data.cast(), halves[r]);
-            } else {
-                let mut bytes = [0u8; UNIT];
-                _mm_storeu_si128(bytes.as_mut_ptr().cast(), halves[r]);
-                std::ptr::copy_nonoverlapping(bytes.as_ptr(), data, n);
+    // SAFETY: the caller's.
+    unsafe {
+        if n == UNIT {
+            _mm_storeu_si128(data.cast(), _mm256_castsi256_si128(x));
+            if rows > 1 {
+                _mm_storeu_si128(data.add(stride).cast(), _mm256_extracti128_si256::<1>(x));
             }
+            return;
+        }
+        let mut bytes = [0; 2 * UNIT];
+        _mm256_storeu_si256(bytes.as_mut_ptr().cast(), x);
+        for r in 0..rows {
+            copy_short(bytes[r * UNIT..].as_ptr(), data.add(r * stride), n);
+        }
+    }
+}
+
+/// Copies `n < 16` bytes, in the pieces of which `n` is the sum.
+///
+/// # Safety
+/// They are readable and writable.
+#[inline(never)]
+unsafe fn copy_short(from: *const u8, to: *mut u8, n: usize) {
+    let mut at = 0;
+    // SAFETY: the caller's; the pieces end at n.
+    unsafe {
+        if n & 8 != 0 {
+            to.cast::<[u8; 8]>().write(from.cast::<[u8; 8]>().read());
+            at += 8;
+        }
+        if n & 4 != 0 {
+            to.add(at).cast::<[u8; 4]>().write(from.add(at).cast::<[u8; 4]>().read());
+            at += 4;
+        }
+        for i in at..n {
+            to.add(i).write(from.add(i).read());
         }
     }
 }

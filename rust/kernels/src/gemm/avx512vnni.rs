@@ -4,6 +4,7 @@
 //! broadcast by the load. Tiles are as tall as 32 registers allow. The left side is unsigned and so must be the
 //! instruction's register operand: the broadcast cannot be folded into vpdpbusd.
 
+use std::arch::asm;
 use std::arch::x86_64::*;
 use std::array::from_fn;
 
@@ -49,6 +50,13 @@ panel!(panel_1, 1, 16, 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16);
 panel!(panel_2, 2, 12, 1 2 3 4 5 6 7 8 9 10 11 12);
 panel!(panel_3, 3, 8, 1 2 3 4 5 6 7 8);
 panel!(panel_4, 4, 6, 1 2 3 4 5 6);
+
+/// Runs a block for `$i` in `0..$n` as straight code: a loop that the compiler leaves rolled would keep the
+/// accumulators in memory. `$n` is at most 16.
+macro_rules! unroll {
+    ($i:ident in $n:expr, $body:block) => { unroll!(@ $i, $n, $body, 0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15) };
+    (@ $i:ident, $n:expr, $body:block, $($k:literal)*) => { $(if $k < $n { let $i = $k; $body })* };
+}
 
 type Accumulators<const UNITS: usize, const ROWS: usize> = [[__m512i; UNITS]; ROWS];
 
@@ -111,18 +119,36 @@ unsafe fn accumulate<const UNITS: usize, const ROWS: usize>(
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx512vnni")]
 fn scale<const UNITS: usize, const ROWS: usize>(panel: &Panel, acc: &mut Accumulators<UNITS, ROWS>) {
-    for u in 0..UNITS {
+    unroll!(u in UNITS, {
         let multiplier = lanes(&panel.lanes.multiplier, u);
         let odd_multiplier = lanes(&panel.lanes.odd_multiplier, u);
         let round = lanes(&panel.lanes.high_round, u);
         let shift = lanes(&panel.lanes.high_shift, u);
-        for r in 0..ROWS {
+        unroll!(r in ROWS, {
             let even = _mm512_mul_epi32(acc[r][u], multiplier);
             let odd = _mm512_mul_epi32(_mm512_srli_epi64::<32>(acc[r][u]), odd_multiplier);
-            let high = _mm512_mask_shuffle_epi32::<0b11_11_01_01>(odd, 0x5555, even);
-            acc[r][u] = _mm512_srav_epi32(_mm512_add_epi32(high, round), shift);
-        }
+            acc[r][u] = _mm512_srav_epi32(_mm512_add_epi32(high_halves(even, odd), round), shift);
+        });
+    });
+}
+
+/// The high halves of the products of the even lanes and of the odd lanes, in the lanes' order.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx512vnni")]
+fn high_halves(even: __m512i, odd: __m512i) -> __m512i {
+    let mut high = odd;
+    // One masked move: the compiler would make a permutation of two registers of it, which is slower.
+    // SAFETY: the instruction is AVX-512 F and touches registers alone.
+    unsafe {
+        asm!(
+            "vmovshdup {high}{{{even_lanes}}}, {even}",
+            high = inout(zmm_reg) high,
+            even = in(zmm_reg) even,
+            even_lanes = in(kreg) 0x5555u16,
+            options(pure, nomem, nostack, preserves_flags),
+        );
     }
+    high
 }
 
 /// The 16 lanes of a unit.
@@ -151,7 +177,8 @@ unsafe fn store<const UNITS: usize, const ROWS: usize>(
 ) {
     let together = 4 / UNITS;
     let mask = u64::MAX >> (64 - panel.n);
-    for first in (0..ROWS).step_by(together) {
+    unroll!(step in ROWS.div_ceil(4 / UNITS), {
+        let first = step * together;
         let at = |i: usize| acc[(first + i / UNITS).min(ROWS - 1)][i % UNITS];
         let quad = if UNITS == 3 { [at(0), at(1), at(2), at(2)] } else { [at(0), at(1), at(2), at(3)] };
         let mut bytes = bytes(quad, quantize.zero_point, quantize.lo, quantize.hi);
@@ -167,7 +194,7 @@ unsafe fn store<const UNITS: usize, const ROWS: usize>(
             }
             scatter::<UNITS>(bytes, data.add(first * stride), stride, (ROWS - first).min(together), mask);
         }
-    }
+    });
 }
 
 /// `clamp(x + zero_point, lo, hi)` of four registers, in order. Saturation at 16 bits changes nothing: what it cuts
@@ -283,6 +310,8 @@ unsafe fn spill<const UNITS: usize, const ROWS: usize>(
     acc: &Accumulators<UNITS, ROWS>,
     row: usize,
 ) {
+    // A copy, lest the accumulators themselves need an address.
+    let acc = *acc;
     // SAFETY: the caller's; a row of accumulators is UNITS * 16 values, at least n.
     unsafe { spilled(panel, row, ROWS, acc.as_ptr().cast(), UNITS * UNIT) }
 }

@@ -365,8 +365,8 @@ fn a_range_of_units_gives_its_columns() {
 fn tiles_by_shape_on_any_machine() {
     let cases = [
         (Isa::Scalar, 100, 64, "scalar-u8i8-gemm-1x16c4"),
-        (Isa::Avx2, 1, 1, "avx2-u8i8-gemm-4x16c2"),
-        (Isa::Avx2, 3136, 1000, "avx2-u8i8-gemm-4x16c2"),
+        (Isa::Avx2, 1, 1, "avx2-u8i8-gemm-6x16c2"),
+        (Isa::Avx2, 3136, 1000, "avx2-u8i8-gemm-6x16c2"),
         (Isa::Avx512Vnni, 12544, 16, "avx512vnni-u8i8-gemm-16x16c4"),
         (Isa::Avx512Vnni, 12544, 24, "avx512vnni-u8i8-gemm-12x32c4"),
         (Isa::Avx512Vnni, 12544, 32, "avx512vnni-u8i8-gemm-12x32c4"),
