@@ -5,7 +5,7 @@ alone.
 """
 
 import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from octavo.errors import ArtifactError, DataError, Error, ModelError, RunError
 
@@ -38,18 +38,19 @@ _HOMES = {
 }
 
 
-def __getattr__(name: str) -> Any:  # noqa: ANN401
-    value: Any
-    if name in _HOMES:
-        value = getattr(importlib.import_module(_HOMES[name]), name)
-    elif name == "reference":
-        value = importlib.import_module("octavo.reference")
-    elif name == "__version__":
-        value = _version()
-    else:
-        raise AttributeError(f"module 'octavo' has no attribute {name!r}")
-    globals()[name] = value
-    return value
+if not TYPE_CHECKING:  # to a type checker a name that is not above is an error
+
+    def __getattr__(name: str) -> object:
+        if name in _HOMES:
+            value = getattr(importlib.import_module(_HOMES[name]), name)
+        elif name == "reference":
+            value = importlib.import_module("octavo.reference")
+        elif name == "__version__":
+            value = _version()
+        else:
+            raise AttributeError(f"module 'octavo' has no attribute {name!r}")
+        globals()[name] = value
+        return value
 
 
 def __dir__() -> list[str]:

@@ -26,16 +26,25 @@ app.command(epilog=inspect.EPILOG)(inspect.inspect)
 app.command(epilog=bench.EPILOG)(bench.bench)
 
 
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"octavo {octavo.__version__} ({', '.join(octavo.tiers())})")
+        raise typer.Exit
+
+
 @app.callback()
 def options(
     version: Annotated[
-        bool, typer.Option("--version", help="Print the version and the instruction sets.")
+        bool,
+        typer.Option(
+            "--version",
+            help="Print the version and the instruction sets.",
+            callback=_show_version,
+            is_eager=True,
+        ),
     ] = False,
 ) -> None:
     """Options that stand before the command's name."""
-    if version:
-        typer.echo(f"octavo {octavo.__version__} ({', '.join(octavo.tiers())})")
-        raise typer.Exit
 
 
 def run() -> None:
