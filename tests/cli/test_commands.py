@@ -1,0 +1,140 @@
+"""Each command does what its help says, and --json has the keys that machines rely on."""
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from octavo import Session
+
+QUANTIZE = ("quantize", "model.onnx", "--data", "calibration.npz")
+
+
+@pytest.mark.parametrize("command", ["quantize", "run", "inspect", "bench", "demo"])
+def test_help_has_examples(octavo, command):
+    ended = octavo(command, "--help")
+    assert ended.status == 0
+    assert f"octavo {command}" in ended.out.split("Examples:")[1]
+
+
+def test_version_names_the_tiers(octavo):
+    ended = octavo("--version")
+    assert ended.status == 0
+    assert "scalar" in ended.out
+
+
+def test_a_process_ends_with_the_command_s_status(folder):
+    command = [sys.executable, "-m", "octavo", "inspect"]
+    good = subprocess.run([*command, "model.octavo"], cwd=folder, capture_output=True, text=True)
+    bad = subprocess.run([*command, "image.npy"], cwd=folder, capture_output=True, text=True)
+    assert (good.returncode, good.stderr) == (0, "")
+    assert (bad.returncode, bad.stdout) == (1, "")
+    assert bad.stderr.startswith("octavo: error: ")
+
+
+def test_a_reader_that_leaves_early_is_no_error(folder):
+    command = f"{sys.executable} -m octavo inspect model.octavo | true; exit ${{PIPESTATUS[0]}}"
+    ended = subprocess.run(["bash", "-c", command], cwd=folder, capture_output=True, text=True)
+    assert ended.stderr == ""
+
+
+def test_quantize_reports(octavo, folder, tmp_path):
+    ended = octavo(*QUANTIZE, "-o", tmp_path / "a.octavo", cwd=folder)
+    assert ended.status == 0
+    assert "calibrated over 100 samples" in ended.out
+    assert "1 QConv" in ended.out
+    assert ended.err == ""
+
+
+def test_quantize_json(octavo, folder, tmp_path):
+    output = tmp_path / "a.octavo"
+    facts = octavo(*QUANTIZE, "-o", output, "--limit", "7", "--json", cwd=folder).json()
+    assert facts["report"]["samples"] == 7
+    assert facts["artifact_bytes"] == output.stat().st_size
+    assert facts["model_bytes"] == (folder / "model.onnx").stat().st_size
+
+
+def test_quantize_is_the_same_each_time(octavo, folder, tmp_path):
+    octavo(*QUANTIZE, "-o", tmp_path / "a.octavo", "--threads", "2", cwd=folder)
+    assert (tmp_path / "a.octavo").read_bytes() == (folder / "model.octavo").read_bytes()
+
+
+def test_quantize_excludes(octavo, folder, tmp_path):
+    ended = octavo(*QUANTIZE, "-o", tmp_path / "a.octavo", "--exclude", "*Conv", "--json", cwd=folder)
+    assert "QConv" not in ended.json()["report"]["ops"]
+
+
+def test_quantize_pictures(octavo, folder, tmp_path):
+    image = pytest.importorskip("PIL.Image")
+    with np.load(folder / "calibration.npz") as file:
+        pixels = file["images"]
+    (tmp_path / "photos").mkdir()
+    for index, picture in enumerate(pixels):
+        image.fromarray(picture[0]).save(tmp_path / "photos" / f"{index:03}.png")
+    output = tmp_path / "a.octavo"
+    ended = octavo("quantize", folder / "model.onnx", "--data", tmp_path / "photos", "-o", output)
+    assert ended.status == 0, ended.err
+    assert output.read_bytes() == (folder / "model.octavo").read_bytes()
+
+
+@pytest.mark.parametrize("model", ["model.octavo", "model.onnx"])
+def test_run_writes_what_a_session_answers(octavo, folder, tmp_path, model):
+    ended = octavo("run", model, "--input", "input=image.npy", "--output-dir", tmp_path, cwd=folder)
+    assert ended.status == 0, ended.err
+    (expected,) = Session(folder / model).run(None, {"input": np.load(folder / "image.npy")})
+    assert np.load(tmp_path / "logits.npy").tobytes() == expected.tobytes()
+
+
+def test_run_takes_an_output_file_and_a_bare_input(octavo, folder, tmp_path):
+    file = tmp_path / "answer.npy"
+    ended = octavo(
+        "run", "model.octavo", "--input", "image.npy", "--output", f"logits={file}", "--json", cwd=folder
+    )
+    (output,) = ended.json()["outputs"]
+    assert (output["name"], output["shape"], output["file"]) == ("logits", [1, 10], str(file))
+    assert np.load(file).shape == (1, 10)
+
+
+def test_inspect(octavo, folder):
+    facts = octavo("inspect", "model.octavo", "--json", cwd=folder).json()
+    assert facts["ops"]["QConv"] == 1
+    assert facts["inputs"] == [{"name": "input", "dtype": "f32", "shape": ["N", 1, 28, 28], "quant": None}]
+    assert facts["constant_bytes"]["i8"] == 12 * 9 + 2028 * 10
+    assert facts["float_nodes"] == []
+    assert facts["file_bytes"] == (folder / "model.octavo").stat().st_size
+    table = octavo("inspect", "model.octavo", cwd=folder).out
+    assert "QConv" in table
+
+
+def test_inspect_tells_what_a_float_model_will_leave_in_float(octavo, folder):
+    facts = octavo("inspect", "model.onnx", "--json", cwd=folder).json()
+    assert facts["stays_float"] == []
+    assert len(facts["float_nodes"]) == 5
+
+
+def test_bench(octavo, folder):
+    arguments = ("bench", "model.octavo", "model.onnx", "--duration", "0.05", "--threads", "1", "--profile")
+    results = octavo(*arguments, "--shape", "input=2x1x28x28", "--json", cwd=folder).json()["models"]
+    assert [result["model"] for result in results] == ["model.octavo", "model.onnx"]
+    for result in results:
+        assert 0 < result["min_seconds"] <= result["median_seconds"]
+        assert {"name", "op", "kernel", "tier", "macs", "seconds"} <= set(result["profile"][0])
+    assert "QConv" in octavo(*arguments, cwd=folder).out
+
+
+def test_demo(octavo):
+    facts = octavo("demo", "--json").json()
+    assert facts["float32"]["accuracy"] > 0.96
+    assert facts["agreement"] > 0.98
+    assert facts["int8"]["bytes"] < facts["float32"]["bytes"] / 2
+
+
+@pytest.mark.parametrize("isa", ["scalar", "avx2"])
+def test_run_gives_the_same_bits_on_each_tier(octavo, folder, tmp_path, isa):
+    arguments = ("run", "model.octavo", "--input", "input=image.npy", "--output-dir")
+    octavo(*arguments, tmp_path / "best", cwd=folder)
+    ended = octavo(*arguments, tmp_path / "this", "--isa", isa, cwd=folder)
+    if ended.status == 0:
+        assert (tmp_path / "this/logits.npy").read_bytes() == (tmp_path / "best/logits.npy").read_bytes()
+    else:
+        assert isa in ended.err
