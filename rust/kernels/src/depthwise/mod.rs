@@ -4,6 +4,8 @@
 //! of 16, the last group overlaps the one before it (channels `C-16..C`), so that it is as full as the others; only
 //! fewer than 16 channels make a group that is not full.
 
+#[cfg(target_arch = "x86_64")]
+mod avx512vnni;
 mod general;
 mod pack;
 mod scalar;
@@ -17,9 +19,11 @@ use crate::isa::{Entry, Kernels, Row};
 use crate::requantize::Requantize;
 use pack::Layout;
 
-pub(crate) use scalar::SCALAR;
 #[cfg(target_arch = "x86_64")]
-pub(crate) use scalar::{AVX2, AVX512VNNI};
+pub(crate) use avx512vnni::ENTRIES as AVX512VNNI;
+#[cfg(target_arch = "x86_64")]
+pub(crate) use scalar::AVX2;
+pub(crate) use scalar::SCALAR;
 
 /// Channels that go through together.
 const GROUP: usize = 16;

@@ -14,8 +14,6 @@ pub(crate) const SCALAR: Entries = Entries {
 };
 #[cfg(target_arch = "x86_64")]
 pub(crate) const AVX2: Entries = SCALAR;
-#[cfg(target_arch = "x86_64")]
-pub(crate) const AVX512VNNI: Entries = SCALAR;
 
 /// # Safety
 /// The bounds that [`super::run`] asserts.
