@@ -98,6 +98,11 @@ unsafe fn accumulate<const UNITS: usize, const ROWS: usize>(
         let bias: [__m512i; UNITS] = from_fn(|u| lanes(&panel.lanes.bias, u));
         let mut acc = [bias; ROWS];
         let mut w = panel.packed;
+        // Each of the first UNITS blocks fetches its part of the next panel, a line for each group of its own: weights
+        // that an inference reads once come from beyond the second cache.
+        let fetching = panel.followed && UNITS >= 3 && row < UNITS * ROWS;
+        let step = if fetching { UNIT * GROUP } else { 0 };
+        let mut ahead = panel.packed.wrapping_add((UNITS + row / ROWS) * panel.unit_bytes);
         for tap in 0..panel.taps {
             let a: [*const u8; ROWS] = from_fn(|r| panel.left.tap(row + r, tap));
             for group in 0..panel.groups {
@@ -107,6 +112,10 @@ unsafe fn accumulate<const UNITS: usize, const ROWS: usize>(
                     for u in 0..UNITS {
                         acc[r][u] = _mm512_dpbusd_epi32(acc[r][u], x, b[u]);
                     }
+                }
+                if UNITS >= 3 {
+                    _mm_prefetch::<_MM_HINT_T1>(ahead.cast());
+                    ahead = ahead.wrapping_add(step);
                 }
                 w = w.add(UNIT * GROUP);
             }

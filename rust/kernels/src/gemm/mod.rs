@@ -55,6 +55,8 @@ struct Panel<'a> {
     /// The panel's first unit; the next is `unit_bytes` on.
     packed: *const u8,
     unit_bytes: usize,
+    /// Whether another panel follows this one's units in memory, and is next.
+    followed: bool,
     taps: usize,
     /// Groups of 4 k in a tap.
     groups: usize,
@@ -137,7 +139,9 @@ pub fn run(kernels: Kernels, m: usize, rows: &Rows, columns: &Columns, mut out: 
         let columns = (width * UNIT).min(n - from);
         let target = target(&mut out, &mut lanes, from, columns);
         let packed = packed[unit * unit_bytes..].as_ptr();
-        let panel = Panel { left, m, packed, unit_bytes, taps, groups, n: columns, lanes: &lanes, target };
+        let followed = done + 1 < panels;
+        let panel =
+            Panel { left, m, packed, unit_bytes, followed, taps, groups, n: columns, lanes: &lanes, target };
         // SAFETY: `kernels` proves that the CPU has the tier. Left::new and check() have asserted that the m rows
         // of both sides lie inside their slices, and the packed length above that `width` units follow `packed`.
         unsafe { (tiles[width - 1].run)(&panel) };
