@@ -4,15 +4,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from os import PathLike, fspath
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
+from typing import Any, Protocol, TypeAlias
 
 import numpy.typing as npt
 
 from octavo.errors import ModelError
 from octavo.program import Program
-
-if TYPE_CHECKING:
-    pass
 
 
 class HasProgram(Protocol):
@@ -72,7 +69,7 @@ class Session:
 
         Raises `RunError` where a feed is missing, unknown, or of another shape or dtype than the input.
         """
-        return self._core.run(None if names is None else list(names), dict(feeds))
+        return self._core.run(names, dict(feeds))
 
     def get_inputs(self) -> list[ValueInfo]:
         """The inputs, in the model's order."""
@@ -88,10 +85,11 @@ class Session:
 
     def observe(
         self, feeds: Mapping[str, npt.NDArray[Any]], names: list[str]
-    ) -> "list[tuple[float, float, int, int, int]]":
-        """Run once, and give (min, max, NaNs, infinities, elements) of each of these float32 values.
+    ) -> "list[tuple[float, float, int, int, int] | None]":
+        """Run once, and give (min, max, NaNs, infinities, elements) of each of these values.
 
-        min and max are over the finite elements; min is above max where there are none.
+        min and max are over the finite elements; min is above max where there are none. None stands for a
+        value that is not float32, or that this plan never makes.
         """
         return self._core.observe(dict(feeds), list(names))
 
@@ -158,20 +156,19 @@ def _program_of(source: HasProgram) -> Program:
     return program
 
 
-def _info(name: str, shape: "list[int | str]", dtype: str) -> ValueInfo:
-    return ValueInfo(name, list(shape), f"tensor({_ONNX_TYPES[dtype]})")
+def _info(
+    name: str,
+    shape: "list[int | str] | None",
+    dtype: str,
+    quant: "tuple[list[float], list[int]] | None",
+) -> ValueInfo:
+    kind = f"tensor({_ONNX_TYPES.get(dtype, dtype)})"
+    if quant is None or len(quant[0]) != 1:
+        return ValueInfo(name, list(shape or []), kind)
+    return ValueInfo(name, list(shape or []), kind, quant[0][0], quant[1][0])
 
 
-_ONNX_TYPES = {
-    "u8": "uint8",
-    "i8": "int8",
-    "i16": "int16",
-    "i32": "int32",
-    "i64": "int64",
-    "bool": "bool",
-    "f16": "float16",
-    "f32": "float",
-    "f64": "double",
-}
+_ONNX_TYPES = {"float32": "float", "float64": "double"}
+"""Where ONNX names a type otherwise than numpy does."""
 
 __all__ = ["ProfileRow", "Session", "Source", "ValueInfo", "load_program", "tiers"]

@@ -18,8 +18,8 @@ class Observing(Protocol):
 
     def observe(
         self, feeds: Mapping[str, npt.NDArray[Any]], names: list[str]
-    ) -> list[tuple[float, float, int, int, int]]:
-        """Run once; (min, max, NaNs, infinities, elements) of each of these float32 values."""
+    ) -> list[tuple[float, float, int, int, int] | None]:
+        """Run once; (min, max, NaNs, infinities, elements) of each of these values, None for one not made."""
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,8 @@ def calibrate(
     count = 0
     for feeds in samples:
         for observer, seen in zip(observers.values(), session.observe(feeds, list(observers)), strict=True):
-            observer.add(*seen)
+            if seen is not None:
+                observer.add(*seen)
         count += 1
         if progress is not None:
             progress(count)
