@@ -17,7 +17,7 @@ from octavo.passes.gemm import form_gemm
 from octavo.passes.no_ops import remove_no_ops
 from octavo.passes.padding import fold_padding
 from octavo.passes.reshapes import merge_reshapes
-from octavo.passes.shapes import fix_reshapes
+from octavo.passes.shapes import fix_shapes
 from octavo.passes.softmax import restore_softmax
 from octavo.passes.transposes import cancel_transposes
 
@@ -25,7 +25,7 @@ __all__ = ["PASSES", "should_fold", "simplify"]
 
 PASSES: tuple[Callable[[ir.Model], bool], ...] = (
     fold_constants,
-    fix_reshapes,
+    fix_shapes,
     restore_softmax,
     remove_no_ops,
     remove_unused,
@@ -48,8 +48,8 @@ _MAX_ROUNDS = 12
 def simplify(model: ir.Model) -> ir.Model:
     """A simpler graph that computes the same, up to the rounding of folded constants; `model` stays as it is.
 
-    model: from `octavo.frontend.load`. Names of inputs and outputs are kept; each value has its shape, where it
-    can be inferred.
+    model: from `octavo.frontend.load`. Names of inputs and outputs are kept; values have their shapes, where
+    those can be inferred.
 
     Raises:
         ModelError: a graph that a pass cannot work on.

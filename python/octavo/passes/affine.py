@@ -12,6 +12,7 @@ from octavo.passes.edit import (
     add_constant,
     bypass,
     constant,
+    dims,
     input_of,
     is_read_once,
     nodes,
@@ -122,7 +123,7 @@ def _into_producer(node: ir.Node) -> bool:
 
 
 def per_channel(coefficient: Vector, rank: int, axis: int, channels: int) -> Vector | None:
-    """A broadcast coefficient as [channels]; None where it varies along another axis than `axis` of `rank`."""
+    """A coefficient as [channels]; None where it varies along another one of `rank` axes than `axis`."""
     if coefficient.ndim > rank:
         return None
     shape = (1,) * (rank - coefficient.ndim) + coefficient.shape
@@ -168,8 +169,11 @@ def _from_input(node: ir.Node) -> bool:
     if bias is None and input_of(node, 2) is not None:
         return False
     group = node.attributes.get_int("group", 1)
-    scale = per_channel(affine.scale, weight.ndim, 1, int(weight.shape[1]) * group)
-    offset = per_channel(affine.offset, weight.ndim, 1, int(weight.shape[1]) * group)
+    channels, shape = int(weight.shape[1]) * group, dims(affine.x)
+    if shape is None or len(shape) != weight.ndim or shape[1] != channels:
+        return False  # one channel that the coefficients spread to several, say
+    scale = per_channel(affine.scale, weight.ndim, 1, channels)
+    offset = per_channel(affine.offset, weight.ndim, 1, channels)
     padded = any(node.attributes.get_ints("pads", [])) or node.attributes.get_string(
         "auto_pad", "NOTSET"
     ) not in (

@@ -23,7 +23,7 @@ _CLAMPS = ("Relu", "Clip", "Max", "Min")
 
 
 def merge_clips(model: ir.Model) -> bool:
-    """Writes each clamp of floats as Relu or as Clip with the bounds that it has, and merges those in a row."""
+    """Writes each clamp of floats as Relu or as Clip with the bounds that it has, and merges rows of them."""
     changed = False
     for node in nodes(model, *_CLAMPS):
         found = clamp_of(node)

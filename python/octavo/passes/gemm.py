@@ -18,7 +18,7 @@ from octavo.passes.edit import (
 
 
 def form_gemm(model: ir.Model) -> bool:
-    """MatMul of rank 2 by a constant, with a bias added, becomes Gemm; alpha and beta go into the constants."""
+    """MatMul of rank 2 by a constant, plus a bias, becomes Gemm; alpha and beta go into the constants."""
     changed = False
     for node in nodes(model, "Add", "Sub"):
         changed |= _from_matmul(node)

@@ -5,7 +5,7 @@ import onnx_ir as ir
 
 from octavo.passes.edit import bypass, constant, dims, input_of, integers, nodes, same_dims
 
-_SHAPE_TELLS = frozenset({"Expand", "Flatten", "Reshape", "Squeeze", "Tile", "Unsqueeze"})
+_SHAPE_TELLS = frozenset({"Expand", "Flatten", "Reshape", "Squeeze", "Unsqueeze"})
 """Operators that change nothing if they do not change the shape."""
 
 _JOINS = frozenset({"Concat", "Max", "Mean", "Min", "Sum"})
@@ -44,6 +44,8 @@ def _source(node: ir.Node) -> ir.Value | None:
         return x if keeps_shape and ones else None
     if op == "Pad":
         return x if set(integers(node.inputs[1]) or [1]) == {0} else None
+    if op == "Tile":
+        return x if set(integers(node.inputs[1]) or [0]) == {1} else None
     if op == "Resize":
         return x if _resizes_nothing(node, keeps_shape) else None
     if op in _NEUTRAL:

@@ -40,7 +40,7 @@ def fold_padding(model: ir.Model) -> bool:
 
 
 def spatial_pads(pad: ir.Node) -> list[int] | None:
-    """Pads of the axes from 2 on, in Conv's order; None where others are padded, or some negative or unknown."""
+    """Pads of the axes from 2 on, in Conv's order; None where others are padded, or some unknown or < 0."""
     shape, amounts = dims(pad.inputs[0]), integers(input_of(pad, 1))
     if shape is None or amounts is None or pad.attributes.get_string("mode", "constant") != "constant":
         return None

@@ -6,7 +6,7 @@ from octavo.passes.edit import become, dims, nodes, producer, same_dims
 
 
 def restore_softmax(model: ir.Model) -> bool:
-    """Flatten, Softmax and Reshape back, as conversions to opset 13 write it, become Softmax where it is one."""
+    """Flatten, Softmax and Reshape back, as conversions to opset 13 write it, become Softmax if they can."""
     changed = False
     for node in nodes(model, "Reshape"):
         softmax = producer(node.inputs[0], "Softmax", "LogSoftmax")

@@ -202,7 +202,7 @@ def _common_perm(node: ir.Node) -> Perm | None:
             continue
         first = producer(value, "Transpose")
         perm = None if first is None else perm_of(first)
-        if first is None or perm is None or first.inputs[0] is None or first.inputs[0].is_graph_input():
+        if first is None or perm is None or first.inputs[0] is None or _comes_from_input(first.inputs[0]):
             return None
         if value.is_graph_output() or not all(
             use.node.op_type in _PUSHABLE or use.node.op_type == "Transpose" for use in value.uses()

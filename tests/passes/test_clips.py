@@ -1,0 +1,84 @@
+"""Clamps in one form."""
+
+import math
+
+import numpy as np
+from octavo.passes.clips import merge_clips
+from octavo.passes.duplicates import remove_unused
+
+F = np.float32
+BIG = np.finfo(np.float32).max
+X = "float[N,4] x"
+
+
+def test_one_form_for_each_clamp(graphs):
+    lo, hi, zero = F(-0.5), F(1.5), F(0)
+    graphs.run(
+        [merge_clips, remove_unused],
+        [
+            ("Clip without bounds", X, "a = Clip(x) y = Neg(a)", {}, "Neg"),
+            ("Clip without a minimum", X, "y = Clip(x, , h)", {"h": hi}, "Clip"),
+            ("Clip from 0", X, "y = Clip(x, z)", {"z": zero}, "Relu"),
+            ("Clip from 0 to inf", X, "y = Clip(x, z, h)", {"z": zero, "h": F(math.inf)}, "Relu"),
+            ("Clip from 0 to the largest", X, "y = Clip(x, z, h)", {"z": zero, "h": BIG}, "Relu"),
+            ("Max", X, "y = Max(z, x)", {"z": zero}, "Relu"),
+            ("Max of 1 element", X, "y = Max(x, l)", {"l": np.array([[0.5]], F)}, "Clip"),
+            ("Min", X, "y = Min(x, h)", {"h": hi}, "Clip"),
+            ("Relu then Min", X, "a = Relu(x) y = Min(a, h)", {"h": hi}, "Clip"),
+            ("Min of Max", X, "a = Max(x, l) y = Min(h, a)", {"l": lo, "h": hi}, "Clip"),
+            ("Relu Relu", X, "a = Relu(x) b = Relu(a) y = Relu(b)", {}, "Relu"),
+            ("Clip then Relu", X, "a = Clip(x, l, h) y = Relu(a)", {"l": lo, "h": hi}, "Clip"),
+            ("minimum over maximum", X, "y = Clip(x, h, l)", {"l": lo, "h": hi}, "Clip"),
+            (
+                "apart",
+                X,
+                "a = Clip(x, l, z) y = Clip(a, h, k)",
+                {"l": lo, "z": zero, "h": hi, "k": F(2)},
+                "Clip",
+            ),
+            ("Relu of what is below", X, "a = Clip(x, l, h) y = Relu(a)", {"l": F(-5), "h": F(-1)}, "Clip"),
+        ],
+    )
+
+
+def test_left_alone(graphs):
+    lo, hi = F(-0.5), F(1.5)
+    graphs.run(
+        [merge_clips, remove_unused],
+        [
+            (
+                "read twice",
+                X,
+                "a = Relu(x) b = Clip(a, l, h) y = Add(a, b)",
+                {"l": F(1), "h": hi},
+                "Relu Clip Add",
+            ),
+            ("widens", X, "y = Max(x, l)", {"l": np.array([[[0.5]]], F)}, "Max"),
+            ("a row", X, "y = Max(x, l)", {"l": np.arange(4).astype(F)}, "Max"),
+            ("NaN", X, "y = Clip(x, l, h)", {"l": F(math.nan), "h": hi}, "Clip"),
+            ("fed bounds", "float[N,4] x, float l", "y = Clip(x, l, h)", {"h": F(9)}, "Clip"),
+            ("three", X, "y = Max(x, l, h)", {"l": lo, "h": hi}, "Max"),
+        ],
+    )
+
+
+def test_nan_passes_through_merged_clips(graphs):
+    before = graphs.build(X, "a = Relu(x) y = Min(a, h)", h=F(6))
+    after = before.clone()
+    assert merge_clips(after)
+    x = np.array([[np.nan, -1, 3, 9]], F)
+    for model in (before, after):
+        np.testing.assert_array_equal(graphs.answers(model, {"x": x})[0], [[np.nan, 0, 3, 6]])
+
+
+def test_integers_are_not_clamps_of_activations(graphs):
+    before = graphs.build("int64[N,4] x", "y = Clip(x, l)", "int64 y", l=np.int64(0))
+    assert not merge_clips(before.clone())
+
+
+def test_a_second_run_changes_nothing(graphs):
+    model = graphs.build(
+        X, "a = Clip(x, l, h) b = Neg(a) c = Relu(b) d = Neg(c) y = Min(d, h)", l=F(-1), h=F(2)
+    )
+    assert merge_clips(model)
+    assert not merge_clips(model)
