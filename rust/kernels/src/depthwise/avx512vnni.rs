@@ -149,12 +149,8 @@ impl Interleave {
     #[inline]
     #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx512vnni")]
     fn new() -> Interleave {
-        Interleave {
-            lanes: transpose_lanes(),
-            bytes: _mm512_broadcast_i32x4(_mm_setr_epi8(
-                0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15,
-            )),
-        }
+        let bytes = _mm_setr_epi8(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
+        Interleave { lanes: transpose_lanes(), bytes: opaque(_mm512_broadcast_i32x4(bytes)) }
     }
 
     #[inline]
@@ -168,7 +164,16 @@ impl Interleave {
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx512vnni")]
 fn transpose_lanes() -> __m512i {
-    _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15)
+    opaque(_mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15))
+}
+
+/// The same value, unknown to the compiler: of a permutation whose indices it knows it makes several slower ones.
+#[inline]
+#[target_feature(enable = "avx512f")]
+fn opaque(mut value: __m512i) -> __m512i {
+    // SAFETY: no instruction.
+    unsafe { asm!("/* {0} */", inout(zmm_reg) value, options(pure, nomem, nostack, preserves_flags)) };
+    value
 }
 
 /// The words of a kernel's columns: for an output row `down` rows further down, the taps move along by so many.
@@ -327,6 +332,8 @@ struct Epilogue {
     lo: __m512i,
     hi: __m512i,
     transpose: __m512i,
+    /// A bit for each even lane.
+    even_lanes: __mmask16,
 }
 
 impl Epilogue {
@@ -349,6 +356,7 @@ impl Epilogue {
             lo: _mm512_set1_epi8(r.lo as i8),
             hi: _mm512_set1_epi8(r.hi as i8),
             transpose: transpose_lanes(),
+            even_lanes: even_lanes(),
         }
     }
 
@@ -358,7 +366,7 @@ impl Epilogue {
     fn scale(&self, acc: __m512i) -> __m512i {
         let even = _mm512_mul_epi32(acc, self.even);
         let odd = _mm512_mul_epi32(_mm512_srli_epi64::<32>(acc), self.odd);
-        _mm512_srav_epi32(_mm512_add_epi32(high_halves(even, odd), self.round), self.shift)
+        _mm512_srav_epi32(_mm512_add_epi32(high_halves(even, odd, self.even_lanes), self.round), self.shift)
     }
 
     /// The bytes of the sums. Packs saturate, which the clamp at the end makes good.
@@ -391,10 +399,20 @@ impl Epilogue {
     }
 }
 
+/// A bit for each even lane, kept in a register because the compiler does not know it.
+#[inline]
+#[target_feature(enable = "avx512f")]
+fn even_lanes() -> __mmask16 {
+    let mut lanes = 0x5555;
+    // SAFETY: no instruction.
+    unsafe { asm!("/* {0} */", inout(kreg) lanes, options(pure, nomem, nostack, preserves_flags)) };
+    lanes
+}
+
 /// The high halves of the products of the even lanes and of the odd lanes, in the lanes' order.
 #[inline]
 #[target_feature(enable = "avx512f")]
-fn high_halves(even: __m512i, odd: __m512i) -> __m512i {
+fn high_halves(even: __m512i, odd: __m512i, even_lanes: __mmask16) -> __m512i {
     let mut high = odd;
     // One masked move; the compiler would make a slower permutation of two registers of it.
     // SAFETY: the instruction is AVX-512 F and touches registers alone.
@@ -403,7 +421,7 @@ fn high_halves(even: __m512i, odd: __m512i) -> __m512i {
             "vmovshdup {high}{{{even_lanes}}}, {even}",
             high = inout(zmm_reg) high,
             even = in(zmm_reg) even,
-            even_lanes = in(kreg) 0x5555u16,
+            even_lanes = in(kreg) even_lanes,
             options(pure, nomem, nostack, preserves_flags),
         );
     }
