@@ -5,7 +5,6 @@ import zlib
 
 import numpy as np
 import pytest
-
 from octavo.program import DTYPES, Node, Program, Quant, Value
 
 MARK = rb"crc32\":\""
@@ -19,7 +18,7 @@ def add_constant(values, constants, name, array, quant=None):
 
 @pytest.fixture
 def every_encoding():
-    """A small valid Program with each dtype, each kind of attribute and each kind of shape that the format has."""
+    """A small valid Program with each dtype, kind of attribute and kind of shape that the format has."""
     values, constants = {}, {}
     per_channel = Quant(np.array([0.5, 0.25], np.float32), np.zeros(2, np.int64), axis=0)
     weights = np.array([-127, 5, 0, 1, 127, -3], np.int8).reshape(2, 3, 1, 1)
@@ -50,7 +49,7 @@ def every_encoding():
         Node("Quantize", "quantize", ("x",), ("q",), {"scale": np.float32(0.1), "zero_point": 3}),
         Node(
             "QConv",
-            "conv \"1\" \\ ☃",
+            'conv "1" \\ ☃',
             ("q", "weights", "bias", "multiplier", "shift"),
             ("c",),
             {**window, **clamp, "group": 1},
@@ -79,7 +78,7 @@ def every_encoding():
 
 @pytest.fixture
 def one_node():
-    """Makes a Program of one node: (op, inputs, outputs, attributes); arrays among the inputs are constants."""
+    """Makes a Program of one node; arrays among the inputs are constants, the others dtypes."""
 
     def make(op, inputs, outputs, attributes):
         values, constants, names = {}, {}, ["", ""]
@@ -108,7 +107,7 @@ def one_node():
 
 @pytest.fixture
 def forge():
-    """An artifact changed and sealed again: `edit(document)` and `layout(header)` change its JSON in place."""
+    """An artifact changed and sealed again; `edit` and `layout` change its document and header in place."""
 
     def make(data, edit=None, layout=None, tail=None):
         length = int.from_bytes(data[:8], "little")

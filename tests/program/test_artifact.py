@@ -1,4 +1,4 @@
-"""Artifacts: what is saved is read back, the same bytes each time, and nothing damaged or lying gets through."""
+"""Artifacts: what is saved is read back, always the same bytes; nothing damaged or lying gets through."""
 
 import os
 import subprocess
@@ -6,9 +6,8 @@ import sys
 from pathlib import Path
 
 import numpy as np
-import pytest
-
 import octavo
+import pytest
 from octavo.program import Program, artifact
 
 COMMITTED = Path(__file__).resolve().parents[2] / "rust/runtime/tests/data/every_encoding.octavo"
@@ -51,7 +50,7 @@ def test_reading_and_writing_gives_the_same_bytes(data):
 
 
 def test_the_bytes_are_those_of_the_committed_file(data):
-    # The runtime's tests read that file. Where the format is meant to change: save(every_encoding, COMMITTED).
+    # The runtime's tests read that file. After a change of the format: save(every_encoding, COMMITTED).
     assert data == COMMITTED.read_bytes()
 
 
@@ -73,7 +72,10 @@ def test_the_bytes_do_not_depend_on_the_process():
     )
     for seed in ("0", "1", "2"):
         run = subprocess.run(
-            [sys.executable, "-c", code], env=os.environ | {"PYTHONHASHSEED": seed}, capture_output=True, check=True
+            [sys.executable, "-c", code],
+            env=os.environ | {"PYTHONHASHSEED": seed},
+            capture_output=True,
+            check=True,
         )
         assert run.stdout == COMMITTED.read_bytes()
 
@@ -101,7 +103,7 @@ def test_an_unchanged_forgery_is_read(data, forge):
 
 
 def at(*path):
-    """Sets what is at a path in a nest of dicts and lists; the last but one step is the key, the last the value."""
+    """Sets what is at a path in a nest of dicts and lists: the steps, then the value."""
     *path, key, value = path
 
     def edit(document):
@@ -123,8 +125,14 @@ DOCUMENTS = {
     "unknown key of a node": (at("nodes", 0, "extra", 1), "unknown key 'extra'"),
     "unknown op": (at("nodes", 0, "op", "QuantizeMore"), "unknown op 'QuantizeMore'"),
     "unknown attribute": (at("nodes", 0, "attributes", "axis", 1), "Quantize node 'quantize'.*'axis'"),
-    "missing attribute": (at("nodes", 0, "attributes", {"zero_point": 3}), "Quantize node 'quantize' lacks.*'scale'"),
-    "attribute of another kind": (at("nodes", 0, "attributes", "zero_point", "3"), "'zero_point'.* of type str"),
+    "missing attribute": (
+        at("nodes", 0, "attributes", {"zero_point": 3}),
+        "Quantize node 'quantize' lacks.*'scale'",
+    ),
+    "attribute of another kind": (
+        at("nodes", 0, "attributes", "zero_point", "3"),
+        "'zero_point'.* of type str",
+    ),
     "attribute beyond 64 bits": (at("nodes", 0, "attributes", "zero_point", 2**63), "'zero_point'.*64-bit"),
     "attribute null": (at("nodes", 0, "attributes", "zero_point", None), "'zero_point'.*64-bit"),
     "short bits": (at("nodes", 0, "attributes", "scale", {"f32": "3f80000"}), "'3f80000' is not 8 hex"),
@@ -136,7 +144,10 @@ DOCUMENTS = {
     "shape of 2^60": (at("values", 12, "shape", [2**60, 2**60]), "too large"),
     "33 axes": (at("values", 12, "shape", [1] * 33), "too large"),
     "zero scale": (at("values", 0, "quant", "scale", {"f32": ["00000000", "3f000000"]}), "scale.*'weights'"),
-    "infinite scale": (at("values", 0, "quant", "scale", {"f32": ["7f800000", "3f000000"]}), "scale.*'weights'"),
+    "infinite scale": (
+        at("values", 0, "quant", "scale", {"f32": ["7f800000", "3f000000"]}),
+        "scale.*'weights'",
+    ),
     "one scale too few": (at("values", 0, "quant", "scale", {"f32": ["3f800000"]}), "'weights'"),
     "axis of scales": (at("values", 0, "quant", "axis", 4), "no axis 4"),
     "zero point": (at("values", 0, "quant", "zero_point", [0, 128]), "zero point.*-128..127"),
@@ -175,7 +186,10 @@ LAYOUTS = {
     "unknown dtype": (at("bias", "dtype", "BF16"), "dtype 'BF16'"),
     "offsets are no pair": (at("bias", "data_offsets", [0]), "'bias' has the offsets"),
     "unknown key": (at("bias", "stride", 1), "'stride'"),
-    "undescribed constant": (at("more", {"dtype": "U8", "shape": [0], "data_offsets": [0, 0]}), "'more' is no value"),
+    "undescribed constant": (
+        at("more", {"dtype": "U8", "shape": [0], "data_offsets": [0, 0]}),
+        "'more' is no value",
+    ),
     "more metadata": (at("__metadata__", "format", "pt"), "unknown key 'format'"),
 }
 
@@ -215,12 +229,19 @@ def test_json_nested_without_end_is_an_error(data, forge):
 
     with pytest.raises(octavo.ArtifactError):
         artifact.from_bytes(forge(data, nest))
-    text = b'{"__metadata__":{"octavo":"{\\"crc32\\":\\"00000000\\""},"x":' + b"[" * 100_000 + b"]" * 100_000 + b"}"
+    text = (
+        b'{"__metadata__":{"octavo":"{\\"crc32\\":\\"00000000\\""},"x":'
+        + b"[" * 100_000
+        + b"]" * 100_000
+        + b"}"
+    )
     with pytest.raises(octavo.ArtifactError):
         artifact.from_bytes(len(text).to_bytes(8, "little") + text)
 
 
-@pytest.mark.parametrize("data", [b"", b"\x08", b"PK\x03\x04" * 100, b"\xff" * 64, b"\0" * 64, b"\x02" + b"\0" * 7 + b"{}"])
+@pytest.mark.parametrize(
+    "data", [b"", b"\x08", b"PK\x03\x04" * 100, b"\xff" * 64, b"\0" * 64, b"\x02" + b"\0" * 7 + b"{}"]
+)
 def test_other_files_are_an_error(data):
     with pytest.raises(octavo.ArtifactError, match="artifact"):
         artifact.from_bytes(data)

@@ -52,7 +52,7 @@ def add_multipliers_shift(a: float, b: float) -> tuple[int, int, int] | None:
     None where a ratio is 2^14 or more in magnitude, or not finite: the op must stay float.
     """
     a, b = float(a), float(b)
-    if not max(abs(a), abs(b)) < 2.0**14:  # false for NaN as well
+    if not (abs(a) < 2.0**14 and abs(b) < 2.0**14):  # NaN is not
         return None
     for shift in range(ADD_SHIFT_MAX, 0, -1):
         multipliers = round(math.ldexp(a, shift)), round(math.ldexp(b, shift))

@@ -183,7 +183,7 @@ def _check_attributes(node: Node, form: Signature) -> None:
         if name not in form.attributes:
             _fail(f"the {label(node)} has the unknown attribute {name!r}")
         kind, wanted = attribute_kind(attribute), form.attributes[name][0]
-        if kind != wanted and not (attribute == [] and wanted == "f32s"):
+        if kind != wanted and not (isinstance(attribute, list) and not attribute and wanted == "f32s"):
             found = kind or type(attribute).__name__
             _fail(f"the attribute {name!r} of the {label(node)} is of type {found}, not {wanted}")
     for name, (_, optional) in form.attributes.items():

@@ -1,0 +1,125 @@
+"""Requantization and its parameters against fractions and Python's integers."""
+
+import math
+import random
+from fractions import Fraction
+
+import numpy as np
+import pytest
+from octavo.program.arithmetic import (
+    add_multipliers_shift,
+    multiplier_shift,
+    requantize,
+    scale_and_round,
+)
+
+EDGES = [
+    0.0,
+    -1.0,
+    math.inf,
+    math.nan,
+    5e-324,
+    2.0**-33,
+    math.nextafter(2.0**-32, 0),
+    2.0**-32,
+    math.nextafter(2.0**-32, 1),
+    0.5,
+    math.nextafter(0.5, 0),
+    1.0,
+    math.nextafter(1.0, 0),
+    (2**31 - 0.5) / 2**31,
+    (2**31 - 0.75) / 2**31,
+    math.nextafter(2.0**30, 0),
+    2.0**30 - 0.25,
+    2.0**30 - 0.5,
+    2.0**30,
+    1e300,
+]
+
+
+def rounded_half_even(x):
+    return round(x)  # of a Fraction: exact, ties to even
+
+
+def multiplier_shift_by_the_rule(m):
+    if not (m > 0 and m < 2**30):
+        return None
+    exact = Fraction(m)
+    if exact < Fraction(1, 2**32):
+        return 2**30, 62
+    shift = next(s for s in range(62, 0, -1) if exact * 2**s < 2**31)
+    multiplier = rounded_half_even(exact * 2**shift)
+    if multiplier == 2**31:
+        multiplier, shift = 2**30, shift - 1
+    return (multiplier, shift) if shift >= 1 else None
+
+
+def test_multipliers_and_shifts_follow_the_rule():
+    random.seed(1)
+    samples = EDGES + [random.random() * 2.0 ** random.randint(-36, 31) for _ in range(5000)]
+    samples += [
+        Fraction(2 * random.getrandbits(30) + 2**31 + 1, 2**32) * 2**k
+        for k in range(-20, 20)
+        for _ in range(20)
+    ]
+    for m in samples:
+        found = multiplier_shift(float(m))
+        assert found == multiplier_shift_by_the_rule(float(m)), m
+        if found is not None:
+            assert 2**30 <= found[0] < 2**31
+            assert 1 <= found[1] <= 62
+
+
+def test_a_numpy_float_is_taken():
+    assert multiplier_shift(np.float64(0.75)) == (3 << 29, 31)
+
+
+def test_multipliers_of_an_addition_are_the_finest_that_fit():
+    random.seed(2)
+    for _ in range(3000):
+        a = random.choice((-1, 1)) * random.random() * 2.0 ** random.randint(-40, 16)
+        b = random.choice((-1, 1)) * random.random() * 2.0 ** random.randint(-40, 16)
+        found = add_multipliers_shift(a, b)
+        if max(abs(a), abs(b)) >= 2**14:
+            assert found is None
+            continue
+        fitting = [
+            s for s in range(1, 31) if max(abs(rounded_half_even(Fraction(r) * 2**s)) for r in (a, b)) < 2**15
+        ]
+        if not fitting:
+            assert found is None
+            continue
+        shift = max(fitting)
+        assert found == (*(rounded_half_even(Fraction(r) * 2**shift) for r in (a, b)), shift)
+
+
+@pytest.mark.parametrize("ratio", [math.nan, math.inf, -math.inf, 2.0**14, -(2.0**14)])
+def test_an_addition_out_of_bounds_stays_float(ratio):
+    assert add_multipliers_shift(ratio, 1.0) is None
+    assert add_multipliers_shift(1.0, ratio) is None
+
+
+def test_requantize_is_the_floor_of_the_exact_quotient():
+    random.seed(3)
+    accs = [0, 1, -1, 127, -128, 2**31 - 1, -(2**31), 2**30, -(2**30)] + [
+        random.randint(-(2**31), 2**31 - 1) for _ in range(40)
+    ]
+    for shift in range(1, 63):
+        for multiplier in (2**30, 2**31 - 1, random.randint(2**30, 2**31 - 1)):
+            exact = [math.floor(Fraction(acc * multiplier, 2**shift) + Fraction(1, 2)) for acc in accs]
+            assert scale_and_round(np.array(accs), multiplier, shift).tolist() == exact
+            zero, lo, hi = random.randint(0, 255), random.randint(0, 127), random.randint(128, 255)
+            clamped = [min(max(y + zero, lo), hi) for y in exact]
+            found = requantize(np.array(accs, np.int32), multiplier, shift, zero, lo, hi)
+            assert found.dtype == np.uint8
+            assert found.tolist() == clamped
+
+
+def test_ties_go_up():
+    assert scale_and_round(np.array([-3, -1, 1, 3]), 2**30, 31).tolist() == [-1, 0, 1, 2]
+
+
+def test_requantize_takes_a_multiplier_and_a_shift_for_each_channel():
+    acc = np.array([[1000, 1000], [-1000, 7]])
+    found = requantize(acc, np.array([2**30, 2**31 - 1], np.int32), np.array([31, 40], np.int32), 10, 0, 255)
+    assert found.tolist() == [[255, 12], [0, 10]]
