@@ -8,6 +8,7 @@ use std::fmt;
 
 use crate::depthwise;
 use crate::elementwise;
+use crate::float;
 use crate::gemm;
 use crate::lookup;
 use crate::pool;
@@ -94,6 +95,8 @@ pub struct Row {
     pub isa: Isa,
     /// Matrix products and convolutions of bytes.
     pub gemm: gemm::Entries,
+    /// Float32 kernels.
+    pub float: float::Entries,
     /// Depthwise convolutions.
     pub depthwise: depthwise::Entries,
     /// Sums, products, maxima and minima of bytes.
@@ -113,6 +116,7 @@ pub static TABLE: [Row; 3] = [
     Row {
         isa: Isa::Scalar,
         gemm: gemm::scalar::ENTRIES,
+        float: float::SCALAR,
         depthwise: depthwise::SCALAR,
         elementwise: elementwise::SCALAR,
         lookup: lookup::SCALAR,
@@ -123,6 +127,7 @@ pub static TABLE: [Row; 3] = [
     Row {
         isa: Isa::Avx2,
         gemm: gemm::avx2::ENTRIES,
+        float: float::AVX2,
         depthwise: depthwise::AVX2,
         elementwise: elementwise::AVX2,
         lookup: lookup::AVX2,
@@ -133,6 +138,7 @@ pub static TABLE: [Row; 3] = [
     Row {
         isa: Isa::Avx512Vnni,
         gemm: gemm::avx512vnni::ENTRIES,
+        float: float::AVX512,
         depthwise: depthwise::AVX512VNNI,
         elementwise: elementwise::AVX512VNNI,
         lookup: lookup::AVX512VNNI,

@@ -2,8 +2,9 @@
 
 pub mod depthwise;
 pub mod elementwise;
+pub mod float;
 pub mod gemm;
-mod geometry;
+pub mod geometry;
 pub mod isa;
 pub mod lookup;
 mod plain;

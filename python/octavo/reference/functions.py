@@ -1,0 +1,333 @@
+"""The float functions: the kernels' steps (rust/kernels/src/float/math.rs), in the same order.
+
+numpy's + - * / and sqrt on float32 and float64 are IEEE's, rounded once. Its exp, log, tanh, sin and the like
+are not used: their bits differ between processors. Every function takes and gives float32 arrays. The
+coefficients are near-minimax fits (tests/reference/fit_functions.py). Errors are stated with the kernels.
+"""
+
+from collections.abc import Callable, Sequence
+from functools import wraps
+
+import numpy as np
+import numpy.typing as npt
+
+from octavo.reference.fma import Float32, fma
+
+Float64 = npt.NDArray[np.float64]
+Int64 = npt.NDArray[np.int64]
+
+f32 = np.float32
+
+LN2_HI = f32(0.6931472)
+LN2_LO = f32(-1.9046542e-09)
+LOG2_E = f32(1.442695)
+ROUNDER = f32(12582912.0)  # 1.5 * 2^23
+SQRT_HALF = f32(0.70710677)
+
+EXP = (0.5, 0.16666666, 0.041666493, 0.008333544, 0.0013932337, 0.00019763423)
+LOG = (
+    0.33333313, -0.2500001, 0.20002073, -0.16667995, 0.1422032, -0.124060474, 0.11883666, -0.11671472,
+    0.06750695,
+)  # fmt: skip
+TANH = (-0.33333284, 0.13331483, -0.05374283, 0.020648487, -0.0057147914)
+ERF_SMALL = (0.12837917, -0.37612632, 0.112836786, -0.026858732, 0.005199759, -0.00081309804, 8.328412e-05)
+ERF_LARGE = (
+    1.1284617, 0.63611484, 0.10412164, -0.021186445, 0.0017443141, 0.0005418114, -0.00022569676,
+    3.5554756e-05, -2.223294e-06,
+)  # fmt: skip
+LOG2 = (
+    2.885390081777927, 0.9617966939244106, 0.577078017227666, 0.41219840403274044, 0.32061628515237695,
+    0.2614468181261259, 0.242891446003137,
+)  # fmt: skip
+EXP2 = (
+    0.9999999999997623, 0.6931471805465084, 0.24022650698886, 0.055504109393542465, 0.009618128542872825,
+    0.0013333452044484084, 0.00015403851856454092, 1.530974754089967e-05, 1.3175714336873508e-06,
+)  # fmt: skip
+SIN = (
+    -0.16666666666631547, 0.008333333325262494, -0.00019841263817451868, 2.7555356484685852e-06,
+    -2.4761552352907092e-08,
+)  # fmt: skip
+COS = (
+    -0.49999999999544115, 0.04166666656189258, -0.0013888881068093457, 2.4799038661851082e-05,
+    -2.717991847034971e-07,
+)  # fmt: skip
+ROUNDER_64 = 6755399441055744.0  # 1.5 * 2^52
+TWO_OVER_PI = np.array(
+    [0, 0xA2F9836E, 0x4E441529, 0xFC2757D1, 0xF534DDC0, 0xDB629599, 0x3C439041, 0xFE5163AB], np.uint64
+)
+HALF_PI_HI, HALF_PI_LO = 1.5707963267341256, 6.077100506506192e-11
+
+
+def quiet(function: Callable[..., Float32]) -> Callable[..., Float32]:
+    """The function on float32 arrays, with numpy's warnings off: infinities and NaN are values here."""
+
+    @wraps(function)
+    def called(*arrays: npt.ArrayLike) -> Float32:
+        with np.errstate(all="ignore"):
+            return np.asarray(function(*(np.asarray(array, f32) for array in arrays)), f32)
+
+    return called
+
+
+def _horner(x: Float32, coefficients: Sequence[float]) -> Float32:
+    total = np.full_like(x, coefficients[-1])
+    for coefficient in coefficients[-2::-1]:
+        total = fma(total, x, f32(coefficient))
+    return total
+
+
+def _horner_64(x: Float64, coefficients: Sequence[float]) -> Float64:
+    total = np.full_like(x, coefficients[-1])
+    for coefficient in coefficients[-2::-1]:
+        total = total * x + coefficient
+    return total
+
+
+def _bits(x: Float32) -> npt.NDArray[np.int32]:
+    return x.view(np.int32)
+
+
+def _power_of_two(k: npt.NDArray[np.int32]) -> Float32:
+    return ((k + np.int32(127)) << np.int32(23)).view(f32)
+
+
+@quiet
+def maximum(a: Float32, b: Float32) -> Float32:
+    """The larger of two; NaN if either is NaN; +0 above -0."""
+    a, b = np.broadcast_arrays(a, b)
+    equal = (_bits(np.ascontiguousarray(a)) & _bits(np.ascontiguousarray(b))).view(f32).reshape(a.shape)
+    ordered = np.where(a == b, equal, np.where(a > b, a, b))
+    return np.where(np.isnan(a), a, ordered)
+
+
+@quiet
+def minimum(a: Float32, b: Float32) -> Float32:
+    """The smaller of two; NaN if either is NaN; -0 below +0."""
+    a, b = np.broadcast_arrays(a, b)
+    equal = (_bits(np.ascontiguousarray(a)) | _bits(np.ascontiguousarray(b))).view(f32).reshape(a.shape)
+    ordered = np.where(a == b, equal, np.where(a < b, a, b))
+    return np.where(np.isnan(a), a, ordered)
+
+
+@quiet
+def sign(x: Float32) -> Float32:
+    """-1, 0 or 1; NaN for NaN."""
+    return np.where(np.isnan(x), x, np.where(x < 0, f32(-1), np.where(x > 0, f32(1), f32(0))))
+
+
+def _reduced_exp(x: Float32) -> tuple[Float32, npt.NDArray[np.int32]]:
+    """`(exp(r) - 1, k)` with `x = k ln 2 + r`, for -104 <= x <= 89; NaN stays."""
+    x = np.where(x > 89, f32(89), x)
+    x = np.where(x < -104, f32(-104), x)
+    shifted = fma(x, LOG2_E, ROUNDER)
+    n = shifted - ROUNDER
+    r = fma(n, -LN2_LO, fma(n, -LN2_HI, x))
+    return fma(r * r, _horner(r, EXP), r), _bits(shifted) - ROUNDER.view(np.int32)
+
+
+@quiet
+def exp(x: Float32) -> Float32:
+    """The exponential."""
+    less_one, k = _reduced_exp(x)
+    half = k >> 1
+    return (less_one + f32(1)) * _power_of_two(half) * _power_of_two(k - half)
+
+
+@quiet
+def expm1(x: Float32) -> Float32:
+    """`exp(x) - 1`."""
+    less_one, k = _reduced_exp(x)
+    half = k >> 1
+    rest = k - half
+    scale = _power_of_two(half)
+    return fma(less_one, scale, scale - _power_of_two(-rest)) * _power_of_two(rest)
+
+
+def _reduced_log(k: Float32, f: Float32) -> Float32:
+    """`k ln 2 + log(1 + f)` for `sqrt(1/2) <= 1 + f < sqrt(2)`."""
+    square = f * f
+    low = fma(k, LN2_LO, square * f * _horner(f, LOG))
+    low = fma(square, f32(-0.5), low)
+    return fma(k, LN2_HI, f + low)
+
+
+@quiet
+def log(x: Float32) -> Float32:
+    """The natural logarithm; of 0: -infinity; of a negative: NaN."""
+    subnormal = x < np.finfo(f32).tiny
+    scaled = np.where(subnormal, x * f32(2**23), x)
+    bits = _bits(scaled)
+    k = (bits - SQRT_HALF.view(np.int32)) >> 23
+    mantissa = (bits - (k << 23)).view(f32)
+    k = np.where(subnormal, k - 23, k)
+    y = _reduced_log(k.astype(f32), mantissa - f32(1))
+    y = np.where(x < np.inf, y, x)
+    y = np.where(x < 0, f32(np.nan), y)
+    return np.asarray(np.where(x == 0, f32(-np.inf), y))
+
+
+@quiet
+def softplus(x: Float32) -> Float32:
+    """`log(1 + exp(x))`."""
+    e = exp(-np.abs(x))
+    halved = e > f32(1.4142135) - f32(1)
+    f = np.where(halved, f32(0.5) * (e - f32(1)), e)
+    return maximum(x, f32(0)) + _reduced_log(halved.astype(f32), f)
+
+
+@quiet
+def sigmoid(x: Float32) -> Float32:
+    """`1 / (1 + exp(-x))`."""
+    e = exp(-np.abs(x))
+    return np.asarray(np.where(x < 0, e, f32(1)) / (f32(1) + e))
+
+
+@quiet
+def tanh(x: Float32) -> Float32:
+    """The hyperbolic tangent."""
+    magnitude = np.abs(x)
+    z = magnitude * magnitude
+    small = fma(magnitude * z, _horner(z, TANH), magnitude)
+    large = f32(1) - f32(2) / (exp(f32(2) * magnitude) + f32(1))
+    return np.copysign(np.where(magnitude < f32(0.625), small, large), x)
+
+
+@quiet
+def erf(x: Float32) -> Float32:
+    """The error function."""
+    magnitude = np.abs(x)
+    small = fma(magnitude, _horner(magnitude * magnitude, ERF_SMALL), magnitude)
+    t = np.where(magnitude > 4, f32(4), magnitude)
+    large = f32(1) - exp(-(t * _horner(t, ERF_LARGE)))
+    return np.copysign(np.where(magnitude < f32(0.921875), small, large), x)
+
+
+@quiet
+def gelu(x: Float32) -> Float32:
+    """`x / 2 * (1 + erf(x / sqrt(2)))`."""
+    return f32(0.5) * x * (f32(1) + erf(x * SQRT_HALF))
+
+
+@quiet
+def gelu_tanh(x: Float32) -> Float32:
+    """`x / 2 * (1 + tanh(sqrt(2 / pi) * (x + 0.044715 x^3)))`."""
+    inner = f32(0.7978846) * x * fma(x * x, f32(0.044715), f32(1))
+    return f32(0.5) * x * (f32(1) + tanh(inner))
+
+
+@quiet
+def mish(x: Float32) -> Float32:
+    """`x * tanh(log(1 + exp(x)))`."""
+    e = exp(np.where(x > 20, f32(20), x))
+    n = e * (e + f32(2))
+    return np.asarray(x * (n / (n + f32(2))), f32)
+
+
+@quiet
+def hard_sigmoid(x: Float32, alpha: Float32, beta: Float32) -> Float32:
+    """`max(0, min(1, alpha * x + beta))`, the sum rounded once."""
+    return maximum(minimum(fma(alpha, x, beta), f32(1)), f32(0))
+
+
+@quiet
+def elu(x: Float32, alpha: Float32) -> Float32:
+    """x above 0, else `alpha * (exp(x) - 1)`."""
+    return np.where(x > 0, x, alpha * expm1(x))
+
+
+@quiet
+def selu(x: Float32, alpha: Float32, gamma: Float32) -> Float32:
+    """gamma times elu."""
+    return gamma * elu(x, alpha)
+
+
+@quiet
+def celu(x: Float32, alpha: Float32) -> Float32:
+    """x above 0, else `alpha * (exp(x / alpha) - 1)`."""
+    return np.where(x > 0, x, alpha * expm1(x / alpha))
+
+
+def _log2(magnitude: Float64) -> Float64:
+    bits = magnitude.view(np.int64)
+    k = (bits - np.float64(np.sqrt(0.5)).view(np.int64)) >> 52
+    m = (bits - (k << 52)).view(np.float64)
+    s = (m - 1) / (m + 1)
+    y = k.astype(np.float64) + s * _horner_64(s * s, LOG2)
+    y = np.where(magnitude == np.inf, np.inf, y)
+    return np.where(magnitude == 0, -np.inf, y)
+
+
+def _exp2(t: Float64) -> Float64:
+    t = np.where(t > 200, 200.0, t)
+    t = np.where(t < -200, -200.0, t)
+    shifted = t + ROUNDER_64
+    k = shifted.view(np.int64) - np.float64(ROUNDER_64).view(np.int64)
+    scale = ((k + 1023) << 52).view(np.float64)
+    return _horner_64(t - (shifted - ROUNDER_64), EXP2) * scale
+
+
+@quiet
+def power(x: Float32, y: Float32) -> Float32:
+    """`x^y` with IEEE's special cases, in float64 inside."""
+    x, y = (np.ascontiguousarray(array) for array in np.broadcast_arrays(x, y))
+    huge = f32(2**100)
+    exponent = np.where(y > huge, huge, np.where(y < -huge, -huge, y))
+    magnitude = _exp2(exponent.astype(np.float64) * _log2(np.abs(x).astype(np.float64))).astype(f32)
+    half = f32(0.5) * y
+    integer = np.rint(y) == y
+    odd = integer & (np.rint(half) != half)
+    rootless = ~integer & (x < 0) & (x > -np.inf)
+    signed = np.where(np.signbit(x) & odd, -magnitude, magnitude)
+    z = np.where(rootless | np.isnan(x), f32(np.nan), signed)
+    return np.where((x == 1) | (y == 0), f32(1), z)
+
+
+def _reduce_small(magnitude: Float64) -> tuple[Int64, Float64]:
+    """The quadrant (modulo 4) and the rest in [-pi/4, pi/4] of a magnitude below 2^17."""
+    shifted = magnitude * (2 / np.pi) + ROUNDER_64
+    n = shifted - ROUNDER_64
+    return shifted.view(np.int64), (magnitude - n * HALF_PI_HI) - n * HALF_PI_LO
+
+
+def _reduce_large(magnitude: Float32) -> tuple[Int64, Float64]:
+    """The same for a finite magnitude of 2^16 or more: the mantissa times the bits of 2 / pi that matter."""
+    bits = magnitude.view(np.uint32).astype(np.uint64)
+    u = np.uint64
+    mantissa = (bits & u(0x7FFFFF)) | u(0x800000)
+    # The clip only quiets the lanes that are not large.
+    first = np.clip((bits >> u(23)).astype(np.int64) - 120, 0, 134)
+    word, shift = first // 32, (first % 32).astype(np.uint64)
+    high = (TWO_OVER_PI[word] << u(32)) | TWO_OVER_PI[word + 1]
+    low = (TWO_OVER_PI[word + 2] << u(32)) | TWO_OVER_PI[word + 3]
+    window = (high << shift) | ((low >> u(1)) >> (u(63) - shift))
+    rest = (low << shift) >> u(32)
+    turns = mantissa * window + ((mantissa * rest) >> u(32))
+    quadrant = (turns + u(1 << 61)) >> u(62)
+    fraction = (turns - (quadrant << u(62))).view(np.int64)
+    return quadrant.view(np.int64), fraction.astype(np.float64) * (np.pi / 2 / 2**62)
+
+
+def _sin_shifted(magnitude: Float32, quadrants: int) -> Float32:
+    small_n, small_r = _reduce_small(magnitude.astype(np.float64))
+    large_n, large_r = _reduce_large(magnitude)
+    is_small = magnitude < 65536
+    n = np.where(is_small, small_n, large_n) + quadrants
+    r = np.where(is_small, small_r, large_r)
+    z = r * r
+    sine = r + r * z * _horner_64(z, SIN)
+    cosine = 1 + z * _horner_64(z, COS)
+    y = np.where(n & 1 == 0, sine, cosine)
+    return np.where(n & 2 == 0, y, -y).astype(f32)
+
+
+@quiet
+def sin(x: Float32) -> Float32:
+    """The sine; NaN for infinities."""
+    y = _sin_shifted(np.abs(x), 0)
+    return np.where(np.isfinite(x), np.where(np.signbit(x), -y, y), f32(np.nan))
+
+
+@quiet
+def cos(x: Float32) -> Float32:
+    """The cosine; NaN for infinities."""
+    return np.where(np.isfinite(x), _sin_shifted(np.abs(x), 1), f32(np.nan))

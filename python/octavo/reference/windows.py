@@ -1,0 +1,140 @@
+"""Windows that slide over the spatial axes: convolutions and pools, in any number of dimensions."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from octavo.program import Node
+from octavo.reference import functions
+from octavo.reference.attributes import Array, Inputs, integer, integers, optional, required, text
+from octavo.reference.fma import fma
+
+
+@dataclass(frozen=True)
+class Window:
+    """The window of a node over inputs of one size; a number a spatial axis each.
+
+    begin, end: padding. output: how many positions it takes.
+    """
+
+    kernel: list[int]
+    strides: list[int]
+    dilations: list[int]
+    begin: list[int]
+    end: list[int]
+    output: list[int]
+
+
+def window(node: Node, spatial: tuple[int, ...], kernel: tuple[int, ...], ceil_mode: bool = False) -> Window:
+    """The node's window over an input of that spatial shape; resolves auto_pad.
+
+    With ceil_mode a last position that would begin in the padding at the end is dropped.
+    """
+    rank = len(spatial)
+    strides, dilations = integers(node, "strides"), integers(node, "dilations")
+    auto_pad = text(node, "auto_pad", "NOTSET")
+    extent = [(k - 1) * d + 1 for k, d in zip(kernel, dilations, strict=True)]
+    pads = integers(node, "pads") if auto_pad == "NOTSET" else [0] * (2 * rank)
+    begin, end, output = pads[:rank], pads[rank:], [0] * rank
+    for i in range(rank):
+        if auto_pad.startswith("SAME"):
+            output[i] = -(-spatial[i] // strides[i])
+            total = max((output[i] - 1) * strides[i] + extent[i] - spatial[i], 0)
+            begin[i] = (total + (auto_pad == "SAME_LOWER")) // 2
+            end[i] = total - begin[i]
+            continue
+        room = spatial[i] + begin[i] + end[i] - extent[i]
+        output[i] = max(room // strides[i] + 1, 0)
+        if ceil_mode and auto_pad == "NOTSET" and room >= 0:
+            output[i] = -(-room // strides[i]) + 1
+            output[i] -= (output[i] - 1) * strides[i] >= spatial[i] + begin[i]
+    return Window(list(kernel), strides, dilations, begin, end, output)
+
+
+def taps(x: Array, window: Window, fill: float) -> Iterator[tuple[tuple[int, ...], Array]]:
+    """For each element of the window, in index order: its index, and what it sees at every position.
+
+    x: [N, C, *spatial]; what is seen: [N, C, *output]. fill: what the padding holds.
+    """
+    axes = range(len(window.kernel))
+    # The last position that is looked at may lie before or beyond the explicit padding.
+    last = [
+        (window.output[i] - 1) * window.strides[i] + (window.kernel[i] - 1) * window.dilations[i]
+        for i in axes
+    ]
+    after = [max(last[i] + 1 - window.begin[i] - x.shape[2 + i], 0) for i in axes]
+    padded = np.pad(x, [(0, 0), (0, 0), *zip(window.begin, after, strict=True)], constant_values=fill)
+    for index in np.ndindex(*window.kernel):
+        starts = [index[i] * window.dilations[i] for i in axes]
+        ends = [starts[i] + window.strides[i] * (window.output[i] - 1) + 1 for i in axes]
+        seen: tuple[Any, ...] = tuple(slice(starts[i], max(ends[i], 0), window.strides[i]) for i in axes)
+        yield index, padded[(..., *seen)]
+
+
+def conv(node: Node, inputs: Inputs) -> list[Array]:
+    """x [N, C, *spatial] by w [O, C / group, *kernel], then + b [O].
+
+    Every output is one chain from +0: the window's elements in index order, then the group's channels;
+    padding takes part as x = +0. The bias is added after, with a rounding of its own.
+    """
+    x, w, b = required(inputs, 0), required(inputs, 1), optional(inputs, 2)
+    group = integer(node, "group")
+    geometry = window(node, x.shape[2:], w.shape[2:])
+    n, channels, rank = x.shape[0], w.shape[1], x.ndim - 2
+    weights = w.reshape(group, w.shape[0] // group, *w.shape[1:])
+    y = np.zeros((n, group, weights.shape[1], *geometry.output), np.float32)
+    for index, seen in taps(x, geometry, 0.0):
+        grouped = seen.reshape(n, group, channels, 1, *geometry.output)
+        for channel in range(channels):
+            at: tuple[Any, ...] = (slice(None), slice(None), channel, *index)
+            factor = weights[at].reshape(group, -1, *[1] * rank)
+            y = fma(grouped[:, :, channel], factor, y)
+    y = y.reshape(n, w.shape[0], *geometry.output)
+    return [y if b is None else y + b.reshape(-1, *[1] * rank)]
+
+
+def pooling_window(node: Node, x: Array) -> Window:
+    """The window of a pooling node over x."""
+    kernel = tuple(integers(node, "kernel_shape"))
+    return window(node, x.shape[2:], kernel, bool(integer(node, "ceil_mode")))
+
+
+def max_pool(node: Node, inputs: Inputs) -> list[Array]:
+    """The largest element of each window, padding left out; NaN if one is. uint8 as float32."""
+    x = required(inputs, 0)
+    geometry = pooling_window(node, x)
+    lowest = 0 if x.dtype == np.uint8 else -np.inf
+    y = np.full((*x.shape[:2], *geometry.output), lowest, x.dtype)
+    for _, seen in taps(x, geometry, lowest):
+        y = np.maximum(y, seen) if x.dtype == np.uint8 else functions.maximum(y, seen)
+    return [y]
+
+
+def counts(window: Window, spatial: tuple[int, ...], include_padding: bool) -> Array:
+    """How many elements each position of the window has inside x, or x with its padding: [*output]."""
+    total = np.ones((), np.int64)
+    for i, size in enumerate(spatial):
+        first = np.arange(window.output[i]) * window.strides[i] - window.begin[i]
+        position = first[:, None] + np.arange(window.kernel[i]) * window.dilations[i]
+        before, after = (window.begin[i], window.end[i]) if include_padding else (0, 0)
+        inside = (position >= -before) & (position < size + after)
+        total = np.multiply.outer(total, inside.sum(axis=1))
+    return total
+
+
+def average_pool(node: Node, inputs: Inputs) -> list[Array]:
+    """The sum of each window's elements, a chain from +0 in index order, divided by their count.
+
+    The count is of the elements inside x, or with count_include_pad inside x with its explicit padding.
+    """
+    x = required(inputs, 0)
+    geometry = pooling_window(node, x)
+    total = np.zeros((*x.shape[:2], *geometry.output), np.float32)
+    with np.errstate(all="ignore"):
+        for _, seen in taps(x, geometry, 0.0):
+            total = total + seen
+        return [
+            total / counts(geometry, x.shape[2:], bool(integer(node, "count_include_pad"))).astype(np.float32)
+        ]

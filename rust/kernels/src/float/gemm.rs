@@ -1,0 +1,190 @@
+//! Matrix products and convolutions: every output is one chain of fused multiply-adds.
+//!
+//! Weights are packed once into panels of 16 columns, `[ceil(n / 16)][taps * kc][16]`; the last panel's missing columns
+//! are zeros, computed and dropped. A tile of some rows by 16 columns keeps its sums in registers over the whole chain.
+
+use crate::isa::Kernels;
+
+/// Columns of a panel.
+const COLUMNS: usize = 16;
+/// The chain is walked in blocks of at most this many steps, so that a row of padding can be read from `ZEROS`.
+const BLOCK: usize = 512;
+static ZEROS: [f32; BLOCK] = [0.0; BLOCK];
+/// Bytes of rows that one pass over all panels reads, to stay in the second-level cache.
+const ROW_BYTES: usize = 256 << 10;
+
+/// Where the rows of the left side lie.
+#[derive(Clone, Copy, Debug)]
+pub enum Rows<'a> {
+    /// Row i is `data[i * stride..][..kc]`: one tap.
+    Dense {
+        /// The matrix.
+        data: &'a [f32],
+        /// Elements from one row to the next.
+        stride: usize,
+    },
+    /// Tap t of row i is `data[offsets[i * taps + t]..][..kc]`, or kc times +0 where the offset is `u32::MAX`.
+    Indirect {
+        /// The image.
+        data: &'a [f32],
+        /// `[m][taps]`, in elements.
+        offsets: &'a [u32],
+        /// Taps of a row.
+        taps: usize,
+    },
+}
+
+impl<'a> Rows<'a> {
+    fn taps(&self) -> usize {
+        match *self {
+            Rows::Dense { .. } => 1,
+            Rows::Indirect { taps, .. } => taps,
+        }
+    }
+
+    /// Steps `k..k + len` of tap `tap` of row `row`.
+    #[inline(always)]
+    fn slice(&self, row: usize, tap: usize, k: usize, len: usize) -> &'a [f32] {
+        match *self {
+            Rows::Dense { data, stride } => &data[row * stride + k..][..len],
+            Rows::Indirect { data, offsets, taps } => match offsets[row * taps + tap] {
+                u32::MAX => &ZEROS[..len],
+                offset => &data[offset as usize + k..][..len],
+            },
+        }
+    }
+}
+
+/// What a gemm kernel reads.
+#[derive(Debug)]
+pub struct Arguments<'a> {
+    m: usize,
+    rows: &'a Rows<'a>,
+    packed: &'a [f32],
+    n: usize,
+    kc: usize,
+    bias: Option<&'a [f32]>,
+    out_stride: usize,
+}
+
+/// The length of packed weights, in elements.
+pub fn packed_len(n: usize, taps: usize, kc: usize) -> usize {
+    n.div_ceil(COLUMNS) * taps * kc * COLUMNS
+}
+
+/// Packs weights, `[n][taps][kc]`, into `out`, [`packed_len`] long.
+pub fn pack(weights: &[f32], n: usize, taps: usize, kc: usize, out: &mut [f32]) {
+    let k = taps * kc;
+    assert_eq!(weights.len(), n * k, "weights");
+    assert_eq!(out.len(), packed_len(n, taps, kc), "packed weights");
+    if k == 0 {
+        return;
+    }
+    for (panel, out) in out.chunks_exact_mut(k * COLUMNS).enumerate() {
+        for column in 0..COLUMNS {
+            let source = panel * COLUMNS + column;
+            for step in 0..k {
+                out[step * COLUMNS + column] = if source < n { weights[source * k + step] } else { 0.0 };
+            }
+        }
+    }
+}
+
+/// `out[i][j] = sum over k of x[i][k] * w[j][k] + bias[j]`: a chain from +0 with k rising (tap, then step), then the
+/// bias, rounded on its own.
+///
+/// Row i of `out` begins at `i * out_stride`; its n elements are written, what lies between rows is not.
+pub fn run(
+    k: Kernels,
+    m: usize,
+    rows: &Rows<'_>,
+    packed: &[f32],
+    n: usize,
+    kc: usize,
+    bias: Option<&[f32]>,
+    out: &mut [f32],
+    out_stride: usize,
+) {
+    if m == 0 || n == 0 {
+        return;
+    }
+    assert_eq!(packed.len(), packed_len(n, rows.taps(), kc), "packed weights");
+    assert!(bias.is_none_or(|bias| bias.len() == n), "bias");
+    assert!(out_stride >= n && out.len() >= (m - 1) * out_stride + n, "output");
+    if let Rows::Indirect { offsets, taps, .. } = rows {
+        assert!(offsets.len() >= m * taps, "offsets");
+    }
+    let arguments = Arguments { m, rows, packed, n, kc, bias, out_stride };
+    // SAFETY: `k` proves that the CPU has the tier's features; the code itself is safe.
+    unsafe { (k.row().float.gemm.run)(&arguments, out) }
+}
+
+/// Some steps of `ROWS` chains by 16 columns: `x` are the rows' elements, `w` the panel's.
+#[inline(always)]
+fn steps<const ROWS: usize>(x: [&[f32]; ROWS], w: &[f32], sums: &mut [[f32; COLUMNS]; ROWS]) {
+    let (w, _) = w.as_chunks::<COLUMNS>();
+    let x = x.map(|row| &row[..w.len()]);
+    for (k, w) in w.iter().enumerate() {
+        for i in 0..ROWS {
+            let a = x[i][k];
+            for j in 0..COLUMNS {
+                sums[i][j] = a.mul_add(w[j], sums[i][j]);
+            }
+        }
+    }
+}
+
+/// Rows `first..first + ROWS` by one panel.
+#[inline(always)]
+fn tile<const ROWS: usize>(a: &Arguments<'_>, first: usize, panel: usize, out: &mut [f32]) {
+    let taps = a.rows.taps();
+    let length = taps * a.kc * COLUMNS;
+    let weights = &a.packed[panel * length..][..length];
+    let mut sums = [[0.0f32; COLUMNS]; ROWS];
+    for tap in 0..taps {
+        for k in (0..a.kc).step_by(BLOCK) {
+            let len = BLOCK.min(a.kc - k);
+            let x = std::array::from_fn(|i| a.rows.slice(first + i, tap, k, len));
+            steps(x, &weights[(tap * a.kc + k) * COLUMNS..][..len * COLUMNS], &mut sums);
+        }
+    }
+    let column = panel * COLUMNS;
+    let width = COLUMNS.min(a.n - column);
+    if let Some(bias) = a.bias {
+        let mut padded = [0.0; COLUMNS];
+        padded[..width].copy_from_slice(&bias[column..column + width]);
+        for row in &mut sums {
+            for j in 0..COLUMNS {
+                row[j] += padded[j];
+            }
+        }
+    }
+    for (i, row) in sums.iter().enumerate() {
+        out[(first + i) * a.out_stride + column..][..width].copy_from_slice(&row[..width]);
+    }
+}
+
+/// The product in tiles of `ROWS` rows, then of fewer.
+#[inline(always)]
+pub(super) fn kernel<const ROWS: usize>(a: &Arguments<'_>, out: &mut [f32]) {
+    let row_bytes = a.rows.taps() * a.kc * size_of::<f32>();
+    let chunk = (ROW_BYTES / row_bytes.max(1)).max(ROWS) / ROWS * ROWS;
+    for start in (0..a.m).step_by(chunk) {
+        let end = a.m.min(start + chunk);
+        for panel in 0..a.n.div_ceil(COLUMNS) {
+            let mut row = start;
+            while row + ROWS <= end {
+                tile::<ROWS>(a, row, panel, out);
+                row += ROWS;
+            }
+            while row + 4 <= end {
+                tile::<4>(a, row, panel, out);
+                row += 4;
+            }
+            while row < end {
+                tile::<1>(a, row, panel, out);
+                row += 1;
+            }
+        }
+    }
+}

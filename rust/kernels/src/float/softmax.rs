@@ -1,0 +1,73 @@
+//! Softmax and its logarithm.
+
+use super::math::{exp, log as ln, maximum};
+use super::reduce::{LANES, over_lanes};
+use crate::isa::Kernels;
+
+/// Softmax over the middle axis of x, `[outer, n, inner]`; `out` has the same shape.
+///
+/// With m the maximum, `e = exp(x - m)` and s the sum of e: `e / s`, or with `log` `(x - m) - log(s)`. The sum uses 16
+/// lanes folded by 8, 4, 2, 1 where inner is 1, else one chain in index order. A NaN makes its whole vector NaN.
+pub fn softmax(k: Kernels, x: &[f32], n: usize, inner: usize, log: bool, out: &mut [f32]) {
+    assert_eq!(x.len(), out.len(), "output");
+    assert!(n > 0 && inner > 0 && x.len().is_multiple_of(n * inner), "input");
+    // SAFETY: `k` proves that the CPU has the tier's features; the code itself is safe.
+    unsafe { (k.row().float.softmax.run)(x, n, inner, log, out) }
+}
+
+#[inline(always)]
+fn contiguous(x: &[f32], log: bool, out: &mut [f32]) {
+    let max = over_lanes(x, f32::NEG_INFINITY, maximum);
+    for (y, &x) in out.iter_mut().zip(x) {
+        *y = exp(x - max);
+    }
+    let sum = over_lanes(out, 0.0, |a, b| a + b);
+    if log {
+        let log_sum = ln(sum);
+        for (y, &x) in out.iter_mut().zip(x) {
+            *y = (x - max) - log_sum;
+        }
+    } else {
+        out.iter_mut().for_each(|y| *y /= sum);
+    }
+}
+
+/// Up to 16 neighbouring vectors, whose elements lie `inner` apart: `x` and `out` begin at the first one's first.
+#[inline(always)]
+fn columns(x: &[f32], n: usize, inner: usize, width: usize, log: bool, out: &mut [f32]) {
+    let mut max = [f32::NEG_INFINITY; LANES];
+    for i in 0..n {
+        for (max, &x) in max.iter_mut().zip(&x[i * inner..][..width]) {
+            *max = maximum(*max, x);
+        }
+    }
+    let mut sum = [0.0; LANES];
+    for i in 0..n {
+        let out = &mut out[i * inner..][..width];
+        for (j, (y, &x)) in out.iter_mut().zip(&x[i * inner..][..width]).enumerate() {
+            *y = exp(x - max[j]);
+            sum[j] += *y;
+        }
+    }
+    let log_sum = sum.map(ln);
+    for i in 0..n {
+        let out = &mut out[i * inner..][..width];
+        for (j, (y, &x)) in out.iter_mut().zip(&x[i * inner..][..width]).enumerate() {
+            *y = if log { (x - max[j]) - log_sum[j] } else { *y / sum[j] };
+        }
+    }
+}
+
+#[inline(always)]
+pub(super) fn kernel(x: &[f32], n: usize, inner: usize, log: bool, out: &mut [f32]) {
+    for (x, out) in x.chunks_exact(n * inner).zip(out.chunks_exact_mut(n * inner)) {
+        if inner == 1 {
+            contiguous(x, log, out);
+            continue;
+        }
+        for first in (0..inner).step_by(LANES) {
+            let width = LANES.min(inner - first);
+            columns(&x[first..], n, inner, width, log, &mut out[first..]);
+        }
+    }
+}

@@ -1,0 +1,210 @@
+//! Bits: every tier gives the digests in `digests.txt`, which the numpy reference gives too
+//! (`tests/reference/test_float_digests.py`).
+
+use super::binary::{self, Binary};
+use super::gemm::{self, Rows};
+use super::pool;
+use super::reduce::{self, Reduce};
+use super::softmax::softmax;
+use super::unary::{self, Unary};
+use super::{Geometry, depthwise};
+use crate::isa::{Kernels, available};
+
+/// CRC-32 (ISO-HDLC) of the elements as little-endian bytes, every NaN as 0x7fc00000.
+fn digest(values: &[f32]) -> u32 {
+    let mut crc = !0u32;
+    for value in values {
+        let bits = if value.is_nan() { 0x7fc0_0000 } else { value.to_bits() };
+        for byte in bits.to_le_bytes() {
+            crc ^= u32::from(byte);
+            for _ in 0..8 {
+                crc = (crc >> 1) ^ (0xedb8_8320 & (crc & 1).wrapping_neg());
+            }
+        }
+    }
+    !crc
+}
+
+/// Bit patterns `i * step` modulo 2^32 as floats.
+fn patterns(step: u32) -> Vec<f32> {
+    (0..65_536).map(|i: u32| f32::from_bits(i.wrapping_mul(step))).collect()
+}
+
+/// Multiples of 2^-23 in [-1, 1), mixed from the index and a seed.
+fn noise(len: usize, seed: u32) -> Vec<f32> {
+    (0..len as u32)
+        .map(|i| {
+            let mut bits = i.wrapping_add(seed.wrapping_mul(0x0001_0001)).wrapping_mul(0x9e37_79b1);
+            bits ^= bits >> 15;
+            bits = bits.wrapping_mul(0x85eb_ca77);
+            bits ^= bits >> 13;
+            ((bits >> 8) as i32 - (1 << 23)) as f32 / (1 << 23) as f32
+        })
+        .collect()
+}
+
+const UNARY: [(&str, Unary); 33] = [
+    ("relu", Unary::Relu),
+    ("leaky_relu", Unary::LeakyRelu { alpha: 0.01 }),
+    ("elu", Unary::Elu { alpha: 0.75 }),
+    ("selu", Unary::Selu { alpha: 1.673_263_2, gamma: 1.050_701 }),
+    ("celu", Unary::Celu { alpha: 0.75 }),
+    ("thresholded_relu", Unary::ThresholdedRelu { alpha: 0.75 }),
+    ("sigmoid", Unary::Sigmoid),
+    ("tanh", Unary::Tanh),
+    ("hard_sigmoid", Unary::HardSigmoid { alpha: 0.2, beta: 0.5 }),
+    ("hard_swish", Unary::HardSwish),
+    ("gelu", Unary::Gelu { tanh: false }),
+    ("gelu_tanh", Unary::Gelu { tanh: true }),
+    ("softplus", Unary::Softplus),
+    ("softsign", Unary::Softsign),
+    ("mish", Unary::Mish),
+    ("swish", Unary::Swish { alpha: 1.5 }),
+    ("exp", Unary::Exp),
+    ("log", Unary::Log),
+    ("sqrt", Unary::Sqrt),
+    ("reciprocal", Unary::Reciprocal),
+    ("abs", Unary::Abs),
+    ("neg", Unary::Neg),
+    ("sign", Unary::Sign),
+    ("floor", Unary::Floor),
+    ("ceil", Unary::Ceil),
+    ("round", Unary::Round),
+    ("erf", Unary::Erf),
+    ("sin", Unary::Sin),
+    ("cos", Unary::Cos),
+    ("clip", Unary::Clip { lo: -0.5, hi: 6.0 }),
+    ("clip_below", Unary::Clip { lo: 0.0, hi: f32::INFINITY }),
+    ("clip_above", Unary::Clip { lo: f32::NEG_INFINITY, hi: 0.0 }),
+    ("clip_crossed", Unary::Clip { lo: 1.0, hi: -1.0 }),
+];
+
+const BINARY: [(&str, Binary); 8] = [
+    ("add", Binary::Add),
+    ("sub", Binary::Sub),
+    ("mul", Binary::Mul),
+    ("div", Binary::Div),
+    ("pow", Binary::Pow),
+    ("max", Binary::Max),
+    ("min", Binary::Min),
+    ("prelu", Binary::PRelu),
+];
+
+const REDUCE: [(&str, Reduce); 4] =
+    [("mean", Reduce::Mean), ("sum", Reduce::Sum), ("max", Reduce::Max), ("min", Reduce::Min)];
+
+/// A 9 x 8 image of `c` channels, a 3 x 3 window with unequal steps.
+fn image(c: usize) -> Geometry {
+    Geometry { h: 9, w: 8, c, oh: 5, ow: 8, kernel: [3, 3], stride: [2, 1], dilation: [1, 2], pad: [1, 2] }
+}
+
+/// Where each tap of each output pixel begins.
+fn offsets(g: &Geometry) -> Vec<u32> {
+    let mut offsets = Vec::new();
+    for (y, x) in (0..g.oh).flat_map(|y| (0..g.ow).map(move |x| (y, x))) {
+        for (i, j) in (0..g.kernel[0]).flat_map(|i| (0..g.kernel[1]).map(move |j| (i, j))) {
+            let inside = g.input_row(y, i).zip(g.input_column(x, j));
+            offsets.push(inside.map_or(u32::MAX, |(row, column)| ((row * g.w + column) * g.c) as u32));
+        }
+    }
+    offsets
+}
+
+fn products(k: Kernels) -> Vec<(String, u32)> {
+    let mut digests = Vec::new();
+    let (m, n, kc) = (29, 21, 600);
+    let mut packed = vec![f32::NAN; gemm::packed_len(n, 1, kc)];
+    gemm::pack(&noise(n * kc, 2), n, 1, kc, &mut packed);
+    let mut y = vec![0.0; m * n];
+    let x = noise(m * kc, 1);
+    gemm::run(k, m, &Rows::Dense { data: &x, stride: kc }, &packed, n, kc, Some(&noise(n, 3)), &mut y, n);
+    digests.push(("gemm".into(), digest(&y)));
+
+    let (g, n) = (image(5), 18);
+    let mut packed = vec![f32::NAN; gemm::packed_len(n, 9, g.c)];
+    gemm::pack(&noise(n * 9 * g.c, 2), n, 9, g.c, &mut packed);
+    let (x, offsets) = (noise(g.h * g.w * g.c, 1), offsets(&g));
+    let rows = Rows::Indirect { data: &x, offsets: &offsets, taps: 9 };
+    let mut y = vec![0.0; g.oh * g.ow * n];
+    gemm::run(k, g.oh * g.ow, &rows, &packed, n, g.c, Some(&noise(n, 3)), &mut y, n);
+    digests.push(("conv".into(), digest(&y)));
+
+    let g = image(19);
+    let (x, w, bias) = (noise(g.h * g.w * g.c, 1), noise(9 * g.c, 2), noise(g.c, 3));
+    let mut y = vec![0.0; g.oh * g.ow * g.c];
+    let (top, bottom) = y.split_at_mut(2 * g.ow * g.c);
+    depthwise::run(k, &x, &w, &g, Some(&bias), 0..2, top);
+    depthwise::run(k, &x, &w, &g, Some(&bias), 2..g.oh, bottom);
+    digests.push(("depthwise".into(), digest(&y)));
+    digests
+}
+
+fn pools(k: Kernels) -> Vec<(String, u32)> {
+    let g = image(19);
+    let x = noise(g.h * g.w * g.c, 1);
+    let mut y = vec![0.0; g.oh * g.ow * g.c];
+    let mut digests = Vec::new();
+    pool::max_pool(k, &x, &g, 0..g.oh, &mut y);
+    digests.push(("max_pool".into(), digest(&y)));
+    pool::average_pool(k, &x, &g, None, 0..g.oh, &mut y);
+    digests.push(("average_pool".into(), digest(&y)));
+    pool::average_pool(k, &x, &g, Some([1, 2]), 0..g.oh, &mut y);
+    digests.push(("average_pool_padded".into(), digest(&y)));
+    digests
+}
+
+fn reductions(k: Kernels) -> Vec<(String, u32)> {
+    let mut digests = Vec::new();
+    for (name, op) in REDUCE {
+        let mut y = vec![0.0; 5];
+        reduce::last_axis(k, op, &noise(5 * 53, 1), 53, &mut y);
+        digests.push((format!("reduce_{name}_last"), digest(&y)));
+        let mut y = vec![0.0; 2 * 19];
+        reduce::strided(k, op, &noise(2 * 11 * 19, 1), 11, 19, &mut y);
+        digests.push((format!("reduce_{name}_strided"), digest(&y)));
+    }
+    for (name, log) in [("softmax", false), ("log_softmax", true)] {
+        let x: Vec<f32> = noise(3 * 37 * 19, 1).iter().map(|x| 8.0 * x).collect();
+        let mut y = vec![0.0; x.len()];
+        softmax(k, &x, 37, 19, log, &mut y);
+        digests.push((format!("{name}_strided"), digest(&y)));
+        softmax(k, &x, 37, 1, log, &mut y);
+        digests.push((format!("{name}_last"), digest(&y)));
+    }
+    digests
+}
+
+fn elementwise(k: Kernels) -> Vec<(String, u32)> {
+    let (a, b) = (patterns(65_521), patterns(0x9e37_79b1));
+    let mut y = vec![0.0; a.len()];
+    let mut digests = Vec::new();
+    for (name, op) in UNARY {
+        unary::run(k, op, &a, &mut y);
+        digests.push((name.into(), digest(&y)));
+    }
+    for (name, op) in BINARY {
+        binary::run(k, op, &a, &b, &mut y);
+        digests.push((name.into(), digest(&y)));
+    }
+    for power in [2.0, 0.5, -1.0, 3.0] {
+        binary::run(k, Binary::Pow, &a, &[power], &mut y);
+        digests.push((format!("pow_{power}"), digest(&y)));
+    }
+    digests
+}
+
+#[test]
+fn every_tier_gives_the_reference_s_bits() {
+    let expected: Vec<(String, u32)> = include_str!("digests.txt")
+        .lines()
+        .map(|line| line.split_once(' ').expect("a name and a digest"))
+        .map(|(name, crc)| (name.into(), u32::from_str_radix(crc, 16).expect("hexadecimal")))
+        .collect();
+    for isa in available() {
+        let k = Kernels::new(isa).expect("available");
+        let digests = [elementwise(k), products(k), pools(k), reductions(k)].concat();
+        let wrong: Vec<_> = expected.iter().filter(|line| !digests.contains(line)).collect();
+        assert_eq!(digests.len(), expected.len(), "{isa}");
+        assert!(wrong.is_empty(), "{isa}: {wrong:x?}");
+    }
+}

@@ -1,0 +1,163 @@
+//! Functions of one tensor.
+
+use super::math;
+use super::trigonometry;
+use crate::isa::Kernels;
+
+/// A function of one element. Parameters are ONNX's attributes.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Unary {
+    /// `max(x, +0)`; NaN stays.
+    Relu,
+    /// x from 0 on, else `alpha * x`.
+    LeakyRelu {
+        /** The slope. */
+        alpha: f32,
+    },
+    /// x above 0, else `alpha * (exp(x) - 1)`.
+    Elu {
+        /** The factor. */
+        alpha: f32,
+    },
+    /// gamma times [`Unary::Elu`].
+    Selu {
+        /** Elu's factor. */
+        alpha: f32,
+        /** The factor of all. */
+        gamma: f32,
+    },
+    /// x above 0, else `alpha * (exp(x / alpha) - 1)`.
+    Celu {
+        /** The factor. */
+        alpha: f32,
+    },
+    /// x above alpha, else 0; NaN stays.
+    ThresholdedRelu {
+        /** The threshold. */
+        alpha: f32,
+    },
+    /// [`math::sigmoid`].
+    Sigmoid,
+    /// [`math::tanh`].
+    Tanh,
+    /// [`math::hard_sigmoid`].
+    HardSigmoid {
+        /** The slope. */
+        alpha: f32,
+        /** The offset. */
+        beta: f32,
+    },
+    /// `x * hard_sigmoid(x)` with slope 1/6 and offset 1/2.
+    HardSwish,
+    /// [`math::gelu`] or [`math::gelu_tanh`].
+    Gelu {
+        /** Whether it is the approximation by tanh. */
+        tanh: bool,
+    },
+    /// [`math::softplus`].
+    Softplus,
+    /// `x / (1 + |x|)`.
+    Softsign,
+    /// [`math::mish`].
+    Mish,
+    /// `x * sigmoid(alpha * x)`.
+    Swish {
+        /** The slope. */
+        alpha: f32,
+    },
+    /// [`math::exp`].
+    Exp,
+    /// [`math::log`].
+    Log,
+    /// The square root, correctly rounded.
+    Sqrt,
+    /// `1 / x`, correctly rounded.
+    Reciprocal,
+    /// The magnitude.
+    Abs,
+    /// The sign flipped, zero's as well.
+    Neg,
+    /// [`math::sign`].
+    Sign,
+    /// [`math::floor`].
+    Floor,
+    /// [`math::ceil`].
+    Ceil,
+    /// [`math::round_even`].
+    Round,
+    /// [`math::erf`].
+    Erf,
+    /// [`trigonometry::sin`].
+    Sin,
+    /// [`trigonometry::cos`].
+    Cos,
+    /// `min(max(x, lo), hi)`; NaN stays.
+    Clip {
+        /** The lower bound. */
+        lo: f32,
+        /** The upper bound. */
+        hi: f32,
+    },
+}
+
+/// `out = op(x)`, elementwise; equal lengths.
+pub fn run(k: Kernels, op: Unary, x: &[f32], out: &mut [f32]) {
+    assert_eq!(x.len(), out.len(), "output");
+    // SAFETY: `k` proves that the CPU has the tier's features; the code itself is safe.
+    unsafe { (k.row().float.unary.run)(op, x, out) }
+}
+
+#[inline(always)]
+fn map(x: &[f32], out: &mut [f32], f: impl Fn(f32) -> f32) {
+    for (y, &x) in out.iter_mut().zip(x) {
+        *y = f(x);
+    }
+}
+
+#[inline(always)]
+fn elu(x: f32, alpha: f32) -> f32 {
+    let below = alpha * math::expm1(x);
+    if x > 0.0 { x } else { below }
+}
+
+#[inline(always)]
+fn celu(x: f32, alpha: f32) -> f32 {
+    let below = alpha * math::expm1(x / alpha);
+    if x > 0.0 { x } else { below }
+}
+
+#[inline(always)]
+pub(super) fn kernel(op: Unary, x: &[f32], out: &mut [f32]) {
+    match op {
+        Unary::Relu => map(x, out, |x| if x <= 0.0 { 0.0 } else { x }),
+        Unary::LeakyRelu { alpha } => map(x, out, |x| if x < 0.0 { alpha * x } else { x }),
+        Unary::Elu { alpha } => map(x, out, |x| elu(x, alpha)),
+        Unary::Selu { alpha, gamma } => map(x, out, |x| gamma * elu(x, alpha)),
+        Unary::Celu { alpha } => map(x, out, |x| celu(x, alpha)),
+        Unary::ThresholdedRelu { alpha } => map(x, out, |x| if x <= alpha { 0.0 } else { x }),
+        Unary::Sigmoid => map(x, out, math::sigmoid),
+        Unary::Tanh => map(x, out, math::tanh),
+        Unary::HardSigmoid { alpha, beta } => map(x, out, |x| math::hard_sigmoid(x, alpha, beta)),
+        Unary::HardSwish => map(x, out, |x| x * math::hard_sigmoid(x, 1.0 / 6.0, 0.5)),
+        Unary::Gelu { tanh: false } => map(x, out, math::gelu),
+        Unary::Gelu { tanh: true } => map(x, out, math::gelu_tanh),
+        Unary::Softplus => map(x, out, math::softplus),
+        Unary::Softsign => map(x, out, |x| x / (1.0 + x.abs())),
+        Unary::Mish => map(x, out, math::mish),
+        Unary::Swish { alpha } => map(x, out, |x| x * math::sigmoid(alpha * x)),
+        Unary::Exp => map(x, out, math::exp),
+        Unary::Log => map(x, out, math::log),
+        Unary::Sqrt => map(x, out, f32::sqrt),
+        Unary::Reciprocal => map(x, out, |x| 1.0 / x),
+        Unary::Abs => map(x, out, f32::abs),
+        Unary::Neg => map(x, out, |x| -x),
+        Unary::Sign => map(x, out, math::sign),
+        Unary::Floor => map(x, out, math::floor),
+        Unary::Ceil => map(x, out, math::ceil),
+        Unary::Round => map(x, out, math::round_even),
+        Unary::Erf => map(x, out, math::erf),
+        Unary::Sin => map(x, out, trigonometry::sin),
+        Unary::Cos => map(x, out, trigonometry::cos),
+        Unary::Clip { lo, hi } => map(x, out, |x| math::minimum(math::maximum(x, lo), hi)),
+    }
+}

@@ -1,0 +1,148 @@
+"""The reference gives the digests that rust/kernels/src/float/tests.rs holds every tier to.
+
+Run as a script it prints them.
+"""
+
+import sys
+import zlib
+from pathlib import Path
+
+import numpy as np
+from octavo.program import Node
+from octavo.reference.floats import FLOAT_OPS
+
+DIGESTS = Path(__file__).parents[2] / "rust/kernels/src/float/digests.txt"
+
+f32 = np.float32
+
+
+def digest(values: np.ndarray) -> int:
+    """CRC-32 of the elements as little-endian bytes, every NaN as 0x7fc00000."""
+    bits = np.ascontiguousarray(values, f32).view(np.uint32)
+    return zlib.crc32(np.where(np.isnan(values), np.uint32(0x7FC00000), bits).astype("<u4").tobytes())
+
+
+def patterns(step: int) -> np.ndarray:
+    """Bit patterns `i * step` modulo 2^32 as floats."""
+    return (np.arange(65_536, dtype=np.uint32) * np.uint32(step)).view(f32)
+
+
+def noise(size: int, seed: int) -> np.ndarray:
+    """Multiples of 2^-23 in [-1, 1), mixed from the index and a seed."""
+    bits = (np.arange(size, dtype=np.uint32) + np.uint32(seed * 0x10001)) * np.uint32(0x9E3779B1)
+    bits ^= bits >> np.uint32(15)
+    bits *= np.uint32(0x85EBCA77)
+    bits ^= bits >> np.uint32(13)
+    return (((bits >> np.uint32(8)).astype(np.int32) - (1 << 23)) / 2**23).astype(f32)
+
+
+def run(op: str, *inputs: np.ndarray, **attributes) -> int:
+    return digest(FLOAT_OPS[op](Node(op, op, (), ("y",), attributes), list(inputs))[0])
+
+
+def elementwise() -> dict[str, int]:
+    a, b = patterns(65_521), patterns(0x9E3779B1)
+    inf = f32(np.inf)
+    digests = {
+        "relu": run("Relu", a),
+        "leaky_relu": run("LeakyRelu", a, alpha=f32(0.01)),
+        "elu": run("Elu", a, alpha=f32(0.75)),
+        "selu": run("Selu", a, alpha=f32(1.6732632), gamma=f32(1.050701)),
+        "celu": run("Celu", a, alpha=f32(0.75)),
+        "thresholded_relu": run("ThresholdedRelu", a, alpha=f32(0.75)),
+        "sigmoid": run("Sigmoid", a),
+        "tanh": run("Tanh", a),
+        "hard_sigmoid": run("HardSigmoid", a, alpha=f32(0.2), beta=f32(0.5)),
+        "hard_swish": run("HardSwish", a),
+        "gelu": run("Gelu", a, approximate="none"),
+        "gelu_tanh": run("Gelu", a, approximate="tanh"),
+        "swish": run("Swish", a, alpha=f32(1.5)),
+        "clip": run("Clip", a, f32(-0.5), f32(6)),
+        "clip_below": run("Clip", a, f32(0), inf),
+        "clip_above": run("Clip", a, -inf, f32(0)),
+        "clip_crossed": run("Clip", a, f32(1), f32(-1)),
+    }
+    for op in (
+        "Softplus",
+        "Softsign",
+        "Mish",
+        "Exp",
+        "Log",
+        "Sqrt",
+        "Reciprocal",
+        "Abs",
+        "Neg",
+        "Sign",
+        "Floor",
+    ):
+        digests[op.lower()] = run(op, a)
+    for op in ("Ceil", "Round", "Erf", "Sin", "Cos"):
+        digests[op.lower()] = run(op, a)
+    for op in ("Add", "Sub", "Mul", "Div", "Pow", "Max", "Min", "PRelu"):
+        digests[op.lower()] = run(op, a, b)
+    for power in ("2", "0.5", "-1", "3"):
+        digests[f"pow_{power}"] = run("Pow", a, f32(power))
+    return digests
+
+
+WINDOW = {"strides": [2, 1], "dilations": [1, 2], "pads": [1, 2, 1, 2]}
+
+
+def image(channels: int) -> np.ndarray:
+    """A 9 x 8 image, [1, C, 9, 8], of noise that runs over the channels first."""
+    return noise(9 * 8 * channels, 1).reshape(1, 9, 8, channels).transpose(0, 3, 1, 2)
+
+
+def windows(op: str, *inputs: np.ndarray, **attributes) -> int:
+    """The digest of the output with its channels last."""
+    node = Node(op, op, (), ("y",), {**WINDOW, **attributes})
+    return digest(FLOAT_OPS[op](node, list(inputs))[0].transpose(0, 2, 3, 1))
+
+
+def products() -> dict[str, int]:
+    x, w, bias = noise(29 * 600, 1).reshape(29, 600), noise(21 * 600, 2).reshape(21, 600), noise(21, 3)
+    weights = noise(18 * 9 * 5, 2).reshape(18, 3, 3, 5).transpose(0, 3, 1, 2)
+    window = noise(9 * 19, 2).reshape(3, 3, 1, 19).transpose(3, 2, 0, 1)
+    return {
+        "gemm": run("Gemm", x, w, bias, alpha=f32(1), beta=f32(1), transA=0, transB=1),
+        "conv": windows("Conv", image(5), weights, noise(18, 3), group=1),
+        "depthwise": windows("Conv", image(19), window, noise(19, 3), group=19),
+    }
+
+
+def pools() -> dict[str, int]:
+    pool = {"kernel_shape": [3, 3], "ceil_mode": 0}
+    return {
+        "max_pool": windows("MaxPool", image(19), **pool),
+        "average_pool": windows("AveragePool", image(19), count_include_pad=0, **pool),
+        "average_pool_padded": windows("AveragePool", image(19), count_include_pad=1, **pool),
+    }
+
+
+def reductions() -> dict[str, int]:
+    digests = {}
+    for op in ("ReduceMean", "ReduceSum", "ReduceMax", "ReduceMin"):
+        name = f"reduce_{op[6:].lower()}"
+        reduce = {"keepdims": 0, "noop_with_empty_axes": 0}
+        digests[f"{name}_last"] = run(op, noise(5 * 53, 1).reshape(5, 53), np.int64([1]), **reduce)
+        digests[f"{name}_strided"] = run(
+            op, noise(2 * 11 * 19, 1).reshape(2, 11, 19), np.int64([1]), **reduce
+        )
+    x = noise(3 * 37 * 19, 1) * f32(8)
+    for op, name in (("Softmax", "softmax"), ("LogSoftmax", "log_softmax")):
+        digests[f"{name}_strided"] = run(op, x.reshape(3, 37, 19), axis=1)
+        digests[f"{name}_last"] = run(op, x.reshape(-1, 37), axis=-1)
+    return digests
+
+
+def all_digests() -> list[str]:
+    digests = {**elementwise(), **products(), **pools(), **reductions()}
+    return [f"{name} {crc:08x}" for name, crc in digests.items()]
+
+
+def test_the_reference_gives_the_kernels_digests():
+    assert all_digests() == DIGESTS.read_text().splitlines()
+
+
+if __name__ == "__main__":
+    sys.stdout.write("\n".join([*all_digests(), ""]))

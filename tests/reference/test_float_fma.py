@@ -1,0 +1,78 @@
+"""The fused multiply-add against exact rationals."""
+
+from fractions import Fraction
+
+import numpy as np
+from octavo.reference.fma import fma
+
+
+def round_to_float32(value: Fraction) -> np.float32:
+    """The nearest float32, ties to even, by integers alone."""
+    if value == 0:
+        return np.float32(0)
+    magnitude = abs(value)
+    exponent = magnitude.numerator.bit_length() - magnitude.denominator.bit_length()
+    if Fraction(2) ** exponent > magnitude:
+        exponent -= 1
+    unit = Fraction(2) ** (max(exponent, -126) - 23)
+    scaled = round(magnitude / unit) * unit  # Fraction rounds half to even
+    result = np.float32(np.inf) if scaled >= Fraction(2) ** 128 else np.float32(float(scaled))
+    return -result if value < 0 else result
+
+
+def assert_exact(a: np.ndarray, b: np.ndarray, c: np.ndarray) -> None:
+    y = fma(a, b, c)
+    assert y.dtype == np.float32
+    for i in range(a.size):
+        exact = Fraction(float(a[i])) * Fraction(float(b[i])) + Fraction(float(c[i]))
+        assert y[i] == round_to_float32(exact), (a[i], b[i], c[i])
+
+
+def random_floats(rng: np.random.Generator, size: int, low: int, high: int) -> np.ndarray:
+    """Random mantissas and signs, exponents in low..high."""
+    bits = rng.integers(0, 2**23, size) | (rng.integers(low + 127, high + 128, size) << 23)
+    return (bits | (rng.integers(0, 2, size) << 31)).astype(np.uint32).view(np.float32)
+
+
+def test_random_operands_round_once():
+    rng = np.random.default_rng(1)
+    assert_exact(*(random_floats(rng, 2000, -20, 20) for _ in range(3)))
+
+
+def test_addend_near_the_product_and_far_below_it():
+    rng = np.random.default_rng(2)
+    a, b = random_floats(rng, 2000, -8, 8), random_floats(rng, 2000, -8, 8)
+    assert_exact(a, b, -(a * b))
+    assert_exact(a, b, (a * b * np.float32(2) ** rng.integers(-60, -20, 2000)).astype(np.float32))
+
+
+def test_ties_that_a_plain_float64_sum_rounds_twice():
+    # The product lies half way between two float32, and the addend is too small for float64's last bit.
+    a = np.float32([1 + 2**-12, 1 + 2**-12, 1 + 2**-12, -1 - 2**-12])
+    c = np.float32([2**-60, -(2**-60), 0, 2**-60])
+    assert_exact(a, np.abs(a), c)
+    twice = (a.astype(np.float64) * np.abs(a) + c.astype(np.float64)).astype(np.float32)
+    assert np.any(twice != fma(a, np.abs(a), c))
+
+
+def test_subnormal_results_round_once():
+    rng = np.random.default_rng(3)
+    a, b = random_floats(rng, 2000, -75, -60), random_floats(rng, 2000, -75, -60)
+    c = (rng.integers(-(2**23), 2**23, 2000) * 2.0**-149).astype(np.float32)
+    assert_exact(a, b, c)
+
+
+def test_overflow_and_what_is_not_finite():
+    inf, nan, big = np.float32(np.inf), np.float32(np.nan), np.finfo(np.float32).max
+    np.testing.assert_array_equal(fma([big, -big, big], [2, 2, 1], [0, 0, big]), [inf, -inf, inf])
+    assert fma(big, 2, -inf) == -inf
+    assert fma(inf, 1, 1) == inf
+    assert fma(big, 1, -big) == 0
+    assert np.isnan(fma([inf, 0, nan, 1, 1], [1, inf, 1, nan, 1], [-inf, 0, 0, 0, nan])).all()
+
+
+def test_zeros_keep_ieee_signs():
+    y = fma([0, -0.0, -0.0, 1], [1, 1, 1, -1], [-0.0, 0.0, -0.0, 1])
+    np.testing.assert_array_equal(np.signbit(y), [False, False, True, False])
+    tiny = np.float32(2**-149)
+    assert np.signbit(fma(tiny, -tiny, np.float32(0)))
