@@ -1,11 +1,13 @@
 """No-ops, Reshapes, Gemm, Softmax and duplicates: small passes, one table each."""
 
 import numpy as np
+from octavo.frontend import infer_shapes
 from octavo.passes.duplicates import merge_duplicates, remove_unused
 from octavo.passes.gemm import form_gemm
 from octavo.passes.no_ops import remove_no_ops
 from octavo.passes.reshapes import merge_reshapes
 from octavo.passes.shapes import fix_shapes
+from octavo.passes.slices import merge_slices
 from octavo.passes.softmax import restore_softmax
 
 F = np.float32
@@ -137,6 +139,37 @@ def test_reshapes_in_a_row(graphs):
         ],
         batch=2,
     )
+
+
+def test_slices_in_a_row(graphs):
+    last, rows = {"i": ints(-1), "j": ints(1)}, {"b": ints(1), "e": ints(3), "f": ints(-9), "s": ints(-2)}
+    graphs.run(
+        [merge_slices, remove_unused],
+        [
+            ("two axes", X, "a = Slice(x, b, e, i) y = Slice(a, e, f, j, s)", last | rows, "Slice"),
+            (
+                "no axes",
+                X,
+                "a = Slice(x, z, o) y = Slice(a, b, e, i)",
+                last | rows | {"z": ints(0), "o": ints(1)},
+                "Slice",
+            ),
+            ("one axis", X, "a = Slice(x, b, e, i) y = Slice(a, b, e, i)", last | rows, "Slice Slice"),
+        ],
+    )
+
+
+def test_the_batch_keeps_its_name_through_a_reshape(graphs):
+    for name, inputs, target, kept in (
+        ("flat", "float[N,3,1,4] x", (-1, 12), True),
+        ("elsewhere", "float[N,3,1,4] x", (12, -1), False),
+        ("folded in", "float[N,3,1,4] x", (-1, 6), False),
+        ("two free", "float[N,T,4] x", (-1, 4), False),
+    ):
+        model = graphs.build(inputs, "y = Reshape(x, s)", s=ints(*target))
+        assert fix_shapes(model) is kept, name
+        infer_shapes(model)
+        assert (model.graph.outputs[0].shape[0] == "N") is kept, name
 
 
 def test_gemm(graphs, rng):

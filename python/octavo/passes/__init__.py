@@ -18,6 +18,7 @@ from octavo.passes.no_ops import remove_no_ops
 from octavo.passes.padding import fold_padding
 from octavo.passes.reshapes import merge_reshapes
 from octavo.passes.shapes import fix_shapes
+from octavo.passes.slices import merge_slices
 from octavo.passes.softmax import restore_softmax
 from octavo.passes.transposes import cancel_transposes
 
@@ -32,6 +33,7 @@ PASSES: tuple[Callable[[ir.Model], bool], ...] = (
     merge_duplicates,
     cancel_transposes,
     merge_reshapes,
+    merge_slices,
     fold_padding,
     fold_affine,
     merge_chains,

@@ -1,9 +1,11 @@
 """Arithmetic on shapes, known where the axes are, and Reshape to a shape that follows from its input's."""
 
+import math
+
 import numpy as np
 import onnx_ir as ir
 
-from octavo.passes.edit import Dims, add_constant, become, bypass, constant, dims, integers, nodes
+from octavo.passes.edit import Dims, add_constant, become, bypass, dims, integers, nodes
 
 _MAX_AXES = 64
 _PASSED_ON = frozenset({"Identity", "Reshape", "Squeeze", "Unsqueeze"})
@@ -15,9 +17,11 @@ def fix_shapes(model: ir.Model) -> bool:
     known: dict[ir.Value, Dims] = {}
     changed = _fold(model, known)
     for node in nodes(model, "Reshape"):
-        if constant(node.inputs[1]) is not None:
-            continue
         before = dims(node.inputs[0])
+        stated = integers(node.inputs[1])
+        if stated is not None:
+            changed |= _name_the_batch(node, before, stated)
+            continue
         target = reshape_target(before, dims(node.outputs[0]))
         if target is None and node.inputs[1] in known:
             target = reshape_target(before, known[node.inputs[1]])
@@ -25,6 +29,19 @@ def fix_shapes(model: ir.Model) -> bool:
             reshape(node, node.inputs[0], target)
             changed = True
     return changed
+
+
+def _name_the_batch(node: ir.Node, before: Dims | None, target: list[int]) -> bool:
+    """Writes 0 for a -1 that can only be the one free axis of the input, which keeps its name so."""
+    if before is None or target.count(-1) != 1 or 0 in target:
+        return False
+    place = target.index(-1)
+    fixed = [extent for extent in before if isinstance(extent, int)]
+    free = place < len(before) and isinstance(before[place], str) and len(fixed) == len(before) - 1
+    if not free or math.prod(fixed) != -math.prod(target) or 0 in fixed:
+        return False
+    reshape(node, node.inputs[0], [0 if extent == -1 else extent for extent in target])
+    return True
 
 
 def _fold(model: ir.Model, known: dict[ir.Value, Dims]) -> bool:
@@ -67,9 +84,9 @@ def _extents(node: ir.Node, known: dict[ir.Value, Dims]) -> Dims | None:
         if indices is None or any(not -len(first) <= index < len(first) for index in indices):
             return None
         return tuple(first[index] for index in indices)
-    begin, end = (_only(pick) for pick in picks[:2])
+    start, stop = (_only(pick) for pick in picks[:2])
     step = _only(picks[3]) if len(picks) > 3 and node.inputs[4] is not None else 1
-    return first[begin:end] if begin is not None and end is not None and step == 1 else None
+    return first[start:stop] if start is not None and stop is not None and step == 1 else None
 
 
 def _only(numbers: list[int] | None) -> int | None:

@@ -73,9 +73,9 @@ Perm = list[int]
 
 
 def cancel_transposes(model: ir.Model) -> bool:
-    """Merges Transposes in a row, turns those that move only axes of 1 into Reshapes, moves the others on.
+    """Merges Transposes in a row, and moves them on behind the operators that read them.
 
-    A Transpose of a graph input stays at the input, and operators on constants before one move behind it.
+    A Transpose of a graph input stays at the input, and operators with constants before one move behind it.
     """
     changed = False
     for node in nodes(model, "Transpose"):
