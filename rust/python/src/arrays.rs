@@ -20,7 +20,7 @@ pub enum Input<'py> {
 }
 
 /// numpy's name of a type.
-pub fn numpy_name(dtype: DType) -> &'static str {
+fn numpy_name(dtype: DType) -> &'static str {
     match dtype {
         DType::U8 => "uint8",
         DType::I8 => "int8",

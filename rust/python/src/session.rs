@@ -8,7 +8,7 @@ use octavo_runtime::{Error, Options, Session as Runtime};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList, PyString};
 
-use crate::arrays::{Input, Output, numpy_name};
+use crate::arrays::{Input, Output};
 use crate::errors::{exception, guarded};
 
 /// A Program ready to run. Threads may share it.
@@ -17,7 +17,7 @@ pub struct Session {
     runtime: Runtime,
 }
 
-/// Name, shape (None where unknown), numpy dtype, and (scales, zero points) where integers stand for reals.
+/// Name, shape (None where unknown), dtype as a Program names it, and (scales, zero points) where integers stand for reals.
 type Description<'py> = (String, Option<Bound<'py, PyList>>, &'static str, Option<(Vec<f32>, Vec<i64>)>);
 /// Name, op, kernel, tier, multiply-accumulates, seconds.
 type ProfileRow = (String, &'static str, &'static str, &'static str, u64, f64);
@@ -199,5 +199,5 @@ fn describe<'py>(py: Python<'py>, value: &Value) -> PyResult<Description<'py>> {
         }
     };
     let quant = value.quant.as_ref().map(|q| (q.scale.clone(), q.zero_point.clone()));
-    Ok((value.name.clone(), shape, numpy_name(value.dtype), quant))
+    Ok((value.name.clone(), shape, value.dtype.name(), quant))
 }
