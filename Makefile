@@ -7,6 +7,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 VENV := .venv
 BIN := $(VENV)/bin
 WHEEL_VENV := .wheel-venv
+BENCH_VENV := .bench-venv
 LOCKED := $(VENV)/.locked
 EXTENSION := python/octavo/_core.abi3.so
 RUST_SOURCES := Cargo.toml Cargo.lock pyproject.toml $(shell find rust -name '*.rs' -o -name Cargo.toml)
@@ -79,8 +80,19 @@ wheel: build $(WHEEL_VENV)/.locked
 	PATH=$(CURDIR)/$(WHEEL_VENV)/bin:$$PATH maturin build --release --locked --zig --compatibility manylinux2014 --out dist
 	.ci/check-wheel dist $(BIN)/octavo
 
-bench: build
+# The peers, each by itself: one that cannot be had must not stop the others, and is reported by the benches.
+$(BENCH_VENV)/.locked: requirements-dev.txt benches/requirements.txt
+	$(PYTHON) -m venv $(BENCH_VENV)
+	$(BENCH_VENV)/bin/python -m pip install --requirement requirements-dev.txt
+	for peer in $$(grep -v '^#' benches/requirements.txt); do \
+		$(BENCH_VENV)/bin/python -m pip install "$$peer" || echo "not installed: $$peer"; done
+	touch $@
+
+# The crates' benches, then accuracy and latency beside the peers: benches/results.
+bench: build $(BENCH_VENV)/.locked
 	cargo bench --locked --workspace --exclude octavo-python
+	PYTHONPATH=python $(BENCH_VENV)/bin/python benches/accuracy.py
+	PYTHONPATH=python $(BENCH_VENV)/bin/python benches/peers.py
 
 # Writes requirements-dev.txt anew: the newest versions that pyproject.toml allows.
 define DIRECT
@@ -100,4 +112,4 @@ lock:
 	touch $(LOCKED)
 
 clean:
-	rm -rf $(VENV) $(WHEEL_VENV) dist target .mypy_cache .pytest_cache .ruff_cache $(EXTENSION)
+	rm -rf $(VENV) $(WHEEL_VENV) $(BENCH_VENV) dist target .mypy_cache .pytest_cache .ruff_cache $(EXTENSION)

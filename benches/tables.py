@@ -1,0 +1,95 @@
+"""Turns results/accuracy.json and results/latency.json into results/README.md."""
+
+import json
+from pathlib import Path
+
+from engines import ENGINES
+from measurement import RESULTS, Row
+
+NAMES = [engine.name for engine in ENGINES]
+OWN = NAMES[0]
+
+
+def write_tables() -> Path:
+    """Writes the tables of what has been measured."""
+    parts = ["# Measured", "Written by the scripts in `benches/`, not by hand."]
+    for name, table in (("accuracy", _accuracy), ("latency", _latency)):
+        path = RESULTS / f"{name}.json"
+        if path.exists():
+            report = json.loads(path.read_text())
+            parts += table(report["models"])
+            parts += [_versions(report), *_failures(report)]
+    path = RESULTS / "README.md"
+    path.write_text("\n\n".join(parts) + "\n")
+    return path
+
+
+def _versions(report: Row) -> str:
+    versions = "; ".join(f"{name} {version}" for name, version in report["versions"].items())
+    return f"{report['date']}, {report['machine']}. {versions}."
+
+
+def _failures(report: Row) -> list[str]:
+    lines = [
+        f"- {model}, {name}: {row['error']}"
+        for model, engines in report["models"].items()
+        for name, row in engines.items()
+        if "error" in row
+    ]
+    return ["Not measured:\n\n" + "\n".join(lines)] if lines else []
+
+
+def _table(head: list[str], rows: list[list[str]]) -> str:
+    lines = [head, ["---", *["---:"] * (len(head) - 1)], *rows]
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
+
+
+def _names(models: dict[str, Row]) -> list[str]:
+    return [name for name in NAMES if any(name in engines for engines in models.values())]
+
+
+def _accuracy(models: dict[str, Row]) -> list[str]:
+    def cell(row: Row | None) -> str:
+        if row is None or "error" in row:
+            return "-"
+        per_cent = [f"{row[key]:.1f}" for key in ("agreement", "top1") if key in row]
+        sqnr = "same" if row["sqnr_db"] is None else f"{row['sqnr_db']:.1f}"
+        return " / ".join([sqnr, *per_cent])
+
+    names = _names(models)
+    rows = [[model, *(cell(engines.get(name)) for name in names)] for model, engines in models.items()]
+    text = (
+        "SQNR in dB against ONNX Runtime's float answers / % of the same class / % of right ones, where "
+        "there are labels. Ranges come from the same 100 samples or fewer."
+    )
+    return ["## Accuracy", text, _table(["model", *names], rows)]
+
+
+def _latency(models: dict[str, Row]) -> list[str]:
+    def cell(row: Row | None, own: Row | None, threads: int) -> str:
+        if row is None or "error" in row:
+            return "-"
+        key = f"us_{threads}"
+        ratio = "" if own is None or own is row or "error" in own else f" ({row[key] / own[key]:.2f})"
+        low, high = row[f"quartiles_{threads}"]
+        return f"{row[key]:.0f} ± {(high - low) / 2:.0f}{ratio}"
+
+    names = _names(models)
+    parts = [
+        "## Latency",
+        "Microseconds of one run call from Python with one sample: median ± half the distance of the "
+        f"quartiles; in brackets how many times as long as {OWN}.",
+    ]
+    for threads in (1, 2):
+        rows = [
+            [model, *(cell(engines.get(name), engines.get(OWN), threads) for name in names)]
+            for model, engines in models.items()
+        ]
+        parts.append(_table([f"{threads} thread{'s' if threads > 1 else ''}", *names], rows))
+
+    def speedup(row: Row) -> str:
+        return f"{row['speedup']:.2f}" if "speedup" in row else "-"
+
+    rows = [[model, *(speedup(engines.get(name, {})) for name in names)] for model, engines in models.items()]
+    parts.append(_table(["2 threads over 1", *names], rows))
+    return parts
