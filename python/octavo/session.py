@@ -162,13 +162,22 @@ def _info(
     dtype: str,
     quant: "tuple[list[float], list[int]] | None",
 ) -> ValueInfo:
-    kind = f"tensor({_ONNX_TYPES.get(dtype, dtype)})"
+    kind = f"tensor({_ONNX_TYPES[dtype]})"
     if quant is None or len(quant[0]) != 1:
         return ValueInfo(name, list(shape or []), kind)
     return ValueInfo(name, list(shape or []), kind, quant[0][0], quant[1][0])
 
 
-_ONNX_TYPES = {"float32": "float", "float64": "double"}
-"""Where ONNX names a type otherwise than numpy does."""
+_ONNX_TYPES = {
+    "u8": "uint8",
+    "i8": "int8",
+    "i16": "int16",
+    "i32": "int32",
+    "i64": "int64",
+    "bool": "bool",
+    "f16": "float16",
+    "f32": "float",
+    "f64": "double",
+}
 
 __all__ = ["ProfileRow", "Session", "Source", "ValueInfo", "load_program", "tiers"]

@@ -72,7 +72,8 @@ class Observer:
         sums = data[_HEAD.size :]
         halves = (sums[:_SUM_BYTES], sums[_SUM_BYTES:])
         minima, maxima = (int.from_bytes(half, "little", signed=True) for half in halves)
-        return cls(*_HEAD.unpack_from(data), minima, maxima)
+        minimum, maximum, elements, nans, infinities, samples = _HEAD.unpack_from(data)
+        return cls(minimum, maximum, elements, nans, infinities, samples, minima, maxima)
 
 
 def fixed_point(value: float) -> int:

@@ -4,6 +4,7 @@ import numpy as np
 
 from octavo.lowering.builder import Builder
 from octavo.lowering.epilogue import requantizer
+from octavo.lowering.sharing import UnfitError
 from octavo.lowering.wiring import Unit
 
 
@@ -36,6 +37,9 @@ def _pad_value(builder: Builder, unit: Unit) -> str:
     constant = builder.wiring.constant(names[2]) if len(names) > 2 and names[2] else None
     value = np.zeros((), np.float32) if constant is None else constant.astype(np.float32).reshape(())
     form = builder.affine(names[0], unit)
+    padded = form.reals()[form.integers(value)]
+    if abs(padded - value) > form.scale:
+        raise UnfitError(unit, f"its pad value {value:g} lies outside the range of its input")
     return builder.constant(f"{unit.name}.value", form.integers(value), form.quant())
 
 

@@ -7,6 +7,8 @@ precision; any other is requantized on its way in.
 
 from collections.abc import Mapping
 
+import numpy as np
+
 from octavo.lowering.affine import FIXED_OUTPUTS, Affine, Range, affine
 from octavo.lowering.capability import Kind
 from octavo.lowering.planning import Plan
@@ -72,9 +74,10 @@ class Sharing:
         if root in self._ranges:
             return self._ranges[root]
         constant = self._plan.wiring.constant(root)
-        if constant is not None and constant.size:
+        if constant is not None and constant.size and np.all(np.isfinite(constant)):
             return Range(float(constant.min()), float(constant.max()))
-        raise UnfitError(unit, f"no finite value of {root!r} was seen, so it has no range")
+        what = "no finite value of it was seen" if constant is None else "it holds NaN or infinities"
+        raise UnfitError(unit, f"{root!r} has no range: {what}")
 
     def _join(self, unit: Unit) -> None:
         wiring = self._plan.wiring
@@ -96,12 +99,21 @@ class Sharing:
             if root in self._fixed or root == output or wiring.constant(name) is not None:
                 continue
             own = self._narrowest.get(root, ranges[name].width)
-            alone = wiring.sole_reader(name) is unit and root == name and root not in self._widened
+            alone = self._alone(name, unit) and root not in self._widened
             if alone or union.width <= LOSS * own:
                 self._parent[root] = output
                 self._widened.pop(root, None)
                 narrowest = min(narrowest, union.width if alone else own)
         self._narrowest[output] = narrowest
+
+    def _alone(self, name: str, reader: Unit) -> bool:
+        """Whether nothing but `reader` reads the value, in its own form or before its elements were moved."""
+        while self._plan.wiring.sole_reader(name) is reader:
+            if name not in self._parent:
+                return True
+            reader = self._plan.wiring.producer[name]
+            name = self._parent[name]
+        return False
 
     def _check_apart(self, unit: Unit, widths: list[float]) -> None:
         """A detector's boxes and scores, joined for the caller alone, are not forced onto one scale."""

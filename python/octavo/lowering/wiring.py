@@ -124,7 +124,8 @@ class Wiring:
         # The channel is axis 1 of a convolution's output and the last axis of a product's.
         trailing = weight.ndim - 2 if node.op == "Conv" else 0
         channels = self._channels(node, weight)
-        return add if per_channel(addend.shape, channels, trailing, weight.ndim) else None
+        rank = self.rank(product) or weight.ndim
+        return add if per_channel(addend.shape, channels, trailing, rank) else None
 
     @staticmethod
     def _channels(node: Node, weight: npt.NDArray[Any]) -> int:

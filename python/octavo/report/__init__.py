@@ -1,5 +1,6 @@
 """What became of a model: what runs in integers, what stays float and why, what the data looked like."""
 
+import textwrap
 from collections import Counter
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -25,15 +26,20 @@ class Seen:
 class Report:
     """Of one quantization.
 
-    samples: how many the calibration ran over. inputs: what they looked like. ops: how often each op stands
-    in the Program. macs, integer_macs: of all products, and of those in integers. stays: the model's ops that
-    stay float, each with its reason. not_finite: tensors in which NaN or an infinity was seen; ranges are
-    over the rest. float_bytes, integer_bytes: of the constants before and after.
+    samples: how many the calibration ran over. inputs: what they looked like.
+    integer_ops, float_ops: how often each op stands in the Program, by what it computes in.
+    conversions: how many nodes convert between the two.
+    macs, integer_macs: of all products, and of those in integers, a sample.
+    stays: the model's ops that stay float, each with its reason.
+    not_finite: tensors in which NaN or an infinity was seen; ranges are over the rest.
+    float_bytes, integer_bytes: of the constants before and after.
     """
 
     samples: int
     inputs: list[Seen]
-    ops: dict[str, int]
+    integer_ops: dict[str, int]
+    float_ops: dict[str, int]
+    conversions: int
     macs: int
     integer_macs: int
     stays: list[Stay]
@@ -49,10 +55,10 @@ class Report:
         return "\n".join([*self._summary(), *self._floats(), *self._data()])
 
     def _summary(self) -> list[str]:
-        integer = sum(count for op, count in self.ops.items() if _in_integers(op))
         lines = [
-            f"{integer} of {sum(self.ops.values())} nodes run in integers by name: "
-            + ", ".join(f"{count} {op}" for op, count in self.ops.items() if _in_integers(op))
+            f"{sum(self.integer_ops.values())} nodes in integers: {_listed(self.integer_ops)}",
+            f"{sum(self.float_ops.values())} nodes in float: {_listed(self.float_ops)}",
+            f"{self.conversions} conversions between the two",
         ]
         if self.macs:
             share = 100 * self.integer_macs / self.macs
@@ -63,16 +69,18 @@ class Report:
     def _floats(self) -> list[str]:
         if not self.stays:
             return ["no op of the model stays float"]
-        width = max(len(stay.op) for stay in self.stays)
         groups = [
             ("stay float for want of an integer form", [stay for stay in self.stays if not stay.expected]),
             ("stay float by choice or because it is better", [stay for stay in self.stays if stay.expected]),
         ]
         lines = []
         for title, stays in groups:
-            if stays:
-                lines.append(f"{len(stays)} ops of the model {title}:")
-                lines.extend(f"  {stay.op:{width}}  {stay.name}: {stay.reason}" for stay in stays)
+            if not stays:
+                continue
+            lines.append(f"{len(stays)} ops of the model {title}:")
+            for reason in dict.fromkeys(stay.reason for stay in stays):
+                names = [f"{stay.op} {stay.name}" for stay in stays if stay.reason == reason]
+                lines.extend([f"  {reason}:", *textwrap.wrap(", ".join(names), 110, **_INDENT)])
         return lines
 
     def _data(self) -> list[str]:
@@ -89,6 +97,7 @@ class Report:
 
 def report(floats: Program, lowered: Lowered, calibration: Calibration) -> Report:
     """The report of a float Program that was lowered after this calibration."""
+    program = lowered.program
     in_float = {stay.name for stay in lowered.stays}
     work = {node.name: macs(floats, node) for node in floats.nodes}
     seen = {
@@ -98,15 +107,37 @@ def report(floats: Program, lowered: Lowered, calibration: Calibration) -> Repor
     return Report(
         samples=calibration.samples,
         inputs=[seen[name] for name in floats.inputs if name in seen],
-        ops=dict(sorted(Counter(node.op for node in lowered.program.nodes).items())),
+        integer_ops=_counted(program, in_integers=True),
+        float_ops=_counted(program, in_integers=False),
+        conversions=sum(node.op in _CONVERSIONS for node in program.nodes),
         macs=sum(work.values()),
         integer_macs=sum(count for name, count in work.items() if name not in in_float),
         stays=lowered.stays,
         not_finite=[item for item in seen.values() if item.nans or item.infinities],
         float_bytes=sum(array.nbytes for array in floats.constants.values()),
-        integer_bytes=sum(array.nbytes for array in lowered.program.constants.values()),
+        integer_bytes=sum(array.nbytes for array in program.constants.values()),
     )
 
 
-def _in_integers(op: str) -> bool:
-    return (op[0] == "Q" and op != "Quantize") or op in ("Lookup", "Requantize")
+_INDENT: dict[str, Any] = {
+    "initial_indent": "    ",
+    "subsequent_indent": "    ",
+    "break_long_words": False,
+    "break_on_hyphens": False,
+}
+_CONVERSIONS = ("Quantize", "Dequantize")
+
+
+def _counted(program: Program, *, in_integers: bool) -> dict[str, int]:
+    """The ops that compute on 8-bit integers, or those on floats, with their counts, by name."""
+    wanted = ("u8",) if in_integers else ("f16", "f32", "f64")
+    ops = [
+        node.op
+        for node in program.nodes
+        if node.op not in _CONVERSIONS and program.values[node.inputs[0]].dtype in wanted
+    ]
+    return dict(sorted(Counter(ops).items()))
+
+
+def _listed(ops: dict[str, int]) -> str:
+    return ", ".join(f"{count} {op}" for op, count in ops.items()) or "none"
