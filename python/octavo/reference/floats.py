@@ -46,8 +46,8 @@ def _binary(floats: Binary, integers: Binary | None = None) -> Op:
 def _truncating_division(a: Array, b: Array) -> Array:
     if not np.all(b):
         raise ZeroDivisionError("an integer division by zero")
-    quotient = np.abs(a) // np.abs(b)
-    return np.where((a < 0) != (b < 0), -quotient, quotient)
+    floored = a // b
+    return floored + ((floored < 0) & (a % b != 0)).astype(a.dtype)
 
 
 def _relu(x: Float32) -> Float32:

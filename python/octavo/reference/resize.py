@@ -81,7 +81,7 @@ def _coordinates(node: Node, length: int, output: int, scale: float, region: tup
             return (x + 0.5) / scale - 0.5
         case "half_pixel_symmetric":
             adjustment = output / (scale * length)
-            return length / 2 * (1 - adjustment) + ((x + 0.5) / scale - 0.5)
+            return length / 2 * (1 - adjustment) + (x + 0.5) / scale - 0.5
         case "pytorch_half_pixel":
             return (x + 0.5) / scale - 0.5 if output > 1 else np.zeros_like(x)
         case "align_corners":

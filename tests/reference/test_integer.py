@@ -1,0 +1,309 @@
+"""The integer ops against loops over Python's integers and fractions."""
+
+import itertools
+import math
+from fractions import Fraction
+
+import numpy as np
+import pytest
+from octavo.errors import RunError
+
+CLAMP = {"y_zero_point": 9, "lo": 4, "hi": 250}
+
+
+def scaled(acc, multiplier, shift):
+    """`acc * multiplier / 2^shift`, rounded with ties up."""
+    return math.floor(Fraction(int(acc) * int(multiplier), 2 ** int(shift)) + Fraction(1, 2))
+
+
+def clamped(y):
+    return min(max(y + CLAMP["y_zero_point"], CLAMP["lo"]), CLAMP["hi"])
+
+
+def factor(ratio):
+    """The multiplier and shift of an exact positive ratio below 1."""
+    shift = next(s for s in range(62, 0, -1) if ratio * 2**s < 2**31)
+    return round(ratio * 2**shift), shift
+
+
+def u8(rng, *shape):
+    """Bytes of which many are extreme."""
+    return np.where(rng.random(shape) < 0.2, rng.choice([0, 255], shape), rng.integers(0, 256, shape)).astype(
+        np.uint8
+    )
+
+
+def i8(rng, *shape):
+    return np.where(
+        rng.random(shape) < 0.2, rng.choice([-127, 127], shape), rng.integers(-127, 128, shape)
+    ).astype(np.int8)
+
+
+def channel_constants(rng, count):
+    bias = rng.integers(-(2**24), 2**24, count).astype(np.int32)
+    multiplier = rng.integers(2**30, 2**31, count).astype(np.int32)
+    shift = rng.integers(36, 48, count).astype(np.int32)
+    return bias, multiplier, shift
+
+
+def conv_sums(x, w, attributes, x_zero_point):
+    """The sums of a convolution, by the definition: {(n, o, *position): integer}, and the shape."""
+    rank, group = x.ndim - 2, attributes["group"]
+    pads, strides, dilations = attributes["pads"], attributes["strides"], attributes["dilations"]
+    spatial = [
+        (x.shape[2 + i] + pads[i] + pads[rank + i] - (w.shape[2 + i] - 1) * dilations[i] - 1) // strides[i]
+        + 1
+        for i in range(rank)
+    ]
+    shape = (x.shape[0], w.shape[0], *spatial)
+    sums = {}
+    for n, o, *position in np.ndindex(*shape):
+        first = o // (w.shape[0] // group) * w.shape[1]
+        total = 0
+        for c, *tap in np.ndindex(*w.shape[1:]):
+            at = [
+                p * s + t * d - pads[i]
+                for i, (p, s, t, d) in enumerate(zip(position, strides, tap, dilations, strict=True))
+            ]
+            if all(0 <= a < size for a, size in zip(at, x.shape[2:], strict=True)):
+                total += int(w[(o, c, *tap)]) * (int(x[(n, first + c, *at)]) - x_zero_point)
+        sums[(n, o, *position)] = total
+    return sums, shape
+
+
+CONVS = {
+    "1x1": ((2, 3, 4, 5), (4, 3, 1, 1), [1, 1], [0, 0, 0, 0], [1, 1], 1),
+    "3x3 padded": ((1, 2, 5, 4), (3, 2, 3, 3), [1, 1], [1, 1, 1, 1], [1, 1], 1),
+    "strides and uneven pads": ((1, 2, 7, 6), (2, 2, 3, 2), [2, 3], [0, 1, 2, 0], [1, 1], 1),
+    "dilated": ((1, 2, 7, 7), (2, 2, 3, 3), [1, 2], [2, 2, 2, 2], [2, 3], 1),
+    "depthwise": ((2, 4, 5, 5), (4, 1, 3, 3), [2, 2], [1, 1, 1, 1], [1, 1], 4),
+    "groups": ((1, 6, 3, 3), (4, 3, 2, 2), [1, 1], [0, 0, 0, 0], [1, 1], 2),
+    "one axis": ((2, 3, 9), (2, 3, 4), [2], [1, 2], [1], 1),
+    "three axes": ((1, 2, 3, 4, 3), (2, 2, 2, 2, 2), [1, 2, 1], [0, 1, 0, 1, 0, 1], [1, 1, 1], 1),
+    "kernel in the padding alone": ((1, 1, 2, 2), (1, 1, 2, 2), [3, 3], [3, 3, 3, 3], [1, 1], 1),
+    "no outputs": ((1, 1, 2, 2), (1, 1, 3, 3), [1, 1], [0, 0, 0, 0], [1, 1], 1),
+    "no batch": ((0, 1, 3, 3), (1, 1, 3, 3), [1, 1], [0, 0, 0, 0], [1, 1], 1),
+}
+
+
+@pytest.mark.parametrize("zero_point", [0, 128, 255])
+@pytest.mark.parametrize("case", CONVS)
+def test_conv(run_node, rng, case, zero_point):
+    x_shape, w_shape, strides, pads, dilations, group = CONVS[case]
+    x, w = u8(rng, *x_shape), i8(rng, *w_shape)
+    attributes = {"strides": strides, "pads": pads, "dilations": dilations, "group": group}
+    sums, shape = conv_sums(x, w, attributes, zero_point)
+    attributes["x_zero_point"] = zero_point
+    bias, multiplier, shift = channel_constants(rng, w_shape[0])
+    constants = [w, bias, multiplier, shift]
+    (y,) = run_node("QConv", [x, *constants], attributes | CLAMP, constants=range(1, 5))
+    assert y.shape == shape
+    assert y.dtype == np.uint8
+    for place, total in sums.items():
+        o = place[1]
+        assert y[place] == clamped(scaled(total + int(bias[o]), multiplier[o], shift[o]))
+
+    scale = rng.random(w_shape[0]).astype(np.float32)
+    real_bias = rng.normal(size=w_shape[0]).astype(np.float32)
+    x_scale = np.float32(0.037)
+    (y,) = run_node(
+        "QConv",
+        [x, w, real_bias, scale],
+        attributes | {"x_scale": x_scale},
+        dtypes="f32",
+        constants=range(1, 4),
+    )
+    assert y.shape == shape
+    for place, total in sums.items():
+        assert y[place] == float_from(total, x_scale, scale[place[1]], real_bias[place[1]])
+
+
+def float_from(total, x_scale, scale, bias):
+    """`fma(float32(acc) * x_scale, scale, bias)`, the last rounding from the exact value."""
+    left = np.float32(total) * x_scale
+    exact = Fraction(float(left)) * Fraction(float(scale)) + Fraction(float(bias))
+    nearest = np.float32(
+        float(exact)
+    )  # within two roundings: the neighbours are compared with the exact value
+    below, above = np.nextafter(nearest, np.float32(-np.inf)), np.nextafter(nearest, np.float32(np.inf))
+
+    def distance(candidate):
+        return abs(Fraction(float(candidate)) - exact), int(candidate.view(np.uint32)) & 1
+
+    return min((below, nearest, above), key=distance)
+
+
+@pytest.mark.parametrize("x_shape", [(3, 7), (2, 3, 7), (7,), (0, 7)])
+def test_gemm(run_node, rng, x_shape):
+    x, w = u8(rng, *x_shape), i8(rng, 7, 5)
+    bias, multiplier, shift = channel_constants(rng, 5)
+    (y,) = run_node(
+        "QGemm", [x, w, bias, multiplier, shift], CLAMP | {"x_zero_point": 77}, constants=range(1, 5)
+    )
+    scale, real_bias = rng.random(5).astype(np.float32), rng.normal(size=5).astype(np.float32)
+    form = {"x_zero_point": 77, "x_scale": np.float32(0.11)}
+    (f,) = run_node("QGemm", [x, w, real_bias, scale], form, dtypes="f32", constants=range(1, 4))
+    assert y.shape == f.shape == (*x_shape[:-1], 5)
+    for *row, n in np.ndindex(*y.shape):
+        total = sum((int(x[(*row, k)]) - 77) * int(w[k, n]) for k in range(7))
+        assert y[(*row, n)] == clamped(scaled(total + int(bias[n]), multiplier[n], shift[n]))
+        assert f[(*row, n)] == float_from(total, form["x_scale"], scale[n], real_bias[n])
+
+
+def test_sums_near_the_bound_stay_exact(run_node):
+    k = 2**31 // (127 * 255)
+    x, w = np.full((1, k), 255, np.uint8), np.full((k, 2), 127, np.int8)
+    w[:, 1] = -127
+    room = 2**31 - 1 - k * 127 * 255
+    constants = [np.array(v, np.int32) for v in ([room, -room], [2**30, 2**30], [53, 53])]
+    (y,) = run_node("QGemm", [x, w, *constants], {**CLAMP, "x_zero_point": 0}, constants=range(1, 5))
+    assert y.tolist() == [[clamped(scaled(acc, 2**30, 53)) for acc in (2**31 - 1, 1 - 2**31)]]
+
+
+@pytest.mark.parametrize(
+    "shapes", [((2, 3, 4), (2, 3, 4)), ((2, 3, 4), (3, 1)), ((1, 4), (5, 1)), ((), (3,))]
+)
+def test_add_and_mul_broadcast(run_node, rng, shapes):
+    a, b = (u8(rng, *shape) for shape in shapes)
+    zeros = {"a_zero_point": 3, "b_zero_point": 200}
+    for a_multiplier, b_multiplier, shift in (
+        (32767, -32767, 15),
+        (5000, 20000, 14),
+        (-1, 0, 1),
+        (16385, 3, 30),
+    ):
+        multipliers = {"a_multiplier": a_multiplier, "b_multiplier": b_multiplier, "shift": shift}
+        (y,) = run_node("QAdd", [a, b], zeros | multipliers | CLAMP)
+        for place, (p, q) in zip(np.ndindex(y.shape), np.broadcast(a, b), strict=True):
+            acc = (int(p) - 3) * a_multiplier + (int(q) - 200) * b_multiplier
+            assert y[place] == clamped(scaled(acc, 1, shift))
+    (y,) = run_node("QMul", [a, b], zeros | CLAMP | {"multiplier": 2**30 + 12345, "shift": 38})
+    assert y.shape == np.broadcast_shapes(*shapes)
+    for place, (p, q) in zip(np.ndindex(y.shape), np.broadcast(a, b), strict=True):
+        assert y[place] == clamped(scaled((int(p) - 3) * (int(q) - 200), 2**30 + 12345, 38))
+
+
+@pytest.mark.parametrize("include", [0, 1])
+@pytest.mark.parametrize("ceil", [0, 1])
+@pytest.mark.parametrize(
+    ("spatial", "kernel", "strides", "pads", "dilations"),
+    [
+        ((6, 5), [2, 2], [2, 2], [0, 0, 0, 0], [1, 1]),
+        ((6, 5), [3, 3], [2, 2], [1, 1, 1, 1], [1, 1]),
+        ((6, 7), [3, 2], [3, 2], [2, 0, 0, 1], [1, 2]),
+        ((9,), [4], [3], [1, 2], [1]),
+        ((1, 1), [2, 2], [1, 1], [2, 2, 2, 2], [3, 3]),  # some windows see the padding alone
+    ],
+)
+def test_average_pool(run_node, rng, spatial, kernel, strides, pads, dilations, ceil, include):
+    x, ratio, rank = u8(rng, 2, 3, *spatial), Fraction(3, 7), len(spatial)
+    attributes = {
+        "kernel_shape": kernel,
+        "strides": strides,
+        "pads": pads,
+        "dilations": dilations,
+        "ceil_mode": ceil,
+        "count_include_pad": include,
+        "x_zero_point": 100,
+        "ratio": np.float64(float(ratio)),
+    }
+    (y,) = run_node("QAveragePool", [x], attributes | CLAMP)
+    positions = []
+    for i in range(rank):
+        room = spatial[i] + pads[i] + pads[rank + i] - (kernel[i] - 1) * dilations[i] - 1
+        count = (math.ceil if ceil else math.floor)(Fraction(room, strides[i])) + 1
+        # A window may not begin in the padding at the end.
+        positions.append([p for p in range(count) if not ceil or p * strides[i] < spatial[i] + pads[i]])
+    assert y.shape == (2, 3, *map(len, positions))
+    for n, c in np.ndindex(2, 3):
+        for position in itertools.product(*positions):
+            total = count = 0
+            for tap in np.ndindex(*kernel):
+                at = [
+                    p * s + t * d - pad
+                    for p, s, t, d, pad in zip(position, strides, tap, dilations, pads[:rank], strict=True)
+                ]
+                inside = all(0 <= a < size for a, size in zip(at, spatial, strict=True))
+                padded = all(-pads[i] <= a < spatial[i] + pads[rank + i] for i, a in enumerate(at))
+                total += int(x[(n, c, *at)]) - 100 if inside else 0
+                count += padded if include else inside
+            expected = scaled(total, *factor(Fraction(float(ratio) / count))) if count else 0
+            assert y[(n, c, *position)] == clamped(expected)
+
+
+@pytest.mark.parametrize(
+    ("axes", "keepdims"), [([2, 3], 1), ([2, 3], 0), ([0], 1), ([0, 1, 2, 3], 0), ([1], 0)]
+)
+def test_reduce_mean(run_node, rng, axes, keepdims):
+    x = u8(rng, 2, 3, 4, 5)
+    attributes = {"axes": axes, "keepdims": keepdims, "x_zero_point": 50, "ratio": np.float64(0.7)}
+    (y,) = run_node("QReduceMean", [x], attributes | CLAMP)
+    count = math.prod(x.shape[axis] for axis in axes)
+    sums = (x.astype(object) - 50).sum(axis=tuple(axes), keepdims=bool(keepdims))
+    sums = np.asarray(sums, object)
+    assert y.shape == sums.shape
+    parameters = factor(Fraction(0.7 / count))
+    assert y.reshape(-1).tolist() == [clamped(scaled(total, *parameters)) for total in sums.reshape(-1)]
+
+
+def test_a_mean_whose_sum_could_leave_32_bits_is_an_error(run_node):
+    attributes = {"axes": [0], "keepdims": 1, "x_zero_point": 0, "ratio": np.float64(1)}
+    x = np.broadcast_to(np.uint8(1), (2**31 // 255 + 1,))
+    with pytest.raises(RunError, match="32 bits"):
+        run_node("QReduceMean", [x], attributes | CLAMP)
+
+
+def test_requantize(run_node):
+    x = np.arange(256, dtype=np.uint8)
+    factors = {"multiplier": 2**31 - 1, "shift": 31, "x_zero_point": 128}
+    (y,) = run_node("Requantize", [x], factors | CLAMP)
+    assert y.tolist() == [clamped(scaled(q - 128, 2**31 - 1, 31)) for q in range(256)]
+
+
+def test_quantize_rounds_half_to_even_and_gives_nan_the_zero_point(run_node):
+    scale = np.float32(0.3)
+    halves = (np.arange(-40, 40) + 0.5).astype(np.float32) * np.float32(2)
+    (y,) = run_node("Quantize", [halves], {"scale": np.float32(2), "zero_point": 20}, dtypes="u8")
+    assert y.tolist() == [min(max(round(n + 0.5) + 20, 0), 255) for n in range(-40, 40)]
+    special = np.array([np.nan, np.inf, -np.inf, 0.0, -0.0, 3e38, -3e38, 1e-45], np.float32)
+    (y,) = run_node("Quantize", [special], {"scale": scale, "zero_point": 20}, dtypes="u8")
+    assert y.tolist() == [20, 255, 0, 20, 20, 255, 0, 20]
+    rng = np.random.default_rng(5)
+    x = (rng.normal(size=1000) * 40).astype(np.float32)
+    (y,) = run_node("Quantize", [x], {"scale": scale, "zero_point": 128}, dtypes="u8")
+    for value, q in zip(x, y, strict=True):
+        # The quotient of two float32 in float64, rounded to float32, is the float32 division.
+        quotient = np.float32(float(value) / float(scale))
+        assert q == min(max(round(Fraction(float(quotient))) + 128, 0), 255)
+
+
+def test_dequantize(run_node):
+    x, scale = np.arange(256, dtype=np.uint8), np.float32(0.1)
+    (y,) = run_node("Dequantize", [x], {"scale": scale, "zero_point": 7}, dtypes="f32")
+    assert y.dtype == np.float32
+    assert y.tolist() == [float(np.float32(float(scale) * (q - 7))) for q in range(256)]
+
+
+def test_lookup(run_node, rng):
+    x, table = u8(rng, 3, 5), rng.permutation(256).astype(np.uint8)
+    (y,) = run_node("Lookup", [x, table], {}, constants=[1])
+    assert y.tolist() == [[int(table[int(q)]) for q in row] for row in x]
+
+
+@pytest.mark.parametrize(("shape", "axis"), [((3, 10), 1), ((2, 5, 4), 1), ((2, 5, 4), -3), ((1, 1300), -1)])
+def test_softmax(run_node, rng, shape, axis):
+    x = u8(rng, *shape)
+    table = np.array([round(2**22 * math.exp(-0.05 * d)) for d in range(256)], np.int32)
+    (y,) = run_node("QSoftmax", [x, table], {"axis": axis}, constants=[1])
+    rows, found = np.moveaxis(x, axis, -1), np.moveaxis(y, axis, -1)
+    for place in np.ndindex(rows.shape[:-1]):
+        row = [int(q) for q in rows[place]]
+        e = [int(table[max(row) - q]) for q in row]
+        assert found[place].tolist() == [min(255, (512 * n + sum(e)) // (2 * sum(e))) for n in e]
+
+
+def test_channels_that_do_not_fit_are_an_error(run_node, rng):
+    attributes = {"strides": [1], "pads": [0, 0], "dilations": [1], "group": 1, "x_zero_point": 0}
+    constants = [i8(rng, 2, 3, 1), *channel_constants(rng, 2)]
+    with pytest.raises(RunError, match=r"QConv node 'node' .*4 channels.* take 3"):
+        run_node("QConv", [u8(rng, 1, 4, 5), *constants], attributes | CLAMP, constants=range(1, 5))
