@@ -47,7 +47,7 @@ def _truncating_division(a: Array, b: Array) -> Array:
     if not np.all(b):
         raise ZeroDivisionError("an integer division by zero")
     floored = a // b
-    return floored + ((floored < 0) & (a % b != 0)).astype(a.dtype)
+    return np.asarray(floored + ((floored < 0) & (a % b != 0)).astype(a.dtype))
 
 
 def _relu(x: Float32) -> Float32:
