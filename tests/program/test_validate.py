@@ -205,3 +205,22 @@ def test_what_is_valid_is_saved_and_read(one_node, case):
 def test_what_is_invalid_is_not_saved(one_node, case):
     with pytest.raises(octavo.ArtifactError):
         artifact.to_bytes(one_node(*INVALID[case][0]))
+
+
+@pytest.mark.parametrize("case", VALID)
+def test_the_runtime_reads_what_is_valid(tmp_path, one_node, case):
+    program = one_node(*VALID[case])
+    path = tmp_path / "program.octavo"
+    artifact.save(program, path)
+    session = octavo.Session(path, threads=1)
+    assert [value.name for value in session.get_inputs()] == program.inputs
+
+
+@pytest.mark.parametrize("case", INVALID)
+def test_the_runtime_refuses_what_is_invalid(tmp_path, monkeypatch, one_node, case):
+    program = one_node(*INVALID[case][0])
+    monkeypatch.setattr(artifact, "validate", lambda program: None)
+    path = tmp_path / "program.octavo"
+    artifact.save(program, path)
+    with pytest.raises(octavo.ArtifactError):
+        octavo.Session(path, threads=1)
