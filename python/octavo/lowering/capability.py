@@ -66,7 +66,7 @@ def judge(wiring: Wiring, unit: Unit) -> Verdict:
     rows = ROWS.get(op, ())
     failure = f"{op} has no integer form"
     for row in rows:
-        found = next((f for f in (c.failure(wiring, unit) for c in (_FLOAT32, *row.conditions)) if f), None)
+        found = next((f for f in (c.failure(wiring, unit) for c in row.conditions) if f), None)
         if found is None:
             return Verdict(row)
         failure = found
@@ -145,10 +145,6 @@ def _divisor(wiring: Wiring, unit: Unit) -> str | None:
     return None if np.all(array != 0) else "it divides by a constant that holds 0"
 
 
-def _one_tensor_output(wiring: Wiring, unit: Unit) -> str | None:
-    return None if len(unit.outputs) == 1 else "its second output, the indices, is used"
-
-
 def _spatial_mean(wiring: Wiring, unit: Unit) -> str | None:
     axes = reduced_axes(wiring, unit.node)
     if axes is None:
@@ -208,22 +204,12 @@ def _static_statistics(wiring: Wiring, unit: Unit) -> str | None:
     return None if rank in (3, 4) else "a normalization of images or sequences alone runs in integers"
 
 
-def _float32(wiring: Wiring, unit: Unit) -> str | None:
-    for name in (*unit.node.inputs, *unit.outputs):
-        if name and wiring.value(name).dtype in ("f16", "f64"):
-            return f"{name!r} is {wiring.value(name).dtype}; float32 models run in integers"
-    return None
-
-
-_FLOAT32 = Condition("float32 values", _float32)
-
 _WEIGHTS = Condition("constant weights", _constant_weights)
 _BIAS = Condition("a constant bias, if any", _constant_bias)
 _MATRIX = Condition("a weight matrix of two axes", _matrix_weights)
 _ROWS = Condition("activations of at least two axes", _rows_of_activations)
 _PADS = Condition("pads known in advance", _no_auto_pad)
 _SCALARS = Condition("constants of one element, or functions of one tensor", _scalar_operands)
-_NO_INDICES = Condition("no second output", _one_tensor_output)
 
 _UNARY_OPS = (
     "Abs",
@@ -313,7 +299,7 @@ TABLE: tuple[Row, ...] = (
     Row("Concat", Kind.JOIN, "Concat"),
     Row("Max", Kind.JOIN, "Max"),
     Row("Min", Kind.JOIN, "Min"),
-    Row("MaxPool", Kind.MOVEMENT, "MaxPool", (_PADS, _NO_INDICES)),
+    Row("MaxPool", Kind.MOVEMENT, "MaxPool", (_PADS,)),
     Row("Pad", Kind.MOVEMENT, "Pad", (Condition("a finite constant pad value", _pads_with_constant),)),
     Row("Resize", Kind.MOVEMENT, "Resize", (Condition("mode nearest", _nearest),)),
     Row("Gather", Kind.MOVEMENT, "Gather", (Condition("constant indices", _constant_indices),)),

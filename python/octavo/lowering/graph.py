@@ -11,10 +11,11 @@ import numpy.typing as npt
 import onnx
 import onnx_ir as ir
 
-from octavo.errors import ModelError
+from octavo.errors import ArtifactError, ModelError
 from octavo.lowering.padding import resolve_auto_pad
 from octavo.program import DTYPES, OPSET, Attribute, Node, Program, Value
 from octavo.program.ops import signatures
+from octavo.program.validate import validate
 
 _DTYPES = {
     ir.DataType.UINT8: "u8",
@@ -59,13 +60,18 @@ def float_program(model: ir.Model) -> Program:
             if output.name:
                 values[output.name] = _value(output)
         nodes.append(_node(node, _node_name(node, taken), values, constants))
-    return Program(
+    program = Program(
         inputs=[_name(value) for value in graph.inputs if value.name not in constants],
         outputs=[_name(value) for value in graph.outputs],
         values=values,
         constants=constants,
         nodes=nodes,
     )
+    try:
+        validate(program)
+    except ArtifactError as error:
+        raise ModelError(f"the model asks for what octavo does not have: {error}") from error
+    return program
 
 
 def _name(value: ir.Value) -> str:
@@ -202,8 +208,9 @@ def _rank_defaults(
         attributes["perm"] = list(range(len(shape)))[::-1]
     elif op == "Conv":
         weight = values[inputs[1]].shape
-        if weight is not None and all(isinstance(size, int) for size in weight):
-            _window_defaults([int(size) for size in weight[2:]], inputs[0], attributes, values)
+        if weight is None or not all(isinstance(size, int) for size in weight[2:]):
+            raise ModelError(f"Conv by {inputs[1]!r}: the size of its kernel must be known")
+        _window_defaults([int(size) for size in weight[2:]], inputs[0], attributes, values)
     elif op in ("MaxPool", "AveragePool"):
         kernel: list[int] = attributes["kernel_shape"]  # type: ignore[assignment]  # by ONNX's schema
         _window_defaults(kernel, inputs[0], attributes, values)

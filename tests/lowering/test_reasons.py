@@ -1,0 +1,153 @@
+"""Every reason for which an op stays float can be reached, and the op then runs in float."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from octavo.errors import ModelError
+from octavo.lowering import Range
+from octavo.lowering.capability import judge
+from octavo.lowering.wiring import Wiring
+from octavo.program import Node, Value
+
+IMAGE = "float[N,4,8,8] x"
+END = "y = Conv(r, v)"
+SQUARE = np.eye(4, dtype=np.float32).reshape(4, 4, 1, 1)
+
+CASES = {
+    "no integer form": ("r = LogSoftmax(x)", {}, "LogSoftmax has no integer form"),
+    "weights": ("r = Conv(x, x)", {}, "its second input 'x' is no constant"),
+    "bias": (
+        "s = ReduceSum<keepdims=0>(x, a) r = Conv(x, v, s)",
+        {"a": [0, 2, 3]},
+        "its bias 's' is no constant",
+    ),
+    "divisor": ("c = Conv(x, v) r = Div(c, x)", {}, "it divides by a tensor"),
+    "zero": ("c = Conv(x, v) r = Div(c, k)", {"k": np.zeros((4, 1, 1), "f4")}, "by a constant that holds 0"),
+    "tiny": (
+        "c = Conv(x, v) r = Div(c, k)",
+        {"k": np.full((4, 1, 1), 1e-45, "f4")},
+        "too small to take the reci",
+    ),
+    "slope": (
+        "c = Conv(x, v) r = PRelu(c, k)",
+        {"k": np.ones((4, 1, 1), "f4")},
+        "operand 'k' is not one number",
+    ),
+    "several": ("c = Conv(x, v) r = Pow(c, x)", {}, "it reads several tensors"),
+    "mean": ("c = Conv(x, v) m = ReduceMean(c, a) r = Mul(c, m)", {"a": [1]}, "a mean over the axes [1]"),
+    "pads": (
+        "c = Conv(x, v) r = Pad(c, a, k)",
+        {"a": [0, 0, 1, 1, 0, 0, 1, 1], "k": np.float32(np.inf)},
+        "it pads with an infinite value or NaN",
+    ),
+    "large weights": (
+        "r = Conv(x, w)",
+        {"w": np.full((4, 4, 1, 1), np.nan, "f4")},
+        "hold NaN or an infinite",
+    ),
+    "mask": (
+        "c = Conv(x, v) r = Add(c, k)",
+        {"k": np.full((4, 8, 8), -np.inf, "f4")},
+        "it holds NaN or infini",
+    ),
+}
+"""Nodes from x to r, constants, and a part of the reason."""
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_reason(quantized, rng, name):
+    nodes, constants, reason = CASES[name]
+    arrays = {key: np.asarray(array) for key, array in constants.items()}
+    x = rng.uniform(0.5, 1.5, size=(4, 4, 8, 8)).astype(np.float32)
+    case = quantized(f"g ({IMAGE}) => (float[N,4,h,w] y) {{ {nodes} {END} }}", x, v=SQUARE, **arrays)
+    assert any(reason in found for found in case.reasons.values()), case.reasons
+    assert not all(stay.expected for stay in case.lowered.stays)
+
+
+def test_three_axes(quantized, rng):
+    text = "g (float[1,2,4,4,4] x) => (float[1,2,4,4,4] y) { y = Conv(x, v) }"
+    case = quantized(text, rng.normal(size=(1, 2, 4, 4, 4)).astype("f4"), v=np.ones((2, 2, 1, 1, 1), "f4"))
+    assert case.reasons == {"conv0": "a convolution over 3 axes; 1 and 2 run in integers"}
+    assert case.ops == ["Conv"]
+
+
+@pytest.mark.parametrize(
+    ("node", "constants", "reason"),
+    [
+        ("y = Gemm<transA=1>(x, w)", {}, "its activations are transposed (transA)"),
+        ("y = Gemm(x, w, c)", {"c": np.ones((6, 5), "f4")}, "its bias has the shape [6, 5]"),
+        ("y = MatMul(w, x)", {}, "its second input 'x' is no constant"),
+        ("y = MatMul(x, u)", {"u": np.ones((3, 6, 5), "f4")}, "its weights have 3 axes"),
+    ],
+)
+def test_products(quantized, rng, node, constants, reason):
+    text = f"g (float[6,6] x) => (float y) {{ {node} }}"
+    shape = (5, 6) if "(w, x)" in node else (6, 5)
+    used = {"w": rng.normal(size=shape).astype("f4")} if "w" in node else {}
+    case = quantized(text, rng.normal(size=(6, 6)).astype("f4"), **used, **constants)
+    assert reason in "".join(case.reasons.values())
+    assert "QGemm" not in case.ops
+
+
+def test_long_sums(quantized):
+    text = "g (float[1,70000] x) => (float[1,1] y) { y = MatMul(x, w) }"
+    case = quantized(text, np.ones((1, 70000), "f4"), w=np.ones((70000, 1), "f4"))
+    assert case.reasons == {"matmul0": "its sums over 70000 products could leave int32"}
+
+
+@pytest.mark.parametrize(
+    ("node", "ranges", "reason"),
+    [
+        ("r = Add(a, b)", {"r": Range(0, 1e-6)}, "2^14 or more"),
+        ("r = Mul(a, b)", {"r": Range(0, 1e-30)}, "times too fine for its sums"),
+        ("r = AveragePool<kernel_shape=[1,1]>(a)", {"r": Range(0, 1e-30)}, "2^30 or more"),
+    ],
+)
+def test_scales_that_do_not_fit(quantized, rng, node, ranges, reason):
+    text = f"g ({IMAGE}) => (float[N,4,8,8] y) {{ a = Conv(x, v) b = Conv(a, v) {node} y = Conv(r, v) }}"
+    case = quantized(text, rng.normal(size=(1, 4, 8, 8)).astype("f4"), v=SQUARE, ranges=ranges)
+    assert reason in "".join(case.reasons.values())
+
+
+def test_a_tensor_without_a_range(quantized):
+    text = "g (float[N,4] x) => (float[N,4] y) { s = Log(x) y = MatMul(s, w) }"
+    case = quantized(text, np.zeros((1, 4), "f4"), w=np.eye(4, dtype="f4"))
+    assert case.reasons["matmul1"] == "'s' has no range: no finite value of it was seen"
+    assert case.ops == ["Log", "MatMul"]
+
+
+def test_a_light_op_between_float_ops(quantized, rng):
+    text = "g (float[N,4] x) => (float[N,4] y) { s = Abs(x) y = Sqrt(s) }"
+    case = quantized(text, rng.normal(size=(2, 4)).astype("f4"))
+    assert case.ops == ["Abs", "Sqrt"]
+    assert set(case.reasons.values()) == {
+        "its inputs are float, and quantizing them for this op alone gains nothing"
+    }
+
+
+def test_resize_that_interpolates(floats):
+    """No float form of it exists either, so the graph alone is asked."""
+    program = floats("g (float[1,4] x) => (float[1,4] y) { y = MatMul(x, w) }", w=np.eye(4, dtype="f4"))
+    attributes = {"mode": "linear", "coordinate_transformation_mode": "half_pixel"}
+    resize = Node("Resize", "resize", ("x", "", "s"), ("r",), attributes)
+    values = program.values | {"r": Value("r", "f32", (1, 8)), "s": Value("s", "f32", (2,))}
+    changed = replace(program, nodes=[resize], values=values, constants={"s": np.ones(2, "f4")})
+    wiring = Wiring(changed)
+    assert judge(wiring, wiring.units[0]).reason.startswith(
+        "Resize with mode linear, half_pixel computes new"
+    )
+
+
+def test_float16_models_are_refused_by_name(floats):
+    with pytest.raises(ModelError, match="cannot have 'x' of f16"):
+        floats("g (float16[2,4] x) => (float16[2,3] y) { y = MatMul(x, w) }", w=np.ones((4, 3), "f2"))
+
+
+def test_excluded_nodes(quantized, rng):
+    text = f"g ({IMAGE}) => (float[N,4,8,8] y) {{ a = Conv(x, v) b = Relu(a) c = Conv(b, v) y = Conv(c, v) }}"
+    x = rng.normal(size=(1, 4, 8, 8)).astype("f4")
+    case = quantized(text, x, v=SQUARE, exclude=["conv2"])
+    assert case.ops == ["Quantize", "QConv", "Relu", "Conv", "Quantize", "QConv"]
+    assert case.reasons["conv2"] == "excluded by choice"
+    assert all(stay.expected for stay in case.lowered.stays)

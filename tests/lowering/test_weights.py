@@ -1,0 +1,81 @@
+"""Weights, biases and the bound of their sums, against Python integers and fractions."""
+
+from fractions import Fraction
+
+import numpy as np
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from octavo.lowering.affine import SCALE_MIN, Affine
+from octavo.lowering.weights import quantize_weights
+
+X = Affine(np.float32(0.02), 3)
+
+
+def bound(weight, bias, zero_point):
+    """The largest magnitude that any partial choice of activations can reach, a channel."""
+    furthest = max(zero_point, 255 - zero_point)
+    return [abs(int(b)) + furthest * sum(abs(int(w)) for w in weight[:, c]) for c, b in enumerate(bias)]
+
+
+@settings(max_examples=200)
+@given(
+    st.lists(st.floats(-1e6, 1e6, width=32), min_size=4, max_size=4),
+    st.floats(-1e9, 1e9),
+    st.floats(float(np.float32(1e-30)), float(np.float32(1e3)), width=32),
+    st.integers(0, 255),
+)
+def test_bound_and_rounding(weights, bias, scale, zero_point):
+    weight = np.array(weights, np.float32).reshape(4, 1)
+    made = quantize_weights(weight, np.array([bias]), Affine(np.float32(scale), zero_point), per_channel=True)
+    if isinstance(made, str):
+        assert made == "its bias is too large for int32 at any scale"
+        return
+    assert bound(made.weight, made.bias, zero_point)[0] < 2**31
+    step = Fraction(float(made.scale[0]))
+    for real, q in zip(weight[:, 0].tolist(), made.weight[:, 0].tolist(), strict=True):
+        assert abs(q) <= 127
+        assert abs(Fraction(real) / step - q) <= Fraction(1, 2) + Fraction(1, 2**16)
+    assert abs(Fraction(bias) / (Fraction(float(np.float32(scale))) * step) - int(made.bias[0])) <= Fraction(
+        1, 2
+    ) + abs(int(made.bias[0])) * Fraction(1, 2**50)
+
+
+def test_scale_a_channel_and_a_tensor():
+    weight = np.array([[1.0, -0.5], [0.25, 2.54]], np.float32)
+    made = quantize_weights(weight, None, X, per_channel=True)
+    assert made.scale.tolist() == [np.float32(1) / np.float32(127), np.float32(2.54) / np.float32(127)]
+    assert made.weight.tolist() == [[127, -25], [32, 127]]
+    whole = quantize_weights(weight, None, X, per_channel=False)
+    assert whole.scale.tolist() == [made.scale[1]] * 2
+    assert whole.weight[:, 0].tolist() == [50, 13]
+
+
+def test_dead_channels_keep_their_bias():
+    weight = np.zeros((8, 3), np.float32)
+    weight[:, 1] = 1e-30
+    weight[:, 2] = 1.0
+    bias = np.array([0.7, -123.0, 0.5])
+    made = quantize_weights(weight, bias, X, per_channel=True)
+    assert np.all(made.scale >= SCALE_MIN)
+    given_back = made.bias * np.float64(X.scale) * made.scale.astype(np.float64)
+    np.testing.assert_allclose(given_back, bias, rtol=1e-6)
+    assert max(bound(made.weight, made.bias, X.zero_point)) < 2**31
+    assert made.scale[2] == np.float32(1) / np.float32(127)
+
+
+def test_all_zero_channel_without_bias():
+    made = quantize_weights(np.zeros((2, 1), np.float32), np.zeros(1), X, per_channel=True)
+    assert made.bias.tolist() == [0]
+    assert made.weight.tolist() == [[0], [0]]
+
+
+def test_sums_too_long_for_int32():
+    weight = np.ones((70_000, 1), np.float32)
+    assert "could leave int32" in quantize_weights(weight, None, X, per_channel=True)
+    assert not isinstance(quantize_weights(weight[:60_000], None, X, per_channel=True), str)
+
+
+def test_values_that_are_no_numbers():
+    weight = np.array([[np.nan]], np.float32)
+    assert "NaN" in quantize_weights(weight, None, X, per_channel=True)
+    assert "NaN" in quantize_weights(np.ones((1, 1), np.float32), np.array([np.inf]), X, per_channel=True)
