@@ -89,16 +89,18 @@ unsafe fn run_pixel<L: Lanes>(x: &[u8], d: &Depthwise<'_>, output: [usize; 2], p
             for word in (0..words).step_by(LISTED / L::TAPS) {
                 let listed_words = (words - word).min(LISTED / L::TAPS);
                 taps.list::<L>(word * L::TAPS, listed_words * L::TAPS);
-                for group in 0..block_groups {
-                    let first = first_channel(block + group, channels);
-                    let weights = d.packed.as_ptr().add(((block + group) * words + word) * L::WORD);
-                    for w in 0..listed_words {
-                        let mut places = [padding.as_ptr(); TAPS_MAX];
+                for w in 0..listed_words {
+                    let places = &taps.places[w * L::TAPS..][..L::TAPS];
+                    let inside = &taps.inside[w * L::TAPS..][..L::TAPS];
+                    let weights = d.packed.as_ptr().add((block * words + word + w) * L::WORD);
+                    for group in 0..block_groups {
+                        let first = first_channel(block + group, channels);
+                        let mut of_group = [padding.as_ptr(); TAPS_MAX];
                         for tap in 0..L::TAPS {
-                            let slot = w * L::TAPS + tap;
-                            places[tap] = taps.places[slot].add(first & taps.inside[slot]);
+                            of_group[tap] = places[tap].add(first & inside[tap]);
                         }
-                        sums[group] = L::multiply_add(sums[group], places, weights.add(w * L::WORD), lanes);
+                        let weights = weights.add(group * words * L::WORD);
+                        sums[group] = L::multiply_add(sums[group], of_group, weights, lanes);
                     }
                 }
             }

@@ -5,6 +5,8 @@
 //! fewer than 16 channels make a group that is not full.
 
 #[cfg(target_arch = "x86_64")]
+mod avx2;
+#[cfg(target_arch = "x86_64")]
 mod avx512vnni;
 mod general;
 mod pack;
@@ -20,9 +22,9 @@ use crate::requantize::Requantize;
 use pack::Layout;
 
 #[cfg(target_arch = "x86_64")]
-pub(crate) use avx512vnni::ENTRIES as AVX512VNNI;
+pub(crate) use avx2::ENTRIES as AVX2;
 #[cfg(target_arch = "x86_64")]
-pub(crate) use scalar::AVX2;
+pub(crate) use avx512vnni::ENTRIES as AVX512VNNI;
 pub(crate) use scalar::SCALAR;
 
 /// Channels that go through together.

@@ -12,8 +12,6 @@ pub(crate) const SCALAR: Entries = Entries {
     layout: Layout { taps: 1, bytes: 1 },
     tiles: &[Tile { shape: None, entry: Entry { name: "scalar-u8i8-depthwise-any", run } }],
 };
-#[cfg(target_arch = "x86_64")]
-pub(crate) const AVX2: Entries = SCALAR;
 
 /// # Safety
 /// The bounds that [`super::run`] asserts.
