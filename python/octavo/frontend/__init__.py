@@ -3,14 +3,15 @@
 import onnx_ir as ir
 import onnx_ir.passes.common as common
 
-from octavo.frontend.check import check
+from octavo.errors import ModelError
+from octavo.frontend.check import check, check_rules
 from octavo.frontend.inference import infer_shapes
 from octavo.frontend.opset import convert
 from octavo.frontend.quiet import quiet
-from octavo.frontend.source import Source, read
+from octavo.frontend.source import Source, one_line, printable, read
 from octavo.program import OPSET
 
-__all__ = ["Source", "infer_shapes", "load", "quiet"]
+__all__ = ["Source", "infer_shapes", "load", "one_line", "quiet"]
 
 
 def load(source: Source) -> ir.Model:
@@ -24,13 +25,26 @@ def load(source: Source) -> ir.Model:
         ModelError: not a model, damaged, breaking ONNX's rules, too new, or with an unknown operator; the
             message names the node, tensor or file, and what can be done.
     """
-    with quiet():
-        model = read(source)
-        check(model, OPSET)
-        common.RemoveInitializersFromInputsPass()(model)
-        common.RemoveUnusedOpsetsPass()(model)
-        if model.graph.opset_imports[""] != OPSET:
-            infer_shapes(model)
-            convert(model, OPSET)
+    try:
+        with quiet():
+            return _load(source)
+    except ModelError as error:
+        raise ModelError(printable(str(error))) from error.__cause__
+    except Exception as error:  # a damaged file makes the libraries fail in ways of their own
+        raise ModelError(f"the model is damaged or invalid: {one_line(error)}") from error
+
+
+def _load(source: Source) -> ir.Model:
+    model = read(source)
+    check(model, OPSET)
+    common.RemoveInitializersFromInputsPass()(model)
+    common.RemoveUnusedOpsetsPass()(model)
+    # so that weights are in one place, from which `skeleton` leaves them out
+    common.LiftConstantsToInitializersPass(size_limit=0)(model)
+    common.LiftSubgraphInitializersToMainGraphPass()(model)
+    check_rules(model)
+    if model.graph.opset_imports[""] != OPSET:
         infer_shapes(model)
+        convert(model, OPSET)
+    infer_shapes(model)
     return model

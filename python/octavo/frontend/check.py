@@ -15,7 +15,7 @@ OLDEST_OPSET = 7
 
 
 def check(model: ir.Model, newest_opset: int) -> None:
-    """Raises where the model breaks ONNX's rules, or uses an operator or opset that octavo does not know.
+    """Raises where the model uses an operator or opset that octavo does not know, or what it does not hold.
 
     Raises:
         ModelError: naming the node, tensor or file, and what can be done.
@@ -33,11 +33,11 @@ def check(model: ir.Model, newest_opset: int) -> None:
             f"the model is in ONNX opset {version}, older than {OLDEST_OPSET}, the oldest that octavo reads: "
             f"export it again with opset {newest_opset}"
         )
+    _check_order(model.graph, set())
     for node in model.graph.all_nodes():
         _check_operator(node, version)
     for name, tensor in _tensors(model):
         _check_tensor(name, tensor)
-    check_rules(model)
 
 
 def check_rules(model: ir.Model) -> None:
@@ -53,6 +53,23 @@ def check_rules(model: ir.Model) -> None:
         raise ModelError(f"the model breaks ONNX's rules: {one_line(error)}") from error
 
 
+def _check_order(graph: ir.Graph, outer: set[ir.Value]) -> None:
+    """Raises where a node reads what no node before it makes."""
+    made = outer | set(graph.inputs) | set(graph.initializers.values())
+    for node in graph:
+        for value in node.inputs:
+            if value is not None and value not in made:
+                where = f"node '{node.name or ''}' ({node.op_type})"
+                raise ModelError(f"{where} reads '{value.name}', which nothing before it makes")
+        for attribute in node.attributes.values():
+            if attribute.type == ir.AttributeType.GRAPH and not attribute.is_ref():
+                _check_order(attribute.as_graph(), made)
+        made.update(node.outputs)
+    for value in graph.outputs:
+        if value not in made:
+            raise ModelError(f"output '{value.name}' of graph '{graph.name or ''}' is made by no node")
+
+
 def _check_operator(node: ir.Node, version: int) -> None:
     where = f"node '{node.name or ''}' (output '{node.outputs[0].name if node.outputs else ''}')"
     if node.domain != "":
@@ -61,12 +78,14 @@ def _check_operator(node: ir.Node, version: int) -> None:
             "export the model with standard ONNX operators, without a runtime's own optimizations"
         )
     try:
-        onnx.defs.get_schema(node.op_type, version, "")
-    except onnx.defs.SchemaError as error:
+        dropped = onnx.defs.get_schema(node.op_type, version, "").deprecated
+    except onnx.defs.SchemaError:
+        dropped = True
+    if dropped:
         raise ModelError(
             f"{where} is operator '{node.op_type}', which ONNX opset {version} does not have: "
-            "correct the model's opset import, or export it again"
-        ) from error
+            "export the model with another opset"
+        )
 
 
 def _tensors(model: ir.Model) -> Iterator[tuple[str, ir.TensorProtocol]]:

@@ -27,9 +27,7 @@ def inline_functions(model: ir.Model) -> None:
         common.InlinePass()(model)
     except Exception as error:
         cause = error.__cause__ or error
-        raise ModelError(
-            f"the model's functions cannot be written out: {' '.join(str(cause).split())}"
-        ) from error
+        raise ModelError(f"the model's functions cannot be written out: {cause}") from error
     model.functions.clear()
 
 

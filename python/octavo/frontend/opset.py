@@ -2,7 +2,6 @@
 
 import onnx
 import onnx_ir as ir
-import onnx_ir.passes.common as common
 from onnxscript import version_converter
 
 from octavo.errors import ModelError
@@ -22,10 +21,7 @@ def convert(model: ir.Model, opset: int) -> None:
     """
     version = model.graph.opset_imports[""]
     for node in model.graph.all_nodes():
-        _refuse_inconvertible(node, version)
-    # else weights in subgraphs and in Constant nodes would be copied through the converters
-    common.LiftConstantsToInitializersPass(size_limit=17)(model)
-    common.LiftSubgraphInitializersToMainGraphPass()(model)
+        _prepare(node, version)
     try:
         if version < _GRAPH_CONVERTER_FROM:
             _convert_proto(model, _GRAPH_CONVERTER_FROM)
@@ -55,19 +51,15 @@ def _convert_proto(model: ir.Model, opset: int) -> None:
     model.graph = converted
 
 
-def _refuse_inconvertible(node: ir.Node, version: int) -> None:
-    """Raises for what the converters pass on with another meaning."""
-    where = f"node '{node.name}' ({node.op_type})"
+def _prepare(node: ir.Node, version: int) -> None:
+    """Raises for what the converters would pass on with another meaning; drops what they stumble over."""
     if node.op_type == "BatchNormalization" and version < 9 and not node.attributes.get_int("spatial", 1):
         raise ModelError(
-            f"{where} has spatial=0, which ONNX dropped in opset 9: export it with per-channel statistics"
+            f"node '{node.name}' (BatchNormalization) has spatial=0, which ONNX dropped in opset 9: "
+            "export it with per-channel statistics"
         )
-    if node.op_type == "GroupNormalization" and version < 21:
-        x = node.inputs[0]
-        if x is None or x.shape is None or not isinstance(x.shape[1], int):
-            raise ModelError(
-                f"{where} has an unknown number of channels: export the model with opset 21 or newer"
-            )
+    if node.op_type == "Pad" and node.attributes.get_string("mode", "constant") != "constant":
+        node.attributes.pop("value", None)  # of no effect, but the converter trips over it
 
 
 def _restore_defaults(node: ir.Node, version: int) -> None:

@@ -15,7 +15,11 @@ def skeleton(model: ir.Model) -> onnx.ModelProto:
     bare = model.clone()
     for name, value in list(bare.graph.initializers.items()):
         tensor = value.const_value
-        if tensor is None or tensor.nbytes <= LARGE:
+        if tensor is None:
+            continue
+        if tensor.nbytes <= LARGE:
+            if isinstance(tensor, ir.ExternalTensor):
+                value.const_value = ir.Tensor(tensor.numpy().copy(), dtype=tensor.dtype, name=name)
             continue
         del bare.graph.initializers[name]
         value.const_value = None

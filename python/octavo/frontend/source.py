@@ -11,6 +11,8 @@ from octavo.frontend.functions import inline_functions
 Source = str | os.PathLike[str] | bytes | onnx.ModelProto | ir.Model
 """Where a model can come from: a file, its bytes, a proto, or a graph."""
 
+_MAX_MESSAGE = 1000
+
 
 def read(source: Source) -> ir.Model:
     """Reads `source` into a graph that is the caller's no more: changing it changes nothing of theirs.
@@ -73,6 +75,11 @@ def _from_proto(proto: onnx.ModelProto, where: str) -> ir.Model:
 
 def one_line(error: BaseException) -> str:
     """The innermost message of an error, on one line."""
-    while error.__cause__ is not None:
-        error = error.__cause__
-    return " ".join(str(error).split())[:500] or type(error).__name__
+    while (deeper := error.__cause__ or error.__context__) is not None:
+        error = deeper
+    return printable(str(error)) or type(error).__name__
+
+
+def printable(text: str) -> str:
+    """Text from a file, on one line of bounded length and without control characters."""
+    return "".join(c if c.isprintable() else " " for c in " ".join(text[:_MAX_MESSAGE].split()))

@@ -6,7 +6,7 @@ import onnx_ir as ir
 import onnx_ir.passes.common as common
 
 from octavo.errors import ModelError
-from octavo.frontend import infer_shapes, quiet
+from octavo.frontend import infer_shapes, one_line, quiet
 from octavo.passes.activations import name_activations
 from octavo.passes.affine import fold_affine
 from octavo.passes.chains import merge_chains
@@ -76,7 +76,6 @@ def _guarded(run: Callable[[ir.Model], bool], model: ir.Model) -> bool:
     except ModelError:
         raise
     except Exception as error:
-        cause = " ".join(str(error.__cause__ or error).split())[:300]
         raise ModelError(
-            f"the graph cannot be simplified ({run.__name__}: {cause}): it is probably invalid"
+            f"the graph cannot be simplified, so it is probably invalid ({run.__name__}: {one_line(error)})"
         ) from error
