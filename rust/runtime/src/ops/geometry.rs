@@ -137,21 +137,6 @@ impl Geometry {
         }
     }
 
-    /// The window that float pools and depthwise kernels take.
-    pub fn float_window(&self) -> octavo_kernels::float::Geometry {
-        octavo_kernels::float::Geometry {
-            h: self.input[0],
-            w: self.input[1],
-            c: self.channels,
-            oh: self.output[0],
-            ow: self.output[1],
-            kernel: self.kernel,
-            stride: self.stride,
-            dilation: self.dilation,
-            pad: self.pad,
-        }
-    }
-
     /// Whether each output pixel reads the input pixel of the same place, and no other.
     pub fn is_pointwise(&self) -> bool {
         self.kernel == [1; 2] && self.stride == [1; 2] && self.pad == [0; 2] && self.pad_end == [0; 2]

@@ -26,7 +26,7 @@ pub fn plan(b: &mut Builder<'_>, node: &Node) -> Result<(), Error> {
     if y.elements() == 0 {
         return Ok(());
     }
-    let (window, float_window) = (g.window(), g.float_window());
+    let window = g.window();
     let includes_pad = node.attributes.int_or("count_include_pad", 0)? != 0;
     let ends = includes_pad.then_some(g.pad_end);
     match (node.op, x.dtype()) {
@@ -58,13 +58,13 @@ pub fn plan(b: &mut Builder<'_>, node: &Node) -> Result<(), Error> {
         (Op::MaxPool, DType::F32) => {
             let kernel = b.kernels.row().float.max_pool.name;
             push::<f32>(b, node, &g, &x, &y, kernel, move |kernels, x, rows, y| {
-                float::max_pool(kernels, x, &float_window, rows, y);
+                float::max_pool(kernels, x, &window, rows, y);
             });
         }
         (Op::AveragePool, DType::F32) => {
             let kernel = b.kernels.row().float.average_pool.name;
             push::<f32>(b, node, &g, &x, &y, kernel, move |kernels, x, rows, y| {
-                float::average_pool(kernels, x, &float_window, ends, rows, y);
+                float::average_pool(kernels, x, &window, ends, rows, y);
             });
         }
         (_, dtype) => return Err(error(node, &format!("a tensor of {} does not run", dtype.name()))),

@@ -51,7 +51,7 @@ fn plan_depthwise(
         .flat_map(|t| (0..channels).map(move |c| (t, c)))
         .map(|(t, c)| weights[c * taps + t])
         .collect();
-    let window = g.float_window();
+    let window = g.window();
     let (row, lines) = (g.output[1] * channels, g.output[0]);
     let image_in = g.input[0] * g.input[1] * channels;
     let chunk = split::chunk(lines, row as f64 * taps as f64 * NANOSECONDS_A_MAC, 1, b.threads);

@@ -15,6 +15,9 @@ use crate::plan::layout::Layout;
 use crate::plan::split;
 use crate::program::Node;
 
+/// No axis is longer than this.
+const LARGEST_EXTENT: i64 = 1 << 40;
+
 /// Bytes in row-major order, taken to another order of dimensions, before any run.
 pub fn permuted(bytes: &[u8], element: usize, shape: &[usize], order: &[usize]) -> Vec<u8> {
     let steps = strides(shape, &(0..shape.len()).collect::<Vec<_>>(), element);
@@ -282,33 +285,35 @@ pub fn plan_pad(b: &mut Builder<'_>, node: &Node) -> Result<(), Error> {
     by_axis(b, node, &x, maps, fill, 0)
 }
 
-/// The source index of each index of a padded axis.
+/// The source index of each index of a padded axis. Negative pads crop first; the modes then see what is left.
 fn pad_indices(node: &Node, mode: &str, n: usize, before: i64, after: i64) -> Result<Vec<usize>, Error> {
-    let n = n as i64;
-    let total = before.checked_add(n).and_then(|t| t.checked_add(after)).unwrap_or(-1);
-    if !(0..1 << 40).contains(&total) {
+    let (crop_before, crop_after) = (before.min(0), after.min(0));
+    let left = (n as i64).checked_add(crop_before).and_then(|left| left.checked_add(crop_after));
+    let total =
+        left.and_then(|left| left.checked_add(before.max(0))).and_then(|t| t.checked_add(after.max(0)));
+    let (Some(left @ 0..), Some(total @ 0..LARGEST_EXTENT)) = (left, total) else {
         return Err(error(node, &format!("pads {before} and {after} of an axis of {n}")));
-    }
+    };
     let source = |i: i64| -> Option<i64> {
-        if (0..n).contains(&i) {
+        if (0..left).contains(&i) {
             return Some(i);
         }
         match mode {
             "constant" => None,
-            _ if n == 0 => None,
-            "edge" => Some(i.clamp(0, n - 1)),
-            "wrap" => Some(i.rem_euclid(n)),
+            _ if left == 0 => None,
+            "edge" => Some(i.clamp(0, left - 1)),
+            "wrap" => Some(i.rem_euclid(left)),
             _ => {
-                let period = (2 * (n - 1)).max(1);
+                let period = (2 * (left - 1)).max(1);
                 let at = i.rem_euclid(period);
-                Some(if at < n { at } else { period - at })
+                Some(if at < left { at } else { period - at })
             }
         }
     };
     if !["constant", "edge", "wrap", "reflect"].contains(&mode) {
         return Err(error(node, &format!("pad mode '{mode}' is unknown")));
     }
-    Ok((0..total).map(|i| source(i - before).map_or(FILL, |i| i as usize)).collect())
+    Ok((0..total).map(|i| source(i - before.max(0)).map_or(FILL, |i| (i - crop_before) as usize)).collect())
 }
 
 /// Expand: numpy's broadcasting to a shape.
