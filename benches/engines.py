@@ -11,10 +11,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import datasets
 import numpy as np
 from datasets import Array, Case
 
 Run = Callable[[Array], Array]
+PER_CHANNEL_OPSET = (
+    13  # DequantizeLinear has an axis since then; the tool does not convert older models itself
+)
 
 
 class UnavailableError(Exception):
@@ -72,6 +76,8 @@ class OnnxRuntime(OnnxRuntimeFloat):
     name = "ONNX Runtime int8"
 
     def quantize(self, case: Case, folder: Path) -> Path:
+        import onnx
+        import onnx.version_converter
         from onnxruntime import quantization
         from onnxruntime.quantization.shape_inference import quant_pre_process
 
@@ -84,7 +90,10 @@ class OnnxRuntime(OnnxRuntimeFloat):
                 return next(self.feeds, None)
 
         prepared, out = folder / f"{case.name}-prepared.onnx", folder / f"{case.name}-qdq.onnx"
-        quant_pre_process(case.model, prepared)
+        model = onnx.load(case.model)
+        if model.opset_import[0].version < PER_CHANNEL_OPSET:
+            model = onnx.version_converter.convert_version(model, PER_CHANNEL_OPSET)
+        quant_pre_process(model, prepared)
         quantization.quantize_static(
             prepared,
             out,
@@ -253,12 +262,13 @@ def engines(names: str | None = None) -> list[Engine]:
 
 
 def model_of(engine: Engine, case: Case, folder: Path) -> Path:
-    """The int8 model of a case, made or found; a peer's is kept under its version, octavo's is always new."""
+    """The int8 model of a case: octavo's always new, a peer's kept until its version or these scripts change."""
     if isinstance(engine, Octavo | OnnxRuntimeFloat) and not isinstance(engine, OnnxRuntime):
         return engine.quantize(case, folder)
     kept = folder / f"{engine.name} {engine.version()}".replace(" ", "-").replace(",", "")
     note = kept / f"{case.name}.txt"
-    if not note.exists():
+    scripts = (Path(__file__), Path(datasets.__file__))
+    if not note.exists() or note.stat().st_mtime < max(script.stat().st_mtime for script in scripts):
         kept.mkdir(parents=True, exist_ok=True)
         note.write_text(str(engine.quantize(case, kept)))
     return Path(note.read_text())
