@@ -3,12 +3,14 @@
 mod plain;
 #[cfg(test)]
 mod tests;
+#[cfg(target_arch = "x86_64")]
+mod x86;
 
 use crate::isa::{Entry, Kernels};
 
 pub(crate) use plain::SCALAR;
 #[cfg(target_arch = "x86_64")]
-pub(crate) use plain::{AVX2, AVX512VNNI};
+pub(crate) use x86::{AVX2, AVX512VNNI};
 
 /// Reads `length` bytes and writes as many; the two places are the same or do not overlap.
 type Run = unsafe fn(*const u8, &[u8; 256], *mut u8, usize);

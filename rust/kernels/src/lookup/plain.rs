@@ -1,17 +1,9 @@
-//! The lookup's loop, and the rows of the tiers.
+//! The lookup's plain loop.
 
 use super::Entries;
 use crate::isa::Entry;
 
-const fn scalar() -> Entries {
-    Entries { lookup: Entry { name: "scalar-u8-lookup", run: lookup } }
-}
-
-pub(crate) const SCALAR: Entries = scalar();
-#[cfg(target_arch = "x86_64")]
-pub(crate) const AVX2: Entries = scalar();
-#[cfg(target_arch = "x86_64")]
-pub(crate) const AVX512VNNI: Entries = scalar();
+pub(crate) const SCALAR: Entries = Entries { lookup: Entry { name: "scalar-u8-lookup", run: lookup } };
 
 /// # Safety
 /// `x` and `out` are valid for `length` bytes, and the same or disjoint.
