@@ -108,10 +108,14 @@ pub enum Out<'a> {
     },
 }
 
+/// Units of the next panel where `left` are left: as wide as can be, but never 4 and then 1.
+fn panel_units(left: usize) -> usize {
+    if left == PANEL_UNITS + 1 { PANEL_UNITS - 1 } else { left.min(PANEL_UNITS) }
+}
+
 /// The tile that does most of a product's work on that tier: a function of the shape alone.
 pub fn select(row: &'static Row, _m: usize, n: usize, _k: usize) -> &'static Tile {
-    let units = n.div_ceil(UNIT).max(1);
-    &row.gemm.tiles[units.div_ceil(units.div_ceil(PANEL_UNITS)) - 1]
+    &row.gemm.tiles[panel_units(n.div_ceil(UNIT).max(1)) - 1]
 }
 
 /// Computes the `m x n` results of `rows` and `columns` into `out`.
@@ -131,21 +135,20 @@ pub fn run(kernels: Kernels, m: usize, rows: &Rows, columns: &Columns, mut out: 
     let left = Left::new(rows, m, taps, groups * GROUP);
     let mut lanes = Lanes::ZERO;
     check(&out, m, n);
-    let panels = units.div_ceil(PANEL_UNITS);
     let mut unit = 0;
-    for done in 0..panels {
-        let width = (units - unit).div_ceil(panels - done);
+    while unit < units {
+        let width = panel_units(units - unit);
         let from = unit * UNIT;
         let columns = (width * UNIT).min(n - from);
         let target = target(&mut out, &mut lanes, from, columns);
         let packed = packed[unit * unit_bytes..].as_ptr();
-        let followed = done + 1 < panels;
+        unit += width;
+        let followed = unit < units;
         let panel =
             Panel { left, m, packed, unit_bytes, followed, taps, groups, n: columns, lanes: &lanes, target };
         // SAFETY: `kernels` proves that the CPU has the tier. Left::new and check() have asserted that the m rows
-        // of both sides lie inside their slices, and the packed length above that `width` units follow `packed`.
+        // of both sides lie inside their slices, and the packed length that `width` units follow `packed`.
         unsafe { (tiles[width - 1].run)(&panel) };
-        unit += width;
     }
 }
 
@@ -193,7 +196,8 @@ fn target(out: &mut Out, lanes: &mut Lanes, from: usize, n: usize) -> Target {
                 Addend { data, stride, add }
             });
             let quantize = Quantize { high, zero_point, lo, hi };
-            Target::U8 { data: data[from..].as_mut_ptr(), stride: *stride, quantize, residual }
+            let data = data[from..].as_mut_ptr();
+            Target::U8 { data, stride: *stride, quantize, residual }
         }
         Out::F32 { data, stride, acc_bias, x_scale, scale, bias } => {
             lanes.set_bias(acc_bias, from, n);

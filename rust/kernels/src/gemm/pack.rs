@@ -28,6 +28,22 @@ impl Layout {
         }
     }
 
+    /// Writes a column's 4 weights into a group.
+    fn write(self, four: [i8; GROUP], column: usize, group: &mut [u8]) {
+        match self {
+            Layout::Fours => {
+                group[column * GROUP..][..GROUP].copy_from_slice(&four.map(|weight| weight as u8))
+            }
+            Layout::WidePairs => {
+                for (pair, two) in four.chunks_exact(2).enumerate() {
+                    let at = (pair * UNIT + column) * 4;
+                    group[at..at + 2].copy_from_slice(&i16::from(two[0]).to_le_bytes());
+                    group[at + 2..at + 4].copy_from_slice(&i16::from(two[1]).to_le_bytes());
+                }
+            }
+        }
+    }
+
     /// Bytes of a unit of `taps x kc`.
     pub(crate) fn unit_bytes(self, taps: usize, kc: usize) -> usize {
         taps * kc.div_ceil(GROUP) * self.group_bytes()
@@ -55,19 +71,14 @@ fn pack_for(row: &Row, weights: &[i8], n: usize, taps: usize, kc: usize, out: &m
     let groups = kc.div_ceil(GROUP);
     for (index, group) in out.chunks_exact_mut(layout.group_bytes()).enumerate() {
         let (unit, tap, first) = (index / (taps * groups), index / groups % taps, index % groups * GROUP);
+        let len = GROUP.min(kc - first);
         for column in 0..UNIT {
             let row = unit * UNIT + column;
-            for j in 0..GROUP {
-                let inside = row < n && first + j < kc;
-                let weight = if inside { weights[(row * taps + tap) * kc + first + j] } else { 0 };
-                match layout {
-                    Layout::Fours => group[column * GROUP + j] = weight as u8,
-                    Layout::WidePairs => {
-                        let at = (j / 2 * UNIT + column) * 4 + j % 2 * 2;
-                        group[at..at + 2].copy_from_slice(&i16::from(weight).to_le_bytes());
-                    }
-                }
+            let mut four = [0; GROUP];
+            if row < n {
+                four[..len].copy_from_slice(&weights[(row * taps + tap) * kc + first..][..len]);
             }
+            layout.write(four, column, group);
         }
     }
 }

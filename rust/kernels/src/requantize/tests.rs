@@ -136,7 +136,7 @@ proptest! {
 
     #[test]
     fn the_high_half_is_enough_from_shift_33_on(acc: i32, multiplier in 1i32 << 30..=i32::MAX, shift in 33u32..=62) {
-        let high = (i64::from(acc) * i64::from(multiplier) >> 32) as i32;
+        let high = ((i64::from(acc) * i64::from(multiplier)) >> 32) as i32;
         let short = (high + (1 << (shift - 33))) >> (shift - 32);
         prop_assert_eq!(i128::from(short), plain(acc, multiplier, shift));
     }
