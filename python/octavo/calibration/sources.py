@@ -10,7 +10,8 @@ from octavo.errors import DataError
 
 Array: TypeAlias = npt.NDArray[Any]
 Feeds: TypeAlias = dict[str, Array]
-Data: TypeAlias = "Array | Mapping[str, Array] | Iterable[Array | Mapping[str, Array]] | Callable[[], Data]"
+Samples: TypeAlias = "Array | Mapping[str, Array] | Iterable[Array | Mapping[str, Array]]"
+Data: TypeAlias = "Samples | Callable[[], Samples]"
 
 
 class Input(Protocol):
@@ -52,7 +53,7 @@ def samples(data: Data, inputs: Sequence[Input]) -> Iterator[Feeds]:
         raise DataError("the calibration data are empty: give at least one sample, better 100 that differ")
 
 
-def _feeds(data: Data, inputs: Sequence[Input]) -> Iterator[Feeds]:
+def _feeds(data: Samples, inputs: Sequence[Input]) -> Iterator[Feeds]:
     """The data as feeds, each array with its batch axis."""
     if isinstance(data, np.ndarray):
         yield from _of_arrays({_only(inputs).name: data}, inputs)

@@ -13,8 +13,8 @@ from octavo.lowering import Choices, Lowered, Stay, lower, lower_to_integers
 from octavo.passes import simplify
 from octavo.program import Program, artifact
 from octavo.quantization.recipes import recipe as recipe_of
+from octavo.quantization.report import Report, report
 from octavo.quantization.scopes import excluded_nodes
-from octavo.report import Report, report
 from octavo.session import Session
 
 

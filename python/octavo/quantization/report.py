@@ -8,7 +8,7 @@ from typing import Any
 from octavo.calibration import Calibration
 from octavo.lowering import Lowered, Stay
 from octavo.program import Program
-from octavo.report.macs import macs
+from octavo.quantization.macs import macs
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,83 @@
+"""The float Program: defaults written out, auto_pad resolved, names kept, answers as ONNX Runtime's."""
+
+import numpy as np
+import onnx
+import onnx.parser
+import onnxruntime
+import pytest
+from octavo import reference
+from octavo.errors import ModelError
+
+
+def test_defaults_are_explicit(floats):
+    text = """g (float[N,3,9,8] x) => (float y)
+        { c = Conv(x, w) p = MaxPool<kernel_shape=[2,3]>(c) f = Flatten(p) t = Transpose(f)
+          y = Gemm<transA=1>(t, v) }"""
+    program = floats(text, w=np.ones((4, 3, 2, 2), "f4"), v=np.ones((140, 2), "f4"))
+    conv, pool, flatten, transpose, gemm = (node.attributes for node in program.nodes)
+    assert conv == {"strides": [1, 1], "pads": [0] * 4, "dilations": [1, 1], "group": 1}
+    assert pool == {
+        "kernel_shape": [2, 3],
+        "strides": [1, 1],
+        "pads": [0] * 4,
+        "dilations": [1, 1],
+        "ceil_mode": 0,
+    }
+    assert flatten == {"axis": 1}
+    assert transpose == {"perm": [1, 0]}
+    assert gemm == {"alpha": np.float32(1), "beta": np.float32(1), "transA": 1, "transB": 0}
+    assert type(gemm["alpha"]) is np.float32
+
+
+@pytest.mark.parametrize("mode", ["SAME_UPPER", "SAME_LOWER", "VALID"])
+@pytest.mark.parametrize(("size", "stride"), [(7, 2), (8, 2), (8, 3), (5, 1)])
+def test_auto_pad_as_onnx_runtime_has_it(floats, rng, mode, size, stride):
+    conv = f'<auto_pad="{mode}", strides=[{stride},{stride}]>'
+    text = f"g (float[1,2,{size},{size}] x) => (float[1,3,h,w] y) {{ y = Conv{conv}(x, w) }}"
+    weight, x = rng.normal(size=(3, 2, 3, 2)).astype("f4"), rng.normal(size=(1, 2, size, size)).astype("f4")
+    program = floats(text, w=weight)
+    assert "auto_pad" not in program.nodes[0].attributes
+    proto = onnx.parser.parse_model(f'<ir_version: 10, opset_import: ["" : 21]> {text}')
+    proto.graph.initializer.append(onnx.numpy_helper.from_array(weight, "w"))
+    (want,) = onnxruntime.InferenceSession(proto.SerializeToString()).run(None, {"x": x})
+    np.testing.assert_allclose(reference.run(program, {"x": x})[0], want, rtol=1e-5, atol=1e-5)
+
+
+def test_auto_pad_of_unknown_sizes_is_kept_and_stays_float(floats):
+    from octavo.lowering import Range, lower_to_integers
+
+    text = 'g (float[1,2,h,w] x) => (float[1,3,i,j] y) { y = Conv<auto_pad="SAME_UPPER">(x, w) }'
+    program = floats(text, w=np.ones((3, 2, 3, 3), "f4"))
+    assert program.nodes[0].attributes["auto_pad"] == "SAME_UPPER"
+    lowered = lower_to_integers(program, {"x": Range(0, 1), "y": Range(0, 1)})
+    assert [stay.reason for stay in lowered.stays] == [
+        "its auto_pad depends on sizes that the model does not state"
+    ]
+
+
+def test_values_keep_the_names_of_the_graph(floats):
+    program = floats("g (float[N,4] x) => (float[N,4] y) { a = Relu(x) y = Abs(a) }")
+    assert (program.inputs, program.outputs, list(program.values)) == (["x"], ["y"], ["x", "a", "y"])
+    assert program.values["x"].shape == ("N", 4)
+
+
+def test_constant_of_shape_reads_its_value(floats):
+    text = """g (float[N,4] x) => (float[N,2] y)
+        { s = Shape<start=0, end=1>(x) t = Concat<axis=0>(s, two)
+          y = ConstantOfShape<value=float[1]{7.0}>(t) }"""
+    program = floats(text, two=np.array([2]))
+    assert np.array_equal(reference.run(program, {"x": np.zeros((3, 4), "f4")})[0], np.full((3, 2), 7, "f4"))
+
+
+@pytest.mark.parametrize(
+    ("node", "what"),
+    [
+        ("y = Hardmax(x)", "no operator ai.onnx::Hardmax"),
+        ('y = Resize<mode="cubic">(x, , s)', "cubic"),
+        ("y = MaxPool<kernel_shape=[1], storage_order=1>(x)", "MaxPool does not have storage_order = 1"),
+    ],
+)
+def test_what_no_program_can_hold(floats, node, what):
+    scales = {"s": np.ones(3, "f4")} if "s)" in node else {}
+    with pytest.raises(ModelError, match=what):
+        floats(f"g (float[1,2,4] x) => (float[1,2,4] y) {{ {node} }}", **scales)

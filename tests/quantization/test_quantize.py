@@ -1,0 +1,166 @@
+"""quantize(): end to end, its options, its errors, the file that it saves, and the same bytes every time."""
+
+import hashlib
+import json
+import os
+import subprocess
+import sys
+
+import numpy as np
+import octavo
+import onnx
+import pytest
+from octavo.program import artifact
+from octavo.quantization import RECIPES
+
+
+def ops(quantized):
+    return [node.op for node in quantized.program.nodes]
+
+
+def test_from_model_to_answers(model, digits, quantized, tmp_path):
+    quantized.save(tmp_path / "model.octavo")
+    answers = octavo.Session(tmp_path / "model.octavo").run(None, {"input": digits})
+    assert np.array_equal(answers, octavo.Session(quantized).run(None, {"input": digits}))
+    assert np.array_equal(answers, octavo.reference.run(quantized.program, {"input": digits}))
+    (want,) = octavo.Session(model).run(None, {"input": digits})
+    error = np.square(want - answers[0]).sum()
+    assert 10 * np.log10(np.square(want).sum() / error) > 37
+    assert ops(quantized) == ["Quantize", "QConv", "MaxPool", "Flatten", "QGemm"]
+
+
+def test_sources_of_the_model(model, digits, quantized):
+    proto = onnx.load(model)
+    for source in (str(model), proto, proto.SerializeToString()):
+        assert artifact.to_bytes(octavo.quantize(source, digits).program) == artifact.to_bytes(
+            quantized.program
+        )
+
+
+def test_data_order_and_form_do_not_show(model, digits, quantized):
+    want = artifact.to_bytes(quantized.program)
+    for data in (digits[::-1], list(digits), [digits[:7], digits[7:]], lambda: iter(digits)):
+        assert artifact.to_bytes(octavo.quantize(model, data).program) == want
+
+
+@pytest.mark.parametrize("seed", ["0", "12345"])
+def test_bytes_are_the_same_in_another_process(model, digits, quantized, tmp_path, seed):
+    np.save(tmp_path / "data.npy", digits)
+    code = (
+        "import sys, hashlib, numpy, octavo\n"
+        "model = octavo.quantize(sys.argv[1], numpy.load(sys.argv[2]), threads=1)\n"
+        "model.save(sys.argv[3])\n"
+    )
+    target = tmp_path / "other.octavo"
+    environment = {**os.environ, "PYTHONHASHSEED": seed, "OCTAVO_ISA": "scalar"}
+    arguments = [sys.executable, "-c", code, str(model), str(tmp_path / "data.npy"), str(target)]
+    subprocess.run(arguments, check=True, env=environment)
+    want = hashlib.sha256(artifact.to_bytes(quantized.program)).hexdigest()
+    assert hashlib.sha256(target.read_bytes()).hexdigest() == want
+
+
+def test_exclude(model, digits):
+    names = [node.op for node in octavo.quantize(model, digits, exclude=["*Conv*"]).program.nodes]
+    assert names == ["Conv", "Relu", "Quantize", "MaxPool", "Flatten", "QGemm"]
+    with pytest.raises(
+        octavo.ModelError, match="no node of the model is called '/0/Cnov'; close to it are '/0/C"
+    ):
+        octavo.quantize(model, digits, exclude=["/0/Cnov"])
+
+
+def test_one_scale_a_tensor(model, digits, quantized):
+    whole = octavo.quantize(model, digits, per_channel=False).program
+    weights = [value for value in whole.values.values() if value.dtype == "i8"]
+    assert all(len(set(value.quant.scale.tolist())) == 1 for value in weights)
+    assert artifact.to_bytes(whole) != artifact.to_bytes(quantized.program)
+
+
+def test_range_rule(model, digits, quantized):
+    mean = octavo.quantize(model, digits, range_rule="mean").program
+    widest = quantized.program.nodes[1].outputs[0]
+    assert mean.values[widest].quant.scale[0] < quantized.program.values[widest].quant.scale[0]
+    with pytest.raises(octavo.DataError, match="no range rule is called 'kl'"):
+        octavo.quantize(model, digits, range_rule="kl")
+
+
+def test_unknown_recipe(model, digits):
+    with pytest.raises(
+        octavo.ModelError, match=f"no recipe is called 'int3'; there are {', '.join(RECIPES)}"
+    ):
+        octavo.quantize(model, digits, "int3")
+
+
+def test_progress(model, digits):
+    seen = []
+    octavo.quantize(model, digits[:5], progress=seen.append)
+    assert seen == [1, 2, 3, 4, 5]
+
+
+def tail(op):
+    """A model whose product is followed by `op` and another product."""
+    text = f"""<ir_version: 10, opset_import: ["" : 21]> g (float[N,4] x) => (float[N,4] y)
+        <float[4,4] w = {{{", ".join(["1"] * 16)}}}> {{ a = MatMul(x, w) b = {op}(a) y = MatMul(b, w) }}"""
+    proto = onnx.parser.parse_model(text)
+    for node in proto.graph.node:
+        node.name = f"the_{node.op_type}_{node.output[0]}"
+    return proto
+
+
+def test_strict_names_what_stays():
+    data = np.ones((2, 4), np.float32)
+    assert octavo.quantize(tail("Relu"), data, strict=True).report.stays == []
+    with pytest.raises(
+        octavo.ModelError, match=r"1 ops stay float .LogSoftmax 'the_LogSoftmax_b': LogSoftmax has no"
+    ):
+        octavo.quantize(tail("LogSoftmax"), data, strict=True)
+    octavo.quantize(tail("LogSoftmax"), data, strict=True, exclude=["the_LogSoftmax_b"])
+
+
+def test_report(model, digits, quantized):
+    report = octavo.quantize(tail("LogSoftmax"), np.ones((2, 4), np.float32)).report
+    assert report.integer_ops == {"QGemm": 2}
+    assert report.float_ops == {"LogSoftmax": 1}
+    assert report.conversions == 2
+    assert (report.macs, report.integer_macs) == (32, 32)
+    text = str(report)
+    for part in (
+        "LogSoftmax the_LogSoftmax_b",
+        "LogSoftmax has no integer form",
+        "values from 1 to 1",
+        "2 samples",
+    ):
+        assert part in text
+    assert json.loads(json.dumps(report.to_dict()))["stays"][0]["name"] == "the_LogSoftmax_b"
+    assert quantized.report.macs == 12 * 9 * 26 * 26 + 2028 * 10
+    assert "no op of the model stays float" in str(quantized.report)
+
+
+def test_report_counts_what_is_not_finite():
+    report = octavo.quantize(tail("Log"), np.array([[0, 0, 0, 0], [1, 1, 1, 1]], np.float32)).report
+    (seen,) = [seen for seen in report.not_finite if seen.name == "b"]
+    assert (seen.infinities, seen.nans) == (4, 0)
+    assert "b: 0 NaN and 4 infinite values" in str(report)
+
+
+def test_saving_is_whole_or_not_at_all(quantized, tmp_path, monkeypatch):
+    target = tmp_path / "model.octavo"
+    target.write_bytes(b"old")
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "replace", _full_disk)
+        with pytest.raises(OSError, match="disk"):
+            quantized.save(target)
+    assert target.read_bytes() == b"old"
+    assert os.listdir(tmp_path) == ["model.octavo"]
+    quantized.save(str(target))
+    assert target.read_bytes() == artifact.to_bytes(quantized.program)
+    assert target.stat().st_mode & 0o777 == 0o666 & ~_umask()
+
+
+def _full_disk(*arguments):
+    raise OSError("disk")
+
+
+def _umask():
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask

@@ -1,0 +1,66 @@
+"""Session: what it can be made from, and what it says of itself."""
+
+from pathlib import Path
+
+import numpy as np
+import octavo
+import pytest
+from octavo.session import load_program
+
+DEMO = Path(octavo.__file__).parent / "demo"
+MODEL = DEMO / "mnist-cnn.onnx"
+
+
+@pytest.fixture(scope="module")
+def quantized():
+    with np.load(DEMO / "calibration.npz") as file:
+        digits = file["images"].reshape(-1, 1, 28, 28).astype(np.float32) / np.float32(255)
+    return octavo.quantize(MODEL, digits[:10])
+
+
+def test_float_sources_agree():
+    x = np.full((2, 1, 28, 28), 0.5, np.float32)
+    program = load_program(MODEL)
+    want = octavo.reference.run(program, {"input": x})
+    for source in (MODEL, str(MODEL), MODEL.read_bytes(), program):
+        assert np.array_equal(octavo.Session(source).run(["logits"], {"input": x}), want)
+
+
+def test_artifact_sources_agree(quantized, tmp_path):
+    path = tmp_path / "model.octavo"
+    quantized.save(path)
+    (tmp_path / "any.name").write_bytes(path.read_bytes())
+    x = np.full((1, 1, 28, 28), 0.5, np.float32)
+    want = octavo.Session(quantized).run(None, {"input": x})
+    for source in (path, path.read_bytes(), quantized.program, tmp_path / "any.name"):
+        assert np.array_equal(octavo.Session(source).run(None, {"input": x}), want)
+    assert load_program(path).nodes == quantized.program.nodes
+
+
+def test_descriptions(quantized):
+    session = octavo.Session(quantized, threads=1)
+    (described,) = session.get_inputs()
+    assert (described.name, described.shape, described.type) == ("input", ["N", 1, 28, 28], "tensor(float)")
+    assert (described.scale, described.zero_point) == (None, None)
+    assert [output.name for output in session.get_outputs()] == ["logits"]
+
+
+def test_profile_names_every_step(quantized):
+    rows = octavo.Session(quantized).profile({"input": np.zeros((1, 1, 28, 28), np.float32)})
+    assert sum(row.macs for row in rows) == 12 * 9 * 26 * 26 + 2028 * 10
+    assert {row.tier for row in rows} <= set(octavo.tiers())
+    assert all(row.seconds >= 0 and row.name and row.op and row.kernel for row in rows)
+
+
+def test_what_no_session_can_be_made_from(tmp_path):
+    with pytest.raises(octavo.ModelError, match="cannot be made from int"):
+        octavo.Session(3)
+    with pytest.raises(FileNotFoundError):
+        octavo.Session(tmp_path / "missing.octavo")
+    with pytest.raises(octavo.Error):
+        octavo.Session(b"")
+    (tmp_path / "bad.octavo").write_bytes(b"nothing")
+    with pytest.raises(octavo.ArtifactError):
+        octavo.Session(tmp_path / "bad.octavo")
+    with pytest.raises(octavo.Error, match=r"tier|isa|instruction"):
+        octavo.Session(MODEL, isa="mmx")
