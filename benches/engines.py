@@ -16,9 +16,8 @@ import numpy as np
 from datasets import Array, Case
 
 Run = Callable[[Array], Array]
-PER_CHANNEL_OPSET = (
-    13  # DequantizeLinear has an axis since then; the tool does not convert older models itself
-)
+# The first opset with an axis in DequantizeLinear; the tool does not convert older models.
+PER_CHANNEL_OPSET = 13
 
 
 class UnavailableError(Exception):
@@ -227,7 +226,8 @@ class Octavo(Engine):
     def quantize(self, case: Case, folder: Path) -> Path:
         data, out = folder / f"{case.name}-calibration.npy", folder / f"{case.name}.octavo"
         np.save(data, case.calibration())
-        command = [sys.executable, "-m", "octavo", "quantize", case.model, "--data", data, "-o", out]
+        command: list[str | Path] = [sys.executable, "-m", "octavo", "quantize"]
+        command += [case.model, "--data", data, "-o", out]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         data.unlink()
         if done.returncode:
@@ -262,7 +262,7 @@ def engines(names: str | None = None) -> list[Engine]:
 
 
 def model_of(engine: Engine, case: Case, folder: Path) -> Path:
-    """The int8 model of a case: octavo's always new, a peer's kept until its version or these scripts change."""
+    """The int8 model of a case: octavo's always new, a peer's kept until it or these scripts change."""
     if isinstance(engine, Octavo | OnnxRuntimeFloat) and not isinstance(engine, OnnxRuntime):
         return engine.quantize(case, folder)
     kept = folder / f"{engine.name} {engine.version()}".replace(" ", "-").replace(",", "")
