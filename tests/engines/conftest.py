@@ -55,7 +55,7 @@ def same() -> Callable[..., list[Any]]:
 
 
 def assert_same(program: Program, feeds: dict[str, Any], batched: bool = True) -> list[Any]:
-    """Every engine gives the reference's bytes, whole and (where the first axis is a batch) sample by sample."""
+    """Every engine gives the reference's bytes, whole and, where the first axis is a batch, one by one."""
     expected = octavo.reference.run(program, feeds)
     samples = len(next(iter(feeds.values()))) if batched else 0
     for isa in octavo.tiers():

@@ -56,7 +56,7 @@ def pad(build, x):
 
 
 def resize(build, x):
-    scales = build.constant("scales", np.array([1, 1, 2, 1.5], np.float32))
+    scales = build.constant("scales", np.array([1, 1, 2.5, 0.7], np.float32))
     common = {
         "mode": "nearest",
         "keep_aspect_ratio_policy": "stretch",

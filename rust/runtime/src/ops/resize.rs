@@ -65,13 +65,14 @@ fn extents(
         }
         return Ok((extents, scales));
     }
-    let scales: Vec<f64> = b.known_input(node, 2)?.f32s()?.into_iter().map(f64::from).collect();
+    let scales = b.known_input(node, 2)?.f32s()?;
     let fits = scales.len() == axes.len() && scales.iter().all(|s| s.is_finite() && *s > 0.0);
     if !fits {
         return Err(error(node, &format!("scales {scales:?} for {} axes", axes.len())));
     }
-    let extents = scales.iter().zip(axes).map(|(s, &d)| (s * shape[d] as f64).floor() as usize).collect();
-    Ok((extents, scales))
+    // A float32 product, as ONNX's own implementations take it: 0.7 times 10 is 7.
+    let extents = scales.iter().zip(axes).map(|(s, &d)| (s * shape[d] as f32).floor() as usize).collect();
+    Ok((extents, scales.into_iter().map(f64::from).collect()))
 }
 
 /// The coordinate in the input of an output coordinate.
