@@ -35,7 +35,7 @@ impl Window {
     }
 
     /// Panics unless `input` is one image and `output` the given rows of the output image.
-    pub(crate) fn assert_slices(&self, input: &[u8], rows: &Range<usize>, output: &[u8]) {
+    pub(crate) fn assert_slices<T>(&self, input: &[T], rows: &Range<usize>, output: &[T]) {
         self.assert_valid();
         let area = self.input[0].checked_mul(self.input[1]).and_then(|area| area.checked_mul(self.channels));
         assert_eq!(Some(input.len()), area, "{self:?}: the input's length");
@@ -62,6 +62,14 @@ impl Window {
     pub(crate) fn taps_below(&self, axis: usize, output: usize, limit: isize) -> usize {
         let distance = (limit - self.start(axis, output)).max(0) as usize;
         distance.div_ceil(self.dilation[axis]).min(self.kernel[axis])
+    }
+
+    /// The offset of the first channel of the input pixel that a tap of an output pixel sees, which is inside.
+    #[inline(always)]
+    pub(crate) fn tap(&self, y: usize, x: usize, i: usize, j: usize) -> usize {
+        let row = y * self.stride[0] + i * self.dilation[0] - self.pad[0];
+        let column = x * self.stride[1] + j * self.dilation[1] - self.pad[1];
+        self.pixel(row, column)
     }
 
     /// The offset of the first channel of an input pixel.

@@ -62,20 +62,25 @@ fn quantize_channels_last_source(
     }
 }
 
-/// A few planes, a block of pixels at a time: quantized plane by plane, then interleaved.
+/// A few planes, a block of pixels at a time: a pixel's channels are gathered in one word.
 #[inline(always)]
 fn interleave<const CHANNELS: usize>(x: &[f32], plane: usize, scale: f32, zero_point: i32, out: &mut [u8]) {
     const BLOCK: usize = 64;
-    let mut values = [[0; BLOCK]; CHANNELS];
     for (block, out) in out.chunks_mut(BLOCK * CHANNELS).enumerate() {
         let pixels = out.len() / CHANNELS;
+        let mut words = [0u32; BLOCK];
         for channel in 0..CHANNELS {
             let x = &x[channel * plane + block * BLOCK..][..pixels];
-            quantize_source(x, scale, zero_point, &mut values[channel][..pixels]);
+            for (word, &x) in words.iter_mut().zip(x) {
+                *word |= u32::from(quantize_one(x, scale, zero_point)) << (8 * channel);
+            }
         }
-        for (pixel, out) in out.chunks_exact_mut(CHANNELS).enumerate() {
-            for channel in 0..CHANNELS {
-                out[channel] = values[channel][pixel];
+        for pixel in 0..pixels {
+            let (at, bytes) = (pixel * CHANNELS, words[pixel].to_le_bytes());
+            // Three bytes are best written as four; the next pixel puts the fourth right.
+            match out.get_mut(at..at + 4) {
+                Some(out) if CHANNELS == 3 => out.copy_from_slice(&bytes),
+                _ => out[at..][..CHANNELS].copy_from_slice(&bytes[..CHANNELS]),
             }
         }
     }
