@@ -61,7 +61,7 @@ def test_quantize_is_the_same_each_time(octavo, folder, tmp_path):
 
 def test_quantize_excludes(octavo, folder, tmp_path):
     ended = octavo(*QUANTIZE, "-o", tmp_path / "a.octavo", "--exclude", "*Conv", "--json", cwd=folder)
-    assert "QConv" not in ended.json()["report"]["ops"]
+    assert "QConv" not in ended.json()["report"]["integer_ops"]
 
 
 def test_quantize_pictures(octavo, folder, tmp_path):
