@@ -5,6 +5,8 @@ from typing import Any, final
 
 import numpy.typing as npt
 
+__all__ = ["Session", "__version__", "tiers"]
+
 __version__: str
 
 def tiers() -> list[str]:
