@@ -5,21 +5,355 @@ use std::arch::x86_64::*;
 use std::ops::Range;
 
 use super::general::{self, Lanes, TAPS_MAX};
-use super::pack::Layout;
+use super::pack::{Layout, first_channel};
 use super::{Depthwise, Entries, GROUP, Tile};
 use crate::isa::Entry;
+use crate::requantize::Requantize;
 
 pub(crate) const ENTRIES: Entries = Entries {
-    layout: Layout { taps: 2, bytes: 2 },
-    tiles: &[Tile { shape: None, entry: Entry { name: "avx2-u8i8-depthwise-any", run } }],
+    layout: Layout { taps: TAPS, bytes: 2 },
+    tiles: &[
+        tile([3, 3], [1, 1], "avx2-u8i8-depthwise-3x3s1", run_3x3s1),
+        tile([3, 3], [2, 2], "avx2-u8i8-depthwise-3x3s2", run_3x3s2),
+        tile([5, 5], [1, 1], "avx2-u8i8-depthwise-5x5s1", run_5x5s1),
+        tile([5, 5], [2, 2], "avx2-u8i8-depthwise-5x5s2", run_5x5s2),
+        Tile { shape: None, entry: Entry { name: "avx2-u8i8-depthwise-any", run: run_any } },
+    ],
 };
+
+const fn tile(kernel: [usize; 2], stride: [usize; 2], name: &'static str, run: super::Run) -> Tile {
+    Tile { shape: Some((kernel, stride)), entry: Entry { name, run } }
+}
+
+/// Taps of a word.
+const TAPS: usize = 2;
+/// Bytes of a word.
+const WORD: usize = GROUP * TAPS * 2;
+/// Channels of a register of sums: half a group.
+const HALF: usize = 8;
+/// The smallest shift at which the high half of the product is all that the rounding needs.
+const HIGH_SHIFT: i32 = 33;
+
+/// Defines a kernel for one square shape: `$kernel`, `$stride`, and the `$down` x `$right` outputs that a step makes.
+macro_rules! sliding {
+    ($name:ident, $kernel:literal, $stride:literal, $down:literal, $right:literal) => {
+        /// # Safety
+        /// The CPU has the tier; the bounds that [`super::run`] asserts.
+        #[target_feature(enable = "avx2,fma")]
+        unsafe fn $name(x: &[u8], d: &Depthwise<'_>, rows: Range<usize>, out: &mut [u8]) {
+            let high = d.requantize.shift.iter().all(|&shift| shift >= HIGH_SHIFT);
+            // SAFETY: the caller's promise.
+            unsafe {
+                if d.window.channels < GROUP || !high {
+                    general::run::<Pairs>(x, d, rows, out)
+                } else {
+                    slide::<$kernel, $stride, $down, $right>(x, d, rows, out)
+                }
+            }
+        }
+    };
+}
+sliding!(run_3x3s1, 3, 1, 2, 2);
+sliding!(run_3x3s2, 3, 2, 1, 2);
+sliding!(run_5x5s1, 5, 1, 2, 2);
+sliding!(run_5x5s2, 5, 2, 1, 2);
 
 /// # Safety
 /// The CPU has the tier; the bounds that [`super::run`] asserts.
 #[target_feature(enable = "avx2,fma")]
-unsafe fn run(x: &[u8], d: &Depthwise<'_>, rows: Range<usize>, out: &mut [u8]) {
+unsafe fn run_any(x: &[u8], d: &Depthwise<'_>, rows: Range<usize>, out: &mut [u8]) {
     // SAFETY: the caller's promise.
     unsafe { general::run::<Pairs>(x, d, rows, out) }
+}
+
+/// Pairs of rows of a column, 8 channels of int16: rows 0 and 1, 2 and 3, 4 and 5.
+type Column = [__m256i; 3];
+
+/// The input rows that a step reads, 8 channels of them.
+struct Rows<'a> {
+    /// The first pixel of a row of the image, or the padding where the row lies outside.
+    places: [*const u8; 6],
+    /// All ones for a row of the image, 0 for the padding, which has no further pixels.
+    inside: [usize; 6],
+    width: usize,
+    channels: usize,
+    padding: &'a [u8; GROUP],
+}
+
+impl<'a> Rows<'a> {
+    /// The rows `top..top + count`, from channel `first` on.
+    ///
+    /// # Safety
+    /// `x` is the image of `d`'s window and `first + 8` channels are in it.
+    #[inline]
+    #[target_feature(enable = "avx2")]
+    unsafe fn new(
+        x: &[u8],
+        d: &Depthwise<'_>,
+        top: isize,
+        count: usize,
+        first: usize,
+        padding: &'a [u8; GROUP],
+    ) -> Rows<'a> {
+        let [height, width] = d.window.input;
+        let (places, inside) = ([padding.as_ptr(); 6], [0; 6]);
+        let mut rows = Rows { places, inside, width, channels: d.window.channels, padding };
+        for row in 0..count {
+            let y = top + row as isize;
+            if (y as usize) < height {
+                // SAFETY: a row of the image, and a channel of its first pixel.
+                rows.places[row] = unsafe { x.as_ptr().add(d.window.pixel(y as usize, 0) + first) };
+                rows.inside[row] = usize::MAX;
+            }
+        }
+        rows
+    }
+
+    /// One column of the first `COUNT` rows; the zero point where it lies outside the image.
+    ///
+    /// # Safety
+    /// The promise of [`Rows::new`].
+    #[inline]
+    #[target_feature(enable = "avx2")]
+    unsafe fn column<const COUNT: usize>(&self, x: isize) -> Column {
+        let inside = if (x as usize) < self.width { usize::MAX } else { 0 };
+        let pixel = (x as usize & inside) * self.channels;
+        // SAFETY: 8 channels of a pixel of the image, or of the padding.
+        let load = |row: usize| unsafe {
+            let row = row.min(COUNT - 1);
+            let place = if inside == 0 { self.padding.as_ptr() } else { self.places[row] };
+            _mm_loadl_epi64(place.add(pixel & self.inside[row]).cast())
+        };
+        let mut column = [_mm256_setzero_si256(); 3];
+        for pair in 0..COUNT.div_ceil(TAPS) {
+            let rows = _mm_unpacklo_epi8(load(TAPS * pair), load(TAPS * pair + 1));
+            column[pair] = _mm256_cvtepu8_epi16(rows);
+        }
+        column
+    }
+}
+
+/// The words of a kernel's columns: for an output row one further down, the taps move along by one.
+type Weights<const KERNEL: usize, const DOWN: usize> = [[Column; DOWN]; KERNEL];
+
+/// # Safety
+/// The CPU has the tier; half a group of packed weights at `packed`.
+#[inline]
+#[target_feature(enable = "avx2")]
+unsafe fn load_weights<const KERNEL: usize, const DOWN: usize>(packed: *const u8) -> Weights<KERNEL, DOWN> {
+    let words = KERNEL.div_ceil(TAPS);
+    let mut weights = [[[_mm256_setzero_si256(); 3]; DOWN]; KERNEL];
+    for kx in 0..KERNEL {
+        let mut carried = _mm256_setzero_si256();
+        for word in 0..words {
+            // SAFETY: the packed group has that many words.
+            let taps = unsafe { _mm256_loadu_si256(packed.add((kx * words + word) * WORD).cast()) };
+            weights[kx][0][word] = taps;
+            if DOWN == 2 {
+                weights[kx][1][word] = _mm256_or_si256(_mm256_slli_epi32::<16>(taps), carried);
+                carried = _mm256_srli_epi32::<16>(taps);
+            }
+        }
+    }
+    weights
+}
+
+/// Some rows of the output image, `DOWN` x `RIGHT` outputs of 8 channels at a time.
+///
+/// # Safety
+/// The CPU has the tier; the bounds that [`super::run`] asserts; at least 16 channels; every shift at least 33.
+#[inline]
+#[target_feature(enable = "avx2,fma")]
+unsafe fn slide<const KERNEL: usize, const STRIDE: usize, const DOWN: usize, const RIGHT: usize>(
+    x: &[u8],
+    d: &Depthwise<'_>,
+    rows: Range<usize>,
+    out: &mut [u8],
+) {
+    let channels = d.window.channels;
+    let line = d.window.output[1] * channels;
+    let group_bytes = KERNEL * KERNEL.div_ceil(TAPS) * WORD;
+    let padding = [d.x_zero_point; GROUP];
+    for oy in rows.clone().step_by(DOWN) {
+        let down = DOWN.min(rows.end - oy);
+        let out = &mut out[(oy - rows.start) * line..][..down * line];
+        for half in 0..channels.div_ceil(GROUP) * 2 {
+            let first = first_channel(half / 2, channels) + half % 2 * HALF;
+            // SAFETY: `first + 8` channels are in the image, the parameters and the output; the packed weights have
+            // a group for each group of channels, in two halves.
+            unsafe {
+                let top = d.window.start(0, oy);
+                let source = Rows::new(x, d, top, (DOWN - 1) * STRIDE + KERNEL, first, &padding);
+                let packed = d.packed.as_ptr().add(half / 2 * group_bytes + half % 2 * (WORD / 2));
+                let weights = load_weights::<KERNEL, DOWN>(packed);
+                let epilogue = Epilogue::new(&d.requantize, first);
+                let out = out.as_mut_ptr().add(first);
+                slide_row::<KERNEL, STRIDE, DOWN, RIGHT>(&source, &weights, &epilogue, d, down, out);
+            }
+        }
+    }
+}
+
+/// 8 channels of `down` output rows, at most `DOWN`, along their whole width.
+///
+/// # Safety
+/// As [`slide`]; `out` is the first of the channels of the first output.
+#[inline(always)]
+unsafe fn slide_row<const KERNEL: usize, const STRIDE: usize, const DOWN: usize, const RIGHT: usize>(
+    source: &Rows<'_>,
+    weights: &Weights<KERNEL, DOWN>,
+    epilogue: &Epilogue,
+    d: &Depthwise<'_>,
+    down: usize,
+    out: *mut u8,
+) {
+    // SAFETY: the caller's promise; an output is written only where it is one.
+    unsafe {
+        let (columns, channels) = (d.window.output[1], d.window.channels);
+        let kept = KERNEL - STRIDE;
+        let mut x = d.window.start(1, 0);
+        // KERNEL + (RIGHT - 1) * STRIDE columns are in use.
+        let mut window = [[_mm256_setzero_si256(); 3]; 7];
+        for column in 0..kept {
+            window[column] = column_of::<KERNEL, STRIDE, DOWN>(source, x + column as isize);
+        }
+        let mut ox = 0;
+        while ox < columns {
+            for column in kept..kept + RIGHT * STRIDE {
+                window[column] = column_of::<KERNEL, STRIDE, DOWN>(source, x + column as isize);
+            }
+            let mut sums = [[epilogue.bias; RIGHT]; DOWN];
+            for kx in 0..KERNEL {
+                for word in 0..((DOWN - 1) * STRIDE + KERNEL).div_ceil(TAPS) {
+                    for row in 0..DOWN {
+                        for right in 0..RIGHT {
+                            let values = window[right * STRIDE + kx][word];
+                            let products = _mm256_madd_epi16(values, weights[kx][row][word]);
+                            sums[row][right] = _mm256_add_epi32(sums[row][right], products);
+                        }
+                    }
+                }
+            }
+            let at = out.add(ox * channels);
+            let line = columns * channels;
+            let bytes = epilogue.apply(sums);
+            for row in 0..DOWN {
+                for right in 0..RIGHT {
+                    if row < down && ox + right < columns {
+                        let place = at.add(row * line + right * channels).cast::<u64>();
+                        place.write_unaligned(bytes[row * RIGHT + right]);
+                    }
+                }
+            }
+            for column in 0..kept {
+                window[column] = window[column + RIGHT * STRIDE];
+            }
+            x += (RIGHT * STRIDE) as isize;
+            ox += RIGHT;
+        }
+    }
+}
+
+/// # Safety
+/// As [`Rows::column`].
+#[inline(always)]
+unsafe fn column_of<const KERNEL: usize, const STRIDE: usize, const DOWN: usize>(
+    source: &Rows<'_>,
+    x: isize,
+) -> Column {
+    // SAFETY: the caller's promise.
+    unsafe {
+        match (DOWN - 1) * STRIDE + KERNEL {
+            3 => source.column::<3>(x),
+            4 => source.column::<4>(x),
+            5 => source.column::<5>(x),
+            _ => source.column::<6>(x),
+        }
+    }
+}
+
+/// The requantization of 8 channels, every shift at least 33.
+struct Epilogue {
+    bias: __m256i,
+    scale: HighScale,
+    zero_point: __m256i,
+    lo: __m256i,
+    hi: __m256i,
+}
+
+impl Epilogue {
+    /// # Safety
+    /// The CPU has the tier; 8 channels from `first` on.
+    #[inline]
+    #[target_feature(enable = "avx2")]
+    unsafe fn new(r: &Requantize<'_>, first: usize) -> Epilogue {
+        // SAFETY: the caller's promise.
+        let load = |values: &[i32]| unsafe { _mm256_loadu_si256(values.as_ptr().add(first).cast()) };
+        Epilogue {
+            bias: load(r.bias),
+            scale: HighScale::new(load(r.multiplier), load(r.shift)),
+            zero_point: _mm256_set1_epi16(r.zero_point as i16),
+            lo: _mm256_set1_epi8(r.lo as i8),
+            hi: _mm256_set1_epi8(r.hi as i8),
+        }
+    }
+
+    /// The bytes of 2 or 4 vectors of sums, 8 each. Packs saturate, which the clamp at the end makes good.
+    #[inline]
+    #[target_feature(enable = "avx2")]
+    fn apply<const DOWN: usize, const RIGHT: usize>(&self, sums: [[__m256i; RIGHT]; DOWN]) -> [u64; 4] {
+        let at = |i: usize| self.scale.apply(sums[i / RIGHT][i % RIGHT]);
+        let first = _mm256_adds_epi16(_mm256_packs_epi32(at(0), at(1)), self.zero_point);
+        let second = if DOWN * RIGHT == 4 {
+            _mm256_adds_epi16(_mm256_packs_epi32(at(2), at(3)), self.zero_point)
+        } else {
+            first
+        };
+        let bytes = _mm256_packus_epi16(first, second);
+        let bytes = _mm256_min_epu8(_mm256_max_epu8(bytes, self.lo), self.hi);
+        // In each half are 4 channels of each output; now the two fours of each output are neighbours.
+        let bytes = _mm256_permutevar8x32_epi32(bytes, _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7));
+        let (low, high) = (_mm256_castsi256_si128(bytes), _mm256_extracti128_si256::<1>(bytes));
+        [
+            _mm_cvtsi128_si64(low) as u64,
+            _mm_extract_epi64::<1>(low) as u64,
+            _mm_cvtsi128_si64(high) as u64,
+            _mm_extract_epi64::<1>(high) as u64,
+        ]
+    }
+}
+
+/// The multipliers and shifts of 8 channels, every shift at least 33: the high half of the product, rounded.
+struct HighScale {
+    even: __m256i,
+    /// The multipliers of the odd lanes, one lane down.
+    odd: __m256i,
+    round: __m256i,
+    shift: __m256i,
+}
+
+impl HighScale {
+    #[inline]
+    #[target_feature(enable = "avx2")]
+    fn new(multiplier: __m256i, shift: __m256i) -> HighScale {
+        let over = |less: i32| _mm256_sub_epi32(shift, _mm256_set1_epi32(less));
+        HighScale {
+            even: multiplier,
+            odd: _mm256_srli_epi64::<32>(multiplier),
+            round: _mm256_sllv_epi32(_mm256_set1_epi32(1), over(33)),
+            shift: over(32),
+        }
+    }
+
+    /// `floor((acc * multiplier + 2^(shift-1)) / 2^shift)`.
+    #[inline]
+    #[target_feature(enable = "avx2")]
+    fn apply(&self, acc: __m256i) -> __m256i {
+        let even = _mm256_mul_epi32(acc, self.even);
+        let odd = _mm256_mul_epi32(_mm256_srli_epi64::<32>(acc), self.odd);
+        let high = _mm256_blend_epi32::<0b1010_1010>(_mm256_srli_epi64::<32>(even), odd);
+        _mm256_srav_epi32(_mm256_add_epi32(high, self.round), self.shift)
+    }
 }
 
 /// Two taps a word, int16; the sums of channels 0..8 and 8..16.
@@ -27,8 +361,8 @@ struct Pairs;
 
 impl Lanes for Pairs {
     type Sums = [__m256i; 2];
-    const TAPS: usize = 2;
-    const WORD: usize = 2 * 2 * GROUP;
+    const TAPS: usize = TAPS;
+    const WORD: usize = WORD;
 
     #[inline(always)]
     unsafe fn start(bias: *const i32, channels: usize) -> [__m256i; 2] {
@@ -130,19 +464,8 @@ unsafe fn store_bytes(bytes: __m128i, out: *mut u8, channels: usize) {
 #[inline]
 #[target_feature(enable = "avx2")]
 fn scale(acc: __m256i, multiplier: __m256i, shift: __m256i) -> __m256i {
-    let all_high = _mm256_movemask_epi8(_mm256_cmpgt_epi32(shift, _mm256_set1_epi32(32))) == -1;
-    if all_high { scale_high(acc, multiplier, shift) } else { scale_any(acc, multiplier, shift) }
-}
-
-/// For shifts from 33 on: the high half of the product, rounded.
-#[inline]
-#[target_feature(enable = "avx2")]
-fn scale_high(acc: __m256i, multiplier: __m256i, shift: __m256i) -> __m256i {
-    let even = _mm256_mul_epi32(acc, multiplier);
-    let odd = _mm256_mul_epi32(_mm256_srli_epi64::<32>(acc), _mm256_srli_epi64::<32>(multiplier));
-    let high = _mm256_blend_epi32::<0b1010_1010>(_mm256_srli_epi64::<32>(even), odd);
-    let round = _mm256_sllv_epi32(_mm256_set1_epi32(1), _mm256_sub_epi32(shift, _mm256_set1_epi32(33)));
-    _mm256_srav_epi32(_mm256_add_epi32(high, round), _mm256_sub_epi32(shift, _mm256_set1_epi32(32)))
+    let all_high = _mm256_movemask_epi8(_mm256_cmpgt_epi32(shift, _mm256_set1_epi32(HIGH_SHIFT - 1))) == -1;
+    if all_high { HighScale::new(multiplier, shift).apply(acc) } else { scale_any(acc, multiplier, shift) }
 }
 
 /// For every shift, by 64-bit lanes: AVX2 has no arithmetic shift of those, so the sum is made positive for a logical
