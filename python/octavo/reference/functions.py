@@ -249,7 +249,7 @@ def celu(x: Float32, alpha: Float32) -> Float32:
 
 def _log2(magnitude: Float64) -> Float64:
     bits = magnitude.view(np.int64)
-    k = (bits - np.float64(np.sqrt(0.5)).view(np.int64)) >> 52
+    k = ((bits >> 32) - 0x3FE6A09E) >> 20  # the upper half of sqrt(1/2)
     m = (bits - (k << 52)).view(np.float64)
     s = (m - 1) / (m + 1)
     y = k.astype(np.float64) + s * _horner_64(s * s, LOG2)

@@ -138,7 +138,7 @@ pub static TABLE: [Row; 3] = [
     Row {
         isa: Isa::Avx512Vnni,
         gemm: gemm::avx512vnni::ENTRIES,
-        float: float::AVX512,
+        float: float::AVX512VNNI,
         depthwise: depthwise::AVX512VNNI,
         elementwise: elementwise::AVX512VNNI,
         lookup: lookup::AVX512VNNI,

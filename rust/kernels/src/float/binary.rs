@@ -1,5 +1,7 @@
 //! Functions of two tensors.
 
+use std::ops::{Add, Div, Mul, Sub};
+
 use super::math;
 use super::power::pow;
 use crate::isa::Kernels;
@@ -33,37 +35,45 @@ pub fn run(k: Kernels, op: Binary, a: &[f32], b: &[f32], out: &mut [f32]) {
     unsafe { (k.row().float.binary.run)(op, a, b, out) }
 }
 
-#[inline(always)]
-fn map(a: &[f32], b: &[f32], out: &mut [f32], f: impl Fn(f32, f32) -> f32) {
-    if a.len() == out.len() && b.len() == out.len() {
-        for ((y, &a), &b) in out.iter_mut().zip(a).zip(b) {
-            *y = f(a, b);
+/// `$f` over both sides. A macro, for a closure that is called in several places may not be inlined, and would then be
+/// compiled without the tier's features.
+macro_rules! map {
+    ($a:ident, $b:ident, $out:ident, $f:expr) => {
+        if $a.len() == $out.len() && $b.len() == $out.len() {
+            for ((y, &a), &b) in $out.iter_mut().zip($a).zip($b) {
+                *y = $f(a, b);
+            }
+        } else if $a.len() == $out.len() {
+            let b = $b[0];
+            for (y, &a) in $out.iter_mut().zip($a) {
+                *y = $f(a, b);
+            }
+        } else if $b.len() == $out.len() {
+            let a = $a[0];
+            for (y, &b) in $out.iter_mut().zip($b) {
+                *y = $f(a, b);
+            }
+        } else {
+            $out.fill($f($a[0], $b[0]));
         }
-    } else if a.len() == out.len() {
-        let b = b[0];
-        for (y, &a) in out.iter_mut().zip(a) {
-            *y = f(a, b);
-        }
-    } else if b.len() == out.len() {
-        let a = a[0];
-        for (y, &b) in out.iter_mut().zip(b) {
-            *y = f(a, b);
-        }
-    } else {
-        out.fill(f(a[0], b[0]));
-    }
+    };
 }
 
 #[inline(always)]
 pub(super) fn kernel(op: Binary, a: &[f32], b: &[f32], out: &mut [f32]) {
     match op {
-        Binary::Add => map(a, b, out, |a, b| a + b),
-        Binary::Sub => map(a, b, out, |a, b| a - b),
-        Binary::Mul => map(a, b, out, |a, b| a * b),
-        Binary::Div => map(a, b, out, |a, b| a / b),
-        Binary::Pow => map(a, b, out, pow),
-        Binary::Max => map(a, b, out, math::maximum),
-        Binary::Min => map(a, b, out, math::minimum),
-        Binary::PRelu => map(a, b, out, |a, b| if a < 0.0 { a * b } else { a }),
+        Binary::Add => map!(a, b, out, f32::add),
+        Binary::Sub => map!(a, b, out, f32::sub),
+        Binary::Mul => map!(a, b, out, f32::mul),
+        Binary::Div => map!(a, b, out, f32::div),
+        Binary::Pow => map!(a, b, out, pow),
+        Binary::Max => map!(a, b, out, math::maximum),
+        Binary::Min => map!(a, b, out, math::minimum),
+        Binary::PRelu => map!(a, b, out, prelu),
     }
+}
+
+#[inline(always)]
+fn prelu(a: f32, slope: f32) -> f32 {
+    if a < 0.0 { a * slope } else { a }
 }

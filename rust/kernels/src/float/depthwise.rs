@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use super::Geometry;
+use crate::geometry::Window;
 use crate::isa::Kernels;
 
 /// Channels accumulated at once.
@@ -13,7 +13,7 @@ const LANES: usize = 16;
 pub struct Arguments<'a> {
     x: &'a [f32],
     weights: &'a [f32],
-    geometry: &'a Geometry,
+    window: &'a Window,
     bias: Option<&'a [f32]>,
     rows: Range<usize>,
 }
@@ -26,66 +26,84 @@ pub fn run(
     k: Kernels,
     x: &[f32],
     weights: &[f32],
-    geometry: &Geometry,
+    window: &Window,
     bias: Option<&[f32]>,
     rows: Range<usize>,
     out: &mut [f32],
 ) {
-    geometry.check(x, &rows, out);
-    assert_eq!(weights.len(), geometry.kernel[0] * geometry.kernel[1] * geometry.c, "weights");
-    assert!(bias.is_none_or(|bias| bias.len() == geometry.c), "bias");
+    window.assert_slices(x, &rows, out);
+    assert_eq!(weights.len(), window.kernel[0] * window.kernel[1] * window.channels, "weights");
+    assert!(bias.is_none_or(|bias| bias.len() == window.channels), "bias");
     // SAFETY: `k` proves that the CPU has the tier's features; the code itself is safe.
-    unsafe { (k.row().float.depthwise.run)(&Arguments { x, weights, geometry, bias, rows }, out) }
+    unsafe { (k.row().float.depthwise.run)(&Arguments { x, weights, window, bias, rows }, out) }
 }
 
-/// `width` (at most 16) channels of one output pixel, from channel `first` on.
+/// At most 16 elements, zeros after them.
 #[inline(always)]
-fn pixel(a: &Arguments<'_>, y: usize, x_out: usize, first: usize, width: usize, out: &mut [f32]) {
-    let geometry = a.geometry;
-    let c = geometry.c;
-    let mut sum = [0.0f32; LANES];
-    for i in 0..geometry.kernel[0] {
-        let row = geometry.input_row(y, i);
-        for j in 0..geometry.kernel[1] {
-            let tap = i * geometry.kernel[1] + j;
-            let weights = &a.weights[tap * c + first..][..width];
-            let inside = row.zip(geometry.input_column(x_out, j));
-            if let Some((row, column)) = inside {
-                let x = &a.x[(row * geometry.w + column) * c + first..][..width];
-                for ((sum, &x), &w) in sum.iter_mut().zip(x).zip(weights) {
-                    *sum = x.mul_add(w, *sum);
-                }
-            } else {
-                for (sum, &w) in sum.iter_mut().zip(weights) {
-                    *sum = 0f32.mul_add(w, *sum);
-                }
+fn lanes(x: &[f32]) -> [f32; LANES] {
+    if let Some(lanes) = x.first_chunk() {
+        return *lanes;
+    }
+    let mut lanes = [0.0; LANES];
+    lanes[..x.len()].copy_from_slice(x);
+    lanes
+}
+
+/// Channels `first..first + out.len()`, at most 16, of one output pixel; `tap` is where a tap's pixel begins, if it is
+/// inside the image.
+#[inline(always)]
+fn pixel(a: &Arguments<'_>, first: usize, tap: impl Fn(usize, usize) -> Option<usize>, out: &mut [f32]) {
+    let width = out.len();
+    let mut sums = [0.0; LANES];
+    let mut at = first;
+    for i in 0..a.window.kernel[0] {
+        for j in 0..a.window.kernel[1] {
+            let x = tap(i, j).map_or([0.0; LANES], |pixel| lanes(&a.x[pixel + first..][..width]));
+            let w = lanes(&a.weights[at..][..width]);
+            for lane in 0..LANES {
+                sums[lane] = x[lane].mul_add(w[lane], sums[lane]);
             }
+            at += a.window.channels;
         }
     }
-    match a.bias {
-        Some(bias) => {
-            for ((y, sum), bias) in out.iter_mut().zip(sum).zip(&bias[first..]) {
-                *y = sum + bias;
-            }
+    if let Some(bias) = a.bias {
+        let bias = lanes(&bias[first..][..width]);
+        for lane in 0..LANES {
+            sums[lane] += bias[lane];
         }
-        None => out.copy_from_slice(&sum[..width]),
+    }
+    out.copy_from_slice(&sums[..width]);
+}
+
+/// All channels of one output pixel.
+#[inline(always)]
+fn channels(a: &Arguments<'_>, tap: impl Fn(usize, usize) -> Option<usize>, out: &mut [f32]) {
+    let (blocks, rest) = out.as_chunks_mut::<LANES>();
+    let whole = blocks.len() * LANES;
+    for (block, out) in blocks.iter_mut().enumerate() {
+        pixel(a, block * LANES, &tap, out);
+    }
+    if !rest.is_empty() {
+        pixel(a, whole, &tap, rest);
     }
 }
 
 #[inline(always)]
 pub(super) fn kernel(a: &Arguments<'_>, out: &mut [f32]) {
-    let (c, ow) = (a.geometry.c, a.geometry.ow);
-    if c == 0 || ow == 0 {
+    let window = a.window;
+    let (c, width) = (window.channels, window.output[1]);
+    if c == 0 || width == 0 {
         return;
     }
-    for (y, out) in a.rows.clone().zip(out.chunks_exact_mut(ow * c)) {
-        for (x_out, out) in out.chunks_exact_mut(c).enumerate() {
-            let whole = c / LANES * LANES;
-            for first in (0..whole).step_by(LANES) {
-                pixel(a, y, x_out, first, LANES, &mut out[first..first + LANES]);
-            }
-            if whole < c {
-                pixel(a, y, x_out, whole, c - whole, &mut out[whole..]);
+    for (y, out) in a.rows.clone().zip(out.chunks_exact_mut(width * c)) {
+        let vertical = window.taps_inside(0, y);
+        for (x, out) in out.chunks_exact_mut(c).enumerate() {
+            let horizontal = window.taps_inside(1, x);
+            if vertical.len() * horizontal.len() == window.kernel[0] * window.kernel[1] {
+                channels(a, |i, j| Some(window.tap(y, x, i, j)), out);
+            } else {
+                let inside = |i, j| vertical.contains(&i) && horizontal.contains(&j);
+                channels(a, |i, j| inside(i, j).then(|| window.tap(y, x, i, j)), out);
             }
         }
     }

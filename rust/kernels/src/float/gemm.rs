@@ -119,24 +119,53 @@ pub fn run(
     unsafe { (k.row().float.gemm.run)(&arguments, out) }
 }
 
-/// Some steps of `ROWS` chains by 16 columns: `x` are the rows' elements, `w` the panel's.
+/// `sums + a * w`, lane by lane.
 #[inline(always)]
-fn steps<const ROWS: usize>(x: [&[f32]; ROWS], w: &[f32], sums: &mut [[f32; COLUMNS]; ROWS]) {
-    let (w, _) = w.as_chunks::<COLUMNS>();
-    let x = x.map(|row| &row[..w.len()]);
-    for (k, w) in w.iter().enumerate() {
-        for i in 0..ROWS {
-            let a = x[i][k];
-            for j in 0..COLUMNS {
-                sums[i][j] = a.mul_add(w[j], sums[i][j]);
+fn fused(a: f32, w: &[f32; COLUMNS], mut sums: [f32; COLUMNS]) -> [f32; COLUMNS] {
+    for j in 0..COLUMNS {
+        sums[j] = a.mul_add(w[j], sums[j]);
+    }
+    sums
+}
+
+/// A tile's height, and its steps along the chain. The compiler does not unroll a loop over more than four rows by
+/// itself, and then keeps the sums in memory: the rows are written out.
+pub(super) trait Tile<const ROWS: usize> {
+    /// Some steps of the chains: `x` are the rows' elements, `w` the panel's.
+    fn steps(x: [&[f32]; ROWS], w: &[f32], sums: [[f32; COLUMNS]; ROWS]) -> [[f32; COLUMNS]; ROWS];
+}
+
+/// Tiles of every height that kernels use.
+pub(super) struct Tiles;
+
+macro_rules! tile {
+    ($rows:literal: $($i:literal)+) => {
+        impl Tile<$rows> for Tiles {
+            #[inline(always)]
+            fn steps(x: [&[f32]; $rows], w: &[f32], mut sums: [[f32; COLUMNS]; $rows]) -> [[f32; COLUMNS]; $rows] {
+                let (w, _) = w.as_chunks::<COLUMNS>();
+                let x = x.map(|row| &row[..w.len()]);
+                for (k, w) in w.iter().enumerate() {
+                    $(sums[$i] = fused(x[$i][k], w, sums[$i]);)+
+                }
+                sums
             }
         }
-    }
+    };
 }
+
+tile!(1: 0);
+tile!(2: 0 1);
+tile!(4: 0 1 2 3);
+tile!(6: 0 1 2 3 4 5);
+tile!(12: 0 1 2 3 4 5 6 7 8 9 10 11);
 
 /// Rows `first..first + ROWS` by one panel.
 #[inline(always)]
-fn tile<const ROWS: usize>(a: &Arguments<'_>, first: usize, panel: usize, out: &mut [f32]) {
+fn tile<const ROWS: usize>(a: &Arguments<'_>, first: usize, panel: usize, out: &mut [f32])
+where
+    Tiles: Tile<ROWS>,
+{
     let taps = a.rows.taps();
     let length = taps * a.kc * COLUMNS;
     let weights = &a.packed[panel * length..][..length];
@@ -145,7 +174,7 @@ fn tile<const ROWS: usize>(a: &Arguments<'_>, first: usize, panel: usize, out: &
         for k in (0..a.kc).step_by(BLOCK) {
             let len = BLOCK.min(a.kc - k);
             let x = std::array::from_fn(|i| a.rows.slice(first + i, tap, k, len));
-            steps(x, &weights[(tap * a.kc + k) * COLUMNS..][..len * COLUMNS], &mut sums);
+            sums = Tiles::steps(x, &weights[(tap * a.kc + k) * COLUMNS..][..len * COLUMNS], sums);
         }
     }
     let column = panel * COLUMNS;
@@ -166,7 +195,10 @@ fn tile<const ROWS: usize>(a: &Arguments<'_>, first: usize, panel: usize, out: &
 
 /// The product in tiles of `ROWS` rows, then of fewer.
 #[inline(always)]
-pub(super) fn kernel<const ROWS: usize>(a: &Arguments<'_>, out: &mut [f32]) {
+pub(super) fn kernel<const ROWS: usize>(a: &Arguments<'_>, out: &mut [f32])
+where
+    Tiles: Tile<ROWS>,
+{
     let row_bytes = a.rows.taps() * a.kc * size_of::<f32>();
     let chunk = (ROW_BYTES / row_bytes.max(1)).max(ROWS) / ROWS * ROWS;
     for start in (0..a.m).step_by(chunk) {

@@ -2,17 +2,17 @@
 
 use std::ops::Range;
 
-use super::Geometry;
 use super::math::maximum;
+use crate::geometry::Window;
 use crate::isa::Kernels;
 
 /// The largest element of each window, padding left out; NaN if one is. A window of padding alone gives -infinity.
 ///
 /// `x` is the whole image, `[h, w, c]`; `out` holds the output rows `rows` alone, `[rows.len(), ow, c]`.
-pub fn max_pool(k: Kernels, x: &[f32], geometry: &Geometry, rows: Range<usize>, out: &mut [f32]) {
-    geometry.check(x, &rows, out);
+pub fn max_pool(k: Kernels, x: &[f32], window: &Window, rows: Range<usize>, out: &mut [f32]) {
+    window.assert_slices(x, &rows, out);
     // SAFETY: `k` proves that the CPU has the tier's features; the code itself is safe.
-    unsafe { (k.row().float.max_pool.run)(x, geometry, rows, out) }
+    unsafe { (k.row().float.max_pool.run)(x, window, rows, out) }
 }
 
 /// The mean of each window: the sum of the elements inside the image, from +0, divided by the count.
@@ -22,84 +22,76 @@ pub fn max_pool(k: Kernels, x: &[f32], geometry: &Geometry, rows: Range<usize>, 
 pub fn average_pool(
     k: Kernels,
     x: &[f32],
-    geometry: &Geometry,
+    window: &Window,
     padding_counts: Option<[usize; 2]>,
     rows: Range<usize>,
     out: &mut [f32],
 ) {
-    geometry.check(x, &rows, out);
+    window.assert_slices(x, &rows, out);
     // SAFETY: `k` proves that the CPU has the tier's features; the code itself is safe.
-    unsafe { (k.row().float.average_pool.run)(x, geometry, padding_counts, rows, out) }
+    unsafe { (k.row().float.average_pool.run)(x, window, padding_counts, rows, out) }
 }
 
 /// Folds each window's pixels into its output pixel, then finishes the pixel, given its row and column.
 #[inline(always)]
 fn pool(
     x: &[f32],
-    geometry: &Geometry,
+    window: &Window,
     rows: Range<usize>,
     out: &mut [f32],
     start: f32,
     fold: impl Fn(f32, f32) -> f32,
     finish: impl Fn(usize, usize, &mut [f32]),
 ) {
-    let (w, c, ow) = (geometry.w, geometry.c, geometry.ow);
-    if c == 0 || ow == 0 {
+    let (c, width) = (window.channels, window.output[1]);
+    if c == 0 || width == 0 {
         return;
     }
-    for (y, out) in rows.zip(out.chunks_exact_mut(ow * c)) {
-        for (x_out, out) in out.chunks_exact_mut(c).enumerate() {
+    for (y, out) in rows.zip(out.chunks_exact_mut(width * c)) {
+        let vertical = window.taps_inside(0, y);
+        for (column, out) in out.chunks_exact_mut(c).enumerate() {
             out.fill(start);
-            for row in (0..geometry.kernel[0]).filter_map(|i| geometry.input_row(y, i)) {
-                for column in (0..geometry.kernel[1]).filter_map(|j| geometry.input_column(x_out, j)) {
-                    let pixel = &x[(row * w + column) * c..][..c];
+            let horizontal = window.taps_inside(1, column);
+            for i in vertical.clone() {
+                for j in horizontal.clone() {
+                    let pixel = &x[window.tap(y, column, i, j)..][..c];
                     for (out, &value) in out.iter_mut().zip(pixel) {
                         *out = fold(*out, value);
                     }
                 }
             }
-            finish(y, x_out, out);
+            finish(y, column, out);
         }
     }
 }
 
 #[inline(always)]
-pub(super) fn max_kernel(x: &[f32], geometry: &Geometry, rows: Range<usize>, out: &mut [f32]) {
-    pool(x, geometry, rows, out, f32::NEG_INFINITY, maximum, |_, _, _| {});
-}
-
-/// How many of the window's positions along one axis count: those below `end`, of the padding before too if it counts.
-#[inline(always)]
-fn counted(geometry: &Geometry, axis: usize, out: usize, end: usize, padding_counts: bool) -> usize {
-    let first = out * geometry.stride[axis];
-    let pad = geometry.pad[axis];
-    (0..geometry.kernel[axis])
-        .map(|i| first + i * geometry.dilation[axis])
-        .filter(|&position| (padding_counts || position >= pad) && position < pad + end)
-        .count()
+pub(super) fn max_kernel(x: &[f32], window: &Window, rows: Range<usize>, out: &mut [f32]) {
+    pool(x, window, rows, out, f32::NEG_INFINITY, maximum, |_, _, _| {});
 }
 
 #[inline(always)]
 pub(super) fn average_kernel(
     x: &[f32],
-    geometry: &Geometry,
+    window: &Window,
     padding_counts: Option<[usize; 2]>,
     rows: Range<usize>,
     out: &mut [f32],
 ) {
-    let counts = padding_counts.is_some();
-    let [bottom, right] = padding_counts.unwrap_or_default();
+    let count = |axis: usize, output: usize| match padding_counts {
+        // No tap lies before the padding.
+        Some(end) => window.taps_below(axis, output, (window.input[axis] + end[axis]) as isize),
+        None => window.taps_inside(axis, output).len(),
+    };
     pool(
         x,
-        geometry,
+        window,
         rows,
         out,
         0.0,
         |a, b| a + b,
         |y, x, pixel| {
-            let high = counted(geometry, 0, y, geometry.h + bottom, counts);
-            let wide = counted(geometry, 1, x, geometry.w + right, counts);
-            let count = (high * wide) as f32;
+            let count = (count(0, y) * count(1, x)) as f32;
             pixel.iter_mut().for_each(|value| *value /= count);
         },
     );

@@ -36,12 +36,13 @@ pub fn horner<const N: usize>(x: f64, coefficients: &[f64; N]) -> f64 {
 /// log2 of a float32's magnitude; exact at powers of two.
 #[inline(always)]
 fn log2(magnitude: f64) -> f64 {
-    let bits = magnitude.to_bits() as i64;
-    let k = bits.wrapping_sub(std::f64::consts::FRAC_1_SQRT_2.to_bits() as i64) >> 52;
-    let m = f64::from_bits(bits.wrapping_sub(k << 52) as u64);
+    // The upper half of the bits decides the exponent: AVX2 has no arithmetic shift of 64 bits.
+    const SQRT_HALF: i32 = (std::f64::consts::FRAC_1_SQRT_2.to_bits() >> 32) as i32;
+    let bits = magnitude.to_bits();
+    let k = ((bits >> 32) as i32).wrapping_sub(SQRT_HALF) >> 20;
+    let m = f64::from_bits(bits.wrapping_sub((k as u64) << 52));
     let s = (m - 1.0) / (m + 1.0);
-    // |k| < 2^31: the narrower conversion is one that every vector unit has.
-    let y = f64::from(k as i32) + s * horner(s * s, &LOG2);
+    let y = f64::from(k) + s * horner(s * s, &LOG2);
     let y = if magnitude == f64::INFINITY { f64::INFINITY } else { y };
     if magnitude == 0.0 { f64::NEG_INFINITY } else { y }
 }
@@ -53,8 +54,8 @@ fn exp2(t: f64) -> f64 {
     let t = if t > 200.0 { 200.0 } else { t };
     let t = if t < -200.0 { -200.0 } else { t };
     let shifted = t + ROUNDER;
-    let k = (shifted.to_bits() as i64).wrapping_sub(ROUNDER.to_bits() as i64);
-    let scale = f64::from_bits((k.wrapping_add(1023) as u64) << 52);
+    let k = shifted.to_bits().wrapping_sub(ROUNDER.to_bits());
+    let scale = f64::from_bits(k.wrapping_add(1023) << 52);
     horner(t - (shifted - ROUNDER), &EXP2) * scale
 }
 
@@ -71,10 +72,10 @@ pub fn pow(x: f32, y: f32) -> f32 {
 
     let half = 0.5 * y;
     let integer = super::math::round_even(y) == y;
-    let odd = integer && super::math::round_even(half) != half;
+    let odd = integer & (super::math::round_even(half) != half);
     let negated = if odd { -magnitude } else { magnitude };
-    let rootless = !integer && x < 0.0 && x > f32::NEG_INFINITY;
+    let rootless = !integer & (x < 0.0) & (x > f32::NEG_INFINITY);
     let signed = if x.is_sign_negative() { negated } else { magnitude };
-    let z = if rootless || x.is_nan() { f32::NAN } else { signed };
-    if x == 1.0 || y == 0.0 { 1.0 } else { z }
+    let z = if rootless | x.is_nan() { f32::NAN } else { signed };
+    if (x == 1.0) | (y == 0.0) { 1.0 } else { z }
 }

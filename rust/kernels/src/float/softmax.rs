@@ -65,9 +65,12 @@ pub(super) fn kernel(x: &[f32], n: usize, inner: usize, log: bool, out: &mut [f3
             contiguous(x, log, out);
             continue;
         }
-        for first in (0..inner).step_by(LANES) {
-            let width = LANES.min(inner - first);
-            columns(&x[first..], n, inner, width, log, &mut out[first..]);
+        let whole = inner / LANES * LANES;
+        for first in (0..whole).step_by(LANES) {
+            columns(&x[first..], n, inner, LANES, log, &mut out[first..]);
+        }
+        if whole < inner {
+            columns(&x[whole..], n, inner, inner - whole, log, &mut out[whole..]);
         }
     }
 }

@@ -2,12 +2,13 @@
 //! (`tests/reference/test_float_digests.py`).
 
 use super::binary::{self, Binary};
+use super::depthwise;
 use super::gemm::{self, Rows};
 use super::pool;
 use super::reduce::{self, Reduce};
 use super::softmax::softmax;
 use super::unary::{self, Unary};
-use super::{Geometry, depthwise};
+use crate::geometry::Window;
 use crate::isa::{Kernels, available};
 
 /// CRC-32 (ISO-HDLC) of the elements as little-endian bytes, every NaN as 0x7fc00000.
@@ -93,18 +94,26 @@ const BINARY: [(&str, Binary); 8] = [
 const REDUCE: [(&str, Reduce); 4] =
     [("mean", Reduce::Mean), ("sum", Reduce::Sum), ("max", Reduce::Max), ("min", Reduce::Min)];
 
-/// A 9 x 8 image of `c` channels, a 3 x 3 window with unequal steps.
-fn image(c: usize) -> Geometry {
-    Geometry { h: 9, w: 8, c, oh: 5, ow: 8, kernel: [3, 3], stride: [2, 1], dilation: [1, 2], pad: [1, 2] }
+/// A 9 x 8 image of some channels, a 3 x 3 window with unequal steps.
+fn image(channels: usize) -> Window {
+    Window {
+        input: [9, 8],
+        channels,
+        output: [5, 8],
+        kernel: [3, 3],
+        stride: [2, 1],
+        dilation: [1, 2],
+        pad: [1, 2],
+    }
 }
 
 /// Where each tap of each output pixel begins.
-fn offsets(g: &Geometry) -> Vec<u32> {
+fn offsets(window: &Window) -> Vec<u32> {
     let mut offsets = Vec::new();
-    for (y, x) in (0..g.oh).flat_map(|y| (0..g.ow).map(move |x| (y, x))) {
-        for (i, j) in (0..g.kernel[0]).flat_map(|i| (0..g.kernel[1]).map(move |j| (i, j))) {
-            let inside = g.input_row(y, i).zip(g.input_column(x, j));
-            offsets.push(inside.map_or(u32::MAX, |(row, column)| ((row * g.w + column) * g.c) as u32));
+    for (y, x) in (0..window.output[0]).flat_map(|y| (0..window.output[1]).map(move |x| (y, x))) {
+        for (i, j) in (0..window.kernel[0]).flat_map(|i| (0..window.kernel[1]).map(move |j| (i, j))) {
+            let inside = window.taps_inside(0, y).contains(&i) && window.taps_inside(1, x).contains(&j);
+            offsets.push(if inside { window.tap(y, x, i, j) as u32 } else { u32::MAX });
         }
     }
     offsets
@@ -121,34 +130,34 @@ fn products(k: Kernels) -> Vec<(String, u32)> {
     digests.push(("gemm".into(), digest(&y)));
 
     let (g, n) = (image(5), 18);
-    let mut packed = vec![f32::NAN; gemm::packed_len(n, 9, g.c)];
-    gemm::pack(&noise(n * 9 * g.c, 2), n, 9, g.c, &mut packed);
-    let (x, offsets) = (noise(g.h * g.w * g.c, 1), offsets(&g));
+    let mut packed = vec![f32::NAN; gemm::packed_len(n, 9, g.channels)];
+    gemm::pack(&noise(n * 9 * g.channels, 2), n, 9, g.channels, &mut packed);
+    let (x, offsets) = (noise(72 * g.channels, 1), offsets(&g));
     let rows = Rows::Indirect { data: &x, offsets: &offsets, taps: 9 };
-    let mut y = vec![0.0; g.oh * g.ow * n];
-    gemm::run(k, g.oh * g.ow, &rows, &packed, n, g.c, Some(&noise(n, 3)), &mut y, n);
+    let mut y = vec![0.0; 40 * n];
+    gemm::run(k, 40, &rows, &packed, n, g.channels, Some(&noise(n, 3)), &mut y, n);
     digests.push(("conv".into(), digest(&y)));
 
     let g = image(19);
-    let (x, w, bias) = (noise(g.h * g.w * g.c, 1), noise(9 * g.c, 2), noise(g.c, 3));
-    let mut y = vec![0.0; g.oh * g.ow * g.c];
-    let (top, bottom) = y.split_at_mut(2 * g.ow * g.c);
+    let (x, w, bias) = (noise(72 * g.channels, 1), noise(9 * g.channels, 2), noise(g.channels, 3));
+    let mut y = vec![0.0; 40 * g.channels];
+    let (top, bottom) = y.split_at_mut(16 * g.channels);
     depthwise::run(k, &x, &w, &g, Some(&bias), 0..2, top);
-    depthwise::run(k, &x, &w, &g, Some(&bias), 2..g.oh, bottom);
+    depthwise::run(k, &x, &w, &g, Some(&bias), 2..5, bottom);
     digests.push(("depthwise".into(), digest(&y)));
     digests
 }
 
 fn pools(k: Kernels) -> Vec<(String, u32)> {
     let g = image(19);
-    let x = noise(g.h * g.w * g.c, 1);
-    let mut y = vec![0.0; g.oh * g.ow * g.c];
+    let x = noise(72 * g.channels, 1);
+    let mut y = vec![0.0; 40 * g.channels];
     let mut digests = Vec::new();
-    pool::max_pool(k, &x, &g, 0..g.oh, &mut y);
+    pool::max_pool(k, &x, &g, 0..5, &mut y);
     digests.push(("max_pool".into(), digest(&y)));
-    pool::average_pool(k, &x, &g, None, 0..g.oh, &mut y);
+    pool::average_pool(k, &x, &g, None, 0..5, &mut y);
     digests.push(("average_pool".into(), digest(&y)));
-    pool::average_pool(k, &x, &g, Some([1, 2]), 0..g.oh, &mut y);
+    pool::average_pool(k, &x, &g, Some([1, 2]), 0..5, &mut y);
     digests.push(("average_pool_padded".into(), digest(&y)));
     digests
 }

@@ -3,10 +3,10 @@
 use std::ops::Range;
 
 use super::binary::{self, Binary};
-use super::gemm;
 use super::reduce::{self, Reduce};
 use super::unary::{self, Unary};
-use super::{Geometry, depthwise, pool, softmax};
+use super::{depthwise, gemm, pool, softmax};
+use crate::geometry::Window;
 use crate::isa::Entry;
 
 /// A tier's float kernels.
@@ -28,89 +28,47 @@ pub struct Entries {
     /// Softmax and its logarithm.
     pub softmax: Entry<unsafe fn(&[f32], usize, usize, bool, &mut [f32])>,
     /// Maxima over a window.
-    pub max_pool: Entry<unsafe fn(&[f32], &Geometry, Range<usize>, &mut [f32])>,
+    pub max_pool: Entry<unsafe fn(&[f32], &Window, Range<usize>, &mut [f32])>,
     /// Means over a window.
-    pub average_pool: Entry<unsafe fn(&[f32], &Geometry, Option<[usize; 2]>, Range<usize>, &mut [f32])>,
+    pub average_pool: Entry<unsafe fn(&[f32], &Window, Option<[usize; 2]>, Range<usize>, &mut [f32])>,
 }
 
-macro_rules! tier {
-    ($entries:ident, $code:ident, $isa:literal, $rows:literal $(, $features:literal)?) => {
-        mod $code {
-            use super::*;
+mod plain {
+    use super::*;
 
-            $(#[target_feature(enable = $features)])?
-            pub(super) fn gemm(arguments: &gemm::Arguments<'_>, out: &mut [f32]) {
-                gemm::kernel::<$rows>(arguments, out)
-            }
-
-            $(#[target_feature(enable = $features)])?
-            pub(super) fn depthwise(arguments: &depthwise::Arguments<'_>, out: &mut [f32]) {
-                depthwise::kernel(arguments, out)
-            }
-
-            $(#[target_feature(enable = $features)])?
-            pub(super) fn unary(op: Unary, x: &[f32], out: &mut [f32]) {
-                unary::kernel(op, x, out)
-            }
-
-            $(#[target_feature(enable = $features)])?
-            pub(super) fn binary(op: Binary, a: &[f32], b: &[f32], out: &mut [f32]) {
-                binary::kernel(op, a, b, out)
-            }
-
-            $(#[target_feature(enable = $features)])?
-            pub(super) fn reduce_last(op: Reduce, x: &[f32], n: usize, out: &mut [f32]) {
-                reduce::last_axis_kernel(op, x, n, out)
-            }
-
-            $(#[target_feature(enable = $features)])?
-            pub(super) fn reduce_strided(op: Reduce, x: &[f32], n: usize, inner: usize, out: &mut [f32]) {
-                reduce::strided_kernel(op, x, n, inner, out)
-            }
-
-            $(#[target_feature(enable = $features)])?
-            pub(super) fn softmax(x: &[f32], n: usize, inner: usize, log: bool, out: &mut [f32]) {
-                softmax::kernel(x, n, inner, log, out)
-            }
-
-            $(#[target_feature(enable = $features)])?
-            pub(super) fn max_pool(x: &[f32], geometry: &Geometry, rows: Range<usize>, out: &mut [f32]) {
-                pool::max_kernel(x, geometry, rows, out)
-            }
-
-            $(#[target_feature(enable = $features)])?
-            pub(super) fn average_pool(
-                x: &[f32],
-                geometry: &Geometry,
-                padding_counts: Option<[usize; 2]>,
-                rows: Range<usize>,
-                out: &mut [f32],
-            ) {
-                pool::average_kernel(x, geometry, padding_counts, rows, out)
-            }
-        }
-
-        pub(crate) const $entries: Entries = Entries {
-            gemm: Entry { name: concat!($isa, "-f32-gemm-", $rows, "x16"), run: $code::gemm },
-            depthwise: Entry { name: concat!($isa, "-f32-depthwise"), run: $code::depthwise },
-            unary: Entry { name: concat!($isa, "-f32-unary"), run: $code::unary },
-            binary: Entry { name: concat!($isa, "-f32-binary"), run: $code::binary },
-            reduce_last: Entry { name: concat!($isa, "-f32-reduce-last"), run: $code::reduce_last },
-            reduce_strided: Entry { name: concat!($isa, "-f32-reduce-strided"), run: $code::reduce_strided },
-            softmax: Entry { name: concat!($isa, "-f32-softmax"), run: $code::softmax },
-            max_pool: Entry { name: concat!($isa, "-f32-max-pool"), run: $code::max_pool },
-            average_pool: Entry { name: concat!($isa, "-f32-average-pool"), run: $code::average_pool },
-        };
-    };
+    crate::plain::plain_tiers!(Entries {
+        gemm(a: &gemm::Arguments<'_>, out: &mut [f32]) = gemm::kernel::<6> as "f32-gemm-6x16";
+        depthwise(a: &depthwise::Arguments<'_>, out: &mut [f32]) = depthwise::kernel as "f32-depthwise";
+        unary(op: Unary, x: &[f32], out: &mut [f32]) = unary::kernel as "f32-unary";
+        binary(op: Binary, a: &[f32], b: &[f32], out: &mut [f32]) = binary::kernel as "f32-binary";
+        reduce_last(op: Reduce, x: &[f32], n: usize, out: &mut [f32]) = reduce::last_axis_kernel as "f32-reduce-last";
+        reduce_strided(op: Reduce, x: &[f32], n: usize, inner: usize, out: &mut [f32])
+            = reduce::strided_kernel as "f32-reduce-strided";
+        softmax(x: &[f32], n: usize, inner: usize, log: bool, out: &mut [f32]) = softmax::kernel as "f32-softmax";
+        max_pool(x: &[f32], window: &Window, rows: Range<usize>, out: &mut [f32]) = pool::max_kernel as "f32-maxpool";
+        average_pool(
+            x: &[f32], window: &Window, padding_counts: Option<[usize; 2]>, rows: Range<usize>, out: &mut [f32]
+        ) = pool::average_kernel as "f32-averagepool";
+    });
 }
 
-tier!(SCALAR, scalar, "scalar", 4);
 #[cfg(target_arch = "x86_64")]
-tier!(AVX2, avx2, "avx2", 6, "avx2,fma");
+#[target_feature(enable = "avx2,fma,avx512f,avx512bw,avx512vl,avx512dq")]
+fn gemm_of_twelve_rows(a: &gemm::Arguments<'_>, out: &mut [f32]) {
+    gemm::kernel::<12>(a, out)
+}
+
 #[cfg(target_arch = "x86_64")]
-tier!(AVX512, avx512, "avx512vnni", 12, "avx2,fma,avx512f,avx512bw,avx512vl,avx512dq");
+pub(crate) use plain::AVX2;
+pub(crate) use plain::SCALAR;
+#[cfg(target_arch = "x86_64")]
+pub(crate) const AVX512VNNI: Entries = Entries {
+    gemm: Entry { name: "avx512vnni-f32-gemm-12x16", run: gemm_of_twelve_rows },
+    ..plain::AVX512VNNI
+};
+
 // A row that this architecture cannot run still stands in the table.
 #[cfg(not(target_arch = "x86_64"))]
-pub(crate) use SCALAR as AVX2;
+pub(crate) use plain::SCALAR as AVX2;
 #[cfg(not(target_arch = "x86_64"))]
-pub(crate) use SCALAR as AVX512;
+pub(crate) use plain::SCALAR as AVX512VNNI;
