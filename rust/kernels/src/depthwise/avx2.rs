@@ -1,6 +1,7 @@
 //! Depthwise convolution on AVX2: a word is 2 taps, widened to int16, so that one vpmaddwd adds 2 products of each of
 //! 8 channels. The products and their sums are exact: 2 * 255 * 128 is far inside int32.
 
+use std::arch::asm;
 use std::arch::x86_64::*;
 use std::ops::Range;
 
@@ -69,66 +70,67 @@ unsafe fn run_any(x: &[u8], d: &Depthwise<'_>, rows: Range<usize>, out: &mut [u8
 /// Pairs of rows of a column, 8 channels of int16: rows 0 and 1, 2 and 3, 4 and 5.
 type Column = [__m256i; 3];
 
-/// The input rows that a step reads, 8 channels of them.
-struct Rows<'a> {
-    /// The first pixel of a row of the image, or the padding where the row lies outside.
-    places: [*const u8; 6],
-    /// All ones for a row of the image, 0 for the padding, which has no further pixels.
-    inside: [usize; 6],
+/// The input rows that a step reads, 8 channels of them, column by column from left to right.
+struct Columns {
+    /// The next column's number.
+    x: isize,
     width: usize,
-    channels: usize,
-    padding: &'a [u8; GROUP],
+    /// A row at the next column inside the image, or the padding where the row lies outside.
+    places: [*const u8; 6],
+    /// From one column to the next: nothing in the padding.
+    steps: [usize; 6],
+    /// The zero point, 8 times int16.
+    padding: __m256i,
 }
 
-impl<'a> Rows<'a> {
-    /// The rows `top..top + count`, from channel `first` on.
+impl Columns {
+    /// The rows from `top` on, of 8 channels from `first` on.
     ///
     /// # Safety
-    /// `x` is the image of `d`'s window and `first + 8` channels are in it.
+    /// `x` is the image of `d`'s window and `first + 8` channels are in it; 8 bytes at `padding`, which stay.
     #[inline]
     #[target_feature(enable = "avx2")]
-    unsafe fn new(
-        x: &[u8],
-        d: &Depthwise<'_>,
-        top: isize,
-        count: usize,
-        first: usize,
-        padding: &'a [u8; GROUP],
-    ) -> Rows<'a> {
+    unsafe fn new(x: &[u8], d: &Depthwise<'_>, top: isize, first: usize, padding: *const u8) -> Columns {
         let [height, width] = d.window.input;
-        let (places, inside) = ([padding.as_ptr(); 6], [0; 6]);
-        let mut rows = Rows { places, inside, width, channels: d.window.channels, padding };
-        for row in 0..count {
+        let mut columns = Columns {
+            x: d.window.start(1, 0),
+            width,
+            places: [padding; 6],
+            steps: [0; 6],
+            padding: _mm256_set1_epi16(i16::from(d.x_zero_point)),
+        };
+        for row in 0..6 {
             let y = top + row as isize;
             if (y as usize) < height {
                 // SAFETY: a row of the image, and a channel of its first pixel.
-                rows.places[row] = unsafe { x.as_ptr().add(d.window.pixel(y as usize, 0) + first) };
-                rows.inside[row] = usize::MAX;
+                columns.places[row] = unsafe { x.as_ptr().add(d.window.pixel(y as usize, 0) + first) };
+                columns.steps[row] = d.window.channels;
             }
         }
-        rows
+        columns
     }
 
-    /// One column of the first `COUNT` rows; the zero point where it lies outside the image.
+    /// The next column of the first `COUNT` rows; the zero point where it lies outside the image.
     ///
     /// # Safety
-    /// The promise of [`Rows::new`].
+    /// The promise of [`Columns::new`].
     #[inline]
     #[target_feature(enable = "avx2")]
-    unsafe fn column<const COUNT: usize>(&self, x: isize) -> Column {
-        let inside = if (x as usize) < self.width { usize::MAX } else { 0 };
-        let pixel = (x as usize & inside) * self.channels;
-        // SAFETY: 8 channels of a pixel of the image, or of the padding.
-        let load = |row: usize| unsafe {
-            let row = row.min(COUNT - 1);
-            let place = if inside == 0 { self.padding.as_ptr() } else { self.places[row] };
-            _mm_loadl_epi64(place.add(pixel & self.inside[row]).cast())
-        };
-        let mut column = [_mm256_setzero_si256(); 3];
-        for pair in 0..COUNT.div_ceil(TAPS) {
-            let rows = _mm_unpacklo_epi8(load(TAPS * pair), load(TAPS * pair + 1));
-            column[pair] = _mm256_cvtepu8_epi16(rows);
+    unsafe fn next<const COUNT: usize>(&mut self) -> Column {
+        let mut column = [self.padding; 3];
+        if (self.x as usize) < self.width {
+            let mut rows = [_mm_setzero_si128(); 6];
+            for row in 0..COUNT {
+                // SAFETY: 8 channels of a pixel of the image, or of the padding.
+                rows[row] = unsafe { _mm_loadl_epi64(self.places[row].cast()) };
+                self.places[row] = self.places[row].wrapping_add(self.steps[row]);
+            }
+            for pair in 0..COUNT.div_ceil(TAPS) {
+                column[pair] =
+                    _mm256_cvtepu8_epi16(_mm_unpacklo_epi8(rows[TAPS * pair], rows[TAPS * pair + 1]));
+            }
         }
+        self.x += 1;
         column
     }
 }
@@ -182,13 +184,12 @@ unsafe fn slide<const KERNEL: usize, const STRIDE: usize, const DOWN: usize, con
             // SAFETY: `first + 8` channels are in the image, the parameters and the output; the packed weights have
             // a group for each group of channels, in two halves.
             unsafe {
-                let top = d.window.start(0, oy);
-                let source = Rows::new(x, d, top, (DOWN - 1) * STRIDE + KERNEL, first, &padding);
+                let source = Columns::new(x, d, d.window.start(0, oy), first, padding.as_ptr());
                 let packed = d.packed.as_ptr().add(half / 2 * group_bytes + half % 2 * (WORD / 2));
                 let weights = load_weights::<KERNEL, DOWN>(packed);
                 let epilogue = Epilogue::new(&d.requantize, first);
                 let out = out.as_mut_ptr().add(first);
-                slide_row::<KERNEL, STRIDE, DOWN, RIGHT>(&source, &weights, &epilogue, d, down, out);
+                slide_row::<KERNEL, STRIDE, DOWN, RIGHT>(source, &weights, &epilogue, d, down, out);
             }
         }
     }
@@ -200,7 +201,7 @@ unsafe fn slide<const KERNEL: usize, const STRIDE: usize, const DOWN: usize, con
 /// As [`slide`]; `out` is the first of the channels of the first output.
 #[inline(always)]
 unsafe fn slide_row<const KERNEL: usize, const STRIDE: usize, const DOWN: usize, const RIGHT: usize>(
-    source: &Rows<'_>,
+    mut source: Columns,
     weights: &Weights<KERNEL, DOWN>,
     epilogue: &Epilogue,
     d: &Depthwise<'_>,
@@ -211,16 +212,15 @@ unsafe fn slide_row<const KERNEL: usize, const STRIDE: usize, const DOWN: usize,
     unsafe {
         let (columns, channels) = (d.window.output[1], d.window.channels);
         let kept = KERNEL - STRIDE;
-        let mut x = d.window.start(1, 0);
         // KERNEL + (RIGHT - 1) * STRIDE columns are in use.
         let mut window = [[_mm256_setzero_si256(); 3]; 7];
         for column in 0..kept {
-            window[column] = column_of::<KERNEL, STRIDE, DOWN>(source, x + column as isize);
+            window[column] = next_column::<KERNEL, STRIDE, DOWN>(&mut source);
         }
         let mut ox = 0;
         while ox < columns {
             for column in kept..kept + RIGHT * STRIDE {
-                window[column] = column_of::<KERNEL, STRIDE, DOWN>(source, x + column as isize);
+                window[column] = next_column::<KERNEL, STRIDE, DOWN>(&mut source);
             }
             let mut sums = [[epilogue.bias; RIGHT]; DOWN];
             for kx in 0..KERNEL {
@@ -248,26 +248,24 @@ unsafe fn slide_row<const KERNEL: usize, const STRIDE: usize, const DOWN: usize,
             for column in 0..kept {
                 window[column] = window[column + RIGHT * STRIDE];
             }
-            x += (RIGHT * STRIDE) as isize;
             ox += RIGHT;
         }
     }
 }
 
 /// # Safety
-/// As [`Rows::column`].
+/// As [`Columns::next`].
 #[inline(always)]
-unsafe fn column_of<const KERNEL: usize, const STRIDE: usize, const DOWN: usize>(
-    source: &Rows<'_>,
-    x: isize,
+unsafe fn next_column<const KERNEL: usize, const STRIDE: usize, const DOWN: usize>(
+    source: &mut Columns,
 ) -> Column {
     // SAFETY: the caller's promise.
     unsafe {
         match (DOWN - 1) * STRIDE + KERNEL {
-            3 => source.column::<3>(x),
-            4 => source.column::<4>(x),
-            5 => source.column::<5>(x),
-            _ => source.column::<6>(x),
+            3 => source.next::<3>(),
+            4 => source.next::<4>(),
+            5 => source.next::<5>(),
+            _ => source.next::<6>(),
         }
     }
 }
@@ -339,7 +337,7 @@ impl HighScale {
         let over = |less: i32| _mm256_sub_epi32(shift, _mm256_set1_epi32(less));
         HighScale {
             even: multiplier,
-            odd: _mm256_srli_epi64::<32>(multiplier),
+            odd: odd_lanes(multiplier),
             round: _mm256_sllv_epi32(_mm256_set1_epi32(1), over(33)),
             shift: over(32),
         }
@@ -350,10 +348,23 @@ impl HighScale {
     #[target_feature(enable = "avx2")]
     fn apply(&self, acc: __m256i) -> __m256i {
         let even = _mm256_mul_epi32(acc, self.even);
-        let odd = _mm256_mul_epi32(_mm256_srli_epi64::<32>(acc), self.odd);
-        let high = _mm256_blend_epi32::<0b1010_1010>(_mm256_srli_epi64::<32>(even), odd);
+        let odd = _mm256_mul_epi32(odd_lanes(acc), self.odd);
+        let high = _mm256_blend_epi32::<0b1010_1010>(odd_lanes(even), odd);
         _mm256_srav_epi32(_mm256_add_epi32(high, self.round), self.shift)
     }
+}
+
+/// The odd lanes, one lane down. Not by a shift: the compiler would make a 64-bit multiplication of what follows.
+#[inline]
+#[target_feature(enable = "avx2")]
+fn odd_lanes(value: __m256i) -> __m256i {
+    let odd;
+    // SAFETY: the instruction is AVX and touches registers alone.
+    unsafe {
+        asm!("vmovshdup {0}, {1}", out(ymm_reg) odd, in(ymm_reg) value,
+             options(pure, nomem, nostack, preserves_flags));
+    }
+    odd
 }
 
 /// Two taps a word, int16; the sums of channels 0..8 and 8..16.
