@@ -74,6 +74,11 @@ def test_unknown_recipe(octavo, folder, tmp_path):
     fails(ended, "int3", "int8")
 
 
+def test_unknown_range_rule(octavo, folder, tmp_path):
+    ended = quantize(octavo, folder, tmp_path, "model.onnx", *DATA, "--range-rule", "best")
+    fails(ended, "best", "minmax")
+
+
 def test_exclusion_that_matches_nothing(octavo, folder, tmp_path):
     fails(quantize(octavo, folder, tmp_path, "model.onnx", *DATA, "--exclude", "nothing*"), "nothing*")
 
