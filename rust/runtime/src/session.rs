@@ -34,8 +34,11 @@ pub struct Session {
     pool: Pool,
     packing: Packing,
     /// The latest used comes last.
-    plans: Mutex<VecDeque<(Vec<Vec<usize>>, Arc<Plan>)>>,
+    plans: Mutex<VecDeque<(Shapes, Arc<Plan>)>>,
 }
+
+/// The shapes of all inputs.
+type Shapes = Vec<Vec<usize>>;
 
 /// What was seen of one value in one run.
 #[derive(Clone, Copy, Debug, PartialEq)]

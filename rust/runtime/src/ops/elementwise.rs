@@ -12,7 +12,6 @@ use crate::plan::TensorType;
 use crate::plan::builder::{Builder, Placed};
 use crate::plan::fusion::{add_params, int32};
 use crate::plan::layout::Layout;
-use crate::plan::split;
 use crate::program::{DType, Node, Op};
 
 /// What two runs of elements become.
@@ -226,9 +225,9 @@ fn push_pair(
     let element = loops.element;
     let is_one_run = loops.outer.is_empty();
     let chunk = if is_one_run {
-        split::chunk_elements(loops.run, b.threads)
+        b.chunk_elements(loops.run)
     } else {
-        split::chunk(y.elements() / loops.run, loops.run as f64 * 0.1, 1, b.threads)
+        b.chunk(y.elements() / loops.run, loops.run as f64 * 0.1, 1)
     };
     b.push(
         node.name.clone(),

@@ -14,7 +14,6 @@ use crate::plan::builder::{BufferId, Builder, Placed};
 use crate::plan::fusion::int32;
 use crate::plan::layout::Layout;
 use crate::plan::packing::Key;
-use crate::plan::split;
 use crate::program::{Node, ValueId};
 
 /// Columns that one thread takes of a single row: four units.
@@ -81,7 +80,7 @@ fn push_columns(
     }
     let tile = gemm::select(b.kernels.row(), 1, n, k);
     // One row reads every weight once, so memory, not arithmetic, sets its time.
-    let chunk = split::chunk(n, k as f64 * NANOSECONDS_A_MAC * 8.0, COLUMNS, b.threads);
+    let chunk = b.chunk(n, k as f64 * NANOSECONDS_A_MAC * 8.0, COLUMNS);
     let element = product.element();
     let target = y.buffer;
     let reads: Vec<BufferId> = std::iter::once(x).chain(residual).collect();
@@ -194,7 +193,7 @@ fn push_float(
     };
     let turned = left.is_transposed.then(|| b.temporary(m * k * 4));
     let macs = (batches.len() * m * n * k) as u64;
-    let chunk = split::chunk(m, (n * k) as f64 * 0.03, 8, b.threads);
+    let chunk = b.chunk(m, (n * k) as f64 * 0.03, 8);
     let (from, other) = (left.buffer, right.buffer);
     let (c, strides) = addend.map_or((from, (0, 0)), |(_, _, (c, row, column))| (c, (row, column)));
     let c = if c == y { from } else { c };

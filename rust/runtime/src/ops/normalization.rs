@@ -6,7 +6,6 @@ use crate::error::Error;
 use crate::ops::{error, made, needed};
 use crate::plan::builder::Builder;
 use crate::plan::layout::Layout;
-use crate::plan::split;
 use crate::program::Node;
 
 /// Plans `fma(x - mean, scale / sqrt(variance + epsilon), bias)`, each operation rounded.
@@ -37,7 +36,7 @@ pub fn plan_batch(b: &mut Builder<'_>, node: &Node) -> Result<(), Error> {
         Layout::ChannelsLast => 1,
         Layout::RowMajor => x.shape()[2..].iter().product(),
     };
-    let chunk = split::chunk(y.elements() / run, run as f64, channels, b.threads);
+    let chunk = b.chunk(y.elements() / run, run as f64, channels);
     let (xb, yb) = (x.buffer, y.buffer);
     b.push(
         node.name.clone(),

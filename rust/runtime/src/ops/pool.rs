@@ -11,7 +11,6 @@ use crate::ops::{error, made, needed};
 use crate::plan::builder::{Builder, Placed};
 use crate::plan::fusion::int32;
 use crate::plan::layout::Layout;
-use crate::plan::split;
 use crate::program::{DType, Node, Op};
 
 /// Largest window: its sum of bytes stays in int32, and its factors in a table of moderate size.
@@ -100,7 +99,7 @@ fn push<T: octavo_exec::Pod>(
     let (row, lines) = (g.output[1] * g.channels, g.output[0]);
     let image_in = g.input[0] * g.input[1] * g.channels;
     let taps = g.kernel[0] * g.kernel[1];
-    let chunk = split::chunk(lines, row as f64 * taps as f64 * 0.05, 1, b.threads);
+    let chunk = b.chunk(lines, row as f64 * taps as f64 * 0.05, 1);
     let (xb, yb, images) = (x.buffer, y.buffer, g.images);
     b.push(
         node.name.clone(),

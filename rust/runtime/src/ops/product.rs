@@ -12,7 +12,6 @@ use crate::ops::made;
 use crate::plan::builder::{BufferId, Builder, Placed};
 use crate::plan::fusion::{self, int32};
 use crate::plan::layout::Layout;
-use crate::plan::split;
 use crate::program::Node;
 
 /// Nanoseconds of a multiply-accumulate on one thread, by which steps are cut; the order of magnitude is enough.
@@ -292,7 +291,7 @@ pub fn push_rows(
     }
     let k = product.taps * product.kc;
     let tile = gemm::select(b.kernels.row(), rows, product.group_columns, k);
-    let chunk = split::chunk(rows, macs as f64 / rows as f64 * NANOSECONDS_A_MAC, tile.rows, b.threads);
+    let chunk = b.chunk(rows, macs as f64 / rows as f64 * NANOSECONDS_A_MAC, tile.rows);
     let row_bytes = product.columns * product.element();
     let target = y.buffer;
     let reads: Vec<BufferId> = std::iter::once(x).chain(residual).collect();

@@ -8,7 +8,6 @@ use crate::ops::{made, needed};
 use crate::plan::builder::{Builder, Placed};
 use crate::plan::fusion::int32;
 use crate::plan::layout::{Layout, is_same_bytes};
-use crate::plan::split;
 use crate::program::{Node, Op, ValueId};
 
 /// Most channels that are interleaved while they are quantized: pictures have up to four.
@@ -28,7 +27,7 @@ pub fn plan_quantize(b: &mut Builder<'_>, node: &Node) -> Result<(), Error> {
         return plan_picture(b, node, &x, output, scale, zero_point);
     }
     let y = b.output(output, x.shape().to_vec(), x.layout)?;
-    let chunk = split::chunk_elements(y.elements(), b.threads);
+    let chunk = b.chunk_elements(y.elements());
     let kernel = b.kernels.row().quantize.quantize.name;
     let (xb, yb) = (x.buffer, y.buffer);
     b.push(
@@ -78,7 +77,7 @@ fn plan_picture(
     if y.elements() == 0 {
         return Ok(());
     }
-    let chunk = split::chunk(plane, channels as f64 * 0.2, 64, b.threads);
+    let chunk = b.chunk(plane, channels as f64 * 0.2, 64);
     let kernel = b.kernels.row().quantize.quantize_channels_last.name;
     let (xb, yb) = (x.buffer, y.buffer);
     let image = plane * channels;
@@ -113,7 +112,7 @@ pub fn plan_dequantize(b: &mut Builder<'_>, node: &Node) -> Result<(), Error> {
     let scale = node.attributes.f32("scale")?;
     let zero_point = int32(node, node.attributes.int("zero_point")?)?;
     let y = b.output(made(node, 0)?, x.shape().to_vec(), x.layout)?;
-    let chunk = split::chunk_elements(y.elements(), b.threads);
+    let chunk = b.chunk_elements(y.elements());
     let kernel = b.kernels.row().quantize.dequantize.name;
     let (xb, yb) = (x.buffer, y.buffer);
     b.push(
@@ -147,7 +146,7 @@ pub fn plan_requantize(b: &mut Builder<'_>, node: &Node) -> Result<(), Error> {
         hi: int32(node, a.int("hi")?)?,
     };
     let y = b.output(made(node, 0)?, x.shape().to_vec(), x.layout)?;
-    let chunk = split::chunk_elements(y.elements(), b.threads);
+    let chunk = b.chunk_elements(y.elements());
     let kernel = b.kernels.row().quantize.requantize_table.name;
     let (xb, yb) = (x.buffer, y.buffer);
     b.push(

@@ -12,7 +12,6 @@ use crate::ops::{axis, error, made, needed};
 use crate::plan::builder::{BufferId, Builder, Placed};
 use crate::plan::fusion::int32;
 use crate::plan::layout::Layout;
-use crate::plan::split;
 use crate::program::{DType, Node, Op};
 
 /// Plans QReduceMean, ReduceMean, ReduceSum, ReduceMax or ReduceMin.
@@ -56,7 +55,7 @@ fn plan_axes(b: &mut Builder<'_>, node: &Node, x: &Placed, axes: &[usize], keeps
         return Err(error(node, &format!("reduces no elements of shape {:?}", x.shape())));
     }
     let spatial: Vec<usize> = (2..rank).collect();
-    if axes == spatial && rank > 2 && x.layout == Layout::ChannelsLast {
+    if axes == spatial && rank > 2 && x.layout == Layout::ChannelsLast && !reduces_last_alone(b, node)? {
         // [images, pixels, channels]: the channels stay beside each other.
         let y = b.output(made(node, 0)?, shape, Layout::RowMajor)?;
         return push(b, node, x.dtype(), x.buffer, &y, n, x.shape()[1]);
@@ -108,7 +107,7 @@ fn push(
         return Ok(());
     }
     let outer = y.elements() / inner;
-    let chunk = split::chunk(outer, (n * inner) as f64 * 0.1, 1, b.threads);
+    let chunk = b.chunk(outer, (n * inner) as f64 * 0.1, 1);
     match (node.op, dtype) {
         (Op::QReduceMean, DType::U8) => {
             let mean = mean(node, n)?;
@@ -189,11 +188,11 @@ fn push(
     Ok(())
 }
 
-/// Whether a float reduction is over the last logical axis and no other.
+/// Whether a node is a float reduction over the last logical axis and no other; pools are chains.
 fn reduces_last_alone(b: &Builder<'_>, node: &Node) -> Result<bool, Error> {
     let rank = b.tensor(needed(node, 0)?)?.shape.len();
-    if matches!(node.op, Op::GlobalAveragePool | Op::GlobalMaxPool) {
-        return Ok(rank == 3);
+    if matches!(node.op, Op::GlobalAveragePool | Op::GlobalMaxPool | Op::QReduceMean) {
+        return Ok(false);
     }
     match b.known_ints_opt(node, 1)?.as_deref() {
         Some(&[only]) => Ok(axis(node, only, rank)? + 1 == rank),

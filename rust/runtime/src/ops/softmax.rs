@@ -1,20 +1,27 @@
 //! QSoftmax, Softmax and LogSoftmax along one axis.
 
 use octavo_exec::{cast, cast_mut};
-use octavo_kernels::float::softmax as float;
+use octavo_kernels::float::softmax::{self as float, Sum};
 use octavo_kernels::softmax;
 
 use crate::error::Error;
 use crate::ops::{axis, error, made, needed};
 use crate::plan::builder::Builder;
-use crate::plan::split;
+use crate::plan::layout::Layout;
 use crate::program::{Node, Op};
 
 /// Plans the op, in whatever layout its input has.
 pub fn plan(b: &mut Builder<'_>, node: &Node) -> Result<(), Error> {
     let x = b.input(needed(node, 0)?)?;
     let rank = x.shape().len();
-    let along = x.layout.axis(axis(node, node.attributes.int("axis")?, rank)?, rank);
+    let logical = axis(node, node.attributes.int("axis")?, rank)?;
+    // A float sum over the last axis uses lanes, which want its elements beside each other.
+    let sum = if logical + 1 == rank { Sum::Lanes } else { Sum::Chain };
+    let x = match (node.op, sum) {
+        (Op::Softmax | Op::LogSoftmax, Sum::Lanes) => b.input_as(needed(node, 0)?, Layout::RowMajor)?,
+        _ => x,
+    };
+    let along = x.layout.axis(logical, rank);
     let y = b.output(made(node, 0)?, x.shape().to_vec(), x.layout)?;
     if y.elements() == 0 {
         return Ok(());
@@ -22,7 +29,7 @@ pub fn plan(b: &mut Builder<'_>, node: &Node) -> Result<(), Error> {
     let physical = x.physical();
     let (n, inner): (usize, usize) = (physical[along], physical[along + 1..].iter().product());
     let outer = y.elements() / (n * inner);
-    let chunk = split::chunk(outer, (n * inner) as f64 * 2.0, 1, b.threads) * n * inner;
+    let chunk = b.chunk(outer, (n * inner) as f64 * 2.0, 1) * n * inner;
     let (xb, yb) = (x.buffer, y.buffer);
     if node.op == Op::QSoftmax {
         let table: [i32; 256] = b
@@ -62,7 +69,7 @@ pub fn plan(b: &mut Builder<'_>, node: &Node) -> Result<(), Error> {
             let ([x], [y]) = run.get([xb], [yb]);
             let x = cast::<f32>(x);
             pool.slices(cast_mut::<f32>(y), chunk, |i, y| {
-                float::softmax(kernels, &x[i * chunk..][..y.len()], n, inner, is_log, y);
+                float::softmax(kernels, &x[i * chunk..][..y.len()], n, inner, sum, is_log, y);
             });
         }),
     );

@@ -7,14 +7,14 @@ use octavo_kernels::lookup;
 use crate::error::Error;
 use crate::ops::{error, made, needed};
 use crate::plan::builder::Builder;
-use crate::plan::{fusion, split};
+use crate::plan::fusion;
 use crate::program::{DType, Node, Op};
 
 /// Plans the op, in whatever layout its input has.
 pub fn plan(b: &mut Builder<'_>, node: &Node) -> Result<(), Error> {
     let x = b.input(needed(node, 0)?)?;
     let y = b.output(made(node, 0)?, x.shape().to_vec(), x.layout)?;
-    let chunk = split::chunk_elements(y.elements(), b.threads);
+    let chunk = b.chunk_elements(y.elements());
     let (xb, yb) = (x.buffer, y.buffer);
     if node.op == Op::Lookup {
         let table = fusion::table(b, node)?;

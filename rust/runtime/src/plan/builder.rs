@@ -14,6 +14,7 @@ use crate::ops;
 use crate::plan::arena::{self, Life};
 use crate::plan::layout::{Layout, is_same_bytes};
 use crate::plan::packing::Packing;
+use crate::plan::split;
 use crate::plan::{Code, Observable, Plan, Step, TensorType};
 use crate::program::{DType, Node, Program, Tensor, ValueId};
 
@@ -103,6 +104,8 @@ pub struct Builder<'p> {
     observables: Vec<Observable>,
     readers: Vec<Vec<usize>>,
     done: Vec<bool>,
+    /// Some step is cut between threads.
+    forks: bool,
 }
 
 impl<'p> Builder<'p> {
@@ -134,6 +137,7 @@ impl<'p> Builder<'p> {
             observables: Vec::new(),
             readers,
             done: vec![false; program.nodes.len()],
+            forks: false,
         };
         for (index, (&value, shape)) in program.inputs.iter().zip(shapes).enumerate() {
             let tensor = TensorType { dtype: program.values[value.0 as usize].dtype, shape: shape.clone() };
@@ -163,6 +167,7 @@ impl<'p> Builder<'p> {
             outputs,
             observables: self.observables,
             kernels: self.kernels,
+            forks: self.forks,
             arenas: Mutex::new(Vec::new()),
         })
     }
@@ -337,6 +342,18 @@ impl<'p> Builder<'p> {
     }
 
     // ---- steps
+
+    /// How many of `rows` one thread takes at a time, where a row costs `nanoseconds`: a multiple of `multiple`.
+    pub fn chunk(&mut self, rows: usize, nanoseconds: f64, multiple: usize) -> usize {
+        let chunk = split::chunk(rows, nanoseconds, multiple, self.threads);
+        self.forks |= chunk < rows;
+        chunk
+    }
+
+    /// [`Builder::chunk`] of a step that reads and writes elements and does little else.
+    pub fn chunk_elements(&mut self, elements: usize) -> usize {
+        self.chunk(elements, 0.1, 64)
+    }
 
     /// Adds a step. `reads` and `writes` name every buffer that its code touches.
     pub fn push(

@@ -112,6 +112,8 @@ pub struct Plan {
     outputs: Vec<TensorType>,
     observables: Vec<Observable>,
     kernels: Kernels,
+    /// Some step is cut between threads; else nobody needs to be woken.
+    forks: bool,
     /// Arenas not in use; as many are made as threads run the plan at once.
     arenas: Mutex<Vec<Arena>>,
 }
@@ -178,7 +180,7 @@ impl Plan {
         let mut arena = self.take_arena()?;
         {
             let _float_mode = FloatMode::set();
-            let _awake = pool.begin();
+            let _awake = self.forks.then(|| pool.begin());
             let views = Views::new(&mut arena, inputs, outputs, &self.constants);
             let mut run = Run { views, slots: &self.slots, kernels: self.kernels, pool };
             let mut observables = self.observables.iter().peekable();

@@ -12,8 +12,3 @@ pub fn chunk(rows: usize, nanoseconds: f64, multiple: usize, threads: usize) -> 
     }
     rows.div_ceil(threads * CHUNKS_PER_THREAD).next_multiple_of(multiple).min(rows.max(1))
 }
-
-/// The chunk of a step that reads and writes `elements` bytes or floats and does little else.
-pub fn chunk_elements(elements: usize, threads: usize) -> usize {
-    chunk(elements, 0.1, 64, threads)
-}

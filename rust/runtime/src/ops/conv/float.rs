@@ -9,7 +9,6 @@ use crate::ops::{error, made, needed};
 use crate::plan::builder::{Builder, Placed};
 use crate::plan::layout::Layout;
 use crate::plan::packing::Key;
-use crate::plan::split;
 use crate::program::Node;
 
 /// Nanoseconds of a float multiply-accumulate on one thread.
@@ -54,7 +53,7 @@ fn plan_depthwise(
     let window = g.window();
     let (row, lines) = (g.output[1] * channels, g.output[0]);
     let image_in = g.input[0] * g.input[1] * channels;
-    let chunk = split::chunk(lines, row as f64 * taps as f64 * NANOSECONDS_A_MAC, 1, b.threads);
+    let chunk = b.chunk(lines, row as f64 * taps as f64 * NANOSECONDS_A_MAC, 1);
     let (xb, yb, images) = (x.buffer, y.buffer, g.images);
     let kernel = b.kernels.row().float.depthwise.name;
     b.push(
@@ -107,7 +106,7 @@ fn plan_product(
     let (per_image, image_in) = (g.pixels(), g.input[0] * g.input[1] * g.channels);
     let (channels, outputs) = (g.channels, conv.outputs);
     let rows = g.images * per_image;
-    let chunk = split::chunk(rows, conv.macs() as f64 / rows as f64 * NANOSECONDS_A_MAC, 8, b.threads);
+    let chunk = b.chunk(rows, conv.macs() as f64 / rows as f64 * NANOSECONDS_A_MAC, 8);
     let (xb, yb) = (x.buffer, y.buffer);
     let kernel = b.kernels.row().float.gemm.name;
     b.push(

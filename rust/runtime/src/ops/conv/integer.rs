@@ -14,7 +14,6 @@ use crate::plan::builder::{BufferId, Builder, Placed};
 use crate::plan::fusion::{self, int32};
 use crate::plan::layout::Layout;
 use crate::plan::packing::Key;
-use crate::plan::split;
 use crate::program::Node;
 
 /// Inputs of so few channels are read as whole rows of the window: their pixels are too short for a dot product.
@@ -65,11 +64,8 @@ fn plan_depthwise(b: &mut Builder<'_>, node: &Node, conv: &Convolution, x: &Plac
     }
     let tile = depthwise::select(kernels.row(), g.kernel, g.stride, g.dilation);
     let cost = row as f64 * conv.taps() as f64 * NANOSECONDS_A_MAC * 4.0;
-    // A chunk is a divisor of the image's rows, or the images are cut one by one.
-    let chunk = rows_within(split::chunk(lines * g.images, cost, 2, b.threads), lines);
+    let chunk = b.chunk(lines * g.images, cost, 2);
     let (xb, yb) = (x.buffer, y.buffer);
-    let per_image = lines.div_ceil(chunk);
-    let images = g.images;
     b.push(
         name,
         "QConv",
@@ -80,42 +76,36 @@ fn plan_depthwise(b: &mut Builder<'_>, node: &Node, conv: &Convolution, x: &Plac
         Box::new(move |run| {
             let (kernels, pool) = (run.kernels, run.pool);
             let ([x], [y]) = run.get([xb], [yb]);
-            let work = |image: usize, first: usize, y: &mut [u8]| {
-                let depthwise = Depthwise {
-                    window,
-                    packed: packed.bytes(),
-                    requantize: Requantize {
-                        bias: &bias,
-                        multiplier: &multiplier,
-                        shift: &shift,
-                        zero_point,
-                        lo,
-                        hi,
-                    },
-                    x_zero_point: x_zero_point as u8,
-                };
-                let rows = first..first + y.len() / row;
-                depthwise::run(kernels, &x[image * image_in..][..image_in], &depthwise, rows, y);
-                if let Some(table) = &table {
-                    lookup::lookup_in_place(kernels, y, table);
-                }
+            let depthwise = Depthwise {
+                window,
+                packed: packed.bytes(),
+                requantize: Requantize {
+                    bias: &bias,
+                    multiplier: &multiplier,
+                    shift: &shift,
+                    zero_point,
+                    lo,
+                    hi,
+                },
+                x_zero_point: x_zero_point as u8,
             };
-            if per_image == 1 {
-                pool.slices(y, lines * row, |image, y| work(image, 0, y));
-            } else {
-                for image in 0..images {
-                    let y = &mut y[image * lines * row..][..lines * row];
-                    pool.slices(y, chunk * row, |i, y| work(image, i * chunk, y));
+            pool.slices(y, chunk * row, |i, mut y| {
+                let mut line = i * chunk;
+                while !y.is_empty() {
+                    let (image, first) = (line / lines, line % lines);
+                    let here = (y.len() / row).min(lines - first);
+                    let (now, later) = y.split_at_mut(here * row);
+                    let x = &x[image * image_in..][..image_in];
+                    depthwise::run(kernels, x, &depthwise, first..first + here, now);
+                    if let Some(table) = &table {
+                        lookup::lookup_in_place(kernels, now, table);
+                    }
+                    (line, y) = (line + here, later);
                 }
-            }
+            });
         }),
     );
     Ok(())
-}
-
-/// A chunk of rows that does not leave an image: whole images count as one.
-fn rows_within(chunk: usize, lines: usize) -> usize {
-    chunk.clamp(1, lines.max(1))
 }
 
 fn plan_product(

@@ -12,7 +12,6 @@ use crate::error::Error;
 use crate::ops::{axis, error, made, needed, spatial_last};
 use crate::plan::builder::{BufferId, Builder, Placed};
 use crate::plan::layout::Layout;
-use crate::plan::split;
 use crate::program::Node;
 
 /// No axis is longer than this.
@@ -58,7 +57,7 @@ pub fn convert_layout(b: &mut Builder<'_>, name: String, from: &Placed, layout: 
     if image == 0 {
         return;
     }
-    let per_chunk = if images > 1 { split::chunk(images, image as f64 * 0.2, 1, b.threads) } else { 1 };
+    let per_chunk = if images > 1 { b.chunk(images, image as f64 * 0.2, 1) } else { 1 };
     b.push(
         name,
         "Transpose",
@@ -99,7 +98,7 @@ fn relocate(
     if bytes == 0 {
         return;
     }
-    let rows = split::chunk(bytes / row_bytes, row_bytes as f64 * 0.2, 1, b.threads);
+    let rows = b.chunk(bytes / row_bytes, row_bytes as f64 * 0.2, 1);
     b.push(
         node.name.clone(),
         node.op.name(),
@@ -458,7 +457,7 @@ pub fn plan_concat(b: &mut Builder<'_>, node: &Node) -> Result<(), Error> {
     if y.elements() == 0 {
         return Ok(());
     }
-    let rows = split::chunk(y.tensor.bytes() / row, row as f64 * 0.1, 1, b.threads);
+    let rows = b.chunk(y.tensor.bytes() / row, row as f64 * 0.1, 1);
     let reads: Vec<BufferId> = pieces.iter().map(|p| p.0).collect();
     let target = y.buffer;
     b.push(

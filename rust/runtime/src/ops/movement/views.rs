@@ -59,7 +59,7 @@ pub fn reshape(b: &mut Builder<'_>, node: &Node) -> Result<(), Error> {
     let elements: usize = from.iter().product();
     let given = shape.iter().try_fold(1usize, |all, &d| all.checked_mul(d));
     let fits = match (free, given) {
-        (Some(at), Some(given)) if given > 0 && elements % given == 0 => {
+        (Some(at), Some(given)) if given > 0 && elements.is_multiple_of(given) => {
             shape[at] = elements / given;
             true
         }
