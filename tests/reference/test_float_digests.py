@@ -132,6 +132,7 @@ def reductions() -> dict[str, int]:
     for op, name in (("Softmax", "softmax"), ("LogSoftmax", "log_softmax")):
         digests[f"{name}_strided"] = run(op, x.reshape(3, 37, 19), axis=1)
         digests[f"{name}_last"] = run(op, x.reshape(-1, 37), axis=-1)
+        digests[f"{name}_contiguous"] = run(op, x.reshape(-1, 37, 1), axis=1)
     return digests
 
 

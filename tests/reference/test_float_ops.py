@@ -263,7 +263,7 @@ def test_a_sum_over_the_last_axis_uses_lanes_and_any_other_is_a_chain():
     both_axes = ours("ReduceSum", [x.reshape(2, 8, 8), np.int64([1, 2])], reduce)
     assert both_axes.tolist() == [2**24, 64]
     ones_after = ours("ReduceSum", [x.reshape(2, 64, 1), np.int64([1])], reduce)
-    assert ones_after.ravel().tolist() == [2**24 + 60, 64]
+    assert ones_after.ravel().tolist() == [2**24, 64]
 
 
 def test_a_dot_product_is_one_chain():

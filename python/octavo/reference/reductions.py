@@ -1,8 +1,8 @@
 """Reductions, softmax and global pools.
 
-A sum over one axis with only axes of size 1 after it uses 16 lanes from +0, element i to lane i mod 16,
-folded by 8, 4, 2, 1. Every other sum is one chain from +0 in the index order of the logical layout. A mean is
-the sum divided by the count.
+A sum over the last axis alone uses 16 lanes from +0, element i to lane i mod 16, folded by 8, 4, 2, 1.
+Every other sum is one chain from +0 in the index order of the logical layout. A mean is the sum divided
+by the count.
 """
 
 from collections.abc import Callable
@@ -86,7 +86,7 @@ def reduction(reduce: Callable[[Array, bool], Array]) -> Callable[[Node, Inputs]
         kept = [axis for axis in range(x.ndim) if axis not in axes]
         count = prod(x.shape[axis] for axis in axes)
         flat = x.transpose(kept + axes).reshape(*(x.shape[axis] for axis in kept), count)
-        lanes = len(axes) == 1 and prod(x.shape[axes[0] + 1 :]) == 1
+        lanes = axes == [x.ndim - 1]
         y = reduce(flat, lanes)
         return [np.expand_dims(y, tuple(axes)) if integer(node, "keepdims") else y]
 
@@ -118,7 +118,7 @@ def _softmax(node: Node, inputs: Inputs, log: bool) -> list[Array]:
     with np.errstate(all="ignore"):
         shifted = moved - _largest(moved, lanes=False)[..., None]
         e = functions.exp(shifted)
-        total = _sum(e, lanes=prod(x.shape[axis + 1 :]) == 1)[..., None]
+        total = _sum(e, lanes=axis == x.ndim - 1)[..., None]
         y = shifted - functions.log(total) if log else e / total
     return [np.ascontiguousarray(np.moveaxis(y, -1, axis))]
 

@@ -4,7 +4,7 @@
 //! tier: vectors only ever hold different outputs, or the lanes that the rule itself names. The scalar tier's `mul_add`
 //! is libm's `fmaf`, which is exact. Safe entries check shapes, then call the tier's code through the one table.
 //!
-//! The rules: a dot product is one chain of fused multiply-adds from +0; sums over contiguous elements use 16 lanes
+//! The rules: a dot product is one chain of fused multiply-adds from +0; sums over the last axis alone use 16 lanes
 //! folded by 8, 4, 2, 1; every other sum is one chain in index order. Subnormals are kept; NaN passes on.
 
 pub mod binary;

@@ -19,7 +19,7 @@ pub enum Reduce {
 /// The lanes of a sum of contiguous elements: element i goes to lane i mod 16.
 pub(super) const LANES: usize = 16;
 
-/// Reduces the last axis of x, `[outer, n]`, to `out`, `[outer]`. Sums use 16 lanes from +0, folded by 8, 4, 2, 1.
+/// Reduces the last axis of x alone, `[outer, n]`, to `out`, `[outer]`. Sums use 16 lanes from +0, folded by 8, 4, 2, 1.
 pub fn last_axis(k: Kernels, op: Reduce, x: &[f32], n: usize, out: &mut [f32]) {
     assert_eq!(Some(x.len()), out.len().checked_mul(n), "input");
     // SAFETY: `k` proves that the CPU has the tier's features; the code itself is safe.

@@ -4,24 +4,38 @@ use super::math::{exp, log as ln, maximum};
 use super::reduce::{LANES, over_lanes};
 use crate::isa::Kernels;
 
+/// How the exponentials of a vector are summed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sum {
+    /// 16 lanes from +0, folded by 8, 4, 2, 1: where the axis is the last of the logical layout. Elements must be
+    /// contiguous.
+    Lanes,
+    /// One chain from +0 in index order: every other axis, even where its elements are contiguous in memory.
+    Chain,
+}
+
 /// Softmax over the middle axis of x, `[outer, n, inner]`; `out` has the same shape.
 ///
-/// With m the maximum, `e = exp(x - m)` and s the sum of e: `e / s`, or with `log` `(x - m) - log(s)`. The sum uses 16
-/// lanes folded by 8, 4, 2, 1 where inner is 1, else one chain in index order. A NaN makes its whole vector NaN.
-pub fn softmax(k: Kernels, x: &[f32], n: usize, inner: usize, log: bool, out: &mut [f32]) {
+/// With m the maximum, `e = exp(x - m)` and s the sum of e: `e / s`, or with `log` `(x - m) - log(s)`. A NaN makes its
+/// whole vector NaN.
+pub fn softmax(k: Kernels, x: &[f32], n: usize, inner: usize, sum: Sum, log: bool, out: &mut [f32]) {
     assert_eq!(x.len(), out.len(), "output");
+    assert!(sum == Sum::Chain || inner == 1, "lanes are for contiguous elements");
     assert!(n > 0 && inner > 0 && x.len().is_multiple_of(n * inner), "input");
     // SAFETY: `k` proves that the CPU has the tier's features; the code itself is safe.
-    unsafe { (k.row().float.softmax.run)(x, n, inner, log, out) }
+    unsafe { (k.row().float.softmax.run)(x, n, inner, sum, log, out) }
 }
 
 #[inline(always)]
-fn contiguous(x: &[f32], log: bool, out: &mut [f32]) {
+fn contiguous(x: &[f32], sum: Sum, log: bool, out: &mut [f32]) {
     let max = over_lanes(x, f32::NEG_INFINITY, maximum);
     for (y, &x) in out.iter_mut().zip(x) {
         *y = exp(x - max);
     }
-    let sum = over_lanes(out, 0.0, |a, b| a + b);
+    let sum = match sum {
+        Sum::Lanes => over_lanes(out, 0.0, |a, b| a + b),
+        Sum::Chain => out.iter().fold(0.0, |a, b| a + b),
+    };
     if log {
         let log_sum = ln(sum);
         for (y, &x) in out.iter_mut().zip(x) {
@@ -59,10 +73,10 @@ fn columns(x: &[f32], n: usize, inner: usize, width: usize, log: bool, out: &mut
 }
 
 #[inline(always)]
-pub(super) fn kernel(x: &[f32], n: usize, inner: usize, log: bool, out: &mut [f32]) {
+pub(super) fn kernel(x: &[f32], n: usize, inner: usize, sum: Sum, log: bool, out: &mut [f32]) {
     for (x, out) in x.chunks_exact(n * inner).zip(out.chunks_exact_mut(n * inner)) {
         if inner == 1 {
-            contiguous(x, log, out);
+            contiguous(x, sum, log, out);
             continue;
         }
         let whole = inner / LANES * LANES;

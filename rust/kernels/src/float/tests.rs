@@ -6,7 +6,7 @@ use super::depthwise;
 use super::gemm::{self, Rows};
 use super::pool;
 use super::reduce::{self, Reduce};
-use super::softmax::softmax;
+use super::softmax::{Sum, softmax};
 use super::unary::{self, Unary};
 use crate::geometry::Window;
 use crate::isa::{Kernels, available};
@@ -175,10 +175,12 @@ fn reductions(k: Kernels) -> Vec<(String, u32)> {
     for (name, log) in [("softmax", false), ("log_softmax", true)] {
         let x: Vec<f32> = noise(3 * 37 * 19, 1).iter().map(|x| 8.0 * x).collect();
         let mut y = vec![0.0; x.len()];
-        softmax(k, &x, 37, 19, log, &mut y);
+        softmax(k, &x, 37, 19, Sum::Chain, log, &mut y);
         digests.push((format!("{name}_strided"), digest(&y)));
-        softmax(k, &x, 37, 1, log, &mut y);
+        softmax(k, &x, 37, 1, Sum::Lanes, log, &mut y);
         digests.push((format!("{name}_last"), digest(&y)));
+        softmax(k, &x, 37, 1, Sum::Chain, log, &mut y);
+        digests.push((format!("{name}_contiguous"), digest(&y)));
     }
     digests
 }

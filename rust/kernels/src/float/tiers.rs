@@ -26,7 +26,7 @@ pub struct Entries {
     /// Reductions of strided elements.
     pub reduce_strided: Entry<unsafe fn(Reduce, &[f32], usize, usize, &mut [f32])>,
     /// Softmax and its logarithm.
-    pub softmax: Entry<unsafe fn(&[f32], usize, usize, bool, &mut [f32])>,
+    pub softmax: Entry<unsafe fn(&[f32], usize, usize, softmax::Sum, bool, &mut [f32])>,
     /// Maxima over a window.
     pub max_pool: Entry<unsafe fn(&[f32], &Window, Range<usize>, &mut [f32])>,
     /// Means over a window.
@@ -44,7 +44,8 @@ mod plain {
         reduce_last(op: Reduce, x: &[f32], n: usize, out: &mut [f32]) = reduce::last_axis_kernel as "f32-reduce-last";
         reduce_strided(op: Reduce, x: &[f32], n: usize, inner: usize, out: &mut [f32])
             = reduce::strided_kernel as "f32-reduce-strided";
-        softmax(x: &[f32], n: usize, inner: usize, log: bool, out: &mut [f32]) = softmax::kernel as "f32-softmax";
+        softmax(x: &[f32], n: usize, inner: usize, sum: softmax::Sum, log: bool, out: &mut [f32])
+            = softmax::kernel as "f32-softmax";
         max_pool(x: &[f32], window: &Window, rows: Range<usize>, out: &mut [f32]) = pool::max_kernel as "f32-maxpool";
         average_pool(
             x: &[f32], window: &Window, padding_counts: Option<[usize; 2]>, rows: Range<usize>, out: &mut [f32]
