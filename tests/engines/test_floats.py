@@ -1,0 +1,198 @@
+"""Float operators on every engine, in both layouts, over finite inputs: the bits of a NaN are free."""
+
+import numpy as np
+import octavo.reference
+import pytest
+
+UNIT = {"strides": [1, 1], "pads": [0, 0, 0, 0], "dilations": [1, 1]}
+
+
+def normal(rng, *shape, scale=1.0):
+    return (rng.standard_normal(shape) * scale).astype(np.float32)
+
+
+def channels_last(build, x, channels):
+    """A pointwise convolution after which the runtime has the channels last."""
+    w = build.constant("identity", np.eye(channels, dtype=np.float32).reshape(channels, channels, 1, 1))
+    return build.node("Conv", [x, w], "f32", group=1, **UNIT)
+
+
+def random_conv(rng):
+    """Shapes of x and w, and attributes, of a convolution of 1 or 2 axes whose output is not empty."""
+    axes = int(rng.integers(1, 3))
+    group = int(rng.choice([1, 1, 2, 3]))
+    channels, outputs = group * int(rng.integers(1, 20)), group * int(rng.integers(1, 20))
+    if rng.random() < 0.3:
+        group = outputs = channels
+    kernel = [int(k) for k in rng.integers(1, 4, axes)]
+    dilations = [int(d) for d in rng.integers(1, 3, axes)]
+    extent = [(k - 1) * d + 1 for k, d in zip(kernel, dilations, strict=True)]
+    size = [e + int(rng.integers(0, 9)) for e in extent]
+    attributes = {
+        "strides": [int(s) for s in rng.integers(1, 4, axes)],
+        "pads": [int(p) for p in rng.integers(0, 3, 2 * axes)],
+        "dilations": dilations,
+        "group": group,
+    }
+    return (2, channels, *size), (outputs, channels // group, *kernel), attributes
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_conv(build, same, seed):
+    rng = np.random.default_rng(seed)
+    x_shape, w_shape, attributes = random_conv(rng)
+    x = build.input("x", "f32", ("N", *x_shape[1:]))
+    inputs = [x, build.constant("w", normal(rng, *w_shape))]
+    if rng.random() < 0.7:
+        inputs.append(build.constant("b", normal(rng, w_shape[0])))
+    y = build.node("Conv", inputs, "f32", **attributes)
+    if rng.random() < 0.5:
+        y = build.node("Relu", [y], "f32")
+    same(build.program(y), {"x": normal(rng, *x_shape)})
+
+
+def test_padding_meets_infinite_weights(build):
+    # 0 * infinity is NaN in the padding too: only the window that has the whole kernel inside is a number.
+    w = build.constant("w", np.array([[[[1, np.inf, 1]]]], np.float32))
+    attributes = {**UNIT, "pads": [0, 1, 0, 1], "group": 1}
+    program = build.program(
+        build.node("Conv", [build.input("x", "f32", (1, 1, 1, 3)), w], "f32", **attributes)
+    )
+    x = np.array([[[[1, 0, 2]]]], np.float32)
+    expected = [np.inf, np.nan, np.inf]
+    np.testing.assert_array_equal(octavo.reference.run(program, {"x": x})[0].ravel(), expected)
+    for isa in octavo.tiers():
+        y = octavo.Session(program, isa=isa).run(None, {"x": x})[0]
+        np.testing.assert_array_equal(y.ravel(), expected)
+
+
+@pytest.mark.parametrize(
+    "attributes", [{}, {"transA": 1}, {"transB": 1, "alpha": np.float32(0.3), "beta": np.float32(1.7)}]
+)
+@pytest.mark.parametrize("c", [None, (21,), (5, 1), (5, 21)])
+def test_gemm(build, same, attributes, c):
+    rng = np.random.default_rng(1)
+    given = {"alpha": np.float32(1), "beta": np.float32(1), "transA": 0, "transB": 0, **attributes}
+    a = (37, 5) if given["transA"] else (5, 37)
+    b = (21, 37) if given["transB"] else (37, 21)
+    inputs = [build.input("a", "f32", a), build.constant("b", normal(rng, *b))]
+    if c is not None:
+        inputs.append(build.constant("c", normal(rng, *c)))
+    same(build.program(build.node("Gemm", inputs, "f32", **given)), {"a": normal(rng, *a)}, batched=False)
+
+
+@pytest.mark.parametrize(
+    ("a", "b"),
+    [((2, 3, 5, 7), (7, 9)), ((2, 3, 5, 7), (2, 3, 7, 9)), ((2, 1, 5, 7), (3, 7, 9)), ((2, 7), (7,))],
+)
+def test_matmul_of_two_activations(build, same, a, b):
+    rng = np.random.default_rng(2)
+    program = build.program(
+        build.node("MatMul", [build.input("a", "f32", a), build.input("b", "f32", b)], "f32")
+    )
+    same(program, {"a": normal(rng, *a), "b": normal(rng, *b)}, batched=False)
+
+
+ALPHA = {"alpha": np.float32(0.3)}
+PLAIN = (
+    "Relu", "Sigmoid", "Tanh", "HardSwish", "Softplus", "Softsign", "Mish", "Exp", "Abs", "Neg", "Sign", "Floor",
+    "Ceil", "Round", "Erf", "Sin", "Cos", "Reciprocal",
+)  # fmt: skip
+UNARY = {
+    **{op: {} for op in PLAIN},
+    **{op: ALPHA for op in ("LeakyRelu", "Elu", "Celu", "ThresholdedRelu", "Swish")},
+    "Selu": {"alpha": np.float32(1.67), "gamma": np.float32(1.05)},
+    "HardSigmoid": {"alpha": np.float32(0.2), "beta": np.float32(0.5)},
+    "Gelu": {"approximate": "tanh"},
+}
+
+
+@pytest.mark.parametrize("op", UNARY)
+def test_unary(build, same, op):
+    rng = np.random.default_rng(3)
+    x = build.input("x", "f32", ("N", 5, 6, 7))
+    program = build.program(
+        build.node(op, [x], "f32", **UNARY[op]),
+        build.node(op, [channels_last(build, x, 5)], "f32", **UNARY[op]),
+    )
+    same(program, {"x": normal(rng, 2, 5, 6, 7, scale=4.0)})
+
+
+@pytest.mark.parametrize("op", ["Add", "Sub", "Mul", "Div", "Max", "Min", "Pow", "PRelu"])
+@pytest.mark.parametrize("shape", [(2, 5, 6, 7), (5, 1, 1), (1, 6, 7), (), (7,), (6, 1)])
+def test_binary(build, same, op, shape):
+    rng = np.random.default_rng(4)
+    x = build.input("x", "f32", (2, 5, 6, 7))
+    b = build.constant("b", np.asarray(normal(rng, *shape), np.float32))
+    y = build.node("Abs", [channels_last(build, x, 5)], "f32")
+    program = build.program(
+        build.node(op, [y, b], "f32"), build.node(op, [build.node("Abs", [x], "f32"), b], "f32")
+    )
+    same(program, {"x": normal(rng, 2, 5, 6, 7)}, batched=False)
+
+
+@pytest.mark.parametrize("op", ["Softmax", "LogSoftmax"])
+@pytest.mark.parametrize("axis", [0, 1, 2, 3])
+def test_softmax(build, same, op, axis):
+    rng = np.random.default_rng(5)
+    x = build.input("x", "f32", (2, 37, 6, 19))
+    y = channels_last(build, x, 37)
+    program = build.program(build.node(op, [x], "f32", axis=axis), build.node(op, [y], "f32", axis=axis))
+    same(program, {"x": normal(rng, 2, 37, 6, 19, scale=5.0)}, batched=False)
+
+
+@pytest.mark.parametrize("op", ["ReduceMean", "ReduceSum", "ReduceMax", "ReduceMin"])
+@pytest.mark.parametrize("axes", [[3], [1], [2, 3], [1, 3], [0], [0, 1, 2, 3]])
+def test_reductions(build, same, op, axes):
+    rng = np.random.default_rng(6)
+    x = build.input("x", "f32", (2, 37, 6, 19))
+    axes = build.constant("axes", np.array(axes, np.int64))
+    reduce = {"keepdims": 0, "noop_with_empty_axes": 0}
+    y = build.node(op, [channels_last(build, x, 37), axes], "f32", **reduce)
+    same(
+        build.program(build.node(op, [x, axes], "f32", **reduce), y),
+        {"x": normal(rng, 2, 37, 6, 19)},
+        batched=False,
+    )
+
+
+@pytest.mark.parametrize("rank", [3, 4, 5])
+def test_global_pools_and_a_mean_over_space(build, same, rank):
+    rng = np.random.default_rng(7)
+    shape = (2, 21, *[5] * (rank - 2))
+    x = build.input("x", "f32", shape)
+    axes = build.constant("axes", np.arange(2, rank))
+    mean = build.node("ReduceMean", [x, axes], "f32", keepdims=1, noop_with_empty_axes=0)
+    pools = [build.node(op, [x], "f32") for op in ("GlobalAveragePool", "GlobalMaxPool")]
+    same(build.program(mean, *pools), {"x": normal(rng, *shape)}, batched=False)
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_pools(build, same, seed):
+    rng = np.random.default_rng(seed)
+    kernel = [int(k) for k in rng.integers(1, 4, 2)]
+    dilations = [int(d) for d in rng.integers(1, 3, 2)]
+    attributes = {
+        "kernel_shape": kernel,
+        "strides": [int(s) for s in rng.integers(1, 4, 2)],
+        "dilations": dilations,
+        "pads": [int(p) for p in rng.integers(0, min(kernel), 4)],
+        "ceil_mode": int(rng.integers(2)),
+    }
+    shape = (2, int(rng.integers(1, 40)), *[int(s) for s in rng.integers(6, 12, 2)])
+    x = build.input("x", "f32", ("N", *shape[1:]))
+    largest = build.node("MaxPool", [x], "f32", **attributes)
+    means = [build.node("AveragePool", [x], "f32", count_include_pad=c, **attributes) for c in (0, 1)]
+    same(build.program(largest, *means), {"x": normal(rng, *shape)})
+
+
+def test_batch_normalization(build, same):
+    rng = np.random.default_rng(8)
+    x = build.input("x", "f32", ("N", 21, 6, 7))
+    parameters = [build.constant(name, normal(rng, 21)) for name in ("scale", "b", "mean")]
+    parameters.append(build.constant("variance", np.abs(normal(rng, 21))))
+    nodes = [
+        build.node("BatchNormalization", [y, *parameters], "f32", epsilon=np.float32(1e-5))
+        for y in (x, channels_last(build, x, 21))
+    ]
+    same(build.program(*nodes), {"x": normal(rng, 2, 21, 6, 7)})
