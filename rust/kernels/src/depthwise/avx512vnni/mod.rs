@@ -4,13 +4,15 @@
 //! For 3x3 and 5x5, the input columns that neighbouring outputs share stay in registers: a [`Column`] holds the rows
 //! that an output row or a pair of them needs, interleaved in fours, and serves every output that it meets.
 
+mod wide;
+
 use std::arch::asm;
 use std::arch::x86_64::*;
 use std::ops::Range;
 
-use super::general::{self, Lanes, TAPS_MAX};
-use super::pack::{Layout, first_channel};
-use super::{Depthwise, Entries, GROUP, Tile};
+use crate::depthwise::general::{self, Lanes, TAPS_MAX};
+use crate::depthwise::pack::{Layout, first_channel};
+use crate::depthwise::{self, Depthwise, Entries, GROUP, Tile};
 use crate::isa::Entry;
 use crate::requantize::Requantize;
 
@@ -25,7 +27,7 @@ pub(crate) const ENTRIES: Entries = Entries {
     ],
 };
 
-const fn tile(kernel: [usize; 2], stride: [usize; 2], name: &'static str, run: super::Run) -> Tile {
+const fn tile(kernel: [usize; 2], stride: [usize; 2], name: &'static str, run: depthwise::Run) -> Tile {
     Tile { shape: Some((kernel, stride)), entry: Entry { name, run } }
 }
 
@@ -38,9 +40,9 @@ const HIGH_SHIFT: i32 = 33;
 
 /// Defines a kernel for one square shape: `$kernel`, `$stride`, and the `$down` x `$right` outputs that a step makes.
 macro_rules! sliding {
-    ($name:ident, $kernel:literal, $stride:literal, $down:literal, $right:literal) => {
+    ($name:ident, $kernel:literal, $stride:literal, $down:literal, $right:literal $(, $wide:path)?) => {
         /// # Safety
-        /// The CPU has the tier; the bounds that [`super::run`] asserts.
+        /// The CPU has the tier; the bounds that [`depthwise::run`] asserts.
         #[target_feature(enable = "avx2,fma,avx512f,avx512bw,avx512vl,avx512dq,avx512vnni")]
         unsafe fn $name(x: &[u8], d: &Depthwise<'_>, rows: Range<usize>, out: &mut [u8]) {
             let high = d.requantize.shift.iter().all(|&shift| shift >= HIGH_SHIFT);
@@ -49,19 +51,27 @@ macro_rules! sliding {
                 if d.window.channels < GROUP || !high {
                     general::run::<Fours>(x, d, rows, out)
                 } else {
-                    slide::<$kernel, $stride, $down, $right>(x, d, rows, out)
+                    #[allow(unused_mut, unused_assignments)]
+                    let mut from = 0;
+                    $(
+                        if d.window.output[1] >= wide::STEP {
+                            $wide(x, d, rows.clone(), out);
+                            from = d.window.channels / wide::WIDE * 2;
+                        }
+                    )?
+                    slide::<$kernel, $stride, $down, $right>(x, d, rows, out, from)
                 }
             }
         }
     };
 }
-sliding!(run_3x3s1, 3, 1, 2, 2);
-sliding!(run_3x3s2, 3, 2, 1, 2);
+sliding!(run_3x3s1, 3, 1, 2, 2, wide::run::<1, 2>);
+sliding!(run_3x3s2, 3, 2, 1, 2, wide::run::<2, 1>);
 sliding!(run_5x5s1, 5, 1, 2, 2);
 sliding!(run_5x5s2, 5, 2, 1, 2);
 
 /// # Safety
-/// The CPU has the tier; the bounds that [`super::run`] asserts.
+/// The CPU has the tier; the bounds that [`depthwise::run`] asserts.
 #[target_feature(enable = "avx2,fma,avx512f,avx512bw,avx512vl,avx512dq,avx512vnni")]
 unsafe fn run_any(x: &[u8], d: &Depthwise<'_>, rows: Range<usize>, out: &mut [u8]) {
     // SAFETY: the caller's promise.
@@ -205,7 +215,7 @@ unsafe fn load_weights<const KERNEL: usize, const DOWN: usize>(packed: *const u8
 /// Some rows of the output image, `DOWN` x `RIGHT` outputs of a group at a time.
 ///
 /// # Safety
-/// The CPU has the tier; the bounds that [`super::run`] asserts; at least 16 channels; every shift at least 33.
+/// The CPU has the tier; the bounds that [`depthwise::run`] asserts; at least 16 channels; every shift at least 33.
 #[inline]
 #[target_feature(enable = "avx2,fma,avx512f,avx512bw,avx512vl,avx512dq,avx512vnni")]
 unsafe fn slide<const KERNEL: usize, const STRIDE: usize, const DOWN: usize, const RIGHT: usize>(
@@ -213,6 +223,7 @@ unsafe fn slide<const KERNEL: usize, const STRIDE: usize, const DOWN: usize, con
     d: &Depthwise<'_>,
     rows: Range<usize>,
     out: &mut [u8],
+    from: usize,
 ) {
     let channels = d.window.channels;
     let line = d.window.output[1] * channels;
@@ -220,7 +231,7 @@ unsafe fn slide<const KERNEL: usize, const STRIDE: usize, const DOWN: usize, con
     for oy in rows.clone().step_by(DOWN) {
         let down = DOWN.min(rows.end - oy);
         let out = &mut out[(oy - rows.start) * line..][..down * line];
-        for group in 0..channels.div_ceil(GROUP) {
+        for group in from..channels.div_ceil(GROUP) {
             let first = first_channel(group, channels);
             // SAFETY: `first + 16` channels are in the image, the parameters and the output; the packed weights have
             // a group for each group of channels.
@@ -397,6 +408,19 @@ impl Epilogue {
             std::array::from_fn(|row| std::array::from_fn(|right| quarters[row * RIGHT + right]))
         }
     }
+}
+
+/// The odd lanes, one lane down: by a move of lanes, which more ports take than a shift.
+#[inline]
+#[target_feature(enable = "avx512f")]
+fn odd_lanes(value: __m512i) -> __m512i {
+    let odd;
+    // SAFETY: the instruction is AVX-512 F and touches registers alone.
+    unsafe {
+        asm!("vmovshdup {0}, {1}", out(zmm_reg) odd, in(zmm_reg) value,
+             options(pure, nomem, nostack, preserves_flags));
+    }
+    odd
 }
 
 /// A bit for each even lane, kept in a register because the compiler does not know it.
