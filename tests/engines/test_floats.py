@@ -95,8 +95,8 @@ def test_matmul_of_two_activations(build, same, a, b):
 
 ALPHA = {"alpha": np.float32(0.3)}
 PLAIN = (
-    "Relu", "Sigmoid", "Tanh", "HardSwish", "Softplus", "Softsign", "Mish", "Exp", "Abs", "Neg", "Sign", "Floor",
-    "Ceil", "Round", "Erf", "Sin", "Cos", "Reciprocal",
+    "Relu", "Sigmoid", "Tanh", "HardSwish", "Softplus", "Softsign", "Mish", "Exp", "Abs", "Neg", "Sign",
+    "Round", "Floor", "Ceil", "Erf", "Sin", "Cos", "Reciprocal",
 )  # fmt: skip
 UNARY = {
     **{op: {} for op in PLAIN},

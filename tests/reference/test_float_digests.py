@@ -119,6 +119,41 @@ def pools() -> dict[str, int]:
     }
 
 
+def extremes() -> dict[str, int]:
+    weights = noise(18 * 9 * 5, 2)
+    infinite = weights.copy()
+    infinite[::50] = np.inf
+
+    def last(w: np.ndarray) -> np.ndarray:
+        return w.reshape(18, 3, 3, 5).transpose(0, 3, 1, 2)
+
+    subnormal = patterns(32_749)[: 72 * 5].reshape(1, 9, 8, 5).transpose(0, 3, 1, 2)
+    x = patterns(0x9E3779B1)[: 72 * 19].reshape(1, 9, 8, 19).transpose(0, 3, 1, 2)
+    window = noise(9 * 19, 2).reshape(3, 3, 1, 19).transpose(3, 2, 0, 1)
+    pool = {"kernel_shape": [3, 3], "ceil_mode": 0}
+    digests = {
+        "conv_subnormal": windows("Conv", subnormal, last(weights), group=1),
+        "conv_infinite": windows("Conv", image(5), last(infinite), group=1),
+        "depthwise_patterns": windows("Conv", x, window, group=19),
+        "max_pool_patterns": windows("MaxPool", x, **pool),
+        "average_pool_patterns": windows("AveragePool", x, count_include_pad=0, **pool),
+    }
+    rows = patterns(0x9E3779B1).reshape(1024, 64)
+    reduce = {"keepdims": 0, "noop_with_empty_axes": 0}
+    for op in ("ReduceMean", "ReduceSum", "ReduceMax", "ReduceMin"):
+        digests[f"reduce_{op[6:].lower()}_patterns"] = run(op, rows, np.int64([1]), **reduce)
+    return digests
+
+
+def normalizations() -> dict[str, int]:
+    # variance + epsilon is 1: the factor is the scale.
+    rest = (noise(19, 3), noise(19, 4), noise(19, 2), np.full(19, 0.75, f32))
+    x = noise(2 * 19 * 35, 1)
+    planar = run("BatchNormalization", x.reshape(2, 19, 35), *rest, epsilon=f32(0.25))
+    last = run("BatchNormalization", x.reshape(70, 19), *rest, epsilon=f32(0.25))
+    return {"batch_planar": planar, "batch_channels_last": last}
+
+
 def reductions() -> dict[str, int]:
     digests = {}
     for op in ("ReduceMean", "ReduceSum", "ReduceMax", "ReduceMin"):
@@ -137,7 +172,7 @@ def reductions() -> dict[str, int]:
 
 
 def all_digests() -> list[str]:
-    digests = {**elementwise(), **products(), **pools(), **reductions()}
+    digests = elementwise() | products() | pools() | extremes() | normalizations() | reductions()
     return [f"{name} {crc:08x}" for name, crc in digests.items()]
 
 

@@ -11,6 +11,7 @@ pub mod binary;
 pub mod depthwise;
 pub mod gemm;
 pub mod math;
+pub mod normalization;
 pub mod pool;
 pub mod power;
 pub mod reduce;

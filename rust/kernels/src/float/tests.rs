@@ -4,6 +4,7 @@
 use super::binary::{self, Binary};
 use super::depthwise;
 use super::gemm::{self, Rows};
+use super::normalization::{Channels, batch};
 use super::pool;
 use super::reduce::{self, Reduce};
 use super::softmax::{Sum, softmax};
@@ -162,6 +163,53 @@ fn pools(k: Kernels) -> Vec<(String, u32)> {
     digests
 }
 
+/// What finite noise does not reach: subnormal products and sums, infinities, NaN, padding beside infinite weights.
+fn extremes(k: Kernels) -> Vec<(String, u32)> {
+    let (g, n) = (image(5), 18);
+    let offsets = offsets(&g);
+    let convolve = |x: &[f32], w: &[f32]| {
+        let mut packed = vec![f32::NAN; gemm::packed_len(n, 9, g.channels)];
+        gemm::pack(w, n, 9, g.channels, &mut packed);
+        let mut y = vec![0.0; 40 * n];
+        let rows = Rows::Indirect { data: x, offsets: &offsets, taps: 9 };
+        gemm::run(k, 40, &rows, &packed, n, g.channels, None, &mut y, n);
+        digest(&y)
+    };
+    let x = noise(72 * g.channels, 1);
+    let subnormal = &patterns(32_749)[..x.len()];
+    let mut w = noise(n * 9 * g.channels, 2);
+    let mut digests = vec![("conv_subnormal".into(), convolve(subnormal, &w))];
+    w.iter_mut().step_by(50).for_each(|w| *w = f32::INFINITY);
+    digests.push(("conv_infinite".into(), convolve(&x, &w)));
+
+    let g = image(19);
+    let x = &patterns(0x9e37_79b1)[..72 * g.channels];
+    let mut y = vec![0.0; 40 * g.channels];
+    depthwise::run(k, x, &noise(9 * g.channels, 2), &g, None, 0..5, &mut y);
+    digests.push(("depthwise_patterns".into(), digest(&y)));
+    pool::max_pool(k, x, &g, 0..5, &mut y);
+    digests.push(("max_pool_patterns".into(), digest(&y)));
+    pool::average_pool(k, x, &g, None, 0..5, &mut y);
+    digests.push(("average_pool_patterns".into(), digest(&y)));
+    for (name, op) in REDUCE {
+        let mut y = vec![0.0; 1024];
+        reduce::last_axis(k, op, &patterns(0x9e37_79b1), 64, &mut y);
+        digests.push((format!("reduce_{name}_patterns"), digest(&y)));
+    }
+    digests
+}
+
+fn normalizations(k: Kernels) -> Vec<(String, u32)> {
+    let (mean, factor, bias) = (noise(19, 2), noise(19, 3), noise(19, 4));
+    let channels = Channels { mean: &mean, factor: &factor, bias: &bias };
+    let x = noise(2 * 19 * 35, 1);
+    let mut y = vec![0.0; x.len()];
+    batch(k, &x, &channels, 35, &mut y);
+    let planar = digest(&y);
+    batch(k, &x, &channels, 1, &mut y);
+    vec![("batch_planar".into(), planar), ("batch_channels_last".into(), digest(&y))]
+}
+
 fn reductions(k: Kernels) -> Vec<(String, u32)> {
     let mut digests = Vec::new();
     for (name, op) in REDUCE {
@@ -213,7 +261,8 @@ fn every_tier_gives_the_reference_s_bits() {
         .collect();
     for isa in available() {
         let k = Kernels::new(isa).expect("available");
-        let digests = [elementwise(k), products(k), pools(k), reductions(k)].concat();
+        let digests =
+            [elementwise(k), products(k), pools(k), extremes(k), normalizations(k), reductions(k)].concat();
         let wrong: Vec<_> = expected.iter().filter(|line| !digests.contains(line)).collect();
         assert_eq!(digests.len(), expected.len(), "{isa}");
         assert!(wrong.is_empty(), "{isa}: {wrong:x?}");

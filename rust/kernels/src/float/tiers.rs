@@ -3,6 +3,7 @@
 use std::ops::Range;
 
 use super::binary::{self, Binary};
+use super::normalization::{self, Channels};
 use super::reduce::{self, Reduce};
 use super::unary::{self, Unary};
 use super::{depthwise, gemm, pool, softmax};
@@ -27,6 +28,8 @@ pub struct Entries {
     pub reduce_strided: Entry<unsafe fn(Reduce, &[f32], usize, usize, &mut [f32])>,
     /// Softmax and its logarithm.
     pub softmax: Entry<unsafe fn(&[f32], usize, usize, softmax::Sum, bool, &mut [f32])>,
+    /// Batch normalization.
+    pub batch_normalization: Entry<unsafe fn(&[f32], &Channels<'_>, usize, &mut [f32])>,
     /// Maxima over a window.
     pub max_pool: Entry<unsafe fn(&[f32], &Window, Range<usize>, &mut [f32])>,
     /// Means over a window.
@@ -46,6 +49,8 @@ mod plain {
             = reduce::strided_kernel as "f32-reduce-strided";
         softmax(x: &[f32], n: usize, inner: usize, sum: softmax::Sum, log: bool, out: &mut [f32])
             = softmax::kernel as "f32-softmax";
+        batch_normalization(x: &[f32], channels: &Channels<'_>, run: usize, out: &mut [f32])
+            = normalization::kernel as "f32-batch-normalization";
         max_pool(x: &[f32], window: &Window, rows: Range<usize>, out: &mut [f32]) = pool::max_kernel as "f32-maxpool";
         average_pool(
             x: &[f32], window: &Window, padding_counts: Option<[usize; 2]>, rows: Range<usize>, out: &mut [f32]

@@ -1,6 +1,7 @@
 //! BatchNormalization where it could not be folded into a neighbour.
 
 use octavo_exec::{cast, cast_mut};
+use octavo_kernels::float::normalization::{Channels, batch};
 
 use crate::error::Error;
 use crate::ops::{error, made, needed};
@@ -38,25 +39,21 @@ pub fn plan_batch(b: &mut Builder<'_>, node: &Node) -> Result<(), Error> {
     };
     let chunk = b.chunk(y.elements() / run, run as f64, channels);
     let (xb, yb) = (x.buffer, y.buffer);
+    let kernel = b.kernels.row().float.batch_normalization.name;
     b.push(
         node.name.clone(),
         "BatchNormalization",
-        "scalar-f32-batch-normalization",
+        kernel,
         0,
         &[xb],
         &[yb],
-        Box::new(move |run_| {
-            let pool = run_.pool;
-            let ([x], [y]) = run_.get([xb], [yb]);
+        Box::new(move |step| {
+            let (kernels, pool) = (step.kernels, step.pool);
+            let ([x], [y]) = step.get([xb], [yb]);
             let x = cast::<f32>(x);
+            let channels = Channels { mean: &mean, factor: &factor, bias: &bias };
             pool.slices(cast_mut::<f32>(y), chunk * run, |i, y| {
-                let x = &x[i * chunk * run..][..y.len()];
-                for (index, (y, x)) in y.chunks_exact_mut(run).zip(x.chunks_exact(run)).enumerate() {
-                    let c = (i * chunk + index) % channels;
-                    for (y, &x) in y.iter_mut().zip(x) {
-                        *y = (x - mean[c]).mul_add(factor[c], bias[c]);
-                    }
-                }
+                batch(kernels, &x[i * chunk * run..][..y.len()], &channels, run, y);
             });
         }),
     );
