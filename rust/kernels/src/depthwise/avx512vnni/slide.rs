@@ -1,0 +1,308 @@
+//! 3x3 and 5x5 for a group of 16 channels at a time.
+//!
+//! A [`Column`] holds the rows that an output row or a pair of them needs, interleaved in fours, and serves every
+//! output that it meets.
+
+use std::arch::x86_64::*;
+use std::ops::Range;
+
+use super::{HIGH_SHIFT, Interleave, TAPS, WORD, even_lanes, high_halves, odd_lanes, transpose_lanes};
+use crate::depthwise::pack::first_channel;
+use crate::depthwise::{Depthwise, GROUP};
+use crate::requantize::Requantize;
+
+/// The words of a column: rows 0..4, and rows 4..8 where there are so many.
+type Column = [__m512i; 2];
+
+/// The input rows that a step reads, at the group's first channel.
+struct Rows {
+    /// A row of the image; any of them where the row lies outside.
+    places: [*const u8; 8],
+    /// Where a row goes in its word: 4 lanes of int32, or none where it lies outside the image.
+    lanes: [__mmask16; 8],
+    width: usize,
+    channels: usize,
+    /// The zero point in each byte.
+    padding: __m512i,
+    /// Brings the 4 rows of a word together, channel by channel.
+    interleave: Interleave,
+}
+
+impl Rows {
+    /// The rows `top..top + count`, of 16 channels from `first` on.
+    ///
+    /// # Safety
+    /// `x` is the image of `d`'s window and `first + 16` channels are in it.
+    #[inline]
+    #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx512vnni")]
+    unsafe fn new(x: &[u8], d: &Depthwise<'_>, top: isize, count: usize, first: usize) -> Rows {
+        let [height, width] = d.window.input;
+        let mut rows = Rows {
+            places: [x.as_ptr(); 8],
+            lanes: [0; 8],
+            width,
+            channels: d.window.channels,
+            padding: _mm512_set1_epi8(d.x_zero_point as i8),
+            interleave: Interleave::new(),
+        };
+        for row in 0..count {
+            let y = top + row as isize;
+            if (y as usize) < height {
+                // SAFETY: a row of the image, and a channel of its first pixel.
+                rows.places[row] = unsafe { x.as_ptr().add(d.window.pixel(y as usize, 0) + first) };
+                rows.lanes[row] = 0xf << (4 * (row % TAPS));
+            }
+        }
+        rows
+    }
+
+    /// One column of the first `COUNT` rows; the zero point where it lies outside the image.
+    ///
+    /// # Safety
+    /// The promise of [`Rows::new`].
+    #[inline]
+    #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx512vnni")]
+    unsafe fn column<const COUNT: usize>(&self, x: isize) -> Column {
+        let mut column = [self.padding; 2];
+        if (x as usize) < self.width {
+            let pixel = x as usize * self.channels;
+            for row in 0..COUNT {
+                let word = &mut column[row / TAPS];
+                // SAFETY: 16 channels of a pixel of the image; where the row lies outside, of any row.
+                let values = unsafe { _mm_loadu_si128(self.places[row].add(pixel).cast()) };
+                *word = _mm512_mask_broadcast_i32x4(*word, self.lanes[row], values);
+            }
+            for word in 0..COUNT.div_ceil(TAPS) {
+                column[word] = self.interleave.apply(column[word]);
+            }
+        }
+        column
+    }
+}
+
+/// The words of a kernel's columns: for an output row `down` rows further down, the taps move along by so many.
+type Weights<const KERNEL: usize, const DOWN: usize> = [[Column; DOWN]; KERNEL];
+
+/// # Safety
+/// The CPU has the tier; a group of packed weights at `packed`.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx512vnni")]
+unsafe fn load_weights<const KERNEL: usize, const DOWN: usize>(packed: *const u8) -> Weights<KERNEL, DOWN> {
+    let words = KERNEL.div_ceil(TAPS);
+    let mut weights = [[[_mm512_setzero_si512(); 2]; DOWN]; KERNEL];
+    for kx in 0..KERNEL {
+        for word in 0..words {
+            // SAFETY: the packed group has that many words.
+            weights[kx][0][word] =
+                unsafe { _mm512_loadu_si512(packed.add((kx * words + word) * WORD).cast()) };
+        }
+        if DOWN == 2 {
+            let [first, second] = weights[kx][0];
+            let moved = _mm512_slli_epi32::<8>(first);
+            let carried = _mm512_or_si512(_mm512_slli_epi32::<8>(second), _mm512_srli_epi32::<24>(first));
+            weights[kx][1] = [moved, carried];
+        }
+    }
+    weights
+}
+
+/// The groups from `from` on of some rows of the output image, `DOWN` x `RIGHT` outputs of a group at a time.
+///
+/// # Safety
+/// The CPU has the tier; the bounds that [`crate::depthwise::run`] asserts; at least 16 channels; every shift at least 33.
+#[inline]
+#[target_feature(enable = "avx2,fma,avx512f,avx512bw,avx512vl,avx512dq,avx512vnni")]
+pub(super) unsafe fn run<const KERNEL: usize, const STRIDE: usize, const DOWN: usize, const RIGHT: usize>(
+    x: &[u8],
+    d: &Depthwise<'_>,
+    rows: Range<usize>,
+    out: &mut [u8],
+    from: usize,
+) {
+    let channels = d.window.channels;
+    let line = d.window.output[1] * channels;
+    let group_bytes = KERNEL * KERNEL.div_ceil(TAPS) * WORD;
+    for oy in rows.clone().step_by(DOWN) {
+        let down = DOWN.min(rows.end - oy);
+        let out = &mut out[(oy - rows.start) * line..][..down * line];
+        for group in from..channels.div_ceil(GROUP) {
+            let first = first_channel(group, channels);
+            // SAFETY: `first + 16` channels are in the image, the parameters and the output; the packed weights have
+            // a group for each group of channels.
+            unsafe {
+                let top = d.window.start(0, oy);
+                let source = Rows::new(x, d, top, (DOWN - 1) * STRIDE + KERNEL, first);
+                let weights = load_weights::<KERNEL, DOWN>(d.packed.as_ptr().add(group * group_bytes));
+                let epilogue = Epilogue::new(&d.requantize, first);
+                slide_row::<KERNEL, STRIDE, DOWN, RIGHT>(
+                    &source,
+                    &weights,
+                    &epilogue,
+                    d,
+                    down,
+                    out.as_mut_ptr().add(first),
+                );
+            }
+        }
+    }
+}
+
+/// One group of `down` output rows, at most `DOWN`, along their whole width.
+///
+/// # Safety
+/// As [`run`]; `out` is the group's first channel of the first output.
+#[inline(always)]
+unsafe fn slide_row<const KERNEL: usize, const STRIDE: usize, const DOWN: usize, const RIGHT: usize>(
+    source: &Rows,
+    weights: &Weights<KERNEL, DOWN>,
+    epilogue: &Epilogue,
+    d: &Depthwise<'_>,
+    down: usize,
+    out: *mut u8,
+) {
+    // SAFETY: the caller's promise; an output is written only where it is one.
+    unsafe {
+        let (columns, channels) = (d.window.output[1], d.window.channels);
+        let kept = KERNEL - STRIDE;
+        let mut x = d.window.start(1, 0);
+        // KERNEL + (RIGHT - 1) * STRIDE columns are in use.
+        let mut window = [[_mm512_setzero_si512(); 2]; 8];
+        for column in 0..kept {
+            window[column] = column_of::<KERNEL, STRIDE, DOWN>(source, x + column as isize);
+        }
+        let mut ox = 0;
+        while ox < columns {
+            for column in kept..kept + RIGHT * STRIDE {
+                window[column] = column_of::<KERNEL, STRIDE, DOWN>(source, x + column as isize);
+            }
+            let mut sums = [[epilogue.bias; RIGHT]; DOWN];
+            for kx in 0..KERNEL {
+                for word in 0..((DOWN - 1) * STRIDE + KERNEL).div_ceil(TAPS) {
+                    for row in 0..DOWN {
+                        for right in 0..RIGHT {
+                            let values = window[right * STRIDE + kx][word];
+                            sums[row][right] =
+                                _mm512_dpbusd_epi32(sums[row][right], values, weights[kx][row][word]);
+                        }
+                    }
+                }
+            }
+            let at = out.add(ox * channels);
+            let line = columns * channels;
+            let bytes = epilogue.apply(sums);
+            for row in 0..DOWN {
+                for right in 0..RIGHT {
+                    if row < down && ox + right < columns {
+                        _mm_storeu_si128(at.add(row * line + right * channels).cast(), bytes[row][right]);
+                    }
+                }
+            }
+            for column in 0..kept {
+                window[column] = window[column + RIGHT * STRIDE];
+            }
+            x += (RIGHT * STRIDE) as isize;
+            ox += RIGHT;
+        }
+    }
+}
+
+/// # Safety
+/// As [`Rows::column`].
+#[inline(always)]
+unsafe fn column_of<const KERNEL: usize, const STRIDE: usize, const DOWN: usize>(
+    source: &Rows,
+    x: isize,
+) -> Column {
+    // SAFETY: the caller's promise.
+    unsafe {
+        match (DOWN - 1) * STRIDE + KERNEL {
+            3 => source.column::<3>(x),
+            4 => source.column::<4>(x),
+            5 => source.column::<5>(x),
+            _ => source.column::<6>(x),
+        }
+    }
+}
+
+/// The requantization of a group, every shift at least 33: from the high half of the product.
+struct Epilogue {
+    bias: __m512i,
+    /// The multipliers of the even lanes.
+    even: __m512i,
+    /// The multipliers of the odd lanes, one lane down.
+    odd: __m512i,
+    round: __m512i,
+    shift: __m512i,
+    zero_point: __m512i,
+    lo: __m512i,
+    hi: __m512i,
+    transpose: __m512i,
+    /// A bit for each even lane.
+    even_lanes: __mmask16,
+}
+
+impl Epilogue {
+    /// # Safety
+    /// The CPU has the tier; 16 channels from `first` on.
+    #[inline]
+    #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx512vnni")]
+    unsafe fn new(r: &Requantize<'_>, first: usize) -> Epilogue {
+        // SAFETY: the caller's promise.
+        let load = |values: &[i32]| unsafe { _mm512_loadu_si512(values.as_ptr().add(first).cast()) };
+        let multiplier = load(r.multiplier);
+        let shift = load(r.shift);
+        Epilogue {
+            bias: load(r.bias),
+            even: multiplier,
+            odd: odd_lanes(multiplier),
+            round: _mm512_sllv_epi32(
+                _mm512_set1_epi32(1),
+                _mm512_sub_epi32(shift, _mm512_set1_epi32(HIGH_SHIFT)),
+            ),
+            shift: _mm512_sub_epi32(shift, _mm512_set1_epi32(HIGH_SHIFT - 1)),
+            zero_point: _mm512_set1_epi16(r.zero_point as i16),
+            lo: _mm512_set1_epi8(r.lo as i8),
+            hi: _mm512_set1_epi8(r.hi as i8),
+            transpose: transpose_lanes(),
+            even_lanes: even_lanes(),
+        }
+    }
+
+    /// `floor((acc * multiplier + 2^(shift-1)) / 2^shift)`.
+    #[inline]
+    #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx512vnni")]
+    fn scale(&self, acc: __m512i) -> __m512i {
+        let even = _mm512_mul_epi32(acc, self.even);
+        let odd = _mm512_mul_epi32(odd_lanes(acc), self.odd);
+        _mm512_srav_epi32(_mm512_add_epi32(high_halves(even, odd, self.even_lanes), self.round), self.shift)
+    }
+
+    /// The bytes of the sums. Packs saturate, which the clamp at the end makes good.
+    #[inline(always)]
+    unsafe fn apply<const DOWN: usize, const RIGHT: usize>(
+        &self,
+        sums: [[__m512i; RIGHT]; DOWN],
+    ) -> [[__m128i; RIGHT]; DOWN] {
+        // SAFETY: the CPU has the tier.
+        unsafe {
+            let at = |i: usize| self.scale(sums[i / RIGHT][i % RIGHT]);
+            let first = _mm512_adds_epi16(_mm512_packs_epi32(at(0), at(1)), self.zero_point);
+            let second = if DOWN * RIGHT == 4 {
+                _mm512_adds_epi16(_mm512_packs_epi32(at(2), at(3)), self.zero_point)
+            } else {
+                first
+            };
+            let bytes = _mm512_packus_epi16(first, second);
+            let bytes = _mm512_min_epu8(_mm512_max_epu8(bytes, self.lo), self.hi);
+            // In each quarter are 4 channels of each output; now each output has a quarter.
+            let bytes = _mm512_permutexvar_epi32(self.transpose, bytes);
+            let quarters = [
+                _mm512_castsi512_si128(bytes),
+                _mm512_extracti32x4_epi32::<1>(bytes),
+                _mm512_extracti32x4_epi32::<2>(bytes),
+                _mm512_extracti32x4_epi32::<3>(bytes),
+            ];
+            std::array::from_fn(|row| std::array::from_fn(|right| quarters[row * RIGHT + right]))
+        }
+    }
+}
