@@ -4,6 +4,7 @@ import subprocess
 import sys
 
 import numpy as np
+import onnx
 import pytest
 from octavo import Session
 
@@ -138,3 +139,15 @@ def test_run_gives_the_same_bits_on_each_tier(octavo, folder, tmp_path, isa):
         assert (tmp_path / "this/logits.npy").read_bytes() == (tmp_path / "best/logits.npy").read_bytes()
     else:
         assert isa in ended.err
+
+
+def test_inspect_gives_the_reason_of_a_float_node(octavo, folder, tmp_path):
+    model = onnx.load(folder / "model.onnx")
+    model.graph.node.append(onnx.helper.make_node("Softmax", ["logits"], ["y"], name="last"))
+    model.graph.output[0].name = "y"
+    onnx.save(model, tmp_path / "a.onnx")
+    octavo("quantize", "a.onnx", "--data", folder / "calibration.npz", "-o", "a.octavo", cwd=tmp_path)
+    for file, word in (("a.onnx", "float32 result"), ("a.octavo", "left in float")):
+        (stay,) = octavo("inspect", file, "--json", cwd=tmp_path).json()["stays_float"]
+        assert (stay["op"], stay["name"]) == ("Softmax", "last")
+        assert word in stay["reason"]

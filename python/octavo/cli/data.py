@@ -67,7 +67,8 @@ class Files(Iterable[Feeds]):
             if info.name not in arrays:
                 wanted = ", ".join(info.name for info in self.inputs)
                 raise DataError(
-                    f"{path} holds {', '.join(arrays) or 'nothing'}, but the model's inputs are {wanted}"
+                    f"{path} holds {', '.join(arrays) or 'nothing'}, but the model's inputs are {wanted}: "
+                    "name the arrays so, or save one alone"
                 )
         return {info.name: self._values(arrays[info.name], info) for info in self.inputs}
 

@@ -29,12 +29,12 @@ def inspect(
 
     Its inputs, outputs, nodes and sizes, and which nodes compute in float.
     """
-    program, stays = _load(model)
+    program = load_program(model)
     facts = {
         "model": str(model),
         "file_bytes": model.stat().st_size,
         **describe(program),
-        "stays_float": stays,
+        "stays_float": stays_float(program),
     }
     if as_json:
         console.show_json(facts)
@@ -42,15 +42,17 @@ def inspect(
         _show(facts)
 
 
-def _load(path: Path) -> tuple[Program, list[dict[str, Any]] | None]:
-    """The Program of a file, and for a float model the nodes that int8 would leave in float, with reasons."""
-    program = load_program(path)
-    if any(node.op.startswith("Q") for node in program.nodes):
-        return program, None
+def stays_float(program: Program) -> list[dict[str, Any]]:
+    """The nodes that stay float, with reasons: of a float Program, those that int8 would leave so."""
     from octavo.lowering.planning import Plan
     from octavo.lowering.wiring import Wiring
 
-    return program, [asdict(stay) for stay in Plan(Wiring(program), {}).stays]
+    stays = [asdict(stay) for stay in Plan(Wiring(program), {}).stays]
+    if any(node.op.startswith("Q") for node in program.nodes):
+        for stay in stays:
+            if stay["expected"]:
+                stay["reason"] = "left in float when the model was quantized; that report says why"
+    return stays
 
 
 def describe(program: Program) -> dict[str, Any]:
@@ -137,7 +139,7 @@ def _show(facts: dict[str, Any]) -> None:
     floats = facts["float_nodes"]
     console.show(f"\nnodes that compute in float: {len(floats)} of {len(facts['nodes'])}")
     if facts["stays_float"]:
-        console.show("\nint8 would leave in float:")
+        console.show("\nstays float in int8:")
         console.show_table(
             ["op", "name", "why"],
             [[stay["op"], console.shorten(stay["name"]), stay["reason"]] for stay in facts["stays_float"]],
