@@ -245,6 +245,36 @@ fn kernels_and_channels_beyond_a_block() {
     }
 }
 
+/// Nothing but padding: the bias decides.
+#[test]
+fn an_image_without_pixels() {
+    for input in [[0, 5], [5, 0], [0, 0]] {
+        for kernel in [3, 5] {
+            let mut window = square(5, 40, kernel, 1, [kernel / 2; 2]);
+            window.input = input;
+            Case::new(window, 7).check(0..5);
+        }
+    }
+}
+
+/// What a tier runs for a shape, on any machine.
+#[test]
+fn kernels_by_name() {
+    let names = |kernel, stride, dilation| {
+        isa::TABLE.each_ref().map(|row| select(row, kernel, stride, dilation).name)
+    };
+    let any = ["scalar-u8i8-depthwise-any", "avx2-u8i8-depthwise-any", "avx512vnni-u8i8-depthwise-any"];
+    assert_eq!(names([7, 7], [1, 1], [1, 1]), any);
+    assert_eq!(names([3, 3], [1, 1], [2, 2]), any);
+    assert_eq!(names([3, 3], [1, 2], [1, 1]), any);
+    for (kernel, stride, tile) in [(3, 1, "3x3s1"), (3, 2, "3x3s2"), (5, 1, "5x5s1"), (5, 2, "5x5s2")] {
+        let [scalar, avx2, avx512] = names([kernel; 2], [stride; 2], [1, 1]);
+        assert_eq!(scalar, any[0]);
+        assert_eq!(avx2, format!("avx2-u8i8-depthwise-{tile}"));
+        assert_eq!(avx512, format!("avx512vnni-u8i8-depthwise-{tile}"));
+    }
+}
+
 #[test]
 #[should_panic(expected = "the input's length")]
 fn a_short_image_is_refused() {

@@ -30,7 +30,16 @@ fn contiguous(x: &[u8], table: &[i32; 256], out: &mut [u8]) {
         }
     } else {
         // By distance from the maximum, so that the division is done once for each.
-        let shares: [u8; 256] = std::array::from_fn(|distance| share(table[distance], sum));
+        let mut shares = [0; 256];
+        if x.len() <= FEW {
+            for (share, &exponential) in shares.iter_mut().zip(table) {
+                *share = share_of_few(exponential, sum);
+            }
+        } else {
+            for (share, &exponential) in shares.iter_mut().zip(table) {
+                *share = share_of_many(exponential, sum);
+            }
+        }
         for (&x, out) in x.iter().zip(out) {
             *out = shares[usize::from(max - x)];
         }
@@ -61,24 +70,28 @@ fn strided(x: &[u8], n: usize, inner: usize, table: &[i32; 256], out: &mut [u8])
                 out[at + lane] = if n < 256 {
                     share_of_few(exponential, sum[lane])
                 } else {
-                    share(exponential, sum[lane])
+                    share_of_many(exponential, sum[lane])
                 };
             }
         }
     }
 }
 
+/// Terms up to which [`share_of_few`] is exact.
+const FEW: usize = 1 << 13;
+
 /// `min(255, floor((512 * exponential + sum) / (2 * sum)))`; 0 where the sum is 0.
 #[inline(always)]
-fn share(exponential: i32, sum: i64) -> u8 {
+fn share_of_many(exponential: i32, sum: i64) -> u8 {
     let share = (512 * i64::from(exponential) + sum).checked_div(2 * sum);
     share.unwrap_or(0).clamp(0, 255) as u8
 }
 
-/// [`share`] of a sum of fewer than 256 terms, by a division in float64, which vectorises.
+/// [`share_of_many`] for a sum of at most [`FEW`] terms, by a division in float64, which vectorises.
 ///
-/// Both integers are exact in float64. A quotient below an integer `k <= 256` is below it by at least
-/// `1 / (2 * sum) > 2^-41`, more than float64's rounding can bridge, so truncation gives the floor.
+/// Both integers are below 2^45 and so exact in float64. A quotient below an integer `k <= 256` is below it by at least
+/// `1 / (2 * sum) > 2^-45`, the distance between float64 numbers there, so no rounding reaches `k`, and truncation
+/// gives the floor.
 #[inline(always)]
 fn share_of_few(exponential: i32, sum: i64) -> u8 {
     let share = (512 * i64::from(exponential) + sum) as f64 / (2 * sum) as f64;

@@ -54,9 +54,17 @@ proptest! {
 /// Sums of 2^k equal terms are exact ties at every k; a single one would be 256 and is held to 255.
 #[test]
 fn ties_and_the_largest_share() {
-    for n in [1, 2, 3, 255, 256, 511, 512, 513, 100_000] {
+    for n in [1, 2, 3, 255, 256, 511, 512, 513, 8191, 8192, 8193, 100_000] {
         check(&vec![7; n], n, 1, &table(0.1));
         check(&vec![7; n * 3], n, 3, &table(0.1));
     }
-    check(&[0, 255], 2, 1, &[0; 256]);
+    for n in [2, 8192, 8193] {
+        check(&vec![255; n], n, 1, &[0; 256]);
+        // The largest sums, with every other term one less than half of the largest one and then one more.
+        for half in [i32::MAX / 2 - 1, i32::MAX / 2, i32::MAX / 2 + 1] {
+            let table = std::array::from_fn(|d| if d == 0 { i32::MAX } else { half });
+            let x: Vec<u8> = (0..n).map(|i| if i % 2 == 0 { 200 } else { 100 }).collect();
+            check(&x, n, 1, &table);
+        }
+    }
 }
