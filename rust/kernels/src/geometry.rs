@@ -57,6 +57,16 @@ impl Window {
         self.taps_below(axis, output, 0)..self.taps_below(axis, output, self.input[axis] as isize)
     }
 
+    /// The output coordinates whose taps all lie inside the input.
+    #[inline(always)]
+    pub(crate) fn whole(&self, axis: usize) -> Range<usize> {
+        let first = self.pad[axis].div_ceil(self.stride[axis]).min(self.output[axis]);
+        let reach = (self.kernel[axis] - 1) * self.dilation[axis] + 1;
+        let outside = (self.input[axis] + self.pad[axis]).checked_sub(reach);
+        let end = outside.map_or(0, |room| room / self.stride[axis] + 1);
+        first..end.clamp(first, self.output[axis])
+    }
+
     /// How many taps of an output coordinate lie below an input coordinate.
     #[inline(always)]
     pub(crate) fn taps_below(&self, axis: usize, output: usize, limit: isize) -> usize {
@@ -103,6 +113,11 @@ mod tests {
                     .collect();
                 let range = window.taps_inside(0, output);
                 assert_eq!(range.clone().collect::<Vec<_>>(), inside, "{window:?} at {output}: {range:?}");
+                assert_eq!(
+                    window.whole(0).contains(&output),
+                    inside.len() == kernel,
+                    "{window:?} at {output}"
+                );
             }
         }
     }

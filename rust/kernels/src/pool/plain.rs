@@ -13,69 +13,118 @@ crate::plain::plain_tiers!(Entries {
     mean(x: &[u8], channels: usize, mean: &Mean, out: &mut [u8]) = mean_source as "u8-mean";
 });
 
-/// Channels that go through together.
+/// Channels whose sums go through together.
 const BLOCK: usize = 64;
 
 #[inline(always)]
 fn max_source(x: &[u8], window: &Window, rows: Range<usize>, out: &mut [u8]) {
-    let mut pixels = out.chunks_exact_mut(window.channels.max(1));
+    match window.channels {
+        0..32 => max_blocks::<16>(x, window, rows, out),
+        32..64 => max_blocks::<32>(x, window, rows, out),
+        _ => max_blocks::<64>(x, window, rows, out),
+    }
+}
+
+/// Max pool, `BLOCK` channels of a pixel at a time; see [`block_start`].
+#[inline(always)]
+fn max_blocks<const BLOCK: usize>(x: &[u8], window: &Window, rows: Range<usize>, out: &mut [u8]) {
+    let channels = window.channels;
+    let whole = window.whole(1);
+    let mut rest = out;
     for oy in rows {
-        for (ox, pixel) in (0..window.output[1]).zip(&mut pixels) {
-            let taps = Taps::new(window, oy, ox);
-            for (block, out) in pixel.chunks_mut(BLOCK).enumerate() {
-                // A whole block's length is a constant to the compiler, which keeps it in registers.
-                match out.len() {
-                    BLOCK => max_block(x, window, &taps, block * BLOCK, BLOCK, out),
-                    rest => max_block(x, window, &taps, block * BLOCK, rest, out),
+        let vertical = window.taps_inside(0, oy);
+        for ox in 0..window.output[1] {
+            let taps = Taps::new(window, &whole, &vertical, oy, ox);
+            for c in (0..channels).step_by(BLOCK) {
+                let c = block_start::<BLOCK>(c, channels);
+                let out = &mut rest[c..];
+                if BLOCK <= out.len() && taps.last + c + BLOCK <= x.len() {
+                    let largest = match (taps.rows, taps.columns) {
+                        // The usual windows' loops have lengths that the compiler knows.
+                        (3, 3) => max_block::<BLOCK>(x, &taps, c, 3, 3),
+                        (2, 2) => max_block::<BLOCK>(x, &taps, c, 2, 2),
+                        (rows, columns) => max_block::<BLOCK>(x, &taps, c, rows, columns),
+                    };
+                    out[..BLOCK].copy_from_slice(&largest);
+                } else {
+                    for (i, out) in out.iter_mut().take(channels - c).enumerate() {
+                        *out = max_block::<1>(x, &taps, c + i, taps.rows, taps.columns)[0];
+                    }
                 }
             }
+            rest = &mut rest[channels..];
         }
     }
 }
 
-/// The largest of the taps' values of some channels from `c` on; 0 where there is no tap.
+/// The first channel of a block. Where the channels are no multiple of `BLOCK` the last block overlaps the one before
+/// it; a block of a pixel that is narrower than `BLOCK` runs on into the next pixel, which is written after it.
 #[inline(always)]
-fn max_block(x: &[u8], window: &Window, taps: &Taps, c: usize, length: usize, out: &mut [u8]) {
+fn block_start<const BLOCK: usize>(c: usize, channels: usize) -> usize {
+    c.min(channels.saturating_sub(BLOCK))
+}
+
+/// The largest of the taps' values of `BLOCK` channels from `c` on; 0 where there is no tap.
+#[inline(always)]
+fn max_block<const BLOCK: usize>(
+    x: &[u8],
+    taps: &Taps,
+    c: usize,
+    rows: usize,
+    columns: usize,
+) -> [u8; BLOCK] {
     let mut largest = [0; BLOCK];
-    for ky in taps.vertical.clone() {
-        for kx in taps.horizontal.clone() {
-            let x = &x[taps.pixel(window, ky, kx) + c..][..length];
-            for lane in 0..length {
+    for row in 0..rows {
+        let line = taps.first + row * taps.row_step + c;
+        for column in 0..columns {
+            let x = &x[line + column * taps.column_step..][..BLOCK];
+            for lane in 0..BLOCK {
                 largest[lane] = x[lane].max(largest[lane]);
             }
         }
     }
-    out.copy_from_slice(&largest[..length]);
+    largest
 }
 
 /// The taps of one output pixel that lie inside the input.
 struct Taps {
-    output: [usize; 2],
-    vertical: Range<usize>,
-    horizontal: Range<usize>,
+    /// Offsets of the first and the last tap's input pixel; 0 where there is none.
+    first: usize,
+    last: usize,
+    /// How many they are.
+    rows: usize,
+    columns: usize,
+    /// From one to the next.
+    row_step: usize,
+    column_step: usize,
 }
 
 impl Taps {
+    /// `whole` are the outputs of a row whose horizontal taps all lie inside, `vertical` the row's vertical taps.
     #[inline(always)]
-    fn new(window: &Window, oy: usize, ox: usize) -> Taps {
-        let (vertical, horizontal) = (window.taps_inside(0, oy), window.taps_inside(1, ox));
-        Taps { output: [oy, ox], vertical, horizontal }
-    }
-
-    /// The offset of a tap's input pixel.
-    #[inline(always)]
-    fn pixel(&self, window: &Window, ky: usize, kx: usize) -> usize {
-        window.tap(self.output[0], self.output[1], ky, kx)
+    fn new(window: &Window, whole: &Range<usize>, vertical: &Range<usize>, oy: usize, ox: usize) -> Taps {
+        let horizontal = if whole.contains(&ox) { 0..window.kernel[1] } else { window.taps_inside(1, ox) };
+        let (rows, columns) = (vertical.len(), horizontal.len());
+        let (row_step, column_step) =
+            (window.dilation[0] * window.pixel(1, 0), window.dilation[1] * window.channels);
+        if rows == 0 || columns == 0 {
+            return Taps { first: 0, last: 0, rows: 0, columns: 0, row_step, column_step };
+        }
+        let first = window.tap(oy, ox, vertical.start, horizontal.start);
+        let last = first + (rows - 1) * row_step + (columns - 1) * column_step;
+        Taps { first, last, rows, columns, row_step, column_step }
     }
 }
 
 #[inline(always)]
 fn average_source(x: &[u8], window: &Window, rows: Range<usize>, average: &Average<'_>, out: &mut [u8]) {
     let mut pixels = out.chunks_exact_mut(window.channels.max(1));
+    let whole = window.whole(1);
     for oy in rows {
+        let vertical = window.taps_inside(0, oy);
         for (ox, pixel) in (0..window.output[1]).zip(&mut pixels) {
-            let taps = Taps::new(window, oy, ox);
-            let inside = taps.vertical.len() * taps.horizontal.len();
+            let taps = Taps::new(window, &whole, &vertical, oy, ox);
+            let inside = taps.rows * taps.columns;
             let counted = match average.count_include_pad {
                 None => inside,
                 Some(behind) => counted_taps(window, behind, 0, oy) * counted_taps(window, behind, 1, ox),
@@ -90,8 +139,8 @@ fn average_source(x: &[u8], window: &Window, rows: Range<usize>, average: &Avera
             let offset = inside as i32 * x_zero_point;
             for (block, out) in pixel.chunks_mut(BLOCK).enumerate() {
                 let sums = match out.len() {
-                    BLOCK => sum_block(x, window, &taps, block * BLOCK, BLOCK),
-                    rest => sum_block(x, window, &taps, block * BLOCK, rest),
+                    BLOCK => sum_block(x, &taps, block * BLOCK, BLOCK),
+                    rest => sum_block(x, &taps, block * BLOCK, rest),
                 };
                 requantize_block(&sums, offset, &mean, out);
             }
@@ -108,11 +157,12 @@ fn counted_taps(window: &Window, behind: [usize; 2], axis: usize, output: usize)
 
 /// The sums of the taps' values of some channels from `c` on.
 #[inline(always)]
-fn sum_block(x: &[u8], window: &Window, taps: &Taps, c: usize, length: usize) -> [i32; BLOCK] {
+fn sum_block(x: &[u8], taps: &Taps, c: usize, length: usize) -> [i32; BLOCK] {
     let mut sums = [0; BLOCK];
-    for ky in taps.vertical.clone() {
-        for kx in taps.horizontal.clone() {
-            let x = &x[taps.pixel(window, ky, kx) + c..][..length];
+    for row in 0..taps.rows {
+        let line = taps.first + row * taps.row_step + c;
+        for column in 0..taps.columns {
+            let x = &x[line + column * taps.column_step..][..length];
             for lane in 0..length {
                 sums[lane] += i32::from(x[lane]);
             }
