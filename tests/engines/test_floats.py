@@ -141,6 +141,19 @@ def test_softmax(build, same, op, axis):
     same(program, {"x": normal(rng, 2, 37, 6, 19, scale=5.0)}, batched=False)
 
 
+@pytest.mark.parametrize("op", ["Softmax", "LogSoftmax"])
+@pytest.mark.parametrize("n", range(1, 18))
+def test_softmax_of_short_rows(build, same, op, n):
+    # 35 rows: two blocks of 16 that go side by side, and a rest. Axis 1 has channels last, and sums in a chain.
+    rng = np.random.default_rng(n)
+    x = build.input("x", "f32", (35, n))
+    y = channels_last(build, build.input("y", "f32", (5, n, 7, 1)), n)
+    program = build.program(build.node(op, [x], "f32", axis=1), build.node(op, [y], "f32", axis=1))
+    feeds = {"x": normal(rng, 35, n, scale=5.0), "y": normal(rng, 5, n, 7, 1, scale=5.0)}
+    feeds["x"][20] = [1e30, -1e30][n % 2]
+    same(program, feeds, batched=False)
+
+
 @pytest.mark.parametrize("op", ["ReduceMean", "ReduceSum", "ReduceMax", "ReduceMin"])
 @pytest.mark.parametrize("axes", [[3], [1], [2, 3], [1, 3], [0], [0, 1, 2, 3]])
 def test_reductions(build, same, op, axes):

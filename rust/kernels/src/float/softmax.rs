@@ -46,9 +46,45 @@ fn contiguous(x: &[f32], sum: Sum, log: bool, out: &mut [f32]) {
     }
 }
 
-/// Up to 16 neighbouring vectors, whose elements lie `inner` apart: `x` and `out` begin at the first one's first.
+/// 16 vectors of up to 16 elements each, one after the other: side by side, they are [`columns`].
 #[inline(always)]
-fn columns(x: &[f32], n: usize, inner: usize, width: usize, log: bool, out: &mut [f32]) {
+fn narrow(x: &[f32], n: usize, sum: Sum, log: bool, out: &mut [f32]) {
+    let (mut values, mut results) = ([0.0; LANES * LANES], [0.0; LANES * LANES]);
+    for (j, x) in x.chunks_exact(n).enumerate() {
+        for (i, &x) in x.iter().enumerate() {
+            values[i * LANES + j] = x;
+        }
+    }
+    columns(&values, n, LANES, LANES, sum, log, &mut results);
+    for (j, out) in out.chunks_exact_mut(n).enumerate() {
+        for (i, y) in out.iter_mut().enumerate() {
+            *y = results[i * LANES + j];
+        }
+    }
+}
+
+/// The sums of the columns of up to 16 rows, as lanes are folded. The lanes beyond row n hold +0, which changes no sum
+/// of exponentials.
+#[inline(always)]
+fn fold_rows(rows: &[f32], n: usize) -> [f32; LANES] {
+    let mut lanes = [[0.0; LANES]; LANES];
+    for (lane, row) in lanes.iter_mut().zip(rows.as_chunks().0).take(n) {
+        *lane = *row;
+    }
+    for half in [8, 4, 2, 1] {
+        for i in 0..half.min(n.saturating_sub(half)) {
+            for j in 0..LANES {
+                lanes[i][j] += lanes[i + half][j];
+            }
+        }
+    }
+    lanes[0]
+}
+
+/// Up to 16 neighbouring vectors, whose elements lie `inner` apart: `x` and `out` begin at the first one's first.
+/// [`Sum::Lanes`] asks for 16 vectors of up to 16 elements, 16 apart.
+#[inline(always)]
+fn columns(x: &[f32], n: usize, inner: usize, width: usize, by: Sum, log: bool, out: &mut [f32]) {
     let mut max = [f32::NEG_INFINITY; LANES];
     for i in 0..n {
         for (max, &x) in max.iter_mut().zip(&x[i * inner..][..width]) {
@@ -63,7 +99,10 @@ fn columns(x: &[f32], n: usize, inner: usize, width: usize, log: bool, out: &mut
             sum[j] += *y;
         }
     }
-    let log_sum = sum.map(ln);
+    if by == Sum::Lanes {
+        sum = fold_rows(out, n);
+    }
+    let log_sum = if log { sum.map(ln) } else { sum };
     for i in 0..n {
         let out = &mut out[i * inner..][..width];
         for (j, (y, &x)) in out.iter_mut().zip(&x[i * inner..][..width]).enumerate() {
@@ -74,17 +113,24 @@ fn columns(x: &[f32], n: usize, inner: usize, width: usize, log: bool, out: &mut
 
 #[inline(always)]
 pub(super) fn kernel(x: &[f32], n: usize, inner: usize, sum: Sum, log: bool, out: &mut [f32]) {
-    for (x, out) in x.chunks_exact(n * inner).zip(out.chunks_exact_mut(n * inner)) {
-        if inner == 1 {
-            contiguous(x, sum, log, out);
-            continue;
+    if inner > 1 {
+        for (x, out) in x.chunks_exact(n * inner).zip(out.chunks_exact_mut(n * inner)) {
+            let whole = inner / LANES * LANES;
+            for first in (0..whole).step_by(LANES) {
+                columns(&x[first..], n, inner, LANES, Sum::Chain, log, &mut out[first..]);
+            }
+            if whole < inner {
+                columns(&x[whole..], n, inner, inner - whole, Sum::Chain, log, &mut out[whole..]);
+            }
         }
-        let whole = inner / LANES * LANES;
-        for first in (0..whole).step_by(LANES) {
-            columns(&x[first..], n, inner, LANES, log, &mut out[first..]);
-        }
-        if whole < inner {
-            columns(&x[whole..], n, inner, inner - whole, log, &mut out[whole..]);
-        }
+        return;
+    }
+    let blocks = if n <= LANES { x.len() / (n * LANES) * (n * LANES) } else { 0 };
+    let ((blocks, rest), (out_blocks, out_rest)) = (x.split_at(blocks), out.split_at_mut(blocks));
+    for (x, out) in blocks.chunks_exact(n * LANES).zip(out_blocks.chunks_exact_mut(n * LANES)) {
+        narrow(x, n, sum, log, out);
+    }
+    for (x, out) in rest.chunks_exact(n).zip(out_rest.chunks_exact_mut(n)) {
+        contiguous(x, sum, log, out);
     }
 }
