@@ -266,3 +266,15 @@ def test_batch_normalization_that_has_no_equivalent():
     )
     with pytest.raises(ModelError, match=r"bn.*spatial"):
         frontend.load(proto)
+
+
+@pytest.mark.parametrize("opset", [7, 13, 25])
+def test_initializers_that_are_inputs(opset):
+    """Files of IR version 3 must list initializers among the inputs; they are none of the loaded model's."""
+    w = np.ones((3, 4), np.float32)
+    proto = model_of([helper.make_node("MatMul", ["x", "w"], ["y"])], [("x", F, [2, 3])], opset=opset, w=w)
+    proto.graph.input.append(helper.make_tensor_value_info("w", F, [3, 4]))
+    proto.ir_version = 3
+    loaded = frontend.load(proto)
+    assert [value.name for value in loaded.graph.inputs] == ["x"]
+    assert loaded.ir_version >= 4

@@ -9,6 +9,7 @@ from octavo.passes.reshapes import merge_reshapes
 from octavo.passes.shapes import fix_shapes
 from octavo.passes.slices import merge_slices
 from octavo.passes.softmax import restore_softmax
+from octavo.passes.sums import split_sums
 
 F = np.float32
 X = "float[N,3,4] x"
@@ -225,6 +226,19 @@ def test_softmax_from_its_plane(graphs):
             ("squeezed", "float[N,5,1,1] x", plane(1), {}, "Softmax"),
             ("leading ones", "float[N,1,5] x", plane(1), {}, "Softmax"),
             ("a true plane", X, plane(1), {}, "Flatten Softmax Shape Reshape"),
+        ],
+    )
+
+
+def test_sums(graphs):
+    graphs.run(
+        [split_sums],
+        [
+            ("two", X, "a = Relu(x) y = Sum(a, x)", {}, "Relu Add"),
+            ("three of unequal shapes", X, "y = Sum(c, x, r)", {"c": F([1, 2, 3, 4]), "r": F(2)}, "Add Add"),
+            ("the same twice", X, "y = Sum(x, x)", {}, "Add"),
+            ("mean", X, "a = Relu(x) y = Mean(a, x, x)", {}, "Relu Add Add Div"),
+            ("one", X, "y = Sum(x)", {}, "Sum"),
         ],
     )
 

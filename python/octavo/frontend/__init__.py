@@ -38,6 +38,7 @@ def _load(source: Source) -> ir.Model:
     model = read(source)
     check(model, OPSET)
     common.RemoveInitializersFromInputsPass()(model)
+    model.ir_version = max(model.ir_version, 4)  # up to 3, initializers had to be inputs as well
     common.RemoveUnusedOpsetsPass()(model)
     # so that weights are in one place, from which `skeleton` leaves them out
     common.LiftConstantsToInitializersPass(size_limit=0)(model)

@@ -132,6 +132,8 @@ def _node(node: ir.Node, name: str, values: dict[str, Value], constants: dict[st
     if node.domain != "" or node.op_type not in signatures():
         raise ModelError(f"node {name!r}: octavo has no operator {node.domain or 'ai.onnx'}::{node.op_type}")
     inputs = tuple("" if value is None else _name(value) for value in node.inputs)
+    if node.op_type == "Resize":  # up to opset 12, an empty tensor stands for an input that is left out
+        inputs = tuple("" if name in constants and not constants[name].size else name for name in inputs)
     outputs = tuple(value.name or "" for value in node.outputs)
     while inputs and not inputs[-1]:
         inputs = inputs[:-1]
@@ -143,6 +145,9 @@ def _node(node: ir.Node, name: str, values: dict[str, Value], constants: dict[st
         inputs += (_fill_value(outputs[0], given.pop("value", None), values, constants),)
     attributes = defaults | {key: _attribute(name, node.op_type, item) for key, item in given.items()}
     _rank_defaults(node.op_type, inputs, attributes, values)
+    if node.op_type == "Cast" and (values[inputs[0]].dtype, values[outputs[0]].dtype) == ("u8", "f32"):
+        # Pixels as they are: the kernel is there already, where Cast itself is for sizes known before a run.
+        return Node("Dequantize", name, inputs, outputs, {"scale": np.float32(1), "zero_point": 0})
     return Node(node.op_type, name, inputs, outputs, _known(node.op_type, name, attributes, defaults))
 
 

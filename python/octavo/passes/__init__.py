@@ -20,6 +20,7 @@ from octavo.passes.reshapes import merge_reshapes
 from octavo.passes.shapes import fix_shapes
 from octavo.passes.slices import merge_slices
 from octavo.passes.softmax import restore_softmax
+from octavo.passes.sums import split_sums
 from octavo.passes.transposes import cancel_transposes
 
 __all__ = ["PASSES", "should_fold", "simplify"]
@@ -29,6 +30,7 @@ PASSES: tuple[Callable[[ir.Model], bool], ...] = (
     fix_shapes,
     restore_softmax,
     remove_no_ops,
+    split_sums,
     remove_unused,
     merge_duplicates,
     cancel_transposes,

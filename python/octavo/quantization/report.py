@@ -126,6 +126,7 @@ _INDENT: dict[str, Any] = {
     "break_on_hyphens": False,
 }
 _CONVERSIONS = ("Quantize", "Dequantize")
+_REALS = ("u8", "f16", "f32", "f64")
 
 
 def _counted(program: Program, *, in_integers: bool) -> dict[str, int]:
@@ -134,7 +135,9 @@ def _counted(program: Program, *, in_integers: bool) -> dict[str, int]:
     ops = [
         node.op
         for node in program.nodes
-        if node.op not in _CONVERSIONS and program.values[node.inputs[0]].dtype in wanted
+        if node.op not in _CONVERSIONS
+        and program.values[node.inputs[0]].dtype in wanted
+        and program.values[node.outputs[0]].dtype in _REALS  # a Shape computes nothing
     ]
     return dict(sorted(Counter(ops).items()))
 

@@ -1,0 +1,98 @@
+"""Networks of every common family, as exporters write them: quantized, run on every engine, compared."""
+
+import sys
+from pathlib import Path
+
+import numpy as np
+import octavo
+import onnxruntime
+import pytest
+from octavo.program import artifact
+
+sys.path.insert(0, str(Path(__file__).resolve().parent))
+from networks import NETWORKS
+
+SAMPLES = 24
+BATCH = 3
+
+
+class Quantized:
+    """A network, its int8 form, and feeds that calibration has not seen."""
+
+    def __init__(self, network):
+        self.network = network
+        self.model = network.build()
+        self.float_session = onnxruntime.InferenceSession(
+            self.model.SerializeToString(), providers=["CPUExecutionProvider"]
+        )
+        self.quantized = self.quantize()
+        free = isinstance(self.float_session.get_inputs()[0].shape[0], str)
+        self.feeds = network.feeds(self.model, 99, BATCH if free else 1)
+        self.floats = self.float_session.run(None, self.feeds)
+
+    def quantize(self, threads=None):
+        data = [self.network.feeds(self.model, seed, 1) for seed in range(SAMPLES)]
+        return octavo.quantize(self.model, data, threads=threads)
+
+    def one_by_one(self, session):
+        size = len(next(iter(self.feeds.values())))
+        parts = [session.run(None, {k: v[i : i + 1] for k, v in self.feeds.items()}) for i in range(size)]
+        return [np.concatenate(part) for part in zip(*parts, strict=True)]
+
+
+PARAMETERS = [
+    pytest.param(network, id=network.name, marks=[pytest.mark.long] if network.long else [])
+    for network in NETWORKS
+]
+
+
+@pytest.fixture(scope="module", params=PARAMETERS)
+def case(request):
+    return Quantized(request.param)
+
+
+def test_float_form_is_onnx_runtimes(case):
+    given = octavo.Session(case.model.SerializeToString()).run(None, case.feeds)
+    for expected, found in zip(case.floats, given, strict=True):
+        assert expected.shape == found.shape
+        assert np.abs(expected - found).max() <= 1e-4 * np.abs(expected).max()
+
+
+def test_engines_agree(case):
+    expected = octavo.reference.run(case.quantized.program, case.feeds)
+    for isa in octavo.tiers():
+        for threads in (1, 2):
+            session = octavo.Session(case.quantized, threads=threads, isa=isa)
+            for given in (session.run(None, case.feeds), case.one_by_one(session)):
+                for reference, found in zip(expected, given, strict=True):
+                    assert (reference.dtype, reference.shape) == (found.dtype, found.shape)
+                    assert reference.tobytes() == found.tobytes(), f"{isa}, {threads} threads"
+
+
+def test_close_to_float(case):
+    given = octavo.Session(case.quantized).run(None, case.feeds)
+    for expected, found in zip(case.floats, given, strict=True):
+        signal = np.square(expected.astype(np.float64)).sum()
+        noise = np.square(expected.astype(np.float64) - found).sum()
+        assert 10 * np.log10(signal / max(noise, 1e-300)) >= case.network.bar
+
+
+def test_products_are_in_integer_kernels(case):
+    rows = octavo.Session(case.quantized).profile(case.feeds)
+    total = sum(row.macs for row in rows)
+    integers = sum(row.macs for row in rows if row.op in ("QConv", "QGemm"))
+    assert integers == total > 0, [(row.name, row.op, row.macs) for row in rows]
+
+
+def test_every_float_op_has_its_reason(case):
+    """What stays float for want of an integer form is what the network expects; each op of the Program that
+    computes in float is one of the report's."""
+    report = case.quantized.report
+    assert sorted({stay.op for stay in report.stays if not stay.expected}) == sorted(case.network.stays)
+    assert all(stay.reason for stay in report.stays)
+    assert set(report.float_ops) <= {stay.op for stay in report.stays}
+
+
+def test_the_same_bytes_again(case):
+    again = artifact.to_bytes(case.quantize(threads=1).program)
+    assert again == artifact.to_bytes(case.quantized.program)
