@@ -5,7 +5,7 @@ import numpy as np
 from networks.net import Net, network
 
 
-@network(20, opsets=(17, 11))
+@network(29, opsets=(17, 11))
 def yolo(opset):
     """SiLU or LeakyRelu, two scales joined through a nearest Resize; all boxes and scores joined."""
     net = Net(opset, 40)
@@ -36,7 +36,7 @@ def yolo(opset):
     return net.model(net.op("Concat", boxes, scores, axis=1))
 
 
-@network(20)
+@network(40)
 def yolov3_grid():
     """A head as torch writes it: view, permute, sigmoid, offsets by a grid of constants, sizes by anchors."""
     net = Net(13, 41)
@@ -55,7 +55,7 @@ def yolov3_grid():
     return net.model(x, shape=["batch", 2 * 8 * 8, 7])
 
 
-@network(24, opsets=(11, 18))
+@network(36, opsets=(11, 18))
 def ssd(opset):
     """Two heads a scale, transposed to NHWC and flattened, Softmax over classes: two outputs."""
     net = Net(opset, 42)
@@ -71,7 +71,7 @@ def ssd(opset):
     return net.model(joined, net.op("Concat", *boxes, axis=1))
 
 
-@network(25, opsets=(11, 17))
+@network(40, opsets=(11, 17))
 def unet(opset):
     """Down and up with skips; sizes of the Resize are given (opset 11) or its scales."""
     net = Net(opset, 43)
@@ -106,7 +106,7 @@ def unet(opset):
     return net.model(net.op("Sigmoid", net.conv(x, (8, 1), 1)), shape=["batch", 1, 32, 32])
 
 
-@network(28, opsets=(11, 13), stays=("PRelu",))
+@network(37, opsets=(11, 13), stays=("PRelu",))
 def super_resolution(opset):
     """Convolutions and DepthToSpace, in opset 11 as a Reshape to six axes and back; a global skip."""
     net = Net(opset, 45)
@@ -122,7 +122,7 @@ def super_resolution(opset):
     return net.model(net.op("Add", y, net.upsample(x)), shape=["batch", 1, 32, 32])
 
 
-@network(25)
+@network(30)
 def face_detector():
     """Blocks padded in channels (Pad of axis 1), max-pooled skips, heads flattened in NHWC and joined."""
     net = Net(11, 46)

@@ -6,7 +6,7 @@ from onnx import TensorProto, helper
 from networks.net import Net, network
 
 
-@network(22)
+@network(40)
 def siamese():
     """The same weights over two inputs, the distance of both as the answer."""
     net = Net(13, 80)
@@ -23,7 +23,7 @@ def siamese():
     return net.model(net.op("Sigmoid", net.linear(difference, (8, 2))))
 
 
-@network(24)
+@network(34)
 def two_inputs_two_outputs():
     """An image and a vector meet; one output is an intermediate that others read, one is a Relu's input."""
     net = Net(17, 81)
@@ -38,7 +38,7 @@ def two_inputs_two_outputs():
     return net.model(net.linear(joined, (24, 5)), "features", before)
 
 
-@network(22)
+@network(43)
 def dead_and_huge():
     """Channels of zero weights, of huge and tiny scale, biases far beyond the sums; a layer of zeros only."""
     net = Net(13, 82)
@@ -57,7 +57,7 @@ def dead_and_huge():
     return net.model(net.linear(net.op("Flatten", net.op("GlobalAveragePool", y)), (8, 3)))
 
 
-@network(-1)
+@network(46)
 def all_zero():
     """Every activation is 0: a bias of -5 before each Relu."""
     net = Net(13, 83)
@@ -70,7 +70,7 @@ def all_zero():
     return net.model(net.op("Gemm", x, net.weight(net.he(16, 4))))
 
 
-@network(20, low=-1e-6, high=1e-6)
+@network(35, low=-1e-6, high=1e-6)
 def tiny_ranges():
     """Activations of a millionth throughout."""
     net = Net(13, 84)
@@ -82,7 +82,7 @@ def tiny_ranges():
     )
 
 
-@network(20, low=-1e5, high=1e5)
+@network(45, low=-1e5, high=1e5)
 def huge_ranges():
     """Activations of a hundred thousand and more, squashed at the end."""
     net = Net(13, 85)
@@ -93,7 +93,7 @@ def huge_ranges():
     return net.model(net.op("Tanh", net.linear(x, (8, 4))))
 
 
-@network(24)
+@network(35)
 def odd_names():
     """Unnamed nodes, names that values have too, names with spaces, colons and letters of any alphabet."""
     net = Net(13, 86)
@@ -108,7 +108,7 @@ def odd_names():
     return net.model(net.op("Gemm", x, net.weight(net.he(8, 5)), name="", output="y_dequantized"))
 
 
-@network(24)
+@network(42)
 def ir3():
     """IR 3: every initializer is an input as well; a Dropout and an Identity in between."""
     net = Net(11, 87)
@@ -123,7 +123,7 @@ def ir3():
     return net.model(x, ir_version=3)
 
 
-@network(24, stays=("PRelu",))
+@network(36, stays=("PRelu",))
 def scalar_and_vector_arithmetic():
     """Constants a channel or a pixel in Add, Sub, Mul and Div, on either side; a channel's slope in PRelu."""
     net = Net(17, 88)
@@ -144,7 +144,7 @@ def scalar_and_vector_arithmetic():
     return net.model(net.linear(net.op("Flatten", net.op("GlobalAveragePool", x)), (8, 5)))
 
 
-@network(24)
+@network(38)
 def output_in_the_middle():
     """A pooled feature, a value of the input alone, and a Concat's result are outputs too."""
     net = Net(13, 89)
@@ -157,7 +157,7 @@ def output_in_the_middle():
     return net.model(net.op("Relu", z), pooled, joined, small, z)
 
 
-@network(25)
+@network(40)
 def uint8_input():
     """Pixels in uint8, cast and scaled in the graph."""
     net = Net(13, 90)

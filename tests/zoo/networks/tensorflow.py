@@ -33,7 +33,7 @@ class Keras(Net):
         return self.op("Add", y, self.weight(self.bias(features[1])))
 
 
-@network(28, opsets=(18, 11, 13))
+@network(40, opsets=(18, 11, 13))
 def keras_resnet(opset):
     """conv1_pad and pool1_pad as Pad nodes, a mean over H and W, the answer from Softmax."""
     net = Keras(opset, 20)
@@ -60,7 +60,7 @@ def relu6(net, x, how):
     return net.op("Min", net.op("Relu", x), net.weight(np.full((1, 1, 1, 1), 6, np.float32)))
 
 
-@network(18, opsets=(13, 11, 17))
+@network(50, opsets=(13, 11, 17))
 def tf_mobilenetv2(opset):
     """As tf2onnx leaves it: one Transpose at the front, Pads before stride 2, Relu6 in several spellings."""
     net = Keras(opset, 21)
@@ -81,7 +81,7 @@ def tf_mobilenetv2(opset):
     return net.model(net.op("Softmax", net.dense(x, (64, 10))))
 
 
-@network(24)
+@network(47)
 def tf_mobilenetv1_conv_head():
     """The classifier is a 1x1 convolution, its answers squeezed and reshaped; depthwise with multiplier 2."""
     net = Keras(13, 22)
@@ -96,7 +96,7 @@ def tf_mobilenetv1_conv_head():
     return net.model(net.op("Reshape", net.op("Softmax", x, axis=1), net.ints(-1, 11)))
 
 
-@network(24, opsets=(11, 18))
+@network(45, opsets=(11, 18))
 def keras_mobilenetv3(opset):
     """hard_sigmoid as relu6(x + 3) / 6, squeeze-excite in NHWC, Rescaling at the front."""
     net = Keras(opset, 23)
@@ -121,7 +121,7 @@ def keras_mobilenetv3(opset):
     return net.model(net.op("Softmax", x, axis=-1))
 
 
-@network(30)
+@network(45)
 def keras_flatten():
     """Flatten in NHWC stands between a Transpose and a Dense: the order of features is NHWC's."""
     net = Keras(13, 24)
@@ -133,7 +133,7 @@ def keras_flatten():
     return net.model(net.op("Sigmoid", net.dense(net.op("Relu", net.dense(x, (256, 32))), (32, 10))))
 
 
-@network(24)
+@network(35)
 def keras_separable():
     """Xception's SeparableConv2D with residual max pools, SAME padding that is uneven at stride 2."""
     net = Keras(13, 25)

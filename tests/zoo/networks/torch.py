@@ -5,7 +5,7 @@ import numpy as np
 from networks.net import Net, network
 
 
-@network(28, opsets=(17, 11, 13, 18))
+@network(32, opsets=(17, 11, 13, 18))
 def resnet50(opset):
     """Bottlenecks with a projection, and Flatten or a view before the classifier."""
     net = Net(opset, 1)
@@ -45,7 +45,7 @@ def squeeze_excite(net, x, channels, gate, pool="GlobalAveragePool"):
     return net.op("Mul", gate(net.conv(y, (inner, channels), 1)), x)
 
 
-@network(19, opsets=(18, 11, 13, 17))
+@network(28, opsets=(18, 11, 13, 17))
 def mobilenetv3(opset):
     net = Net(opset, 2)
     swishes = ["divide", "multiply", "HardSigmoid"] + ["HardSwish"] * (opset >= 14)
@@ -69,7 +69,7 @@ def mobilenetv3(opset):
     return net.model(net.linear(x, (48, 10)))
 
 
-@network(20, opsets=(11, 17))
+@network(31, opsets=(11, 17))
 def efficientnet(opset):
     """SiLU as x * sigmoid(x), inverted residuals with squeeze-excite."""
     net = Net(opset, 3)
@@ -93,7 +93,7 @@ def efficientnet(opset):
     return net.model(net.linear(x, (64, 10)))
 
 
-@network(25, opsets=(13, 18))
+@network(33, opsets=(13, 18))
 def densenet(opset):
     """BatchNormalization and Relu before each convolution, over all that came before, concatenated."""
     net = Net(opset, 4)
@@ -117,7 +117,7 @@ def densenet(opset):
     return net.model(net.linear(x, (width, 10)))
 
 
-@network(25, opsets=(18, 11, 13))
+@network(35, opsets=(18, 11, 13))
 def shufflenetv2(opset):
     """Half of the channels pass by; the shuffle is Reshape, Transpose, Reshape with sizes from Shape."""
     net = Net(opset, 5)
@@ -145,7 +145,7 @@ def shufflenetv2(opset):
     return net.model(net.linear(net.mean(x, [2, 3], 0), (48, 10)), shape=["batch", 10])
 
 
-@network(25, opsets=(17, 11))
+@network(35, opsets=(17, 11))
 def inception(opset):
     """Branches of 1x1, 5x5, 1x7 with 7x1, and an average pool that counts its padding."""
     net = Net(opset, 6)
@@ -172,7 +172,7 @@ def inception(opset):
     return net.model(net.linear(net.op("Flatten", x, axis=1), (56, 10)))
 
 
-@network(28, opsets=(11, 13))
+@network(39, opsets=(11, 13))
 def squeezenet(opset):
     """Fire modules, ceil_mode pools, a convolution as the classifier, Softmax at the end."""
     net = Net(opset, 7)
@@ -188,7 +188,7 @@ def squeezenet(opset):
     return net.model(net.op("Softmax", net.op("Reshape", x, net.ints(0, -1)), axis=1))
 
 
-@network(30, opsets=(11, 17))
+@network(33, opsets=(11, 17))
 def vgg(opset):
     """Plain convolutions, then three wide layers with Dropout between, after Reshape to [-1, n]."""
     net = Net(opset, 8)
@@ -204,7 +204,7 @@ def vgg(opset):
     return net.model(net.linear(x, (64, 10)))
 
 
-@network(26)
+@network(31)
 def repvgg_with_groups():
     """Parallel branches summed, grouped convolutions, a residual of three."""
     net = Net(17, 9)
