@@ -7,7 +7,7 @@ alone.
 import importlib
 from typing import TYPE_CHECKING
 
-from octavo.errors import ArtifactError, DataError, Error, ModelError, RunError
+from octavo.errors import ArtifactError, DataError, Error, ModelError, RunError, needed_for
 
 if TYPE_CHECKING:
     from octavo import reference
@@ -42,7 +42,8 @@ if not TYPE_CHECKING:  # to a type checker a name that is not above is an error
 
     def __getattr__(name: str) -> object:
         if name in _HOMES:
-            value = getattr(importlib.import_module(_HOMES[name]), name)
+            with needed_for(f"octavo.{name}"):
+                value = getattr(importlib.import_module(_HOMES[name]), name)
         elif name == "reference":
             value = importlib.import_module("octavo.reference")
         elif name == "__version__":

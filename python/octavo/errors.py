@@ -1,5 +1,8 @@
 """The errors that octavo raises on purpose. Each says what is wrong, where, and what to do about it."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 
 class Error(Exception):
     """Base of every error that octavo raises on purpose."""
@@ -19,3 +22,15 @@ class ArtifactError(Error, ValueError):
 
 class RunError(Error, ValueError):
     """A program cannot be run with these feeds or settings."""
+
+
+@contextmanager
+def needed_for(what: str) -> Iterator[None]:
+    """Turn the absence of a library into a `ModuleNotFoundError` that has the pip command."""
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        if error.name is None or error.name.partition(".")[0] == "octavo":
+            raise
+        missing = error.name.partition(".")[0]
+        raise ModuleNotFoundError(f"{what} needs {missing}: pip install octavo", name=missing) from None

@@ -1,6 +1,6 @@
 """Run a model: float as it stands, or quantized."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from os import PathLike, fspath
 from pathlib import Path
@@ -8,7 +8,7 @@ from typing import Any, Protocol, TypeAlias
 
 import numpy.typing as npt
 
-from octavo.errors import ModelError
+from octavo.errors import ArtifactError, ModelError, RunError, needed_for
 from octavo.program import Program
 
 
@@ -62,14 +62,35 @@ class Session:
     def __init__(self, source: Source, threads: int | None = None, isa: str | None = None) -> None:
         from octavo import _core
 
-        self._core = _core.Session(_artifact(source), threads, isa)
+        data = _artifact(source)
+        try:
+            self._core = _core.Session(data, threads, isa)
+        except ArtifactError as error:
+            if not isinstance(source, str | PathLike):
+                raise
+            raise ArtifactError(f"{fspath(source)}: {error}") from None
 
-    def run(self, names: list[str] | None, feeds: Mapping[str, npt.NDArray[Any]]) -> list[npt.NDArray[Any]]:
-        """The outputs of these names, or all of them, as fresh arrays; `feeds` has an array for each input.
+    @property
+    def threads(self) -> int:
+        """The threads of one run."""
+        return self._core.threads
 
+    @property
+    def isa(self) -> str:
+        """The instruction set that runs, one of `octavo.tiers()`."""
+        return self._core.isa
+
+    def run(
+        self, names: Sequence[str] | None, feeds: Mapping[str, npt.NDArray[Any]]
+    ) -> list[npt.NDArray[Any]]:
+        """The outputs of these names, or all of them where there are none, as fresh arrays.
+
+        feeds: an array for each input, by name.
         Raises `RunError` where a feed is missing, unknown, or of another shape or dtype than the input.
         """
-        return self._core.run(names, dict(feeds))
+        if isinstance(names, str):
+            raise RunError(f"names is the text {names!r}: give a list of output names, or None for all")
+        return self._core.run(names or None, feeds if type(feeds) is dict else _dict_of(feeds))
 
     def get_inputs(self) -> list[ValueInfo]:
         """The inputs, in the model's order."""
@@ -81,7 +102,7 @@ class Session:
 
     def profile(self, feeds: Mapping[str, npt.NDArray[Any]]) -> list[ProfileRow]:
         """Run once, and say what each step did and how long it took."""
-        return [ProfileRow(*row) for row in self._core.profile(dict(feeds))]
+        return [ProfileRow(*row) for row in self._core.profile(_dict_of(feeds))]
 
     def observe(
         self, feeds: Mapping[str, npt.NDArray[Any]], names: list[str]
@@ -91,7 +112,7 @@ class Session:
         min and max are over the finite elements; min is above max where there are none. None stands for a
         value that is not float32, or that this plan never makes.
         """
-        return self._core.observe(dict(feeds), list(names))
+        return self._core.observe(_dict_of(feeds), list(names))
 
 
 def tiers() -> list[str]:
@@ -112,11 +133,12 @@ def load_program(source: Source) -> Program:
         from octavo.program import artifact
 
         return artifact.from_bytes(data)
-    from octavo import frontend
-    from octavo.lowering import lower
-    from octavo.passes import simplify
+    with needed_for("running an ONNX model"):
+        from octavo import frontend
+        from octavo.lowering import lower
+        from octavo.passes import simplify
 
-    return lower(simplify(frontend.load(source))).program
+        return lower(simplify(frontend.load(source))).program
 
 
 def _artifact(source: Source) -> bytes:
@@ -129,7 +151,15 @@ def _artifact(source: Source) -> bytes:
         return source
     from octavo.program import artifact
 
-    return artifact.to_bytes(load_program(source))
+    program = load_program(source)
+    with needed_for("writing an artifact"):
+        return artifact.to_bytes(program)
+
+
+def _dict_of(feeds: Mapping[str, npt.NDArray[Any]]) -> dict[str, npt.NDArray[Any]]:
+    if not isinstance(feeds, Mapping):
+        raise RunError(f"the feeds are of type {type(feeds).__name__}: give a dict of arrays by input name")
+    return dict(feeds)
 
 
 def _bytes_of_artifact(path: Path) -> bytes | None:

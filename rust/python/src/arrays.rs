@@ -1,12 +1,17 @@
 //! numpy arrays as the runtime's bytes, without copies where they are contiguous, aligned and of the right type.
 
+use std::hint::black_box;
+
 use numpy::{
     PyArrayDyn, PyArrayMethods, PyReadonlyArrayDyn, PyReadwriteArrayDyn, PyUntypedArray,
     PyUntypedArrayMethods,
 };
+use octavo_runtime::plan::TensorType;
 use octavo_runtime::program::DType;
-use octavo_runtime::{Error, bytes_of, bytes_of_mut};
+use octavo_runtime::{Arena, Error, bytes_of, bytes_of_mut};
 use pyo3::prelude::*;
+
+use crate::errors::exception;
 
 /// An input array whose bytes can be read.
 pub enum Input<'py> {
@@ -64,11 +69,10 @@ impl<'py> Input<'py> {
             Some(Ok(input)) => Ok(input),
             Some(Err(busy)) => {
                 let what = format!("input '{name}' cannot be read: {busy}");
-                Err(crate::errors::exception(py, &Error::Run(what)))
+                Err(exception(py, &Error::Run(what)))
             }
             None => {
-                let given = array.getattr("dtype")?.getattr("str")?.to_string();
-                let given = format!("{} ({given})", array.getattr("dtype")?);
+                let given = array.getattr("dtype")?.to_string();
                 Err(wrong_type(py, name, dtype, &given))
             }
         }
@@ -105,8 +109,11 @@ fn wrong_type(py: Python<'_>, name: &str, dtype: DType, given: &str) -> PyErr {
     let wanted = numpy_name(dtype);
     let what =
         format!("input '{name}' is {given}, it must be a numpy array of {wanted} in native byte order");
-    crate::errors::exception(py, &Error::Run(what))
+    exception(py, &Error::Run(what))
 }
+
+/// From so many bytes on it is asked whether there is memory for an output: rust-numpy panics where there is none.
+const LARGE: usize = 1 << 24;
 
 /// A fresh output array whose bytes can be written.
 pub enum Output<'py> {
@@ -117,14 +124,22 @@ pub enum Output<'py> {
 }
 
 impl<'py> Output<'py> {
-    /// A zeroed array; `None` for types that no op makes.
-    pub fn new(py: Python<'py>, dtype: DType, shape: &[usize]) -> Option<Output<'py>> {
-        Some(match dtype {
-            DType::U8 => Output::U8(PyArrayDyn::zeros(py, shape, false).try_readwrite().ok()?),
-            DType::I32 => Output::I32(PyArrayDyn::zeros(py, shape, false).try_readwrite().ok()?),
-            DType::I64 => Output::I64(PyArrayDyn::zeros(py, shape, false).try_readwrite().ok()?),
-            DType::F32 => Output::F32(PyArrayDyn::zeros(py, shape, false).try_readwrite().ok()?),
-            _ => return None,
+    /// A zeroed array. An error for types that no op makes, and where there is no memory for it.
+    pub fn new(py: Python<'py>, of: &TensorType) -> PyResult<Output<'py>> {
+        let shape = of.shape.as_slice();
+        if of.bytes() > LARGE && black_box(Arena::new(of.bytes())).is_err() {
+            let what = format!("no memory for an output of shape {shape:?}, {} bytes", of.bytes());
+            return Err(exception(py, &Error::Run(what)));
+        }
+        Ok(match of.dtype {
+            DType::U8 => Output::U8(PyArrayDyn::zeros(py, shape, false).try_readwrite()?),
+            DType::I32 => Output::I32(PyArrayDyn::zeros(py, shape, false).try_readwrite()?),
+            DType::I64 => Output::I64(PyArrayDyn::zeros(py, shape, false).try_readwrite()?),
+            DType::F32 => Output::F32(PyArrayDyn::zeros(py, shape, false).try_readwrite()?),
+            other => {
+                let what = format!("an output of {} cannot be given back", numpy_name(other));
+                return Err(exception(py, &Error::Run(what)));
+            }
         })
     }
 

@@ -15,6 +15,8 @@ use crate::errors::{exception, guarded};
 #[pyclass(frozen, module = "octavo._core")]
 pub struct Session {
     runtime: Runtime,
+    /// The inputs' names, in order, as a dict finds them quickest.
+    names: Vec<Py<PyString>>,
 }
 
 /// Name, shape (None where unknown), dtype as a Program names it, and (scales, zero points) where integers stand for reals.
@@ -29,15 +31,14 @@ impl Session {
     /// A session over an artifact's bytes.
     #[new]
     #[pyo3(signature = (artifact, threads = None, isa = None))]
-    fn new(
-        py: Python<'_>,
-        artifact: &[u8],
-        threads: Option<usize>,
-        isa: Option<String>,
-    ) -> PyResult<Session> {
+    fn new(py: Python<'_>, artifact: &[u8], threads: Option<i64>, isa: Option<String>) -> PyResult<Session> {
+        let threads = threads.map(usize::try_from).transpose();
+        let threads = threads.map_err(|_| exception(py, &Error::Run("threads cannot be negative".into())))?;
         let options = Options { threads, isa };
         let made = py.detach(|| guarded(|| Runtime::new(artifact, &options)));
-        made.map(|runtime| Session { runtime }).map_err(|error| exception(py, &error))
+        let runtime = made.map_err(|error| exception(py, &error))?;
+        let names = runtime.inputs().map(|value| PyString::intern(py, &value.name).unbind()).collect();
+        Ok(Session { runtime, names })
     }
 
     /// The threads of one run.
@@ -71,25 +72,22 @@ impl Session {
         py: Python<'py>,
         names: Option<Vec<String>>,
         feeds: &Bound<'py, PyDict>,
-    ) -> PyResult<Vec<Bound<'py, PyAny>>> {
+    ) -> PyResult<Bound<'py, PyList>> {
         let picked = self.picked(py, names)?;
         let inputs = self.arrays(py, feeds)?;
         let plan = self.plan(py, &inputs)?;
         let mut outputs = Vec::with_capacity(plan.outputs().len());
         for of in plan.outputs() {
-            let output = Output::new(py, of.dtype, &of.shape).ok_or_else(|| {
-                exception(py, &Error::Run(format!("an output of {} cannot be given back", of.dtype.name())))
-            })?;
-            outputs.push(output);
+            outputs.push(Output::new(py, of)?);
         }
         let read = inputs.iter().map(Input::bytes).collect::<PyResult<Vec<_>>>()?;
         let mut written = outputs.iter_mut().map(Output::bytes_mut).collect::<PyResult<Vec<_>>>()?;
         let ran = py.detach(|| guarded(|| self.runtime.run(&plan, &read, &mut written)));
         ran.map_err(|error| exception(py, &error))?;
-        Ok(match picked {
-            None => outputs.iter().map(Output::array).collect(),
-            Some(picked) => picked.into_iter().map(|at| outputs[at].array()).collect(),
-        })
+        match picked {
+            None => PyList::new(py, outputs.iter().map(Output::array)),
+            Some(picked) => PyList::new(py, picked.into_iter().map(|at| outputs[at].array())),
+        }
     }
 
     /// Runs once; what each float value of those names held, in the order of the names.
@@ -135,9 +133,9 @@ impl Session {
 impl Session {
     /// The arrays of the inputs, in order; nothing may be missing or left over.
     fn arrays<'py>(&self, py: Python<'py>, feeds: &Bound<'py, PyDict>) -> PyResult<Vec<Input<'py>>> {
-        let mut arrays = Vec::with_capacity(feeds.len());
-        for value in self.runtime.inputs() {
-            match feeds.get_item(&value.name)? {
+        let mut arrays = Vec::with_capacity(self.names.len());
+        for (value, name) in self.runtime.inputs().zip(&self.names) {
+            match feeds.get_item(name.bind(py))? {
                 Some(fed) => arrays.push(Input::new(py, &value.name, value.dtype, &fed)?),
                 None => {
                     let given = feeds.keys().repr()?;
@@ -162,7 +160,11 @@ impl Session {
     }
 
     fn plan(&self, py: Python<'_>, inputs: &[Input<'_>]) -> PyResult<Arc<Plan>> {
-        let shapes: Vec<Vec<usize>> = inputs.iter().map(|input| input.shape().to_vec()).collect();
+        let shapes: Vec<&[usize]> = inputs.iter().map(Input::shape).collect();
+        // Only to make a plan is worth letting the interpreter go.
+        if let Some(plan) = self.runtime.kept_plan(&shapes) {
+            return Ok(plan);
+        }
         let plan = py.detach(|| guarded(|| self.runtime.plan(&shapes)));
         plan.map_err(|error| exception(py, &error))
     }

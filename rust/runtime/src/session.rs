@@ -33,12 +33,13 @@ pub struct Session {
     kernels: Kernels,
     pool: Pool,
     packing: Packing,
-    /// The latest used comes last.
-    plans: Mutex<VecDeque<(Shapes, Arc<Plan>)>>,
+    plans: Mutex<Plans>,
 }
 
 /// The shapes of all inputs.
 type Shapes = Vec<Vec<usize>>;
+/// The latest used comes last.
+type Plans = VecDeque<(Shapes, Arc<Plan>)>;
 
 /// What was seen of one value in one run.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -105,35 +106,45 @@ impl Session {
         self.kernels.isa()
     }
 
+    /// The plan for these input shapes where one is kept.
+    pub fn kept_plan<S: AsRef<[usize]>>(&self, shapes: &[S]) -> Option<Arc<Plan>> {
+        kept(&mut self.plans.lock().unwrap_or_else(|e| e.into_inner()), shapes)
+    }
+
     /// The plan for these input shapes, made where it is not kept yet.
-    pub fn plan(&self, shapes: &[Vec<usize>]) -> Result<Arc<Plan>, Error> {
-        {
-            let mut plans = self.plans.lock().unwrap_or_else(|e| e.into_inner());
-            if let Some(at) = plans.iter().rposition(|(of, _)| of == shapes) {
-                if at + 1 != plans.len() {
-                    let found = plans.remove(at).expect("the position was found");
-                    plans.push_back(found);
-                }
-                return Ok(Arc::clone(&plans[plans.len() - 1].1));
-            }
+    pub fn plan<S: AsRef<[usize]>>(&self, shapes: &[S]) -> Result<Arc<Plan>, Error> {
+        if let Some(plan) = self.kept_plan(shapes) {
+            return Ok(plan);
         }
-        // Made outside the lock, so that other shapes go on; two threads may make the same plan once.
-        self.check_shapes(shapes)?;
+        let shapes: Shapes = shapes.iter().map(|shape| shape.as_ref().to_vec()).collect();
+        self.check_shapes(&shapes)?;
+        // Made outside the lock, so that other shapes go on; of two threads that made the same, one's is kept.
         let threads = self.pool.threads();
-        let builder = Builder::new(&self.program, self.kernels, threads, &self.packing, shapes);
+        let builder = Builder::new(&self.program, self.kernels, threads, &self.packing, &shapes);
         let plan = Arc::new(builder.finish()?);
         let mut plans = self.plans.lock().unwrap_or_else(|e| e.into_inner());
+        if let Some(theirs) = kept(&mut plans, &shapes) {
+            return Ok(theirs);
+        }
         if plans.len() == MOST_PLANS {
             plans.pop_front();
         }
-        plans.push_back((shapes.to_vec(), Arc::clone(&plan)));
+        plans.push_back((shapes, Arc::clone(&plan)));
         Ok(plan)
     }
 
     /// Fixed dimensions must be met, and a symbol must be one number everywhere.
     fn check_shapes(&self, shapes: &[Vec<usize>]) -> Result<(), Error> {
+        let wanted = self.inputs().count();
+        if shapes.len() != wanted {
+            return Err(Error::Run(format!("{} shapes are given for {wanted} inputs", shapes.len())));
+        }
         let mut symbols: Vec<(&str, usize, &str)> = Vec::new();
         for (value, shape) in self.inputs().zip(shapes) {
+            let bytes = shape.iter().try_fold(value.dtype.size(), |all, &n| all.checked_mul(n));
+            if bytes.is_none_or(|bytes| bytes > isize::MAX as usize) {
+                return Err(wrong_shape(value, shape, "no machine has that much memory"));
+            }
             let Some(dims) = &value.shape else { continue };
             if dims.len() != shape.len() {
                 return Err(wrong_shape(value, shape, &format!("it has {} dimensions", dims.len())));
@@ -214,35 +225,50 @@ fn wrong_shape(value: &Value, given: &[usize], what: &str) -> Error {
     ))
 }
 
+/// The plan kept for these shapes, which becomes the latest used.
+fn kept<S: AsRef<[usize]>>(plans: &mut Plans, shapes: &[S]) -> Option<Arc<Plan>> {
+    let is_for =
+        |of: &Shapes| of.len() == shapes.len() && of.iter().zip(shapes).all(|(o, s)| o == s.as_ref());
+    let at = plans.iter().rposition(|(of, _)| is_for(of))?;
+    if at + 1 != plans.len() {
+        let found = plans.remove(at)?;
+        plans.push_back(found);
+    }
+    plans.back().map(|(_, plan)| Arc::clone(plan))
+}
+
+/// An environment variable that is there and not empty.
+fn setting(name: &str) -> Option<String> {
+    let value = std::env::var_os(name).filter(|value| !value.is_empty())?;
+    Some(value.to_string_lossy().into_owned())
+}
+
 fn choose_tier(options: &Options) -> Result<Kernels, Error> {
-    let asked =
-        options.isa.clone().or_else(|| std::env::var("OCTAVO_ISA").ok().filter(|name| !name.is_empty()));
-    let Some(name) = asked else {
-        return Ok(Kernels::best());
+    let (name, origin) = match (&options.isa, setting("OCTAVO_ISA")) {
+        (Some(name), _) => (name.clone(), "isa"),
+        (None, Some(name)) => (name, "OCTAVO_ISA"),
+        (None, None) => return Ok(Kernels::best()),
     };
     Isa::from_name(&name).and_then(Kernels::new).ok_or_else(|| {
         let here: Vec<&str> = isa::available().into_iter().map(Isa::name).collect();
+        let here = here.join(", ");
         Error::Run(format!(
-            "the instruction set '{name}' is not to be had here; there are: {}",
-            here.join(", ")
+            "{origin} is '{name}', an instruction set that is not to be had here; there are: {here}"
         ))
     })
 }
 
 fn choose_threads(options: &Options) -> Result<usize, Error> {
-    let threads = match options.threads {
-        Some(threads) => threads,
-        None => match std::env::var("OCTAVO_THREADS").ok().filter(|text| !text.is_empty()) {
-            Some(text) => text.trim().parse().map_err(|_| {
-                Error::Run(format!(
-                    "OCTAVO_THREADS is '{text}': it must be a number from 1 to {MOST_THREADS}"
-                ))
-            })?,
-            None => default_threads(),
-        },
+    let wrong = |origin: &str, given: &str| {
+        Err(Error::Run(format!("{origin} is '{given}': it must be a number from 1 to {MOST_THREADS}")))
     };
-    if !(1..=MOST_THREADS).contains(&threads) {
-        return Err(Error::Run(format!("{threads} threads: it must be a number from 1 to {MOST_THREADS}")));
+    match (options.threads, setting("OCTAVO_THREADS")) {
+        (Some(threads), _) if (1..=MOST_THREADS).contains(&threads) => Ok(threads),
+        (Some(threads), _) => wrong("threads", &threads.to_string()),
+        (None, Some(text)) => match text.trim().parse() {
+            Ok(threads) if (1..=MOST_THREADS).contains(&threads) => Ok(threads),
+            _ => wrong("OCTAVO_THREADS", &text),
+        },
+        (None, None) => Ok(default_threads().min(MOST_THREADS)),
     }
-    Ok(threads)
 }

@@ -1,7 +1,7 @@
 //! Resize by nearest neighbour: which input index each output index takes.
 
 use crate::error::Error;
-use crate::ops::movement::FILL;
+use crate::ops::movement::{FILL, LARGEST_EXTENT};
 use crate::ops::{axis, error};
 use crate::plan::builder::Builder;
 use crate::program::Node;
@@ -24,7 +24,7 @@ pub fn nearest_maps(b: &Builder<'_>, node: &Node, shape: &[usize]) -> Result<Vec
     let mut maps: Vec<Vec<usize>> = shape.iter().map(|&n| (0..n).collect()).collect();
     for (i, &d) in axes.iter().enumerate() {
         let (n, extent, scale) = (shape[d], extents[i], scales[i]);
-        if extent > 1 << 40 || (n == 0 && extent > 0) {
+        if extent > LARGEST_EXTENT || (n == 0 && extent > 0) {
             return Err(error(node, &format!("resizes an axis of {n} to {extent}")));
         }
         let mut map = Vec::with_capacity(extent);

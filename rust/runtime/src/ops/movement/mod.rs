@@ -14,8 +14,8 @@ use crate::plan::builder::{BufferId, Builder, Placed};
 use crate::plan::layout::Layout;
 use crate::program::Node;
 
-/// No axis is longer than this.
-const LARGEST_EXTENT: i64 = 1 << 40;
+/// No moved axis becomes longer than this: a plan has a word for each index of it.
+pub const LARGEST_EXTENT: usize = 1 << 28;
 
 /// Bytes in row-major order, taken to another order of dimensions, before any run.
 pub fn permuted(bytes: &[u8], element: usize, shape: &[usize], order: &[usize]) -> Vec<u8> {
@@ -286,11 +286,12 @@ pub fn plan_pad(b: &mut Builder<'_>, node: &Node) -> Result<(), Error> {
 
 /// The source index of each index of a padded axis. Negative pads crop first; the modes then see what is left.
 fn pad_indices(node: &Node, mode: &str, n: usize, before: i64, after: i64) -> Result<Vec<usize>, Error> {
+    const MOST: i64 = LARGEST_EXTENT as i64;
     let (crop_before, crop_after) = (before.min(0), after.min(0));
     let left = (n as i64).checked_add(crop_before).and_then(|left| left.checked_add(crop_after));
     let total =
         left.and_then(|left| left.checked_add(before.max(0))).and_then(|t| t.checked_add(after.max(0)));
-    let (Some(left @ 0..), Some(total @ 0..LARGEST_EXTENT)) = (left, total) else {
+    let (Some(left @ 0..), Some(total @ 0..=MOST)) = (left, total) else {
         return Err(error(node, &format!("pads {before} and {after} of an axis of {n}")));
     };
     let source = |i: i64| -> Option<i64> {
@@ -323,6 +324,9 @@ pub fn plan_expand(b: &mut Builder<'_>, node: &Node) -> Result<(), Error> {
     let from = crate::ops::left_padded(x.shape(), rank);
     let to = crate::ops::left_padded(&target, rank);
     let shape = crate::ops::broadcast(node, &from, &to)?;
+    if shape.iter().any(|&n| n > LARGEST_EXTENT) {
+        return Err(error(node, &format!("the shape {shape:?} needs too much memory")));
+    }
     let maps = shape.iter().zip(&from).map(|(&n, &f)| (0..n).map(|i| if f == 1 { 0 } else { i }).collect());
     let x = Placed { tensor: crate::plan::TensorType { dtype: x.dtype(), shape: from.clone() }, ..x };
     let fill = vec![0; x.dtype().size()];
@@ -339,7 +343,7 @@ pub fn plan_tile(b: &mut Builder<'_>, node: &Node) -> Result<(), Error> {
     }
     let mut maps = Vec::with_capacity(repeats.len());
     for (&n, &times) in x.shape().iter().zip(&repeats) {
-        let total = n.checked_mul(times).filter(|&t| t < 1 << 40);
+        let total = n.checked_mul(times).filter(|&t| t <= LARGEST_EXTENT);
         let total = total.ok_or_else(|| error(node, "the tiled shape is too large"))?;
         maps.push((0..total).map(|i| i % n).collect());
     }
