@@ -64,6 +64,20 @@ pub struct Entries {
     pub tiles: &'static [Tile],
 }
 
+/// The smallest shift at which the high half of a product is all that the rounding needs.
+const HIGH_SHIFT: i32 = 33;
+/// More than the products of 25 taps can sum to.
+const MOST_OF_PRODUCTS: i64 = 1 << 20;
+
+/// Whether shifts below [`HIGH_SHIFT`] can be raised to it, inside int32: a sum that moves left by as much as its shift
+/// is raised has the same quotient.
+fn can_raise_shifts(r: &Requantize<'_>) -> bool {
+    r.bias.iter().zip(r.shift).all(|(&bias, &shift)| {
+        let left = (HIGH_SHIFT - shift).max(0);
+        (i64::from(bias).abs() + MOST_OF_PRODUCTS) << left < 1 << 31
+    })
+}
+
 /// The kernel that a tier runs for a shape: the first that takes it.
 pub fn select(
     row: &Row,

@@ -33,15 +33,14 @@ impl Case {
         let weights: Vec<i8> = (0..channels * window.kernel[0] * window.kernel[1])
             .map(|_| [127, -127, (next() % 128) as i8, -(next() % 128) as i8][(next() & 3) as usize])
             .collect();
-        let small_shifts = next() & 3 == 0;
+        // Any at all, around the smallest one of the high half, or those of real networks.
+        let shifts = [1..63, 26..38, 36..48, 36..48][next() as usize & 3].clone();
         let mut case = Case {
             window,
             x,
             bias: (0..channels).map(|_| next() % 200_000 - 100_000).collect(),
             multiplier: (0..channels).map(|_| (1 << 30) + (next() & 0x3fff_ffff)).collect(),
-            shift: (0..channels)
-                .map(|_| if small_shifts { next() % 62 + 1 } else { 36 + next() % 12 })
-                .collect(),
+            shift: (0..channels).map(|_| shifts.start + next() % (shifts.end - shifts.start)).collect(),
             zero_point: [0, 128, 255, next() & 255][(next() & 3) as usize],
             clamp: [(0, 255), (next() & 127, 128 + (next() & 127))][(next() & 1) as usize],
             x_zero_point,

@@ -9,7 +9,7 @@ use std::ops::Range;
 
 use crate::depthwise::general::{self, Lanes, TAPS_MAX};
 use crate::depthwise::pack::Layout;
-use crate::depthwise::{self, Depthwise, Entries, GROUP, Tile};
+use crate::depthwise::{self, Depthwise, Entries, GROUP, HIGH_SHIFT, Tile, can_raise_shifts};
 use crate::isa::Entry;
 
 pub(crate) const ENTRIES: Entries = Entries {
@@ -31,12 +31,10 @@ const fn tile(kernel: [usize; 2], stride: [usize; 2], name: &'static str, run: d
 const TAPS: usize = 2;
 /// Bytes of a word.
 const WORD: usize = GROUP * TAPS * 2;
-/// The smallest shift at which the high half of the product is all that the rounding needs.
-const HIGH_SHIFT: i32 = 33;
-
-/// Defines a kernel for one shape: by `$slide`, where there is a whole group of channels and every shift allows it.
+/// Defines a kernel for one shape: by [`slide::run`] with the numbers in brackets, where there is a whole group of
+/// channels and the shifts allow it.
 macro_rules! sliding {
-    ($name:ident, $slide:path) => {
+    ($name:ident, [$($slide:literal),*]) => {
         /// # Safety
         /// The CPU has the tier; the bounds that [`depthwise::run`] asserts.
         #[target_feature(enable = "avx2,fma")]
@@ -44,19 +42,21 @@ macro_rules! sliding {
             let high = d.requantize.shift.iter().all(|&shift| shift >= HIGH_SHIFT);
             // SAFETY: the caller's promise, and what each asks for beside it.
             unsafe {
-                if d.window.channels < GROUP || !high {
+                if d.window.channels < GROUP || !(high || can_raise_shifts(&d.requantize)) {
                     general::run::<Pairs>(x, d, rows, out)
+                } else if high {
+                    slide::run::<$($slide,)* false>(x, d, rows, out)
                 } else {
-                    $slide(x, d, rows, out)
+                    slide::run::<$($slide,)* true>(x, d, rows, out)
                 }
             }
         }
     };
 }
-sliding!(run_3x3s1, slide::run::<3, 1, 2, 2>);
-sliding!(run_3x3s2, slide::run::<3, 2, 1, 2>);
-sliding!(run_5x5s1, slide::run::<5, 1, 2, 2>);
-sliding!(run_5x5s2, slide::run::<5, 2, 1, 2>);
+sliding!(run_3x3s1, [3, 1, 2, 2]);
+sliding!(run_3x3s2, [3, 2, 1, 2]);
+sliding!(run_5x5s1, [5, 1, 2, 2]);
+sliding!(run_5x5s2, [5, 2, 1, 2]);
 
 /// # Safety
 /// The CPU has the tier; the bounds that [`depthwise::run`] asserts.

@@ -8,7 +8,7 @@ use std::ops::Range;
 
 use super::{HighScale, TAPS, WORD};
 use crate::depthwise::pack::first_channel;
-use crate::depthwise::{Depthwise, GROUP};
+use crate::depthwise::{Depthwise, GROUP, HIGH_SHIFT};
 use crate::requantize::Requantize;
 
 /// Channels of a register of sums: half a group.
@@ -109,10 +109,17 @@ unsafe fn load_weights<const KERNEL: usize, const DOWN: usize>(packed: *const u8
 /// Some rows of the output image, `DOWN` x `RIGHT` outputs of 8 channels at a time.
 ///
 /// # Safety
-/// The CPU has the tier; the bounds that [`crate::depthwise::run`] asserts; at least 16 channels; every shift at least 33.
+/// The CPU has the tier; the bounds that [`crate::depthwise::run`] asserts; at least 16 channels; every shift at least
+/// 33, or where `RAISED` [`crate::depthwise::can_raise_shifts`].
 #[inline]
 #[target_feature(enable = "avx2,fma")]
-pub(super) unsafe fn run<const KERNEL: usize, const STRIDE: usize, const DOWN: usize, const RIGHT: usize>(
+pub(super) unsafe fn run<
+    const KERNEL: usize,
+    const STRIDE: usize,
+    const DOWN: usize,
+    const RIGHT: usize,
+    const RAISED: bool,
+>(
     x: &[u8],
     d: &Depthwise<'_>,
     rows: Range<usize>,
@@ -133,9 +140,9 @@ pub(super) unsafe fn run<const KERNEL: usize, const STRIDE: usize, const DOWN: u
                 let source = Columns::new(x, d, d.window.start(0, oy), first, padding.as_ptr());
                 let packed = d.packed.as_ptr().add(half / 2 * group_bytes + half % 2 * (WORD / 2));
                 let weights = load_weights::<KERNEL, DOWN>(packed);
-                let epilogue = Epilogue::new(&d.requantize, first);
+                let epilogue = Epilogue::<RAISED>::new(&d.requantize, first);
                 let out = out.as_mut_ptr().add(first);
-                slide_row::<KERNEL, STRIDE, DOWN, RIGHT>(source, &weights, &epilogue, d, down, out);
+                slide_row::<KERNEL, STRIDE, DOWN, RIGHT, RAISED>(source, &weights, &epilogue, d, down, out);
             }
         }
     }
@@ -146,10 +153,16 @@ pub(super) unsafe fn run<const KERNEL: usize, const STRIDE: usize, const DOWN: u
 /// # Safety
 /// As [`run`]; `out` is the first of the channels of the first output.
 #[inline(always)]
-unsafe fn slide_row<const KERNEL: usize, const STRIDE: usize, const DOWN: usize, const RIGHT: usize>(
+unsafe fn slide_row<
+    const KERNEL: usize,
+    const STRIDE: usize,
+    const DOWN: usize,
+    const RIGHT: usize,
+    const RAISED: bool,
+>(
     mut source: Columns,
     weights: &Weights<KERNEL, DOWN>,
-    epilogue: &Epilogue,
+    epilogue: &Epilogue<RAISED>,
     d: &Depthwise<'_>,
     down: usize,
     out: *mut u8,
@@ -216,26 +229,32 @@ unsafe fn next_column<const KERNEL: usize, const STRIDE: usize, const DOWN: usiz
     }
 }
 
-/// The requantization of 8 channels, every shift at least 33.
-struct Epilogue {
+/// The requantization of 8 channels. A shift below 33, which there is only where `RAISED`, is raised to 33 and the sum
+/// moved left by as much: the same quotient.
+struct Epilogue<const RAISED: bool> {
     bias: __m256i,
+    /// By how much each sum moves left.
+    left: __m256i,
     scale: HighScale,
     zero_point: __m256i,
     lo: __m256i,
     hi: __m256i,
 }
 
-impl Epilogue {
+impl<const RAISED: bool> Epilogue<RAISED> {
     /// # Safety
     /// The CPU has the tier; 8 channels from `first` on.
     #[inline]
     #[target_feature(enable = "avx2")]
-    unsafe fn new(r: &Requantize<'_>, first: usize) -> Epilogue {
+    unsafe fn new(r: &Requantize<'_>, first: usize) -> Self {
         // SAFETY: the caller's promise.
         let load = |values: &[i32]| unsafe { _mm256_loadu_si256(values.as_ptr().add(first).cast()) };
+        let given = load(r.shift);
+        let shift = _mm256_max_epi32(given, _mm256_set1_epi32(HIGH_SHIFT));
         Epilogue {
             bias: load(r.bias),
-            scale: HighScale::new(load(r.multiplier), load(r.shift)),
+            left: _mm256_sub_epi32(shift, given),
+            scale: HighScale::new(load(r.multiplier), shift),
             zero_point: _mm256_set1_epi16(r.zero_point as i16),
             lo: _mm256_set1_epi8(r.lo as i8),
             hi: _mm256_set1_epi8(r.hi as i8),
@@ -246,7 +265,10 @@ impl Epilogue {
     #[inline]
     #[target_feature(enable = "avx2")]
     fn apply<const DOWN: usize, const RIGHT: usize>(&self, sums: [[__m256i; RIGHT]; DOWN]) -> [u64; 4] {
-        let at = |i: usize| self.scale.apply(sums[i / RIGHT][i % RIGHT]);
+        let at = |i: usize| {
+            let sum = sums[i / RIGHT][i % RIGHT];
+            self.scale.apply(if RAISED { _mm256_sllv_epi32(sum, self.left) } else { sum })
+        };
         let first = _mm256_adds_epi16(_mm256_packs_epi32(at(0), at(1)), self.zero_point);
         let second = if DOWN * RIGHT == 4 {
             _mm256_adds_epi16(_mm256_packs_epi32(at(2), at(3)), self.zero_point)

@@ -12,7 +12,7 @@ use std::ops::Range;
 
 use crate::depthwise::general::{self, Lanes, TAPS_MAX};
 use crate::depthwise::pack::Layout;
-use crate::depthwise::{self, Depthwise, Entries, GROUP, Tile};
+use crate::depthwise::{self, Depthwise, Entries, GROUP, HIGH_SHIFT, Tile, can_raise_shifts};
 use crate::isa::Entry;
 
 pub(crate) const ENTRIES: Entries = Entries {
@@ -34,30 +34,33 @@ const fn tile(kernel: [usize; 2], stride: [usize; 2], name: &'static str, run: d
 const TAPS: usize = 4;
 /// Bytes of a word.
 const WORD: usize = GROUP * TAPS;
-/// The smallest shift at which the high half of the product is all that the rounding needs.
-const HIGH_SHIFT: i32 = 33;
-
-/// Defines a kernel for one shape: groups of channels by `$slide`, where there is a whole one and every shift allows
-/// it, after the blocks of 32 that `$wide` takes.
+/// Defines a kernel for one shape: groups of channels by [`slide::run`] with the numbers in brackets, after the blocks
+/// of 32 that `$wide` takes.
 macro_rules! sliding {
-    ($name:ident, $slide:path, $wide:expr) => {
+    ($name:ident, [$($slide:literal),*], $wide:expr) => {
         /// # Safety
         /// The CPU has the tier; the bounds that [`depthwise::run`] asserts.
         #[target_feature(enable = "avx2,fma,avx512f,avx512bw,avx512vl,avx512dq,avx512vnni")]
         unsafe fn $name(x: &[u8], d: &Depthwise<'_>, rows: Range<usize>, out: &mut [u8]) {
-            let high = d.requantize.shift.iter().all(|&shift| shift >= HIGH_SHIFT);
+            let channels = d.window.channels;
+            let is_plain = channels >= GROUP && d.requantize.shift.iter().all(|&shift| shift >= HIGH_SHIFT);
             let wide: Option<Wide> = $wide;
             // SAFETY: the caller's promise, and what each asks for beside it.
             unsafe {
-                if d.window.channels < GROUP || !high {
-                    return general::run::<Fours>(x, d, rows, out);
+                if !is_plain {
+                    return if can_raise_shifts(&d.requantize) {
+                        slide::run::<$($slide,)* false>(x, d, rows, out, 0)
+                    } else {
+                        general::run::<Fours>(x, d, rows, out)
+                    };
                 }
                 match wide {
                     Some(wide) if d.window.output[1] >= wide::STEP => {
                         wide(x, d, rows.clone(), out);
-                        $slide(x, d, rows, out, d.window.channels / wide::WIDE * (wide::WIDE / GROUP));
+                        let from = channels / wide::WIDE * (wide::WIDE / GROUP);
+                        slide::run::<$($slide,)* true>(x, d, rows, out, from);
                     }
-                    _ => $slide(x, d, rows, out, 0),
+                    _ => slide::run::<$($slide,)* true>(x, d, rows, out, 0),
                 }
             }
         }
@@ -65,10 +68,10 @@ macro_rules! sliding {
 }
 /// A kernel of whole blocks of 32 channels.
 type Wide = unsafe fn(&[u8], &Depthwise<'_>, Range<usize>, &mut [u8]);
-sliding!(run_3x3s1, slide::run::<3, 1, 2, 2>, Some(wide::run::<1, 2>));
-sliding!(run_3x3s2, slide::run::<3, 2, 1, 2>, Some(wide::run::<2, 1>));
-sliding!(run_5x5s1, slide::run::<5, 1, 2, 2>, None);
-sliding!(run_5x5s2, slide::run::<5, 2, 1, 2>, None);
+sliding!(run_3x3s1, [3, 1, 2, 2], Some(wide::run::<1, 2>));
+sliding!(run_3x3s2, [3, 2, 1, 2], Some(wide::run::<2, 1>));
+sliding!(run_5x5s1, [5, 1, 2, 2], None);
+sliding!(run_5x5s2, [5, 2, 1, 2], None);
 
 /// # Safety
 /// The CPU has the tier; the bounds that [`depthwise::run`] asserts.

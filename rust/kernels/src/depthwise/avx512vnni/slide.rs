@@ -6,9 +6,9 @@
 use std::arch::x86_64::*;
 use std::ops::Range;
 
-use super::{HIGH_SHIFT, Interleave, TAPS, WORD, even_lanes, high_halves, odd_lanes, transpose_lanes};
+use super::{Interleave, TAPS, WORD, even_lanes, first_lanes, high_halves, odd_lanes, transpose_lanes};
 use crate::depthwise::pack::first_channel;
-use crate::depthwise::{Depthwise, GROUP};
+use crate::depthwise::{Depthwise, GROUP, HIGH_SHIFT};
 use crate::requantize::Requantize;
 
 /// The words of a column: rows 0..4, and rows 4..8 where there are so many.
@@ -22,6 +22,8 @@ struct Rows {
     lanes: [__mmask16; 8],
     width: usize,
     channels: usize,
+    /// The group's channels: all 16, or those that there are.
+    group: __mmask16,
     /// The zero point in each byte.
     padding: __m512i,
     /// Brings the 4 rows of a word together, channel by channel.
@@ -29,10 +31,10 @@ struct Rows {
 }
 
 impl Rows {
-    /// The rows `top..top + count`, of 16 channels from `first` on.
+    /// The rows `top..top + count`, of the group's channels from `first` on.
     ///
     /// # Safety
-    /// `x` is the image of `d`'s window and `first + 16` channels are in it.
+    /// `x` is the image of `d`'s window and the group's channels are in it.
     #[inline]
     #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx512vnni")]
     unsafe fn new(x: &[u8], d: &Depthwise<'_>, top: isize, count: usize, first: usize) -> Rows {
@@ -42,6 +44,7 @@ impl Rows {
             lanes: [0; 8],
             width,
             channels: d.window.channels,
+            group: first_lanes(d.window.channels.min(GROUP)),
             padding: _mm512_set1_epi8(d.x_zero_point as i8),
             interleave: Interleave::new(),
         };
@@ -59,17 +62,24 @@ impl Rows {
     /// One column of the first `COUNT` rows; the zero point where it lies outside the image.
     ///
     /// # Safety
-    /// The promise of [`Rows::new`].
+    /// The promise of [`Rows::new`]; where `PLAIN`, the group has 16 channels.
     #[inline]
     #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx512vnni")]
-    unsafe fn column<const COUNT: usize>(&self, x: isize) -> Column {
+    unsafe fn column<const COUNT: usize, const PLAIN: bool>(&self, x: isize) -> Column {
         let mut column = [self.padding; 2];
         if (x as usize) < self.width {
             let pixel = x as usize * self.channels;
             for row in 0..COUNT {
                 let word = &mut column[row / TAPS];
-                // SAFETY: 16 channels of a pixel of the image; where the row lies outside, of any row.
-                let values = unsafe { _mm_loadu_si128(self.places[row].add(pixel).cast()) };
+                // SAFETY: the group's channels of a pixel of the image; where the row lies outside, of any row.
+                let values = unsafe {
+                    let place = self.places[row].add(pixel);
+                    if PLAIN {
+                        _mm_loadu_si128(place.cast())
+                    } else {
+                        _mm_maskz_loadu_epi8(self.group, place.cast())
+                    }
+                };
                 *word = _mm512_mask_broadcast_i32x4(*word, self.lanes[row], values);
             }
             for word in 0..COUNT.div_ceil(TAPS) {
@@ -109,10 +119,17 @@ unsafe fn load_weights<const KERNEL: usize, const DOWN: usize>(packed: *const u8
 /// The groups from `from` on of some rows of the output image, `DOWN` x `RIGHT` outputs of a group at a time.
 ///
 /// # Safety
-/// The CPU has the tier; the bounds that [`crate::depthwise::run`] asserts; at least 16 channels; every shift at least 33.
+/// The CPU has the tier; the bounds that [`crate::depthwise::run`] asserts. Where `PLAIN`, at least 16 channels, and
+/// every shift at least 33; elsewhere [`crate::depthwise::can_raise_shifts`].
 #[inline]
 #[target_feature(enable = "avx2,fma,avx512f,avx512bw,avx512vl,avx512dq,avx512vnni")]
-pub(super) unsafe fn run<const KERNEL: usize, const STRIDE: usize, const DOWN: usize, const RIGHT: usize>(
+pub(super) unsafe fn run<
+    const KERNEL: usize,
+    const STRIDE: usize,
+    const DOWN: usize,
+    const RIGHT: usize,
+    const PLAIN: bool,
+>(
     x: &[u8],
     d: &Depthwise<'_>,
     rows: Range<usize>,
@@ -127,14 +144,14 @@ pub(super) unsafe fn run<const KERNEL: usize, const STRIDE: usize, const DOWN: u
         let out = &mut out[(oy - rows.start) * line..][..down * line];
         for group in from..channels.div_ceil(GROUP) {
             let first = first_channel(group, channels);
-            // SAFETY: `first + 16` channels are in the image, the parameters and the output; the packed weights have
+            // SAFETY: the group's channels are in the image, the parameters and the output; the packed weights have
             // a group for each group of channels.
             unsafe {
                 let top = d.window.start(0, oy);
                 let source = Rows::new(x, d, top, (DOWN - 1) * STRIDE + KERNEL, first);
                 let weights = load_weights::<KERNEL, DOWN>(d.packed.as_ptr().add(group * group_bytes));
-                let epilogue = Epilogue::new(&d.requantize, first);
-                slide_row::<KERNEL, STRIDE, DOWN, RIGHT>(
+                let epilogue = Epilogue::<PLAIN>::new(&d.requantize, first, source.group);
+                slide_row::<KERNEL, STRIDE, DOWN, RIGHT, PLAIN>(
                     &source,
                     &weights,
                     &epilogue,
@@ -152,10 +169,16 @@ pub(super) unsafe fn run<const KERNEL: usize, const STRIDE: usize, const DOWN: u
 /// # Safety
 /// As [`run`]; `out` is the group's first channel of the first output.
 #[inline(always)]
-unsafe fn slide_row<const KERNEL: usize, const STRIDE: usize, const DOWN: usize, const RIGHT: usize>(
+unsafe fn slide_row<
+    const KERNEL: usize,
+    const STRIDE: usize,
+    const DOWN: usize,
+    const RIGHT: usize,
+    const PLAIN: bool,
+>(
     source: &Rows,
     weights: &Weights<KERNEL, DOWN>,
-    epilogue: &Epilogue,
+    epilogue: &Epilogue<PLAIN>,
     d: &Depthwise<'_>,
     down: usize,
     out: *mut u8,
@@ -168,12 +191,12 @@ unsafe fn slide_row<const KERNEL: usize, const STRIDE: usize, const DOWN: usize,
         // KERNEL + (RIGHT - 1) * STRIDE columns are in use.
         let mut window = [[_mm512_setzero_si512(); 2]; 8];
         for column in 0..kept {
-            window[column] = column_of::<KERNEL, STRIDE, DOWN>(source, x + column as isize);
+            window[column] = column_of::<KERNEL, STRIDE, DOWN, PLAIN>(source, x + column as isize);
         }
         let mut ox = 0;
         while ox < columns {
             for column in kept..kept + RIGHT * STRIDE {
-                window[column] = column_of::<KERNEL, STRIDE, DOWN>(source, x + column as isize);
+                window[column] = column_of::<KERNEL, STRIDE, DOWN, PLAIN>(source, x + column as isize);
             }
             let mut sums = [[epilogue.bias; RIGHT]; DOWN];
             for kx in 0..KERNEL {
@@ -193,7 +216,12 @@ unsafe fn slide_row<const KERNEL: usize, const STRIDE: usize, const DOWN: usize,
             for row in 0..DOWN {
                 for right in 0..RIGHT {
                     if row < down && ox + right < columns {
-                        _mm_storeu_si128(at.add(row * line + right * channels).cast(), bytes[row][right]);
+                        let place = at.add(row * line + right * channels);
+                        if PLAIN {
+                            _mm_storeu_si128(place.cast(), bytes[row][right]);
+                        } else {
+                            _mm_mask_storeu_epi8(place.cast(), source.group, bytes[row][right]);
+                        }
                     }
                 }
             }
@@ -209,24 +237,27 @@ unsafe fn slide_row<const KERNEL: usize, const STRIDE: usize, const DOWN: usize,
 /// # Safety
 /// As [`Rows::column`].
 #[inline(always)]
-unsafe fn column_of<const KERNEL: usize, const STRIDE: usize, const DOWN: usize>(
+unsafe fn column_of<const KERNEL: usize, const STRIDE: usize, const DOWN: usize, const PLAIN: bool>(
     source: &Rows,
     x: isize,
 ) -> Column {
     // SAFETY: the caller's promise.
     unsafe {
         match (DOWN - 1) * STRIDE + KERNEL {
-            3 => source.column::<3>(x),
-            4 => source.column::<4>(x),
-            5 => source.column::<5>(x),
-            _ => source.column::<6>(x),
+            3 => source.column::<3, PLAIN>(x),
+            4 => source.column::<4, PLAIN>(x),
+            5 => source.column::<5, PLAIN>(x),
+            _ => source.column::<6, PLAIN>(x),
         }
     }
 }
 
-/// The requantization of a group, every shift at least 33: from the high half of the product.
-struct Epilogue {
+/// The requantization of a group from the high half of the product, which takes shifts of at least 33. A smaller one,
+/// which there is only where not `PLAIN`, is raised to 33 and the sum moved left by as much: the same quotient.
+struct Epilogue<const PLAIN: bool> {
     bias: __m512i,
+    /// By how much each sum moves left.
+    left: __m512i,
     /// The multipliers of the even lanes.
     even: __m512i,
     /// The multipliers of the odd lanes, one lane down.
@@ -241,24 +272,24 @@ struct Epilogue {
     even_lanes: __mmask16,
 }
 
-impl Epilogue {
+impl<const PLAIN: bool> Epilogue<PLAIN> {
     /// # Safety
-    /// The CPU has the tier; 16 channels from `first` on.
+    /// The CPU has the tier; the channels of `group` from `first` on.
     #[inline]
     #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx512vnni")]
-    unsafe fn new(r: &Requantize<'_>, first: usize) -> Epilogue {
-        // SAFETY: the caller's promise.
-        let load = |values: &[i32]| unsafe { _mm512_loadu_si512(values.as_ptr().add(first).cast()) };
+    unsafe fn new(r: &Requantize<'_>, first: usize, group: __mmask16) -> Epilogue<PLAIN> {
+        // SAFETY: the caller's promise; only the group's lanes are read.
+        let load = |values: &[i32]| unsafe { _mm512_maskz_loadu_epi32(group, values.as_ptr().add(first)) };
         let multiplier = load(r.multiplier);
-        let shift = load(r.shift);
+        let least = _mm512_set1_epi32(HIGH_SHIFT);
+        let given = load(r.shift);
+        let shift = _mm512_max_epi32(given, least);
         Epilogue {
             bias: load(r.bias),
+            left: _mm512_sub_epi32(shift, given),
             even: multiplier,
             odd: odd_lanes(multiplier),
-            round: _mm512_sllv_epi32(
-                _mm512_set1_epi32(1),
-                _mm512_sub_epi32(shift, _mm512_set1_epi32(HIGH_SHIFT)),
-            ),
+            round: _mm512_sllv_epi32(_mm512_set1_epi32(1), _mm512_sub_epi32(shift, least)),
             shift: _mm512_sub_epi32(shift, _mm512_set1_epi32(HIGH_SHIFT - 1)),
             zero_point: _mm512_set1_epi16(r.zero_point as i16),
             lo: _mm512_set1_epi8(r.lo as i8),
@@ -272,6 +303,7 @@ impl Epilogue {
     #[inline]
     #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx512vnni")]
     fn scale(&self, acc: __m512i) -> __m512i {
+        let acc = if PLAIN { acc } else { _mm512_sllv_epi32(acc, self.left) };
         let even = _mm512_mul_epi32(acc, self.even);
         let odd = _mm512_mul_epi32(odd_lanes(acc), self.odd);
         _mm512_srav_epi32(_mm512_add_epi32(high_halves(even, odd, self.even_lanes), self.round), self.shift)

@@ -8,8 +8,8 @@
 use std::arch::x86_64::*;
 use std::ops::Range;
 
-use super::{HIGH_SHIFT, WORD, even_lanes, high_halves, odd_lanes};
-use crate::depthwise::{Depthwise, GROUP};
+use super::{WORD, even_lanes, high_halves, odd_lanes};
+use crate::depthwise::{Depthwise, GROUP, HIGH_SHIFT};
 use crate::requantize::Requantize;
 
 /// Channels that go through together: two groups.
