@@ -144,7 +144,7 @@ def test_softmax(build, same, op, axis):
 @pytest.mark.parametrize("op", ["Softmax", "LogSoftmax"])
 @pytest.mark.parametrize("n", range(1, 18))
 def test_softmax_of_short_rows(build, same, op, n):
-    # 35 rows: two blocks of 16 that go side by side, and a rest. Axis 1 has channels last, and sums in a chain.
+    # 35 rows: two blocks of 16 that go side by side, and a rest. With channels last, axis 1 sums in a chain.
     rng = np.random.default_rng(n)
     x = build.input("x", "f32", (35, n))
     y = channels_last(build, build.input("y", "f32", (5, n, 7, 1)), n)

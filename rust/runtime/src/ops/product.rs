@@ -291,7 +291,7 @@ pub fn push_rows(
     }
     let k = product.taps * product.kc;
     let tile = gemm::select(b.kernels.row(), rows, product.group_columns, k);
-    let chunk = b.chunk(rows, macs as f64 / rows as f64 * NANOSECONDS_A_MAC, tile.rows);
+    let chunk = b.chunk_of_tiles(rows, macs as f64 / rows as f64 * NANOSECONDS_A_MAC, tile.rows);
     let row_bytes = product.columns * product.element();
     let target = y.buffer;
     let reads: Vec<BufferId> = std::iter::once(x).chain(residual).collect();

@@ -350,6 +350,13 @@ impl<'p> Builder<'p> {
         chunk
     }
 
+    /// [`Builder::chunk`] of a step whose kernel goes through `tile` rows at a time but takes any number.
+    pub fn chunk_of_tiles(&mut self, rows: usize, nanoseconds: f64, tile: usize) -> usize {
+        let chunk = split::chunk_of_tiles(rows, nanoseconds, tile, self.threads);
+        self.forks |= chunk < rows;
+        chunk
+    }
+
     /// [`Builder::chunk`] of a step that reads and writes elements and does little else.
     pub fn chunk_elements(&mut self, elements: usize) -> usize {
         self.chunk(elements, 0.1, 64)

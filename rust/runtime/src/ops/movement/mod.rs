@@ -3,7 +3,7 @@
 mod relocate;
 mod views;
 
-pub use relocate::{FILL, Relocation, strides, transpose};
+pub use relocate::{FILL, Relocation, copy_runs, strides, transpose};
 pub use views::{flatten, identity, reshape, squeeze, unsqueeze};
 
 use octavo_exec::{cast, cast_mut};
@@ -476,10 +476,7 @@ pub fn plan_concat(b: &mut Builder<'_>, node: &Node) -> Result<(), Error> {
             for &(from, start, bytes) in &pieces {
                 let ([x], [y]) = run.get([from], [target]);
                 pool.slices(y, rows * row, |i, y| {
-                    let x = &x[i * rows * bytes..];
-                    for (y, x) in y.chunks_exact_mut(row).zip(x.chunks_exact(bytes)) {
-                        y[start..start + bytes].copy_from_slice(x);
-                    }
+                    copy_runs(&x[i * rows * bytes..], bytes, &mut y[start..], row, bytes);
                 });
             }
         }),
