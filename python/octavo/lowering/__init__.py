@@ -13,7 +13,7 @@ from octavo.lowering.capability import Kind
 from octavo.lowering.conv import lower_batch_normalization, lower_conv
 from octavo.lowering.elementwise import lower_add, lower_div, lower_mul
 from octavo.lowering.gemm import lower_gemm, lower_matmul
-from octavo.lowering.graph import float_program
+from octavo.lowering.graph import float_program, with_shapes
 from octavo.lowering.movement import lower_join, lower_movement
 from octavo.lowering.planning import Plan, Stay
 from octavo.lowering.pooling import lower_average_pool, lower_reduce_mean
@@ -122,4 +122,5 @@ __all__ = [
     "affine",
     "lower",
     "lower_to_integers",
+    "with_shapes",
 ]

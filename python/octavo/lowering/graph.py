@@ -4,6 +4,8 @@ Values keep the graph's names, so what is observed in the float Program is what 
 about.
 """
 
+from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -72,6 +74,23 @@ def float_program(model: ir.Model) -> Program:
     except ArtifactError as error:
         raise ModelError(f"the model asks for what octavo does not have: {error}") from error
     return program
+
+
+def with_shapes(program: Program, shapes: Mapping[str, tuple[int | str, ...]]) -> Program:
+    """The float Program with these shapes of its values; `auto_pad` is resolved where they allow it."""
+    values = program.values | {
+        name: replace(program.values[name], shape=shape) for name, shape in shapes.items()
+    }
+    return replace(program, values=values, nodes=[_without_auto_pad(node, values) for node in program.nodes])
+
+
+def _without_auto_pad(node: Node, values: dict[str, Value]) -> Node:
+    if "auto_pad" not in node.attributes:
+        return node
+    attributes = dict(node.attributes)
+    kernel = (values[node.inputs[1]].shape or ())[2:] if node.op == "Conv" else attributes["kernel_shape"]
+    resolve_auto_pad(attributes, kernel, values[node.inputs[0]].shape)  # type: ignore[arg-type]  # numbers
+    return replace(node, attributes={key: attributes[key] for key in sorted(attributes)})
 
 
 def _name(value: ir.Value) -> str:

@@ -4,6 +4,7 @@ import os
 import tempfile
 from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 
 from octavo import frontend
@@ -15,6 +16,7 @@ from octavo.program import Program, artifact
 from octavo.quantization.recipes import recipe as recipe_of
 from octavo.quantization.report import Report, report
 from octavo.quantization.scopes import excluded_nodes
+from octavo.quantization.shapes import unknown, with_measured_shapes
 from octavo.session import Session
 
 
@@ -65,7 +67,11 @@ def quantize(
         excluded_nodes(floats, exclude), chosen.per_channel if per_channel is None else per_channel
     )
     session = Session(floats, threads)
-    observed = calibrate(session, samples(data, session.get_inputs()), observable(floats), progress)
+    feeds = samples(data, session.get_inputs())
+    if unknown(floats):
+        first = next(feeds)
+        floats, feeds = with_measured_shapes(floats, first, threads), chain([first], feeds)
+    observed = calibrate(session, feeds, observable(floats), progress)
     lowered = lower_to_integers(floats, ranges(observed.observers, rule), choices)
     if strict:
         _check_strict(lowered.stays)

@@ -1,0 +1,94 @@
+"""Shapes that inference does not find, from running a sample of the calibration data."""
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from octavo.calibration.sources import Feeds
+from octavo.errors import RunError
+from octavo.lowering import with_shapes
+from octavo.program import Node, Program, Value
+from octavo.session import Session
+
+Shape = tuple[int | str, ...]
+
+
+def unknown(program: Program) -> list[str]:
+    """The values of nodes whose shape is missing, or has an axis that is no number and no input's symbol."""
+    symbols = _free(program)
+    made = [name for node in program.nodes for name in node.outputs if name]
+    return [name for name in made if not _is_known(program.values[name].shape, symbols)]
+
+
+def with_measured_shapes(program: Program, feeds: Feeds, threads: int | None) -> Program:
+    """The float Program with the shapes of its `unknown` values, as they are in runs of these feeds.
+
+    One more run for each symbol of the inputs has its axes twice as long: an axis of a value that never
+    changes is a number, the others are symbols. Where the model cannot run so, only the ranks are believed.
+    """
+    names = unknown(program)
+    session = Session(_shapes_of(program, names), threads)
+    first = session.run(None, feeds)
+    fixed = [np.ones(len(shape), np.bool_) for shape in first]
+    symbols = _free(program)
+    for symbol in sorted(symbols):
+        longer = {name: _doubled(array, program.values[name], symbol) for name, array in feeds.items()}
+        try:
+            shapes = session.run(None, longer)
+        except RunError:
+            shapes = [-shape - 1 for shape in first]
+        fixed = [before & (one == other) for before, one, other in zip(fixed, first, shapes, strict=True)]
+    found = zip(names, first, fixed, strict=True)
+    return with_shapes(
+        program,
+        {name: _merged(program.values[name], shape, same, symbols) for name, shape, same in found},
+    )
+
+
+def _free(program: Program) -> set[str]:
+    """The symbols of the inputs' axes."""
+    return {
+        axis for name in program.inputs for axis in program.values[name].shape or () if isinstance(axis, str)
+    }
+
+
+def _is_known(shape: Shape | None, symbols: set[str]) -> bool:
+    return shape is not None and all(isinstance(axis, int) or axis in symbols for axis in shape)
+
+
+def _shapes_of(program: Program, names: list[str]) -> Program:
+    """The Program that gives the shapes of these values as int64 vectors, and nothing else."""
+    asked = [f"{name}.shape" for name in names]
+    return replace(
+        program,
+        outputs=asked,
+        values=program.values | {name: Value(name, "i64", None) for name in asked},
+        nodes=[
+            *program.nodes,
+            *(
+                Node("Shape", output, (name,), (output,), {"start": 0})
+                for name, output in zip(names, asked, strict=True)
+            ),
+        ],
+    )
+
+
+def _doubled(array: npt.NDArray[Any], of: Value, symbol: str) -> npt.NDArray[Any]:
+    """The array, twice as long on the axes of that symbol."""
+    for index, axis in enumerate(of.shape or ()):
+        if axis == symbol:
+            array = np.concatenate([array, array], index)
+    return array
+
+
+def _merged(
+    value: Value, shape: npt.NDArray[np.int64], fixed: npt.NDArray[np.bool_], symbols: set[str]
+) -> Shape:
+    """What is known already stays; of the rest, what is fixed is a number."""
+    before: Shape = value.shape or tuple(f"{value.name}.{index}" for index in range(len(shape)))
+    return tuple(
+        int(size) if is_fixed and axis not in symbols else axis
+        for axis, size, is_fixed in zip(before, shape, fixed, strict=True)
+    )
