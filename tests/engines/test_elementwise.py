@@ -120,3 +120,14 @@ def test_softmax(build, same, shape, axis):
     table = np.rint(2**22 * np.exp(-0.05 * np.arange(256))).astype(np.int32)
     t = build.constant("t", table)
     same(build.program(build.node("QSoftmax", ["x0", t], axis=axis)), feeds)
+
+
+def test_operands_that_are_smaller_than_the_largest_of_all(build, same):
+    """The first two together are smaller than the answer: neither moves along its last axis."""
+    rng = np.random.default_rng(9)
+    column, row = rng.integers(0, 256, (2, 3, 1)), rng.integers(0, 256, (2, 1, 5))
+    for dtype, numpy in (("u8", np.uint8), ("f32", np.float32)):
+        x = build.input(f"x{dtype}", dtype, (2, 3, 1))
+        build.node("Max", [x, x, build.constant(f"row{dtype}", row.astype(numpy))], dtype)
+    feeds = {"xu8": column.astype(np.uint8), "xf32": column.astype(np.float32)}
+    same(build.program("n0_0", "n1_0"), feeds, batched=False)

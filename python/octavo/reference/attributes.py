@@ -1,10 +1,12 @@
-"""Typed access to a node's attributes and inputs."""
+"""Typed access to a node's attributes and inputs, and what axes they name."""
 
+from collections.abc import Sequence
 from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
+from octavo.errors import RunError
 from octavo.program import Node
 
 Array: TypeAlias = npt.NDArray[Any]
@@ -49,3 +51,18 @@ def required(inputs: Inputs, index: int) -> Array:
     value = inputs[index]
     assert value is not None, f"input {index} may not be left out"
     return value
+
+
+def axis_of(axis: int, rank: int) -> int:
+    """The axis counted from the front."""
+    if not -rank <= axis < rank:
+        raise RunError(f"there is no axis {axis} in {rank} axes")
+    return axis % rank
+
+
+def axes_of(axes: Sequence[int], rank: int) -> list[int]:
+    """The axes counted from the front, each at most once."""
+    found = [axis_of(axis, rank) for axis in axes]
+    if len(set(found)) != len(found):
+        raise RunError(f"an axis is there twice: {list(axes)}")
+    return found

@@ -8,6 +8,7 @@ from typing import TypeAlias
 
 import numpy as np
 
+from octavo.errors import RunError
 from octavo.program import Node
 from octavo.reference import functions, reductions, windows
 from octavo.reference.attributes import Array, Inputs, integer, number, optional, required, text
@@ -81,8 +82,9 @@ def gelu(node: Node, inputs: Inputs) -> list[Array]:
 
 
 def clip(node: Node, inputs: Inputs) -> list[Array]:
-    """`min(max(x, lo), hi)`; a bound left out does not bound. NaN stays."""
+    """`min(max(x, lo), hi)`; a bound is one number, and does not bound where it is left out. NaN stays."""
     x, lo, hi = required(inputs, 0), optional(inputs, 1), optional(inputs, 2)
+    lo, hi = (bound if bound is None else bound.reshape(()) for bound in (lo, hi))
     floats = x.dtype == f32
     if lo is not None:
         x = functions.maximum(x, lo) if floats else np.maximum(x, lo)
@@ -93,6 +95,8 @@ def clip(node: Node, inputs: Inputs) -> list[Array]:
 
 def dot(a: Float32, b: Float32) -> Float32:
     """a [..., M, K] by b [..., K, N] with broadcasting: one chain an output from +0, k rising."""
+    if a.shape[-1] != b.shape[-2]:
+        raise RunError(f"matrices of {list(a.shape)} and {list(b.shape)} do not multiply")
     shape = (*np.broadcast_shapes(a.shape[:-2], b.shape[:-2]), a.shape[-2], b.shape[-1])
     y = np.zeros(shape, f32)
     for k in range(a.shape[-1]):
@@ -115,6 +119,8 @@ def gemm(node: Node, inputs: Inputs) -> list[Array]:
     """`alpha * (a @ b) + beta * c`: alpha, beta and the sum are one rounding each."""
     a, b, c = required(inputs, 0), required(inputs, 1), optional(inputs, 2)
     y = dot(a.T if integer(node, "transA") else a, b.T if integer(node, "transB") else b)
+    if c is not None and np.broadcast_shapes(y.shape, c.shape) != y.shape:
+        raise RunError(f"c of {list(c.shape)} does not broadcast to {list(y.shape)}")
     with np.errstate(all="ignore"):
         y = number(node, "alpha") * y
         return [y if c is None else y + number(node, "beta") * c]
@@ -123,6 +129,8 @@ def gemm(node: Node, inputs: Inputs) -> list[Array]:
 def batch_normalization(node: Node, inputs: Inputs) -> list[Array]:
     """`fma(x - mean, scale / sqrt(var + epsilon), b)` per channel; every operation is one rounding."""
     x, scale, b, mean, var = (required(inputs, i) for i in range(5))
+    if any(parameter.shape != x.shape[1:2] for parameter in (scale, b, mean, var)):
+        raise RunError(f"its parameters are not one for each channel of {list(x.shape)}")
     shape = (-1, *[1] * (x.ndim - 2))
     with np.errstate(all="ignore"):
         factor = scale / np.sqrt(var + number(node, "epsilon"))

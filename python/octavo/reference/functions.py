@@ -269,7 +269,7 @@ def _exp2(t: Float64) -> Float64:
 @quiet
 def power(x: Float32, y: Float32) -> Float32:
     """`x^y` with IEEE's special cases, in float64 inside."""
-    x, y = (np.ascontiguousarray(array) for array in np.broadcast_arrays(x, y))
+    x, y = (np.array(array, order="C") for array in np.broadcast_arrays(x, y))
     huge = f32(2**100)
     exponent = np.where(y > huge, huge, np.where(y < -huge, -huge, y))
     magnitude = _exp2(exponent.astype(np.float64) * _log2(np.abs(x).astype(np.float64))).astype(f32)

@@ -8,7 +8,17 @@ import numpy as np
 from octavo.errors import RunError
 from octavo.program import DTYPES, Node
 from octavo.program.checks import ONNX_DTYPES
-from octavo.reference.attributes import Array, Inputs, integer, integers, optional, required, text
+from octavo.reference.attributes import (
+    Array,
+    Inputs,
+    axes_of,
+    axis_of,
+    integer,
+    integers,
+    optional,
+    required,
+    text,
+)
 from octavo.reference.floats import Op
 from octavo.reference.resize import resize
 
@@ -21,21 +31,6 @@ def sized(shape: Sequence[int]) -> tuple[int, ...]:
     if min(shape, default=0) < 0 or math.prod(shape) > ELEMENTS_MAX:
         raise RunError(f"it cannot make an array of shape {list(shape)}")
     return tuple(shape)
-
-
-def axis_of(axis: int, rank: int) -> int:
-    """The axis counted from the front."""
-    if not -rank <= axis < rank:
-        raise RunError(f"there is no axis {axis} in {rank} axes")
-    return axis % rank
-
-
-def axes_of(axes: Sequence[int], rank: int) -> list[int]:
-    """The axes counted from the front, each at most once."""
-    found = [axis_of(axis, rank) for axis in axes]
-    if len(set(found)) != len(found):
-        raise RunError(f"an axis is there twice: {list(axes)}")
-    return found
 
 
 def _numbers(array: Array) -> list[int]:
@@ -75,18 +70,22 @@ def transpose(node: Node, inputs: Inputs) -> list[Array]:
 
 
 def slice_op(node: Node, inputs: Inputs) -> list[Array]:
-    """x from starts to ends by steps along axes, as Python slices have it."""
+    """x from starts to ends by steps along axes, as Python slices have it.
+
+    But for a negative step a start before the first element is that element, as ONNX has it.
+    """
     x, starts, ends = required(inputs, 0), _numbers(required(inputs, 1)), _numbers(required(inputs, 2))
     axes, steps = optional(inputs, 3), optional(inputs, 4)
     along = list(range(len(starts))) if axes is None else _numbers(axes)
     strides = [1] * len(starts) if steps is None else _numbers(steps)
     if not len(starts) == len(ends) == len(along) == len(strides) or 0 in strides:
         raise RunError(f"starts {starts}, ends {ends}, axes {along} and steps {strides} do not fit together")
-    places = [slice(None)] * x.ndim
     for axis, start, end, step in zip(axes_of(along, x.ndim), starts, ends, strides, strict=True):
-        first, last, step = slice(start, end, step).indices(x.shape[axis])
-        places[axis] = slice(first, None if last < 0 else last, step)
-    return [x[tuple(places)]]
+        length = x.shape[axis]
+        start = max(start, -length) if step < 0 else start
+        taken = range(*slice(start, end, step).indices(length))
+        x = np.take(x, np.array(taken, np.int64), axis=axis)
+    return [x]
 
 
 def split(node: Node, inputs: Inputs) -> list[Array]:
@@ -189,6 +188,8 @@ def depth_to_space(node: Node, inputs: Inputs) -> list[Array]:
     """Blocks of channels as blocks of pixels: [N, C, H, W] -> [N, C / b^2, H * b, W * b]."""
     x, b = required(inputs, 0), integer(node, "blocksize")
     n, c, h, w = x.shape
+    if c % (b * b):
+        raise RunError(f"its {c} channels are no multiple of {b * b}")
     if text(node, "mode", "DCR") == "DCR":
         blocks = x.reshape(n, b, b, c // (b * b), h, w).transpose(0, 3, 4, 1, 5, 2)
     else:
@@ -200,6 +201,8 @@ def space_to_depth(node: Node, inputs: Inputs) -> list[Array]:
     """Blocks of pixels as blocks of channels: [N, C, H, W] -> [N, C * b^2, H / b, W / b]."""
     x, b = required(inputs, 0), integer(node, "blocksize")
     n, c, h, w = x.shape
+    if h % b or w % b:
+        raise RunError(f"{h} x {w} pixels are no blocks of {b} x {b}")
     blocks = x.reshape(n, c, h // b, b, w // b, b).transpose(0, 3, 5, 1, 2, 4)
     return [blocks.reshape(n, c * b * b, h // b, w // b)]
 

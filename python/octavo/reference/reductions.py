@@ -12,7 +12,7 @@ import numpy as np
 
 from octavo.program import Node
 from octavo.reference import functions
-from octavo.reference.attributes import Array, Inputs, integer, optional, required
+from octavo.reference.attributes import Array, Inputs, axis_of, integer, optional, required
 from octavo.reference.fma import Float32
 
 LANES = 16
@@ -72,7 +72,7 @@ def _reduced_axes(node: Node, inputs: Inputs, rank: int) -> list[int]:
     axes = optional(inputs, 1)
     if axes is None or axes.size == 0:
         return [] if integer(node, "noop_with_empty_axes") else list(range(rank))
-    return sorted({int(axis) % rank for axis in axes.ravel()})
+    return sorted({axis_of(int(axis), rank) for axis in axes.ravel()})
 
 
 def reduction(reduce: Callable[[Array, bool], Array]) -> Callable[[Node, Inputs], list[Array]]:
@@ -113,7 +113,7 @@ def global_max_pool(node: Node, inputs: Inputs) -> list[Array]:
 
 def _softmax(node: Node, inputs: Inputs, log: bool) -> list[Array]:
     x = required(inputs, 0)
-    axis = integer(node, "axis") % x.ndim
+    axis = axis_of(integer(node, "axis"), x.ndim)
     moved = np.moveaxis(x, axis, -1)
     with np.errstate(all="ignore"):
         shifted = moved - _largest(moved, lanes=False)[..., None]

@@ -5,7 +5,7 @@ import numpy.typing as npt
 
 from octavo.errors import RunError
 from octavo.program import Node
-from octavo.reference.attributes import Array, Inputs, integers, number, optional, required, text
+from octavo.reference.attributes import Array, Inputs, axes_of, integers, number, optional, required, text
 
 Float64 = npt.NDArray[np.float64]
 
@@ -18,23 +18,17 @@ def resize(node: Node, inputs: Inputs) -> list[Array]:
     tf_crop_and_resize gives extrapolation_value where its region leaves x.
     """
     x, roi = required(inputs, 0), optional(inputs, 1)
-    axes = (
-        [axis % x.ndim for axis in integers(node, "axes")]
-        if "axes" in node.attributes
-        else list(range(x.ndim))
-    )
+    axes = axes_of(integers(node, "axes") if "axes" in node.attributes else range(x.ndim), x.ndim)
     outputs, scales = _sizes(node, inputs, [x.shape[axis] for axis in axes])
     shape = list(x.shape)
     for axis, length in zip(axes, outputs, strict=True):
         shape[axis] = length
     if min(shape, default=1) < 0 or np.prod([float(n) for n in shape]) > ELEMENTS_MAX:
         raise RunError(f"it cannot make an array of shape {shape}")
+    regions = _regions(node, roi, len(axes))
     outside: list[Array] = []
     for place, axis in enumerate(axes):
-        region = (
-            (0.0, 1.0) if roi is None or not roi.size else (float(roi[place]), float(roi[place + len(axes)]))
-        )
-        at = _coordinates(node, x.shape[axis], outputs[place], scales[place], region)
+        at = _coordinates(node, x.shape[axis], outputs[place], scales[place], regions[place])
         if text(node, "coordinate_transformation_mode", "") == "tf_crop_and_resize":
             beyond = (at < 0) | (at > x.shape[axis] - 1)
             outside.append(beyond.reshape([-1 if other == axis else 1 for other in range(x.ndim)]))
@@ -44,6 +38,15 @@ def resize(node: Node, inputs: Inputs) -> list[Array]:
     for beyond in outside:
         x = np.where(beyond, number(node, "extrapolation_value").astype(x.dtype), x)
     return [x]
+
+
+def _regions(node: Node, roi: Array | None, axes: int) -> list[tuple[float, float]]:
+    """Start and end of the region of each axis that tf_crop_and_resize takes, in parts of the axis."""
+    if roi is None or text(node, "coordinate_transformation_mode", "") != "tf_crop_and_resize":
+        return [(0.0, 1.0)] * axes
+    if roi.size != 2 * axes or not np.isfinite(roi).all():
+        raise RunError(f"the region {roi.tolist()} is not a start and an end for each of {axes} axes")
+    return [(float(roi[place]), float(roi[place + axes])) for place in range(axes)]
 
 
 def _sizes(node: Node, inputs: Inputs, lengths: list[int]) -> tuple[list[int], list[float]]:

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from octavo.errors import RunError
 from octavo.program import Node
 from octavo.reference import functions
 from octavo.reference.attributes import Array, Inputs, integer, integers, optional, required, text
@@ -83,6 +84,8 @@ def conv(node: Node, inputs: Inputs) -> list[Array]:
     group = integer(node, "group")
     geometry = window(node, x.shape[2:], w.shape[2:])
     n, channels, rank = x.shape[0], w.shape[1], x.ndim - 2
+    if x.shape[1] != group * channels or (b is not None and b.shape != w.shape[:1]):
+        raise RunError(f"weights of {list(w.shape)} in {group} groups do not fit its input and bias")
     weights = w.reshape(group, w.shape[0] // group, *w.shape[1:])
     y = np.zeros((n, group, weights.shape[1], *geometry.output), np.float32)
     for index, seen in taps(x, geometry, 0.0):

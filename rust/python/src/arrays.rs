@@ -3,8 +3,8 @@
 use std::hint::black_box;
 
 use numpy::{
-    PyArrayDyn, PyArrayMethods, PyReadonlyArrayDyn, PyReadwriteArrayDyn, PyUntypedArray,
-    PyUntypedArrayMethods,
+    PyArrayDescr, PyArrayDescrMethods, PyArrayDyn, PyArrayMethods, PyReadonlyArrayDyn, PyReadwriteArrayDyn,
+    PyUntypedArray, PyUntypedArrayMethods,
 };
 use octavo_runtime::plan::TensorType;
 use octavo_runtime::program::DType;
@@ -39,6 +39,15 @@ fn numpy_name(dtype: DType) -> &'static str {
     }
 }
 
+/// The type that stands in for one that rust-numpy does not share as numbers, and numpy's name of it.
+fn stored_as(dtype: DType) -> Option<(DType, &'static str)> {
+    match dtype {
+        DType::Bool => Some((DType::U8, "uint8")),
+        DType::F16 => Some((DType::I16, "int16")),
+        _ => None,
+    }
+}
+
 /// An array in one piece and aligned: the same, or a copy of a strided one.
 fn whole<'py>(array: &Bound<'py, PyUntypedArray>) -> PyResult<Bound<'py, PyAny>> {
     if array.is_c_contiguous() && array.is_aligned() {
@@ -54,8 +63,15 @@ impl<'py> Input<'py> {
             let given = fed.get_type().name()?.to_string();
             return Err(wrong_type(py, name, dtype, &given));
         };
-        let array = whole(array)?;
-        let read = match dtype {
+        let mut array = whole(array)?;
+        let mut stored = dtype;
+        if let Some((as_stored, name)) = stored_as(dtype)
+            && array.cast::<PyUntypedArray>()?.dtype().is_equiv_to(&PyArrayDescr::new(py, numpy_name(dtype))?)
+        {
+            array = array.call_method1("view", (name,))?;
+            stored = as_stored;
+        }
+        let read = match stored {
             DType::U8 => array.cast::<PyArrayDyn<u8>>().ok().map(|a| a.try_readonly().map(Input::U8)),
             DType::I8 => array.cast::<PyArrayDyn<i8>>().ok().map(|a| a.try_readonly().map(Input::I8)),
             DType::I16 => array.cast::<PyArrayDyn<i16>>().ok().map(|a| a.try_readonly().map(Input::I16)),
@@ -116,50 +132,68 @@ fn wrong_type(py: Python<'_>, name: &str, dtype: DType, given: &str) -> PyErr {
 const LARGE: usize = 1 << 24;
 
 /// A fresh output array whose bytes can be written.
-pub enum Output<'py> {
+pub struct Output<'py> {
+    dtype: DType,
+    array: Array<'py>,
+}
+
+enum Array<'py> {
     U8(PyReadwriteArrayDyn<'py, u8>),
+    I8(PyReadwriteArrayDyn<'py, i8>),
+    I16(PyReadwriteArrayDyn<'py, i16>),
     I32(PyReadwriteArrayDyn<'py, i32>),
     I64(PyReadwriteArrayDyn<'py, i64>),
     F32(PyReadwriteArrayDyn<'py, f32>),
+    F64(PyReadwriteArrayDyn<'py, f64>),
 }
 
 impl<'py> Output<'py> {
-    /// A zeroed array. An error for types that no op makes, and where there is no memory for it.
+    /// A zeroed array. An error where there is no memory for it.
     pub fn new(py: Python<'py>, of: &TensorType) -> PyResult<Output<'py>> {
         let shape = of.shape.as_slice();
         if of.bytes() > LARGE && black_box(Arena::new(of.bytes())).is_err() {
             let what = format!("no memory for an output of shape {shape:?}, {} bytes", of.bytes());
             return Err(exception(py, &Error::Run(what)));
         }
-        Ok(match of.dtype {
-            DType::U8 => Output::U8(PyArrayDyn::zeros(py, shape, false).try_readwrite()?),
-            DType::I32 => Output::I32(PyArrayDyn::zeros(py, shape, false).try_readwrite()?),
-            DType::I64 => Output::I64(PyArrayDyn::zeros(py, shape, false).try_readwrite()?),
-            DType::F32 => Output::F32(PyArrayDyn::zeros(py, shape, false).try_readwrite()?),
-            other => {
-                let what = format!("an output of {} cannot be given back", numpy_name(other));
-                return Err(exception(py, &Error::Run(what)));
-            }
-        })
+        let array = match of.dtype {
+            DType::U8 | DType::Bool => Array::U8(PyArrayDyn::zeros(py, shape, false).try_readwrite()?),
+            DType::I8 => Array::I8(PyArrayDyn::zeros(py, shape, false).try_readwrite()?),
+            DType::I16 | DType::F16 => Array::I16(PyArrayDyn::zeros(py, shape, false).try_readwrite()?),
+            DType::I32 => Array::I32(PyArrayDyn::zeros(py, shape, false).try_readwrite()?),
+            DType::I64 => Array::I64(PyArrayDyn::zeros(py, shape, false).try_readwrite()?),
+            DType::F32 => Array::F32(PyArrayDyn::zeros(py, shape, false).try_readwrite()?),
+            DType::F64 => Array::F64(PyArrayDyn::zeros(py, shape, false).try_readwrite()?),
+        };
+        Ok(Output { dtype: of.dtype, array })
     }
 
     /// The array's bytes, to write.
     pub fn bytes_mut(&mut self) -> PyResult<&mut [u8]> {
-        Ok(match self {
-            Output::U8(a) => a.as_slice_mut()?,
-            Output::I32(a) => bytes_of_mut(a.as_slice_mut()?),
-            Output::I64(a) => bytes_of_mut(a.as_slice_mut()?),
-            Output::F32(a) => bytes_of_mut(a.as_slice_mut()?),
+        Ok(match &mut self.array {
+            Array::U8(a) => a.as_slice_mut()?,
+            Array::I8(a) => bytes_of_mut(a.as_slice_mut()?),
+            Array::I16(a) => bytes_of_mut(a.as_slice_mut()?),
+            Array::I32(a) => bytes_of_mut(a.as_slice_mut()?),
+            Array::I64(a) => bytes_of_mut(a.as_slice_mut()?),
+            Array::F32(a) => bytes_of_mut(a.as_slice_mut()?),
+            Array::F64(a) => bytes_of_mut(a.as_slice_mut()?),
         })
     }
 
     /// The array itself.
-    pub fn array(&self) -> Bound<'py, PyAny> {
-        match self {
-            Output::U8(a) => a.as_any().clone(),
-            Output::I32(a) => a.as_any().clone(),
-            Output::I64(a) => a.as_any().clone(),
-            Output::F32(a) => a.as_any().clone(),
+    pub fn array(&self) -> PyResult<Bound<'py, PyAny>> {
+        let array = match &self.array {
+            Array::U8(a) => a.as_any(),
+            Array::I8(a) => a.as_any(),
+            Array::I16(a) => a.as_any(),
+            Array::I32(a) => a.as_any(),
+            Array::I64(a) => a.as_any(),
+            Array::F32(a) => a.as_any(),
+            Array::F64(a) => a.as_any(),
+        };
+        match stored_as(self.dtype) {
+            Some(_) => array.call_method1("view", (numpy_name(self.dtype),)),
+            None => Ok(array.clone()),
         }
     }
 }

@@ -84,10 +84,11 @@ impl Session {
         let mut written = outputs.iter_mut().map(Output::bytes_mut).collect::<PyResult<Vec<_>>>()?;
         let ran = py.detach(|| guarded(|| self.runtime.run(&plan, &read, &mut written)));
         ran.map_err(|error| exception(py, &error))?;
-        match picked {
-            None => PyList::new(py, outputs.iter().map(Output::array)),
-            Some(picked) => PyList::new(py, picked.into_iter().map(|at| outputs[at].array())),
-        }
+        let arrays: Vec<_> = match picked {
+            None => outputs.iter().map(Output::array).collect::<PyResult<_>>()?,
+            Some(picked) => picked.into_iter().map(|at| outputs[at].array()).collect::<PyResult<_>>()?,
+        };
+        PyList::new(py, arrays)
     }
 
     /// Runs once; what each float value of those names held, in the order of the names.

@@ -120,7 +120,7 @@ impl Session {
         self.check_shapes(&shapes)?;
         // Made outside the lock, so that other shapes go on; of two threads that made the same, one's is kept.
         let threads = self.pool.threads();
-        let builder = Builder::new(&self.program, self.kernels, threads, &self.packing, &shapes);
+        let builder = Builder::new(&self.program, self.kernels, threads, &self.packing, &shapes)?;
         let plan = Arc::new(builder.finish()?);
         let mut plans = self.plans.lock().unwrap_or_else(|e| e.into_inner());
         if let Some(theirs) = kept(&mut plans, &shapes) {

@@ -32,15 +32,21 @@ pub struct Average<'a> {
     pub count_include_pad: Option<[usize; 2]>,
 }
 
-/// The arithmetic of [`mean_rows`], whose arguments these are.
+/// The arithmetic of [`mean_rows`]: the sum of `x - x_zero_point` over all rows, requantized.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Mean {
-    x_zero_point: i32,
-    multiplier: i32,
-    shift: u32,
-    y_zero_point: i32,
-    lo: i32,
-    hi: i32,
+pub struct Mean {
+    /// In `0..=255`.
+    pub x_zero_point: i32,
+    /// Of the factor that takes in the division by the number of rows.
+    pub multiplier: i32,
+    /// In `1..=62`.
+    pub shift: u32,
+    /// In `0..=255`.
+    pub y_zero_point: i32,
+    /// The smallest output.
+    pub lo: i32,
+    /// The largest output.
+    pub hi: i32,
 }
 
 type RunMax = unsafe fn(&[u8], &Window, Range<usize>, &mut [u8]);
@@ -55,7 +61,7 @@ pub struct Entries {
     /// See [`average_pool`].
     pub average: Entry<RunAverage>,
     /// See [`mean_rows`].
-    pub(crate) mean: Entry<RunMean>,
+    pub mean: Entry<RunMean>,
 }
 
 /// Max pool: some rows of the output image, from the whole input image. Padding never wins; a window that lies in the
@@ -84,31 +90,19 @@ pub fn average_pool(
     unsafe { (k.row().pool.average.run)(x, window, rows, average, out) }
 }
 
-/// The mean over the rows of `[rows, channels]`, the sum of `x - x_zero_point` requantized: global average pooling.
-/// Panics where a length or the arithmetic breaks its bounds: a sum of all rows fits in int32.
-pub fn mean_rows(
-    k: Kernels,
-    x: &[u8],
-    channels: usize,
-    x_zero_point: i32,
-    multiplier: i32,
-    shift: u32,
-    y_zero_point: i32,
-    lo: i32,
-    hi: i32,
-    out: &mut [u8],
-) {
+/// The mean over the rows of `[rows, channels]`: global average pooling. Panics where a length or the arithmetic breaks
+/// its bounds: a sum of all rows fits in int32.
+pub fn mean_rows(k: Kernels, x: &[u8], channels: usize, mean: &Mean, out: &mut [u8]) {
     assert_eq!(out.len(), channels, "the length of the output");
     if channels == 0 {
         return;
     }
     assert!(x.len().is_multiple_of(channels), "{} bytes are no rows of {channels}", x.len());
     assert_fits_int32(x.len() / channels);
-    assert_arithmetic(x_zero_point, y_zero_point, lo, hi);
-    assert!((1..=62).contains(&shift) && multiplier > i32::MIN, "multiplier {multiplier}, shift {shift}");
-    let mean = Mean { x_zero_point, multiplier, shift, y_zero_point, lo, hi };
+    assert_arithmetic(mean.x_zero_point, mean.y_zero_point, mean.lo, mean.hi);
+    assert!((1..=62).contains(&mean.shift) && mean.multiplier > i32::MIN, "{mean:?}");
     // SAFETY: `k` proves the tier; the lengths are checked.
-    unsafe { (k.row().pool.mean.run)(x, channels, &mean, out) }
+    unsafe { (k.row().pool.mean.run)(x, channels, mean, out) }
 }
 
 fn assert_fits_int32(count: usize) {

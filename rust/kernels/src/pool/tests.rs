@@ -134,7 +134,8 @@ proptest! {
     ) {
         for k in tiers() {
             let mut out = vec![0; channels];
-            mean_rows(k, &x, channels, x_zero_point, multiplier, shift, y_zero_point, lo, hi, &mut out);
+            let mean = Mean { x_zero_point, multiplier, shift, y_zero_point, lo, hi };
+            mean_rows(k, &x, channels, &mean, &mut out);
             for c in 0..channels {
                 let value = |row: usize| i64::from(x[row * channels + c]) - i64::from(x_zero_point);
                 let acc = (0..rows).map(value).sum();
@@ -148,5 +149,6 @@ proptest! {
 #[test]
 #[should_panic(expected = "leaves int32")]
 fn a_sum_that_leaves_int32_is_refused() {
-    mean_rows(Kernels::best(), &vec![0; 8_421_505], 1, 0, 1 << 30, 62, 0, 0, 255, &mut [0]);
+    let mean = Mean { x_zero_point: 0, multiplier: 1 << 30, shift: 62, y_zero_point: 0, lo: 0, hi: 255 };
+    mean_rows(Kernels::best(), &vec![0; 8_421_505], 1, &mean, &mut [0]);
 }

@@ -7,12 +7,12 @@ use octavo_kernels::isa::Kernels;
 
 use crate::error::Error;
 use crate::ops::movement::strides;
-use crate::ops::{broadcast, error, left_padded, made, spatial_last};
+use crate::ops::{broadcast, error, integers, left_padded, made, spatial_last};
 use crate::plan::TensorType;
 use crate::plan::builder::{Builder, Placed};
 use crate::plan::fusion::{add_params, int32};
 use crate::plan::layout::Layout;
-use crate::program::{DType, Node, Op};
+use crate::program::{DType, Node, Op, ValueId};
 
 /// What two runs of elements become.
 enum Function {
@@ -21,6 +21,7 @@ enum Function {
     MaxU8,
     MinU8,
     Float(Binary),
+    Integer(Op, DType),
 }
 
 impl Function {
@@ -40,6 +41,7 @@ impl Function {
                 Op::Min => Binary::Min,
                 _ => Binary::PRelu,
             }),
+            (op, DType::I32 | DType::I64) => Function::Integer(op, dtype),
             (_, other) => return Err(error(node, &format!("tensors of {} do not run", other.name()))),
         })
     }
@@ -52,6 +54,7 @@ impl Function {
             Function::MaxU8 => elementwise::max(kernels, a, b, y),
             Function::MinU8 => elementwise::min(kernels, a, b, y),
             Function::Float(op) => binary::run(kernels, *op, cast(a), cast(b), cast_mut(y)),
+            Function::Integer(op, dtype) => integers::binary(*op, *dtype, a, b, y),
         }
     }
 
@@ -63,6 +66,7 @@ impl Function {
             Function::MaxU8 => row.elementwise.max.name,
             Function::MinU8 => row.elementwise.min.name,
             Function::Float(_) => row.float.binary.name,
+            Function::Integer(_, dtype) => integers::name(*dtype),
         }
     }
 }
@@ -108,17 +112,32 @@ pub fn plan(b: &mut Builder<'_>, node: &Node) -> Result<(), Error> {
     }
     let output = made(node, 0)?;
     if operands.len() == 1 {
-        b.alias(output, &operands[0], whole, layout);
-        return Ok(());
+        return b.alias(output, &operands[0], whole, layout);
     }
+    check_divisor(b, node)?;
     let y = b.output(output, whole.clone(), layout)?;
     let mut so_far = operands[0].clone();
     for (index, operand) in operands[1..].iter().enumerate() {
         let is_last = index + 2 == operands.len();
-        let target =
-            if is_last { y.clone() } else { Placed { buffer: b.temporary(y.tensor.bytes()), ..y.clone() } };
+        let target = if is_last {
+            y.clone()
+        } else {
+            // No larger than the two need, so that one of them moves along every dimension.
+            let shape = broadcast(node, so_far.shape(), operand.shape())?;
+            let tensor = TensorType { dtype: y.dtype(), shape };
+            Placed { buffer: b.temporary(tensor.bytes()), tensor, layout: y.layout }
+        };
         push_pair(b, node, &so_far, operand, &target)?;
         so_far = target;
+    }
+    Ok(())
+}
+
+/// A step cannot fail, so what an integer is divided by must be known not to be 0.
+fn check_divisor(b: &Builder<'_>, node: &Node) -> Result<(), Error> {
+    let is_integer = |value: ValueId| b.program.value(value).dtype != DType::F32;
+    if node.op == Op::Div && node.input(1).is_some_and(is_integer) && b.known_ints(node, 1)?.contains(&0) {
+        return Err(error(node, "an integer division by zero"));
     }
     Ok(())
 }
@@ -126,7 +145,7 @@ pub fn plan(b: &mut Builder<'_>, node: &Node) -> Result<(), Error> {
 /// An operand of less dimensions, as if ones stood in front of its shape.
 fn padded_operand(
     b: &mut Builder<'_>,
-    value: crate::program::ValueId,
+    value: ValueId,
     shape: &[usize],
     rank: usize,
     layout: Layout,

@@ -36,7 +36,7 @@ pub fn plan_qgemm(b: &mut Builder<'_>, index: usize) -> Result<(), Error> {
     let zero_point = int32(node, node.attributes.int("x_zero_point")?)?;
     let mut epilogue = epilogue(b, node, zero_point_correction(&by_column, n, zero_point))?;
     let kernels = b.kernels;
-    let key = Key { weight: needed(node, 1)?.0, form: "matrix", part: 0 };
+    let key = Key { weight: needed(node, 1)?.0, form: "matrix", part: 0, parts: 1 };
     let packed = b.packing.get(key, gemm::packed_len(kernels, n, 1, k), |out| {
         gemm::pack(kernels, &by_column, n, 1, k, out);
     })?;
@@ -55,13 +55,18 @@ pub fn plan_qgemm(b: &mut Builder<'_>, index: usize) -> Result<(), Error> {
         kc: k,
         epilogue,
     };
-    let macs = (rows * k * n) as u64;
+    let macs = macs([rows, n, k]);
     if rows == 1 {
         push_columns(b, name, product, macs, from, residual, &y);
     } else {
         push_rows(b, name, "QGemm", product, macs, from, residual, &y);
     }
     Ok(())
+}
+
+/// The multiply-accumulates of a product, at most what the number holds.
+fn macs(factors: [usize; 3]) -> u64 {
+    factors.into_iter().fold(1, |all, factor| all.saturating_mul(factor as u64))
 }
 
 /// Pushes the step of a product of one row, whose columns are cut between threads.
@@ -120,17 +125,14 @@ pub fn plan_gemm(b: &mut Builder<'_>, node: &Node) -> Result<(), Error> {
             if from.len() != 2 || broadcast(node, &from, &[m, n])? != [m, n] {
                 return Err(error(node, &format!("C of shape {:?} for [{m}, {n}]", c.shape())));
             }
-            Some((c.buffer, (from[0] > 1) as usize * from[1], (from[1] > 1) as usize))
+            let by_row = if from[0] > 1 { from[1] } else { 0 };
+            Some(Addend { beta, c: c.buffer, by_row, by_column: usize::from(from[1] > 1) })
         }
         None => None,
     };
-    let product = FloatProduct { batches: vec![(0, 0)], m, n, k, left, right, y: y.buffer };
-    push_float(
-        b,
-        node,
-        product,
-        addend.map(|c| (alpha, beta, c)).or((alpha != 1.0).then_some((alpha, 0.0, (y.buffer, 0, 0)))),
-    )
+    let batches = Batches { leading: vec![], left: vec![], right: vec![] };
+    let product = FloatProduct { batches, m, n, k, left, right, y: y.buffer };
+    push_float(b, node, product, Some(Finish { alpha, addend }))
 }
 
 /// A matrix operand: rows of K, found in a buffer, to be transposed first where the rows are not of K.
@@ -155,8 +157,7 @@ fn matrix(b: &mut Builder<'_>, node: &Node, place: usize, is_transposed: bool) -
 }
 
 struct FloatProduct {
-    /// Which matrix of the left and of the right side makes each matrix of the output.
-    batches: Vec<(usize, usize)>,
+    batches: Batches,
     m: usize,
     n: usize,
     k: usize,
@@ -165,25 +166,66 @@ struct FloatProduct {
     y: BufferId,
 }
 
-/// alpha, beta, and C with its strides by row and column.
-type Addend = (f32, f32, (BufferId, usize, usize));
+/// The matrices of the output, and which matrix of the left and of the right side makes each.
+struct Batches {
+    /// The leading dimensions of the output, and those of both sides, which broadcast to them.
+    leading: Vec<usize>,
+    left: Vec<usize>,
+    right: Vec<usize>,
+}
+
+impl Batches {
+    fn len(&self) -> usize {
+        self.leading.iter().product()
+    }
+
+    /// The left and the right matrix behind that one of the output.
+    fn pair(&self, index: usize) -> (usize, usize) {
+        (self.source(index, &self.left), self.source(index, &self.right))
+    }
+
+    fn source(&self, mut index: usize, side: &[usize]) -> usize {
+        let (mut at, mut step) = (0, 1);
+        for (&n, &own) in self.leading.iter().zip(side).rev() {
+            at += if own == 1 { 0 } else { index % n * step };
+            index /= n;
+            step *= own;
+        }
+        at
+    }
+}
+
+/// What becomes of a product's rows: `alpha * y`, then the addend.
+struct Finish {
+    alpha: f32,
+    addend: Option<Addend>,
+}
+
+/// `beta * c`, where C moves by so many elements from row to row and from column to column.
+struct Addend {
+    beta: f32,
+    c: BufferId,
+    by_row: usize,
+    by_column: usize,
+}
 
 fn push_float(
     b: &mut Builder<'_>,
     node: &Node,
     p: FloatProduct,
-    addend: Option<Addend>,
+    finish: Option<Finish>,
 ) -> Result<(), Error> {
     let FloatProduct { batches, m, n, k, left, right, y } = p;
-    if m * n * batches.len() == 0 {
+    if m == 0 || n == 0 || batches.len() == 0 {
         return Ok(());
     }
     let floats = float::packed_len(n, 1, k);
-    let (packed, scratch) = if right.is_known && batches.iter().all(|&(_, r)| r == 0) {
+    let (packed, scratch) = if right.is_known && batches.right.iter().all(|&d| d == 1) {
         let known =
             b.known(right.value).cloned().ok_or_else(|| error(node, "the right side is not known"))?;
         let values = known.f32s()?;
-        let key = Key { weight: right.value.0, form: "float matrix", part: right.is_transposed as usize };
+        let form = if right.is_transposed { "float [k, n]" } else { "float [n, k]" };
+        let key = Key { weight: right.value.0, form, part: 0, parts: 1 };
         let block = b.packing.get(key, floats * 4, |out| {
             pack_right(&values, n, k, right.is_transposed, &mut vec![0.0; n * k], cast_mut(out));
         })?;
@@ -192,11 +234,10 @@ fn push_float(
         (None, Some((b.temporary(n * k * 4), b.temporary(floats * 4))))
     };
     let turned = left.is_transposed.then(|| b.temporary(m * k * 4));
-    let macs = (batches.len() * m * n * k) as u64;
+    let macs = macs([batches.len() * m, n, k]);
     let chunk = b.chunk(m, (n * k) as f64 * 0.03, 8);
     let (from, other) = (left.buffer, right.buffer);
-    let (c, strides) = addend.map_or((from, (0, 0)), |(_, _, (c, row, column))| (c, (row, column)));
-    let c = if c == y { from } else { c };
+    let c = finish.as_ref().and_then(|finish| finish.addend.as_ref()).map_or(from, |addend| addend.c);
     let mut writes = vec![y];
     writes.extend(scratch.iter().flat_map(|&(t, p)| [t, p]).chain(turned));
     let mut reads = vec![from, c];
@@ -217,7 +258,8 @@ fn push_float(
                 let ([x], [t]) = run.get([from], [turned]);
                 transpose(cast::<f32>(x), k, m, cast_mut(t));
             }
-            for (index, &(l, r)) in batches.iter().enumerate() {
+            for index in 0..batches.len() {
+                let (l, r) = batches.pair(index);
                 if let Some((t, p)) = scratch {
                     let ([w], [t, p]) = run.get([other], [t, p]);
                     let w = &cast::<f32>(w)[r * n * k..][..n * k];
@@ -231,8 +273,8 @@ fn push_float(
                 pool.slices(&mut cast_mut::<f32>(y)[index * m * n..][..m * n], chunk * n, |i, y| {
                     let rows = float::Rows::Dense { data: &x[i * chunk * k..], stride: k };
                     float::run(kernels, y.len() / n, &rows, right, n, k, None, y, n);
-                    if let Some((alpha, beta, _)) = addend {
-                        finish_rows(y, n, i * chunk, alpha, beta, cast(c), strides);
+                    if let Some(finish) = &finish {
+                        finish.rows(y, n, i * chunk, cast(c));
                     }
                 });
             }
@@ -241,21 +283,15 @@ fn push_float(
     Ok(())
 }
 
-/// `y = alpha * y + beta * c`, each operation rounded; a beta of 0 leaves C out.
-fn finish_rows(
-    y: &mut [f32],
-    n: usize,
-    first: usize,
-    alpha: f32,
-    beta: f32,
-    c: &[f32],
-    (by_row, by_column): (usize, usize),
-) {
-    for (row, y) in y.chunks_exact_mut(n).enumerate() {
-        for (column, y) in y.iter_mut().enumerate() {
-            *y *= alpha;
-            if beta != 0.0 {
-                *y += beta * c[(first + row) * by_row + column * by_column];
+impl Finish {
+    /// Finishes rows of the output from row `first` on, each operation rounded.
+    fn rows(&self, y: &mut [f32], n: usize, first: usize, c: &[f32]) {
+        for (row, y) in y.chunks_exact_mut(n).enumerate() {
+            for (column, y) in y.iter_mut().enumerate() {
+                *y *= self.alpha;
+                if let Some(addend) = &self.addend {
+                    *y += addend.beta * c[(first + row) * addend.by_row + column * addend.by_column];
+                }
             }
         }
     }
@@ -305,9 +341,10 @@ pub fn plan_matmul(b: &mut Builder<'_>, node: &Node) -> Result<(), Error> {
     let is_shared = q[..rank - 2].iter().all(|&d| d == 1);
     let (batches, m) = if is_shared {
         // One right side: the rows of all batches are one matrix.
-        (vec![(0, 0)], m * leading.iter().product::<usize>())
+        let m = m * leading.iter().product::<usize>();
+        (Batches { leading: vec![], left: vec![], right: vec![] }, m)
     } else {
-        (batch_pairs(&leading, &p[..rank - 2], &q[..rank - 2]), m)
+        (Batches { leading, left: p[..rank - 2].to_vec(), right: q[..rank - 2].to_vec() }, m)
     };
     let product = FloatProduct {
         batches,
@@ -319,19 +356,4 @@ pub fn plan_matmul(b: &mut Builder<'_>, node: &Node) -> Result<(), Error> {
         y: y.buffer,
     };
     push_float(b, node, product, None)
-}
-
-/// Which matrix of each side makes each matrix of the output.
-fn batch_pairs(leading: &[usize], p: &[usize], q: &[usize]) -> Vec<(usize, usize)> {
-    let total = leading.iter().product();
-    let source = |mut index: usize, shape: &[usize]| {
-        let (mut at, mut step) = (0, 1);
-        for (&n, &own) in leading.iter().zip(shape).rev() {
-            at += if own == 1 { 0 } else { index % n * step };
-            index /= n;
-            step *= own;
-        }
-        at
-    };
-    (0..total).map(|i| (source(i, p), source(i, q))).collect()
 }

@@ -6,6 +6,9 @@ use crate::error::Error;
 use crate::ops::error;
 use crate::program::Node;
 
+/// Most offsets in a plan: a GiB of them. Padding, of which a few bytes can ask for any amount, counts as well.
+const MOST_OFFSETS: usize = 1 << 28;
+
 /// A sliding window over images; one spatial axis is a height of 1. Pairs are (vertical, horizontal).
 #[derive(Clone, Debug)]
 pub struct Geometry {
@@ -62,12 +65,7 @@ impl Geometry {
         g.resolve_pads(node)?;
         let ceil = node.attributes.int_or("ceil_mode", 0)? != 0;
         for axis in 0..2 {
-            g.output[axis] = g.extent(axis, ceil).ok_or_else(|| {
-                error(
-                    node,
-                    &format!("a window {kernel:?} is larger than the padded input of shape {shape:?}"),
-                )
-            })?;
+            g.output[axis] = g.extent(axis, ceil);
         }
         Ok(g)
     }
@@ -80,7 +78,9 @@ impl Geometry {
         if auto != "NOTSET" {
             for axis in 0..2 {
                 let output = self.input[axis].div_ceil(self.stride[axis]);
-                let reach = (output.max(1) - 1) * self.stride[axis] + self.span(axis);
+                // An axis of nothing has no window, and so no padding.
+                let reach =
+                    output.checked_sub(1).map_or(0, |last| last * self.stride[axis] + self.span(axis));
                 let total = reach.saturating_sub(self.input[axis]);
                 let less = total / 2;
                 self.pad[axis] = if auto == "SAME_LOWER" { total - less } else { less };
@@ -102,16 +102,17 @@ impl Geometry {
         (self.kernel[axis] - 1) * self.dilation[axis] + 1
     }
 
-    fn extent(&self, axis: usize, ceil: bool) -> Option<usize> {
+    /// The positions that the window takes: none where it is larger than the padded input.
+    fn extent(&self, axis: usize, ceil: bool) -> usize {
         let padded = self.input[axis] + self.pad[axis] + self.pad_end[axis];
-        let free = padded.checked_sub(self.span(axis))?;
+        let Some(free) = padded.checked_sub(self.span(axis)) else { return 0 };
         if !ceil {
-            return Some(free / self.stride[axis] + 1);
+            return free / self.stride[axis] + 1;
         }
         let extent = free.div_ceil(self.stride[axis]) + 1;
         // A window that would begin in the padding after the input is not taken (ONNX, since opset 19).
         let starts_outside = (extent - 1) * self.stride[axis] >= self.input[axis] + self.pad[axis];
-        Some(if starts_outside { extent - 1 } else { extent })
+        if starts_outside { extent - 1 } else { extent }
     }
 
     /// The output's shape with that many channels.
@@ -143,13 +144,13 @@ impl Geometry {
     }
 
     /// For every output pixel and tap (kh, then kw) of an image of `pixel` units a pixel, where the tap lies;
-    /// `outside` where it lies in the padding. `None` where an offset leaves 32 bits.
+    /// `outside` where it lies in the padding. `None` where an offset leaves 32 bits, or there are too many.
     pub fn offsets(&self, pixel: usize, outside: u32) -> Option<Vec<u32>> {
         let area = self.input[0].checked_mul(self.input[1])?.checked_mul(pixel)?;
         if area >= u32::MAX as usize {
             return None;
         }
-        let mut offsets = Vec::with_capacity(self.pixels() * self.kernel[0] * self.kernel[1]);
+        let mut offsets = Vec::with_capacity(self.count_offsets(self.kernel[0] * self.kernel[1])?);
         for oy in 0..self.output[0] {
             for ox in 0..self.output[1] {
                 for ky in 0..self.kernel[0] {
@@ -162,6 +163,11 @@ impl Geometry {
             }
         }
         Some(offsets)
+    }
+
+    /// How many offsets there are with so many a pixel; `None` where a plan should not hold them.
+    pub fn count_offsets(&self, each: usize) -> Option<usize> {
+        self.pixels().checked_mul(each).filter(|&count| count <= MOST_OFFSETS)
     }
 
     /// The input coordinate of an output coordinate's tap, `None` in the padding.

@@ -1,9 +1,11 @@
 //! How each operator family is planned: one file a family, one line an operator in [`plan`].
 
+pub mod cast;
 pub mod conv;
 pub mod elementwise;
 pub mod gemm;
 pub mod geometry;
+pub mod integers;
 pub mod movement;
 pub mod normalization;
 pub mod pool;
@@ -67,7 +69,8 @@ pub fn plan(b: &mut Builder<'_>, index: usize) -> Result<(), Error> {
         Op::Concat => movement::plan_concat(b, node),
         Op::Resize => movement::plan_resize(b, node),
         Op::DepthToSpace | Op::SpaceToDepth => movement::plan_depth_space(b, node),
-        Op::Shape | Op::Cast | Op::ConstantOfShape | Op::Range => {
+        Op::Cast => cast::plan(b, node),
+        Op::Shape | Op::ConstantOfShape | Op::Range => {
             Err(error(node, "needs inputs that are known before the run"))
         }
         _ => unary::plan(b, node),
@@ -100,6 +103,17 @@ pub fn axis(node: &Node, axis: i64, rank: usize) -> Result<usize, Error> {
         return Ok(axis.rem_euclid(rank) as usize);
     }
     Err(error(node, &format!("axis {axis} of a tensor of {rank} dimensions")))
+}
+
+/// Axes that may count from the end, as indices; none twice.
+pub fn axes(node: &Node, axes: &[i64], rank: usize) -> Result<Vec<usize>, Error> {
+    let found = axes.iter().map(|&a| axis(node, a, rank)).collect::<Result<Vec<_>, _>>()?;
+    let mut sorted = found.clone();
+    sorted.sort_unstable();
+    if sorted.windows(2).any(|pair| pair[0] == pair[1]) {
+        return Err(error(node, &format!("an axis is there twice: {axes:?}")));
+    }
+    Ok(found)
 }
 
 /// A shape with dimensions of 1 in front, up to a rank.
@@ -137,7 +151,7 @@ impl Builder<'_> {
 
     /// The integers of an input that must be known before the run.
     pub fn known_ints(&self, node: &Node, place: usize) -> Result<Vec<i64>, Error> {
-        integers(node, &self.known_input(node, place)?)
+        whole_numbers(node, &self.known_input(node, place)?)
     }
 
     /// [`Builder::known_ints`] of an input that may be left out.
@@ -158,7 +172,7 @@ impl Builder<'_> {
 }
 
 /// The elements of an integer tensor as int64.
-pub fn integers(node: &Node, tensor: &Tensor) -> Result<Vec<i64>, Error> {
+pub fn whole_numbers(node: &Node, tensor: &Tensor) -> Result<Vec<i64>, Error> {
     use crate::program::DType;
     match tensor.dtype() {
         DType::I64 => tensor.i64s(),

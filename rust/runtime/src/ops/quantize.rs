@@ -51,16 +51,18 @@ pub fn plan_quantize(b: &mut Builder<'_>, node: &Node) -> Result<(), Error> {
 
 /// Whether a value goes into an op that reads channels last, directly or through ops that keep the layout.
 fn wants_channels_last(b: &Builder<'_>, value: ValueId) -> bool {
-    b.readers(value).iter().any(|&index| {
-        let reader = &b.program.nodes[index];
-        match reader.op {
-            Op::QConv | Op::MaxPool | Op::QAveragePool => true,
-            Op::Lookup | Op::Requantize | Op::Pad => {
-                reader.outputs.first().copied().flatten().is_some_and(|y| wants_channels_last(b, y))
+    let mut values = vec![value];
+    while let Some(value) = values.pop() {
+        for &index in b.readers(value) {
+            let reader = &b.program.nodes[index];
+            match reader.op {
+                Op::QConv | Op::MaxPool | Op::QAveragePool => return true,
+                Op::Lookup | Op::Requantize | Op::Pad => values.extend(reader.outputs.iter().flatten()),
+                _ => {}
             }
-            _ => false,
         }
-    })
+    }
+    false
 }
 
 fn plan_picture(

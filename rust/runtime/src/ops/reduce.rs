@@ -3,7 +3,7 @@
 use octavo_exec::{cast, cast_mut};
 use octavo_kernels::float::reduce::{self, Reduce};
 use octavo_kernels::isa::Kernels;
-use octavo_kernels::pool;
+use octavo_kernels::pool::{self, Mean, Window};
 use octavo_kernels::requantize::multiplier_shift;
 
 use crate::error::Error;
@@ -28,8 +28,7 @@ pub fn plan(b: &mut Builder<'_>, node: &Node) -> Result<(), Error> {
     axes.dedup();
     if axes.is_empty() {
         if node.attributes.int_or("noop_with_empty_axes", 0)? != 0 {
-            b.alias(made(node, 0)?, &x, x.shape().to_vec(), x.layout);
-            return Ok(());
+            return b.alias(made(node, 0)?, &x, x.shape().to_vec(), x.layout);
         }
         axes = (0..rank).collect();
     }
@@ -51,14 +50,12 @@ fn plan_axes(b: &mut Builder<'_>, node: &Node, x: &Placed, axes: &[usize], keeps
         .map(|d| if axes.contains(&d) { 1 } else { x.shape()[d] })
         .collect();
     let n: usize = axes.iter().map(|&d| x.shape()[d]).product();
-    if n == 0 {
-        return Err(error(node, &format!("reduces no elements of shape {:?}", x.shape())));
-    }
+    let of = |inner| Reduction { n, inner, is_last: is_last_alone(node, axes, rank) };
     let spatial: Vec<usize> = (2..rank).collect();
-    if axes == spatial && rank > 2 && x.layout == Layout::ChannelsLast && !reduces_last_alone(b, node)? {
+    if axes == spatial && x.layout == Layout::ChannelsLast && !of(1).is_last {
         // [images, pixels, channels]: the channels stay beside each other.
         let y = b.output(made(node, 0)?, shape, Layout::RowMajor)?;
-        return push(b, node, x.dtype(), x.buffer, &y, n, x.shape()[1]);
+        return push(b, node, x, x.buffer, &y, &of(x.shape()[1]));
     }
     let x = b.input_as(needed(node, 0)?, Layout::RowMajor)?;
     let y = b.output(made(node, 0)?, shape, Layout::RowMajor)?;
@@ -66,7 +63,10 @@ fn plan_axes(b: &mut Builder<'_>, node: &Node, x: &Placed, axes: &[usize], keeps
     let is_run = axes.iter().copied().eq(first..first + axes.len());
     if is_run {
         let inner = x.shape()[first + axes.len()..].iter().product();
-        return push(b, node, x.dtype(), x.buffer, &y, n, inner);
+        return push(b, node, &x, x.buffer, &y, &of(inner));
+    }
+    if x.elements() == 0 {
+        return push(b, node, &x, x.buffer, &y, &of(1));
     }
     // Axes apart from each other: the kept ones to the front, the reduced ones behind them.
     let order: Vec<usize> = (0..rank).filter(|d| !axes.contains(d)).chain(axes.iter().copied()).collect();
@@ -89,66 +89,62 @@ fn plan_axes(b: &mut Builder<'_>, node: &Node, x: &Placed, axes: &[usize], keeps
             relocation.rows(x, &[0; 8][..element], 0, y);
         }),
     );
-    push(b, node, x.dtype(), moved, &y, n, 1)
+    push(b, node, &x, moved, &y, &of(1))
 }
 
-/// Pushes the reduction of the middle of `[outer, n, inner]`.
+/// Whether a node is a float reduction over the last logical axis and no other, whose sum uses lanes; pools are chains.
+fn is_last_alone(node: &Node, axes: &[usize], rank: usize) -> bool {
+    let is_chain = matches!(node.op, Op::GlobalAveragePool | Op::GlobalMaxPool | Op::QReduceMean);
+    !is_chain && matches!(*axes, [only] if only + 1 == rank)
+}
+
+/// The middle of `[outer, n, inner]` is reduced.
+struct Reduction {
+    n: usize,
+    inner: usize,
+    /// It is the last logical axis alone.
+    is_last: bool,
+}
+
+/// Pushes the reduction of `from`, which holds the elements of `x` in the order that `r` says.
 fn push(
     b: &mut Builder<'_>,
     node: &Node,
-    dtype: DType,
-    x: BufferId,
+    x: &Placed,
+    from: BufferId,
     y: &Placed,
-    n: usize,
-    inner: usize,
+    r: &Reduction,
 ) -> Result<(), Error> {
-    let target = y.buffer;
+    let Reduction { n, inner, is_last } = *r;
     if y.elements() == 0 {
         return Ok(());
     }
-    let outer = y.elements() / inner;
-    let chunk = b.chunk(outer, (n * inner) as f64 * 0.1, 1);
-    match (node.op, dtype) {
+    let row = b.kernels.row();
+    match (node.op, x.dtype()) {
         (Op::QReduceMean, DType::U8) => {
             let mean = mean(node, n)?;
-            let kernel = "mean";
-            b.push(
-                node.name.clone(),
-                "QReduceMean",
-                kernel,
-                0,
-                &[x],
-                &[target],
-                Box::new(move |run| {
-                    let (kernels, threads) = (run.kernels, run.pool);
-                    let ([x], [y]) = run.get([x], [target]);
-                    threads.slices(y, chunk * inner, |i, y| {
-                        let x = &x[i * chunk * n * inner..];
-                        for (y, x) in y.chunks_exact_mut(inner).zip(x.chunks_exact(n * inner)) {
-                            mean.rows(kernels, x, inner, y);
-                        }
-                    });
-                }),
-            );
+            push_parts::<u8>(b, node, row.pool.mean.name, from, y, r, move |kernels, x, y| {
+                for (y, x) in y.chunks_exact_mut(inner).zip(x.chunks_exact(n * inner)) {
+                    pool::mean_rows(kernels, x, inner, &mean, y);
+                }
+            });
         }
         (Op::GlobalMaxPool, DType::U8) => {
-            b.push(
-                node.name.clone(),
-                "GlobalMaxPool",
-                "scalar-u8-max",
-                0,
-                &[x],
-                &[target],
-                Box::new(move |run| {
-                    let ([x], [y]) = run.get([x], [target]);
-                    for (y, x) in y.chunks_exact_mut(inner).zip(x.chunks_exact(n * inner)) {
-                        y.fill(0);
-                        for row in x.chunks_exact(inner) {
-                            y.iter_mut().zip(row).for_each(|(y, &x)| *y = (*y).max(x));
-                        }
-                    }
-                }),
-            );
+            let window = Window {
+                input: [n, 1],
+                channels: inner,
+                output: [1, 1],
+                kernel: [n.max(1), 1],
+                stride: [1, 1],
+                dilation: [1, 1],
+                pad: [0, 0],
+            };
+            push_parts::<u8>(b, node, row.pool.max.name, from, y, r, move |kernels, x, y| {
+                for (index, y) in y.chunks_exact_mut(inner).enumerate() {
+                    let x = &x[index * n * inner..][..n * inner];
+                    pool::max_pool_u8(kernels, x, &window, 0..1, y);
+                }
+            });
         }
         (op, DType::F32) => {
             let reduction = match op {
@@ -157,72 +153,68 @@ fn push(
                 Op::ReduceMin => Reduce::Min,
                 _ => Reduce::Max,
             };
-            // The 16 lanes are for a reduction of the last axis alone; all others are one chain.
-            let is_last = reduces_last_alone(b, node)?;
-            let row = b.kernels.row();
             let kernel = if is_last { row.float.reduce_last.name } else { row.float.reduce_strided.name };
-            b.push(
-                node.name.clone(),
-                op.name(),
-                kernel,
-                0,
-                &[x],
-                &[target],
-                Box::new(move |run| {
-                    let (kernels, threads) = (run.kernels, run.pool);
-                    let ([x], [y]) = run.get([x], [target]);
-                    let x = cast::<f32>(x);
-                    threads.slices(cast_mut::<f32>(y), chunk * inner, |i, y| {
-                        let x = &x[i * chunk * n * inner..][..y.len() * n];
-                        if is_last {
-                            reduce::last_axis(kernels, reduction, x, n, y);
-                        } else {
-                            reduce::strided(kernels, reduction, x, n, inner, y);
-                        }
-                    });
-                }),
-            );
+            push_parts::<f32>(b, node, kernel, from, y, r, move |kernels, x, y| {
+                if n == 0 {
+                    y.fill(of_nothing(reduction));
+                } else if is_last {
+                    reduce::last_axis(kernels, reduction, x, n, y);
+                } else {
+                    reduce::strided(kernels, reduction, x, n, inner, y);
+                }
+            });
         }
         (_, dtype) => return Err(error(node, &format!("a tensor of {} does not run", dtype.name()))),
     }
     Ok(())
 }
 
-/// Whether a node is a float reduction over the last logical axis and no other; pools are chains.
-fn reduces_last_alone(b: &Builder<'_>, node: &Node) -> Result<bool, Error> {
-    let rank = b.tensor(needed(node, 0)?)?.shape.len();
-    if matches!(node.op, Op::GlobalAveragePool | Op::GlobalMaxPool | Op::QReduceMean) {
-        return Ok(false);
-    }
-    match b.known_ints_opt(node, 1)?.as_deref() {
-        Some(&[only]) => Ok(axis(node, only, rank)? + 1 == rank),
-        Some(&[]) | None => Ok(rank == 1),
-        Some(_) => Ok(false),
+/// What a reduction of no elements gives.
+fn of_nothing(reduction: Reduce) -> f32 {
+    match reduction {
+        Reduce::Sum => 0.0,
+        Reduce::Mean => f32::NAN,
+        Reduce::Max => f32::NEG_INFINITY,
+        Reduce::Min => f32::INFINITY,
     }
 }
 
-/// The parameters of an integer mean.
-struct Mean {
-    x_zero_point: i32,
-    multiplier: i32,
-    shift: u32,
-    y_zero_point: i32,
-    lo: i32,
-    hi: i32,
+/// Pushes a step that computes parts of `[outer, inner]` from those of `[outer, n, inner]`.
+fn push_parts<T: octavo_exec::Pod>(
+    b: &mut Builder<'_>,
+    node: &Node,
+    kernel: &'static str,
+    from: BufferId,
+    y: &Placed,
+    &Reduction { n, inner, .. }: &Reduction,
+    reduce: impl Fn(Kernels, &[T], &mut [T]) + Send + Sync + 'static,
+) {
+    let target = y.buffer;
+    let chunk = b.chunk(y.elements() / inner, (n * inner) as f64 * 0.1, 1);
+    b.push(
+        node.name.clone(),
+        node.op.name(),
+        kernel,
+        0,
+        &[from],
+        &[target],
+        Box::new(move |run| {
+            let (kernels, pool) = (run.kernels, run.pool);
+            let ([x], [y]) = run.get([from], [target]);
+            let x = cast::<T>(x);
+            pool.slices(cast_mut::<T>(y), chunk * inner, |i, y| {
+                reduce(kernels, &x[i * chunk * n * inner..][..y.len() * n], y);
+            });
+        }),
+    );
 }
 
-impl Mean {
-    fn rows(&self, kernels: Kernels, x: &[u8], channels: usize, y: &mut [u8]) {
-        let Mean { x_zero_point, multiplier, shift, y_zero_point, lo, hi } = *self;
-        pool::mean_rows(kernels, x, channels, x_zero_point, multiplier, shift, y_zero_point, lo, hi, y);
-    }
-}
-
+/// The arithmetic of an integer mean of `n` elements.
 fn mean(node: &Node, n: usize) -> Result<Mean, Error> {
     let a = &node.attributes;
     let ratio = a.f64("ratio")?;
-    if n.checked_mul(255).is_none_or(|sum| sum >= 1 << 31) {
-        return Err(error(node, &format!("a mean of {n} elements leaves 32 bits")));
+    if n == 0 || n.checked_mul(255).is_none_or(|sum| sum >= 1 << 31) {
+        return Err(error(node, &format!("it cannot average {n} elements: their sum must fit in 32 bits")));
     }
     let (multiplier, shift) = multiplier_shift(ratio / n as f64).ok_or_else(|| {
         error(node, &format!("the ratio {ratio} over {n} elements is outside what integers can do"))

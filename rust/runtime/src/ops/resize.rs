@@ -1,13 +1,13 @@
 //! Resize by nearest neighbour: which input index each output index takes.
 
 use crate::error::Error;
-use crate::ops::movement::{FILL, LARGEST_EXTENT};
-use crate::ops::{axis, error};
+use crate::ops::movement::{FILL, LARGEST_EXTENT, Map};
+use crate::ops::{axes, error};
 use crate::plan::builder::Builder;
 use crate::program::Node;
 
 /// One map a dimension, as ONNX's Resize defines them.
-pub fn nearest_maps(b: &Builder<'_>, node: &Node, shape: &[usize]) -> Result<Vec<Vec<usize>>, Error> {
+pub fn nearest_maps(b: &Builder<'_>, node: &Node, shape: &[usize]) -> Result<Vec<Map>, Error> {
     let rank = shape.len();
     let a = &node.attributes;
     if a.str("mode")? != "nearest" {
@@ -15,31 +15,41 @@ pub fn nearest_maps(b: &Builder<'_>, node: &Node, shape: &[usize]) -> Result<Vec
     }
     let transformation = a.str("coordinate_transformation_mode")?;
     let rounding = a.str("nearest_mode")?;
-    let axes: Vec<usize> = if a.has("axes") {
-        a.ints("axes")?.iter().map(|&d| axis(node, d, rank)).collect::<Result<_, _>>()?
-    } else {
-        (0..rank).collect()
-    };
-    let (extents, scales) = extents(b, node, shape, &axes)?;
-    let mut maps: Vec<Vec<usize>> = shape.iter().map(|&n| (0..n).collect()).collect();
-    for (i, &d) in axes.iter().enumerate() {
-        let (n, extent, scale) = (shape[d], extents[i], scales[i]);
-        if extent > LARGEST_EXTENT || (n == 0 && extent > 0) {
-            return Err(error(node, &format!("resizes an axis of {n} to {extent}")));
+    let along = if a.has("axes") { axes(node, a.ints("axes")?, rank)? } else { (0..rank).collect() };
+    let (extents, scales) = extents(b, node, shape, &along)?;
+    let regions = regions(b, node, along.len())?;
+    let mut maps = vec![None; rank];
+    for (i, &d) in along.iter().enumerate() {
+        let axis = Axis { n: shape[d], extent: extents[i], scale: scales[i], region: regions[i] };
+        if axis.extent > LARGEST_EXTENT || (axis.n == 0 && axis.extent > 0) {
+            return Err(error(node, &format!("resizes an axis of {} to {}", axis.n, axis.extent)));
         }
-        let mut map = Vec::with_capacity(extent);
-        for y in 0..extent {
-            let x = original(transformation, y, scale, n, extent)
+        let crops = transformation == "tf_crop_and_resize";
+        let mut map = Vec::with_capacity(axis.extent);
+        for y in 0..axis.extent {
+            let x = axis
+                .original(transformation, y)
                 .ok_or_else(|| error(node, &format!("coordinates by '{transformation}' do not run")))?;
-            map.push(
-                nearest(rounding, x, n)
-                    .ok_or_else(|| error(node, &format!("nearest_mode '{rounding}' is unknown")))?,
-            );
+            let index = nearest(rounding, x, axis.n)
+                .ok_or_else(|| error(node, &format!("nearest_mode '{rounding}' is unknown")))?;
+            let is_outside = crops && (x < 0.0 || x > axis.n as f64 - 1.0);
+            map.push(if is_outside { FILL } else { index });
         }
-        maps[d] = map;
+        maps[d] = Some(map);
     }
-    debug_assert!(maps.iter().flatten().all(|&i| i != FILL));
     Ok(maps)
+}
+
+/// Start and end of the region of each axis that tf_crop_and_resize takes, in parts of the axis.
+fn regions(b: &Builder<'_>, node: &Node, axes: usize) -> Result<Vec<(f64, f64)>, Error> {
+    if node.attributes.str("coordinate_transformation_mode")? != "tf_crop_and_resize" {
+        return Ok(vec![(0.0, 1.0); axes]);
+    }
+    let roi = b.known_input(node, 1)?.f32s()?;
+    if roi.len() != 2 * axes || !roi.iter().all(|at| at.is_finite()) {
+        return Err(error(node, &format!("the region {roi:?} for {axes} axes")));
+    }
+    Ok((0..axes).map(|i| (roi[i].into(), roi[i + axes].into())).collect())
 }
 
 /// The output's extents and the scales of the resized axes.
@@ -51,11 +61,12 @@ fn extents(
 ) -> Result<(Vec<usize>, Vec<f64>), Error> {
     let policy = node.attributes.str("keep_aspect_ratio_policy")?;
     if let Some(sizes) = b.known_ints_opt(node, 3)?.filter(|sizes| !sizes.is_empty()) {
-        if sizes.len() != axes.len() || sizes.iter().any(|&s| s < 0) {
-            return Err(error(node, &format!("sizes {sizes:?} for {} axes", axes.len())));
+        let is_empty = axes.iter().any(|&d| shape[d] == 0);
+        if is_empty || sizes.len() != axes.len() || sizes.iter().any(|&s| s < 0) {
+            return Err(error(node, &format!("sizes {sizes:?} for the axes {axes:?} of {shape:?}")));
         }
         let mut scales: Vec<f64> =
-            sizes.iter().zip(axes).map(|(&s, &d)| s as f64 / shape[d].max(1) as f64).collect();
+            sizes.iter().zip(axes).map(|(&s, &d)| s as f64 / shape[d] as f64).collect();
         let mut extents: Vec<usize> = sizes.iter().map(|&s| s as usize).collect();
         if policy != "stretch" {
             let pick = if policy == "not_larger" { f64::min } else { f64::max };
@@ -75,23 +86,40 @@ fn extents(
     Ok((extents, scales.into_iter().map(f64::from).collect()))
 }
 
-/// The coordinate in the input of an output coordinate.
-fn original(transformation: &str, y: usize, scale: f64, n: usize, extent: usize) -> Option<f64> {
-    let y = y as f64;
-    Some(match transformation {
-        "half_pixel" => (y + 0.5) / scale - 0.5,
-        "half_pixel_symmetric" => {
-            let adjustment = extent as f64 / (scale * n as f64);
-            let centre = n as f64 / 2.0;
-            centre * (1.0 - adjustment) + (y + 0.5) / scale - 0.5
-        }
-        "pytorch_half_pixel" if extent > 1 => (y + 0.5) / scale - 0.5,
-        "pytorch_half_pixel" => 0.0,
-        "align_corners" if extent > 1 => y * (n as f64 - 1.0) / (extent as f64 - 1.0),
-        "align_corners" => 0.0,
-        "asymmetric" => y / scale,
-        _ => return None,
-    })
+/// An axis that is resized.
+struct Axis {
+    /// The input's extent.
+    n: usize,
+    /// The output's.
+    extent: usize,
+    scale: f64,
+    region: (f64, f64),
+}
+
+impl Axis {
+    /// The coordinate in the input of an output coordinate.
+    fn original(&self, transformation: &str, y: usize) -> Option<f64> {
+        let (y, n, extent, scale) = (y as f64, self.n as f64, self.extent as f64, self.scale);
+        let (start, end) = self.region;
+        Some(match transformation {
+            "half_pixel" => (y + 0.5) / scale - 0.5,
+            "half_pixel_symmetric" => {
+                let adjustment = extent / (scale * n);
+                let centre = n / 2.0;
+                centre * (1.0 - adjustment) + (y + 0.5) / scale - 0.5
+            }
+            "pytorch_half_pixel" if self.extent > 1 => (y + 0.5) / scale - 0.5,
+            "pytorch_half_pixel" => 0.0,
+            "align_corners" if self.extent > 1 => y * (n - 1.0) / (extent - 1.0),
+            "align_corners" => 0.0,
+            "asymmetric" => y / scale,
+            "tf_crop_and_resize" if self.extent > 1 => {
+                start * (n - 1.0) + y * (end - start) * (n - 1.0) / (extent - 1.0)
+            }
+            "tf_crop_and_resize" => 0.5 * (start + end) * (n - 1.0),
+            _ => return None,
+        })
+    }
 }
 
 /// The index nearest to a coordinate, inside `0..n`.

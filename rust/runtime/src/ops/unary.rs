@@ -5,7 +5,7 @@ use octavo_kernels::float::unary::{self, Unary};
 use octavo_kernels::lookup;
 
 use crate::error::Error;
-use crate::ops::{error, made, needed};
+use crate::ops::{error, integers, made, needed};
 use crate::plan::builder::Builder;
 use crate::plan::fusion;
 use crate::program::{DType, Node, Op};
@@ -34,8 +34,29 @@ pub fn plan(b: &mut Builder<'_>, node: &Node) -> Result<(), Error> {
         );
         return Ok(());
     }
-    if x.dtype() != DType::F32 {
-        return Err(error(node, &format!("a tensor of {} does not run", x.dtype().name())));
+    let dtype = x.dtype();
+    if node.op == Op::Clip && matches!(dtype, DType::I32 | DType::I64) {
+        let (lo, hi) = (integer_bound(b, node, 1)?, integer_bound(b, node, 2)?);
+        b.push(
+            node.name.clone(),
+            "Clip",
+            integers::name(dtype),
+            0,
+            &[xb],
+            &[yb],
+            Box::new(move |run| {
+                let pool = run.pool;
+                let ([x], [y]) = run.get([xb], [yb]);
+                let size = dtype.size();
+                pool.slices(y, chunk * size, |i, y| {
+                    integers::clip(dtype, &x[i * chunk * size..][..y.len()], lo, hi, y);
+                });
+            }),
+        );
+        return Ok(());
+    }
+    if dtype != DType::F32 {
+        return Err(error(node, &format!("a tensor of {} does not run", dtype.name())));
     }
     let function = function(b, node)?;
     let kernel = b.kernels.row().float.unary.name;
@@ -104,5 +125,13 @@ fn bound(b: &Builder<'_>, node: &Node, place: usize, missing: f32) -> Result<f32
     match b.known_input(node, place)?.f32s()?[..] {
         [bound] => Ok(bound),
         _ => Err(error(node, "a bound is not a single number")),
+    }
+}
+
+fn integer_bound(b: &Builder<'_>, node: &Node, place: usize) -> Result<Option<i64>, Error> {
+    match b.known_ints_opt(node, place)?.as_deref() {
+        None => Ok(None),
+        Some(&[bound]) => Ok(Some(bound)),
+        Some(_) => Err(error(node, "a bound is not a single number")),
     }
 }

@@ -16,7 +16,12 @@ use crate::plan::layout::{Layout, is_same_bytes};
 use crate::plan::packing::Packing;
 use crate::plan::split;
 use crate::plan::{Code, Observable, Plan, Step, TensorType};
-use crate::program::{DType, Node, Program, Tensor, ValueId};
+use crate::program::{DType, MAX_RANK, Node, Program, Tensor, ValueId};
+
+/// Most inputs, outputs, constant operands: what a [`Home`] can number.
+const MOST_TENSORS: usize = 1 << 16;
+/// Most bytes of all tensors that are computed while planning: each node could ask for more otherwise.
+const MOST_KNOWN_BYTES: usize = 1 << 28;
 
 /// A buffer of the plan.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -103,7 +108,10 @@ pub struct Builder<'p> {
     drafts: Vec<Draft>,
     observables: Vec<Observable>,
     readers: Vec<Vec<usize>>,
+    is_output: Vec<bool>,
     done: Vec<bool>,
+    /// Bytes of the tensors that were computed while planning.
+    known_bytes: usize,
     /// Some step is cut between threads.
     forks: bool,
 }
@@ -116,13 +124,18 @@ impl<'p> Builder<'p> {
         threads: usize,
         packing: &'p Packing,
         shapes: &[Vec<usize>],
-    ) -> Self {
+    ) -> Result<Self, Error> {
+        if program.inputs.len().max(program.outputs.len()) > MOST_TENSORS {
+            return Err(Error::Run(format!("a program of more than {MOST_TENSORS} inputs or outputs")));
+        }
         let mut readers = vec![Vec::new(); program.values.len()];
         for (index, node) in program.nodes.iter().enumerate() {
             for value in node.inputs.iter().flatten() {
                 readers[value.0 as usize].push(index);
             }
         }
+        let mut is_output = vec![false; program.values.len()];
+        program.outputs.iter().for_each(|value| is_output[value.index()] = true);
         let mut builder = Builder {
             program,
             kernels,
@@ -136,15 +149,18 @@ impl<'p> Builder<'p> {
             drafts: Vec::new(),
             observables: Vec::new(),
             readers,
+            is_output,
+            known_bytes: 0,
             done: vec![false; program.nodes.len()],
             forks: false,
         };
         for (index, (&value, shape)) in program.inputs.iter().zip(shapes).enumerate() {
-            let tensor = TensorType { dtype: program.values[value.0 as usize].dtype, shape: shape.clone() };
-            let buffer = builder.buffer(tensor.bytes(), Home::Input(index as u16));
+            let tensor = TensorType { dtype: program.value(value).dtype, shape: shape.clone() };
+            let bytes = builder.bytes_of(value, &tensor)?;
+            let buffer = builder.buffer(bytes, Home::Input(index as u16));
             builder.settle(value, Placed { tensor, layout: Layout::RowMajor, buffer });
         }
-        builder
+        Ok(builder)
     }
 
     /// Plans every node and places every buffer.
@@ -158,7 +174,7 @@ impl<'p> Builder<'p> {
         let outputs = self.bind_outputs()?;
         let lives = self.lives();
         let (slots, arena_bytes) = arena::place(&self.buffers, &lives);
-        self.observables.sort_by_key(|seen| seen.after);
+        self.complete_observables();
         Ok(Plan {
             steps: self.drafts.into_iter().map(|draft| draft.step).collect(),
             slots,
@@ -186,9 +202,30 @@ impl<'p> Builder<'p> {
             .or_else(|| self.program.values[value.0 as usize].constant.as_ref())
     }
 
+    /// [`Builder::known`] where no step and no feed has the value's bytes.
+    pub fn only_known(&self, value: ValueId) -> Option<&Tensor> {
+        if self.placed(value).is_some() { None } else { self.known(value) }
+    }
+
     /// States what a value will hold.
-    pub fn know(&mut self, value: ValueId, tensor: Tensor) {
-        self.known[value.0 as usize] = Some(tensor);
+    pub fn know(&mut self, value: ValueId, tensor: Tensor) -> Result<(), Error> {
+        self.bytes_of(value, &TensorType { dtype: tensor.dtype(), shape: tensor.shape().to_vec() })?;
+        self.known_bytes += tensor.bytes().len();
+        if self.known_bytes > MOST_KNOWN_BYTES {
+            return Err(Error::Run(format!(
+                "value '{}' is known before the run, and with it more than {MOST_KNOWN_BYTES} bytes are",
+                self.name(value)
+            )));
+        }
+        self.known[value.index()] = Some(tensor);
+        Ok(())
+    }
+
+    /// States that a value holds a known tensor's elements in another shape.
+    pub fn know_view(&mut self, value: ValueId, of: &Tensor, shape: Vec<usize>) -> Result<(), Error> {
+        self.bytes_of(value, &TensorType { dtype: of.dtype(), shape: shape.clone() })?;
+        self.known[value.index()] = Some(of.reshaped(shape)?);
+        Ok(())
     }
 
     /// A value's type, whether it is known, a constant, or made by a step.
@@ -215,7 +252,7 @@ impl<'p> Builder<'p> {
     /// The one node that reads a value, where nothing else (no output either) does.
     pub fn only_reader(&self, value: ValueId) -> Option<(usize, &'p Node)> {
         match self.readers(value) {
-            [index] if !self.program.outputs.contains(&value) => Some((*index, &self.program.nodes[*index])),
+            [index] if !self.is_output[value.index()] => Some((*index, &self.program.nodes[*index])),
             _ => None,
         }
     }
@@ -291,7 +328,7 @@ impl<'p> Builder<'p> {
         let mut block = arena::allocate(bytes.len())?;
         block.bytes_mut()[..bytes.len()].copy_from_slice(&bytes);
         let index = u16::try_from(self.constants.len())
-            .map_err(|_| Error::Run("a program with more than 65535 constant operands".to_owned()))?;
+            .map_err(|_| Error::Run(format!("a program with more than {MOST_TENSORS} constant operands")))?;
         self.constants.push(block);
         let buffer = self.buffer(bytes.len(), Home::Constant(index));
         self.converted.insert((value, layout), buffer);
@@ -314,9 +351,7 @@ impl<'p> Builder<'p> {
     pub fn output(&mut self, value: ValueId, shape: Vec<usize>, layout: Layout) -> Result<Placed, Error> {
         let dtype = self.program.values[value.0 as usize].dtype;
         let tensor = TensorType { dtype, shape };
-        let bytes = checked_bytes(&tensor).ok_or_else(|| {
-            Error::Run(format!("value '{}' of shape {:?} is too large", self.name(value), tensor.shape))
-        })?;
+        let bytes = self.bytes_of(value, &tensor)?;
         let layout = if tensor.shape.len() < 3 { Layout::RowMajor } else { layout };
         let buffer = self.temporary(bytes);
         let placed = Placed { tensor, layout, buffer };
@@ -325,20 +360,35 @@ impl<'p> Builder<'p> {
     }
 
     /// Declares a node's output to be the bytes of another tensor, seen with another shape.
-    pub fn alias(&mut self, value: ValueId, of: &Placed, shape: Vec<usize>, layout: Layout) {
+    pub fn alias(
+        &mut self,
+        value: ValueId,
+        of: &Placed,
+        shape: Vec<usize>,
+        layout: Layout,
+    ) -> Result<(), Error> {
         let tensor = TensorType { dtype: of.dtype(), shape };
+        self.bytes_of(value, &tensor)?;
         self.settle(value, Placed { tensor, layout, buffer: of.buffer });
+        Ok(())
     }
 
     fn settle(&mut self, value: ValueId, placed: Placed) {
-        // The value is complete after the steps that its node is about to push; `push` moves this mark.
-        self.observables.push(Observable {
-            value,
-            after: self.drafts.len(),
-            buffer: placed.buffer,
-            dtype: placed.dtype(),
-        });
-        self.placed[value.0 as usize] = Some(placed);
+        let (buffer, dtype) = (placed.buffer, placed.dtype());
+        self.observables.push(Observable { value, after: 0, buffer, dtype });
+        self.placed[value.index()] = Some(placed);
+    }
+
+    /// The bytes of a value. Every tensor of a plan passes here: its rank is bounded, and no product of some of its
+    /// dimensions leaves 62 bits, though others may be 0.
+    fn bytes_of(&self, value: ValueId, tensor: &TensorType) -> Result<usize, Error> {
+        let (size, shape) = (tensor.dtype.size(), &tensor.shape);
+        let most = shape.iter().try_fold(size, |all, &d| all.checked_mul(d.max(1)));
+        if shape.len() > MAX_RANK || most.is_none_or(|most| most >= 1 << 62) {
+            let name = self.name(value);
+            return Err(Error::Run(format!("value '{name}' of shape {shape:?} is too large")));
+        }
+        Ok(tensor.bytes())
     }
 
     // ---- steps
@@ -373,12 +423,6 @@ impl<'p> Builder<'p> {
         writes: &[BufferId],
         code: Code,
     ) {
-        let complete = self.drafts.len() + 1;
-        for seen in &mut self.observables {
-            if writes.contains(&seen.buffer) && seen.after + 1 >= complete {
-                seen.after = complete;
-            }
-        }
         self.drafts.push(Draft {
             step: Step { name, op, kernel, macs, code },
             reads: reads.to_vec(),
@@ -406,6 +450,16 @@ impl<'p> Builder<'p> {
         Ok(types)
     }
 
+    /// A value is complete after the last step that writes its buffer.
+    fn complete_observables(&mut self) {
+        let mut written = vec![0; self.buffers.len()];
+        for (index, draft) in self.drafts.iter().enumerate() {
+            draft.writes.iter().for_each(|id| written[id.0] = index + 1);
+        }
+        self.observables.iter_mut().for_each(|seen| seen.after = written[seen.buffer.0]);
+        self.observables.sort_by_key(|seen| seen.after);
+    }
+
     fn lives(&self) -> Vec<Option<Life>> {
         let mut lives: Vec<Option<Life>> = vec![None; self.buffers.len()];
         for (index, draft) in self.drafts.iter().enumerate() {
@@ -416,10 +470,4 @@ impl<'p> Builder<'p> {
         }
         lives
     }
-}
-
-fn checked_bytes(tensor: &TensorType) -> Option<usize> {
-    let bytes = tensor.shape.iter().try_fold(tensor.dtype.size(), |all, &d| all.checked_mul(d))?;
-    // A quarter of the address space leaves room for sums of offsets; no machine has it anyway.
-    (bytes < usize::MAX / 4).then_some(bytes)
 }

@@ -7,7 +7,7 @@
 pub enum Layout {
     /// The logical order.
     RowMajor,
-    /// Dimension 1 (channels) moved to the end; only for rank 3 and more.
+    /// Dimension 1 (channels) moved to the end; the logical order where there are less than three dimensions.
     ChannelsLast,
 }
 
@@ -15,8 +15,8 @@ impl Layout {
     /// The logical dimension at each place in memory.
     pub fn order(self, rank: usize) -> Vec<usize> {
         match self {
-            Layout::RowMajor => (0..rank).collect(),
-            Layout::ChannelsLast => std::iter::once(0).chain(2..rank).chain([1]).collect(),
+            Layout::ChannelsLast if rank > 2 => std::iter::once(0).chain(2..rank).chain([1]).collect(),
+            _ => (0..rank).collect(),
         }
     }
 

@@ -15,8 +15,10 @@ pub struct Key {
     pub weight: u32,
     /// The family's form, with the numbers that it depends on.
     pub form: &'static str,
-    /// Group, or another number that tells two blocks of a weight apart.
+    /// Which block of the weight, where it is packed in several.
     pub part: usize,
+    /// How many blocks it is packed in: convolutions of different groups may share a weight.
+    pub parts: usize,
 }
 
 /// The packed blocks of a session.

@@ -121,6 +121,15 @@ impl Tensor {
         Ok(Tensor { dtype, shape, data: data.into() })
     }
 
+    /// The same elements in another shape of as many.
+    pub fn reshaped(&self, shape: Vec<usize>) -> Result<Tensor, Error> {
+        let bytes = shape.iter().try_fold(self.dtype.size(), |n, &dim| n.checked_mul(dim));
+        if bytes != Some(self.data.len()) {
+            return Err(Error::Artifact(format!("{} elements have no shape {shape:?}", self.len())));
+        }
+        Ok(Tensor { dtype: self.dtype, shape, data: Arc::clone(&self.data) })
+    }
+
     /// The type of the elements.
     pub fn dtype(&self) -> DType {
         self.dtype

@@ -5,6 +5,7 @@ use octavo_kernels::float::{depthwise, gemm};
 
 use super::Convolution;
 use crate::error::Error;
+use crate::ops::movement::transpose;
 use crate::ops::{error, made, needed};
 use crate::plan::builder::{Builder, Placed};
 use crate::plan::layout::Layout;
@@ -46,10 +47,10 @@ fn plan_depthwise(
     let g = &conv.geometry;
     let (taps, channels) = (conv.taps(), conv.outputs);
     let weights = conv.weights.f32s()?;
-    let by_tap: Vec<f32> = (0..taps)
-        .flat_map(|t| (0..channels).map(move |c| (t, c)))
-        .map(|(t, c)| weights[c * taps + t])
-        .collect();
+    let key = Key { weight: needed(node, 1)?.0, form: "float by tap", part: 0, parts: 1 };
+    let by_tap = b.packing.get(key, weights.len() * 4, |out| {
+        transpose(&weights, channels, taps, cast_mut(out));
+    })?;
     let window = g.window();
     let (row, lines) = (g.output[1] * channels, g.output[0]);
     let image_in = g.input[0] * g.input[1] * channels;
@@ -71,7 +72,7 @@ fn plan_depthwise(
                 let x = &x[image * image_in..][..image_in];
                 pool.slices(&mut y[image * lines * row..][..lines * row], chunk * row, |i, y| {
                     let rows = i * chunk..i * chunk + y.len() / row;
-                    depthwise::run(kernels, x, &by_tap, &window, bias.as_deref(), rows, y);
+                    depthwise::run(kernels, x, cast(by_tap.bytes()), &window, bias.as_deref(), rows, y);
                 });
             }
         }),
@@ -92,7 +93,7 @@ fn plan_product(
     let (taps, kc, columns) = (conv.taps(), conv.kc, conv.outputs / conv.groups);
     let mut packed = Vec::with_capacity(conv.groups);
     for group in 0..conv.groups {
-        let key = Key { weight: needed(node, 1)?.0, form: "float", part: group };
+        let key = Key { weight: needed(node, 1)?.0, form: "float", part: group, parts: conv.groups };
         packed.push(b.packing.get(key, gemm::packed_len(columns, taps, kc) * 4, |out| {
             gemm::pack(&conv.of_group(&weights, group), columns, taps, kc, cast_mut(out));
         })?);
@@ -101,7 +102,7 @@ fn plan_product(
         None
     } else {
         let offsets = g.offsets(g.channels, u32::MAX);
-        Some(offsets.ok_or_else(|| error(node, "an image of 2^32 or more floats"))?)
+        Some(offsets.ok_or_else(|| error(node, "the image is too large"))?)
     };
     let (per_image, image_in) = (g.pixels(), g.input[0] * g.input[1] * g.channels);
     let (channels, outputs) = (g.channels, conv.outputs);

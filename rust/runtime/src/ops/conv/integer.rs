@@ -39,7 +39,7 @@ fn plan_depthwise(b: &mut Builder<'_>, node: &Node, conv: &Convolution, x: &Plac
     else {
         return Err(error(node, "depthwise without requantization"));
     };
-    let key = Key { weight: needed(node, 1)?.0, form: "depthwise", part: 0 };
+    let key = Key { weight: needed(node, 1)?.0, form: "depthwise", part: 0, parts: 1 };
     let (kernels, kernel) = (b.kernels, g.kernel);
     let channels = conv.outputs;
     let packed = b.packing.get(key, depthwise::packed_len(kernels, channels, kernel), |out| {
@@ -128,25 +128,28 @@ fn plan_product(
     let group_columns = conv.outputs / conv.groups;
     let mut groups = Vec::with_capacity(conv.groups);
     for group in 0..conv.groups {
-        let key = Key { weight: needed(node, 1)?.0, form, part: group };
+        let key = Key { weight: needed(node, 1)?.0, form, part: group, parts: conv.groups };
         let kernels = b.kernels;
         let packed = b.packing.get(key, gemm::packed_len(kernels, group_columns, taps, kc), |out| {
             gemm::pack(kernels, &conv.of_group(&weights, group), group_columns, taps, kc, out);
         })?;
         groups.push(Group { packed, channel: group * conv.kc, column: group * group_columns });
     }
+    let (y, residual, name) = settle(b, node, shape, Layout::ChannelsLast, &mut epilogue)?;
+    if y.elements() == 0 {
+        return Ok(());
+    }
     let (xb, source) = if is_shallow {
         padded_rows(b, node, conv, x, zero_point as u8)?
     } else if g.is_pointwise() {
         (b.with_slack(x), Source::Dense { stride: g.channels })
     } else {
-        let too_large = || error(node, "an image of 4 GiB or more");
+        let too_large = || error(node, "the image is too large");
         let offsets = g.offsets(g.channels, PAD).ok_or_else(too_large)?;
         let table = OffsetTable::new(offsets, taps);
         let pad = vec![zero_point as u8; kc.next_multiple_of(4)];
         (b.with_slack(x), Source::Indirect { table, pad, image: g.input[0] * g.input[1] * g.channels })
     };
-    let (y, residual, name) = settle(b, node, shape, Layout::ChannelsLast, &mut epilogue)?;
     let product = Product { source, groups, group_columns, columns: conv.outputs, taps, kc, epilogue };
     debug_assert_eq!(product.element() == 1, is_u8);
     push_rows(b, name, "QConv", product, conv.macs(), xb, residual, &y);
@@ -167,10 +170,10 @@ fn padded_rows(
     let reach =
         |axis: usize| (g.output[axis] - 1) * g.stride[axis] + (g.kernel[axis] - 1) * g.dilation[axis] + 1;
     let (height, width) = (reach(0), reach(1));
-    let too_large = || error(node, "an image of 4 GiB or more");
+    let too_large = || error(node, "the image is too large");
     let line = width.checked_mul(channels).ok_or_else(too_large)?;
     let image = height.checked_mul(line).filter(|&n| n < u32::MAX as usize).ok_or_else(too_large)?;
-    let mut offsets = Vec::with_capacity(g.pixels() * g.kernel[0]);
+    let mut offsets = Vec::with_capacity(g.count_offsets(g.kernel[0]).ok_or_else(too_large)?);
     for oy in 0..g.output[0] {
         for ox in 0..g.output[1] {
             for ky in 0..g.kernel[0] {

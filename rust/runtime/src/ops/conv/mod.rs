@@ -60,9 +60,11 @@ impl Convolution {
         self.geometry.kernel[0] * self.geometry.kernel[1]
     }
 
+    /// The multiply-accumulates, at most what the number holds.
     fn macs(&self) -> u64 {
-        let pixels = (self.geometry.images * self.geometry.pixels()) as u64;
-        pixels * self.outputs as u64 * (self.taps() * self.kc) as u64
+        let g = &self.geometry;
+        let factors = [g.images, g.pixels(), self.outputs, self.taps(), self.kc];
+        factors.into_iter().fold(1, |all, factor| all.saturating_mul(factor as u64))
     }
 
     /// The weights of a group in the order that products take, `[outputs][taps][kc]`.

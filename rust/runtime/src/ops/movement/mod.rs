@@ -9,13 +9,18 @@ pub use views::{flatten, identity, reshape, squeeze, unsqueeze};
 use octavo_exec::{cast, cast_mut};
 
 use crate::error::Error;
-use crate::ops::{axis, error, made, needed, spatial_last};
+use crate::ops::resize::nearest_maps;
+use crate::ops::shape::MOST_ELEMENTS;
+use crate::ops::{axes, axis, broadcast, error, left_padded, made, needed, spatial_last};
+use crate::plan::TensorType;
 use crate::plan::builder::{BufferId, Builder, Placed};
 use crate::plan::layout::Layout;
-use crate::program::Node;
+use crate::program::{DType, Node, Tensor};
 
 /// No moved axis becomes longer than this: a plan has a word for each index of it.
 pub const LARGEST_EXTENT: usize = 1 << 28;
+/// Most elements that an op makes of an input of less.
+const MOST_MADE: usize = i32::MAX as usize;
 
 /// Bytes in row-major order, taken to another order of dimensions, before any run.
 pub fn permuted(bytes: &[u8], element: usize, shape: &[usize], order: &[usize]) -> Vec<u8> {
@@ -114,31 +119,75 @@ fn relocate(
     );
 }
 
-/// An op whose output dimension `d` takes index `maps[d][i]` of the input's (or [`FILL`]): keeps the layout.
-fn by_axis(
-    b: &mut Builder<'_>,
-    node: &Node,
-    x: &Placed,
-    maps: Vec<Vec<usize>>,
+/// The input's index of each index of an axis of the output, or [`FILL`]; `None`: all of them in their order.
+pub type Map = Option<Vec<usize>>;
+
+/// What an op of one map an axis does.
+struct Moves {
+    /// The input's shape, maybe with dimensions of 1 put in front.
+    from: Vec<usize>,
+    /// One for each of its dimensions.
+    maps: Vec<Map>,
+    /// One element.
     fill: Vec<u8>,
-    output: usize,
-) -> Result<(), Error> {
-    let shape: Vec<usize> = maps.iter().map(Vec::len).collect();
-    let order = x.layout.order(x.shape().len());
-    let steps = strides(x.shape(), &order, x.dtype().size());
-    let tables = order
-        .iter()
-        .map(|&d| maps[d].iter().map(|&i| if i == FILL { FILL } else { i * steps[d] }).collect())
-        .collect();
-    let y = b.output(made(node, output)?, shape, x.layout)?;
-    let relocation = Relocation::new(x.dtype().size(), tables);
-    relocate(b, node, x, &y, relocation, fill);
-    Ok(())
+    /// The output's shape, where it is not just the lengths of the maps.
+    shape: Option<Vec<usize>>,
 }
 
-/// Every index of every dimension: the maps of a copy.
-fn all_indices(shape: &[usize]) -> Vec<Vec<usize>> {
-    shape.iter().map(|&n| (0..n).collect()).collect()
+impl Moves {
+    /// All elements of input 0 where they are.
+    fn of_input(b: &Builder<'_>, node: &Node) -> Result<Moves, Error> {
+        let tensor = b.tensor(needed(node, 0)?)?;
+        let (rank, size) = (tensor.shape.len(), tensor.dtype.size());
+        Ok(Moves { from: tensor.shape, maps: vec![None; rank], fill: vec![0; size], shape: None })
+    }
+
+    fn lengths(&self) -> Vec<usize> {
+        self.maps.iter().zip(&self.from).map(|(map, &n)| map.as_ref().map_or(n, Vec::len)).collect()
+    }
+
+    /// From an input in that layout.
+    fn relocation(&self, element: usize, layout: Layout) -> Relocation {
+        let order = layout.order(self.from.len());
+        let steps = strides(&self.from, &order, element);
+        let table = |&d: &usize| match &self.maps[d] {
+            None => (0..self.from[d]).map(|i| i * steps[d]).collect(),
+            Some(map) => map.iter().map(|&i| if i == FILL { FILL } else { i * steps[d] }).collect(),
+        };
+        Relocation::new(element, order.iter().map(table).collect())
+    }
+}
+
+/// Plans an op of one map an axis: at once where the input is known, else in the layout that it has.
+fn by_axis(b: &mut Builder<'_>, node: &Node, moves: Moves, output: usize) -> Result<(), Error> {
+    let (value, target) = (needed(node, 0)?, made(node, output)?);
+    let TensorType { dtype, shape: given } = b.tensor(value)?;
+    let lengths = moves.lengths();
+    let elements = lengths.iter().try_fold(1usize, |all, &n| all.checked_mul(n));
+    let input: usize = given.iter().product();
+    // A long axis takes a word an index, and a few bytes can ask for any number of elements.
+    let is_too_large = elements != Some(0) && lengths.iter().any(|&n| n > LARGEST_EXTENT);
+    if is_too_large || elements.is_none_or(|n| n > input.max(MOST_MADE)) {
+        return Err(error(node, &format!("an output of shape {lengths:?} is too large")));
+    }
+    let shape = moves.shape.clone().unwrap_or(lengths);
+    if let Some(known) = b.only_known(value).filter(|_| elements <= Some(MOST_ELEMENTS)) {
+        let mut bytes = vec![0; elements.unwrap_or(0) * dtype.size()];
+        if !bytes.is_empty() {
+            let relocation = moves.relocation(dtype.size(), Layout::RowMajor);
+            relocation.rows(known.bytes(), &moves.fill, 0, &mut bytes);
+        }
+        let answer = Tensor::new(dtype, shape, &bytes)?;
+        return b.know(target, answer);
+    }
+    let keeps_rank = moves.from.len() == given.len() && moves.shape.is_none();
+    let x = if keeps_rank { b.input(value)? } else { b.input_as(value, Layout::RowMajor)? };
+    let y = b.output(target, shape, x.layout)?;
+    if elements != Some(0) {
+        let relocation = moves.relocation(dtype.size(), x.layout);
+        relocate(b, node, &x, &y, relocation, moves.fill);
+    }
+    Ok(())
 }
 
 /// Transpose: a new name for the same bytes where the layouts allow, else a relocation.
@@ -154,6 +203,11 @@ pub fn plan_transpose(b: &mut Builder<'_>, node: &Node) -> Result<(), Error> {
         return Err(error(node, &format!("perm {perm:?} is not an order of {rank} dimensions")));
     }
     let shape: Vec<usize> = perm.iter().map(|&p| x.shape()[p]).collect();
+    if let Some(known) = b.only_known(needed(node, 0)?).filter(|known| known.len() <= MOST_ELEMENTS) {
+        let bytes = permuted(known.bytes(), known.dtype().size(), known.shape(), &perm);
+        let answer = Tensor::new(known.dtype(), shape, &bytes)?;
+        return b.know(made(node, 0)?, answer);
+    }
     // The output's dimensions in the order that the bytes have now; dimensions of 1 lie anywhere.
     let now: Vec<usize> = x
         .layout
@@ -166,8 +220,7 @@ pub fn plan_transpose(b: &mut Builder<'_>, node: &Node) -> Result<(), Error> {
         if (layout == Layout::RowMajor || rank > 2)
             && layout.order(rank).into_iter().filter(|&d| shape[d] != 1).eq(now.iter().copied())
         {
-            b.alias(made(node, 0)?, &x, shape, layout);
-            return Ok(());
+            return b.alias(made(node, 0)?, &x, shape, layout);
         }
     }
     let steps = strides(x.shape(), &x.layout.order(rank), x.dtype().size());
@@ -180,26 +233,23 @@ pub fn plan_transpose(b: &mut Builder<'_>, node: &Node) -> Result<(), Error> {
 
 /// Slice-10 and later: starts, ends, axes and steps are inputs known before the run.
 pub fn plan_slice(b: &mut Builder<'_>, node: &Node) -> Result<(), Error> {
-    let x = b.input(needed(node, 0)?)?;
-    let rank = x.shape().len();
+    let mut moves = Moves::of_input(b, node)?;
     let starts = b.known_ints(node, 1)?;
     let ends = b.known_ints(node, 2)?;
-    let axes = b.known_ints_opt(node, 3)?.unwrap_or_else(|| (0..starts.len() as i64).collect());
+    let along = b.known_ints_opt(node, 3)?.unwrap_or_else(|| (0..starts.len() as i64).collect());
     let steps = b.known_ints_opt(node, 4)?.unwrap_or_else(|| vec![1; starts.len()]);
-    if ends.len() != starts.len() || axes.len() != starts.len() || steps.len() != starts.len() {
+    if ends.len() != starts.len() || along.len() != starts.len() || steps.len() != starts.len() {
         return Err(error(node, "starts, ends, axes and steps differ in length"));
     }
-    let mut maps = all_indices(x.shape());
-    for (((&start, &end), &of), &step) in starts.iter().zip(&ends).zip(&axes).zip(&steps) {
-        let of = axis(node, of, rank)?;
-        maps[of] = slice_indices(node, x.shape()[of], start, end, step)?;
+    let along = axes(node, &along, moves.from.len())?;
+    for (((&start, &end), &of), &step) in starts.iter().zip(&ends).zip(&along).zip(&steps) {
+        moves.maps[of] = Some(slice_indices(node, moves.from[of], start, end, step)?);
     }
-    let fill = vec![0; x.dtype().size()];
-    by_axis(b, node, &x, maps, fill, 0)
+    by_axis(b, node, moves, 0)
 }
 
 /// The indices that a slice of `n` elements takes, as numpy and ONNX have it.
-pub fn slice_indices(node: &Node, n: usize, start: i64, end: i64, step: i64) -> Result<Vec<usize>, Error> {
+fn slice_indices(node: &Node, n: usize, start: i64, end: i64, step: i64) -> Result<Vec<usize>, Error> {
     if step == 0 {
         return Err(error(node, "a slice's step is 0"));
     }
@@ -208,10 +258,16 @@ pub fn slice_indices(node: &Node, n: usize, start: i64, end: i64, step: i64) -> 
     let (low, high) = if step > 0 { (0, n) } else { (-1, n - 1) };
     let start = from_end(start).clamp(low.max(0), high.max(0));
     let end = from_end(end).clamp(low, high.max(low));
-    let count =
-        if step > 0 { (end - start).div_ceil_positive(step) } else { (start - end).div_ceil_positive(-step) };
+    let count = if step > 0 {
+        (end - start).div_ceil_positive(step)
+    } else {
+        (start - end).div_ceil_positive(step.saturating_neg())
+    };
     if n == 0 {
         return Ok(Vec::new());
+    }
+    if count > LARGEST_EXTENT as i64 {
+        return Err(error(node, &format!("takes {count} elements of an axis, which is too many")));
     }
     Ok((0..count).map(|i| (start + i * step) as usize).collect())
 }
@@ -229,28 +285,32 @@ impl DivCeilPositive for i64 {
 
 /// Split: by the sizes given, by num_outputs, or in equal parts.
 pub fn plan_split(b: &mut Builder<'_>, node: &Node) -> Result<(), Error> {
-    let x = b.input(needed(node, 0)?)?;
-    let along = axis(node, node.attributes.int_or("axis", 0)?, x.shape().len())?;
-    let n = x.shape()[along];
+    let from = b.tensor(needed(node, 0)?)?.shape;
+    let along = axis(node, node.attributes.int_or("axis", 0)?, from.len())?;
+    let (n, count) = (from[along], node.outputs.len());
     let sizes: Vec<usize> = match b.known_ints_opt(node, 1)? {
         Some(sizes) => sizes.iter().map(|&s| usize::try_from(s).unwrap_or(usize::MAX)).collect(),
         None => {
-            let parts = node.outputs.len();
-            let size = n.div_ceil(parts);
-            (0..parts).map(|i| size.min(n.saturating_sub(i * size))).collect()
+            let size = n.div_ceil(count);
+            let last = n.checked_sub(size * (count - 1)).unwrap_or(usize::MAX);
+            (0..count).map(|i| if i + 1 < count { size } else { last }).collect()
         }
     };
-    if sizes.len() != node.outputs.len() || sizes.iter().try_fold(0usize, |a, &s| a.checked_add(s)) != Some(n)
-    {
-        return Err(error(node, &format!("sizes {sizes:?} do not make up the {n} of axis {along}")));
+    if sizes.len() != count || sizes.iter().try_fold(0usize, |a, &s| a.checked_add(s)) != Some(n) {
+        return Err(error(
+            node,
+            &format!("the {n} of axis {along} cannot be split into {count} such pieces"),
+        ));
     }
     let mut start = 0;
     for (index, size) in sizes.into_iter().enumerate() {
         if node.outputs[index].is_some() {
-            let mut maps = all_indices(x.shape());
-            maps[along] = (start..start + size).collect();
-            let fill = vec![0; x.dtype().size()];
-            by_axis(b, node, &x, maps, fill, index)?;
+            let mut moves = Moves::of_input(b, node)?;
+            if size > LARGEST_EXTENT {
+                return Err(error(node, &format!("a piece of {size} elements is too large")));
+            }
+            moves.maps[along] = Some((start..start + size).collect());
+            by_axis(b, node, moves, index)?;
         }
         start += size;
     }
@@ -259,29 +319,31 @@ pub fn plan_split(b: &mut Builder<'_>, node: &Node) -> Result<(), Error> {
 
 /// Pad: constant, edge, reflect and wrap; negative pads crop.
 pub fn plan_pad(b: &mut Builder<'_>, node: &Node) -> Result<(), Error> {
-    let x = b.input(needed(node, 0)?)?;
-    let rank = x.shape().len();
+    let mut moves = Moves::of_input(b, node)?;
+    let rank = moves.from.len();
     let pads = b.known_ints(node, 1)?;
-    let fill = match node.inputs.get(2).copied().flatten() {
-        Some(value) => match b.known(value) {
-            Some(known) if known.dtype() == x.dtype() => known.bytes().to_vec(),
-            _ => return Err(error(node, "the pad value is not a constant of the input's type")),
-        },
-        None => vec![0; x.dtype().size()],
-    };
-    let axes = match b.known_ints_opt(node, 3)? {
-        Some(axes) => axes.iter().map(|&a| axis(node, a, rank)).collect::<Result<Vec<_>, _>>()?,
+    if node.input(2).is_some() {
+        let value = b.known_input(node, 2)?;
+        if value.len() != 1 {
+            return Err(error(node, &format!("the pad value is of shape {:?}, not one", value.shape())));
+        }
+        moves.fill = value.bytes().to_vec();
+    }
+    let along = match b.known_ints_opt(node, 3)? {
+        Some(along) => axes(node, &along, rank)?,
         None => (0..rank).collect(),
     };
-    if pads.len() != 2 * axes.len() {
-        return Err(error(node, &format!("{} pads for {} axes", pads.len(), axes.len())));
+    if pads.len() != 2 * along.len() {
+        return Err(error(node, &format!("{} pads for {} axes", pads.len(), along.len())));
     }
     let mode = node.attributes.str_or("mode", "constant")?;
-    let mut maps = all_indices(x.shape());
-    for (i, &of) in axes.iter().enumerate() {
-        maps[of] = pad_indices(node, mode, x.shape()[of], pads[i], pads[i + axes.len()])?;
+    for (i, &of) in along.iter().enumerate() {
+        let (before, after) = (pads[i], pads[i + along.len()]);
+        if (before, after) != (0, 0) {
+            moves.maps[of] = Some(pad_indices(node, mode, moves.from[of], before, after)?);
+        }
     }
-    by_axis(b, node, &x, maps, fill, 0)
+    by_axis(b, node, moves, 0)
 }
 
 /// The source index of each index of a padded axis. Negative pads crop first; the modes then see what is left.
@@ -294,13 +356,15 @@ fn pad_indices(node: &Node, mode: &str, n: usize, before: i64, after: i64) -> Re
     let (Some(left @ 0..), Some(total @ 0..=MOST)) = (left, total) else {
         return Err(error(node, &format!("pads {before} and {after} of an axis of {n}")));
     };
+    if left == 0 && total > 0 && mode != "constant" {
+        return Err(error(node, "there is nothing to repeat"));
+    }
     let source = |i: i64| -> Option<i64> {
         if (0..left).contains(&i) {
             return Some(i);
         }
         match mode {
             "constant" => None,
-            _ if left == 0 => None,
             "edge" => Some(i.clamp(0, left - 1)),
             "wrap" => Some(i.rem_euclid(left)),
             _ => {
@@ -318,64 +382,45 @@ fn pad_indices(node: &Node, mode: &str, n: usize, before: i64, after: i64) -> Re
 
 /// Expand: numpy's broadcasting to a shape.
 pub fn plan_expand(b: &mut Builder<'_>, node: &Node) -> Result<(), Error> {
-    let x = b.input_as(needed(node, 0)?, Layout::RowMajor)?;
+    let mut moves = Moves::of_input(b, node)?;
     let target = b.known_shape(node, 1)?;
-    let rank = target.len().max(x.shape().len());
-    let from = crate::ops::left_padded(x.shape(), rank);
-    let to = crate::ops::left_padded(&target, rank);
-    let shape = crate::ops::broadcast(node, &from, &to)?;
+    let rank = target.len().max(moves.from.len());
+    moves.from = left_padded(&moves.from, rank);
+    let shape = broadcast(node, &moves.from, &left_padded(&target, rank))?;
     if shape.iter().any(|&n| n > LARGEST_EXTENT) {
         return Err(error(node, &format!("the shape {shape:?} needs too much memory")));
     }
-    let maps = shape.iter().zip(&from).map(|(&n, &f)| (0..n).map(|i| if f == 1 { 0 } else { i }).collect());
-    let x = Placed { tensor: crate::plan::TensorType { dtype: x.dtype(), shape: from.clone() }, ..x };
-    let fill = vec![0; x.dtype().size()];
-    let maps = maps.collect();
-    by_axis(b, node, &x, maps, fill, 0)
+    let repeats = |(&n, &from): (&usize, &usize)| (n != from).then(|| vec![0; n]);
+    moves.maps = shape.iter().zip(&moves.from).map(repeats).collect();
+    by_axis(b, node, moves, 0)
 }
 
 /// Tile: each axis repeated.
 pub fn plan_tile(b: &mut Builder<'_>, node: &Node) -> Result<(), Error> {
-    let x = b.input(needed(node, 0)?)?;
+    let mut moves = Moves::of_input(b, node)?;
     let repeats = b.known_shape(node, 1)?;
-    if repeats.len() != x.shape().len() {
-        return Err(error(node, &format!("{} repeats for {} dimensions", repeats.len(), x.shape().len())));
+    if repeats.len() != moves.from.len() {
+        return Err(error(node, &format!("{} repeats for {} dimensions", repeats.len(), moves.from.len())));
     }
-    let mut maps = Vec::with_capacity(repeats.len());
-    for (&n, &times) in x.shape().iter().zip(&repeats) {
+    for ((map, &n), &times) in moves.maps.iter_mut().zip(&moves.from).zip(&repeats) {
         let total = n.checked_mul(times).filter(|&t| t <= LARGEST_EXTENT);
         let total = total.ok_or_else(|| error(node, "the tiled shape is too large"))?;
-        maps.push((0..total).map(|i| i % n).collect());
+        *map = (times != 1).then(|| (0..total).map(|i| i % n).collect());
     }
-    let fill = vec![0; x.dtype().size()];
-    by_axis(b, node, &x, maps, fill, 0)
+    by_axis(b, node, moves, 0)
 }
 
 /// Gather with indices known before the run; the index's dimensions stand in the place of the axis.
 pub fn plan_gather(b: &mut Builder<'_>, node: &Node) -> Result<(), Error> {
-    let x = b.input_as(needed(node, 0)?, Layout::RowMajor)?;
-    let along = axis(node, node.attributes.int_or("axis", 0)?, x.shape().len())?;
-    let n = x.shape()[along] as i64;
-    let index = needed(node, 1)?;
-    let index_shape = b.tensor(index)?.shape;
-    let mut map = Vec::new();
-    for i in b.known_ints(node, 1)? {
-        let i = if i < 0 { i + n } else { i };
-        if !(0..n).contains(&i) {
-            return Err(error(node, &format!("index {i} is outside axis {along} of {n}")));
-        }
-        map.push(i as usize);
-    }
-    let mut maps = all_indices(x.shape());
-    maps[along] = map;
-    let mut shape = x.shape().to_vec();
-    shape.splice(along..=along, index_shape);
-    let steps = strides(x.shape(), &Layout::RowMajor.order(x.shape().len()), x.dtype().size());
-    let tables = maps.iter().zip(&steps).map(|(m, &s)| m.iter().map(|&i| i * s).collect()).collect();
-    let relocation = Relocation::new(x.dtype().size(), tables);
-    let y = b.output(made(node, 0)?, shape, Layout::RowMajor)?;
-    relocate(b, node, &x, &y, relocation, vec![0; x.dtype().size()]);
-    Ok(())
+    let mut moves = Moves::of_input(b, node)?;
+    let along = axis(node, node.attributes.int_or("axis", 0)?, moves.from.len())?;
+    let n = moves.from[along];
+    let indices = b.known_ints(node, 1)?;
+    moves.maps[along] = Some(indices.into_iter().map(|i| axis(node, i, n)).collect::<Result<_, _>>()?);
+    let mut shape = moves.from.clone();
+    shape.splice(along..=along, b.tensor(needed(node, 1)?)?.shape);
+    moves.shape = Some(shape);
+    by_axis(b, node, moves, 0)
 }
 
 /// DepthToSpace and SpaceToDepth: a split of dimensions, an order, a merge; in the layout that the input has.
@@ -392,25 +437,28 @@ pub fn plan_depth_space(b: &mut Builder<'_>, node: &Node) -> Result<(), Error> {
     let (sn, sc, sh, sw) = (steps[0], steps[1], steps[2], steps[3]);
     // Each output dimension as (extent, source stride) pairs, outer to inner.
     let (shape, channel, row, column) = if node.op.name() == "DepthToSpace" {
-        let depth = c / (block * block);
-        if depth * block * block != c {
+        if c % (block * block) != 0 {
             return Err(error(node, &format!("{c} channels do not divide by blocksize {block} squared")));
         }
+        let depth = c / (block * block);
         let (sd, si, sj) = match node.attributes.str_or("mode", "DCR")? {
             "CRD" => (sc * block * block, sc * block, sc),
             _ => (sc, sc * depth * block, sc * depth),
         };
-        let shape = vec![n, depth, h * block, w * block];
+        let shape = vec![n, depth, h.saturating_mul(block), w.saturating_mul(block)];
         (shape, vec![(depth, sd)], vec![(h, sh), (block, si)], vec![(w, sw), (block, sj)])
     } else {
         if h % block != 0 || w % block != 0 {
             return Err(error(node, &format!("{h} x {w} does not divide by blocksize {block}")));
         }
-        let shape = vec![n, c * block * block, h / block, w / block];
+        let shape = vec![n, c.saturating_mul(block * block), h / block, w / block];
         let channel = vec![(block, sh), (block, sw), (c, sc)];
         (shape, channel, vec![(h / block, sh * block)], vec![(w / block, sw * block)])
     };
     let y = b.output(made(node, 0)?, shape, x.layout)?;
+    if y.elements() == 0 {
+        return Ok(());
+    }
     let parts = [vec![(n, sn)], channel, row, column];
     let flat: Vec<(usize, usize)> = y.layout.order(4).into_iter().flat_map(|d| parts[d].clone()).collect();
     let (dims, source): (Vec<usize>, Vec<usize>) = flat.into_iter().unzip();
@@ -422,29 +470,28 @@ pub fn plan_depth_space(b: &mut Builder<'_>, node: &Node) -> Result<(), Error> {
 /// Concat: each input copied to its place, in the layout that the first spatial input has.
 pub fn plan_concat(b: &mut Builder<'_>, node: &Node) -> Result<(), Error> {
     let values: Vec<_> = node.inputs.iter().flatten().copied().collect();
+    let types = values.iter().map(|&v| b.tensor(v)).collect::<Result<Vec<_>, _>>()?;
+    let first = types.first().ok_or_else(|| error(node, "has no inputs"))?;
+    let rank = first.shape.len();
+    let along = axis(node, node.attributes.int("axis")?, rank)?;
+    let mut shape = first.shape.clone();
+    shape[along] = 0;
+    for TensorType { shape: part, .. } in &types {
+        let fits = part.len() == rank && (0..rank).all(|d| d == along || part[d] == first.shape[d]);
+        if !fits {
+            let what = format!("inputs of shapes {:?} and {part:?} do not join on axis {along}", first.shape);
+            return Err(error(node, &what));
+        }
+        shape[along] = shape[along].saturating_add(part[along]);
+    }
+    let known: Option<Vec<&Tensor>> = values.iter().map(|&v| b.only_known(v)).collect();
+    if let Some(known) = known.filter(|known| known.iter().map(|k| k.len()).sum::<usize>() <= MOST_ELEMENTS) {
+        let bytes = joined(&known, along);
+        let answer = Tensor::new(first.dtype, shape, &bytes)?;
+        return b.know(made(node, 0)?, answer);
+    }
     let layout = spatial_last(b, &values);
     let parts = values.iter().map(|&v| b.input_as(v, layout)).collect::<Result<Vec<_>, _>>()?;
-    let first = parts.first().ok_or_else(|| error(node, "has no inputs"))?;
-    let rank = first.shape().len();
-    let along = axis(node, node.attributes.int("axis")?, rank)?;
-    let mut shape = first.shape().to_vec();
-    shape[along] = 0;
-    for part in &parts {
-        let fits = part.shape().len() == rank
-            && part.dtype() == first.dtype()
-            && (0..rank).all(|d| d == along || part.shape()[d] == first.shape()[d]);
-        if !fits {
-            return Err(error(
-                node,
-                &format!(
-                    "inputs of shapes {:?} and {:?} do not join on axis {along}",
-                    first.shape(),
-                    part.shape()
-                ),
-            ));
-        }
-        shape[along] += part.shape()[along];
-    }
     let y = b.output(made(node, 0)?, shape, layout)?;
     let at = y.layout.axis(along, rank);
     let physical = y.physical();
@@ -484,10 +531,20 @@ pub fn plan_concat(b: &mut Builder<'_>, node: &Node) -> Result<(), Error> {
     Ok(())
 }
 
+/// The bytes of known tensors joined on an axis.
+fn joined(parts: &[&Tensor], along: usize) -> Vec<u8> {
+    let row = |part: &Tensor| part.shape()[along..].iter().product::<usize>() * part.dtype().size();
+    let rows: usize = parts.first().map_or(0, |part| part.shape()[..along].iter().product());
+    let of_row = |r: usize| parts.iter().flat_map(move |part| &part.bytes()[r * row(part)..][..row(part)]);
+    (0..rows).flat_map(of_row).copied().collect()
+}
+
 /// Resize by nearest neighbour: one index map a dimension.
 pub fn plan_resize(b: &mut Builder<'_>, node: &Node) -> Result<(), Error> {
-    let x = b.input(needed(node, 0)?)?;
-    let maps = crate::ops::resize::nearest_maps(b, node, x.shape())?;
-    let fill = vec![0; x.dtype().size()];
-    by_axis(b, node, &x, maps, fill, 0)
+    let mut moves = Moves::of_input(b, node)?;
+    moves.maps = nearest_maps(b, node, &moves.from)?;
+    if b.tensor(needed(node, 0)?)?.dtype == DType::F32 {
+        moves.fill = node.attributes.f32("extrapolation_value")?.to_le_bytes().to_vec();
+    }
+    by_axis(b, node, moves, 0)
 }

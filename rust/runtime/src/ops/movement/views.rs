@@ -1,36 +1,28 @@
 //! Ops that give the same bytes another shape.
 
 use crate::error::Error;
-use crate::ops::{axis, error, made, needed};
+use crate::ops::{axes, error, made, needed};
 use crate::plan::builder::Builder;
 use crate::plan::layout::Layout;
-use crate::program::{Node, Tensor};
+use crate::program::{MAX_RANK, Node};
 
 fn view(b: &mut Builder<'_>, node: &Node, shape: Vec<usize>) -> Result<(), Error> {
-    let value = needed(node, 0)?;
-    let output = made(node, 0)?;
-    if let Some(known) = b.known(value).cloned()
-        && b.placed(value).is_none()
-    {
-        b.know(output, Tensor::new(known.dtype(), shape, known.bytes())?);
-        return Ok(());
+    let (value, output) = (needed(node, 0)?, made(node, 0)?);
+    if let Some(known) = b.only_known(value).cloned() {
+        return b.know_view(output, &known, shape);
     }
     let x = b.input_as(value, Layout::RowMajor)?;
-    b.alias(output, &x, shape, Layout::RowMajor);
-    Ok(())
+    b.alias(output, &x, shape, Layout::RowMajor)
 }
 
 /// Identity: the same tensor in the same layout.
 pub fn identity(b: &mut Builder<'_>, node: &Node) -> Result<(), Error> {
-    let value = needed(node, 0)?;
-    match b.known(value).cloned() {
-        Some(known) if b.placed(value).is_none() => b.know(made(node, 0)?, known),
-        _ => {
-            let x = b.input(value)?;
-            b.alias(made(node, 0)?, &x, x.shape().to_vec(), x.layout);
-        }
+    let (value, output) = (needed(node, 0)?, made(node, 0)?);
+    if let Some(known) = b.only_known(value).cloned() {
+        return b.know_view(output, &known, known.shape().to_vec());
     }
-    Ok(())
+    let x = b.input(value)?;
+    b.alias(output, &x, x.shape().to_vec(), x.layout)
 }
 
 /// Reshape: 0 keeps a dimension (unless allowzero), one -1 takes what is left.
@@ -92,7 +84,7 @@ pub fn flatten(b: &mut Builder<'_>, node: &Node) -> Result<(), Error> {
 pub fn squeeze(b: &mut Builder<'_>, node: &Node) -> Result<(), Error> {
     let from = b.tensor(needed(node, 0)?)?.shape;
     let drop = match b.known_ints_opt(node, 1)? {
-        Some(axes) => axes.iter().map(|&a| axis(node, a, from.len())).collect::<Result<Vec<_>, _>>()?,
+        Some(along) => axes(node, &along, from.len())?,
         None => (0..from.len()).filter(|&d| from[d] == 1).collect(),
     };
     if let Some(&bad) = drop.iter().find(|&&d| from[d] != 1) {
@@ -105,13 +97,13 @@ pub fn squeeze(b: &mut Builder<'_>, node: &Node) -> Result<(), Error> {
 /// Unsqueeze: dimensions of 1 at the axes of the output.
 pub fn unsqueeze(b: &mut Builder<'_>, node: &Node) -> Result<(), Error> {
     let from = b.tensor(needed(node, 0)?)?.shape;
-    let axes = b.known_ints(node, 1)?;
-    let rank = from.len() + axes.len();
-    let mut new = axes.iter().map(|&a| axis(node, a, rank)).collect::<Result<Vec<_>, _>>()?;
-    new.sort_unstable();
-    if new.windows(2).any(|pair| pair[0] == pair[1]) {
-        return Err(error(node, &format!("axes {axes:?} name a dimension twice")));
+    let new = b.known_ints(node, 1)?;
+    let rank = from.len() + new.len();
+    if rank > MAX_RANK {
+        return Err(error(node, &format!("an output of {rank} dimensions")));
     }
+    let mut new = axes(node, &new, rank)?;
+    new.sort_unstable();
     let mut shape = from;
     for at in new {
         shape.insert(at, 1);

@@ -1,0 +1,229 @@
+//! Cast between any two types. Floats become integers without fraction, saturating, NaN 0; integers wrap.
+
+use octavo_exec::{Pod, cast, cast_mut};
+
+use crate::error::Error;
+use crate::ops::{error, made, needed};
+use crate::plan::arena;
+use crate::plan::builder::Builder;
+use crate::program::{DType, Node, Tensor};
+
+/// Plans a Cast: at once where the tensor is known, else a step.
+pub fn plan(b: &mut Builder<'_>, node: &Node) -> Result<(), Error> {
+    let (value, output) = (needed(node, 0)?, made(node, 0)?);
+    let to = node.attributes.int("to")?;
+    let to = DType::ALL.into_iter().find(|dtype| dtype.onnx() == to);
+    let to = to.ok_or_else(|| error(node, "casts to a type that is not known"))?;
+    if let Some(known) = b.only_known(value).cloned() {
+        let answer = of_known(&known, to)?;
+        return b.know(output, answer);
+    }
+    let x = b.input(value)?;
+    let from = x.dtype();
+    if from == to {
+        return b.alias(output, &x, x.shape().to_vec(), x.layout);
+    }
+    let y = b.output(output, x.shape().to_vec(), x.layout)?;
+    let chunk = b.chunk_elements(y.elements());
+    let (xb, yb) = (x.buffer, y.buffer);
+    b.push(
+        node.name.clone(),
+        "Cast",
+        "cast",
+        0,
+        &[xb],
+        &[yb],
+        Box::new(move |run| {
+            let pool = run.pool;
+            let ([x], [y]) = run.get([xb], [yb]);
+            pool.slices(y, chunk * to.size(), |i, y| {
+                let count = y.len() / to.size();
+                convert(from, &x[i * chunk * from.size()..][..count * from.size()], to, y);
+            });
+        }),
+    );
+    Ok(())
+}
+
+fn of_known(known: &Tensor, to: DType) -> Result<Tensor, Error> {
+    // Numbers are read where they are aligned, which a tensor's bytes need not be.
+    let mut from = arena::allocate(known.bytes().len())?;
+    from.bytes_mut().copy_from_slice(known.bytes());
+    let mut answer = arena::allocate(known.len() * to.size())?;
+    convert(known.dtype(), from.bytes(), to, answer.bytes_mut());
+    Tensor::new(to, known.shape().to_vec(), answer.bytes())
+}
+
+/// A number on its way from one type to another.
+#[derive(Clone, Copy)]
+enum Number {
+    Whole(i64),
+    Real(f64),
+}
+
+/// How numbers are stored.
+trait Format {
+    type Bits: Pod;
+    fn read(bits: Self::Bits) -> Number;
+    fn write(number: Number) -> Self::Bits;
+}
+
+macro_rules! formats {
+    ($($type:ty, $kind:ident, $wide:ty;)*) => { $(impl Format for $type {
+        type Bits = $type;
+
+        fn read(bits: $type) -> Number {
+            Number::$kind(<$wide>::from(bits))
+        }
+
+        fn write(number: Number) -> $type {
+            match number {
+                Number::Whole(number) => number as $type,
+                Number::Real(number) => number as $type,
+            }
+        }
+    })* };
+}
+
+formats! {
+    u8, Whole, i64;
+    i8, Whole, i64;
+    i16, Whole, i64;
+    i32, Whole, i64;
+    i64, Whole, i64;
+    f32, Real, f64;
+    f64, Real, f64;
+}
+
+/// A byte that is 0 or 1.
+struct Bool;
+
+impl Format for Bool {
+    type Bits = u8;
+
+    fn read(bits: u8) -> Number {
+        Number::Whole((bits != 0).into())
+    }
+
+    fn write(number: Number) -> u8 {
+        match number {
+            Number::Whole(number) => (number != 0).into(),
+            Number::Real(number) => (number != 0.0).into(),
+        }
+    }
+}
+
+/// IEEE half precision.
+struct Half;
+
+impl Format for Half {
+    type Bits = u16;
+
+    fn read(bits: u16) -> Number {
+        let (exponent, mantissa) = (i32::from(bits >> 10 & 31), f64::from(bits & 1023));
+        let magnitude = match exponent {
+            0 => mantissa * 2f64.powi(-24),
+            31 if mantissa == 0.0 => f64::INFINITY,
+            31 => f64::NAN,
+            _ => (mantissa + 1024.0) * 2f64.powi(exponent - 25),
+        };
+        Number::Real(if bits >> 15 == 0 { magnitude } else { -magnitude })
+    }
+
+    /// Rounded once, to nearest, ties to even.
+    fn write(number: Number) -> u16 {
+        let x = match number {
+            Number::Whole(number) => number as f64,
+            Number::Real(number) => number,
+        };
+        let magnitude = x.abs();
+        // A mantissa that rounds up to the next power of two carries into the exponent, as it should.
+        let bits = if magnitude.is_nan() {
+            0x7e00
+        } else if magnitude >= 65520.0 {
+            0x7c00
+        } else if magnitude < 2f64.powi(-14) {
+            (magnitude * 2f64.powi(24)).round_ties_even() as u16
+        } else {
+            let exponent = (magnitude.to_bits() >> 52) as i32 - 1023;
+            let mantissa = (magnitude * 2f64.powi(10 - exponent)).round_ties_even() as u16;
+            ((exponent + 14) as u16) * 1024 + mantissa
+        };
+        bits | u16::from(x.is_sign_negative()) << 15
+    }
+}
+
+fn convert(from: DType, x: &[u8], to: DType, y: &mut [u8]) {
+    match from {
+        DType::U8 => convert_to::<u8>(x, to, y),
+        DType::I8 => convert_to::<i8>(x, to, y),
+        DType::I16 => convert_to::<i16>(x, to, y),
+        DType::I32 => convert_to::<i32>(x, to, y),
+        DType::I64 => convert_to::<i64>(x, to, y),
+        DType::Bool => convert_to::<Bool>(x, to, y),
+        DType::F16 => convert_to::<Half>(x, to, y),
+        DType::F32 => convert_to::<f32>(x, to, y),
+        DType::F64 => convert_to::<f64>(x, to, y),
+    }
+}
+
+fn convert_to<F: Format>(x: &[u8], to: DType, y: &mut [u8]) {
+    match to {
+        DType::U8 => convert_all::<F, u8>(x, y),
+        DType::I8 => convert_all::<F, i8>(x, y),
+        DType::I16 => convert_all::<F, i16>(x, y),
+        DType::I32 => convert_all::<F, i32>(x, y),
+        DType::I64 => convert_all::<F, i64>(x, y),
+        DType::Bool => convert_all::<F, Bool>(x, y),
+        DType::F16 => convert_all::<F, Half>(x, y),
+        DType::F32 => convert_all::<F, f32>(x, y),
+        DType::F64 => convert_all::<F, f64>(x, y),
+    }
+}
+
+fn convert_all<F: Format, T: Format>(x: &[u8], y: &mut [u8]) {
+    for (y, &x) in cast_mut::<T::Bits>(y).iter_mut().zip(cast::<F::Bits>(x)) {
+        *y = T::write(F::read(x));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn halves_round_once() {
+        let cases = [
+            (0.0, 0x0000),
+            (-0.0, 0x8000),
+            (1.0, 0x3c00),
+            (-2.0, 0xc000),
+            (65504.0, 0x7bff),
+            (65519.999, 0x7bff),
+            (65520.0, 0x7c00),
+            (1.0 + 2f64.powi(-11), 0x3c00),
+            (1.0 + 3.0 * 2f64.powi(-11), 0x3c02),
+            // Through float32 this would become a tie first.
+            (1.0 + 2f64.powi(-11) + 2f64.powi(-40), 0x3c01),
+            (2047.9 / 2048.0, 0x3c00),
+            (2f64.powi(-14), 0x0400),
+            (2f64.powi(-24), 0x0001),
+            (2f64.powi(-25), 0x0000),
+            (1023.9 * 2f64.powi(-24), 0x0400),
+            (f64::NEG_INFINITY, 0xfc00),
+        ];
+        for (x, bits) in cases {
+            assert_eq!(Half::write(Number::Real(x)), bits, "{x}");
+        }
+    }
+
+    #[test]
+    fn every_half_is_itself() {
+        for bits in 0..=u16::MAX {
+            let Number::Real(x) = Half::read(bits) else { panic!("a half is real") };
+            if !x.is_nan() {
+                assert_eq!(Half::write(Number::Real(x)), bits, "{x}");
+            }
+        }
+    }
+}

@@ -1,0 +1,593 @@
+"""Random Programs of every op on every engine: neighbours and shapes that nobody would think of.
+
+A Program grows node by node: each node is run by the reference as it is added, and dropped where the
+reference refuses it, or where it makes a NaN (whose bits are free) or too many elements.
+"""
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+import octavo
+import pytest
+from octavo.errors import RunError
+from octavo.program import DTYPES, Node, Program, Value
+from octavo.program.checks import ONNX_DTYPES
+from octavo.program.ops import signatures
+from octavo.reference import OPERATIONS
+
+LARGEST = 150_000
+"""The most elements of a value."""
+
+NAMES = {dtype: name for name, dtype in DTYPES.items()}
+ANY = tuple(DTYPES)
+
+
+class Draw:
+    """Random numbers as plain Python ones."""
+
+    def __init__(self, seed: int) -> None:
+        self.rng = np.random.default_rng(seed)
+
+    def number(self, low: int, high: int) -> int:
+        """From low to high, both among them."""
+        return int(self.rng.integers(low, high + 1))
+
+    def numbers(self, low: int, high: int, count: int) -> list[int]:
+        return [self.number(low, high) for _ in range(count)]
+
+    def chance(self, probability: float) -> bool:
+        return bool(self.rng.random() < probability)
+
+    def one(self, options: Any) -> Any:
+        return options[self.number(0, len(options) - 1)]
+
+    def f32(self, low: float, high: float) -> np.float32:
+        return np.float32(self.rng.uniform(low, high))
+
+    def clamp(self) -> dict[str, int]:
+        lo, hi = sorted([self.number(0, 255), self.number(0, 255)]) if self.chance(0.5) else (0, 255)
+        return {"lo": lo, "hi": hi}
+
+    def array(self, dtype: str, shape: tuple[int, ...]) -> Any:
+        if dtype in ("f16", "f32", "f64"):
+            return np.asarray(self.rng.standard_normal(shape) * 3, DTYPES[dtype])
+        low, high = {"bool": (0, 2), "u8": (0, 256), "i8": (-127, 128)}.get(dtype, (-300, 300))
+        return np.asarray(self.rng.integers(low, high, shape), DTYPES[dtype])
+
+
+class Growth:
+    """A Program that grows, with the array that each of its values holds.
+
+    inputs: dtype and shape of each; the first axis is a batch where they have one.
+    """
+
+    def __init__(self, seed: int) -> None:
+        self.draw = Draw(seed)
+        self.values: dict[str, Value] = {}
+        self.constants: dict[str, Any] = {}
+        self.nodes: list[Node] = []
+        self.arrays: dict[str, Any] = {}
+        self.feeds: dict[str, Any] = {}
+
+    def input(self, dtype: str, shape: tuple[int, ...]) -> None:
+        name = f"x{len(self.feeds)}"
+        self.values[name] = Value(name, dtype, (f"N{shape[0]}", *shape[1:]) if shape else ())
+        self.feeds[name] = self.arrays[name] = self.draw.array(dtype, shape)
+
+    def constant(self, array: Any) -> str:
+        name = f"c{len(self.values)}"
+        array = np.array(array, order="C")
+        self.values[name] = Value(name, NAMES[array.dtype], array.shape)
+        self.constants[name] = self.arrays[name] = array
+        return name
+
+    def i64(self, numbers: Any) -> str:
+        return self.constant(np.array(numbers, np.int64))
+
+    def pick(self, dtypes: tuple[str, ...], ranks: tuple[int, ...] = ()) -> str | None:
+        """A value of one of these dtypes and ranks, the latest ones more often; seldom a constant."""
+        fits = [
+            name
+            for name, value in self.values.items()
+            if value.dtype in dtypes
+            and (not ranks or self.arrays[name].ndim in ranks)
+            and (name not in self.constants or self.draw.chance(0.03))
+        ]
+        if not fits:
+            return None
+        return str(fits[-1 - min(int(self.draw.rng.geometric(0.3)) - 1, len(fits) - 1)])
+
+    def node(self, op: str, inputs: list[str], count: int = 1, **attributes: Any) -> bool:
+        """Add the node if its outputs, which the reference makes now, are such as can be compared."""
+        name = f"{op}{len(self.nodes)}"
+        node = Node(op, name, tuple(inputs), tuple(f"{name}_{i}" for i in range(count)), attributes)
+        try:
+            with np.errstate(all="ignore"):
+                made = OPERATIONS[op](node, [self.arrays[i] if i else None for i in inputs])
+        except (RunError, ArithmeticError, IndexError, TypeError, ValueError):
+            return False
+        if sum(array.size for array in made) > LARGEST or any(map(holds_nan, made)):
+            return False
+        self.nodes.append(node)
+        for output, array in zip(node.outputs, made, strict=True):
+            self.values[output] = Value(output, NAMES[np.asarray(array).dtype], None)
+            self.arrays[output] = np.array(array, order="C")
+        return True
+
+    def program(self) -> Program:
+        """What nobody reads is an output, and a few others: inputs and constants as well."""
+        read = {name for node in self.nodes for name in node.inputs if name}
+        outputs = [name for name in self.values if name not in read and name not in self.constants]
+        outputs += [name for name in self.values if name not in outputs and self.draw.chance(0.04)]
+        return Program(list(self.feeds), outputs, self.values, self.constants, self.nodes)
+
+
+def holds_nan(array: Any) -> bool:
+    return array.dtype.kind == "f" and bool(np.isnan(array).any())
+
+
+Recipe = Callable[[Growth, str], bool]
+RECIPES: dict[str, Recipe] = {}
+
+
+def recipe(*ops: str) -> Callable[[Recipe], Recipe]:
+    """Register how a node of these ops is drawn: it says whether one was added."""
+
+    def register(draw: Recipe) -> Recipe:
+        RECIPES.update(dict.fromkeys(ops, draw))
+        return draw
+
+    return register
+
+
+def grow(seed: int) -> Growth:
+    """A Program of 2 to 12 nodes."""
+    g = Growth(seed)
+    draw = g.draw
+    batch, large = draw.number(1, 3), draw.chance(0.15)
+    for _ in range(draw.number(1, 3)):
+        dtype = draw.one(("u8", "u8", "f32", "f32", "f32", "u8", draw.one(ANY)))
+        g.input(dtype, _shape(draw, batch, large))
+    wanted, ops = draw.number(2, 12), list(RECIPES)
+    for _ in range(20 * wanted):
+        if len(g.nodes) >= wanted:
+            break
+        op = draw.one(ops)
+        RECIPES[op](g, op)
+    return g
+
+
+def _shape(draw: Draw, batch: int, large: bool) -> tuple[int, ...]:
+    rank = draw.one((4, 4, 4, 4, 3, 3, 2, 2, 5, 1, 0))
+    if large and rank == 4:
+        return (batch, draw.number(1, 40), 24, 30)
+    shape = [batch, *draw.numbers(1, 24, min(rank - 1, 1)), *draw.numbers(1, 9, max(rank - 2, 0))]
+    if draw.chance(0.15):
+        shape[draw.number(0, len(shape) - 1)] = draw.number(0, 1)
+    return tuple(shape[:rank])
+
+
+def _broadcast_with(g: Growth, x: str) -> str:
+    """Another operand for x: a value of its dtype, or a constant of a shape that broadcasts."""
+    value, draw = g.values[x], g.draw
+    other = g.pick((value.dtype,))
+    if other and draw.chance(0.6):
+        try:
+            np.broadcast_shapes(g.arrays[x].shape, g.arrays[other].shape)
+            return other
+        except ValueError:
+            pass
+    shape = [n if draw.chance(0.6) else 1 for n in g.arrays[x].shape]
+    return g.constant(draw.array(value.dtype, tuple(shape[draw.number(0, len(shape)) :])))
+
+
+def _factor(draw: Draw) -> dict[str, int]:
+    return {"multiplier": draw.number(2**30, 2**31 - 1), "shift": draw.number(28, 40)}
+
+
+@recipe("Quantize", "Dequantize")
+def _affine(g: Growth, op: str) -> bool:
+    x = g.pick(("f32",) if op == "Quantize" else ("u8",))
+    scale, zero_point = g.draw.f32(0.01, 0.2), g.draw.number(0, 255)
+    return bool(x) and g.node(op, [x], scale=scale, zero_point=zero_point)
+
+
+@recipe("Requantize")
+def _requantize(g: Growth, op: str) -> bool:
+    x, draw = g.pick(("u8",)), g.draw
+    points = {"x_zero_point": draw.number(0, 255), "y_zero_point": draw.number(0, 255)}
+    return bool(x) and g.node(op, [x], **points, **_factor(draw), **draw.clamp())
+
+
+@recipe("QAdd")
+def _qadd(g: Growth, op: str) -> bool:
+    x, draw = g.pick(("u8",)), g.draw
+    if not x:
+        return False
+    pair = [x, _broadcast_with(g, x)]
+    points = dict(zip(("a_zero_point", "b_zero_point", "y_zero_point"), draw.numbers(0, 255, 3), strict=True))
+    shift = draw.number(1, 30)
+    reach = min(2**15 - 1, 2 ** min(shift + 1, 15))
+    factors = {f"{side}_multiplier": draw.number(-reach + 1, reach - 1) for side in "ab"}
+    return g.node(op, pair[:: draw.one((1, -1))], **points, **factors, shift=shift, **draw.clamp())
+
+
+@recipe("QMul")
+def _qmul(g: Growth, op: str) -> bool:
+    x, draw = g.pick(("u8",)), g.draw
+    if not x:
+        return False
+    points = dict(zip(("a_zero_point", "b_zero_point", "y_zero_point"), draw.numbers(0, 255, 3), strict=True))
+    return g.node(op, [x, _broadcast_with(g, x)], **points, **_factor(draw), **draw.clamp())
+
+
+@recipe("Lookup")
+def _lookup(g: Growth, op: str) -> bool:
+    x = g.pick(("u8",))
+    return bool(x) and g.node(op, [x, g.constant(g.draw.array("u8", (256,)))])
+
+
+@recipe("QSoftmax", "Softmax", "LogSoftmax")
+def _softmax(g: Growth, op: str) -> bool:
+    x = g.pick(("u8",) if op == "QSoftmax" else ("f32",), (1, 2, 3, 4, 5))
+    if not x:
+        return False
+    axis = g.draw.number(-g.arrays[x].ndim, g.arrays[x].ndim - 1)
+    if op != "QSoftmax":
+        return g.node(op, [x], axis=axis)
+    table = np.rint(2.0**22 * np.exp(-g.draw.rng.uniform(0.001, 0.3) * np.arange(256)))
+    return g.node(op, [x, g.constant(table.astype(np.int32))], axis=axis)
+
+
+def _window(draw: Draw, axes: int) -> dict[str, Any]:
+    return {
+        "strides": [draw.one((1, 1, 1, 2, 3)) for _ in range(axes)],
+        "dilations": [draw.one((1, 1, 1, 2)) for _ in range(axes)],
+        "pads": draw.numbers(0, 2, 2 * axes) if draw.chance(0.6) else [0] * (2 * axes),
+    }
+
+
+def _automatic(draw: Draw, window: dict[str, Any]) -> dict[str, Any]:
+    """Sometimes the window with auto_pad in the place of pads."""
+    if draw.chance(0.8):
+        return window
+    del window["pads"]
+    return {**window, "auto_pad": draw.one(("SAME_UPPER", "SAME_LOWER"))}
+
+
+def _filters(g: Growth, x: str) -> tuple[tuple[int, ...], int]:
+    """The shape of weights for x, and the groups."""
+    draw, channels = g.draw, g.arrays[x].shape[1]
+    group = draw.one([d for d in range(1, channels + 1) if channels % d == 0] or [1])
+    group = draw.one((1, group, channels or 1))
+    outputs = group if draw.chance(0.4) else group * draw.number(1, 20)
+    kernel = draw.numbers(1, 3 if draw.chance(0.9) else 5, g.arrays[x].ndim - 2)
+    return (outputs, channels // group or 1, *kernel), group
+
+
+def _integer_product(g: Growth, x: str, w: Any, axis: int) -> tuple[list[str], dict[str, Any]]:
+    """The inputs and the attributes of QConv and QGemm in one of their forms."""
+    draw, outputs, taps = g.draw, w.shape[axis], w.size // w.shape[axis]
+    inputs = [x, g.constant(w)]
+    if draw.chance(0.2):
+        inputs += [g.constant(draw.array("f32", (outputs,)))]
+        inputs += [g.constant(draw.rng.uniform(1e-4, 0.1, outputs).astype(np.float32))]
+        return inputs, {"x_zero_point": draw.number(0, 255), "x_scale": draw.f32(0.01, 0.1)}
+    shift = 31 + 6 + int(np.log2(taps)) // 2 + draw.number(-3, 3)
+    inputs += [g.constant(draw.rng.integers(-9999, 9999, outputs).astype(np.int32))]
+    inputs += [g.constant(draw.rng.integers(2**30, 2**31, outputs).astype(np.int32))]
+    inputs += [g.constant(np.clip(draw.rng.integers(-2, 3, outputs) + shift, 1, 62).astype(np.int32))]
+    points = {"x_zero_point": draw.number(0, 255), "y_zero_point": draw.number(0, 255)}
+    return inputs, {**points, **draw.clamp()}
+
+
+@recipe("QConv", "Conv")
+def _conv(g: Growth, op: str) -> bool:
+    x = g.pick(("u8",) if op == "QConv" else ("f32",), (3, 4))
+    if not x:
+        return False
+    shape, group = _filters(g, x)
+    window = {**_window(g.draw, len(shape) - 2), "group": group}
+    if op == "QConv":
+        inputs, attributes = _integer_product(g, x, g.draw.array("i8", shape), 0)
+        return g.node(op, inputs, **window, **attributes)
+    inputs = [x, g.constant(g.draw.array("f32", shape) / 9)]
+    inputs += [g.constant(g.draw.array("f32", shape[:1]))] if g.draw.chance(0.6) else []
+    return g.node(op, inputs, **_automatic(g.draw, window))
+
+
+@recipe("QGemm")
+def _qgemm(g: Growth, op: str) -> bool:
+    x = g.pick(("u8",), (1, 2, 3, 4))
+    if not x or not g.arrays[x].shape[-1]:
+        return False
+    w = g.draw.array("i8", (g.arrays[x].shape[-1], g.draw.number(1, 40)))
+    inputs, attributes = _integer_product(g, x, w, 1)
+    return g.node(op, inputs, **attributes)
+
+
+@recipe("Gemm")
+def _gemm(g: Growth, op: str) -> bool:
+    a, draw = g.pick(("f32",), (2,)), g.draw
+    if not a:
+        return False
+    flags = {"transA": draw.number(0, 1), "transB": draw.number(0, 1)}
+    m, k = g.arrays[a].shape[:: -1 if flags["transA"] else 1]
+    n = draw.number(1, 20)
+    b = g.constant(draw.array("f32", (n, k) if flags["transB"] else (k, n)))
+    c = g.constant(draw.array("f32", draw.one(((), (n,), (1, n), (m, 1), (m, n)))))
+    scales = {name: draw.one((np.float32(1), np.float32(0), draw.f32(-2, 2))) for name in ("alpha", "beta")}
+    return g.node(op, [a, b, c] if draw.chance(0.7) else [a, b], **flags, **scales)
+
+
+@recipe("MatMul")
+def _matmul(g: Growth, op: str) -> bool:
+    a, draw = g.pick(("f32",), (1, 2, 3, 4)), g.draw
+    if not a:
+        return False
+    shape = g.arrays[a].shape
+    other = g.pick(("f32",), (1, 2, 3, 4))
+    if other and draw.chance(0.3) and g.node(op, [a, other]):
+        return True
+    leading = [n if draw.chance(0.5) else 1 for n in shape[:-2]][draw.number(0, max(len(shape) - 2, 0)) :]
+    right = (shape[-1],) if draw.chance(0.2) else (*leading, shape[-1], draw.number(1, 20))
+    return g.node(op, [a, g.constant(draw.array("f32", right))])
+
+
+@recipe("BatchNormalization")
+def _batch_normalization(g: Growth, op: str) -> bool:
+    x = g.pick(("f32",), (2, 3, 4, 5))
+    if not x:
+        return False
+    channels = g.arrays[x].shape[1:2]
+    parameters = [g.constant(g.draw.array("f32", channels)) for _ in range(3)]
+    parameters.append(g.constant(np.abs(g.draw.array("f32", channels))))
+    return g.node(op, [x, *parameters], epsilon=np.float32(1e-5))
+
+
+@recipe("Add", "Sub", "Mul", "Div", "Pow", "PRelu")
+def _binary(g: Growth, op: str) -> bool:
+    x = g.pick(("f32",) if op in ("Pow", "PRelu") or g.draw.chance(0.6) else ("i32", "i64"))
+    if not x:
+        return False
+    if op == "Div" and g.values[x].dtype != "f32":
+        divisor = g.draw.rng.integers(1, 9, g.arrays[x].shape[-1:]) * g.draw.one((1, -1))
+        return g.node(op, [x, g.constant(divisor.astype(g.arrays[x].dtype))])
+    pair = [x, _broadcast_with(g, x)]
+    return g.node(op, pair[:: g.draw.one((1, -1))])
+
+
+@recipe("Max", "Min")
+def _extreme(g: Growth, op: str) -> bool:
+    x = g.pick(("f32", "u8", "i32", "i64"))
+    return bool(x) and g.node(op, [x, *(_broadcast_with(g, x) for _ in range(g.draw.number(0, 2)))])
+
+
+@recipe("Clip")
+def _clip(g: Growth, op: str) -> bool:
+    x = g.pick(("f32", "i32", "i64"))
+    if not x:
+        return False
+    low, high = (
+        g.constant(np.array(bound, g.arrays[x].dtype)) if g.draw.chance(0.8) else "" for bound in (-1, 2)
+    )
+    return g.node(op, [x, low, high])
+
+
+def _attributes(g: Growth, op: str) -> dict[str, Any]:
+    """Numbers for the float attributes that the op has."""
+    names = signatures()[op][0].attributes
+    drawn: dict[str, Any] = {name: g.draw.f32(0.1, 1.9) for name, (kind, _) in names.items() if kind == "f32"}
+    if "approximate" in names:
+        drawn["approximate"] = g.draw.one(("none", "tanh"))
+    return drawn
+
+
+@recipe(
+    "Relu", "LeakyRelu", "Elu", "Selu", "Celu", "ThresholdedRelu", "Sigmoid", "Tanh", "HardSigmoid",
+    "HardSwish", "Gelu", "Softplus", "Softsign", "Mish", "Swish", "Exp", "Log", "Sqrt", "Reciprocal", "Abs",
+    "Neg", "Sign", "Floor", "Ceil", "Round", "Erf", "Sin", "Cos",
+)  # fmt: skip
+def _unary(g: Growth, op: str) -> bool:
+    x = g.pick(("f32",))
+    return bool(x) and g.node(op, [x], **_attributes(g, op))
+
+
+@recipe("MaxPool", "AveragePool", "QAveragePool")
+def _pool(g: Growth, op: str) -> bool:
+    dtypes = {"MaxPool": ("u8", "f32"), "AveragePool": ("f32",), "QAveragePool": ("u8",)}[op]
+    x, draw = g.pick(dtypes, (3, 4)), g.draw
+    if not x:
+        return False
+    axes = g.arrays[x].ndim - 2
+    attributes: dict[str, Any] = {
+        **_window(draw, axes), "kernel_shape": draw.numbers(1, 4, axes), "ceil_mode": draw.number(0, 1)
+    }  # fmt: skip
+    if op != "MaxPool":
+        attributes["count_include_pad"] = draw.number(0, 1)
+    if op == "QAveragePool":
+        points = {"x_zero_point": draw.number(0, 255), "y_zero_point": draw.number(0, 255)}
+        ratio = np.float64(draw.rng.uniform(0.3, 3))
+        return g.node(op, [x], **attributes, **points, ratio=ratio, **draw.clamp())
+    return g.node(op, [x], **_automatic(draw, attributes))
+
+
+@recipe("GlobalAveragePool", "GlobalMaxPool")
+def _global_pool(g: Growth, op: str) -> bool:
+    x = g.pick(("f32", "u8") if op == "GlobalMaxPool" else ("f32",), (2, 3, 4, 5))
+    return bool(x) and g.node(op, [x])
+
+
+def _some_axes(g: Growth, x: str) -> list[int]:
+    rank = g.arrays[x].ndim
+    return [axis for axis in range(rank) if g.draw.chance(0.5)] or list(range(rank))
+
+
+@recipe("QReduceMean")
+def _qreduce(g: Growth, op: str) -> bool:
+    x, draw = g.pick(("u8",), (1, 2, 3, 4, 5)), g.draw
+    if not x:
+        return False
+    points = {"x_zero_point": draw.number(0, 255), "y_zero_point": draw.number(0, 255)}
+    reduced = {"axes": _some_axes(g, x), "keepdims": draw.number(0, 1)}
+    return g.node(op, [x], **reduced, **points, ratio=np.float64(draw.rng.uniform(0.3, 3)), **draw.clamp())
+
+
+@recipe("ReduceMean", "ReduceSum", "ReduceMax", "ReduceMin")
+def _reduce(g: Growth, op: str) -> bool:
+    x = g.pick(("f32",))
+    if not x:
+        return False
+    axes = [axis - g.draw.number(0, 1) * g.arrays[x].ndim for axis in _some_axes(g, x)]
+    flags = {"keepdims": g.draw.number(0, 1), "noop_with_empty_axes": g.draw.number(0, 1)}
+    return g.node(op, [x, g.i64(axes)] if g.draw.chance(0.8) else [x], **flags)
+
+
+@recipe("Identity", "Flatten", "Shape", "Transpose", "SpaceToDepth", "DepthToSpace")
+def _plain_move(g: Growth, op: str) -> bool:
+    x, draw = g.pick(ANY), g.draw
+    if not x:
+        return False
+    shape = g.arrays[x].shape
+    match op:
+        case "Flatten":
+            return g.node(op, [x], axis=draw.number(-len(shape), len(shape)))
+        case "Shape":
+            return g.node(op, [x], start=draw.number(-5, 5), end=draw.number(-5, 5))
+        case "Transpose":
+            return g.node(op, [x], perm=[int(axis) for axis in draw.rng.permutation(len(shape))])
+        case "SpaceToDepth" if len(shape) == 4:
+            return g.node(op, [x], blocksize=draw.number(1, 3))
+        case "DepthToSpace" if len(shape) == 4:
+            return g.node(op, [x], blocksize=draw.number(1, 3), mode=draw.one(("DCR", "CRD")))
+        case _:
+            return op == "Identity" and g.node(op, [x])
+
+
+@recipe("Reshape", "Squeeze", "Unsqueeze", "Expand", "Tile")
+def _reshaping(g: Growth, op: str) -> bool:
+    x, draw = g.pick(ANY), g.draw
+    if not x:
+        return False
+    shape = g.arrays[x].shape
+    match op:
+        case "Reshape":
+            target = draw.one(([0, -1], [-1], [0, 0, -1], [1, -1, 1], [-1, 2], [0, 1, -1], list(shape[::-1])))
+            return g.node(op, [x, g.i64(target)], allowzero=draw.number(0, 1))
+        case "Squeeze":
+            ones = [axis for axis, n in enumerate(shape) if n == 1 and draw.chance(0.7)]
+            return g.node(op, [x, g.i64(ones)] if draw.chance(0.7) else [x])
+        case "Unsqueeze":
+            new = draw.number(1, 2)
+            axes = draw.rng.choice(len(shape) + new, new, replace=False) - draw.one((0, len(shape) + new))
+            return len(shape) + new < 7 and g.node(op, [x, g.i64(axes)])
+        case "Expand":
+            target = [n if draw.chance(0.5) else draw.number(1, 3) if n == 1 else 1 for n in shape]
+            return g.node(op, [x, g.i64([2, *target] if draw.chance(0.2) else target)])
+        case _:
+            return g.node(op, [x, g.i64([draw.one((1, 1, 1, 2, 3, 0)) for _ in shape])])
+
+
+@recipe("Slice", "Split", "Pad", "Concat", "Gather")
+def _cutting(g: Growth, op: str) -> bool:
+    x, draw = g.pick(ANY, (1, 2, 3, 4, 5)), g.draw
+    if not x:
+        return False
+    shape, axes = g.arrays[x].shape, _some_axes(g, x)
+    axis = draw.one(axes)
+    match op:
+        case "Slice":
+            steps = [draw.one((1, 1, 2, -1, -2, 2**40, -(2**63))) for _ in axes]
+            starts, ends = (draw.numbers(-12, 12, len(axes)) for _ in range(2))
+            ends = [draw.one((end, 2**63 - 1, -(2**63))) for end in ends]
+            signed = [a - draw.number(0, 1) * len(shape) for a in axes]
+            return g.node(op, [x, *map(g.i64, (starts, ends, signed, steps))])
+        case "Split":
+            count = draw.number(1, 3)
+            if draw.chance(0.5):
+                return g.node(op, [x], count, axis=axis, num_outputs=count)
+            cuts = sorted(draw.numbers(0, shape[axis], count - 1))
+            return g.node(op, [x, g.i64(np.diff([0, *cuts, shape[axis]]))], count, axis=axis)
+        case "Pad":
+            fill = g.constant(draw.array(g.values[x].dtype, ())) if draw.chance(0.5) else ""
+            pads = g.i64(draw.numbers(-1, 3, 2 * len(axes)))
+            modes = ("constant", "constant", "edge", "reflect", "wrap")
+            return g.node(op, [x, pads, fill, g.i64(axes)], mode=draw.one(modes))
+        case "Concat":
+            others = [g.pick((g.values[x].dtype,), (len(shape),)) or x for _ in range(draw.number(0, 2))]
+            return g.node(op, [x, *others], axis=axis) or g.node(op, [x, x], axis=axis - len(shape))
+        case _:
+            if not shape[axis]:
+                return False
+            indices = draw.rng.integers(-shape[axis], shape[axis], draw.numbers(1, 3, draw.number(0, 2)))
+            return g.node(op, [x, g.i64(indices)], axis=axis)
+
+
+@recipe("Resize")
+def _resize(g: Growth, op: str) -> bool:
+    x, draw = g.pick(ANY, (1, 2, 3, 4, 5)), g.draw
+    if not x:
+        return False
+    rank = g.arrays[x].ndim
+    modes = ["half_pixel", "half_pixel_symmetric", "pytorch_half_pixel", "align_corners", "asymmetric"]
+    modes += ["tf_crop_and_resize"] * (g.values[x].dtype == "f32")
+    attributes = {
+        "mode": "nearest",
+        "coordinate_transformation_mode": draw.one(modes),
+        "nearest_mode": draw.one(("round_prefer_floor", "round_prefer_ceil", "floor", "ceil")),
+        "keep_aspect_ratio_policy": draw.one(("stretch", "not_larger", "not_smaller")),
+        "extrapolation_value": draw.f32(-1, 1),
+    }
+    roi = g.constant(draw.rng.uniform(-0.2, 1.2, 2 * rank).astype(np.float32))
+    if draw.chance(0.5):
+        scales = [draw.f32(0.3, 2.5) if draw.chance(0.6) else np.float32(1) for _ in range(rank)]
+        return g.node(op, [x, roi, g.constant(np.array(scales, np.float32))], **attributes)
+    return g.node(op, [x, roi, "", g.i64(draw.numbers(1, 9, rank))], **attributes)
+
+
+@recipe("Cast")
+def _cast(g: Growth, op: str) -> bool:
+    x = g.pick(ANY)
+    return bool(x) and g.node(op, [x], to=ONNX_DTYPES[g.draw.one(ANY)])
+
+
+@recipe("ConstantOfShape", "Range")
+def _made(g: Growth, op: str) -> bool:
+    draw = g.draw
+    if op == "Range":
+        start, delta = draw.number(-9, 9), draw.one((1, 2, -3))
+        return g.node(op, [g.i64(start), g.i64(start + delta * draw.number(0, 9)), g.i64(delta)])
+    value = g.constant(draw.array(draw.one(ANY), (1,)))
+    return g.node(op, [g.i64(draw.numbers(1, 9, draw.number(0, 4))), value])
+
+
+def samples(feeds: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """The feeds one sample at a time; none where an input has no batch or they differ."""
+    lengths = {len(array) if array.ndim else 0 for array in feeds.values()}
+    for i in range(lengths.pop() if len(lengths) == 1 else 0):
+        yield {name: array[i : i + 1] for name, array in feeds.items()}
+
+
+def is_batched(program: Program, feeds: dict[str, Any]) -> bool:
+    """Whether the reference gives the same one sample at a time."""
+    try:
+        parts = [octavo.reference.run(program, one) for one in samples(feeds)]
+    except RunError:
+        return False
+    if len(parts) < 2 or not all(array.ndim for array in parts[0]):
+        return False
+    whole = octavo.reference.run(program, feeds)
+    joined = [np.concatenate(part) for part in zip(*parts, strict=True)]
+    return all(w.shape == j.shape and w.tobytes() == j.tobytes() for w, j in zip(whole, joined, strict=True))
+
+
+@pytest.mark.parametrize("seed", range(400))
+def test_random_program(same: Any, seed: int) -> None:
+    g = grow(seed)
+    program = g.program()
+    same(program, g.feeds, batched=is_batched(program, g.feeds))
+
+
+def test_every_op_has_a_recipe() -> None:
+    assert set(RECIPES) == set(signatures())
