@@ -116,6 +116,15 @@ def test_strict_names_what_stays():
     octavo.quantize(tail("LogSoftmax"), data, strict=True, exclude=["the_LogSoftmax_b"])
 
 
+@pytest.mark.parametrize("op", ["Softmax", "LogSoftmax"])
+def test_strict_expects_the_last_op_in_float(op):
+    text = f"""<ir_version: 10, opset_import: ["" : 21]> g (float[N,4] x) => (float[N,4] y)
+        <float[4,4] w = {{{", ".join(["1"] * 16)}}}> {{ a = MatMul(x, w) y = {op}(a) }}"""
+    proto = onnx.parser.parse_model(text)
+    (stay,) = octavo.quantize(proto, np.ones((2, 4), np.float32), strict=True).report.stays
+    assert (stay.op, stay.expected) == (op, True)
+
+
 def test_report(model, digits, quantized):
     report = octavo.quantize(tail("LogSoftmax"), np.ones((2, 4), np.float32)).report
     assert report.integer_ops == {"QGemm": 2}

@@ -113,9 +113,16 @@ class Plan:
             if all(self._takes_float(reader, ends) for reader in readers):
                 ends.add(unit.name)
         for unit in self.wiring.units:
-            if unit.name in ends and self.is_integer(unit) and self._should_leave(unit, ends):
+            if unit.name not in ends:
+                continue
+            if self.is_integer(unit) and self._should_leave(unit, ends):
                 self._integers.remove(unit.name)
                 self._reasons[unit.name] = (AFTER_LAST, True)
+            elif unit.node.op == "LogSoftmax" and not self._reasons.get(unit.name, ("", True))[1]:
+                self._reasons[unit.name] = (
+                    AFTER_LAST,
+                    True,
+                )  # as Softmax, whose integer form is not taken here
 
     def _takes_float(self, unit: Unit, ends: set[str]) -> bool:
         """Whether a reader is float, or does no more than follow its inputs towards readers that are."""
