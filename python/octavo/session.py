@@ -4,12 +4,17 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from os import PathLike, fspath
 from pathlib import Path
-from typing import Any, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 import numpy.typing as npt
 
 from octavo.errors import ArtifactError, ModelError, RunError, needed_for
 from octavo.program import Program
+
+if TYPE_CHECKING:
+    import onnx
+    import onnx_ir as ir
+    from typing_extensions import TypeIs
 
 
 class HasProgram(Protocol):
@@ -20,7 +25,7 @@ class HasProgram(Protocol):
         """The Program."""
 
 
-Source: TypeAlias = "str | PathLike[str] | bytes | Program | HasProgram"
+Source: TypeAlias = "str | PathLike[str] | bytes | onnx.ModelProto | ir.Model | Program | HasProgram"
 
 
 @dataclass(frozen=True)
@@ -52,8 +57,8 @@ class ProfileRow:
 class Session:
     """A model made ready for this machine. Threads may share it.
 
-    source: the path or the bytes of an artifact (.octavo) or of an ONNX model, which then runs in float; a
-    `QuantizedModel`; or a Program.
+    source: the path or the bytes of an artifact (.octavo); the path, bytes or proto of an ONNX model, which
+    then runs in float; a `QuantizedModel`; or a Program.
     threads: how many, or None for OCTAVO_THREADS, else the cores that this process may use.
     isa: a name from `octavo.tiers()`, or None for OCTAVO_ISA, else the best.
     Raises `ModelError`, `ArtifactError` or `RunError` where that cannot be.
@@ -126,13 +131,14 @@ def load_program(source: Source) -> Program:
     """The Program of a model: read from an artifact, or lowered from ONNX in float."""
     if isinstance(source, Program):
         return source
-    if not isinstance(source, str | PathLike | bytes):
-        return _program_of(source)
-    data = source if isinstance(source, bytes) else _bytes_of_artifact(Path(fspath(source)))
-    if data is not None and _is_artifact(data):
-        from octavo.program import artifact
+    if isinstance(source, str | PathLike | bytes):
+        data = source if isinstance(source, bytes) else _bytes_of_artifact(Path(fspath(source)))
+        if data is not None and _is_artifact(data):
+            from octavo.program import artifact
 
-        return artifact.from_bytes(data)
+            return artifact.from_bytes(data)
+    elif not _is_graph(source):
+        return _program_of(source)
     with needed_for("running an ONNX model"):
         from octavo import frontend
         from octavo.lowering import lower
@@ -176,12 +182,21 @@ def _is_artifact(data: bytes) -> bool:
     return data[8:9] == b"{"
 
 
+def _is_graph(source: object) -> "TypeIs[onnx.ModelProto | ir.Model]":
+    """Whether this is a model in memory. Whoever has one has imported its library; nobody else needs it."""
+    kind = type(source)
+    return (kind.__module__.partition(".")[0], kind.__name__) in (
+        ("onnx", "ModelProto"),
+        ("onnx_ir", "Model"),
+    )
+
+
 def _program_of(source: HasProgram) -> Program:
     program = getattr(source, "program", None)
     if not isinstance(program, Program):
         raise ModelError(
             f"a session cannot be made from {type(source).__name__}: give the path or bytes of an .octavo or "
-            "ONNX file, a QuantizedModel or a Program"
+            "ONNX file, an onnx.ModelProto, a QuantizedModel or a Program"
         )
     return program
 

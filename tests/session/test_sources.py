@@ -4,6 +4,8 @@ from pathlib import Path
 
 import numpy as np
 import octavo
+import onnx
+import onnx_ir as ir
 import pytest
 from octavo.session import load_program
 
@@ -22,7 +24,8 @@ def test_float_sources_agree():
     x = np.full((2, 1, 28, 28), 0.5, np.float32)
     program = load_program(MODEL)
     want = octavo.reference.run(program, {"input": x})
-    for source in (MODEL, str(MODEL), MODEL.read_bytes(), program):
+    proto = onnx.load(MODEL)
+    for source in (MODEL, str(MODEL), MODEL.read_bytes(), proto, ir.from_proto(proto), program):
         assert np.array_equal(octavo.Session(source).run(["logits"], {"input": x}), want)
 
 

@@ -1,11 +1,9 @@
 """`quantize`, and the model that it gives."""
 
 import os
-import tempfile
 from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import chain
-from pathlib import Path
 
 from octavo import frontend
 from octavo.calibration import Calibration, Data, Progress, calibrate, range_rule, ranges, samples
@@ -32,7 +30,7 @@ class QuantizedModel:
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the artifact; a file of that name is replaced whole or not at all."""
-        _write_atomically(Path(path), artifact.to_bytes(self.program))
+        artifact.save(self.program, path)
 
 
 def quantize(
@@ -94,24 +92,6 @@ def _check_strict(stays: list[Stay]) -> None:
         raise ModelError(
             f"strict: {len(surprises)} ops stay float ({listed}); change them, or name them in exclude"
         )
-
-
-def _write_atomically(path: Path, data: bytes) -> None:
-    """Write beside the target and rename, so that no reader ever sees half a file."""
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        # mkstemp makes files that their owner alone can read; an artifact is as any other file.
-        umask = os.umask(0)
-        os.umask(umask)
-        os.chmod(temporary, 0o666 & ~umask)
-        os.replace(temporary, path)
-    except BaseException:
-        os.unlink(temporary)
-        raise
 
 
 __all__ = ["Calibration", "Lowered", "QuantizedModel", "observable", "quantize"]
