@@ -14,6 +14,7 @@ import onnx
 import onnx_ir as ir
 
 from octavo.errors import ArtifactError, ModelError
+from octavo.lowering.operands import check_operands
 from octavo.lowering.padding import resolve_auto_pad
 from octavo.program import DTYPES, OPSET, Attribute, Node, Program, Value
 from octavo.program.ops import signatures
@@ -73,6 +74,7 @@ def float_program(model: ir.Model) -> Program:
         validate(program)
     except ArtifactError as error:
         raise ModelError(f"the model asks for what octavo does not have: {error}") from error
+    check_operands(program)
     return program
 
 

@@ -119,10 +119,8 @@ class Plan:
                 self._integers.remove(unit.name)
                 self._reasons[unit.name] = (AFTER_LAST, True)
             elif unit.node.op == "LogSoftmax" and not self._reasons.get(unit.name, ("", True))[1]:
-                self._reasons[unit.name] = (
-                    AFTER_LAST,
-                    True,
-                )  # as Softmax, whose integer form is not taken here
+                # As a Softmax here, whose integer form is not taken.
+                self._reasons[unit.name] = (AFTER_LAST, True)
 
     def _takes_float(self, unit: Unit, ends: set[str]) -> bool:
         """Whether a reader is float, or does no more than follow its inputs towards readers that are."""

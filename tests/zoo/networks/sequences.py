@@ -7,7 +7,7 @@ import numpy as np
 from networks.net import Net, network
 
 
-@network(38, opsets=(18, 11), low=-1, stays=("LogSoftmax",))
+@network(38, opsets=(18, 11), low=-1)
 def audio_cnn(opset):
     """Conv1D with strides and dilations, MaxPool 1-D, a mean over time."""
     net = Net(opset, 60)
