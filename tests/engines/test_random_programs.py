@@ -1,8 +1,4 @@
-"""Random Programs of every op on every engine: neighbours and shapes that nobody would think of.
-
-A Program grows node by node: each node is run by the reference as it is added, and dropped where the
-reference refuses it, or where it makes a NaN (whose bits are free) or too many elements.
-"""
+"""Random Programs of every op on every engine: neighbours and shapes that nobody would think of."""
 
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -10,122 +6,11 @@ from typing import Any
 import numpy as np
 import octavo
 import pytest
+from growth import ANY, Draw, Growth
 from octavo.errors import RunError
-from octavo.program import DTYPES, Node, Program, Value
+from octavo.program import Program
 from octavo.program.checks import ONNX_DTYPES
 from octavo.program.ops import signatures
-from octavo.reference import OPERATIONS
-
-LARGEST = 150_000
-"""The most elements of a value."""
-
-NAMES = {dtype: name for name, dtype in DTYPES.items()}
-ANY = tuple(DTYPES)
-
-
-class Draw:
-    """Random numbers as plain Python ones."""
-
-    def __init__(self, seed: int) -> None:
-        self.rng = np.random.default_rng(seed)
-
-    def number(self, low: int, high: int) -> int:
-        """From low to high, both among them."""
-        return int(self.rng.integers(low, high + 1))
-
-    def numbers(self, low: int, high: int, count: int) -> list[int]:
-        return [self.number(low, high) for _ in range(count)]
-
-    def chance(self, probability: float) -> bool:
-        return bool(self.rng.random() < probability)
-
-    def one(self, options: Any) -> Any:
-        return options[self.number(0, len(options) - 1)]
-
-    def f32(self, low: float, high: float) -> np.float32:
-        return np.float32(self.rng.uniform(low, high))
-
-    def clamp(self) -> dict[str, int]:
-        lo, hi = sorted([self.number(0, 255), self.number(0, 255)]) if self.chance(0.5) else (0, 255)
-        return {"lo": lo, "hi": hi}
-
-    def array(self, dtype: str, shape: tuple[int, ...]) -> Any:
-        if dtype in ("f16", "f32", "f64"):
-            return np.asarray(self.rng.standard_normal(shape) * 3, DTYPES[dtype])
-        low, high = {"bool": (0, 2), "u8": (0, 256), "i8": (-127, 128)}.get(dtype, (-300, 300))
-        return np.asarray(self.rng.integers(low, high, shape), DTYPES[dtype])
-
-
-class Growth:
-    """A Program that grows, with the array that each of its values holds.
-
-    inputs: dtype and shape of each; the first axis is a batch where they have one.
-    """
-
-    def __init__(self, seed: int) -> None:
-        self.draw = Draw(seed)
-        self.values: dict[str, Value] = {}
-        self.constants: dict[str, Any] = {}
-        self.nodes: list[Node] = []
-        self.arrays: dict[str, Any] = {}
-        self.feeds: dict[str, Any] = {}
-
-    def input(self, dtype: str, shape: tuple[int, ...]) -> None:
-        name = f"x{len(self.feeds)}"
-        self.values[name] = Value(name, dtype, (f"N{shape[0]}", *shape[1:]) if shape else ())
-        self.feeds[name] = self.arrays[name] = self.draw.array(dtype, shape)
-
-    def constant(self, array: Any) -> str:
-        name = f"c{len(self.values)}"
-        array = np.array(array, order="C")
-        self.values[name] = Value(name, NAMES[array.dtype], array.shape)
-        self.constants[name] = self.arrays[name] = array
-        return name
-
-    def i64(self, numbers: Any) -> str:
-        return self.constant(np.array(numbers, np.int64))
-
-    def pick(self, dtypes: tuple[str, ...], ranks: tuple[int, ...] = ()) -> str | None:
-        """A value of one of these dtypes and ranks, the latest ones more often; seldom a constant."""
-        fits = [
-            name
-            for name, value in self.values.items()
-            if value.dtype in dtypes
-            and (not ranks or self.arrays[name].ndim in ranks)
-            and (name not in self.constants or self.draw.chance(0.03))
-        ]
-        if not fits:
-            return None
-        return str(fits[-1 - min(int(self.draw.rng.geometric(0.3)) - 1, len(fits) - 1)])
-
-    def node(self, op: str, inputs: list[str], count: int = 1, **attributes: Any) -> bool:
-        """Add the node if its outputs, which the reference makes now, are such as can be compared."""
-        name = f"{op}{len(self.nodes)}"
-        node = Node(op, name, tuple(inputs), tuple(f"{name}_{i}" for i in range(count)), attributes)
-        try:
-            with np.errstate(all="ignore"):
-                made = OPERATIONS[op](node, [self.arrays[i] if i else None for i in inputs])
-        except (RunError, ArithmeticError, IndexError, TypeError, ValueError):
-            return False
-        if sum(array.size for array in made) > LARGEST or any(map(holds_nan, made)):
-            return False
-        self.nodes.append(node)
-        for output, array in zip(node.outputs, made, strict=True):
-            self.values[output] = Value(output, NAMES[np.asarray(array).dtype], None)
-            self.arrays[output] = np.array(array, order="C")
-        return True
-
-    def program(self) -> Program:
-        """What nobody reads is an output, and a few others: inputs and constants as well."""
-        read = {name for node in self.nodes for name in node.inputs if name}
-        outputs = [name for name in self.values if name not in read and name not in self.constants]
-        outputs += [name for name in self.values if name not in outputs and self.draw.chance(0.04)]
-        return Program(list(self.feeds), outputs, self.values, self.constants, self.nodes)
-
-
-def holds_nan(array: Any) -> bool:
-    return array.dtype.kind == "f" and bool(np.isnan(array).any())
-
 
 Recipe = Callable[[Growth, str], bool]
 RECIPES: dict[str, Recipe] = {}

@@ -80,12 +80,14 @@ def slice_op(node: Node, inputs: Inputs) -> list[Array]:
     strides = [1] * len(starts) if steps is None else _numbers(steps)
     if not len(starts) == len(ends) == len(along) == len(strides) or 0 in strides:
         raise RunError(f"starts {starts}, ends {ends}, axes {along} and steps {strides} do not fit together")
+    places = [slice(None)] * x.ndim
     for axis, start, end, step in zip(axes_of(along, x.ndim), starts, ends, strides, strict=True):
         length = x.shape[axis]
         start = max(start, -length) if step < 0 else start
-        taken = range(*slice(start, end, step).indices(length))
-        x = np.take(x, np.array(taken, np.int64), axis=axis)
-    return [x]
+        first, last, step = slice(start, end, step).indices(length)
+        nothing = (first >= last) if step > 0 else (first <= last)
+        places[axis] = slice(0) if nothing else slice(first, None if last < 0 else last, step)
+    return [x[tuple(places)]]
 
 
 def split(node: Node, inputs: Inputs) -> list[Array]:

@@ -1,7 +1,7 @@
 //! Resize by nearest neighbour: which input index each output index takes.
 
 use crate::error::Error;
-use crate::ops::movement::{FILL, LARGEST_EXTENT, Map};
+use crate::ops::movement::{FILL, LARGEST_EXTENT, Map, checked_elements};
 use crate::ops::{axes, error};
 use crate::plan::builder::Builder;
 use crate::program::Node;
@@ -18,6 +18,9 @@ pub fn nearest_maps(b: &Builder<'_>, node: &Node, shape: &[usize]) -> Result<Vec
     let along = if a.has("axes") { axes(node, a.ints("axes")?, rank)? } else { (0..rank).collect() };
     let (extents, scales) = extents(b, node, shape, &along)?;
     let regions = regions(b, node, along.len())?;
+    let mut lengths = shape.to_vec();
+    along.iter().zip(&extents).for_each(|(&d, &extent)| lengths[d] = extent);
+    checked_elements(node, shape, &lengths)?;
     let mut maps = vec![None; rank];
     for (i, &d) in along.iter().enumerate() {
         let axis = Axis { n: shape[d], extent: extents[i], scale: scales[i], region: regions[i] };

@@ -24,6 +24,9 @@ const MOST_MADE: usize = i32::MAX as usize;
 
 /// Bytes in row-major order, taken to another order of dimensions, before any run.
 pub fn permuted(bytes: &[u8], element: usize, shape: &[usize], order: &[usize]) -> Vec<u8> {
+    if bytes.is_empty() {
+        return Vec::new(); // its other axes may be of any length
+    }
     let steps = strides(shape, &(0..shape.len()).collect::<Vec<_>>(), element);
     let dims: Vec<usize> = order.iter().map(|&d| shape[d]).collect();
     let source: Vec<usize> = order.iter().map(|&d| steps[d]).collect();
@@ -158,21 +161,28 @@ impl Moves {
     }
 }
 
+/// The elements of an output whose axes have these lengths. Checked before the maps are made: an axis takes a word an
+/// index, and a few bytes can ask for any number of elements.
+pub fn checked_elements(node: &Node, input: &[usize], lengths: &[usize]) -> Result<usize, Error> {
+    let elements = lengths.iter().try_fold(1usize, |all, &n| all.checked_mul(n));
+    let most = MOST_MADE.max(input.iter().product());
+    // Only of nothing may an axis be longer, and only one that stays as it is.
+    let is_short = |(&n, &from): (&usize, &usize)| n <= LARGEST_EXTENT || (n == from && elements == Some(0));
+    match elements {
+        Some(n) if n <= most && lengths.iter().zip(input).all(is_short) => Ok(n),
+        _ => Err(error(node, &format!("an output of {lengths:?} elements is too large"))),
+    }
+}
+
 /// Plans an op of one map an axis: at once where the input is known, else in the layout that it has.
 fn by_axis(b: &mut Builder<'_>, node: &Node, moves: Moves, output: usize) -> Result<(), Error> {
     let (value, target) = (needed(node, 0)?, made(node, output)?);
     let TensorType { dtype, shape: given } = b.tensor(value)?;
     let lengths = moves.lengths();
-    let elements = lengths.iter().try_fold(1usize, |all, &n| all.checked_mul(n));
-    let input: usize = given.iter().product();
-    // A long axis takes a word an index, and a few bytes can ask for any number of elements.
-    let is_too_large = elements != Some(0) && lengths.iter().any(|&n| n > LARGEST_EXTENT);
-    if is_too_large || elements.is_none_or(|n| n > input.max(MOST_MADE)) {
-        return Err(error(node, &format!("an output of shape {lengths:?} is too large")));
-    }
+    let elements = checked_elements(node, &moves.from, &lengths)?;
     let shape = moves.shape.clone().unwrap_or(lengths);
-    if let Some(known) = b.only_known(value).filter(|_| elements <= Some(MOST_ELEMENTS)) {
-        let mut bytes = vec![0; elements.unwrap_or(0) * dtype.size()];
+    if let Some(known) = b.only_known(value).filter(|_| elements <= MOST_ELEMENTS) {
+        let mut bytes = vec![0; elements * dtype.size()];
         if !bytes.is_empty() {
             let relocation = moves.relocation(dtype.size(), Layout::RowMajor);
             relocation.rows(known.bytes(), &moves.fill, 0, &mut bytes);
@@ -183,7 +193,7 @@ fn by_axis(b: &mut Builder<'_>, node: &Node, moves: Moves, output: usize) -> Res
     let keeps_rank = moves.from.len() == given.len() && moves.shape.is_none();
     let x = if keeps_rank { b.input(value)? } else { b.input_as(value, Layout::RowMajor)? };
     let y = b.output(target, shape, x.layout)?;
-    if elements != Some(0) {
+    if elements != 0 {
         let relocation = moves.relocation(dtype.size(), x.layout);
         relocate(b, node, &x, &y, relocation, moves.fill);
     }
@@ -226,6 +236,9 @@ pub fn plan_transpose(b: &mut Builder<'_>, node: &Node) -> Result<(), Error> {
     let steps = strides(x.shape(), &x.layout.order(rank), x.dtype().size());
     let source: Vec<usize> = perm.iter().map(|&p| steps[p]).collect();
     let y = b.output(made(node, 0)?, shape, Layout::RowMajor)?;
+    if y.elements() == 0 {
+        return Ok(());
+    }
     let relocation = Relocation::strided(x.dtype().size(), y.shape(), &source);
     relocate(b, node, &x, &y, relocation, vec![0; x.dtype().size()]);
     Ok(())
@@ -337,6 +350,12 @@ pub fn plan_pad(b: &mut Builder<'_>, node: &Node) -> Result<(), Error> {
         return Err(error(node, &format!("{} pads for {} axes", pads.len(), along.len())));
     }
     let mode = node.attributes.str_or("mode", "constant")?;
+    let mut lengths = moves.from.clone();
+    for (i, &of) in along.iter().enumerate() {
+        let padding = pads[i].max(0).saturating_add(pads[i + along.len()].max(0));
+        lengths[of] = lengths[of].saturating_add(padding.unsigned_abs() as usize);
+    }
+    checked_elements(node, &moves.from, &lengths)?;
     for (i, &of) in along.iter().enumerate() {
         let (before, after) = (pads[i], pads[i + along.len()]);
         if (before, after) != (0, 0) {
@@ -387,9 +406,7 @@ pub fn plan_expand(b: &mut Builder<'_>, node: &Node) -> Result<(), Error> {
     let rank = target.len().max(moves.from.len());
     moves.from = left_padded(&moves.from, rank);
     let shape = broadcast(node, &moves.from, &left_padded(&target, rank))?;
-    if shape.iter().any(|&n| n > LARGEST_EXTENT) {
-        return Err(error(node, &format!("the shape {shape:?} needs too much memory")));
-    }
+    checked_elements(node, &moves.from, &shape)?;
     let repeats = |(&n, &from): (&usize, &usize)| (n != from).then(|| vec![0; n]);
     moves.maps = shape.iter().zip(&moves.from).map(repeats).collect();
     by_axis(b, node, moves, 0)
@@ -402,10 +419,10 @@ pub fn plan_tile(b: &mut Builder<'_>, node: &Node) -> Result<(), Error> {
     if repeats.len() != moves.from.len() {
         return Err(error(node, &format!("{} repeats for {} dimensions", repeats.len(), moves.from.len())));
     }
-    for ((map, &n), &times) in moves.maps.iter_mut().zip(&moves.from).zip(&repeats) {
-        let total = n.checked_mul(times).filter(|&t| t <= LARGEST_EXTENT);
-        let total = total.ok_or_else(|| error(node, "the tiled shape is too large"))?;
-        *map = (times != 1).then(|| (0..total).map(|i| i % n).collect());
+    let lengths: Vec<usize> = moves.from.iter().zip(&repeats).map(|(n, &t)| n.saturating_mul(t)).collect();
+    checked_elements(node, &moves.from, &lengths)?;
+    for (((map, &n), &times), &length) in moves.maps.iter_mut().zip(&moves.from).zip(&repeats).zip(&lengths) {
+        *map = (times != 1).then(|| (0..length).map(|i| i % n).collect());
     }
     by_axis(b, node, moves, 0)
 }
