@@ -170,7 +170,7 @@ pub fn checked_elements(node: &Node, input: &[usize], lengths: &[usize]) -> Resu
     let is_short = |(&n, &from): (&usize, &usize)| n <= LARGEST_EXTENT || (n == from && elements == Some(0));
     match elements {
         Some(n) if n <= most && lengths.iter().zip(input).all(is_short) => Ok(n),
-        _ => Err(error(node, &format!("an output of {lengths:?} elements is too large"))),
+        _ => Err(error(node, &format!("an output of shape {lengths:?} needs too much memory"))),
     }
 }
 
