@@ -1,24 +1,31 @@
-"""Turns results/accuracy.json and results/latency.json into results/README.md."""
+"""Turns results/accuracy.json and results/latency.json into results/README.md and the README's measured part."""
 
 import json
 from pathlib import Path
 
 from engines import ENGINES
-from measurement import RESULTS, Row
+from measurement import RESULTS, ROOT, Row
 
 NAMES = [engine.name for engine in ENGINES]
 OWN = NAMES[0]
+BEGIN, END = "<!-- measured: by benches/tables.py -->", "<!-- end of measured -->"
 
 
 def write_tables() -> Path:
-    """Writes the tables of what has been measured."""
+    """Writes the tables of what has been measured: all of them, and the two that matter most in the README."""
     parts = ["# Measured", "Written by the scripts in `benches/`, not by hand."]
+    excerpt = []
     for name, table in (("accuracy", _accuracy), ("latency", _latency)):
         path = RESULTS / f"{name}.json"
         if path.exists():
             report = json.loads(path.read_text())
-            parts += table(report["models"])
-            parts += [_versions(report), *_failures(report)]
+            title, text, first, *rest = table(report["models"])
+            parts += [title, text, first, *rest, _versions(report), *_failures(report)]
+            excerpt += [f"#{title}", text, first, _versions(report)]
+    readme = ROOT / "README.md"
+    before, _, rest = readme.read_text().partition(BEGIN)
+    after = rest.partition(END)[2]
+    readme.write_text("\n\n".join([before + BEGIN, *excerpt, END + after]))
     path = RESULTS / "README.md"
     path.write_text("\n\n".join(parts) + "\n")
     return path
