@@ -1,26 +1,25 @@
 //! Ops that move elements and compute nothing: the same code for every element type.
 
+mod axes;
 mod relocate;
 mod views;
 
+pub use axes::{
+    LARGEST_EXTENT, Map, checked_elements, plan_expand, plan_gather, plan_pad, plan_resize, plan_slice,
+    plan_split, plan_tile,
+};
 pub use relocate::{FILL, Relocation, copy_runs, strides, transpose};
 pub use views::{flatten, identity, reshape, squeeze, unsqueeze};
 
 use octavo_exec::{cast, cast_mut};
 
 use crate::error::Error;
-use crate::ops::resize::nearest_maps;
 use crate::ops::shape::MOST_ELEMENTS;
-use crate::ops::{axes, axis, broadcast, error, left_padded, made, needed, spatial_last};
+use crate::ops::{axis, error, made, needed, spatial_last};
 use crate::plan::TensorType;
 use crate::plan::builder::{BufferId, Builder, Placed};
 use crate::plan::layout::Layout;
-use crate::program::{DType, Node, Tensor};
-
-/// No moved axis becomes longer than this: a plan has a word for each index of it.
-pub const LARGEST_EXTENT: usize = 1 << 28;
-/// Most elements that an op makes of an input of less.
-const MOST_MADE: usize = i32::MAX as usize;
+use crate::program::{Node, Tensor};
 
 /// Bytes in row-major order, taken to another order of dimensions, before any run.
 pub fn permuted(bytes: &[u8], element: usize, shape: &[usize], order: &[usize]) -> Vec<u8> {
@@ -122,84 +121,6 @@ fn relocate(
     );
 }
 
-/// The input's index of each index of an axis of the output, or [`FILL`]; `None`: all of them in their order.
-pub type Map = Option<Vec<usize>>;
-
-/// What an op of one map an axis does.
-struct Moves {
-    /// The input's shape, maybe with dimensions of 1 put in front.
-    from: Vec<usize>,
-    /// One for each of its dimensions.
-    maps: Vec<Map>,
-    /// One element.
-    fill: Vec<u8>,
-    /// The output's shape, where it is not just the lengths of the maps.
-    shape: Option<Vec<usize>>,
-}
-
-impl Moves {
-    /// All elements of input 0 where they are.
-    fn of_input(b: &Builder<'_>, node: &Node) -> Result<Moves, Error> {
-        let tensor = b.tensor(needed(node, 0)?)?;
-        let (rank, size) = (tensor.shape.len(), tensor.dtype.size());
-        Ok(Moves { from: tensor.shape, maps: vec![None; rank], fill: vec![0; size], shape: None })
-    }
-
-    fn lengths(&self) -> Vec<usize> {
-        self.maps.iter().zip(&self.from).map(|(map, &n)| map.as_ref().map_or(n, Vec::len)).collect()
-    }
-
-    /// From an input in that layout.
-    fn relocation(&self, element: usize, layout: Layout) -> Relocation {
-        let order = layout.order(self.from.len());
-        let steps = strides(&self.from, &order, element);
-        let table = |&d: &usize| match &self.maps[d] {
-            None => (0..self.from[d]).map(|i| i * steps[d]).collect(),
-            Some(map) => map.iter().map(|&i| if i == FILL { FILL } else { i * steps[d] }).collect(),
-        };
-        Relocation::new(element, order.iter().map(table).collect())
-    }
-}
-
-/// The elements of an output whose axes have these lengths. Checked before the maps are made: an axis takes a word an
-/// index, and a few bytes can ask for any number of elements.
-pub fn checked_elements(node: &Node, input: &[usize], lengths: &[usize]) -> Result<usize, Error> {
-    let elements = lengths.iter().try_fold(1usize, |all, &n| all.checked_mul(n));
-    let most = MOST_MADE.max(input.iter().product());
-    // Only of nothing may an axis be longer, and only one that stays as it is.
-    let is_short = |(&n, &from): (&usize, &usize)| n <= LARGEST_EXTENT || (n == from && elements == Some(0));
-    match elements {
-        Some(n) if n <= most && lengths.iter().zip(input).all(is_short) => Ok(n),
-        _ => Err(error(node, &format!("an output of shape {lengths:?} needs too much memory"))),
-    }
-}
-
-/// Plans an op of one map an axis: at once where the input is known, else in the layout that it has.
-fn by_axis(b: &mut Builder<'_>, node: &Node, moves: Moves, output: usize) -> Result<(), Error> {
-    let (value, target) = (needed(node, 0)?, made(node, output)?);
-    let TensorType { dtype, shape: given } = b.tensor(value)?;
-    let lengths = moves.lengths();
-    let elements = checked_elements(node, &moves.from, &lengths)?;
-    let shape = moves.shape.clone().unwrap_or(lengths);
-    if let Some(known) = b.only_known(value).filter(|_| elements <= MOST_ELEMENTS) {
-        let mut bytes = vec![0; elements * dtype.size()];
-        if !bytes.is_empty() {
-            let relocation = moves.relocation(dtype.size(), Layout::RowMajor);
-            relocation.rows(known.bytes(), &moves.fill, 0, &mut bytes);
-        }
-        let answer = Tensor::new(dtype, shape, &bytes)?;
-        return b.know(target, answer);
-    }
-    let keeps_rank = moves.from.len() == given.len() && moves.shape.is_none();
-    let x = if keeps_rank { b.input(value)? } else { b.input_as(value, Layout::RowMajor)? };
-    let y = b.output(target, shape, x.layout)?;
-    if elements != 0 {
-        let relocation = moves.relocation(dtype.size(), x.layout);
-        relocate(b, node, &x, &y, relocation, moves.fill);
-    }
-    Ok(())
-}
-
 /// Transpose: a new name for the same bytes where the layouts allow, else a relocation.
 pub fn plan_transpose(b: &mut Builder<'_>, node: &Node) -> Result<(), Error> {
     let x = b.input(needed(node, 0)?)?;
@@ -242,202 +163,6 @@ pub fn plan_transpose(b: &mut Builder<'_>, node: &Node) -> Result<(), Error> {
     let relocation = Relocation::strided(x.dtype().size(), y.shape(), &source);
     relocate(b, node, &x, &y, relocation, vec![0; x.dtype().size()]);
     Ok(())
-}
-
-/// Slice-10 and later: starts, ends, axes and steps are inputs known before the run.
-pub fn plan_slice(b: &mut Builder<'_>, node: &Node) -> Result<(), Error> {
-    let mut moves = Moves::of_input(b, node)?;
-    let starts = b.known_ints(node, 1)?;
-    let ends = b.known_ints(node, 2)?;
-    let along = b.known_ints_opt(node, 3)?.unwrap_or_else(|| (0..starts.len() as i64).collect());
-    let steps = b.known_ints_opt(node, 4)?.unwrap_or_else(|| vec![1; starts.len()]);
-    if ends.len() != starts.len() || along.len() != starts.len() || steps.len() != starts.len() {
-        return Err(error(node, "starts, ends, axes and steps differ in length"));
-    }
-    let along = axes(node, &along, moves.from.len())?;
-    for (((&start, &end), &of), &step) in starts.iter().zip(&ends).zip(&along).zip(&steps) {
-        moves.maps[of] = Some(slice_indices(node, moves.from[of], start, end, step)?);
-    }
-    by_axis(b, node, moves, 0)
-}
-
-/// The indices that a slice of `n` elements takes, as numpy and ONNX have it.
-fn slice_indices(node: &Node, n: usize, start: i64, end: i64, step: i64) -> Result<Vec<usize>, Error> {
-    if step == 0 {
-        return Err(error(node, "a slice's step is 0"));
-    }
-    let n = n as i64;
-    let from_end = |i: i64| if i < 0 { i.saturating_add(n) } else { i };
-    let (low, high) = if step > 0 { (0, n) } else { (-1, n - 1) };
-    let start = from_end(start).clamp(low.max(0), high.max(0));
-    let end = from_end(end).clamp(low, high.max(low));
-    let count = if step > 0 {
-        (end - start).div_ceil_positive(step)
-    } else {
-        (start - end).div_ceil_positive(step.saturating_neg())
-    };
-    if n == 0 {
-        return Ok(Vec::new());
-    }
-    if count > LARGEST_EXTENT as i64 {
-        return Err(error(node, &format!("takes {count} elements of an axis, which is too many")));
-    }
-    Ok((0..count).map(|i| (start + i * step) as usize).collect())
-}
-
-trait DivCeilPositive {
-    fn div_ceil_positive(self, by: i64) -> i64;
-}
-
-impl DivCeilPositive for i64 {
-    /// `ceil(self / by)`, at least 0, for a positive `by` however large.
-    fn div_ceil_positive(self, by: i64) -> i64 {
-        if self <= 0 { 0 } else { (self - 1) / by + 1 }
-    }
-}
-
-/// Split: by the sizes given, by num_outputs, or in equal parts.
-pub fn plan_split(b: &mut Builder<'_>, node: &Node) -> Result<(), Error> {
-    let from = b.tensor(needed(node, 0)?)?.shape;
-    let along = axis(node, node.attributes.int_or("axis", 0)?, from.len())?;
-    let (n, count) = (from[along], node.outputs.len());
-    let sizes: Vec<usize> = match b.known_ints_opt(node, 1)? {
-        Some(sizes) => sizes.iter().map(|&s| usize::try_from(s).unwrap_or(usize::MAX)).collect(),
-        None => {
-            let size = n.div_ceil(count);
-            let last = n.checked_sub(size * (count - 1)).unwrap_or(usize::MAX);
-            (0..count).map(|i| if i + 1 < count { size } else { last }).collect()
-        }
-    };
-    if sizes.len() != count || sizes.iter().try_fold(0usize, |a, &s| a.checked_add(s)) != Some(n) {
-        return Err(error(
-            node,
-            &format!("the {n} of axis {along} cannot be split into {count} such pieces"),
-        ));
-    }
-    let mut start = 0;
-    for (index, size) in sizes.into_iter().enumerate() {
-        if node.outputs[index].is_some() {
-            let mut moves = Moves::of_input(b, node)?;
-            if size > LARGEST_EXTENT {
-                return Err(error(node, &format!("a piece of {size} elements is too large")));
-            }
-            moves.maps[along] = Some((start..start + size).collect());
-            by_axis(b, node, moves, index)?;
-        }
-        start += size;
-    }
-    Ok(())
-}
-
-/// Pad: constant, edge, reflect and wrap; negative pads crop.
-pub fn plan_pad(b: &mut Builder<'_>, node: &Node) -> Result<(), Error> {
-    let mut moves = Moves::of_input(b, node)?;
-    let rank = moves.from.len();
-    let pads = b.known_ints(node, 1)?;
-    if node.input(2).is_some() {
-        let value = b.known_input(node, 2)?;
-        if value.len() != 1 {
-            return Err(error(node, &format!("the pad value is of shape {:?}, not one", value.shape())));
-        }
-        moves.fill = value.bytes().to_vec();
-    }
-    let along = match b.known_ints_opt(node, 3)? {
-        Some(along) => axes(node, &along, rank)?,
-        None => (0..rank).collect(),
-    };
-    if pads.len() != 2 * along.len() {
-        return Err(error(node, &format!("{} pads for {} axes", pads.len(), along.len())));
-    }
-    let mode = node.attributes.str_or("mode", "constant")?;
-    let mut lengths = moves.from.clone();
-    for (i, &of) in along.iter().enumerate() {
-        let padding = pads[i].max(0).saturating_add(pads[i + along.len()].max(0));
-        lengths[of] = lengths[of].saturating_add(padding.unsigned_abs() as usize);
-    }
-    checked_elements(node, &moves.from, &lengths)?;
-    for (i, &of) in along.iter().enumerate() {
-        let (before, after) = (pads[i], pads[i + along.len()]);
-        if (before, after) != (0, 0) {
-            moves.maps[of] = Some(pad_indices(node, mode, moves.from[of], before, after)?);
-        }
-    }
-    by_axis(b, node, moves, 0)
-}
-
-/// The source index of each index of a padded axis. Negative pads crop first; the modes then see what is left.
-fn pad_indices(node: &Node, mode: &str, n: usize, before: i64, after: i64) -> Result<Vec<usize>, Error> {
-    const MOST: i64 = LARGEST_EXTENT as i64;
-    let (crop_before, crop_after) = (before.min(0), after.min(0));
-    let left = (n as i64).checked_add(crop_before).and_then(|left| left.checked_add(crop_after));
-    let total =
-        left.and_then(|left| left.checked_add(before.max(0))).and_then(|t| t.checked_add(after.max(0)));
-    let (Some(left @ 0..), Some(total @ 0..=MOST)) = (left, total) else {
-        return Err(error(node, &format!("pads {before} and {after} of an axis of {n}")));
-    };
-    if left == 0 && total > 0 && mode != "constant" {
-        return Err(error(node, "there is nothing to repeat"));
-    }
-    let source = |i: i64| -> Option<i64> {
-        if (0..left).contains(&i) {
-            return Some(i);
-        }
-        match mode {
-            "constant" => None,
-            "edge" => Some(i.clamp(0, left - 1)),
-            "wrap" => Some(i.rem_euclid(left)),
-            _ => {
-                let period = (2 * (left - 1)).max(1);
-                let at = i.rem_euclid(period);
-                Some(if at < left { at } else { period - at })
-            }
-        }
-    };
-    if !["constant", "edge", "wrap", "reflect"].contains(&mode) {
-        return Err(error(node, &format!("pad mode '{mode}' is unknown")));
-    }
-    Ok((0..total).map(|i| source(i - before.max(0)).map_or(FILL, |i| (i - crop_before) as usize)).collect())
-}
-
-/// Expand: numpy's broadcasting to a shape.
-pub fn plan_expand(b: &mut Builder<'_>, node: &Node) -> Result<(), Error> {
-    let mut moves = Moves::of_input(b, node)?;
-    let target = b.known_shape(node, 1)?;
-    let rank = target.len().max(moves.from.len());
-    moves.from = left_padded(&moves.from, rank);
-    let shape = broadcast(node, &moves.from, &left_padded(&target, rank))?;
-    checked_elements(node, &moves.from, &shape)?;
-    let repeats = |(&n, &from): (&usize, &usize)| (n != from).then(|| vec![0; n]);
-    moves.maps = shape.iter().zip(&moves.from).map(repeats).collect();
-    by_axis(b, node, moves, 0)
-}
-
-/// Tile: each axis repeated.
-pub fn plan_tile(b: &mut Builder<'_>, node: &Node) -> Result<(), Error> {
-    let mut moves = Moves::of_input(b, node)?;
-    let repeats = b.known_shape(node, 1)?;
-    if repeats.len() != moves.from.len() {
-        return Err(error(node, &format!("{} repeats for {} dimensions", repeats.len(), moves.from.len())));
-    }
-    let lengths: Vec<usize> = moves.from.iter().zip(&repeats).map(|(n, &t)| n.saturating_mul(t)).collect();
-    checked_elements(node, &moves.from, &lengths)?;
-    for (((map, &n), &times), &length) in moves.maps.iter_mut().zip(&moves.from).zip(&repeats).zip(&lengths) {
-        *map = (times != 1).then(|| (0..length).map(|i| i % n).collect());
-    }
-    by_axis(b, node, moves, 0)
-}
-
-/// Gather with indices known before the run; the index's dimensions stand in the place of the axis.
-pub fn plan_gather(b: &mut Builder<'_>, node: &Node) -> Result<(), Error> {
-    let mut moves = Moves::of_input(b, node)?;
-    let along = axis(node, node.attributes.int_or("axis", 0)?, moves.from.len())?;
-    let n = moves.from[along];
-    let indices = b.known_ints(node, 1)?;
-    moves.maps[along] = Some(indices.into_iter().map(|i| axis(node, i, n)).collect::<Result<_, _>>()?);
-    let mut shape = moves.from.clone();
-    shape.splice(along..=along, b.tensor(needed(node, 1)?)?.shape);
-    moves.shape = Some(shape);
-    by_axis(b, node, moves, 0)
 }
 
 /// DepthToSpace and SpaceToDepth: a split of dimensions, an order, a merge; in the layout that the input has.
@@ -554,14 +279,4 @@ fn joined(parts: &[&Tensor], along: usize) -> Vec<u8> {
     let rows: usize = parts.first().map_or(0, |part| part.shape()[..along].iter().product());
     let of_row = |r: usize| parts.iter().flat_map(move |part| &part.bytes()[r * row(part)..][..row(part)]);
     (0..rows).flat_map(of_row).copied().collect()
-}
-
-/// Resize by nearest neighbour: one index map a dimension.
-pub fn plan_resize(b: &mut Builder<'_>, node: &Node) -> Result<(), Error> {
-    let mut moves = Moves::of_input(b, node)?;
-    moves.maps = nearest_maps(b, node, &moves.from)?;
-    if b.tensor(needed(node, 0)?)?.dtype == DType::F32 {
-        moves.fill = node.attributes.f32("extrapolation_value")?.to_le_bytes().to_vec();
-    }
-    by_axis(b, node, moves, 0)
 }
