@@ -145,6 +145,20 @@ def test_windows_larger_than_the_input_make_nothing(build, same):
     assert [array.shape for array in expected] == [(2, 2, 0, 4), (2, 3, 0, 4), (2, 2, 0, 4)]
 
 
+@pytest.mark.parametrize("dtype", ["u8", "f32"])
+@pytest.mark.parametrize(("group", "width"), [(1, 100), (2, 100), (200, 1)])
+def test_a_convolution_of_padding_alone(build, same, dtype, group, width):
+    numpy, weights = {"u8": (np.uint8, np.int8), "f32": (np.float32, np.float32)}[dtype]
+    inputs = [build.input("x", dtype, ("N", group * width, 0, 4))]
+    inputs.append(build.constant("w", np.ones((2 * group, width, 3, 1), weights)))
+    attributes = {**UNIT, "pads": [2, 0, 2, 0], "group": group}
+    if dtype == "u8":
+        inputs += [build.constant(name, np.full(2 * group, 3, np.float32)) for name in ("b", "s")]
+        attributes |= {"x_zero_point": 7, "x_scale": np.float32(1)}
+    program = build.program(build.node("QConv" if dtype == "u8" else "Conv", inputs, "f32", **attributes))
+    same(program, {"x": np.zeros((2, group * width, 0, 4), numpy)})
+
+
 @pytest.mark.parametrize("automatic", ["SAME_UPPER", "SAME_LOWER"])
 def test_automatic_padding_of_nothing(build, same, automatic):
     x = build.input("x", "f32", ("N", 3, "H", 4))

@@ -133,7 +133,8 @@ impl Product {
                 Source::Indirect { table, pad, image } => {
                     let start = row % table.len();
                     Rows::Indirect {
-                        data: &x[row / table.len() * image + group.channel..],
+                        // An image of no pixels has no channels to begin at: all is padding.
+                        data: x.get(row / table.len() * image + group.channel..).unwrap_or_default(),
                         offsets: table.rows(start..start + m),
                         pad,
                     }

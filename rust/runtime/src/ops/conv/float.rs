@@ -128,7 +128,8 @@ fn plan_product(
                     let rows = match &offsets {
                         None => gemm::Rows::Dense { data: &x[row * channels + start..], stride: channels },
                         Some(offsets) => gemm::Rows::Indirect {
-                            data: &x[row / per_image * image_in + start..],
+                            // An image of no pixels has no channels to begin at: all is padding.
+                            data: x.get(row / per_image * image_in + start..).unwrap_or_default(),
                             offsets: &offsets[row % per_image * taps..][..m * taps],
                             taps,
                         },
