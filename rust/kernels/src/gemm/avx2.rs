@@ -5,12 +5,18 @@
 
 use std::arch::x86_64::*;
 
-use super::epilogue::{AddParams, Addend, PANEL, Quantize, Target, finish};
+use super::epilogue::{AddParams, Addend, Lanes, PANEL, Quantize, Target, finish};
 use super::pack::{GROUP, Layout, UNIT};
 use super::{Entries, Panel, Tile};
 
 pub(crate) const ENTRIES: Entries =
-    Entries { layout: Layout::WidePairs, tiles: [tile(1), tile(2), tile(3), tile(4)] };
+    Entries { layout: Layout::WidePairs, tiles: [tile(1), tile(2), tile(3), tile(4)], derive };
+
+/// [`Lanes::derive`] in vectors.
+#[target_feature(enable = "avx2")]
+fn derive(lanes: &mut Lanes) {
+    lanes.derive();
+}
 
 /// Rows of a tile: 12 accumulators, 2 registers of weights, one of the left side, one of products.
 const ROWS: usize = 6;

@@ -8,7 +8,7 @@ use std::arch::asm;
 use std::arch::x86_64::*;
 use std::array::from_fn;
 
-use super::epilogue::{AddParams, Addend, PANEL, Quantize, Target, finish};
+use super::epilogue::{AddParams, Addend, Lanes, PANEL, Quantize, Target, finish};
 use super::pack::{GROUP, Layout, UNIT};
 use super::{Entries, Panel, Tile};
 
@@ -20,7 +20,14 @@ pub(crate) const ENTRIES: Entries = Entries {
         Tile { name: "avx512vnni-u8i8-gemm-8x48c4", rows: 8, units: 3, run: panel_3 },
         Tile { name: "avx512vnni-u8i8-gemm-6x64c4", rows: 6, units: 4, run: panel_4 },
     ],
+    derive,
 };
+
+/// [`Lanes::derive`] in vectors.
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx512vnni,avx2,fma")]
+fn derive(lanes: &mut Lanes) {
+    lanes.derive();
+}
 
 /// Defines a panel function: blocks of at most `$most` rows, as even as can be, so that no block is short. Those of
 /// one height follow each other.

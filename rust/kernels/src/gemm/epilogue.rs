@@ -74,7 +74,7 @@ pub(crate) struct Lanes {
     /// What the accumulators begin with.
     pub bias: [i32; PANEL],
     pub multiplier: [i32; PANEL],
-    /// Lane `2i` holds the multiplier of lane `2i + 1`, for the product of the odd lanes.
+    /// The next lane's multiplier: in lane `2i` that of lane `2i + 1`, for the product of the odd lanes.
     pub odd_multiplier: [i32; PANEL],
     /// `shift`, and for the high-half rule `shift - 32`.
     pub shift: [i32; PANEL],
@@ -94,7 +94,7 @@ impl Lanes {
     };
 
     /// Takes the parameters of the columns `from..from + n`; the answer is whether the high-half rule is exact for
-    /// all of them.
+    /// all of them. [`Lanes::derive`] has to follow.
     ///
     /// # Panics
     /// Where a shift is out of `1..=62`.
@@ -103,16 +103,20 @@ impl Lanes {
         self.set_bias(requantize.bias, from, n);
         self.multiplier[..n].copy_from_slice(&requantize.multiplier[from..to]);
         self.shift[..n].copy_from_slice(&requantize.shift[from..to]);
-        let mut high = true;
-        for lane in 0..n {
-            let shift = self.shift[lane];
-            assert!((1..=62).contains(&shift), "a shift lies in 1..=62");
-            high &= shift >= HIGH_SHIFT;
-            self.odd_multiplier[lane & !1] = self.multiplier[lane | 1];
-            self.high_shift[lane] = (shift - 32).max(0);
-            self.high_round[lane] = 1 << (shift - HIGH_SHIFT).max(0);
+        let shifts = &self.shift[..n];
+        let (least, most) = shifts.iter().fold((62, 1), |(least, most), &s| (s.min(least), s.max(most)));
+        assert!(least >= 1 && most <= 62, "a shift lies in 1..=62");
+        least >= HIGH_SHIFT
+    }
+
+    /// Fills the lanes that follow from multipliers and shifts: all of them, so that a tier makes vectors of the loop.
+    #[inline(always)]
+    pub(crate) fn derive(&mut self) {
+        self.odd_multiplier[..PANEL - 1].copy_from_slice(&self.multiplier[1..]);
+        for lane in 0..PANEL {
+            self.high_shift[lane] = (self.shift[lane] - 32).max(0);
+            self.high_round[lane] = 1 << (self.shift[lane] - HIGH_SHIFT).max(0);
         }
-        high
     }
 
     /// Takes the accumulators' first values alone.

@@ -32,6 +32,8 @@ pub struct Entries {
     pub layout: Layout,
     /// The tile for panels of 1, 2, 3 and 4 units.
     pub tiles: [Tile; PANEL_UNITS],
+    /// [`Lanes::derive`], compiled for the tier, whose features it needs.
+    derive: unsafe fn(&mut Lanes),
 }
 
 /// A kernel: up to `rows x units * 16` results at a time.
@@ -124,7 +126,7 @@ pub fn select(row: &'static Row, _m: usize, n: usize, _k: usize) -> &'static Til
 /// Where a slice is shorter than its contract says, or a parameter is out of its range.
 pub fn run(kernels: Kernels, m: usize, rows: &Rows, columns: &Columns, mut out: Out) {
     let Columns { packed, n, taps, kc } = *columns;
-    let Entries { layout, tiles } = &kernels.row().gemm;
+    let Entries { layout, tiles, derive } = &kernels.row().gemm;
     assert!(n > 0 && taps > 0 && kc > 0, "an empty product");
     let (units, unit_bytes) = (n.div_ceil(UNIT), layout.unit_bytes(taps, kc));
     assert_eq!(packed.len(), units * unit_bytes, "the right side was packed for another tier or shape");
@@ -141,6 +143,8 @@ pub fn run(kernels: Kernels, m: usize, rows: &Rows, columns: &Columns, mut out: 
         let from = unit * UNIT;
         let columns = (width * UNIT).min(n - from);
         let target = target(&mut out, &mut lanes, from, columns);
+        // SAFETY: `kernels` proves that the CPU has the tier.
+        unsafe { derive(&mut lanes) };
         let packed = packed[unit * unit_bytes..].as_ptr();
         unit += width;
         let followed = unit < units;

@@ -1,11 +1,16 @@
 //! The scalar tier: one row of one unit at a time.
 
-use super::epilogue::finish;
+use super::epilogue::{Lanes, finish};
 use super::pack::{GROUP, Layout, UNIT};
 use super::{Entries, Panel, Tile};
 
 pub(crate) const ENTRIES: Entries =
-    Entries { layout: Layout::Fours, tiles: [tile(1), tile(2), tile(3), tile(4)] };
+    Entries { layout: Layout::Fours, tiles: [tile(1), tile(2), tile(3), tile(4)], derive };
+
+/// [`Lanes::derive`].
+fn derive(lanes: &mut Lanes) {
+    lanes.derive();
+}
 
 const fn tile(units: usize) -> Tile {
     Tile { name: "scalar-u8i8-gemm-1x16c4", rows: 1, units, run: panel }
