@@ -104,6 +104,7 @@ unsafe fn accumulate<const UNITS: usize, const ROWS: usize>(
     unsafe {
         let bias: [__m512i; UNITS] = from_fn(|u| lanes(&panel.lanes.bias, u));
         let mut acc = [bias; ROWS];
+        let mut odd = [[_mm512_setzero_si512(); UNITS]; ROWS];
         let mut w = panel.packed;
         // Each of the first UNITS blocks fetches its part of the next panel, a line for each group of its own: weights
         // that an inference reads once come from beyond the second cache.
@@ -112,22 +113,61 @@ unsafe fn accumulate<const UNITS: usize, const ROWS: usize>(
         let mut ahead = panel.packed.wrapping_add((UNITS + row / ROWS) * panel.unit_bytes);
         for tap in 0..panel.taps {
             let a: [*const u8; ROWS] = from_fn(|r| panel.left.tap(row + r, tap));
-            for group in 0..panel.groups {
-                let b: [__m512i; UNITS] = from_fn(|u| _mm512_loadu_si512(w.add(u * panel.unit_bytes).cast()));
-                for r in 0..ROWS {
-                    let x = _mm512_set1_epi32(a[r].add(group * GROUP).cast::<i32>().read_unaligned());
-                    for u in 0..UNITS {
-                        acc[r][u] = _mm512_dpbusd_epi32(acc[r][u], x, b[u]);
+            let mut group = 0;
+            if ROWS == 1 {
+                // One row has a chain of sums a unit, each of which waits for itself: every other group has its own.
+                while group + 2 <= panel.groups {
+                    multiply_add(&mut acc, &a, group, w, panel.unit_bytes);
+                    multiply_add(&mut odd, &a, group + 1, w.add(UNIT * GROUP), panel.unit_bytes);
+                    if UNITS >= 3 {
+                        _mm_prefetch::<_MM_HINT_T1>(ahead.cast());
+                        _mm_prefetch::<_MM_HINT_T1>(ahead.wrapping_add(step).cast());
+                        ahead = ahead.wrapping_add(2 * step);
                     }
+                    w = w.add(2 * UNIT * GROUP);
+                    group += 2;
                 }
+            }
+            while group < panel.groups {
+                multiply_add(&mut acc, &a, group, w, panel.unit_bytes);
                 if UNITS >= 3 {
                     _mm_prefetch::<_MM_HINT_T1>(ahead.cast());
                     ahead = ahead.wrapping_add(step);
                 }
                 w = w.add(UNIT * GROUP);
+                group += 1;
+            }
+        }
+        if ROWS == 1 {
+            for u in 0..UNITS {
+                acc[0][u] = _mm512_add_epi32(acc[0][u], odd[0][u]);
             }
         }
         acc
+    }
+}
+
+/// Adds the products of one group of 4 k.
+///
+/// # Safety
+/// The CPU has the tier; each row has the group's 4 bytes, each unit 64 bytes at its place from `w` on.
+#[inline(always)]
+unsafe fn multiply_add<const UNITS: usize, const ROWS: usize>(
+    acc: &mut Accumulators<UNITS, ROWS>,
+    rows: &[*const u8; ROWS],
+    group: usize,
+    w: *const u8,
+    unit_bytes: usize,
+) {
+    // SAFETY: the caller's promise.
+    unsafe {
+        let b: [__m512i; UNITS] = from_fn(|u| _mm512_loadu_si512(w.add(u * unit_bytes).cast()));
+        for r in 0..ROWS {
+            let x = _mm512_set1_epi32(rows[r].add(group * GROUP).cast::<i32>().read_unaligned());
+            for u in 0..UNITS {
+                acc[r][u] = _mm512_dpbusd_epi32(acc[r][u], x, b[u]);
+            }
+        }
     }
 }
 

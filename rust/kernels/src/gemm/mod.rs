@@ -143,8 +143,10 @@ pub fn run(kernels: Kernels, m: usize, rows: &Rows, columns: &Columns, mut out: 
         let from = unit * UNIT;
         let columns = (width * UNIT).min(n - from);
         let target = target(&mut out, &mut lanes, from, columns);
-        // SAFETY: `kernels` proves that the CPU has the tier.
-        unsafe { derive(&mut lanes) };
+        if matches!(target, Target::U8 { .. }) {
+            // SAFETY: `kernels` proves that the CPU has the tier.
+            unsafe { derive(&mut lanes) };
+        }
         let packed = packed[unit * unit_bytes..].as_ptr();
         unit += width;
         let followed = unit < units;
