@@ -1,4 +1,4 @@
-"""Turns results/accuracy.json and results/latency.json into results/README.md and the README's measured part."""
+"""Turns results/accuracy.json and results/latency.json into results/README.md and a part of the README."""
 
 import json
 from pathlib import Path
@@ -12,7 +12,7 @@ BEGIN, END = "<!-- measured: by benches/tables.py -->", "<!-- end of measured --
 
 
 def write_tables() -> Path:
-    """Writes the tables of what has been measured: all of them, and the two that matter most in the README."""
+    """Writes the tables of what has been measured, and into the README the two that matter most."""
     parts = ["# Measured", "Written by the scripts in `benches/`, not by hand."]
     excerpt = []
     for name, table in (("accuracy", _accuracy), ("latency", _latency)):
