@@ -17,8 +17,11 @@ pub mod shape;
 pub mod softmax;
 pub mod unary;
 
+use octavo_exec::{Pod, cast, cast_mut};
+use octavo_kernels::isa::Kernels;
+
 use crate::error::Error;
-use crate::plan::builder::Builder;
+use crate::plan::builder::{Builder, Placed};
 use crate::plan::layout::Layout;
 use crate::program::{Node, Op, Tensor, ValueId};
 
@@ -75,6 +78,33 @@ pub fn plan(b: &mut Builder<'_>, index: usize) -> Result<(), Error> {
         }
         _ => unary::plan(b, node),
     }
+}
+
+/// Pushes a step that makes each `chunk` elements of `y` from those of `x` at the same places, and from no others.
+pub fn push_map<X: Pod, Y: Pod>(
+    b: &mut Builder<'_>,
+    node: &Node,
+    kernel: &'static str,
+    x: &Placed,
+    y: &Placed,
+    chunk: usize,
+    map: impl Fn(Kernels, &[X], &mut [Y]) + Send + Sync + 'static,
+) {
+    let (xb, yb) = (x.buffer, y.buffer);
+    b.push(
+        node.name.clone(),
+        node.op.name(),
+        kernel,
+        0,
+        &[xb],
+        &[yb],
+        Box::new(move |run| {
+            let (kernels, pool) = (run.kernels, run.pool);
+            let ([x], [y]) = run.get([xb], [yb]);
+            let x = cast::<X>(x);
+            pool.slices(cast_mut::<Y>(y), chunk, |i, y| map(kernels, &x[i * chunk..][..y.len()], y));
+        }),
+    );
 }
 
 /// An error of this node.

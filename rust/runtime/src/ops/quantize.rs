@@ -1,10 +1,10 @@
 //! Quantize, Dequantize, Requantize: between floats and 8-bit integers, and between two scales.
 
-use octavo_exec::{cast, cast_mut};
+use octavo_exec::cast;
 use octavo_kernels::quantize::{self, RequantizeParams};
 
 use crate::error::Error;
-use crate::ops::{made, needed};
+use crate::ops::{made, needed, push_map};
 use crate::plan::builder::{Builder, Placed};
 use crate::plan::fusion::int32;
 use crate::plan::layout::{Layout, is_same_bytes};
@@ -29,23 +29,9 @@ pub fn plan_quantize(b: &mut Builder<'_>, node: &Node) -> Result<(), Error> {
     let y = b.output(output, x.shape().to_vec(), x.layout)?;
     let chunk = b.chunk_elements(y.elements());
     let kernel = b.kernels.row().quantize.quantize.name;
-    let (xb, yb) = (x.buffer, y.buffer);
-    b.push(
-        node.name.clone(),
-        "Quantize",
-        kernel,
-        0,
-        &[xb],
-        &[yb],
-        Box::new(move |run| {
-            let (kernels, pool) = (run.kernels, run.pool);
-            let ([x], [y]) = run.get([xb], [yb]);
-            let x = cast::<f32>(x);
-            pool.slices(y, chunk, |i, y| {
-                quantize::quantize(kernels, &x[i * chunk..][..y.len()], scale, zero_point, y)
-            });
-        }),
-    );
+    push_map(b, node, kernel, &x, &y, chunk, move |kernels, x: &[f32], y: &mut [u8]| {
+        quantize::quantize(kernels, x, scale, zero_point, y);
+    });
     Ok(())
 }
 
@@ -116,22 +102,9 @@ pub fn plan_dequantize(b: &mut Builder<'_>, node: &Node) -> Result<(), Error> {
     let y = b.output(made(node, 0)?, x.shape().to_vec(), x.layout)?;
     let chunk = b.chunk_elements(y.elements());
     let kernel = b.kernels.row().quantize.dequantize.name;
-    let (xb, yb) = (x.buffer, y.buffer);
-    b.push(
-        node.name.clone(),
-        "Dequantize",
-        kernel,
-        0,
-        &[xb],
-        &[yb],
-        Box::new(move |run| {
-            let (kernels, pool) = (run.kernels, run.pool);
-            let ([x], [y]) = run.get([xb], [yb]);
-            pool.slices(cast_mut::<f32>(y), chunk, |i, y| {
-                quantize::dequantize(kernels, &x[i * chunk..][..y.len()], scale, zero_point, y);
-            });
-        }),
-    );
+    push_map(b, node, kernel, &x, &y, chunk, move |kernels, x: &[u8], y: &mut [f32]| {
+        quantize::dequantize(kernels, x, scale, zero_point, y);
+    });
     Ok(())
 }
 
@@ -150,21 +123,8 @@ pub fn plan_requantize(b: &mut Builder<'_>, node: &Node) -> Result<(), Error> {
     let y = b.output(made(node, 0)?, x.shape().to_vec(), x.layout)?;
     let chunk = b.chunk_elements(y.elements());
     let kernel = b.kernels.row().quantize.requantize_table.name;
-    let (xb, yb) = (x.buffer, y.buffer);
-    b.push(
-        node.name.clone(),
-        "Requantize",
-        kernel,
-        0,
-        &[xb],
-        &[yb],
-        Box::new(move |run| {
-            let (kernels, pool) = (run.kernels, run.pool);
-            let ([x], [y]) = run.get([xb], [yb]);
-            pool.slices(y, chunk, |i, y| {
-                quantize::requantize(kernels, &x[i * chunk..][..y.len()], &params, y)
-            });
-        }),
-    );
+    push_map(b, node, kernel, &x, &y, chunk, move |kernels, x: &[u8], y: &mut [u8]| {
+        quantize::requantize(kernels, x, &params, y);
+    });
     Ok(())
 }

@@ -1,11 +1,10 @@
 //! QSoftmax, Softmax and LogSoftmax along one axis.
 
-use octavo_exec::{cast, cast_mut};
 use octavo_kernels::float::softmax::{self as float, Sum};
 use octavo_kernels::softmax;
 
 use crate::error::Error;
-use crate::ops::{axis, error, made, needed};
+use crate::ops::{axis, error, made, needed, push_map};
 use crate::plan::builder::Builder;
 use crate::plan::layout::Layout;
 use crate::program::{Node, Op};
@@ -30,7 +29,6 @@ pub fn plan(b: &mut Builder<'_>, node: &Node) -> Result<(), Error> {
     let (n, inner): (usize, usize) = (physical[along], physical[along + 1..].iter().product());
     let outer = y.elements() / (n * inner);
     let chunk = b.chunk(outer, (n * inner) as f64 * 2.0, 1) * n * inner;
-    let (xb, yb) = (x.buffer, y.buffer);
     if node.op == Op::QSoftmax {
         let table: [i32; 256] = b
             .known_input(node, 1)?
@@ -38,40 +36,15 @@ pub fn plan(b: &mut Builder<'_>, node: &Node) -> Result<(), Error> {
             .try_into()
             .map_err(|_| error(node, "the table must have 256 entries"))?;
         let kernel = b.kernels.row().softmax.softmax.name;
-        b.push(
-            node.name.clone(),
-            "QSoftmax",
-            kernel,
-            0,
-            &[xb],
-            &[yb],
-            Box::new(move |run| {
-                let (kernels, pool) = (run.kernels, run.pool);
-                let ([x], [y]) = run.get([xb], [yb]);
-                pool.slices(y, chunk, |i, y| {
-                    softmax::softmax(kernels, &x[i * chunk..][..y.len()], n, inner, &table, y);
-                });
-            }),
-        );
+        push_map(b, node, kernel, &x, &y, chunk, move |kernels, x: &[u8], y: &mut [u8]| {
+            softmax::softmax(kernels, x, n, inner, &table, y);
+        });
         return Ok(());
     }
     let is_log = node.op == Op::LogSoftmax;
     let kernel = b.kernels.row().float.softmax.name;
-    b.push(
-        node.name.clone(),
-        node.op.name(),
-        kernel,
-        0,
-        &[xb],
-        &[yb],
-        Box::new(move |run| {
-            let (kernels, pool) = (run.kernels, run.pool);
-            let ([x], [y]) = run.get([xb], [yb]);
-            let x = cast::<f32>(x);
-            pool.slices(cast_mut::<f32>(y), chunk, |i, y| {
-                float::softmax(kernels, &x[i * chunk..][..y.len()], n, inner, sum, is_log, y);
-            });
-        }),
-    );
+    push_map(b, node, kernel, &x, &y, chunk, move |kernels, x: &[f32], y: &mut [f32]| {
+        float::softmax(kernels, x, n, inner, sum, is_log, y);
+    });
     Ok(())
 }

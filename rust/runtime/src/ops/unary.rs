@@ -1,11 +1,10 @@
 //! Functions of one tensor: Lookup, and the float functions.
 
-use octavo_exec::{cast, cast_mut};
 use octavo_kernels::float::unary::{self, Unary};
 use octavo_kernels::lookup;
 
 use crate::error::Error;
-use crate::ops::{error, integers, made, needed};
+use crate::ops::{error, integers, made, needed, push_map};
 use crate::plan::builder::Builder;
 use crate::plan::fusion;
 use crate::program::{DType, Node, Op};
@@ -15,27 +14,17 @@ pub fn plan(b: &mut Builder<'_>, node: &Node) -> Result<(), Error> {
     let x = b.input(needed(node, 0)?)?;
     let y = b.output(made(node, 0)?, x.shape().to_vec(), x.layout)?;
     let chunk = b.chunk_elements(y.elements());
-    let (xb, yb) = (x.buffer, y.buffer);
     if node.op == Op::Lookup {
         let table = fusion::table(b, node)?;
         let kernel = b.kernels.row().lookup.lookup.name;
-        b.push(
-            node.name.clone(),
-            "Lookup",
-            kernel,
-            0,
-            &[xb],
-            &[yb],
-            Box::new(move |run| {
-                let (kernels, pool) = (run.kernels, run.pool);
-                let ([x], [y]) = run.get([xb], [yb]);
-                pool.slices(y, chunk, |i, y| lookup::lookup(kernels, &x[i * chunk..][..y.len()], &table, y));
-            }),
-        );
+        push_map(b, node, kernel, &x, &y, chunk, move |kernels, x: &[u8], y: &mut [u8]| {
+            lookup::lookup(kernels, x, &table, y);
+        });
         return Ok(());
     }
     let dtype = x.dtype();
     if node.op == Op::Clip && matches!(dtype, DType::I32 | DType::I64) {
+        let (xb, yb) = (x.buffer, y.buffer);
         let (lo, hi) = (integer_bound(b, node, 1)?, integer_bound(b, node, 2)?);
         b.push(
             node.name.clone(),
@@ -60,22 +49,9 @@ pub fn plan(b: &mut Builder<'_>, node: &Node) -> Result<(), Error> {
     }
     let function = function(b, node)?;
     let kernel = b.kernels.row().float.unary.name;
-    b.push(
-        node.name.clone(),
-        node.op.name(),
-        kernel,
-        0,
-        &[xb],
-        &[yb],
-        Box::new(move |run| {
-            let (kernels, pool) = (run.kernels, run.pool);
-            let ([x], [y]) = run.get([xb], [yb]);
-            let x = cast::<f32>(x);
-            pool.slices(cast_mut::<f32>(y), chunk, |i, y| {
-                unary::run(kernels, function, &x[i * chunk..][..y.len()], y);
-            });
-        }),
-    );
+    push_map(b, node, kernel, &x, &y, chunk, move |kernels, x: &[f32], y: &mut [f32]| {
+        unary::run(kernels, function, x, y);
+    });
     Ok(())
 }
 
