@@ -7,7 +7,6 @@ import pytest
 REFUSED = [
     ("y = Conv<kernel_shape=[1,1]>(x, x)", {}, "Conv where w .'x'. is computed"),
     ("s = ReduceSum<keepdims=0>(x, a) y = Conv(x, v, s)", {"a": [0, 2, 3]}, "Conv where b .'s'. is computed"),
-    ("i = Cast<to=7>(x) y = Gather(v, i)", {}, "Gather where indices .'i'. is computed"),
     ("i = Cast<to=7>(x) f = Reshape(i, a) y = Reshape(x, f)", {"a": [-1]}, "Reshape where shape .'f'. is"),
     ("m = ReduceMax<keepdims=0>(x) y = Clip(x, m)", {}, "Clip where min .'m'. is computed"),
     ("i = Cast<to=7>(x) d = Div(i, i) y = Cast<to=1>(d)", {}, "Div where b .'i'. is computed"),

@@ -15,7 +15,6 @@ _NEEDED: dict[str, tuple[int, ...]] = {
     "ConstantOfShape": (0, 1),
     "Conv": (1, 2),
     "Expand": (1,),
-    "Gather": (1,),
     "Pad": (1, 2, 3),
     "Range": (0, 1, 2),
     "ReduceMax": (1,),

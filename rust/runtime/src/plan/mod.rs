@@ -6,6 +6,7 @@
 
 pub mod arena;
 pub mod builder;
+pub mod faults;
 pub mod fusion;
 pub mod layout;
 pub mod packing;
@@ -19,6 +20,7 @@ use octavo_kernels::isa::Kernels;
 
 use crate::error::Error;
 use crate::plan::builder::BufferId;
+use crate::plan::faults::Faults;
 use crate::program::{DType, ValueId};
 
 /// What a step sees while it runs: its buffers, the kernels and the pool.
@@ -29,6 +31,8 @@ pub struct Run<'a> {
     pub kernels: Kernels,
     /// The session's threads.
     pub pool: &'a Pool,
+    /// Where a step says what is wrong with the elements that it reads.
+    pub faults: &'a Faults,
 }
 
 impl Run<'_> {
@@ -178,11 +182,13 @@ impl Plan {
         mut watch: Watch<'_>,
     ) -> Result<(), Error> {
         let mut arena = self.take_arena()?;
+        let faults = Faults::default();
+        let mut result = Ok(());
         {
             let _float_mode = FloatMode::set();
             let _awake = self.forks.then(|| pool.begin());
             let views = Views::new(&mut arena, inputs, outputs, &self.constants);
-            let mut run = Run { views, slots: &self.slots, kernels: self.kernels, pool };
+            let mut run = Run { views, slots: &self.slots, kernels: self.kernels, pool, faults: &faults };
             let mut observables = self.observables.iter().peekable();
             for (index, step) in self.steps.iter().enumerate() {
                 if let Watch::Values(see) = &mut watch {
@@ -195,15 +201,19 @@ impl Plan {
                 if let (Watch::Time(seconds), Some(start)) = (&mut watch, start) {
                     seconds[index] += start.elapsed().as_secs_f64();
                 }
+                if let Some(what) = faults.first() {
+                    result = Err(Error::Run(format!("{} node {:?}: {what}", step.op, step.name)));
+                    break;
+                }
             }
-            if let Watch::Values(see) = &mut watch {
+            if let (Watch::Values(see), Ok(())) = (&mut watch, &result) {
                 for seen in observables {
                     see(seen, run.get([seen.buffer], []).0[0]);
                 }
             }
         }
         self.arenas.lock().unwrap_or_else(|e| e.into_inner()).push(arena);
-        Ok(())
+        result
     }
 
     fn take_arena(&self) -> Result<Arena, Error> {

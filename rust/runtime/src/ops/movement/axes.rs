@@ -1,5 +1,5 @@
-//! Ops in which each axis of the output takes some indices of the input's: Slice, Split, Pad, Expand, Tile, Gather and
-//! nearest Resize.
+//! Ops in which each axis of the output takes some indices of the input's: Slice, Split, Pad, Expand, Tile, nearest
+//! Resize, and Gather of known indices.
 
 use super::relocate;
 use super::relocate::{FILL, Relocation, strides};
@@ -21,20 +21,20 @@ const MOST_MADE: usize = i32::MAX as usize;
 pub type Map = Option<Vec<usize>>;
 
 /// What an op of one map an axis does.
-struct Moves {
+pub struct Moves {
     /// The input's shape, maybe with dimensions of 1 put in front.
-    from: Vec<usize>,
+    pub from: Vec<usize>,
     /// One for each of its dimensions.
-    maps: Vec<Map>,
+    pub maps: Vec<Map>,
     /// One element.
     fill: Vec<u8>,
     /// The output's shape, where it is not just the lengths of the maps.
-    shape: Option<Vec<usize>>,
+    pub shape: Option<Vec<usize>>,
 }
 
 impl Moves {
     /// All elements of input 0 where they are.
-    fn of_input(b: &Builder<'_>, node: &Node) -> Result<Moves, Error> {
+    pub fn of_input(b: &Builder<'_>, node: &Node) -> Result<Moves, Error> {
         let tensor = b.tensor(needed(node, 0)?)?;
         let (rank, size) = (tensor.shape.len(), tensor.dtype.size());
         Ok(Moves { from: tensor.shape, maps: vec![None; rank], fill: vec![0; size], shape: None })
@@ -70,7 +70,7 @@ pub fn checked_elements(node: &Node, input: &[usize], lengths: &[usize]) -> Resu
 }
 
 /// Plans an op of one map an axis: at once where the input is known, else in the layout that it has.
-fn by_axis(b: &mut Builder<'_>, node: &Node, moves: Moves, output: usize) -> Result<(), Error> {
+pub fn by_axis(b: &mut Builder<'_>, node: &Node, moves: Moves, output: usize) -> Result<(), Error> {
     let (value, target) = (needed(node, 0)?, made(node, output)?);
     let TensorType { dtype, shape: given } = b.tensor(value)?;
     let lengths = moves.lengths();
@@ -275,19 +275,6 @@ pub fn plan_tile(b: &mut Builder<'_>, node: &Node) -> Result<(), Error> {
     for (((map, &n), &times), &length) in moves.maps.iter_mut().zip(&moves.from).zip(&repeats).zip(&lengths) {
         *map = (times != 1).then(|| (0..length).map(|i| i % n).collect());
     }
-    by_axis(b, node, moves, 0)
-}
-
-/// Gather with indices known before the run; the index's dimensions stand in the place of the axis.
-pub fn plan_gather(b: &mut Builder<'_>, node: &Node) -> Result<(), Error> {
-    let mut moves = Moves::of_input(b, node)?;
-    let along = axis(node, node.attributes.int_or("axis", 0)?, moves.from.len())?;
-    let n = moves.from[along];
-    let indices = b.known_ints(node, 1)?;
-    moves.maps[along] = Some(indices.into_iter().map(|i| axis(node, i, n)).collect::<Result<_, _>>()?);
-    let mut shape = moves.from.clone();
-    shape.splice(along..=along, b.tensor(needed(node, 1)?)?.shape);
-    moves.shape = Some(shape);
     by_axis(b, node, moves, 0)
 }
 

@@ -1,13 +1,15 @@
 //! Ops that move elements and compute nothing: the same code for every element type.
 
 mod axes;
+mod gather;
 mod relocate;
 mod views;
 
 pub use axes::{
-    LARGEST_EXTENT, Map, checked_elements, plan_expand, plan_gather, plan_pad, plan_resize, plan_slice,
-    plan_split, plan_tile,
+    LARGEST_EXTENT, Map, checked_elements, plan_expand, plan_pad, plan_resize, plan_slice, plan_split,
+    plan_tile,
 };
+pub use gather::plan_gather;
 pub use relocate::{FILL, Relocation, copy_runs, strides, transpose};
 pub use views::{flatten, identity, reshape, squeeze, unsqueeze};
 
