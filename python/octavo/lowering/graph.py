@@ -14,8 +14,8 @@ import onnx
 import onnx_ir as ir
 
 from octavo.errors import ArtifactError, ModelError
-from octavo.lowering.operands import check_operands
 from octavo.lowering.padding import resolve_auto_pad
+from octavo.lowering.windows import check_windows
 from octavo.program import DTYPES, OPSET, Attribute, Node, Program, Value
 from octavo.program.ops import signatures
 from octavo.program.validate import validate
@@ -74,7 +74,7 @@ def float_program(model: ir.Model) -> Program:
         validate(program)
     except ArtifactError as error:
         raise ModelError(f"the model asks for what octavo does not have: {error}") from error
-    check_operands(program)
+    check_windows(program)
     return program
 
 

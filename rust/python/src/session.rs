@@ -76,14 +76,11 @@ impl Session {
         let picked = self.picked(py, names)?;
         let inputs = self.arrays(py, feeds)?;
         let plan = self.plan(py, &inputs)?;
-        let mut outputs = Vec::with_capacity(plan.outputs().len());
-        for of in plan.outputs() {
-            outputs.push(Output::new(py, of)?);
-        }
         let read = inputs.iter().map(Input::bytes).collect::<PyResult<Vec<_>>>()?;
-        let mut written = outputs.iter_mut().map(Output::bytes_mut).collect::<PyResult<Vec<_>>>()?;
-        let ran = py.detach(|| guarded(|| self.runtime.run(&plan, &read, &mut written)));
-        ran.map_err(|error| exception(py, &error))?;
+        let outputs = match plan.rest() {
+            None => self.run_whole(py, &plan, &read)?,
+            Some(_) => self.run_stages(py, &plan, &read)?,
+        };
         let arrays: Vec<_> = match picked {
             None => outputs.iter().map(Output::array).collect::<PyResult<_>>()?,
             Some(picked) => picked.into_iter().map(|at| outputs[at].array()).collect::<PyResult<_>>()?,
@@ -158,6 +155,35 @@ impl Session {
             return Err(exception(py, &Error::Run(what)));
         }
         Ok(arrays)
+    }
+
+    /// Runs a plan of all nodes, straight into the caller's arrays.
+    fn run_whole<'py>(&self, py: Python<'py>, plan: &Plan, read: &[&[u8]]) -> PyResult<Vec<Output<'py>>> {
+        let mut outputs = Vec::with_capacity(plan.outputs().len());
+        for of in plan.outputs() {
+            outputs.push(Output::new(py, of)?);
+        }
+        let mut written = outputs.iter_mut().map(Output::bytes_mut).collect::<PyResult<Vec<_>>>()?;
+        let ran = py.detach(|| guarded(|| self.runtime.run(plan, read, &mut written)));
+        ran.map_err(|error| exception(py, &error))?;
+        Ok(outputs)
+    }
+
+    /// Runs stage after stage: what the arrays' shapes are is known at the end.
+    fn run_stages<'py>(
+        &self,
+        py: Python<'py>,
+        plan: &Arc<Plan>,
+        read: &[&[u8]],
+    ) -> PyResult<Vec<Output<'py>>> {
+        let ran = py.detach(|| guarded(|| self.runtime.run_stages(plan, read)));
+        let mut outputs = Vec::new();
+        for (of, bytes) in ran.map_err(|error| exception(py, &error))? {
+            let mut output = Output::new(py, &of)?;
+            output.bytes_mut()?.copy_from_slice(bytes.bytes());
+            outputs.push(output);
+        }
+        Ok(outputs)
     }
 
     fn plan(&self, py: Python<'_>, inputs: &[Input<'_>]) -> PyResult<Arc<Plan>> {

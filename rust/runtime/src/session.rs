@@ -3,15 +3,16 @@
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
 
-use octavo_exec::{Pool, cast, default_threads};
+use octavo_exec::{Arena, Pool, cast, default_threads};
 use octavo_kernels::isa::{self, Isa, Kernels};
 
 use crate::error::Error;
 use crate::observe::Extremes;
 use crate::plan::builder::Builder;
-use crate::plan::packing::Packing;
+use crate::plan::packing::{Blocks, Packing};
+use crate::plan::stages::{Place, Rest};
 use crate::plan::{Plan, Step, TensorType};
-use crate::program::{DType, Dim, Program, Value, ValueId};
+use crate::program::{DType, Dim, Program, Tensor, Value, ValueId};
 
 /// Plans kept; the one used longest ago makes room.
 const MOST_PLANS: usize = 16;
@@ -32,7 +33,7 @@ pub struct Session {
     program: Program,
     kernels: Kernels,
     pool: Pool,
-    packing: Packing,
+    blocks: Blocks,
     plans: Mutex<Plans>,
 }
 
@@ -78,7 +79,7 @@ impl Session {
         let kernels = choose_tier(options)?;
         let pool = Pool::new(choose_threads(options)?);
         let plans = Mutex::new(VecDeque::new());
-        Ok(Session { program, kernels, pool, packing: Packing::default(), plans })
+        Ok(Session { program, kernels, pool, blocks: Blocks::default(), plans })
     }
 
     /// The Program.
@@ -120,7 +121,8 @@ impl Session {
         self.check_shapes(&shapes)?;
         // Made outside the lock, so that other shapes go on; of two threads that made the same, one's is kept.
         let threads = self.pool.threads();
-        let builder = Builder::new(&self.program, self.kernels, threads, &self.packing, &shapes)?;
+        let packing = Packing::new(&self.program, &self.blocks);
+        let builder = Builder::new(&self.program, self.kernels, threads, packing, &shapes)?;
         let plan = Arc::new(builder.finish()?);
         let mut plans = self.plans.lock().unwrap_or_else(|e| e.into_inner());
         if let Some(theirs) = kept(&mut plans, &shapes) {
@@ -169,31 +171,77 @@ impl Session {
         Ok(())
     }
 
-    /// Runs a plan of this session: `inputs` and `outputs` are whole tensors, aligned to their elements.
+    /// Runs a plan of this session that has no rest: `inputs` and `outputs` are whole tensors, aligned to their elements.
     pub fn run(&self, plan: &Plan, inputs: &[&[u8]], outputs: &mut [&mut [u8]]) -> Result<(), Error> {
         plan.run(&self.pool, inputs, outputs)
     }
 
+    /// Runs a plan of this session and what is planned of its rest; gives the outputs' types and bytes.
+    pub fn run_stages(&self, plan: &Arc<Plan>, inputs: &[&[u8]]) -> Result<Vec<(TensorType, Arena)>, Error> {
+        self.stages(plan, inputs, |plan, inputs, outputs| plan.run(&self.pool, inputs, outputs))
+    }
+
     /// Runs once and tells what each float value held, in the order of the values' completion.
-    pub fn observe(&self, plan: &Plan, inputs: &[&[u8]]) -> Result<Vec<Seen>, Error> {
+    pub fn observe(&self, plan: &Arc<Plan>, inputs: &[&[u8]]) -> Result<Vec<Seen>, Error> {
         let mut seen = Vec::new();
-        let mut buffers = output_buffers(plan.outputs())?;
-        let mut outputs: Vec<&mut [u8]> = buffers.iter_mut().map(|b| b.bytes_mut()).collect();
-        plan.run_observed(&self.pool, inputs, &mut outputs, &mut |observable, bytes| {
-            if observable.dtype == DType::F32 {
-                seen.push(Seen { value: observable.value, extremes: Extremes::of(cast(bytes)) });
-            }
+        self.stages(plan, inputs, |plan, inputs, outputs| {
+            plan.run_observed(&self.pool, inputs, outputs, &mut |observable, bytes| {
+                if observable.dtype == DType::F32 {
+                    seen.push(Seen { value: observable.value, extremes: Extremes::of(cast(bytes)) });
+                }
+            })
         })?;
         Ok(seen)
     }
 
     /// Runs once and tells the time of every step.
-    pub fn profile(&self, plan: &Plan, inputs: &[&[u8]]) -> Result<Vec<Row>, Error> {
-        let mut buffers = output_buffers(plan.outputs())?;
-        let mut outputs: Vec<&mut [u8]> = buffers.iter_mut().map(|b| b.bytes_mut()).collect();
-        let mut seconds = vec![0.0; plan.steps().len()];
-        plan.run_timed(&self.pool, inputs, &mut outputs, &mut seconds)?;
-        Ok(plan.steps().iter().zip(seconds).map(|(step, seconds)| row(step, seconds)).collect())
+    pub fn profile(&self, plan: &Arc<Plan>, inputs: &[&[u8]]) -> Result<Vec<Row>, Error> {
+        let mut rows = Vec::new();
+        self.stages(plan, inputs, |plan, inputs, outputs| {
+            let mut seconds = vec![0.0; plan.steps().len()];
+            plan.run_timed(&self.pool, inputs, outputs, &mut seconds)?;
+            rows.extend(plan.steps().iter().zip(seconds).map(|(step, seconds)| row(step, seconds)));
+            Ok(())
+        })?;
+        Ok(rows)
+    }
+
+    /// Gives each stage's plan its inputs and room for its outputs, from the first to the one without a rest.
+    fn stages(
+        &self,
+        plan: &Arc<Plan>,
+        inputs: &[&[u8]],
+        mut run: impl FnMut(&Plan, &[&[u8]], &mut [&mut [u8]]) -> Result<(), Error>,
+    ) -> Result<Vec<(TensorType, Arena)>, Error> {
+        let mut plan = Arc::clone(plan);
+        let mut live: Vec<Arena> = Vec::new();
+        loop {
+            let mut made = output_buffers(plan.outputs())?;
+            let mut outputs: Vec<&mut [u8]> = made.iter_mut().map(|b| b.bytes_mut()).collect();
+            let given: Vec<&[u8]> = inputs.iter().copied().chain(live.iter().map(|b| b.bytes())).collect();
+            run(&plan, &given, &mut outputs)?;
+            let Some(rest) = plan.rest() else {
+                return Ok(plan.outputs().iter().cloned().zip(made).collect());
+            };
+            let next = self.next_stage(rest, inputs, &made)?;
+            (plan, live) = (next, made);
+        }
+    }
+
+    /// The plan of a rest, for what the tensor that it waits for holds.
+    fn next_stage(&self, rest: &Rest, inputs: &[&[u8]], made: &[Arena]) -> Result<Arc<Plan>, Error> {
+        let value = self.program.value(rest.wanted);
+        let (shape, bytes) = match rest.place(&self.program.inputs) {
+            Some(Place::Input(at)) => (&rest.inputs[at], inputs[at]),
+            Some(Place::Output(at)) => (&rest.live[at].1.shape, made[at].bytes()),
+            None => return Err(Error::Run(format!("value '{}' is made by no node", value.name))),
+        };
+        let wanted = Tensor::new(value.dtype, shape.clone(), bytes)?;
+        rest.plan(wanted, |wanted| {
+            let packing = Packing::new(&self.program, &self.blocks);
+            let threads = self.pool.threads();
+            Builder::resume(&self.program, self.kernels, threads, packing, rest, wanted)?.finish()
+        })
     }
 }
 
@@ -204,7 +252,7 @@ fn row(step: &Step, seconds: f64) -> Row {
     Row { name: step.name.clone(), op: step.op, kernel: step.kernel, tier, macs: step.macs, seconds }
 }
 
-fn output_buffers(types: &[TensorType]) -> Result<Vec<octavo_exec::Arena>, Error> {
+fn output_buffers(types: &[TensorType]) -> Result<Vec<Arena>, Error> {
     types.iter().map(|t| crate::plan::arena::allocate(t.bytes())).collect()
 }
 

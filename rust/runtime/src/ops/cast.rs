@@ -4,20 +4,15 @@ use octavo_exec::{Pod, cast, cast_mut};
 
 use crate::error::Error;
 use crate::ops::{error, made, needed};
-use crate::plan::arena;
 use crate::plan::builder::Builder;
-use crate::program::{DType, Node, Tensor};
+use crate::program::{DType, Node};
 
-/// Plans a Cast: at once where the tensor is known, else a step.
+/// Plans a Cast.
 pub fn plan(b: &mut Builder<'_>, node: &Node) -> Result<(), Error> {
     let (value, output) = (needed(node, 0)?, made(node, 0)?);
     let to = node.attributes.int("to")?;
     let to = DType::ALL.into_iter().find(|dtype| dtype.onnx() == to);
     let to = to.ok_or_else(|| error(node, "casts to a type that is not known"))?;
-    if let Some(known) = b.only_known(value).cloned() {
-        let answer = of_known(&known, to)?;
-        return b.know(output, answer);
-    }
     let x = b.input(value)?;
     let from = x.dtype();
     if from == to {
@@ -43,15 +38,6 @@ pub fn plan(b: &mut Builder<'_>, node: &Node) -> Result<(), Error> {
         }),
     );
     Ok(())
-}
-
-fn of_known(known: &Tensor, to: DType) -> Result<Tensor, Error> {
-    // Numbers are read where they are aligned, which a tensor's bytes need not be.
-    let mut from = arena::allocate(known.bytes().len())?;
-    from.bytes_mut().copy_from_slice(known.bytes());
-    let mut answer = arena::allocate(known.len() * to.size())?;
-    convert(known.dtype(), from.bytes(), to, answer.bytes_mut());
-    Tensor::new(to, known.shape().to_vec(), answer.bytes())
 }
 
 /// A number on its way from one type to another.

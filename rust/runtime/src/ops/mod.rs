@@ -22,6 +22,7 @@ use octavo_kernels::isa::Kernels;
 
 use crate::error::Error;
 use crate::plan::builder::{Builder, Placed};
+use crate::plan::known;
 use crate::plan::layout::Layout;
 use crate::program::{Node, Op, Tensor, ValueId};
 
@@ -29,8 +30,8 @@ use crate::program::{Node, Op, Tensor, ValueId};
 pub fn plan(b: &mut Builder<'_>, index: usize) -> Result<(), Error> {
     let program = b.program;
     let node = &program.nodes[index];
-    if shape::is_known(b, node) {
-        return shape::plan(b, node);
+    if known::evaluate(b, node)? {
+        return Ok(());
     }
     match node.op {
         Op::Quantize => quantize::plan_quantize(b, node),
@@ -73,9 +74,9 @@ pub fn plan(b: &mut Builder<'_>, index: usize) -> Result<(), Error> {
         Op::Resize => movement::plan_resize(b, node),
         Op::DepthToSpace | Op::SpaceToDepth => movement::plan_depth_space(b, node),
         Op::Cast => cast::plan(b, node),
-        Op::Shape | Op::ConstantOfShape | Op::Range => {
-            Err(error(node, "needs inputs that are known before the run"))
-        }
+        Op::Shape => shape::plan_shape(b, node),
+        Op::ConstantOfShape => shape::plan_constant(b, node),
+        Op::Range => shape::plan_range(b, node),
         _ => unary::plan(b, node),
     }
 }
@@ -171,11 +172,13 @@ pub fn spatial_last(b: &Builder<'_>, values: &[ValueId]) -> Layout {
 }
 
 impl Builder<'_> {
-    /// The tensor of an input that must be known before the run.
+    /// The tensor of an input that the plan depends on. Where steps have yet to compute it, or the caller feeds it,
+    /// the plan ends before this node, and the rest is planned when a run knows the tensor.
     pub fn known_input(&self, node: &Node, place: usize) -> Result<Tensor, Error> {
         let value = needed(node, place)?;
         self.known(value).cloned().ok_or_else(|| {
-            error(node, &format!("'{}' must be known before the run, but is computed", self.name(value)))
+            self.want(value);
+            error(node, &format!("'{}' is not known before the run", self.name(value)))
         })
     }
 

@@ -3,6 +3,7 @@
 //! Each operator family (in [`crate::ops`]) plans its nodes through the methods here: it asks for its inputs in the
 //! layout it wants, declares its outputs, and pushes steps.
 
+use std::cell::Cell;
 use std::collections::HashMap;
 use std::sync::Mutex;
 
@@ -15,6 +16,7 @@ use crate::plan::arena::{self, Life};
 use crate::plan::layout::{Layout, is_same_bytes};
 use crate::plan::packing::Packing;
 use crate::plan::split;
+use crate::plan::stages::Rest;
 use crate::plan::{Code, Observable, Plan, Step, TensorType};
 use crate::program::{DType, MAX_RANK, Node, Program, Tensor, ValueId};
 
@@ -98,8 +100,8 @@ pub struct Builder<'p> {
     pub kernels: Kernels,
     /// The threads that steps are cut for.
     pub threads: usize,
-    /// The session's packed weights.
-    pub packing: &'p Packing,
+    /// Packed weights.
+    pub packing: Packing<'p>,
     placed: Vec<Option<Placed>>,
     known: Vec<Option<Tensor>>,
     converted: HashMap<(ValueId, Layout), BufferId>,
@@ -114,6 +116,12 @@ pub struct Builder<'p> {
     known_bytes: usize,
     /// Some step is cut between threads.
     forks: bool,
+    /// The first node of this plan; those before it are in the plans before.
+    first: usize,
+    /// What a node asked for that is not known.
+    wanted: Cell<Option<ValueId>>,
+    /// The plan computes what is known, and no more.
+    is_of_known: bool,
 }
 
 impl<'p> Builder<'p> {
@@ -122,8 +130,53 @@ impl<'p> Builder<'p> {
         program: &'p Program,
         kernels: Kernels,
         threads: usize,
-        packing: &'p Packing,
+        packing: Packing<'p>,
         shapes: &[Vec<usize>],
+    ) -> Result<Self, Error> {
+        let mut builder = Builder::empty(program, kernels, threads, packing)?;
+        builder.place_inputs(shapes)?;
+        Ok(builder)
+    }
+
+    /// A walk over a Program without inputs, all of whose constants are at hand.
+    pub fn of_known(program: &'p Program, kernels: Kernels, packing: Packing<'p>) -> Result<Self, Error> {
+        let mut builder = Builder::empty(program, kernels, 1, packing)?;
+        builder.is_of_known = true;
+        Ok(builder)
+    }
+
+    /// The walk that goes on where a plan ended, for what the value that it ended for holds. The inputs of its plan are
+    /// the Program's, then those that the rest is to be given.
+    pub fn resume(
+        program: &'p Program,
+        kernels: Kernels,
+        threads: usize,
+        packing: Packing<'p>,
+        rest: &Rest,
+        wanted: Tensor,
+    ) -> Result<Self, Error> {
+        let mut builder = Builder::empty(program, kernels, threads, packing)?;
+        builder.place_inputs(&rest.inputs)?;
+        for (index, (value, tensor)) in rest.live.iter().enumerate() {
+            let home = u16::try_from(program.inputs.len() + index).map(Home::Input);
+            let home = home.map_err(|_| Error::Run(format!("more than {MOST_TENSORS} tensors at once")))?;
+            let buffer = builder.buffer(tensor.bytes(), home);
+            builder.settle(*value, Placed { tensor: tensor.clone(), layout: Layout::RowMajor, buffer });
+        }
+        // They were shown when the plans before were run.
+        builder.observables.clear();
+        builder.first = rest.first;
+        builder.done.clone_from(&rest.done);
+        builder.known.clone_from(&rest.known);
+        builder.know(rest.wanted, wanted)?;
+        Ok(builder)
+    }
+
+    fn empty(
+        program: &'p Program,
+        kernels: Kernels,
+        threads: usize,
+        packing: Packing<'p>,
     ) -> Result<Self, Error> {
         if program.inputs.len().max(program.outputs.len()) > MOST_TENSORS {
             return Err(Error::Run(format!("a program of more than {MOST_TENSORS} inputs or outputs")));
@@ -136,7 +189,7 @@ impl<'p> Builder<'p> {
         }
         let mut is_output = vec![false; program.values.len()];
         program.outputs.iter().for_each(|value| is_output[value.index()] = true);
-        let mut builder = Builder {
+        Ok(Builder {
             program,
             kernels,
             threads,
@@ -153,25 +206,47 @@ impl<'p> Builder<'p> {
             known_bytes: 0,
             done: vec![false; program.nodes.len()],
             forks: false,
-        };
-        for (index, (&value, shape)) in program.inputs.iter().zip(shapes).enumerate() {
-            let tensor = TensorType { dtype: program.value(value).dtype, shape: shape.clone() };
-            let bytes = builder.bytes_of(value, &tensor)?;
-            let buffer = builder.buffer(bytes, Home::Input(index as u16));
-            builder.settle(value, Placed { tensor, layout: Layout::RowMajor, buffer });
-        }
-        Ok(builder)
+            first: 0,
+            wanted: Cell::new(None),
+            is_of_known: false,
+        })
     }
 
-    /// Plans every node and places every buffer.
-    pub fn finish(mut self) -> Result<Plan, Error> {
-        for index in 0..self.program.nodes.len() {
-            if !self.done[index] {
-                self.done[index] = true;
-                ops::plan(&mut self, index)?;
-            }
+    fn place_inputs(&mut self, shapes: &[Vec<usize>]) -> Result<(), Error> {
+        let program = self.program;
+        for (index, (&value, shape)) in program.inputs.iter().zip(shapes).enumerate() {
+            let tensor = TensorType { dtype: program.value(value).dtype, shape: shape.clone() };
+            let bytes = self.bytes_of(value, &tensor)?;
+            let buffer = self.buffer(bytes, Home::Input(index as u16));
+            self.settle(value, Placed { tensor, layout: Layout::RowMajor, buffer });
         }
-        let outputs = self.bind_outputs()?;
+        Ok(())
+    }
+
+    /// Plans every node, up to one that depends on what is not known yet, and places every buffer.
+    pub fn finish(mut self) -> Result<Plan, Error> {
+        let mut rest = None;
+        for index in self.first..self.program.nodes.len() {
+            if self.done[index] {
+                continue;
+            }
+            let (done, seen) = (self.done.clone(), self.observables.len());
+            self.done[index] = true;
+            let Err(error) = ops::plan(&mut self, index) else { continue };
+            let Some(wanted) = self.wanted.take() else { return Err(error) };
+            // What the node has begun is as if it had not: only steps that nobody waits for may remain.
+            for begun in self.observables.split_off(seen) {
+                self.placed[begun.value.index()] = None;
+            }
+            self.done = done;
+            rest = Some(self.rest(index, wanted)?);
+            break;
+        }
+        let wanted: Vec<ValueId> = match &rest {
+            Some(rest) => rest.live.iter().map(|(value, _)| *value).collect(),
+            None => self.program.outputs.clone(),
+        };
+        let outputs = self.bind_outputs(&wanted)?;
         let lives = self.lives();
         let (slots, arena_bytes) = arena::place(&self.buffers, &lives);
         self.complete_observables();
@@ -184,7 +259,35 @@ impl<'p> Builder<'p> {
             observables: self.observables,
             kernels: self.kernels,
             forks: self.forks,
+            rest,
             arenas: Mutex::new(Vec::new()),
+        })
+    }
+
+    /// What is left to plan when the node `first` waits for a value, which this plan makes or the caller feeds.
+    fn rest(&self, first: usize, wanted: ValueId) -> Result<Rest, Error> {
+        let program = self.program;
+        let mut is_read = self.is_output.clone();
+        is_read[wanted.index()] = true;
+        for (node, done) in program.nodes.iter().zip(&self.done) {
+            if !done {
+                node.inputs.iter().flatten().for_each(|value| is_read[value.index()] = true);
+            }
+        }
+        program.inputs.iter().for_each(|input| is_read[input.index()] = false);
+        let live = (0..program.values.len())
+            .filter(|&index| is_read[index])
+            .filter_map(|index| Some((ValueId(index as u32), self.placed[index].as_ref()?.tensor.clone())))
+            .collect();
+        let inputs = program.inputs.iter().map(|&value| Ok(self.tensor(value)?.shape));
+        Ok(Rest {
+            first,
+            wanted,
+            inputs: inputs.collect::<Result<_, Error>>()?,
+            live,
+            done: self.done.clone(),
+            known: self.known.clone(),
+            plans: Mutex::default(),
         })
     }
 
@@ -202,29 +305,34 @@ impl<'p> Builder<'p> {
             .or_else(|| self.program.values[value.0 as usize].constant.as_ref())
     }
 
-    /// [`Builder::known`] where no step and no feed has the value's bytes.
-    pub fn only_known(&self, value: ValueId) -> Option<&Tensor> {
-        if self.placed(value).is_some() { None } else { self.known(value) }
+    /// States that the plan depends on what a value holds, which a step makes or the caller feeds.
+    pub fn want(&self, value: ValueId) {
+        if self.placed(value).is_some() {
+            self.wanted.set(Some(value));
+        }
+    }
+
+    /// Whether the plan computes what is known, so that no part of it may be computed while planning.
+    pub fn is_of_known(&self) -> bool {
+        self.is_of_known
+    }
+
+    /// Whether so many bytes more may be known.
+    pub fn has_room_to_know(&self, bytes: usize) -> bool {
+        self.known_bytes.saturating_add(bytes) <= MOST_KNOWN_BYTES
     }
 
     /// States what a value will hold.
     pub fn know(&mut self, value: ValueId, tensor: Tensor) -> Result<(), Error> {
         self.bytes_of(value, &TensorType { dtype: tensor.dtype(), shape: tensor.shape().to_vec() })?;
-        self.known_bytes += tensor.bytes().len();
-        if self.known_bytes > MOST_KNOWN_BYTES {
+        if !self.has_room_to_know(tensor.bytes().len()) {
             return Err(Error::Run(format!(
                 "value '{}' is known before the run, and with it more than {MOST_KNOWN_BYTES} bytes are",
                 self.name(value)
             )));
         }
+        self.known_bytes += tensor.bytes().len();
         self.known[value.index()] = Some(tensor);
-        Ok(())
-    }
-
-    /// States that a value holds a known tensor's elements in another shape.
-    pub fn know_view(&mut self, value: ValueId, of: &Tensor, shape: Vec<usize>) -> Result<(), Error> {
-        self.bytes_of(value, &TensorType { dtype: of.dtype(), shape: shape.clone() })?;
-        self.known[value.index()] = Some(of.reshaped(shape)?);
         Ok(())
     }
 
@@ -430,13 +538,13 @@ impl<'p> Builder<'p> {
         });
     }
 
-    /// Makes each output of the Program the caller's buffer; where that cannot be, a step copies it there.
-    fn bind_outputs(&mut self) -> Result<Vec<TensorType>, Error> {
-        let program = self.program;
-        let mut types = Vec::with_capacity(program.outputs.len());
-        for (index, &value) in program.outputs.iter().enumerate() {
+    /// Makes each of the plan's outputs the caller's buffer; where that cannot be, a step copies it there.
+    fn bind_outputs(&mut self, outputs: &[ValueId]) -> Result<Vec<TensorType>, Error> {
+        let mut types = Vec::with_capacity(outputs.len());
+        for (index, &value) in outputs.iter().enumerate() {
             let placed = self.input_as(value, Layout::RowMajor)?;
-            let home = Home::Output(index as u16);
+            let home = u16::try_from(index).map(Home::Output);
+            let home = home.map_err(|_| Error::Run(format!("more than {MOST_TENSORS} tensors at once")))?;
             let buffer = &mut self.buffers[placed.buffer.0];
             if buffer.home == Home::Arena && !buffer.needs_slack && buffer.bytes == placed.tensor.bytes() {
                 buffer.home = home;

@@ -8,9 +8,11 @@ pub mod arena;
 pub mod builder;
 pub mod faults;
 pub mod fusion;
+pub mod known;
 pub mod layout;
 pub mod packing;
 pub mod split;
+pub mod stages;
 
 use std::sync::Mutex;
 use std::time::Instant;
@@ -21,6 +23,7 @@ use octavo_kernels::isa::Kernels;
 use crate::error::Error;
 use crate::plan::builder::BufferId;
 use crate::plan::faults::Faults;
+use crate::plan::stages::Rest;
 use crate::program::{DType, ValueId};
 
 /// What a step sees while it runs: its buffers, the kernels and the pool.
@@ -118,6 +121,8 @@ pub struct Plan {
     kernels: Kernels,
     /// Some step is cut between threads; else nobody needs to be woken.
     forks: bool,
+    /// The nodes that wait for what a run will know.
+    rest: Option<Rest>,
     /// Arenas not in use; as many are made as threads run the plan at once.
     arenas: Mutex<Vec<Arena>>,
 }
@@ -132,9 +137,14 @@ enum Watch<'w> {
 }
 
 impl Plan {
-    /// The types of the outputs, in the Program's order.
+    /// The types of the outputs: the Program's, in its order, or what the rest reads.
     pub fn outputs(&self) -> &[TensorType] {
         &self.outputs
+    }
+
+    /// What is planned only when a run knows what the plan's outputs hold. Without it, they are the Program's outputs.
+    pub fn rest(&self) -> Option<&Rest> {
+        self.rest.as_ref()
     }
 
     /// The steps.

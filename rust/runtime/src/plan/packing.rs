@@ -1,4 +1,5 @@
-//! Weights in the form that kernels read, packed once a session and shared by its plans.
+//! Weights in the form that kernels read: a constant's packed once a session and shared by its plans, others' once a
+//! plan.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
@@ -7,6 +8,7 @@ use octavo_exec::Arena;
 
 use crate::error::Error;
 use crate::plan::arena;
+use crate::program::{Program, ValueId};
 
 /// What a packed block is made for: the node's weight value and how a family reads it.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -21,16 +23,13 @@ pub struct Key {
     pub parts: usize,
 }
 
-/// The packed blocks of a session.
+/// Packed blocks by what they are made for.
 #[derive(Default)]
-pub struct Packing {
-    blocks: Mutex<HashMap<Key, Arc<Arena>>>,
-}
+pub struct Blocks(Mutex<HashMap<Key, Arc<Arena>>>);
 
-impl Packing {
-    /// The block of that key; made by `pack`, which fills `bytes` zeroed bytes, where it is not there yet.
-    pub fn get(&self, key: Key, bytes: usize, pack: impl FnOnce(&mut [u8])) -> Result<Arc<Arena>, Error> {
-        let mut blocks = self.blocks.lock().unwrap_or_else(|e| e.into_inner());
+impl Blocks {
+    fn get(&self, key: Key, bytes: usize, pack: impl FnOnce(&mut [u8])) -> Result<Arc<Arena>, Error> {
+        let mut blocks = self.0.lock().unwrap_or_else(|e| e.into_inner());
         if let Some(block) = blocks.get(&key) {
             return Ok(Arc::clone(block));
         }
@@ -39,5 +38,26 @@ impl Packing {
         let block = Arc::new(block);
         blocks.insert(key, Arc::clone(&block));
         Ok(block)
+    }
+}
+
+/// The packed blocks that one plan is made with.
+pub struct Packing<'p> {
+    program: &'p Program,
+    session: &'p Blocks,
+    /// Of values that other plans know as other tensors: they follow from the inputs' shapes or elements.
+    own: Blocks,
+}
+
+impl<'p> Packing<'p> {
+    /// The session's blocks, and none yet of the plan's own.
+    pub fn new(program: &'p Program, session: &'p Blocks) -> Packing<'p> {
+        Packing { program, session, own: Blocks::default() }
+    }
+
+    /// The block of that key; made by `pack`, which fills `bytes` zeroed bytes, where it is not there yet.
+    pub fn get(&self, key: Key, bytes: usize, pack: impl FnOnce(&mut [u8])) -> Result<Arc<Arena>, Error> {
+        let is_constant = self.program.value(ValueId(key.weight)).constant.is_some();
+        if is_constant { self.session } else { &self.own }.get(key, bytes, pack)
     }
 }

@@ -5,12 +5,10 @@ use super::relocate;
 use super::relocate::{FILL, Relocation, strides};
 use crate::error::Error;
 use crate::ops::resize::nearest_maps;
-use crate::ops::shape::MOST_ELEMENTS;
 use crate::ops::{axes, axis, broadcast, error, left_padded, made, needed};
-use crate::plan::TensorType;
 use crate::plan::builder::Builder;
 use crate::plan::layout::Layout;
-use crate::program::{DType, Node, Tensor};
+use crate::program::{DType, Node};
 
 /// No moved axis becomes longer than this: a plan has a word for each index of it.
 pub const LARGEST_EXTENT: usize = 1 << 28;
@@ -69,27 +67,18 @@ pub fn checked_elements(node: &Node, input: &[usize], lengths: &[usize]) -> Resu
     }
 }
 
-/// Plans an op of one map an axis: at once where the input is known, else in the layout that it has.
+/// Plans an op of one map an axis, in the layout that the input has.
 pub fn by_axis(b: &mut Builder<'_>, node: &Node, moves: Moves, output: usize) -> Result<(), Error> {
     let (value, target) = (needed(node, 0)?, made(node, output)?);
-    let TensorType { dtype, shape: given } = b.tensor(value)?;
+    let given = b.tensor(value)?.shape;
     let lengths = moves.lengths();
     let elements = checked_elements(node, &moves.from, &lengths)?;
     let shape = moves.shape.clone().unwrap_or(lengths);
-    if let Some(known) = b.only_known(value).filter(|_| elements <= MOST_ELEMENTS) {
-        let mut bytes = vec![0; elements * dtype.size()];
-        if !bytes.is_empty() {
-            let relocation = moves.relocation(dtype.size(), Layout::RowMajor);
-            relocation.rows(known.bytes(), &moves.fill, 0, &mut bytes);
-        }
-        let answer = Tensor::new(dtype, shape, &bytes)?;
-        return b.know(target, answer);
-    }
     let keeps_rank = moves.from.len() == given.len() && moves.shape.is_none();
     let x = if keeps_rank { b.input(value)? } else { b.input_as(value, Layout::RowMajor)? };
     let y = b.output(target, shape, x.layout)?;
     if elements != 0 {
-        let relocation = moves.relocation(dtype.size(), x.layout);
+        let relocation = moves.relocation(x.dtype().size(), x.layout);
         relocate(b, node, &x, &y, relocation, moves.fill);
     }
     Ok(())

@@ -16,12 +16,11 @@ pub use views::{flatten, identity, reshape, squeeze, unsqueeze};
 use octavo_exec::{cast, cast_mut};
 
 use crate::error::Error;
-use crate::ops::shape::MOST_ELEMENTS;
 use crate::ops::{axis, error, made, needed, spatial_last};
 use crate::plan::TensorType;
 use crate::plan::builder::{BufferId, Builder, Placed};
 use crate::plan::layout::Layout;
-use crate::program::{Node, Tensor};
+use crate::program::Node;
 
 /// Bytes in row-major order, taken to another order of dimensions, before any run.
 pub fn permuted(bytes: &[u8], element: usize, shape: &[usize], order: &[usize]) -> Vec<u8> {
@@ -136,11 +135,6 @@ pub fn plan_transpose(b: &mut Builder<'_>, node: &Node) -> Result<(), Error> {
         return Err(error(node, &format!("perm {perm:?} is not an order of {rank} dimensions")));
     }
     let shape: Vec<usize> = perm.iter().map(|&p| x.shape()[p]).collect();
-    if let Some(known) = b.only_known(needed(node, 0)?).filter(|known| known.len() <= MOST_ELEMENTS) {
-        let bytes = permuted(known.bytes(), known.dtype().size(), known.shape(), &perm);
-        let answer = Tensor::new(known.dtype(), shape, &bytes)?;
-        return b.know(made(node, 0)?, answer);
-    }
     // The output's dimensions in the order that the bytes have now; dimensions of 1 lie anywhere.
     let now: Vec<usize> = x
         .layout
@@ -228,12 +222,6 @@ pub fn plan_concat(b: &mut Builder<'_>, node: &Node) -> Result<(), Error> {
         }
         shape[along] = shape[along].saturating_add(part[along]);
     }
-    let known: Option<Vec<&Tensor>> = values.iter().map(|&v| b.only_known(v)).collect();
-    if let Some(known) = known.filter(|known| known.iter().map(|k| k.len()).sum::<usize>() <= MOST_ELEMENTS) {
-        let bytes = joined(&known, along);
-        let answer = Tensor::new(first.dtype, shape, &bytes)?;
-        return b.know(made(node, 0)?, answer);
-    }
     let layout = spatial_last(b, &values);
     let parts = values.iter().map(|&v| b.input_as(v, layout)).collect::<Result<Vec<_>, _>>()?;
     let y = b.output(made(node, 0)?, shape, layout)?;
@@ -273,12 +261,4 @@ pub fn plan_concat(b: &mut Builder<'_>, node: &Node) -> Result<(), Error> {
         }),
     );
     Ok(())
-}
-
-/// The bytes of known tensors joined on an axis.
-fn joined(parts: &[&Tensor], along: usize) -> Vec<u8> {
-    let row = |part: &Tensor| part.shape()[along..].iter().product::<usize>() * part.dtype().size();
-    let rows: usize = parts.first().map_or(0, |part| part.shape()[..along].iter().product());
-    let of_row = |r: usize| parts.iter().flat_map(move |part| &part.bytes()[r * row(part)..][..row(part)]);
-    (0..rows).flat_map(of_row).copied().collect()
 }

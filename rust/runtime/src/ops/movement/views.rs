@@ -7,22 +7,14 @@ use crate::plan::layout::Layout;
 use crate::program::{MAX_RANK, Node};
 
 fn view(b: &mut Builder<'_>, node: &Node, shape: Vec<usize>) -> Result<(), Error> {
-    let (value, output) = (needed(node, 0)?, made(node, 0)?);
-    if let Some(known) = b.only_known(value).cloned() {
-        return b.know_view(output, &known, shape);
-    }
-    let x = b.input_as(value, Layout::RowMajor)?;
-    b.alias(output, &x, shape, Layout::RowMajor)
+    let x = b.input_as(needed(node, 0)?, Layout::RowMajor)?;
+    b.alias(made(node, 0)?, &x, shape, Layout::RowMajor)
 }
 
 /// Identity: the same tensor in the same layout.
 pub fn identity(b: &mut Builder<'_>, node: &Node) -> Result<(), Error> {
-    let (value, output) = (needed(node, 0)?, made(node, 0)?);
-    if let Some(known) = b.only_known(value).cloned() {
-        return b.know_view(output, &known, known.shape().to_vec());
-    }
-    let x = b.input(value)?;
-    b.alias(output, &x, x.shape().to_vec(), x.layout)
+    let x = b.input(needed(node, 0)?)?;
+    b.alias(made(node, 0)?, &x, x.shape().to_vec(), x.layout)
 }
 
 /// Reshape: 0 keeps a dimension (unless allowzero), one -1 takes what is left.
