@@ -4,7 +4,6 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from octavo.errors import ModelError
 from octavo.lowering import Range
 from octavo.lowering.capability import judge
 from octavo.lowering.wiring import Wiring
@@ -127,9 +126,11 @@ def test_resize_that_interpolates(floats):
     )
 
 
-def test_float16_models_are_refused_by_name(floats):
-    with pytest.raises(ModelError, match="cannot have 'x' of f16"):
-        floats("g (float16[2,4] x) => (float16[2,3] y) { y = MatMul(x, w) }", w=np.ones((4, 3), "f2"))
+def test_products_of_float16_run_in_integers(quantized, rng):
+    x, w = rng.normal(size=(2, 4)).astype("f2"), rng.normal(size=(4, 3)).astype("f2")
+    case = quantized("g (float16[2,4] x) => (float16[2,3] y) { y = MatMul(x, w) }", x, w=w)
+    assert case.ops == ["Cast", "Quantize", "QGemm", "Cast"]
+    assert case.sqnr() > 30
 
 
 def test_excluded_nodes(quantized, rng):

@@ -15,6 +15,7 @@ import onnx_ir as ir
 
 from octavo.errors import ArtifactError, ModelError
 from octavo.lowering.padding import resolve_auto_pad
+from octavo.lowering.widening import widened
 from octavo.lowering.windows import check_windows
 from octavo.program import DTYPES, OPSET, Attribute, Node, Program, Value
 from octavo.program.ops import signatures
@@ -70,6 +71,7 @@ def float_program(model: ir.Model) -> Program:
         constants=constants,
         nodes=nodes,
     )
+    program = widened(program)
     try:
         validate(program)
     except ArtifactError as error:

@@ -1,0 +1,130 @@
+"""Ops on dtypes that the Program's ops do not have, written out with those that they have.
+
+float16 and float64 go through float32 where an op has no form of its own for them: a Cast before, one after.
+A float16 is exactly a float32, so that such an op computes in float32 and rounds its result once.
+"""
+
+from dataclasses import replace
+
+import numpy as np
+
+from octavo.program import DTYPES, Node, Program, Value
+from octavo.program.checks import ONNX_DTYPES
+from octavo.program.ops import DTYPE_SETS, Slot, signatures
+
+_WIDENED = ("f16", "f64")
+_FLOATS = ("f16", "f32", "f64")
+
+
+def widened(program: Program) -> Program:
+    """The Program whose ops all have the dtypes that their signatures ask for, as far as casts can do that.
+
+    Pow's operands get one dtype. Clip of integers and float64, or by computed bounds, is Max and Min.
+    """
+    return _Widening(program).program()
+
+
+class _Widening:
+    def __init__(self, program: Program) -> None:
+        self.given = program
+        self.values = dict(program.values)
+        self.constants = dict(program.constants)
+        self.nodes: list[Node] = []
+        self.casts: dict[tuple[str, str], str] = {}
+
+    def program(self) -> Program:
+        for node in self.given.nodes:
+            for plain in self._plain(node):
+                self._widen(plain)
+        read = {name for node in self.nodes for name in node.inputs} | set(self.given.outputs)
+        left = {source for source, _ in self.casts} - read
+        constants = {name: array for name, array in self.constants.items() if name not in left}
+        values = {n: v for n, v in self.values.items() if n in constants or n not in self.constants}
+        return replace(self.given, values=values, constants=constants, nodes=self.nodes)
+
+    def _plain(self, node: Node) -> list[Node]:
+        if node.op == "Pow":
+            return self._power(node)
+        if node.op == "Clip":
+            return self._clip(node)
+        return [node]
+
+    def _power(self, node: Node) -> list[Node]:
+        """Of integers: in the wider type of int32 and int64, whose low bits are those of the answer."""
+        dtypes = {self.values[name].dtype for name in node.inputs}
+        common = "f32" if dtypes & {*_FLOATS} else "i64" if "i64" in dtypes else "i32"
+        inputs = tuple(self._cast(name, common) for name in node.inputs)
+        (output,) = node.outputs
+        if self.values[output].dtype == common:
+            return [replace(node, inputs=inputs)]
+        made = self._new(f"{output}.{common}", common, output)
+        return [replace(node, inputs=inputs, outputs=(made,)), self._cast_node(made, output)]
+
+    def _clip(self, node: Node) -> list[Node]:
+        x, low, high = (*node.inputs, "", "")[:3]
+        dtype = self.values[x].dtype
+        known = all(name in self.constants for name in (low, high) if name)
+        if known and dtype in ("f16", "f32"):
+            return [node]
+        bounds = [(op, bound) for op, bound in (("Max", low), ("Min", high)) if bound]
+        if not bounds:
+            return [Node("Identity", node.name, (x,), node.outputs)]
+        (output,) = node.outputs
+        between = [self._new(f"{output}.above", dtype, output)] if len(bounds) == 2 else []
+        sources, made = [x, *between], [*between, output]
+        return [
+            Node(op, f"{node.name}.{op}", (source, bound), (y,))
+            for (op, bound), source, y in zip(bounds, sources, made, strict=True)
+        ]
+
+    def _widen(self, node: Node) -> None:
+        form = next((form for form in signatures()[node.op] if form.accepts(len(node.inputs))), None)
+        if form is None:
+            self.nodes.append(node)
+            return
+        inputs = tuple(
+            self._cast(name, "f32") if name and self._goes_wide(slot, name) else name
+            for slot, name in _slots(form.inputs, node.inputs)
+        )
+        wide = {
+            name: self._new(f"{name}.f32", "f32", name)
+            for slot, name in _slots(form.outputs, node.outputs)
+            if name and self._goes_wide(slot, name)
+        }
+        outputs = tuple(wide.get(name, name) for name in node.outputs)
+        after = [self._cast_node(made, name) for name, made in wide.items()]
+        self.nodes += [replace(node, inputs=inputs, outputs=outputs), *after]
+
+    def _goes_wide(self, slot: Slot, name: str) -> bool:
+        allowed = DTYPE_SETS.get(slot.dtype, (slot.dtype,))
+        dtype = self.values[name].dtype
+        return dtype in _WIDENED and dtype not in allowed and "f32" in allowed
+
+    def _cast(self, name: str, dtype: str) -> str:
+        """The value as that dtype: itself, a constant, or what a Cast makes."""
+        if self.values[name].dtype == dtype:
+            return name
+        made = self.casts.get((name, dtype))
+        if made is None:
+            made = self.casts[name, dtype] = self._new(f"{name}.{dtype}", dtype, name)
+            if name in self.constants:
+                with np.errstate(over="ignore"):
+                    self.constants[made] = self.constants[name].astype(DTYPES[dtype])
+            else:
+                self.nodes.append(self._cast_node(name, made))
+        return made
+
+    def _cast_node(self, source: str, made: str) -> Node:
+        to = ONNX_DTYPES[self.values[made].dtype]
+        return Node("Cast", f"{source} to {made}", (source,), (made,), {"to": to})
+
+    def _new(self, name: str, dtype: str, like: str) -> str:
+        while name in self.values:
+            name += "_"
+        self.values[name] = Value(name, dtype, self.values[like].shape)
+        return name
+
+
+def _slots(slots: tuple[Slot, ...], names: tuple[str, ...]) -> list[tuple[Slot, str]]:
+    """Each name with its slot: the last slot, if variadic, as often as needed."""
+    return [(slots[min(place, len(slots) - 1)], name) for place, name in enumerate(names)]
