@@ -89,7 +89,7 @@ def with_shapes(program: Program, shapes: Mapping[str, tuple[int | str, ...]]) -
 
 
 def _without_auto_pad(node: Node, values: dict[str, Value]) -> Node:
-    if "auto_pad" not in node.attributes:
+    if "auto_pad" not in node.attributes or node.op == "ConvTranspose":
         return node
     attributes = dict(node.attributes)
     kernel = (values[node.inputs[1]].shape or ())[2:] if node.op == "Conv" else attributes["kernel_shape"]
@@ -239,9 +239,33 @@ def _rank_defaults(
         if weight is None or not all(isinstance(size, int) for size in weight[2:]):
             raise ModelError(f"Conv by {inputs[1]!r}: the size of its kernel must be known")
         _window_defaults([int(size) for size in weight[2:]], inputs[0], attributes, values)
+    elif op == "ConvTranspose":
+        _transposed_defaults(inputs[1], attributes, values)
     elif op in ("MaxPool", "AveragePool"):
         kernel: list[int] = attributes["kernel_shape"]  # type: ignore[assignment]  # by ONNX's schema
         _window_defaults(kernel, inputs[0], attributes, values)
+
+
+def _transposed_defaults(weight: str, attributes: dict[str, Attribute], values: dict[str, Value]) -> None:
+    """A ConvTranspose's window; pads that the shape of the output decides are left to auto_pad."""
+    shape = values[weight].shape
+    if shape is None:
+        raise ModelError(f"ConvTranspose by {weight!r}: the number of its axes must be known")
+    axes = len(shape) - 2
+    for name, default in (("strides", 1), ("dilations", 1), ("output_padding", 0)):
+        attributes.setdefault(name, [default] * axes)
+    mode = attributes.pop("auto_pad", "NOTSET")
+    if "output_shape" in attributes:
+        # As ONNX has it, an odd sum of pads goes to the end for SAME_UPPER alone.
+        attributes["auto_pad"] = "SAME_UPPER" if mode == "SAME_UPPER" else "SAME_LOWER"
+        attributes.pop("pads", None)
+    elif mode in ("SAME_UPPER", "SAME_LOWER"):
+        attributes["auto_pad"] = mode
+        attributes.pop("pads", None)
+    elif mode == "VALID":
+        attributes["pads"] = [0] * (2 * axes)
+    else:
+        attributes.setdefault("pads", [0] * (2 * axes))
 
 
 def _window_defaults(

@@ -1,11 +1,11 @@
-"""What the runtime cannot plan, told when a model is read: windows of more than two axes."""
+"""What the runtime cannot plan, told when a model is read: pools over more than two axes."""
 
 from octavo.errors import ModelError
 from octavo.program import Node, Program
 
 
 def check_windows(program: Program) -> None:
-    """Raise `ModelError` for a convolution or a pool over more axes than two."""
+    """Raise `ModelError` for a pool over more axes than two."""
     for node in program.nodes:
         axes = _axes(program, node)
         if axes is not None and axes not in (1, 2):
@@ -15,8 +15,6 @@ def check_windows(program: Program) -> None:
 
 
 def _axes(program: Program, node: Node) -> int | None:
-    if node.op == "Conv":
-        return len(program.values[node.inputs[1]].shape or ()) - 2
     if node.op in ("MaxPool", "AveragePool"):
         kernel = node.attributes["kernel_shape"]
         return len(kernel) if isinstance(kernel, list) else 0

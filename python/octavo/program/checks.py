@@ -178,7 +178,7 @@ def _check_quantized_gemm(program: Program, node: Node) -> None:
 def _group(node: Node, outputs: int) -> None:
     _within(node, "group", 1, INT32_MAX)
     if outputs % _int(node, "group"):
-        _fail(node, f"its {outputs} output channels are no multiple of its {_int(node, 'group')} groups")
+        _fail(node, f"its {outputs} channels are no multiple of its {_int(node, 'group')} groups")
 
 
 def _check_conv(program: Program, node: Node) -> None:
@@ -193,6 +193,27 @@ def _check_conv(program: Program, node: Node) -> None:
         _fail(node, f"kernel_shape is not that of its weights, {weights.shape[2:]}")
     _window(node, weights.shape[2:])
     _group(node, weights.shape[0])
+
+
+def _check_conv_transpose(program: Program, node: Node) -> None:
+    weights = program.constants.get(node.inputs[1])
+    axes = len(_ints(node, "strides"))
+    kernel = [1] * axes if weights is None else list(weights.shape[2:])
+    if weights is not None and (weights.ndim != axes + 2 or weights.size == 0):
+        _fail(node, f"its weights have the shape {weights.shape}")
+    if weights is not None and node.attributes.get("kernel_shape", kernel) != kernel:
+        _fail(node, f"kernel_shape is not that of its weights, {kernel}")
+    _window(node, kernel)
+    if weights is None:
+        _within(node, "group", 1, INT32_MAX)
+    else:
+        _group(node, weights.shape[0])
+    for name in ("output_padding", "output_shape"):
+        values = _ints(node, name) if name in node.attributes else [0] * axes
+        if len(values) != axes or not all(0 <= n <= INT32_MAX for n in values):
+            _fail(node, f"{name} is {values} for a kernel of {axes} axes")
+    if "output_shape" in node.attributes and "auto_pad" not in node.attributes:
+        _fail(node, "output_shape leaves the pads to auto_pad")
 
 
 def _window(node: Node, kernel: Sequence[int]) -> None:
@@ -326,6 +347,7 @@ _CHECKS: dict[str, Callable[[Program, Node], None]] = {
     "Cast": _check_cast,
     "ConstantOfShape": _check_constant_of_shape,
     "Conv": _check_conv,
+    "ConvTranspose": _check_conv_transpose,
     "Dequantize": _check_edge,
     "DepthToSpace": _check_depth_to_space,
     "Gelu": _check_gelu,

@@ -39,6 +39,7 @@ QReduceMean(x:u8) -> y:u8 | axes:ints keepdims:int x_zero_point:int y_zero_point
 Lookup(x:u8 table:u8!) -> y:u8 |
 QSoftmax(x:u8 table:i32!) -> y:u8 | axis:int
 Conv(x:f32 w:f32 b:f32?) -> y:f32 | strides:ints pads:ints? dilations:ints group:int auto_pad:str? kernel_shape:ints?
+ConvTranspose(x:f32 w:f32 b:f32?) -> y:f32 | strides:ints pads:ints? dilations:ints group:int auto_pad:str? output_padding:ints output_shape:ints? kernel_shape:ints?
 Gemm(a:f32 b:f32 c:f32?) -> y:f32 | alpha:f32 beta:f32 transA:int transB:int
 MatMul(a:f32 b:f32) -> y:f32 |
 BatchNormalization(x:f32 scale:f32 b:f32 mean:f32 var:f32) -> y:f32 | epsilon:f32

@@ -139,6 +139,7 @@ def batch_normalization(node: Node, inputs: Inputs) -> list[Array]:
 
 FLOAT_OPS: dict[str, Op] = {
     "Conv": windows.conv,
+    "ConvTranspose": windows.conv_transpose,
     "Gemm": gemm,
     "MatMul": matmul,
     "BatchNormalization": batch_normalization,

@@ -98,6 +98,58 @@ def conv(node: Node, inputs: Inputs) -> list[Array]:
     return [y if b is None else y + b.reshape(-1, *[1] * rank)]
 
 
+def conv_transpose(node: Node, inputs: Inputs) -> list[Array]:
+    """x [N, C, *spatial] by w [C, O / group, *kernel], then + b [O].
+
+    Every output is one chain from +0: the taps of its phase (those that lie a whole number of strides from
+    it) in index order, then the group's channels; a tap that sees no element of x takes part as x = +0. The
+    bias is added after, with a rounding of its own.
+    """
+    x, w, b = required(inputs, 0), required(inputs, 1), optional(inputs, 2)
+    group, rank = integer(node, "group"), x.ndim - 2
+    n, channels, outputs = x.shape[0], w.shape[0] // group, w.shape[1]
+    if x.shape[1] != w.shape[0] or (b is not None and b.size != group * outputs):
+        raise RunError(f"weights of {list(w.shape)} in {group} groups do not fit its input and bias")
+    axes = [_transposed(node, axis, x.shape[2 + axis], w.shape[2 + axis]) for axis in range(rank)]
+    grouped = x.reshape(n, group, channels, *x.shape[2:])
+    weights = w.reshape(group, channels, *w.shape[1:])
+    y = np.zeros((n, group, outputs, *(length for length, _, _, _ in axes)), np.float32)
+    for index in np.ndindex(*w.shape[2:]):
+        seen, made = grouped, []
+        for axis, (tap, (length, begin, stride, dilation)) in enumerate(zip(index, axes, strict=True)):
+            first = (tap * dilation - begin) % stride
+            at = (np.arange(first, length, stride) + begin - tap * dilation) // stride
+            inside = (at >= 0) & (at < x.shape[2 + axis])
+            padded = np.pad(seen, [(0, int(i == 3 + axis)) for i in range(seen.ndim)])
+            seen = np.take(padded, np.where(inside, at, x.shape[2 + axis]), axis=3 + axis)
+            made.append(slice(first, None, stride))
+        place: tuple[Any, ...] = (slice(None), slice(None), slice(None), *made)
+        for channel in range(channels):
+            at_tap: tuple[Any, ...] = (slice(None), channel, slice(None), *index)
+            factor = weights[at_tap].reshape(group, outputs, *[1] * rank)
+            y[place] = fma(seen[:, :, channel, None], factor, y[place])
+    y = y.reshape(n, group * outputs, *y.shape[3:])
+    return [y if b is None else y + b.reshape(-1, *[1] * rank)]
+
+
+def _transposed(node: Node, axis: int, size: int, kernel: int) -> tuple[int, int, int, int]:
+    """Length of the output, padding at its begin, stride and dilation of an axis of a ConvTranspose."""
+    stride, dilation = integers(node, "strides")[axis], integers(node, "dilations")[axis]
+    reach = (kernel - 1) * dilation + 1 + integers(node, "output_padding")[axis]
+    whole = max(size - 1, 0) * stride + reach
+    auto_pad = text(node, "auto_pad", "NOTSET")
+    if auto_pad != "NOTSET":
+        given = "output_shape" in node.attributes
+        length = integers(node, "output_shape")[axis] if given else size * stride
+        total = max(whole - length, 0)
+        return length, (total + (auto_pad == "SAME_LOWER")) // 2, stride, dilation
+    pads = integers(node, "pads")
+    begin, end = pads[axis], pads[axis + len(pads) // 2]
+    if whole < begin + end:
+        raise RunError(f"its pads take more than the {whole} elements of axis {axis}")
+    return whole - begin - end, begin, stride, dilation
+
+
 def pooling_window(node: Node, x: Array) -> Window:
     """The window of a pooling node over x."""
     kernel = tuple(integers(node, "kernel_shape"))

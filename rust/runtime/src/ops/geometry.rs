@@ -4,10 +4,11 @@ use octavo_kernels::geometry::Window;
 
 use crate::error::Error;
 use crate::ops::error;
+use crate::ops::spatial::Axis;
 use crate::program::Node;
 
 /// Most offsets in a plan: a GiB of them. Padding, of which a few bytes can ask for any amount, counts as well.
-const MOST_OFFSETS: usize = 1 << 28;
+pub const MOST_OFFSETS: usize = 1 << 28;
 
 /// A sliding window over images; one spatial axis is a height of 1. Pairs are (vertical, horizontal).
 #[derive(Clone, Debug)]
@@ -38,81 +39,25 @@ impl Geometry {
     /// From a node's attributes, the input's shape (N, C, spatial...) and the kernel's spatial shape.
     pub fn new(node: &Node, shape: &[usize], kernel: &[usize]) -> Result<Geometry, Error> {
         let axes = kernel.len();
-        if !(1..=2).contains(&axes) || shape.len() != axes + 2 {
-            return Err(error(
-                node,
-                &format!("an input of shape {shape:?} and a window {kernel:?}: 1 or 2 spatial axes can run"),
-            ));
-        }
-        let ones = vec![1; axes];
-        let strides = sizes(node, "strides", &ones)?;
-        let dilations = sizes(node, "dilations", &ones)?;
-        if kernel.iter().chain(&strides).chain(&dilations).any(|&n| n == 0 || n > 1 << 30) {
-            return Err(error(node, "window, strides and dilations must be from 1 to 2^30"));
-        }
-        let mut g = Geometry {
+        let one = Axis { input: 1, output: 1, kernel: 1, stride: 1, dilation: 1, pad: 0, pad_end: 0 };
+        let [vertical, horizontal] = match Axis::of_node(node, shape, kernel)?[..] {
+            [x] => [one, x],
+            [y, x] => [y, x],
+            _ => return Err(error(node, "1 or 2 spatial axes can run")),
+        };
+        let pair = |of: fn(&Axis) -> usize| [of(&vertical), of(&horizontal)];
+        Ok(Geometry {
             images: shape[0],
             channels: shape[1],
-            input: two(&shape[2..], 1),
-            output: [1; 2],
-            kernel: two(kernel, 1),
-            stride: two(&strides, 1),
-            dilation: two(&dilations, 1),
-            pad: [0; 2],
-            pad_end: [0; 2],
+            input: pair(|axis| axis.input),
+            output: pair(|axis| axis.output),
+            kernel: pair(|axis| axis.kernel),
+            stride: pair(|axis| axis.stride),
+            dilation: pair(|axis| axis.dilation),
+            pad: pair(|axis| axis.pad),
+            pad_end: pair(|axis| axis.pad_end),
             axes,
-        };
-        g.resolve_pads(node)?;
-        let ceil = node.attributes.int_or("ceil_mode", 0)? != 0;
-        for axis in 0..2 {
-            g.output[axis] = g.extent(axis, ceil);
-        }
-        Ok(g)
-    }
-
-    fn resolve_pads(&mut self, node: &Node) -> Result<(), Error> {
-        let auto = node.attributes.str_or("auto_pad", "NOTSET")?;
-        if auto == "VALID" {
-            return Ok(());
-        }
-        if auto != "NOTSET" {
-            for axis in 0..2 {
-                let output = self.input[axis].div_ceil(self.stride[axis]);
-                // An axis of nothing has no window, and so no padding.
-                let reach =
-                    output.checked_sub(1).map_or(0, |last| last * self.stride[axis] + self.span(axis));
-                let total = reach.saturating_sub(self.input[axis]);
-                let less = total / 2;
-                self.pad[axis] = if auto == "SAME_LOWER" { total - less } else { less };
-                self.pad_end[axis] = total - self.pad[axis];
-            }
-            return Ok(());
-        }
-        let pads = sizes(node, "pads", &vec![0; 2 * self.axes])?;
-        if pads.len() != 2 * self.axes || pads.iter().any(|&p| p > 1 << 30) {
-            return Err(error(node, &format!("pads {pads:?} for {} spatial axes", self.axes)));
-        }
-        self.pad = two(&pads[..self.axes], 0);
-        self.pad_end = two(&pads[self.axes..], 0);
-        Ok(())
-    }
-
-    /// Input elements that a window spans.
-    fn span(&self, axis: usize) -> usize {
-        (self.kernel[axis] - 1) * self.dilation[axis] + 1
-    }
-
-    /// The positions that the window takes: none where it is larger than the padded input.
-    fn extent(&self, axis: usize, ceil: bool) -> usize {
-        let padded = self.input[axis] + self.pad[axis] + self.pad_end[axis];
-        let Some(free) = padded.checked_sub(self.span(axis)) else { return 0 };
-        if !ceil {
-            return free / self.stride[axis] + 1;
-        }
-        let extent = free.div_ceil(self.stride[axis]) + 1;
-        // A window that would begin in the padding after the input is not taken (ONNX, since opset 19).
-        let starts_outside = (extent - 1) * self.stride[axis] >= self.input[axis] + self.pad[axis];
-        if starts_outside { extent - 1 } else { extent }
+        })
     }
 
     /// The output's shape with that many channels.
@@ -175,21 +120,4 @@ impl Geometry {
         let at = (output * self.stride[axis] + tap * self.dilation[axis]).checked_sub(self.pad[axis])?;
         (at < self.input[axis]).then_some(at)
     }
-}
-
-/// One or two numbers as two; a missing vertical one is `missing`.
-fn two(values: &[usize], missing: usize) -> [usize; 2] {
-    match *values {
-        [x] => [missing, x],
-        [y, x, ..] => [y, x],
-        [] => [missing; 2],
-    }
-}
-
-fn sizes(node: &Node, name: &str, default: &[usize]) -> Result<Vec<usize>, Error> {
-    let values = if node.attributes.has(name) { node.attributes.sizes(name)? } else { default.to_vec() };
-    if values.len() != default.len() {
-        return Err(error(node, &format!("{name} {values:?}: {} numbers are needed", default.len())));
-    }
-    Ok(values)
 }

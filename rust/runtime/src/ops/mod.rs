@@ -15,6 +15,7 @@ pub mod reduce;
 pub mod resize;
 pub mod shape;
 pub mod softmax;
+pub mod spatial;
 pub mod unary;
 
 use octavo_exec::{Pod, cast, cast_mut};
@@ -37,7 +38,7 @@ pub fn plan(b: &mut Builder<'_>, index: usize) -> Result<(), Error> {
         Op::Quantize => quantize::plan_quantize(b, node),
         Op::Dequantize => quantize::plan_dequantize(b, node),
         Op::Requantize => quantize::plan_requantize(b, node),
-        Op::QConv | Op::Conv => conv::plan(b, index),
+        Op::QConv | Op::Conv | Op::ConvTranspose => conv::plan(b, index),
         Op::QGemm => gemm::plan_qgemm(b, index),
         Op::Gemm => gemm::plan_gemm(b, node),
         Op::MatMul => gemm::plan_matmul(b, node),

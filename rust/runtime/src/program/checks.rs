@@ -27,6 +27,7 @@ pub(super) fn check(program: &Program, node: &Node) -> Checked {
         Op::Lookup => lookup(program, node),
         Op::QSoftmax => softmax(program, node),
         Op::Conv => conv(program, node),
+        Op::ConvTranspose => conv_transpose(program, node),
         Op::MaxPool | Op::AveragePool => pool(node),
         Op::Transpose => transpose(node),
         Op::Pad => choice(node, "mode", &["constant", "edge", "reflect", "wrap"]),
@@ -200,7 +201,7 @@ fn group(node: &Node, outputs: usize) -> Checked {
     if outputs.is_multiple_of(group) {
         return Ok(());
     }
-    Err(bad(node, format_args!("its {outputs} output channels are no multiple of its {group} groups")))
+    Err(bad(node, format_args!("its {outputs} channels are no multiple of its {group} groups")))
 }
 
 fn conv(program: &Program, node: &Node) -> Checked {
@@ -219,6 +220,39 @@ fn conv(program: &Program, node: &Node) -> Checked {
     }
     window(node, &kernel)?;
     group(node, shape[0])
+}
+
+fn conv_transpose(program: &Program, node: &Node) -> Checked {
+    let axes = node.attributes.ints("strides")?.len();
+    match program.constant(node, 1) {
+        None => {
+            within(node, "group", 1, EXTENT_MAX)?;
+            window(node, &vec![1; axes])?;
+        }
+        Some(weights) => {
+            let shape = weights.shape();
+            if shape.len() != axes + 2 || shape.contains(&0) {
+                return Err(bad(node, format_args!("its weights have the shape {shape:?}")));
+            }
+            let kernel = extents(node, &shape[2..])?;
+            if node.attributes.ints_or("kernel_shape", &kernel)? != kernel {
+                return Err(bad(node, format_args!("kernel_shape is not that of its weights, {kernel:?}")));
+            }
+            window(node, &kernel)?;
+            group(node, shape[0])?;
+        }
+    }
+    for name in ["output_padding", "output_shape"] {
+        let none = vec![0; axes];
+        let list = node.attributes.ints_or(name, &none)?;
+        if list.len() != axes || !list.iter().all(|n| (0..=EXTENT_MAX).contains(n)) {
+            return Err(bad(node, format_args!("{name} is {list:?} for a kernel of {axes} axes")));
+        }
+    }
+    if node.attributes.has("output_shape") && !node.attributes.has("auto_pad") {
+        return Err(bad(node, "output_shape leaves the pads to auto_pad"));
+    }
+    Ok(())
 }
 
 fn extents(node: &Node, shape: &[usize]) -> Result<Vec<i64>, Error> {

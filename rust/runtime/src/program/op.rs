@@ -46,6 +46,7 @@ ops! {
     Lookup,
     QSoftmax,
     Conv,
+    ConvTranspose,
     Gemm,
     MatMul,
     BatchNormalization,

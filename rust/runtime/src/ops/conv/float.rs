@@ -13,7 +13,7 @@ use crate::plan::packing::Key;
 use crate::program::Node;
 
 /// Nanoseconds of a float multiply-accumulate on one thread.
-const NANOSECONDS_A_MAC: f64 = 0.03;
+pub(super) const NANOSECONDS_A_MAC: f64 = 0.03;
 
 /// Plans a Conv.
 pub fn plan(b: &mut Builder<'_>, node: &Node) -> Result<(), Error> {

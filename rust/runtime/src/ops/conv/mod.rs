@@ -1,7 +1,8 @@
-//! QConv and Conv, with one or two spatial axes.
+//! QConv and Conv over one or two spatial axes; Conv over more, and ConvTranspose.
 
 mod float;
 mod integer;
+mod phases;
 
 use crate::error::Error;
 use crate::ops::geometry::Geometry;
@@ -14,6 +15,8 @@ pub fn plan(b: &mut Builder<'_>, index: usize) -> Result<(), Error> {
     let node = &b.program.nodes[index];
     match node.op {
         Op::QConv => integer::plan(b, node),
+        Op::ConvTranspose => phases::plan(b, node),
+        _ if b.tensor(needed(node, 0)?)?.shape.len() > 4 => phases::plan(b, node),
         _ => float::plan(b, node),
     }
 }

@@ -1,0 +1,57 @@
+"""ConvTranspose against ONNX Runtime."""
+
+import numpy as np
+import pytest
+from octavo.errors import RunError
+
+from peers import onnx_runtime
+
+CASES = [
+    ((2, 3, 5, 4), (3, 4, 3, 3), {}),
+    ((1, 4, 5, 6), (4, 3, 2, 2), {"strides": [2, 2]}),
+    ((1, 4, 5, 6), (4, 3, 4, 3), {"strides": [2, 3], "pads": [1, 0, 2, 1]}),
+    ((2, 6, 4, 5), (6, 2, 3, 3), {"strides": [2, 1], "group": 3, "output_padding": [1, 0]}),
+    ((1, 4, 5, 5), (4, 2, 3, 3), {"strides": [3, 2], "dilations": [2, 3], "group": 2, "pads": [1, 2, 0, 1]}),
+    ((1, 4, 5, 5), (4, 2, 2, 3), {"strides": [4, 2], "dilations": [2, 2]}),
+    ((2, 5, 6, 6), (5, 1, 4, 4), {"strides": [2, 2], "group": 5, "pads": [1, 1, 1, 1]}),
+    ((2, 3, 7), (3, 5, 4), {"strides": [3], "pads": [1, 2]}),
+    ((1, 2, 3, 4, 3), (2, 3, 2, 3, 2), {"strides": [2, 1, 2], "pads": [0, 1, 0, 1, 0, 0]}),
+    ((1, 3, 4, 5), (3, 2, 3, 3), {"strides": [2, 2], "auto_pad": "SAME_UPPER"}),
+    ((1, 3, 4, 5), (3, 2, 3, 3), {"strides": [2, 2], "auto_pad": "SAME_LOWER"}),
+    ((1, 3, 4, 5), (3, 2, 3, 3), {"strides": [3, 2], "auto_pad": "SAME_LOWER", "output_shape": [10, 8]}),
+    ((1, 3, 4, 5), (3, 2, 3, 3), {"strides": [3, 2], "auto_pad": "SAME_UPPER", "output_shape": [10, 8]}),
+]
+
+
+def normal(shape, seed):
+    return np.random.default_rng(seed).standard_normal(shape).astype(np.float32)
+
+
+@pytest.mark.parametrize(("x", "w", "attributes"), CASES)
+@pytest.mark.parametrize("bias", [False, True])
+def test_as_onnx_runtime(run_node, x, w, attributes, bias):
+    axes = len(x) - 2
+    given = {"strides": [1] * axes, "dilations": [1] * axes, "group": 1, "output_padding": [0] * axes}
+    given |= attributes
+    if "auto_pad" not in given:
+        given.setdefault("pads", [0] * 2 * axes)
+    inputs = [normal(x, 0), normal(w, 1), *([normal(w[1] * given["group"], 2)] if bias else [])]
+    (y,) = run_node("ConvTranspose", inputs, given, constants=(1, 2))
+    (expected,) = onnx_runtime("ConvTranspose", inputs, **attributes)
+    assert y.shape == expected.shape
+    np.testing.assert_allclose(y, expected, rtol=1e-5, atol=1e-5)
+
+
+def test_each_output_is_a_chain_over_the_taps_of_its_phase(run_node):
+    # Taps of the other phase would meet the infinite weight with a 0, which is NaN.
+    w = np.array([1, np.inf, 1, 1], np.float32).reshape(1, 1, 4)
+    x = np.array([1, 2, 3], np.float32).reshape(1, 1, 3)
+    given = {"strides": [2], "dilations": [1], "group": 1, "output_padding": [0], "pads": [0, 0]}
+    (y,) = run_node("ConvTranspose", [x, w], given, constants=(1,))
+    np.testing.assert_array_equal(y.ravel(), [1, np.inf, 3, np.inf, 5, np.inf, 3, np.nan])
+
+
+def test_pads_beyond_the_output(run_node):
+    given = {"strides": [1], "dilations": [1], "group": 1, "output_padding": [0], "pads": [4, 4]}
+    with pytest.raises(RunError, match="ConvTranspose"):
+        run_node("ConvTranspose", [normal((1, 1, 3), 0), normal((1, 1, 2), 1)], given, constants=(1,))
