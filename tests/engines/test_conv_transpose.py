@@ -58,7 +58,9 @@ def test_conv_over_three_axes(build, same, seed):
     kernel, attributes = geometry(rng, 3)
     group = attributes["group"]
     channels, outputs = int(rng.integers(1, 9)), group * int(rng.integers(1, 20))
-    size = [(k - 1) * d + int(rng.integers(1, 5)) for k, d in zip(kernel, attributes["dilations"], strict=True)]
+    size = [
+        (k - 1) * d + int(rng.integers(1, 5)) for k, d in zip(kernel, attributes["dilations"], strict=True)
+    ]
     x = build.input("x", "f32", ("N", group * channels, *size))
     inputs = [x, build.constant("w", normal(rng, outputs, channels, *kernel))]
     if seed % 2:

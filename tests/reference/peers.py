@@ -23,9 +23,7 @@ def one_node(op: str, inputs: list[Any], attributes: dict[str, Any], outputs: in
         [info(name, types[name], feeds[name].shape) for name in feeds],
         [onnx.helper.make_empty_tensor_value_info(name) for name in made],
     )
-    model = onnx.helper.make_model(
-        graph, opset_imports=[onnx.helper.make_opsetid("", OPSET)], ir_version=10
-    )
+    model = onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", OPSET)], ir_version=10)
     return onnx.shape_inference.infer_shapes(model), feeds
 
 

@@ -3,7 +3,6 @@
 import numpy as np
 import pytest
 from octavo.errors import RunError
-
 from peers import onnx_runtime
 
 CASES = [
