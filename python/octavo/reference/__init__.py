@@ -14,8 +14,9 @@ from octavo.reference.attributes import Array
 from octavo.reference.floats import FLOAT_OPS
 from octavo.reference.integer import INTEGER_OPS
 from octavo.reference.movement import MOVEMENT_OPS
+from octavo.reference.normalization import NORMALIZATION_OPS
 
-OPERATIONS = FLOAT_OPS | MOVEMENT_OPS | INTEGER_OPS
+OPERATIONS = FLOAT_OPS | MOVEMENT_OPS | INTEGER_OPS | NORMALIZATION_OPS
 
 
 def run(

@@ -1,5 +1,6 @@
-//! Batch normalization.
+//! Batch normalization, and the normalizations of vectors by what they hold.
 
+use super::reduce::{LANES, fold};
 use crate::isa::Kernels;
 
 /// A channel's parameters, one element a channel in each slice.
@@ -31,7 +32,7 @@ fn normalize(x: f32, mean: f32, factor: f32, bias: f32) -> f32 {
 }
 
 #[inline(always)]
-pub(super) fn kernel(x: &[f32], channels: &Channels<'_>, run: usize, out: &mut [f32]) {
+pub(super) fn batch_kernel(x: &[f32], channels: &Channels<'_>, run: usize, out: &mut [f32]) {
     let Channels { mean, factor, bias } = *channels;
     let size = mean.len() * run;
     for (x, out) in x.chunks_exact(size).zip(out.chunks_exact_mut(size)) {
@@ -47,6 +48,193 @@ pub(super) fn kernel(x: &[f32], channels: &Channels<'_>, run: usize, out: &mut [
             for (y, &x) in out.iter_mut().zip(x) {
                 *y = normalize(x, mean, factor, bias);
             }
+        }
+    }
+}
+
+/// How vectors of contiguous elements are normalized: m is a vector's mean, or 0; v the mean of `(x - m)^2`.
+#[derive(Clone, Copy, Debug)]
+pub struct Vectors<'a> {
+    /// Elements of a vector.
+    pub n: usize,
+    /// Whether the mean is taken away.
+    pub is_centred: bool,
+    /// Added to v.
+    pub epsilon: f32,
+    /// Elements of a vector that share a scale and a bias, which lie together.
+    pub run: usize,
+    /// What follows: scale after scale, and again from the first one where they end.
+    pub scale: &'a [f32],
+    /// As many.
+    pub bias: Option<&'a [f32]>,
+}
+
+/// `out = (x - m) / sqrt(v + epsilon) * scale + bias`, each operation rounded; sums use 16 lanes from +0, folded by 8, 4,
+/// 2, 1. The first vector of x is number `first` of those that the scales go round with.
+pub fn vectors(k: Kernels, x: &[f32], first: usize, by: &Vectors<'_>, out: &mut [f32]) {
+    assert_eq!(x.len(), out.len(), "output");
+    assert!(by.n > 0 && x.len().is_multiple_of(by.n), "input");
+    assert!(by.run > 0 && by.n.is_multiple_of(by.run), "runs");
+    assert!(!by.scale.is_empty() && by.scale.len().is_multiple_of(by.n / by.run), "scales");
+    assert!(by.bias.is_none_or(|bias| bias.len() == by.scale.len()), "biases");
+    // SAFETY: `k` proves that the CPU has the tier's features; the code itself is safe.
+    unsafe { (k.row().float.vector_normalization.run)(x, first, by, out) }
+}
+
+/// What a vector is normalized by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Statistic {
+    /// The mean.
+    Mean,
+    /// `1 / sqrt(v + epsilon)`.
+    InverseDeviation,
+}
+
+/// A statistic of each vector of n elements of x.
+pub fn statistics(k: Kernels, which: Statistic, x: &[f32], n: usize, epsilon: f32, out: &mut [f32]) {
+    assert_eq!(Some(x.len()), out.len().checked_mul(n), "input");
+    // SAFETY: `k` proves that the CPU has the tier's features; the code itself is safe.
+    unsafe { (k.row().float.vector_statistics.run)(which, x, n, epsilon, out) }
+}
+
+/// The sum of `f` of contiguous elements in 16 lanes.
+#[inline(always)]
+fn sum(x: &[f32], f: impl Fn(f32) -> f32) -> f32 {
+    let mut lanes = [0.0; LANES];
+    let (blocks, rest) = x.as_chunks::<LANES>();
+    for block in blocks {
+        for i in 0..LANES {
+            lanes[i] += f(block[i]);
+        }
+    }
+    for (lane, &value) in lanes.iter_mut().zip(rest) {
+        *lane += f(value);
+    }
+    fold(lanes, |a, b| a + b)
+}
+
+#[inline(always)]
+fn mean(x: &[f32]) -> f32 {
+    sum(x, |x| x) / x.len() as f32
+}
+
+/// `sqrt(v + epsilon)`.
+#[inline(always)]
+fn deviation(x: &[f32], mean: f32, epsilon: f32) -> f32 {
+    let squares = sum(x, |x| {
+        let d = x - mean;
+        d * d
+    });
+    (squares / x.len() as f32 + epsilon).sqrt()
+}
+
+#[inline(always)]
+pub(super) fn vectors_kernel(x: &[f32], first: usize, by: &Vectors<'_>, out: &mut [f32]) {
+    let count = by.n / by.run;
+    for (i, (x, out)) in x.chunks_exact(by.n).zip(out.chunks_exact_mut(by.n)).enumerate() {
+        let mean = if by.is_centred { mean(x) } else { 0.0 };
+        let deviation = deviation(x, mean, by.epsilon);
+        let at = (first + i) % (by.scale.len() / count) * count;
+        let scale = &by.scale[at..][..count];
+        let normalized = |x: f32| (x - mean) / deviation;
+        if by.run == 1 {
+            let (x, out, scale) = (&x[..count], &mut out[..count], &scale[..count]);
+            match by.bias.map(|bias| &bias[at..][..count]) {
+                Some(bias) => (0..count).for_each(|i| out[i] = normalized(x[i]) * scale[i] + bias[i]),
+                None => (0..count).for_each(|i| out[i] = normalized(x[i]) * scale[i]),
+            }
+            continue;
+        }
+        for (c, (x, out)) in x.chunks_exact(by.run).zip(out.chunks_exact_mut(by.run)).enumerate() {
+            let scale = scale[c];
+            match by.bias.map(|bias| bias[at + c]) {
+                Some(bias) => out.iter_mut().zip(x).for_each(|(y, &x)| *y = normalized(x) * scale + bias),
+                None => out.iter_mut().zip(x).for_each(|(y, &x)| *y = normalized(x) * scale),
+            }
+        }
+    }
+}
+
+#[inline(always)]
+pub(super) fn statistics_kernel(which: Statistic, x: &[f32], n: usize, epsilon: f32, out: &mut [f32]) {
+    for (i, y) in out.iter_mut().enumerate() {
+        let x = &x[i * n..][..n];
+        let mean = mean(x);
+        *y = match which {
+            Statistic::Mean => mean,
+            Statistic::InverseDeviation => 1.0 / deviation(x, mean, epsilon),
+        };
+    }
+}
+
+/// How the magnitudes of a vector make its norm.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Norm {
+    /// Their sum.
+    L1,
+    /// The root of the sum of their squares.
+    L2,
+}
+
+/// Divides the vectors along the middle axis of x, `[outer, n, inner]`, by their norms; a vector of norm 0 is 0.
+///
+/// With `lanes`, where inner is 1, a sum uses 16 lanes from +0, folded by 8, 4, 2, 1; else it is one chain.
+pub fn by_norm(k: Kernels, norm: Norm, x: &[f32], n: usize, inner: usize, lanes: bool, out: &mut [f32]) {
+    assert_eq!(x.len(), out.len(), "output");
+    assert!(n > 0 && inner > 0 && x.len().is_multiple_of(n * inner), "input");
+    assert!(!lanes || inner == 1, "lanes are for contiguous elements");
+    // SAFETY: `k` proves that the CPU has the tier's features; the code itself is safe.
+    unsafe { (k.row().float.norm_division.run)(norm, x, n, inner, lanes, out) }
+}
+
+#[inline(always)]
+fn divided(x: f32, norm: f32) -> f32 {
+    if norm == 0.0 { 0.0 } else { x / norm }
+}
+
+#[inline(always)]
+fn powered(norm: Norm, x: f32) -> f32 {
+    match norm {
+        Norm::L1 => x.abs(),
+        Norm::L2 => x * x,
+    }
+}
+
+#[inline(always)]
+fn rooted(norm: Norm, sum: f32) -> f32 {
+    match norm {
+        Norm::L1 => sum,
+        Norm::L2 => sum.sqrt(),
+    }
+}
+
+/// Up to 16 neighbouring vectors, whose elements lie `inner` apart: `x` and `out` begin at the first one's first.
+#[inline(always)]
+fn columns(norm: Norm, x: &[f32], n: usize, inner: usize, width: usize, out: &mut [f32]) {
+    let mut sums = [0.0; LANES];
+    for i in 0..n {
+        for (sum, &x) in sums.iter_mut().zip(&x[i * inner..][..width]) {
+            *sum += powered(norm, x);
+        }
+    }
+    let norms = sums.map(|sum| rooted(norm, sum));
+    for i in 0..n {
+        for ((y, &x), &norm) in out[i * inner..][..width].iter_mut().zip(&x[i * inner..]).zip(&norms) {
+            *y = divided(x, norm);
+        }
+    }
+}
+
+#[inline(always)]
+pub(super) fn norm_kernel(norm: Norm, x: &[f32], n: usize, inner: usize, lanes: bool, out: &mut [f32]) {
+    for (x, out) in x.chunks_exact(n * inner).zip(out.chunks_exact_mut(n * inner)) {
+        if lanes {
+            let length = rooted(norm, sum(x, |x| powered(norm, x)));
+            out.iter_mut().zip(x).for_each(|(y, &x)| *y = divided(x, length));
+            continue;
+        }
+        for first in (0..inner).step_by(LANES) {
+            columns(norm, &x[first..], n, inner, LANES.min(inner - first), &mut out[first..]);
         }
     }
 }

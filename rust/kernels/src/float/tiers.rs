@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use super::binary::{self, Binary};
-use super::normalization::{self, Channels};
+use super::normalization::{self, Channels, Norm, Statistic, Vectors};
 use super::reduce::{self, Reduce};
 use super::unary::{self, Unary};
 use super::{depthwise, gemm, pool, softmax};
@@ -30,6 +30,12 @@ pub struct Entries {
     pub softmax: Entry<unsafe fn(&[f32], usize, usize, softmax::Sum, bool, &mut [f32])>,
     /// Batch normalization.
     pub batch_normalization: Entry<unsafe fn(&[f32], &Channels<'_>, usize, &mut [f32])>,
+    /// Vectors normalized by their mean and deviation.
+    pub vector_normalization: Entry<unsafe fn(&[f32], usize, &Vectors<'_>, &mut [f32])>,
+    /// Means and deviations of vectors.
+    pub vector_statistics: Entry<unsafe fn(Statistic, &[f32], usize, f32, &mut [f32])>,
+    /// Vectors divided by their norms.
+    pub norm_division: Entry<unsafe fn(Norm, &[f32], usize, usize, bool, &mut [f32])>,
     /// Maxima over a window.
     pub max_pool: Entry<unsafe fn(&[f32], &Window, Range<usize>, &mut [f32])>,
     /// Means over a window.
@@ -50,7 +56,13 @@ mod plain {
         softmax(x: &[f32], n: usize, inner: usize, sum: softmax::Sum, log: bool, out: &mut [f32])
             = softmax::kernel as "f32-softmax";
         batch_normalization(x: &[f32], channels: &Channels<'_>, run: usize, out: &mut [f32])
-            = normalization::kernel as "f32-batch-normalization";
+            = normalization::batch_kernel as "f32-batch-normalization";
+        vector_normalization(x: &[f32], first: usize, by: &Vectors<'_>, out: &mut [f32])
+            = normalization::vectors_kernel as "f32-vector-normalization";
+        vector_statistics(which: Statistic, x: &[f32], n: usize, epsilon: f32, out: &mut [f32])
+            = normalization::statistics_kernel as "f32-vector-statistics";
+        norm_division(norm: Norm, x: &[f32], n: usize, inner: usize, lanes: bool, out: &mut [f32])
+            = normalization::norm_kernel as "f32-norm-division";
         max_pool(x: &[f32], window: &Window, rows: Range<usize>, out: &mut [f32]) = pool::max_kernel as "f32-maxpool";
         average_pool(
             x: &[f32], window: &Window, padding_counts: Option<[usize; 2]>, rows: Range<usize>, out: &mut [f32]

@@ -59,6 +59,9 @@ pub fn plan(b: &mut Builder<'_>, index: usize) -> Result<(), Error> {
         }
         Op::QSoftmax | Op::Softmax | Op::LogSoftmax => softmax::plan(b, node),
         Op::BatchNormalization => normalization::plan_batch(b, node),
+        Op::LayerNormalization | Op::RMSNormalization => normalization::plan_layer(b, node),
+        Op::InstanceNormalization | Op::GroupNormalization => normalization::plan_group(b, node),
+        Op::LpNormalization => normalization::plan_lp(b, node),
         Op::Identity => movement::identity(b, node),
         Op::Reshape => movement::reshape(b, node),
         Op::Flatten => movement::flatten(b, node),

@@ -44,6 +44,11 @@ pub(super) fn check(program: &Program, node: &Node) -> Checked {
         Op::ReduceMean | Op::ReduceSum | Op::ReduceMax | Op::ReduceMin => {
             flag(node, "keepdims").and_then(|()| flag(node, "noop_with_empty_axes"))
         }
+        Op::LayerNormalization | Op::RMSNormalization => within(node, "stash_type", 1, 1),
+        Op::GroupNormalization => {
+            within(node, "stash_type", 1, 1).and_then(|()| within(node, "num_groups", 1, EXTENT_MAX))
+        }
+        Op::LpNormalization => within(node, "p", 1, 2),
         Op::Reshape => flag(node, "allowzero"),
         _ => Ok(()),
     }

@@ -143,7 +143,9 @@ fn form(node: &Node) -> Result<&'static Signature, Error> {
     }
     let variadic = form.outputs.iter().any(|slot| slot.variadic);
     let made = node.outputs.iter().flatten().count();
-    if made == 0 || (!variadic && node.outputs.len() != form.outputs.len()) {
+    let least = form.outputs.iter().filter(|slot| !slot.optional).count();
+    let fits = (least..=form.outputs.len()).contains(&node.outputs.len());
+    if made == 0 || !(variadic || fits) {
         return Err(wrong(format_args!("the {} cannot have {} outputs", node.label(), node.outputs.len())));
     }
     Ok(form)
