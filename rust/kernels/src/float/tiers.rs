@@ -47,7 +47,7 @@ mod plain {
 
     crate::plain::plain_tiers!(Entries {
         gemm(a: &gemm::Arguments<'_>, out: &mut [f32]) = gemm::kernel::<6> as "f32-gemm-6x16";
-        depthwise(a: &depthwise::Arguments<'_>, out: &mut [f32]) = depthwise::kernel as "f32-depthwise";
+        depthwise(a: &depthwise::Arguments<'_>, out: &mut [f32]) = depthwise::plain::kernel as "f32-depthwise";
         unary(op: Unary, x: &[f32], out: &mut [f32]) = unary::kernel as "f32-unary";
         binary(op: Binary, a: &[f32], b: &[f32], out: &mut [f32]) = binary::kernel as "f32-binary";
         reduce_last(op: Reduce, x: &[f32], n: usize, out: &mut [f32]) = reduce::last_axis_kernel as "f32-reduce-last";
@@ -77,10 +77,12 @@ fn gemm_of_twelve_rows(a: &gemm::Arguments<'_>, out: &mut [f32]) {
 }
 
 #[cfg(target_arch = "x86_64")]
-pub(crate) use plain::AVX2;
+pub(crate) const AVX2: Entries =
+    Entries { depthwise: Entry { name: "avx2-f32-depthwise", run: depthwise::x86::avx2 }, ..plain::AVX2 };
 pub(crate) use plain::SCALAR;
 #[cfg(target_arch = "x86_64")]
 pub(crate) const AVX512VNNI: Entries = Entries {
+    depthwise: Entry { name: "avx512vnni-f32-depthwise", run: depthwise::x86::avx512 },
     gemm: Entry { name: "avx512vnni-f32-gemm-12x16", run: gemm_of_twelve_rows },
     ..plain::AVX512VNNI
 };

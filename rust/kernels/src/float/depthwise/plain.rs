@@ -1,42 +1,9 @@
-//! Depthwise convolution of one NHWC image: every channel has its own window of weights.
+//! Any window, 16 channels of one output pixel at a time.
 
-use std::ops::Range;
-
-use crate::geometry::Window;
-use crate::isa::Kernels;
+use super::Arguments;
 
 /// Channels accumulated at once.
 const LANES: usize = 16;
-
-/// What a depthwise kernel reads.
-#[derive(Debug)]
-pub struct Arguments<'a> {
-    x: &'a [f32],
-    weights: &'a [f32],
-    window: &'a Window,
-    bias: Option<&'a [f32]>,
-    rows: Range<usize>,
-}
-
-/// `y[c] = chain over the window of x[c] * w[c]`, from +0, rows first; then `+ bias[c]`. Padding takes part as x = +0.
-///
-/// `x`: the whole image, `[h, w, c]`; `weights`: `[kernel rows * kernel columns][c]`; `out`: the output rows `rows`
-/// alone, `[rows.len(), ow, c]`.
-pub fn run(
-    k: Kernels,
-    x: &[f32],
-    weights: &[f32],
-    window: &Window,
-    bias: Option<&[f32]>,
-    rows: Range<usize>,
-    out: &mut [f32],
-) {
-    window.assert_slices(x, &rows, out);
-    assert_eq!(weights.len(), window.kernel[0] * window.kernel[1] * window.channels, "weights");
-    assert!(bias.is_none_or(|bias| bias.len() == window.channels), "bias");
-    // SAFETY: `k` proves that the CPU has the tier's features; the code itself is safe.
-    unsafe { (k.row().float.depthwise.run)(&Arguments { x, weights, window, bias, rows }, out) }
-}
 
 /// At most 16 elements, zeros after them.
 #[inline(always)]
@@ -89,7 +56,7 @@ fn channels(a: &Arguments<'_>, tap: impl Fn(usize, usize) -> Option<usize>, out:
 }
 
 #[inline(always)]
-pub(super) fn kernel(a: &Arguments<'_>, out: &mut [f32]) {
+pub(in crate::float) fn kernel(a: &Arguments<'_>, out: &mut [f32]) {
     let window = a.window;
     let (c, width) = (window.channels, window.output[1]);
     if c == 0 || width == 0 {

@@ -1,0 +1,91 @@
+//! The vector registers that depthwise tiles are written over.
+
+use std::arch::x86_64::*;
+
+/// One register of float32 lanes, each a channel of its own.
+///
+/// # Safety
+/// Every method needs the CPU features of its register, and is meant to be inlined into code compiled for them.
+/// Pointers must be good for the lanes that are read or written.
+pub(super) trait Vector: Copy {
+    /// Channels of a register.
+    const LANES: usize;
+    /// Every lane the same.
+    unsafe fn splat(value: f32) -> Self;
+    /// All lanes, from any alignment.
+    unsafe fn load(from: *const f32) -> Self;
+    /// All lanes, to any alignment.
+    unsafe fn store(self, to: *mut f32);
+    /// `self * w + sum`, rounded once.
+    unsafe fn fma(self, w: Self, sum: Self) -> Self;
+    /// The sum, lane by lane.
+    unsafe fn add(self, other: Self) -> Self;
+}
+
+impl Vector for __m512 {
+    const LANES: usize = 16;
+
+    #[inline(always)]
+    unsafe fn splat(value: f32) -> Self {
+        // SAFETY: the trait's promise.
+        unsafe { _mm512_set1_ps(value) }
+    }
+
+    #[inline(always)]
+    unsafe fn load(from: *const f32) -> Self {
+        // SAFETY: the trait's promise.
+        unsafe { _mm512_loadu_ps(from) }
+    }
+
+    #[inline(always)]
+    unsafe fn store(self, to: *mut f32) {
+        // SAFETY: the trait's promise.
+        unsafe { _mm512_storeu_ps(to, self) }
+    }
+
+    #[inline(always)]
+    unsafe fn fma(self, w: Self, sum: Self) -> Self {
+        // SAFETY: the trait's promise.
+        unsafe { _mm512_fmadd_ps(self, w, sum) }
+    }
+
+    #[inline(always)]
+    unsafe fn add(self, other: Self) -> Self {
+        // SAFETY: the trait's promise.
+        unsafe { _mm512_add_ps(self, other) }
+    }
+}
+
+impl Vector for __m256 {
+    const LANES: usize = 8;
+
+    #[inline(always)]
+    unsafe fn splat(value: f32) -> Self {
+        // SAFETY: the trait's promise.
+        unsafe { _mm256_set1_ps(value) }
+    }
+
+    #[inline(always)]
+    unsafe fn load(from: *const f32) -> Self {
+        // SAFETY: the trait's promise.
+        unsafe { _mm256_loadu_ps(from) }
+    }
+
+    #[inline(always)]
+    unsafe fn store(self, to: *mut f32) {
+        // SAFETY: the trait's promise.
+        unsafe { _mm256_storeu_ps(to, self) }
+    }
+
+    #[inline(always)]
+    unsafe fn fma(self, w: Self, sum: Self) -> Self {
+        // SAFETY: the trait's promise.
+        unsafe { _mm256_fmadd_ps(self, w, sum) }
+    }
+
+    #[inline(always)]
+    unsafe fn add(self, other: Self) -> Self {
+        // SAFETY: the trait's promise.
+        unsafe { _mm256_add_ps(self, other) }
+    }
+}
