@@ -1,4 +1,4 @@
-"""Shapes, axes and weights that are fed or computed: the plan ends there and goes on with what a run knows."""
+"""Shapes, axes and weights that are fed or computed: a plan ends there, and goes on with what a run knows."""
 
 import numpy as np
 import octavo

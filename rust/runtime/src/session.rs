@@ -173,6 +173,10 @@ impl Session {
 
     /// Runs a plan of this session that has no rest: `inputs` and `outputs` are whole tensors, aligned to their elements.
     pub fn run(&self, plan: &Plan, inputs: &[&[u8]], outputs: &mut [&mut [u8]]) -> Result<(), Error> {
+        if let Some(rest) = plan.rest() {
+            let name = &self.program.value(rest.wanted).name;
+            return Err(Error::Run(format!("the plan depends on what '{name}' holds: run it in stages")));
+        }
         plan.run(&self.pool, inputs, outputs)
     }
 
