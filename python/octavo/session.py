@@ -1,5 +1,6 @@
 """Run a model: float as it stands, or quantized."""
 
+import gc
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from os import PathLike, fspath
@@ -144,7 +145,9 @@ def load_program(source: Source) -> Program:
         from octavo.lowering import lower
         from octavo.passes import simplify
 
-        return lower(simplify(frontend.load(source))).program
+        program = lower(simplify(frontend.load(source))).program
+        gc.collect()  # graphs refer to themselves: their weights would stay beside the Program's for long
+        return program
 
 
 def _artifact(source: Source) -> bytes:

@@ -43,8 +43,6 @@ def to_bytes(program: Program) -> bytes:
 
     Raises ArtifactError where the Program is not valid.
     """
-    from safetensors.numpy import save as serialize
-
     validate(program)
     if "__metadata__" in program.constants:
         raise ArtifactError(
@@ -54,13 +52,10 @@ def to_bytes(program: Program) -> bytes:
         name: np.require(array, DTYPES[program.values[name].dtype], "C")
         for name, array in program.constants.items()
     }
-    try:
-        text = json.dumps(_encode(program), separators=(",", ":"), ensure_ascii=False, allow_nan=False)
-        data = serialize(tensors, {_METADATA_KEY: text})
-    except UnicodeEncodeError as error:
-        raise ArtifactError(f"a name cannot be written as UTF-8: {error}") from error
-    at = data.index(_CHECKSUM_MARK) + len(_CHECKSUM_MARK)
-    return data[:at] + _checksum(data, at).encode() + data[at + len(_ZEROS) :]
+    zeros = _serialized(program, tensors, _ZEROS)
+    checksum = _checksum(zeros, zeros.index(_CHECKSUM_MARK) + len(_CHECKSUM_MARK))
+    del zeros  # made anew rather than copied, so that no two are in memory at once
+    return _serialized(program, tensors, checksum)
 
 
 def from_bytes(data: bytes) -> Program:
@@ -134,9 +129,21 @@ def _checksum(data: bytes, at: int) -> str:
 # Writing
 
 
-def _encode(program: Program) -> dict[str, Any]:
+def _serialized(program: Program, tensors: dict[str, npt.NDArray[Any]], checksum: str) -> bytes:
+    from safetensors.numpy import save as serialize
+
+    try:
+        text = json.dumps(
+            _encode(program, checksum), separators=(",", ":"), ensure_ascii=False, allow_nan=False
+        )
+        return serialize(tensors, {_METADATA_KEY: text})
+    except UnicodeEncodeError as error:
+        raise ArtifactError(f"a name cannot be written as UTF-8: {error}") from error
+
+
+def _encode(program: Program, checksum: str) -> dict[str, Any]:
     return {
-        "crc32": _ZEROS,
+        "crc32": checksum,
         "format": FORMAT_VERSION,
         "opset": program.opset,
         "producer": program.producer,
