@@ -109,12 +109,22 @@ impl Session {
 
     /// The plan for these input shapes where one is kept.
     pub fn kept_plan<S: AsRef<[usize]>>(&self, shapes: &[S]) -> Option<Arc<Plan>> {
-        kept(&mut self.plans.lock().unwrap_or_else(|e| e.into_inner()), shapes)
+        kept(&mut self.plans.lock().unwrap_or_else(|e| e.into_inner()), shapes, false)
     }
 
     /// The plan for these input shapes, made where it is not kept yet.
     pub fn plan<S: AsRef<[usize]>>(&self, shapes: &[S]) -> Result<Arc<Plan>, Error> {
-        if let Some(plan) = self.kept_plan(shapes) {
+        self.plan_for(shapes, false)
+    }
+
+    /// The plan by which [`Session::observe`] sees every value: without fusions.
+    pub fn observed_plan<S: AsRef<[usize]>>(&self, shapes: &[S]) -> Result<Arc<Plan>, Error> {
+        self.plan_for(shapes, true)
+    }
+
+    fn plan_for<S: AsRef<[usize]>>(&self, shapes: &[S], observed: bool) -> Result<Arc<Plan>, Error> {
+        let kept_already = kept(&mut self.plans.lock().unwrap_or_else(|e| e.into_inner()), shapes, observed);
+        if let Some(plan) = kept_already {
             return Ok(plan);
         }
         let shapes: Shapes = shapes.iter().map(|shape| shape.as_ref().to_vec()).collect();
@@ -122,10 +132,11 @@ impl Session {
         // Made outside the lock, so that other shapes go on; of two threads that made the same, one's is kept.
         let threads = self.pool.threads();
         let packing = Packing::new(&self.program, &self.blocks);
-        let builder = Builder::new(&self.program, self.kernels, threads, packing, &shapes)?;
+        let builder =
+            Builder::new(&self.program, self.kernels, threads, packing, &shapes)?.observed(observed);
         let plan = Arc::new(builder.finish()?);
         let mut plans = self.plans.lock().unwrap_or_else(|e| e.into_inner());
-        if let Some(theirs) = kept(&mut plans, &shapes) {
+        if let Some(theirs) = kept(&mut plans, &shapes, observed) {
             return Ok(theirs);
         }
         if plans.len() == MOST_PLANS {
@@ -185,7 +196,8 @@ impl Session {
         self.stages(plan, inputs, |plan, inputs, outputs| plan.run(&self.pool, inputs, outputs))
     }
 
-    /// Runs once and tells what each float value held, in the order of the values' completion.
+    /// Runs once and tells what each float value of the plan held, in the order of the values' completion: every one
+    /// with an [`Session::observed_plan`].
     pub fn observe(&self, plan: &Arc<Plan>, inputs: &[&[u8]]) -> Result<Vec<Seen>, Error> {
         let mut seen = Vec::new();
         self.stages(plan, inputs, |plan, inputs, outputs| {
@@ -244,7 +256,8 @@ impl Session {
         rest.plan(wanted, |wanted| {
             let packing = Packing::new(&self.program, &self.blocks);
             let threads = self.pool.threads();
-            Builder::resume(&self.program, self.kernels, threads, packing, rest, wanted)?.finish()
+            let builder = Builder::resume(&self.program, self.kernels, threads, packing, rest, wanted)?;
+            builder.observed(rest.observed).finish()
         })
     }
 }
@@ -278,10 +291,10 @@ fn wrong_shape(value: &Value, given: &[usize], what: &str) -> Error {
 }
 
 /// The plan kept for these shapes, which becomes the latest used.
-fn kept<S: AsRef<[usize]>>(plans: &mut Plans, shapes: &[S]) -> Option<Arc<Plan>> {
+fn kept<S: AsRef<[usize]>>(plans: &mut Plans, shapes: &[S], observed: bool) -> Option<Arc<Plan>> {
     let is_for =
         |of: &Shapes| of.len() == shapes.len() && of.iter().zip(shapes).all(|(o, s)| o == s.as_ref());
-    let at = plans.iter().rposition(|(of, _)| is_for(of))?;
+    let at = plans.iter().rposition(|(of, plan)| plan.is_observed() == observed && is_for(of))?;
     if at + 1 != plans.len() {
         let found = plans.remove(at)?;
         plans.push_back(found);

@@ -3,6 +3,7 @@
 //! Weights are packed once into panels of 16 columns, `[ceil(n / 16)][taps * kc][16]`; the last panel's missing columns
 //! are zeros, computed and dropped. A tile of some rows by 16 columns keeps its sums in registers over the whole chain.
 
+use super::epilogue::{Clamp, Epilogue, Residual, apply_to_rows};
 use crate::isa::Kernels;
 
 /// Columns of a panel.
@@ -64,6 +65,8 @@ pub struct Arguments<'a> {
     n: usize,
     kc: usize,
     bias: Option<&'a [f32]>,
+    residual: Option<Residual<'a>>,
+    clamp: Clamp,
     out_stride: usize,
 }
 
@@ -90,8 +93,8 @@ pub fn pack(weights: &[f32], n: usize, taps: usize, kc: usize, out: &mut [f32]) 
     }
 }
 
-/// `out[i][j] = sum over k of x[i][k] * w[j][k] + bias[j]`: a chain from +0 with k rising (tap, then step), then the
-/// bias, rounded on its own.
+/// `out[i][j] = epilogue(sum over k of x[i][k] * w[j][k])`: a chain from +0 with k rising (tap, then step), then what
+/// the epilogue says.
 ///
 /// Row i of `out` begins at `i * out_stride`; its n elements are written, what lies between rows is not.
 pub fn run(
@@ -101,7 +104,7 @@ pub fn run(
     packed: &[f32],
     n: usize,
     kc: usize,
-    bias: Option<&[f32]>,
+    epilogue: &Epilogue<'_>,
     out: &mut [f32],
     out_stride: usize,
 ) {
@@ -109,14 +112,19 @@ pub fn run(
         return;
     }
     assert_eq!(packed.len(), packed_len(n, rows.taps(), kc), "packed weights");
-    assert!(bias.is_none_or(|bias| bias.len() == n), "bias");
+    epilogue.check(m, n);
     assert!(out_stride >= n && out.len() >= (m - 1) * out_stride + n, "output");
     if let Rows::Indirect { offsets, taps, .. } = rows {
         assert!(offsets.len() >= m * taps, "offsets");
     }
-    let arguments = Arguments { m, rows, packed, n, kc, bias, out_stride };
+    let (clamp, after) = epilogue.split();
+    let Epilogue { bias, residual, .. } = *epilogue;
+    let arguments = Arguments { m, rows, packed, n, kc, bias, residual, clamp, out_stride };
     // SAFETY: `k` proves that the CPU has the tier's features; the code itself is safe.
     unsafe { (k.row().float.gemm.run)(&arguments, out) }
+    if let Some(function) = after {
+        apply_to_rows(k, function, &mut out[..(m - 1) * out_stride + n], n, out_stride);
+    }
 }
 
 /// `sums + a * w`, lane by lane.
@@ -188,7 +196,12 @@ where
             }
         }
     }
-    for (i, row) in sums.iter().enumerate() {
+    for (i, row) in sums.iter_mut().enumerate() {
+        if let Some(Residual { data, stride }) = a.residual {
+            let addend = &data[(first + i) * stride + column..][..width];
+            row.iter_mut().zip(addend).for_each(|(x, &r)| *x += r);
+        }
+        row.iter_mut().for_each(|x| *x = a.clamp.apply(*x));
         out[(first + i) * a.out_stride + column..][..width].copy_from_slice(&row[..width]);
     }
 }

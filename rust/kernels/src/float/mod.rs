@@ -9,6 +9,7 @@
 
 pub mod binary;
 pub mod depthwise;
+pub mod epilogue;
 pub mod gemm;
 pub mod math;
 pub mod normalization;

@@ -3,6 +3,7 @@
 
 use super::binary::{self, Binary};
 use super::depthwise;
+use super::epilogue::Epilogue;
 use super::gemm::{self, Rows};
 use super::normalization::{Channels, batch};
 use super::pool;
@@ -120,6 +121,10 @@ fn offsets(window: &Window) -> Vec<u32> {
     offsets
 }
 
+fn biased(bias: &[f32]) -> Epilogue<'_> {
+    Epilogue { bias: Some(bias), ..Epilogue::default() }
+}
+
 fn products(k: Kernels) -> Vec<(String, u32)> {
     let mut digests = Vec::new();
     let (m, n, kc) = (29, 21, 600);
@@ -127,7 +132,7 @@ fn products(k: Kernels) -> Vec<(String, u32)> {
     gemm::pack(&noise(n * kc, 2), n, 1, kc, &mut packed);
     let mut y = vec![0.0; m * n];
     let x = noise(m * kc, 1);
-    gemm::run(k, m, &Rows::Dense { data: &x, stride: kc }, &packed, n, kc, Some(&noise(n, 3)), &mut y, n);
+    gemm::run(k, m, &Rows::Dense { data: &x, stride: kc }, &packed, n, kc, &biased(&noise(n, 3)), &mut y, n);
     digests.push(("gemm".into(), digest(&y)));
 
     let (g, n) = (image(5), 18);
@@ -136,7 +141,7 @@ fn products(k: Kernels) -> Vec<(String, u32)> {
     let (x, offsets) = (noise(72 * g.channels, 1), offsets(&g));
     let rows = Rows::Indirect { data: &x, offsets: &offsets, taps: 9 };
     let mut y = vec![0.0; 40 * n];
-    gemm::run(k, 40, &rows, &packed, n, g.channels, Some(&noise(n, 3)), &mut y, n);
+    gemm::run(k, 40, &rows, &packed, n, g.channels, &biased(&noise(n, 3)), &mut y, n);
     digests.push(("conv".into(), digest(&y)));
 
     let g = image(19);
@@ -172,7 +177,7 @@ fn extremes(k: Kernels) -> Vec<(String, u32)> {
         gemm::pack(w, n, 9, g.channels, &mut packed);
         let mut y = vec![0.0; 40 * n];
         let rows = Rows::Indirect { data: x, offsets: &offsets, taps: 9 };
-        gemm::run(k, 40, &rows, &packed, n, g.channels, None, &mut y, n);
+        gemm::run(k, 40, &rows, &packed, n, g.channels, &Epilogue::default(), &mut y, n);
         digest(&y)
     };
     let x = noise(72 * g.channels, 1);

@@ -107,6 +107,16 @@ pub fn run(k: Kernels, op: Unary, x: &[f32], out: &mut [f32]) {
     unsafe { (k.row().float.unary.run)(op, x, out) }
 }
 
+/// `x = op(x)`, elementwise, by way of a small block that stays in the first-level cache.
+pub fn run_in_place(k: Kernels, op: Unary, x: &mut [f32]) {
+    let mut block = [0.0; 512];
+    for x in x.chunks_mut(block.len()) {
+        let block = &mut block[..x.len()];
+        block.copy_from_slice(x);
+        run(k, op, block, x);
+    }
+}
+
 #[inline(always)]
 fn map(x: &[f32], out: &mut [f32], f: impl Fn(f32) -> f32) {
     for (y, &x) in out.iter_mut().zip(x) {

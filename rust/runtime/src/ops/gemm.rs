@@ -11,6 +11,7 @@ use crate::ops::product::{
 };
 use crate::ops::{broadcast, error, left_padded, made, needed};
 use crate::plan::builder::{BufferId, Builder, Placed};
+use crate::plan::float_fusion::{self, Fused};
 use crate::plan::fusion::int32;
 use crate::plan::layout::Layout;
 use crate::plan::packing::Key;
@@ -117,22 +118,31 @@ pub fn plan_gemm(b: &mut Builder<'_>, node: &Node) -> Result<(), Error> {
     if k != inner {
         return Err(error(node, &format!("the inner dimensions {k} and {inner} differ")));
     }
-    let y = b.output(made(node, 0)?, vec![m, n], Layout::RowMajor)?;
+    let shape = vec![m, n];
+    let output = made(node, 0)?;
     let addend = match node.input(2) {
         Some(value) => {
             let c = b.input_as(value, Layout::RowMajor)?;
             let from = left_padded(c.shape(), 2.max(c.shape().len()));
-            if from.len() != 2 || broadcast(node, &from, &[m, n])? != [m, n] {
-                return Err(error(node, &format!("C of shape {:?} for [{m}, {n}]", c.shape())));
+            if from.len() != 2 || broadcast(node, &from, &shape)? != shape {
+                return Err(error(node, &format!("C of shape {:?} for {shape:?}", c.shape())));
             }
             let by_row = if from[0] > 1 { from[1] } else { 0 };
-            Some(Addend { beta, c: c.buffer, by_row, by_column: usize::from(from[1] > 1) })
+            let known = b.known(value).map(|c| c.f32s()).transpose()?;
+            Some(Addend { beta, c: c.buffer, known, by_row, by_column: usize::from(from[1] > 1) })
         }
         None => None,
     };
+    let bias = addend.as_ref().and_then(|addend| addend.by_column(n));
+    let (fused, finish) = if alpha == 1.0 && (bias.is_some() || addend.is_none()) {
+        (float_fusion::after_product(b, node, output, &shape, Layout::RowMajor, 1, bias)?, None)
+    } else {
+        (Fused::alone(node, output, None), Some(Scale { alpha, addend }))
+    };
+    let y = b.output(fused.output, shape, Layout::RowMajor)?;
     let batches = Batches { leading: vec![], left: vec![], right: vec![] };
-    let product = FloatProduct { batches, m, n, k, left, right, y: y.buffer };
-    push_float(b, node, product, Some(Finish { alpha, addend }))
+    let product = FloatProduct { batches, m, n, k, left, right, y: y.buffer, fused };
+    push_float(b, node, product, finish)
 }
 
 /// A matrix operand: rows of K, found in a buffer, to be transposed first where the rows are not of K.
@@ -164,6 +174,7 @@ struct FloatProduct {
     left: Matrix,
     right: Matrix,
     y: BufferId,
+    fused: Fused,
 }
 
 /// The matrices of the output, and which matrix of the left and of the right side makes each.
@@ -195,8 +206,8 @@ impl Batches {
     }
 }
 
-/// What becomes of a product's rows: `alpha * y`, then the addend.
-struct Finish {
+/// What becomes of a product's rows where no epilogue does it: `alpha * y`, then the addend.
+struct Scale {
     alpha: f32,
     addend: Option<Addend>,
 }
@@ -205,17 +216,22 @@ struct Finish {
 struct Addend {
     beta: f32,
     c: BufferId,
+    /// C's elements, where they are known.
+    known: Option<Vec<f32>>,
     by_row: usize,
     by_column: usize,
 }
 
-fn push_float(
-    b: &mut Builder<'_>,
-    node: &Node,
-    p: FloatProduct,
-    finish: Option<Finish>,
-) -> Result<(), Error> {
-    let FloatProduct { batches, m, n, k, left, right, y } = p;
+impl Addend {
+    /// What is added to each of `n` columns, where it is known and the same in every row.
+    fn by_column(&self, n: usize) -> Option<Vec<f32>> {
+        let c = self.known.as_ref().filter(|_| self.by_row == 0)?;
+        Some((0..n).map(|column| self.beta * c[column * self.by_column]).collect())
+    }
+}
+
+fn push_float(b: &mut Builder<'_>, node: &Node, p: FloatProduct, scale: Option<Scale>) -> Result<(), Error> {
+    let FloatProduct { batches, m, n, k, left, right, y, fused } = p;
     if m == 0 || n == 0 || batches.len() == 0 {
         return Ok(());
     }
@@ -237,7 +253,11 @@ fn push_float(
     let macs = macs([batches.len() * m, n, k]);
     let chunk = b.chunk(m, (n * k) as f64 * 0.03, 8);
     let (from, other) = (left.buffer, right.buffer);
-    let c = finish.as_ref().and_then(|finish| finish.addend.as_ref()).map_or(from, |addend| addend.c);
+    // The third operand: C, or the tensor of an addition behind the product.
+    let c = scale.as_ref().and_then(|scale| scale.addend.as_ref()).map(|addend| addend.c);
+    let adds = fused.residual.is_some();
+    let c = c.or(fused.residual.map(|residual| residual.buffer)).unwrap_or(from);
+    let finish = fused.finish;
     let mut writes = vec![y];
     writes.extend(scratch.iter().flat_map(|&(t, p)| [t, p]).chain(turned));
     let mut reads = vec![from, c];
@@ -246,7 +266,7 @@ fn push_float(
     }
     let kernel = b.kernels.row().float.gemm.name;
     b.push(
-        node.name.clone(),
+        fused.names,
         node.op.name(),
         kernel,
         macs,
@@ -269,12 +289,14 @@ fn push_float(
                 let ([x, c, dynamic], [y]) = run.get([turned.unwrap_or(from), c, blocks], [y]);
                 let x = &cast::<f32>(x)[l * m * k..][..m * k];
                 let right = packed.as_ref().map_or(dynamic, |block| block.bytes());
-                let right = cast::<f32>(right);
+                let (right, c) = (cast::<f32>(right), cast::<f32>(c));
                 pool.slices(&mut cast_mut::<f32>(y)[index * m * n..][..m * n], chunk * n, |i, y| {
                     let rows = float::Rows::Dense { data: &x[i * chunk * k..], stride: k };
-                    float::run(kernels, y.len() / n, &rows, right, n, k, None, y, n);
-                    if let Some(finish) = &finish {
-                        finish.rows(y, n, i * chunk, cast(c));
+                    let residual = adds.then(|| &c[i * chunk * n..]);
+                    let epilogue = finish.epilogue(0, n, residual, n);
+                    float::run(kernels, y.len() / n, &rows, right, n, k, &epilogue, y, n);
+                    if let Some(scale) = &scale {
+                        scale.rows(y, n, i * chunk, c);
                     }
                 });
             }
@@ -283,7 +305,7 @@ fn push_float(
     Ok(())
 }
 
-impl Finish {
+impl Scale {
     /// Finishes rows of the output from row `first` on, each operation rounded.
     fn rows(&self, y: &mut [f32], n: usize, first: usize, c: &[f32]) {
         for (row, y) in y.chunks_exact_mut(n).enumerate() {
@@ -337,7 +359,7 @@ pub fn plan_matmul(b: &mut Builder<'_>, node: &Node) -> Result<(), Error> {
     let mut shape = leading.clone();
     shape.extend((!is_row).then_some(m));
     shape.extend((!is_column).then_some(n));
-    let y = b.output(made(node, 0)?, shape, Layout::RowMajor)?;
+    let output = made(node, 0)?;
     let is_shared = q[..rank - 2].iter().all(|&d| d == 1);
     let (batches, m) = if is_shared {
         // One right side: the rows of all batches are one matrix.
@@ -346,6 +368,12 @@ pub fn plan_matmul(b: &mut Builder<'_>, node: &Node) -> Result<(), Error> {
     } else {
         (Batches { leading, left: p[..rank - 2].to_vec(), right: q[..rank - 2].to_vec() }, m)
     };
+    let fused = if is_shared && !is_row && !is_column {
+        float_fusion::after_product(b, node, output, &shape, Layout::RowMajor, shape.len() - 1, None)?
+    } else {
+        Fused::alone(node, output, None)
+    };
+    let y = b.output(fused.output, shape, Layout::RowMajor)?;
     let product = FloatProduct {
         batches,
         m,
@@ -354,6 +382,7 @@ pub fn plan_matmul(b: &mut Builder<'_>, node: &Node) -> Result<(), Error> {
         left: Matrix { value: a, buffer: left.buffer, shape: [m, k], is_transposed: false, is_known: false },
         right: Matrix { value: w, buffer: right.buffer, shape: [n, k], is_transposed: true, is_known },
         y: y.buffer,
+        fused,
     };
     push_float(b, node, product, None)
 }

@@ -56,7 +56,7 @@ pub fn plan(b: &mut Builder<'_>, node: &Node) -> Result<(), Error> {
 }
 
 /// The function of a node, with its attributes.
-fn function(b: &Builder<'_>, node: &Node) -> Result<Unary, Error> {
+pub fn function(b: &Builder<'_>, node: &Node) -> Result<Unary, Error> {
     let a = &node.attributes;
     Ok(match node.op {
         Op::Relu => Unary::Relu,

@@ -122,6 +122,8 @@ pub struct Builder<'p> {
     wanted: Cell<Option<ValueId>>,
     /// The plan computes what is known, and no more.
     is_of_known: bool,
+    /// Every value is looked at, so that none may be left out by a fusion.
+    observed: bool,
 }
 
 impl<'p> Builder<'p> {
@@ -209,6 +211,7 @@ impl<'p> Builder<'p> {
             first: 0,
             wanted: Cell::new(None),
             is_of_known: false,
+            observed: false,
         })
     }
 
@@ -221,6 +224,12 @@ impl<'p> Builder<'p> {
             self.settle(value, Placed { tensor, layout: Layout::RowMajor, buffer });
         }
         Ok(())
+    }
+
+    /// Whether the plan is for [`crate::session::Session::observe`]: every value is there to be seen.
+    pub fn observed(mut self, observed: bool) -> Self {
+        self.observed = observed;
+        self
     }
 
     /// Plans every node, up to one that depends on what is not known yet, and places every buffer.
@@ -260,6 +269,7 @@ impl<'p> Builder<'p> {
             kernels: self.kernels,
             forks: self.forks,
             rest,
+            observed: self.observed,
             arenas: Mutex::new(Vec::new()),
         })
     }
@@ -287,6 +297,7 @@ impl<'p> Builder<'p> {
             live,
             done: self.done.clone(),
             known: self.known.clone(),
+            observed: self.observed,
             plans: Mutex::default(),
         })
     }
@@ -357,10 +368,15 @@ impl<'p> Builder<'p> {
         &self.readers[value.0 as usize]
     }
 
-    /// The one node that reads a value, where nothing else (no output either) does.
+    /// Whether somebody other than the nodes reads a value: the caller, or an observer.
+    pub fn is_seen(&self, value: ValueId) -> bool {
+        self.observed || self.is_output[value.index()]
+    }
+
+    /// The one node that reads a value, where nobody else sees it.
     pub fn only_reader(&self, value: ValueId) -> Option<(usize, &'p Node)> {
         match self.readers(value) {
-            [index] if !self.is_output[value.index()] => Some((*index, &self.program.nodes[*index])),
+            [index] if !self.is_seen(value) => Some((*index, &self.program.nodes[*index])),
             _ => None,
         }
     }

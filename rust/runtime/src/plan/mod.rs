@@ -7,6 +7,7 @@
 pub mod arena;
 pub mod builder;
 pub mod faults;
+pub mod float_fusion;
 pub mod fusion;
 pub mod known;
 pub mod layout;
@@ -123,6 +124,8 @@ pub struct Plan {
     forks: bool,
     /// The nodes that wait for what a run will know.
     rest: Option<Rest>,
+    /// Made to observe every value.
+    observed: bool,
     /// Arenas not in use; as many are made as threads run the plan at once.
     arenas: Mutex<Vec<Arena>>,
 }
@@ -145,6 +148,11 @@ impl Plan {
     /// What is planned only when a run knows what the plan's outputs hold. Without it, they are the Program's outputs.
     pub fn rest(&self) -> Option<&Rest> {
         self.rest.as_ref()
+    }
+
+    /// Whether every value can be observed: nothing is fused.
+    pub fn is_observed(&self) -> bool {
+        self.observed
     }
 
     /// The steps.

@@ -27,6 +27,8 @@ pub struct Rest {
     pub done: Vec<bool>,
     /// What is known so far.
     pub known: Vec<Option<Tensor>>,
+    /// The plans are for observing.
+    pub observed: bool,
     /// The latest used comes last.
     pub(super) plans: Mutex<VecDeque<(Tensor, Arc<Plan>)>>,
 }

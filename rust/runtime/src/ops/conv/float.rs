@@ -8,6 +8,7 @@ use crate::error::Error;
 use crate::ops::movement::transpose;
 use crate::ops::{error, made, needed};
 use crate::plan::builder::{Builder, Placed};
+use crate::plan::float_fusion::{self, Fused};
 use crate::plan::layout::Layout;
 use crate::plan::packing::Key;
 use crate::program::Node;
@@ -26,14 +27,14 @@ pub fn plan(b: &mut Builder<'_>, node: &Node) -> Result<(), Error> {
     if bias.as_ref().is_some_and(|bias| bias.len() != conv.outputs) {
         return Err(error(node, &format!("the bias must have {} elements", conv.outputs)));
     }
-    let y = b.output(made(node, 0)?, conv.geometry.output_shape(conv.outputs), Layout::ChannelsLast)?;
-    if y.elements() == 0 {
-        return Ok(());
-    }
+    let shape = conv.geometry.output_shape(conv.outputs);
     if conv.is_depthwise() {
+        let y = b.output(made(node, 0)?, shape, Layout::ChannelsLast)?;
         return plan_depthwise(b, node, &conv, &x, &y, bias);
     }
-    plan_product(b, node, &conv, &x, &y, bias)
+    let fused = float_fusion::after_product(b, node, made(node, 0)?, &shape, Layout::ChannelsLast, 1, bias)?;
+    let y = b.output(fused.output, shape, Layout::ChannelsLast)?;
+    plan_product(b, node, &conv, &x, &y, fused)
 }
 
 fn plan_depthwise(
@@ -44,6 +45,9 @@ fn plan_depthwise(
     y: &Placed,
     bias: Option<Vec<f32>>,
 ) -> Result<(), Error> {
+    if y.elements() == 0 {
+        return Ok(());
+    }
     let g = &conv.geometry;
     let (taps, channels) = (conv.taps(), conv.outputs);
     let weights = conv.weights.f32s()?;
@@ -86,8 +90,11 @@ fn plan_product(
     conv: &Convolution,
     x: &Placed,
     y: &Placed,
-    bias: Option<Vec<f32>>,
+    fused: Fused,
 ) -> Result<(), Error> {
+    if y.elements() == 0 {
+        return Ok(());
+    }
     let g = &conv.geometry;
     let weights = conv.weights.f32s()?;
     let (taps, kc, columns) = (conv.taps(), conv.kc, conv.outputs / conv.groups);
@@ -109,18 +116,21 @@ fn plan_product(
     let rows = g.images * per_image;
     let chunk = b.chunk(rows, conv.macs() as f64 / rows as f64 * NANOSECONDS_A_MAC, 8);
     let (xb, yb) = (x.buffer, y.buffer);
+    let (rb, adds) =
+        (fused.residual.as_ref().map_or(xb, |residual| residual.buffer), fused.residual.is_some());
+    let finish = fused.finish;
     let kernel = b.kernels.row().float.gemm.name;
     b.push(
-        node.name.clone(),
+        fused.names,
         "Conv",
         kernel,
         conv.macs(),
-        &[xb],
+        &[xb, rb],
         &[yb],
         Box::new(move |run| {
             let (kernels, pool) = (run.kernels, run.pool);
-            let ([x], [y]) = run.get([xb], [yb]);
-            let x = cast::<f32>(x);
+            let ([x, r], [y]) = run.get([xb, rb], [yb]);
+            let (x, r) = (cast::<f32>(x), cast::<f32>(r));
             let product = |row: usize, y: &mut [f32]| {
                 let m = y.len() / outputs;
                 for (group, packed) in packed.iter().enumerate() {
@@ -135,9 +145,10 @@ fn plan_product(
                         },
                     };
                     let column = group * columns;
-                    let bias = bias.as_ref().map(|bias| &bias[column..column + columns]);
+                    let residual = adds.then(|| &r[row * outputs..]);
+                    let epilogue = finish.epilogue(column, columns, residual, outputs);
                     let packed = cast(packed.bytes());
-                    gemm::run(kernels, m, &rows, packed, columns, kc, bias, &mut y[column..], outputs);
+                    gemm::run(kernels, m, &rows, packed, columns, kc, &epilogue, &mut y[column..], outputs);
                 }
             };
             pool.slices(cast_mut::<f32>(y), chunk * outputs, |i, mut y| {

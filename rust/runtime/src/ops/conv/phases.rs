@@ -8,6 +8,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use octavo_exec::{Arena, cast, cast_mut};
+use octavo_kernels::float::epilogue::Epilogue;
 use octavo_kernels::float::gemm;
 
 use super::float::NANOSECONDS_A_MAC;
@@ -273,8 +274,9 @@ fn push(
             };
             let column = group * columns;
             let bias = bias.as_ref().map(|bias| &bias[column..column + columns]);
+            let epilogue = Epilogue { bias, ..Epilogue::default() };
             let packed = cast(packed.bytes());
-            gemm::run(kernels, m, &rows, packed, columns, kc, bias, &mut y[column..], outputs);
+            gemm::run(kernels, m, &rows, packed, columns, kc, &epilogue, &mut y[column..], outputs);
         }
     };
     b.push(
