@@ -330,6 +330,36 @@ def _check_constant_of_shape(program: Program, node: Node) -> None:
     _shaped(program, node, 1, (1,))
 
 
+def _check_arg(program: Program, node: Node) -> None:
+    _flags(node, "keepdims", "select_last_index")
+
+
+def _check_topk(program: Program, node: Node) -> None:
+    _flags(node, "largest", "sorted")
+
+
+def _check_cumsum(program: Program, node: Node) -> None:
+    _flags(node, "exclusive", "reverse")
+
+
+def _check_trilu(program: Program, node: Node) -> None:
+    _flags(node, "upper")
+
+
+def _check_eye_like(program: Program, node: Node) -> None:
+    number = node.attributes.get("dtype", ONNX_DTYPES[program.values[node.inputs[0]].dtype])
+    if ONNX_DTYPES[program.values[node.outputs[0]].dtype] != number:
+        _fail(node, "the dtype of its output is not the one that it says")
+
+
+def _check_unique(program: Program, node: Node) -> None:
+    _flags(node, "sorted")
+
+
+def _check_suppression(program: Program, node: Node) -> None:
+    _flags(node, "center_point_box")
+
+
 def _check_gemm(program: Program, node: Node) -> None:
     _flags(node, "transA", "transB")
 
@@ -353,13 +383,17 @@ def _check_lp(program: Program, node: Node) -> None:
 
 
 _CHECKS: dict[str, Callable[[Program, Node], None]] = {
+    "ArgMax": _check_arg,
+    "ArgMin": _check_arg,
     "AveragePool": _check_pool,
     "Cast": _check_cast,
     "ConstantOfShape": _check_constant_of_shape,
     "Conv": _check_conv,
     "ConvTranspose": _check_conv_transpose,
+    "CumSum": _check_cumsum,
     "Dequantize": _check_edge,
     "DepthToSpace": _check_depth_to_space,
+    "EyeLike": _check_eye_like,
     "Gelu": _check_gelu,
     "Gemm": _check_gemm,
     "GroupNormalization": _check_normalization,
@@ -367,6 +401,7 @@ _CHECKS: dict[str, Callable[[Program, Node], None]] = {
     "Lookup": _check_lookup,
     "LpNormalization": _check_lp,
     "MaxPool": _check_pool,
+    "NonMaxSuppression": _check_suppression,
     "Pad": _check_pad,
     "QAdd": _check_add,
     "QAveragePool": _check_quantized_pool,
@@ -386,5 +421,8 @@ _CHECKS: dict[str, Callable[[Program, Node], None]] = {
     "Resize": _check_resize,
     "SpaceToDepth": _check_space_to_depth,
     "Split": _check_split,
+    "TopK": _check_topk,
     "Transpose": _check_transpose,
+    "Trilu": _check_trilu,
+    "Unique": _check_unique,
 }

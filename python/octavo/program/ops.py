@@ -18,8 +18,9 @@ DTYPE_SETS: dict[str, tuple[str, ...]] = {
     "O": ("f32", "u8", "i32", "i64"),
     "P": ("f32", "u8"),
     "I": ("i32", "i64"),
+    "R": ("u8", "i8", "i16", "i32", "i64", "f16", "f32", "f64"),
 }
-"""T, U: any dtype. N: arithmetic. O: has an order. P: what pools read. I: indices."""
+"""T, U: any dtype. N: arithmetic. O: has an order. P: what pools read. I: indices. R: numbers."""
 
 ATTRIBUTE_KINDS = ("int", "ints", "f32", "f32s", "f64", "str")
 
@@ -115,6 +116,18 @@ Shape(x:T) -> y:i64 | start:int end:int?
 Cast(x:T) -> y:U | to:int
 ConstantOfShape(shape:i64 value:T!) -> y:T |
 Range(start:I limit:I delta:I) -> y:I |
+ArgMax(x:R) -> y:i64 | axis:int keepdims:int select_last_index:int
+ArgMin(x:R) -> y:i64 | axis:int keepdims:int select_last_index:int
+TopK(x:R k:i64) -> values:R indices:i64 | axis:int largest:int sorted:int
+CumSum(x:R axis:I) -> y:R | exclusive:int reverse:int
+OneHot(indices:T depth:R values:U) -> y:U | axis:int
+Trilu(x:T k:i64?) -> y:T | upper:int
+EyeLike(x:T) -> y:U | dtype:int? k:int
+Size(x:T) -> y:i64 |
+NonZero(x:T) -> y:i64 |
+Compress(x:T condition:bool) -> y:T | axis:int?
+Unique(x:T) -> y:T indices:i64 inverse:i64 counts:i64 | axis:int? sorted:int
+NonMaxSuppression(boxes:f32 scores:f32 most:i64? iou_threshold:f32? score_threshold:f32?) -> y:i64 | center_point_box:int
 """  # noqa: E501
 # end of table
 

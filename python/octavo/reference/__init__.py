@@ -11,12 +11,23 @@ from octavo.errors import RunError
 from octavo.program import DTYPES, Node, Program
 from octavo.program.validate import label, validate
 from octavo.reference.attributes import Array
+from octavo.reference.detection import DETECTION_OPS
 from octavo.reference.floats import FLOAT_OPS
+from octavo.reference.indexing import INDEXING_OPS
 from octavo.reference.integer import INTEGER_OPS
 from octavo.reference.movement import MOVEMENT_OPS
 from octavo.reference.normalization import NORMALIZATION_OPS
+from octavo.reference.ordering import ORDERING_OPS
 
-OPERATIONS = FLOAT_OPS | MOVEMENT_OPS | INTEGER_OPS | NORMALIZATION_OPS
+OPERATIONS = {
+    **FLOAT_OPS,
+    **MOVEMENT_OPS,
+    **INTEGER_OPS,
+    **NORMALIZATION_OPS,
+    **INDEXING_OPS,
+    **ORDERING_OPS,
+    **DETECTION_OPS,
+}
 
 
 def run(

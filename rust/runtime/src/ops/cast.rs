@@ -139,6 +139,19 @@ impl Format for Half {
     }
 }
 
+/// The number that the bits of an IEEE half stand for.
+pub fn half_to_f32(bits: u16) -> f32 {
+    match Half::read(bits) {
+        Number::Real(number) => number as f32,
+        Number::Whole(number) => number as f32,
+    }
+}
+
+/// The bits of the IEEE half that is nearest to a number, ties to even.
+pub fn half_from_f32(number: f32) -> u16 {
+    Half::write(Number::Real(number.into()))
+}
+
 fn convert(from: DType, x: &[u8], to: DType, y: &mut [u8]) {
     match from {
         DType::U8 => convert_to::<u8>(x, to, y),

@@ -2,17 +2,23 @@
 
 pub mod cast;
 pub mod conv;
+pub mod cumulative;
+pub mod detection;
 pub mod elementwise;
 pub mod gemm;
 pub mod geometry;
 pub mod integers;
 pub mod movement;
 pub mod normalization;
+pub mod numbers;
+pub mod order;
+pub mod patterns;
 pub mod pool;
 pub mod product;
 pub mod quantize;
 pub mod reduce;
 pub mod resize;
+pub mod selection;
 pub mod shape;
 pub mod softmax;
 pub mod spatial;
@@ -81,6 +87,17 @@ pub fn plan(b: &mut Builder<'_>, index: usize) -> Result<(), Error> {
         Op::Shape => shape::plan_shape(b, node),
         Op::ConstantOfShape => shape::plan_constant(b, node),
         Op::Range => shape::plan_range(b, node),
+        Op::ArgMax | Op::ArgMin => order::plan_arg(b, node),
+        Op::TopK => order::plan_topk(b, node),
+        Op::CumSum => cumulative::plan(b, node),
+        Op::OneHot => patterns::plan_one_hot(b, node),
+        Op::Trilu => patterns::plan_trilu(b, node),
+        Op::EyeLike => patterns::plan_eye_like(b, node),
+        Op::Size => patterns::plan_size(b, node),
+        Op::NonZero => selection::plan_nonzero(b, node),
+        Op::Compress => selection::plan_compress(b, node),
+        Op::Unique => selection::plan_unique(b, node),
+        Op::NonMaxSuppression => detection::plan_nms(b, node),
         _ => unary::plan(b, node),
     }
 }

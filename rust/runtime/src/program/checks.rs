@@ -5,7 +5,7 @@
 use octavo_kernels::requantize::{MULTIPLIER_MIN, SHIFT_MAX, multiplier_shift};
 
 use super::validate::wrong;
-use super::{DType, Node, Op, Program, Tensor};
+use super::{DType, Node, Op, Program, Tensor, ValueId};
 use crate::error::Error;
 
 type Checked = Result<(), Error>;
@@ -50,6 +50,13 @@ pub(super) fn check(program: &Program, node: &Node) -> Checked {
         }
         Op::LpNormalization => within(node, "p", 1, 2),
         Op::Reshape => flag(node, "allowzero"),
+        Op::ArgMax | Op::ArgMin => flags(node, &["keepdims", "select_last_index"]),
+        Op::TopK => flags(node, &["largest", "sorted"]),
+        Op::CumSum => flags(node, &["exclusive", "reverse"]),
+        Op::EyeLike => eye_like(program, node),
+        Op::Trilu => flag(node, "upper"),
+        Op::Unique => flag(node, "sorted"),
+        Op::NonMaxSuppression => flag(node, "center_point_box"),
         _ => Ok(()),
     }
 }
@@ -72,6 +79,10 @@ fn byte(node: &Node, name: &str) -> Checked {
 
 fn flag(node: &Node, name: &str) -> Checked {
     within(node, name, 0, 1)
+}
+
+fn flags(node: &Node, names: &[&str]) -> Checked {
+    names.iter().try_for_each(|name| flag(node, name))
 }
 
 fn positive(node: &Node, name: &str) -> Checked {
@@ -386,6 +397,15 @@ fn cast(program: &Program, node: &Node) -> Checked {
         return Ok(());
     }
     Err(bad(node, "the dtype of its output is not the one that it casts to"))
+}
+
+fn eye_like(program: &Program, node: &Node) -> Checked {
+    let dtype = |id: Option<ValueId>| id.map(|id| program.value(id).dtype.onnx());
+    let input = dtype(node.input(0)).unwrap_or_default();
+    if dtype(node.outputs.first().copied().flatten()) == Some(node.attributes.int_or("dtype", input)?) {
+        return Ok(());
+    }
+    Err(bad(node, "the dtype of its output is not the one that it says"))
 }
 
 fn split(node: &Node) -> Checked {

@@ -102,6 +102,18 @@ Shape(x:T) -> y:i64 | start:int end:int?
 Cast(x:T) -> y:U | to:int
 ConstantOfShape(shape:i64 value:T!) -> y:T |
 Range(start:I limit:I delta:I) -> y:I |
+ArgMax(x:R) -> y:i64 | axis:int keepdims:int select_last_index:int
+ArgMin(x:R) -> y:i64 | axis:int keepdims:int select_last_index:int
+TopK(x:R k:i64) -> values:R indices:i64 | axis:int largest:int sorted:int
+CumSum(x:R axis:I) -> y:R | exclusive:int reverse:int
+OneHot(indices:T depth:R values:U) -> y:U | axis:int
+Trilu(x:T k:i64?) -> y:T | upper:int
+EyeLike(x:T) -> y:U | dtype:int? k:int
+Size(x:T) -> y:i64 |
+NonZero(x:T) -> y:i64 |
+Compress(x:T condition:bool) -> y:T | axis:int?
+Unique(x:T) -> y:T indices:i64 inverse:i64 counts:i64 | axis:int? sorted:int
+NonMaxSuppression(boxes:f32 scores:f32 most:i64? iou_threshold:f32? score_threshold:f32?) -> y:i64 | center_point_box:int
 ";
 
 /// An input or output of an op. `dtype` names a dtype or a set of them.
@@ -147,6 +159,16 @@ pub(super) fn dtype_set(letter: &str) -> Option<&'static [DType]> {
         "O" => Some(&[DType::F32, DType::U8, DType::I32, DType::I64]),
         "P" => Some(&[DType::F32, DType::U8]),
         "I" => Some(&[DType::I32, DType::I64]),
+        "R" => Some(&[
+            DType::U8,
+            DType::I8,
+            DType::I16,
+            DType::I32,
+            DType::I64,
+            DType::F16,
+            DType::F32,
+            DType::F64,
+        ]),
         _ => None,
     }
 }
