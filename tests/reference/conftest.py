@@ -20,8 +20,9 @@ def run_node():
                 values[name] = Value(name, dtype, array.shape)
                 (fixed if place in constants else feeds)[name] = array
         made = [f"out{place}" for place in range(outputs)]
-        for name in made:
-            values[name] = Value(name, dtypes or values["in0"].dtype, None)
+        kinds = dtypes if isinstance(dtypes, list) else [dtypes or values["in0"].dtype] * outputs
+        for name, dtype in zip(made, kinds, strict=True):
+            values[name] = Value(name, dtype, None)
         node = Node(op, "node", tuple(names), tuple(made), attributes)
         return reference.run(Program(list(feeds), made, values, fixed, [node]), feeds)
 

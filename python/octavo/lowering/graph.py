@@ -174,7 +174,7 @@ def _node(node: ir.Node, name: str, values: dict[str, Value], constants: dict[st
 
 
 def _all_outputs(op: str, outputs: tuple[str, ...]) -> tuple[str, ...]:
-    """A name for each output that the op has, empty where nobody wants it; as they are where it has any number."""
+    """A name for each output that the op has, empty where nobody wants it."""
     while outputs and not outputs[-1]:
         outputs = outputs[:-1]
     slots = signatures()[op][0].outputs

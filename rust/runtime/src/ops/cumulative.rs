@@ -49,13 +49,7 @@ pub fn plan(b: &mut Builder<'_>, node: &Node) -> Result<(), Error> {
 }
 
 /// The sums of some outer rows. They start with the first element itself, so that a first -0 stays one.
-fn cumsum<E: Element>(
-    x: &[E::Bits],
-    lines: Lines,
-    is_exclusive: bool,
-    is_reverse: bool,
-    y: &mut [E::Bits],
-) {
+fn cumsum<E: Element>(x: &[E::Bits], lines: Lines, is_exclusive: bool, is_reverse: bool, y: &mut [E::Bits]) {
     let Lines { n, inner, .. } = lines;
     let mut sums = vec![E::Number::ZERO; inner];
     for (x, y) in x.chunks_exact(n * inner).zip(y.chunks_exact_mut(n * inner)) {

@@ -71,7 +71,9 @@ fn one_hot<E: Element, T: Pod>(indices: &[E::Bits], off: T, on: T, lines: Lines,
         for (column, &index) in indices.iter().enumerate() {
             let index = E::load(index).whole();
             let index = if index < 0 { index.saturating_add(n as i64) } else { index };
-            if let Some(y) = usize::try_from(index).ok().filter(|&i| i < n).map(|i| &mut y[i * inner + column]) {
+            if let Some(y) =
+                usize::try_from(index).ok().filter(|&i| i < n).map(|i| &mut y[i * inner + column])
+            {
                 *y = on;
             }
         }

@@ -87,7 +87,8 @@ pub fn plan_unique(b: &mut Builder<'_>, node: &Node) -> Result<(), Error> {
     };
     // Each slice's elements beside each other.
     let dims = [lines.outer, lines.n, lines.inner];
-    let slices = Tensor::new(x.dtype(), vec![x.len()], &permuted(x.bytes(), x.dtype().size(), &dims, &[1, 0, 2]))?;
+    let slices =
+        Tensor::new(x.dtype(), vec![x.len()], &permuted(x.bytes(), x.dtype().size(), &dims, &[1, 0, 2]))?;
     let is_sorted = node.attributes.int("sorted")? != 0;
     let distinct = with_element!(x.dtype(), E => distinct::<E>(&slices, lines.n, is_sorted));
     shape[along] = distinct.firsts.len();
