@@ -52,7 +52,7 @@ def non_max_suppression(node: Node, inputs: Inputs) -> list[Array]:
     """
     boxes, scores = required(inputs, 0), required(inputs, 1)
     most = max(0, int(_scalar(optional(inputs, 2), 0)))  # type: ignore[arg-type]  # a number
-    iou = np.float32(_scalar(optional(inputs, 3), 0))  # type: ignore[arg-type]  # a number
+    iou = np.float32(_scalar(optional(inputs, 3), 0))
     least = _scalar(optional(inputs, 4), None)
     if boxes.ndim != 3 or scores.ndim != 3 or boxes.shape[2] != 4 or scores.shape[::2] != boxes.shape[:2]:
         raise RunError("boxes [batches, n, 4] and scores [batches, classes, n] do not fit together")
