@@ -4,6 +4,7 @@ import onnx_ir as ir
 import onnx_ir.passes.common as common
 
 from octavo.errors import ModelError
+from octavo.frontend.bodies import expand_operators
 from octavo.frontend.check import check, check_rules
 from octavo.frontend.inference import infer_shapes
 from octavo.frontend.opset import convert
@@ -44,8 +45,10 @@ def _load(source: Source) -> ir.Model:
     common.LiftConstantsToInitializersPass(size_limit=0)(model)
     common.LiftSubgraphInitializersToMainGraphPass()(model)
     check_rules(model)
+    expand_operators(model)
     if model.graph.opset_imports[""] != OPSET:
         infer_shapes(model)
         convert(model, OPSET)
+        expand_operators(model)
     infer_shapes(model)
     return model

@@ -21,6 +21,8 @@ def check(model: ir.Model, newest_opset: int) -> None:
         ModelError: naming the node, tensor or file, and what can be done.
     """
     version = model.graph.opset_imports.get("", model.graph.opset_imports.get("ai.onnx"))
+    for node in model.graph.all_nodes():
+        _check_domain(node)
     if version is None:
         raise ModelError("the model imports no ONNX opset (domain ''): export it again")
     if version > newest_opset:
@@ -70,20 +72,26 @@ def _check_order(graph: ir.Graph, outer: set[ir.Value]) -> None:
             raise ModelError(f"output '{value.name}' of graph '{graph.name or ''}' is made by no node")
 
 
-def _check_operator(node: ir.Node, version: int) -> None:
-    where = f"node '{node.name or ''}' (output '{node.outputs[0].name if node.outputs else ''}')"
+def _where(node: ir.Node) -> str:
+    return f"node '{node.name or ''}' (output '{node.outputs[0].name if node.outputs else ''}')"
+
+
+def _check_domain(node: ir.Node) -> None:
     if node.domain != "":
         raise ModelError(
-            f"{where} is operator '{node.op_type}' of domain '{node.domain}', which octavo does not know: "
-            "export the model with standard ONNX operators, without a runtime's own optimizations"
+            f"{_where(node)} is operator '{node.op_type}' of domain '{node.domain}', which octavo does not "
+            "know: export the model with standard ONNX operators, without a runtime's own optimizations"
         )
+
+
+def _check_operator(node: ir.Node, version: int) -> None:
     try:
         dropped = onnx.defs.get_schema(node.op_type, version, "").deprecated
     except onnx.defs.SchemaError:
         dropped = True
     if dropped:
         raise ModelError(
-            f"{where} is operator '{node.op_type}', which ONNX opset {version} does not have: "
+            f"{_where(node)} is operator '{node.op_type}', which ONNX opset {version} does not have: "
             "export the model with another opset"
         )
 

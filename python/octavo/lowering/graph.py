@@ -116,6 +116,8 @@ def _node_name(node: ir.Node, taken: set[str]) -> str:
 
 def _value(value: ir.Value) -> Value:
     name = _name(value)
+    if value.type is not None and not isinstance(value.type, ir.TensorType):
+        raise ModelError(f"the value {name!r} is a sequence or optional, which octavo cannot hold")
     if value.dtype is None:
         raise ModelError(
             f"the type of the value {name!r} is not known; run shape inference on the model first"

@@ -67,7 +67,7 @@ _REDUCTIONS = frozenset({"ReduceMax", "ReduceMin"})
 def fold_constants(model: ir.Model) -> bool:
     """Replaces nodes of constant inputs by initializers, where `should_fold` says so; knows static shapes."""
     common.LiftConstantsToInitializersPass(lift_all_constants=True, size_limit=0)(model)
-    _refuse_long_sequences(model)
+    _refuse_sequences(model)
 
     def within_total(node: ir.Node) -> bool:
         if not should_fold(node):
@@ -212,12 +212,13 @@ _SIZES: dict[str, Callable[[ir.Node, list[ir.TensorProtocol]], int | None]] = {
 }
 
 
-def _refuse_long_sequences(model: ir.Model) -> None:
-    """The optimizer writes SplitToSequence out as one output a piece, however many those are."""
+def _refuse_sequences(model: ir.Model) -> None:
+    """The optimizer writes SplitToSequence out, one output a piece, however many; it must know the pieces."""
     for node in nodes(model, "SplitToSequence"):
         extents = [extent for extent in dims(node.inputs[0]) or () if isinstance(extent, int)]
-        if max(extents, default=0) > _MAX_SEQUENCE:
+        sizes = input_of(node, 1)
+        if max(extents, default=0) > _MAX_SEQUENCE or (sizes is not None and sizes.const_value is None):
             raise ModelError(
-                f"node '{node.name}' (SplitToSequence) cuts an axis of over {_MAX_SEQUENCE}: "
-                "export the model without sequences"
+                f"node '{node.name}' (SplitToSequence): octavo cannot cut by computed sizes, or an axis "
+                f"of over {_MAX_SEQUENCE}: export the model without sequences"
             )

@@ -1,0 +1,25 @@
+"""ONNX's own node tests through a Session: none fails, and none that has ever passed is lost."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import onnx
+
+BENCHES = Path(__file__).resolve().parents[2] / "benches"
+
+
+def test_node_tests(tmp_path):
+    written = tmp_path / "conformance.json"
+    script = BENCHES / "conformance.py"
+    run = subprocess.run([sys.executable, script, "--output", written], capture_output=True, text=True)
+    assert run.returncode == 0, run.stderr
+    report = json.loads(written.read_text())
+    failed = {name: reason for name, (status, reason) in report["cases"].items() if status == "fail"}
+    assert not failed, "\n".join(f"{name}: {reason}" for name, reason in failed.items())
+    known = json.loads((BENCHES / "results" / "conformance.json").read_text())
+    if known["onnx"] == onnx.__version__:  # another version has other cases
+        passed = {name for name, (status, _) in known["cases"].items() if status == "pass"}
+        lost = [name for name in sorted(passed) if report["cases"][name][0] != "pass"]
+        assert not lost, "\n".join(f"{name}: {report['cases'][name][1]}" for name in lost)
