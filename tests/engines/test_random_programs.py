@@ -10,7 +10,7 @@ from growth import ANY, Draw, Growth
 from octavo.errors import RunError
 from octavo.program import Program
 from octavo.program.checks import ONNX_DTYPES
-from octavo.program.ops import signatures
+from octavo.program.ops import DTYPE_SETS, signatures
 
 Recipe = Callable[[Growth, str], bool]
 RECIPES: dict[str, Recipe] = {}
@@ -231,33 +231,58 @@ def _batch_normalization(g: Growth, op: str) -> bool:
     return g.node(op, [x, *parameters], epsilon=np.float32(1e-5))
 
 
-@recipe("Add", "Sub", "Mul", "Div", "Pow", "PRelu")
+def _dtypes(op: str) -> tuple[str, ...]:
+    """What the op's first input can be of."""
+    dtype = signatures()[op][0].inputs[0].dtype
+    return DTYPE_SETS.get(dtype, (dtype,))
+
+
+@recipe(
+    "Add", "Sub", "Mul", "Div", "Pow", "PRelu", "BitwiseAnd", "BitwiseOr", "BitwiseXor", "Equal", "Less",
+    "LessOrEqual", "Greater", "GreaterOrEqual", "And", "Or", "Xor",
+)  # fmt: skip
 def _binary(g: Growth, op: str) -> bool:
-    x = g.pick(("f32",) if op in ("Pow", "PRelu") or g.draw.chance(0.6) else ("i32", "i64"))
+    x = _some_number(g, op)
+    return bool(x) and g.node(op, [x, _broadcast_with(g, x)][:: g.draw.one((1, -1))])
+
+
+def _some_number(g: Growth, op: str) -> str | None:
+    """A float32, which has kernels, more often than another dtype of the op."""
+    floats = g.pick(("f32",)) if "f32" in _dtypes(op) and g.draw.chance(0.5) else None
+    return floats or g.pick(_dtypes(op))
+
+
+@recipe("Mod")
+def _mod(g: Growth, op: str) -> bool:
+    x = _some_number(g, op)
     if not x:
         return False
-    if op == "Div" and g.values[x].dtype != "f32":
-        divisor = g.draw.rng.integers(1, 9, g.arrays[x].shape[-1:]) * g.draw.one((1, -1))
-        return g.node(op, [x, g.constant(divisor.astype(g.arrays[x].dtype))])
-    pair = [x, _broadcast_with(g, x)]
-    return g.node(op, pair[:: g.draw.one((1, -1))])
+    return g.node(op, [x, _broadcast_with(g, x)], fmod=int(g.values[x].dtype[0] == "f" or g.draw.chance(0.5)))
+
+
+@recipe("BitShift")
+def _bit_shift(g: Growth, op: str) -> bool:
+    x = g.pick(("u8",))
+    return bool(x) and g.node(op, [x, _broadcast_with(g, x)], direction=g.draw.one(("LEFT", "RIGHT")))
+
+
+@recipe("Where")
+def _where(g: Growth, op: str) -> bool:
+    condition, x = g.pick(("bool",)), g.pick(ANY)
+    return bool(condition) and bool(x) and g.node(op, [condition, x, _broadcast_with(g, x)])
 
 
 @recipe("Max", "Min")
 def _extreme(g: Growth, op: str) -> bool:
-    x = g.pick(("f32", "u8", "i32", "i64"))
+    x = _some_number(g, op)
     return bool(x) and g.node(op, [x, *(_broadcast_with(g, x) for _ in range(g.draw.number(0, 2)))])
 
 
 @recipe("Clip")
 def _clip(g: Growth, op: str) -> bool:
-    x = g.pick(("f32", "i32", "i64"))
-    if not x:
-        return False
-    low, high = (
-        g.constant(np.array(bound, g.arrays[x].dtype)) if g.draw.chance(0.8) else "" for bound in (-1, 2)
-    )
-    return g.node(op, [x, low, high])
+    x = g.pick(("f32",))
+    bounds = [g.constant(np.float32(bound)) if g.draw.chance(0.8) else "" for bound in (-1, 2)]
+    return bool(x) and g.node(op, [x, *bounds])
 
 
 def _attributes(g: Growth, op: str) -> dict[str, Any]:
@@ -272,11 +297,18 @@ def _attributes(g: Growth, op: str) -> dict[str, Any]:
 @recipe(
     "Relu", "LeakyRelu", "Elu", "Selu", "Celu", "ThresholdedRelu", "Sigmoid", "Tanh", "HardSigmoid",
     "HardSwish", "Gelu", "Softplus", "Softsign", "Mish", "Swish", "Exp", "Log", "Sqrt", "Reciprocal", "Abs",
-    "Neg", "Sign", "Floor", "Ceil", "Round", "Erf", "Sin", "Cos",
+    "Neg", "Sign", "Floor", "Ceil", "Round", "Erf", "Sin", "Cos", "BitwiseNot", "Not", "IsNaN",
 )  # fmt: skip
 def _unary(g: Growth, op: str) -> bool:
-    x = g.pick(("f32",))
+    x = _some_number(g, op)
     return bool(x) and g.node(op, [x], **_attributes(g, op))
+
+
+@recipe("IsInf")
+def _is_inf(g: Growth, op: str) -> bool:
+    x = g.pick(_dtypes(op))
+    flags = dict(zip(("detect_negative", "detect_positive"), g.draw.numbers(0, 1, 2), strict=True))
+    return bool(x) and g.node(op, [x], **flags)
 
 
 @recipe("MaxPool", "AveragePool", "QAveragePool")

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 from octavo.program import Node
-from octavo.reference.floats import FLOAT_OPS
+from octavo.reference import OPERATIONS
 
 DIGESTS = Path(__file__).parents[2] / "rust/kernels/src/float/digests.txt"
 
@@ -37,7 +37,7 @@ def noise(size: int, seed: int) -> np.ndarray:
 
 
 def run(op: str, *inputs: np.ndarray, **attributes) -> int:
-    return digest(FLOAT_OPS[op](Node(op, op, (), ("y",), attributes), list(inputs))[0])
+    return digest(OPERATIONS[op](Node(op, op, (), ("y",), attributes), list(inputs))[0])
 
 
 def elementwise() -> dict[str, int]:
@@ -96,7 +96,7 @@ def image(channels: int) -> np.ndarray:
 def windows(op: str, *inputs: np.ndarray, **attributes) -> int:
     """The digest of the output with its channels last."""
     node = Node(op, op, (), ("y",), {**WINDOW, **attributes})
-    return digest(FLOAT_OPS[op](node, list(inputs))[0].transpose(0, 2, 3, 1))
+    return digest(OPERATIONS[op](node, list(inputs))[0].transpose(0, 2, 3, 1))
 
 
 def products() -> dict[str, int]:

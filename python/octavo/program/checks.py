@@ -368,6 +368,20 @@ def _check_reduce(program: Program, node: Node) -> None:
     _flags(node, "keepdims", "noop_with_empty_axes")
 
 
+def _check_mod(program: Program, node: Node) -> None:
+    _flags(node, "fmod")
+    if not _int(node, "fmod") and program.values[node.inputs[0]].dtype in ("f32", "f64"):
+        _fail(node, "floats need fmod = 1")
+
+
+def _check_bit_shift(program: Program, node: Node) -> None:
+    _choice(node, "direction", "LEFT", "RIGHT")
+
+
+def _check_is_inf(program: Program, node: Node) -> None:
+    _flags(node, "detect_negative", "detect_positive")
+
+
 def _check_reshape(program: Program, node: Node) -> None:
     _flags(node, "allowzero")
 
@@ -386,6 +400,7 @@ _CHECKS: dict[str, Callable[[Program, Node], None]] = {
     "ArgMax": _check_arg,
     "ArgMin": _check_arg,
     "AveragePool": _check_pool,
+    "BitShift": _check_bit_shift,
     "Cast": _check_cast,
     "ConstantOfShape": _check_constant_of_shape,
     "Conv": _check_conv,
@@ -398,10 +413,12 @@ _CHECKS: dict[str, Callable[[Program, Node], None]] = {
     "Gemm": _check_gemm,
     "GroupNormalization": _check_normalization,
     "LayerNormalization": _check_normalization,
+    "IsInf": _check_is_inf,
     "Lookup": _check_lookup,
     "LpNormalization": _check_lp,
     "MaxPool": _check_pool,
     "NonMaxSuppression": _check_suppression,
+    "Mod": _check_mod,
     "Pad": _check_pad,
     "QAdd": _check_add,
     "QAveragePool": _check_quantized_pool,

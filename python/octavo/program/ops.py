@@ -15,12 +15,15 @@ DTYPE_SETS: dict[str, tuple[str, ...]] = {
     "T": ("u8", "i8", "i16", "i32", "i64", "bool", "f16", "f32", "f64"),
     "U": ("u8", "i8", "i16", "i32", "i64", "bool", "f16", "f32", "f64"),
     "N": ("f32", "i32", "i64"),
-    "O": ("f32", "u8", "i32", "i64"),
+    "A": ("f32", "f64", "u8", "i8", "i16", "i32", "i64"),
+    "E": ("f32", "f64", "u8", "i8", "i16", "i32", "i64", "bool"),
+    "F": ("f32", "f64"),
+    "J": ("u8", "i8", "i16", "i32", "i64"),
     "P": ("f32", "u8"),
     "I": ("i32", "i64"),
     "R": ("u8", "i8", "i16", "i32", "i64", "f16", "f32", "f64"),
 }
-"""T, U: any dtype. N: arithmetic. O: has an order. P: what pools read. I: indices. R: numbers."""
+"""T, U: any dtype. N: powers. A, R: numbers. E: equality. F: floats. J: bits. P: pools. I: indices."""
 
 ATTRIBUTE_KINDS = ("int", "ints", "f32", "f32s", "f64", "str")
 
@@ -49,20 +52,25 @@ RMSNormalization(x:f32 scale:f32) -> y:f32 | axis:int epsilon:f32 stash_type:int
 InstanceNormalization(x:f32 scale:f32 b:f32) -> y:f32 | epsilon:f32
 GroupNormalization(x:f32 scale:f32 b:f32) -> y:f32 | epsilon:f32 num_groups:int stash_type:int
 LpNormalization(x:f32) -> y:f32 | axis:int p:int
-Add(a:N b:N) -> y:N |
-Sub(a:N b:N) -> y:N |
-Mul(a:N b:N) -> y:N |
-Div(a:N b:N) -> y:N |
-Pow(a:f32 b:f32) -> y:f32 |
-Max(inputs:O*) -> y:O |
-Min(inputs:O*) -> y:O |
-PRelu(x:f32 slope:f32) -> y:f32 |
-Relu(x:f32) -> y:f32 |
-LeakyRelu(x:f32) -> y:f32 | alpha:f32
+Add(a:A b:A) -> y:A |
+Sub(a:A b:A) -> y:A |
+Mul(a:A b:A) -> y:A |
+Div(a:A b:A) -> y:A |
+Pow(a:N b:N) -> y:N |
+Max(inputs:A*) -> y:A |
+Min(inputs:A*) -> y:A |
+Mod(a:A b:A) -> y:A | fmod:int
+BitShift(x:u8 y:u8) -> z:u8 | direction:str
+BitwiseAnd(a:J b:J) -> y:J |
+BitwiseOr(a:J b:J) -> y:J |
+BitwiseXor(a:J b:J) -> y:J |
+PRelu(x:A slope:A) -> y:A |
+Relu(x:A) -> y:A |
+LeakyRelu(x:F) -> y:F | alpha:f32
 Elu(x:f32) -> y:f32 | alpha:f32
 Selu(x:f32) -> y:f32 | alpha:f32 gamma:f32
 Celu(x:f32) -> y:f32 | alpha:f32
-ThresholdedRelu(x:f32) -> y:f32 | alpha:f32
+ThresholdedRelu(x:F) -> y:F | alpha:f32
 Sigmoid(x:f32) -> y:f32 |
 Tanh(x:f32) -> y:f32 |
 HardSigmoid(x:f32) -> y:f32 | alpha:f32 beta:f32
@@ -74,18 +82,31 @@ Mish(x:f32) -> y:f32 |
 Swish(x:f32) -> y:f32 | alpha:f32
 Exp(x:f32) -> y:f32 |
 Log(x:f32) -> y:f32 |
-Sqrt(x:f32) -> y:f32 |
-Reciprocal(x:f32) -> y:f32 |
-Abs(x:f32) -> y:f32 |
-Neg(x:f32) -> y:f32 |
-Sign(x:f32) -> y:f32 |
-Floor(x:f32) -> y:f32 |
-Ceil(x:f32) -> y:f32 |
-Round(x:f32) -> y:f32 |
+Sqrt(x:F) -> y:F |
+Reciprocal(x:F) -> y:F |
+BitwiseNot(x:J) -> y:J |
+Abs(x:A) -> y:A |
+Neg(x:A) -> y:A |
+Sign(x:A) -> y:A |
+Floor(x:F) -> y:F |
+Ceil(x:F) -> y:F |
+Round(x:F) -> y:F |
 Erf(x:f32) -> y:f32 |
 Sin(x:f32) -> y:f32 |
 Cos(x:f32) -> y:f32 |
-Clip(x:N min:N? max:N?) -> y:N |
+Clip(x:f32 min:f32? max:f32?) -> y:f32 |
+Equal(a:E b:E) -> y:bool |
+Less(a:A b:A) -> y:bool |
+LessOrEqual(a:A b:A) -> y:bool |
+Greater(a:A b:A) -> y:bool |
+GreaterOrEqual(a:A b:A) -> y:bool |
+And(a:bool b:bool) -> y:bool |
+Or(a:bool b:bool) -> y:bool |
+Xor(a:bool b:bool) -> y:bool |
+Not(x:bool) -> y:bool |
+IsNaN(x:F) -> y:bool |
+IsInf(x:F) -> y:bool | detect_negative:int detect_positive:int
+Where(condition:bool a:T b:T) -> y:T |
 Softmax(x:f32) -> y:f32 | axis:int
 LogSoftmax(x:f32) -> y:f32 | axis:int
 MaxPool(x:P) -> y:P | kernel_shape:ints strides:ints pads:ints? dilations:ints ceil_mode:int auto_pad:str?

@@ -10,7 +10,9 @@ import numpy.typing as npt
 from octavo.errors import RunError
 from octavo.program import DTYPES, Node, Program
 from octavo.program.validate import label, validate
+from octavo.reference.arithmetic import ARITHMETIC_OPS
 from octavo.reference.attributes import Array
+from octavo.reference.comparison import COMPARISON_OPS
 from octavo.reference.detection import DETECTION_OPS
 from octavo.reference.floats import FLOAT_OPS
 from octavo.reference.indexing import INDEXING_OPS
@@ -21,6 +23,8 @@ from octavo.reference.ordering import ORDERING_OPS
 
 OPERATIONS = {
     **FLOAT_OPS,
+    **ARITHMETIC_OPS,
+    **COMPARISON_OPS,
     **MOVEMENT_OPS,
     **INTEGER_OPS,
     **NORMALIZATION_OPS,

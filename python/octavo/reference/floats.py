@@ -1,4 +1,4 @@
-"""The float ops over ONNX's logical layout; those of shape arithmetic take integers as well.
+"""The float32 ops over ONNX's logical layout.
 
 Every op is a function of a node and its input arrays (None where one is left out), and gives its outputs.
 """
@@ -15,7 +15,6 @@ from octavo.reference.attributes import Array, Inputs, integer, number, optional
 from octavo.reference.fma import Float32, fma
 
 Op: TypeAlias = Callable[[Node, Inputs], list[Array]]
-Binary: TypeAlias = Callable[[Array, Array], Array]
 
 f32 = np.float32
 
@@ -30,49 +29,12 @@ def _unary(function: Callable[..., Array], *attributes: str) -> Op:
     return run
 
 
-def _binary(floats: Binary, integers: Binary | None = None) -> Op:
-    """The op that folds a function over its inputs, with broadcasting; integers wrap."""
-
-    def run(node: Node, inputs: Inputs) -> list[Array]:
-        y = required(inputs, 0)
-        function = integers if integers is not None and y.dtype != f32 else floats
-        with np.errstate(all="ignore"):
-            for i in range(1, len(inputs)):
-                y = np.asarray(function(y, required(inputs, i)))
-        return [y]
-
-    return run
-
-
-def _truncating_division(a: Array, b: Array) -> Array:
-    if not np.all(b):
-        raise ZeroDivisionError("an integer division by zero")
-    floored = a // b
-    return np.asarray(floored + ((floored < 0) & (a % b != 0)).astype(a.dtype))
-
-
-def _relu(x: Float32) -> Float32:
-    return np.where(x <= 0, f32(0), x)
-
-
-def _leaky_relu(x: Float32, alpha: np.float32) -> Float32:
-    return np.where(x < 0, alpha * x, x)
-
-
-def _thresholded_relu(x: Float32, alpha: np.float32) -> Float32:
-    return np.where(x <= alpha, f32(0), x)
-
-
 def _hard_swish(x: Float32) -> Float32:
     return x * functions.hard_sigmoid(x, f32(1) / f32(6), f32(0.5))
 
 
 def _swish(x: Float32, alpha: np.float32) -> Float32:
     return x * functions.sigmoid(alpha * x)
-
-
-def _prelu(x: Float32, slope: Float32) -> Float32:
-    return np.where(x < 0, x * slope, x)
 
 
 def gelu(node: Node, inputs: Inputs) -> list[Array]:
@@ -84,12 +46,10 @@ def gelu(node: Node, inputs: Inputs) -> list[Array]:
 def clip(node: Node, inputs: Inputs) -> list[Array]:
     """`min(max(x, lo), hi)`; a bound is one number, and does not bound where it is left out. NaN stays."""
     x, lo, hi = required(inputs, 0), optional(inputs, 1), optional(inputs, 2)
-    lo, hi = (bound if bound is None else bound.reshape(()) for bound in (lo, hi))
-    floats = x.dtype == f32
     if lo is not None:
-        x = functions.maximum(x, lo) if floats else np.maximum(x, lo)
+        x = functions.maximum(x, lo.reshape(()))
     if hi is not None:
-        x = functions.minimum(x, hi) if floats else np.minimum(x, hi)
+        x = functions.minimum(x, hi.reshape(()))
     return [x]
 
 
@@ -153,22 +113,11 @@ FLOAT_OPS: dict[str, Op] = {
     "ReduceMin": reductions.reduce_min,
     "Softmax": reductions.softmax,
     "LogSoftmax": reductions.log_softmax,
-    "Add": _binary(np.add, np.add),
-    "Sub": _binary(np.subtract, np.subtract),
-    "Mul": _binary(np.multiply, np.multiply),
-    "Div": _binary(np.divide, _truncating_division),
-    "Pow": _binary(functions.power),
-    "Max": _binary(functions.maximum, np.maximum),
-    "Min": _binary(functions.minimum, np.minimum),
-    "PRelu": _binary(_prelu),
     "Clip": clip,
     "Gelu": gelu,
-    "Relu": _unary(_relu),
-    "LeakyRelu": _unary(_leaky_relu, "alpha"),
     "Elu": _unary(functions.elu, "alpha"),
     "Selu": _unary(functions.selu, "alpha", "gamma"),
     "Celu": _unary(functions.celu, "alpha"),
-    "ThresholdedRelu": _unary(_thresholded_relu, "alpha"),
     "Sigmoid": _unary(functions.sigmoid),
     "Tanh": _unary(functions.tanh),
     "HardSigmoid": _unary(functions.hard_sigmoid, "alpha", "beta"),
@@ -179,14 +128,6 @@ FLOAT_OPS: dict[str, Op] = {
     "Swish": _unary(_swish, "alpha"),
     "Exp": _unary(functions.exp),
     "Log": _unary(functions.log),
-    "Sqrt": _unary(np.sqrt),
-    "Reciprocal": _unary(lambda x: f32(1) / x),
-    "Abs": _unary(np.abs),
-    "Neg": _unary(np.negative),
-    "Sign": _unary(functions.sign),
-    "Floor": _unary(np.floor),
-    "Ceil": _unary(np.ceil),
-    "Round": _unary(np.rint),
     "Erf": _unary(functions.erf),
     "Sin": _unary(functions.sin),
     "Cos": _unary(functions.cos),

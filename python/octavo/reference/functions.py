@@ -7,6 +7,7 @@ coefficients are near-minimax fits (tests/reference/fit_functions.py). Errors ar
 
 from collections.abc import Callable, Sequence
 from functools import wraps
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -15,6 +16,8 @@ from octavo.reference.fma import Float32, fma
 
 Float64 = npt.NDArray[np.float64]
 Int64 = npt.NDArray[np.int64]
+Floats = npt.NDArray[Any]
+Bits = npt.NDArray[Any]
 
 f32 = np.float32
 
@@ -91,28 +94,25 @@ def _power_of_two(k: npt.NDArray[np.int32]) -> Float32:
     return ((k + np.int32(127)) << np.int32(23)).view(f32)
 
 
-@quiet
-def maximum(a: Float32, b: Float32) -> Float32:
-    """The larger of two; NaN if either is NaN; +0 above -0."""
-    a, b = np.broadcast_arrays(a, b)
-    equal = (_bits(np.ascontiguousarray(a)) & _bits(np.ascontiguousarray(b))).view(f32).reshape(a.shape)
-    ordered = np.where(a == b, equal, np.where(a > b, a, b))
+def maximum(a: npt.ArrayLike, b: npt.ArrayLike) -> Floats:
+    """The larger of two of one float dtype; NaN if either is NaN; +0 above -0."""
+    a, b, p, q = _with_bits(a, b)
+    ordered = np.where(a == b, (p & q).view(a.dtype).reshape(a.shape), np.where(a > b, a, b))
     return np.where(np.isnan(a), a, ordered)
 
 
-@quiet
-def minimum(a: Float32, b: Float32) -> Float32:
-    """The smaller of two; NaN if either is NaN; -0 below +0."""
-    a, b = np.broadcast_arrays(a, b)
-    equal = (_bits(np.ascontiguousarray(a)) | _bits(np.ascontiguousarray(b))).view(f32).reshape(a.shape)
-    ordered = np.where(a == b, equal, np.where(a < b, a, b))
+def minimum(a: npt.ArrayLike, b: npt.ArrayLike) -> Floats:
+    """The smaller of two of one float dtype; NaN if either is NaN; -0 below +0."""
+    a, b, p, q = _with_bits(a, b)
+    ordered = np.where(a == b, (p | q).view(a.dtype).reshape(a.shape), np.where(a < b, a, b))
     return np.where(np.isnan(a), a, ordered)
 
 
-@quiet
-def sign(x: Float32) -> Float32:
-    """-1, 0 or 1; NaN for NaN."""
-    return np.where(np.isnan(x), x, np.where(x < 0, f32(-1), np.where(x > 0, f32(1), f32(0))))
+def _with_bits(a: npt.ArrayLike, b: npt.ArrayLike) -> tuple[Floats, Floats, Bits, Bits]:
+    """Both, broadcast to one shape, and their bits."""
+    a, b = np.broadcast_arrays(a, b)
+    bits = np.dtype(f"i{a.dtype.itemsize}")
+    return a, b, np.ascontiguousarray(a).view(bits), np.ascontiguousarray(b).view(bits)
 
 
 def _reduced_exp(x: Float32) -> tuple[Float32, npt.NDArray[np.int32]]:

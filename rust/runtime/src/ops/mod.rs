@@ -1,13 +1,15 @@
 //! How each operator family is planned: one file a family, one line an operator in [`plan`].
 
+pub mod arithmetic;
+pub mod broadcast;
 pub mod cast;
+pub mod comparison;
 pub mod conv;
 pub mod cumulative;
 pub mod detection;
 pub mod elementwise;
 pub mod gemm;
 pub mod geometry;
-pub mod integers;
 pub mod movement;
 pub mod normalization;
 pub mod numbers;
@@ -57,7 +59,21 @@ pub fn plan(b: &mut Builder<'_>, index: usize) -> Result<(), Error> {
         | Op::Pow
         | Op::Max
         | Op::Min
+        | Op::Mod
+        | Op::BitShift
+        | Op::BitwiseAnd
+        | Op::BitwiseOr
+        | Op::BitwiseXor
         | Op::PRelu => elementwise::plan(b, node),
+        Op::Equal
+        | Op::Less
+        | Op::LessOrEqual
+        | Op::Greater
+        | Op::GreaterOrEqual
+        | Op::And
+        | Op::Or
+        | Op::Xor => comparison::plan(b, node),
+        Op::Where => comparison::plan_where(b, node),
         Op::QAveragePool | Op::MaxPool | Op::AveragePool => pool::plan(b, node),
         Op::GlobalAveragePool | Op::GlobalMaxPool => reduce::plan_global(b, node),
         Op::QReduceMean | Op::ReduceMean | Op::ReduceSum | Op::ReduceMax | Op::ReduceMin => {

@@ -1,7 +1,6 @@
 //! Shapes as tensors: Shape itself, and what is filled or counted up to a size.
 
 use crate::error::Error;
-use crate::ops::integers::Integer;
 use crate::ops::movement::checked_elements;
 use crate::ops::{error, made, needed};
 use crate::plan::builder::Builder;
@@ -80,5 +79,5 @@ fn like(of: DType, shape: &[usize], values: &[i64]) -> Result<Tensor, Error> {
     if of == DType::I64 {
         return Tensor::from_i64s(shape, values);
     }
-    Tensor::from_i32s(shape, &values.iter().map(|&v| i32::wrapped(v)).collect::<Vec<_>>())
+    Tensor::from_i32s(shape, &values.iter().map(|&v| v as i32).collect::<Vec<_>>())
 }

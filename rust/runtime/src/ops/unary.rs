@@ -1,10 +1,10 @@
-//! Functions of one tensor: Lookup, and the float functions.
+//! Functions of one tensor: Lookup, and ONNX's, of which those of float32 have kernels.
 
 use octavo_kernels::float::unary::{self, Unary};
 use octavo_kernels::lookup;
 
 use crate::error::Error;
-use crate::ops::{error, integers, made, needed, push_map};
+use crate::ops::{arithmetic, broadcast, comparison, error, made, needed, push_map};
 use crate::plan::builder::Builder;
 use crate::plan::fusion;
 use crate::program::{DType, Node, Op};
@@ -23,29 +23,12 @@ pub fn plan(b: &mut Builder<'_>, node: &Node) -> Result<(), Error> {
         return Ok(());
     }
     let dtype = x.dtype();
-    if node.op == Op::Clip && matches!(dtype, DType::I32 | DType::I64) {
-        let (xb, yb) = (x.buffer, y.buffer);
-        let (lo, hi) = (integer_bound(b, node, 1)?, integer_bound(b, node, 2)?);
-        b.push(
-            node.name.clone(),
-            "Clip",
-            integers::name(dtype),
-            0,
-            &[xb],
-            &[yb],
-            Box::new(move |run| {
-                let pool = run.pool;
-                let ([x], [y]) = run.get([xb], [yb]);
-                let size = dtype.size();
-                pool.slices(y, chunk * size, |i, y| {
-                    integers::clip(dtype, &x[i * chunk * size..][..y.len()], lo, hi, y);
-                });
-            }),
-        );
+    let is_predicate = matches!(node.op, Op::Not | Op::IsNaN | Op::IsInf);
+    if is_predicate || dtype != DType::F32 {
+        let map =
+            if is_predicate { comparison::predicate(node, dtype)? } else { arithmetic::single(node, dtype)? };
+        broadcast::push(b, node, arithmetic::NAME, [&x], &y, move |_, [x], y| map(x, y));
         return Ok(());
-    }
-    if dtype != DType::F32 {
-        return Err(error(node, &format!("a tensor of {} does not run", dtype.name())));
     }
     let function = function(b, node)?;
     let kernel = b.kernels.row().float.unary.name;
@@ -101,13 +84,5 @@ fn bound(b: &Builder<'_>, node: &Node, place: usize, missing: f32) -> Result<f32
     match b.known_input(node, place)?.f32s()?[..] {
         [bound] => Ok(bound),
         _ => Err(error(node, "a bound is not a single number")),
-    }
-}
-
-fn integer_bound(b: &Builder<'_>, node: &Node, place: usize) -> Result<Option<i64>, Error> {
-    match b.known_ints_opt(node, place)?.as_deref() {
-        None => Ok(None),
-        Some(&[bound]) => Ok(Some(bound)),
-        Some(_) => Err(error(node, "a bound is not a single number")),
     }
 }

@@ -35,20 +35,25 @@ RMSNormalization(x:f32 scale:f32) -> y:f32 | axis:int epsilon:f32 stash_type:int
 InstanceNormalization(x:f32 scale:f32 b:f32) -> y:f32 | epsilon:f32
 GroupNormalization(x:f32 scale:f32 b:f32) -> y:f32 | epsilon:f32 num_groups:int stash_type:int
 LpNormalization(x:f32) -> y:f32 | axis:int p:int
-Add(a:N b:N) -> y:N |
-Sub(a:N b:N) -> y:N |
-Mul(a:N b:N) -> y:N |
-Div(a:N b:N) -> y:N |
-Pow(a:f32 b:f32) -> y:f32 |
-Max(inputs:O*) -> y:O |
-Min(inputs:O*) -> y:O |
-PRelu(x:f32 slope:f32) -> y:f32 |
-Relu(x:f32) -> y:f32 |
-LeakyRelu(x:f32) -> y:f32 | alpha:f32
+Add(a:A b:A) -> y:A |
+Sub(a:A b:A) -> y:A |
+Mul(a:A b:A) -> y:A |
+Div(a:A b:A) -> y:A |
+Pow(a:N b:N) -> y:N |
+Max(inputs:A*) -> y:A |
+Min(inputs:A*) -> y:A |
+Mod(a:A b:A) -> y:A | fmod:int
+BitShift(x:u8 y:u8) -> z:u8 | direction:str
+BitwiseAnd(a:J b:J) -> y:J |
+BitwiseOr(a:J b:J) -> y:J |
+BitwiseXor(a:J b:J) -> y:J |
+PRelu(x:A slope:A) -> y:A |
+Relu(x:A) -> y:A |
+LeakyRelu(x:F) -> y:F | alpha:f32
 Elu(x:f32) -> y:f32 | alpha:f32
 Selu(x:f32) -> y:f32 | alpha:f32 gamma:f32
 Celu(x:f32) -> y:f32 | alpha:f32
-ThresholdedRelu(x:f32) -> y:f32 | alpha:f32
+ThresholdedRelu(x:F) -> y:F | alpha:f32
 Sigmoid(x:f32) -> y:f32 |
 Tanh(x:f32) -> y:f32 |
 HardSigmoid(x:f32) -> y:f32 | alpha:f32 beta:f32
@@ -60,18 +65,31 @@ Mish(x:f32) -> y:f32 |
 Swish(x:f32) -> y:f32 | alpha:f32
 Exp(x:f32) -> y:f32 |
 Log(x:f32) -> y:f32 |
-Sqrt(x:f32) -> y:f32 |
-Reciprocal(x:f32) -> y:f32 |
-Abs(x:f32) -> y:f32 |
-Neg(x:f32) -> y:f32 |
-Sign(x:f32) -> y:f32 |
-Floor(x:f32) -> y:f32 |
-Ceil(x:f32) -> y:f32 |
-Round(x:f32) -> y:f32 |
+Sqrt(x:F) -> y:F |
+Reciprocal(x:F) -> y:F |
+BitwiseNot(x:J) -> y:J |
+Abs(x:A) -> y:A |
+Neg(x:A) -> y:A |
+Sign(x:A) -> y:A |
+Floor(x:F) -> y:F |
+Ceil(x:F) -> y:F |
+Round(x:F) -> y:F |
 Erf(x:f32) -> y:f32 |
 Sin(x:f32) -> y:f32 |
 Cos(x:f32) -> y:f32 |
-Clip(x:N min:N? max:N?) -> y:N |
+Clip(x:f32 min:f32? max:f32?) -> y:f32 |
+Equal(a:E b:E) -> y:bool |
+Less(a:A b:A) -> y:bool |
+LessOrEqual(a:A b:A) -> y:bool |
+Greater(a:A b:A) -> y:bool |
+GreaterOrEqual(a:A b:A) -> y:bool |
+And(a:bool b:bool) -> y:bool |
+Or(a:bool b:bool) -> y:bool |
+Xor(a:bool b:bool) -> y:bool |
+Not(x:bool) -> y:bool |
+IsNaN(x:F) -> y:bool |
+IsInf(x:F) -> y:bool | detect_negative:int detect_positive:int
+Where(condition:bool a:T b:T) -> y:T |
 Softmax(x:f32) -> y:f32 | axis:int
 LogSoftmax(x:f32) -> y:f32 | axis:int
 MaxPool(x:P) -> y:P | kernel_shape:ints strides:ints pads:ints? dilations:ints ceil_mode:int auto_pad:str?
@@ -151,12 +169,20 @@ impl Signature {
     }
 }
 
+const NUMBERS: [DType; 7] =
+    [DType::F32, DType::F64, DType::U8, DType::I8, DType::I16, DType::I32, DType::I64];
+const COMPARED: [DType; 8] =
+    [DType::F32, DType::F64, DType::U8, DType::I8, DType::I16, DType::I32, DType::I64, DType::Bool];
+
 /// The dtypes that a letter of the table stands for.
 pub(super) fn dtype_set(letter: &str) -> Option<&'static [DType]> {
     match letter {
         "T" | "U" => Some(&DType::ALL),
         "N" => Some(&[DType::F32, DType::I32, DType::I64]),
-        "O" => Some(&[DType::F32, DType::U8, DType::I32, DType::I64]),
+        "A" => Some(&NUMBERS),
+        "E" => Some(&COMPARED),
+        "F" => Some(&[DType::F32, DType::F64]),
+        "J" => Some(&[DType::U8, DType::I8, DType::I16, DType::I32, DType::I64]),
         "P" => Some(&[DType::F32, DType::U8]),
         "I" => Some(&[DType::I32, DType::I64]),
         "R" => Some(&[
