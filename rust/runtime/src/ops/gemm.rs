@@ -225,7 +225,7 @@ struct Addend {
 impl Addend {
     /// What is added to each of `n` columns, where it is known and the same in every row.
     fn by_column(&self, n: usize) -> Option<Vec<f32>> {
-        let c = self.known.as_ref().filter(|_| self.by_row == 0)?;
+        let c = self.known.as_ref().filter(|c| self.by_row == 0 && !c.is_empty())?;
         Some((0..n).map(|column| self.beta * c[column * self.by_column]).collect())
     }
 }
