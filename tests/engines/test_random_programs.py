@@ -220,6 +220,27 @@ def _matmul(g: Growth, op: str) -> bool:
     return g.node(op, [a, g.constant(draw.array("f32", right))])
 
 
+@recipe("QMatMul")
+def _qmatmul(g: Growth, op: str) -> bool:
+    a, draw = g.pick(("u8",), (1, 2, 3, 4)), g.draw
+    if not a:
+        return False
+    shape = g.arrays[a].shape
+    points = {"a_zero_point": draw.number(0, 255), "b_zero_point": draw.one((128, draw.number(0, 255)))}
+    ending: dict[str, Any] = {"a_scale": draw.f32(0.01, 0.2), "b_scale": draw.f32(0.01, 0.2)}
+    if draw.chance(0.7):
+        ending = {"y_zero_point": draw.number(0, 255)} | _factor(draw) | draw.clamp()
+    other = g.pick(("u8",), (1, 2, 3, 4))
+    if other and draw.chance(0.3) and g.node(op, [a, other], **points, **ending):
+        return True
+    if len(shape) > 1 and draw.chance(0.5):
+        perm = [*range(len(shape) - 2), len(shape) - 1, len(shape) - 2]
+        if g.node("Transpose", [a], perm=perm):
+            return g.node(op, [a, list(g.arrays)[-1]], **points, **ending)
+    right = (shape[-1],) if draw.chance(0.2) else (shape[-1], draw.number(1, 20))
+    return g.node(op, [a, g.constant(draw.array("u8", right))], **points, **ending)
+
+
 @recipe("BatchNormalization")
 def _batch_normalization(g: Growth, op: str) -> bool:
     x = g.pick(("f32",), (2, 3, 4, 5))

@@ -19,7 +19,7 @@ class Kind(Enum):
     """How an op takes part in integers."""
 
     PRODUCT = "product"
-    """Weights times activations: pays for conversions around it, can give float32 from its sums."""
+    """A sum of products: pays for conversions around it, can give float32 from its sums."""
     ELEMENTWISE = "elementwise"
     """A sum or a product of two tensors, with a range of its own."""
     MEAN = "mean"
@@ -277,6 +277,7 @@ TABLE: tuple[Row, ...] = (
         ),
     ),
     Row("MatMul", Kind.PRODUCT, "QGemm", (_WEIGHTS, _MATRIX, _ROWS)),
+    Row("MatMul", Kind.PRODUCT, "QMatMul"),
     Row(
         "BatchNormalization",
         Kind.PRODUCT,

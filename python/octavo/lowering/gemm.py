@@ -1,11 +1,16 @@
-"""Gemm and MatMul by constant weights, with the Add of a bias, to QGemm."""
+"""Gemm and MatMul by constant weights, with the Add of a bias, to QGemm; MatMul of activations to QMatMul."""
 
 import numpy as np
 import numpy.typing as npt
 
+from octavo.lowering.affine import Affine
 from octavo.lowering.builder import Builder
+from octavo.lowering.epilogue import epilogue, requantizer
 from octavo.lowering.product import bias_of, lower_product
+from octavo.lowering.sharing import UnfitError
+from octavo.lowering.weights import BOUND
 from octavo.lowering.wiring import Unit, integer, number
+from octavo.program import Attribute
 
 
 def lower_gemm(builder: Builder, unit: Unit) -> None:
@@ -19,8 +24,40 @@ def lower_gemm(builder: Builder, unit: Unit) -> None:
 
 
 def lower_matmul(builder: Builder, unit: Unit) -> None:
-    """Weights [K, N], activations [..., K]."""
-    _lower(builder, unit, _constant(builder, unit), 1.0)
+    """QGemm by weights [K, N] of activations [..., K]; else QMatMul."""
+    if builder.plan.rows[unit.name].becomes == "QMatMul":
+        _lower_activations(builder, unit)
+    else:
+        _lower(builder, unit, _constant(builder, unit), 1.0)
+
+
+def _lower_activations(builder: Builder, unit: Unit) -> None:
+    """QMatMul: requantized where a reader wants integers, else with a float32 result."""
+    a, b = (builder.affine(name, unit) for name in unit.node.inputs)
+    _check_sums(builder, unit, a, b)
+    output = unit.outputs[0]
+    attributes: dict[str, Attribute] = {"a_zero_point": a.zero_point, "b_zero_point": b.zero_point}
+    inputs = [builder.integers(name, unit) for name in unit.node.inputs]
+    if not builder.plan.wants_integers(output):
+        attributes |= {"a_scale": a.scale, "b_scale": b.scale}
+        builder.emit("QMatMul", unit.name, inputs, [builder.gives_floats(output)], attributes)
+        return
+    end = epilogue(builder, unit)
+    factor = np.float64(a.scale) * np.float64(b.scale) / np.float64(end.affine.scale)
+    multiplier, shift = requantizer(unit, float(factor))
+    attributes |= {"multiplier": multiplier, "shift": shift, **end.attributes()}
+    builder.emit("QMatMul", unit.name, inputs, [builder.gives_integers(end.output, unit)], attributes)
+    builder.dequantize_if_wanted(end.output, unit)
+
+
+def _check_sums(builder: Builder, unit: Unit, a: Affine, b: Affine) -> None:
+    """Where K is a number here; where it is free, each plan checks it."""
+    shapes = [builder.wiring.value(name).shape or () for name in unit.node.inputs]
+    for shape, axis in zip(shapes, (-1, -2), strict=True):
+        k = shape[max(axis, -len(shape))] if shape else ""
+        reach = max(a.zero_point, 255 - a.zero_point) * max(b.zero_point, 255 - b.zero_point)
+        if isinstance(k, int) and k * reach >= BOUND:
+            raise UnfitError(unit, f"its sums over K = {k} products could leave int32")
 
 
 def _lower(builder: Builder, unit: Unit, weight: npt.NDArray[np.float32], beta: float) -> None:

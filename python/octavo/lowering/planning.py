@@ -94,12 +94,30 @@ class Plan:
             for unit in self.wiring.units:
                 if unit.name not in self.rows or unit.name in integer:
                     continue
-                reads = any(name in at_hand for name in self.wiring.activations(unit))
-                if reads or (self.kind(unit) is Kind.MOVEMENT and self._moves_to(unit, integer)):
+                if self._reads(unit, at_hand, integer) or (
+                    self.kind(unit) is Kind.MOVEMENT and self._moves_to(unit, integer)
+                ):
                     integer.add(unit.name)
                     at_hand.update(unit.outputs)
             grown = len(integer) > before
         return integer
+
+    def _reads(self, unit: Unit, at_hand: set[str], integer: set[str]) -> bool:
+        """Whether integers are at hand for the unit: of one input; for Add and its like of every input.
+
+        A mask that is added to scores, say, is not worth a Quantize, nor would it survive one.
+        """
+        names = self.wiring.activations(unit)
+        if not any(name in at_hand for name in names):
+            return False
+        return self.kind(unit) is not Kind.ELEMENTWISE or all(
+            name in at_hand or self._is_quantized(name, integer) for name in names
+        )
+
+    def _is_quantized(self, name: str, integer: set[str]) -> bool:
+        """Whether a float tensor becomes uint8 anyway: for an op that does not only add or multiply it."""
+        readers = [unit for unit in self.wiring.readers.get(name, []) if unit.name in integer]
+        return any(self.kind(unit) is not Kind.ELEMENTWISE for unit in readers)
 
     def _moves_to(self, unit: Unit, integer: set[str]) -> bool:
         readers = [reader for name in unit.outputs for reader in self.wiring.readers.get(name, [])]

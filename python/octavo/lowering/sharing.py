@@ -40,8 +40,10 @@ class Sharing:
         self._narrowest: dict[str, float] = {}
         self._fixed: dict[str, Affine] = {}
         units = [unit for unit in plan.wiring.units if plan.is_integer(unit)]
+        for unit in plan.wiring.units:
+            if unit.nodes[-1].op in FIXED_OUTPUTS:
+                self._fixed[unit.outputs[0]] = FIXED_OUTPUTS[unit.nodes[-1].op]
         for unit in units:
-            self._fix(unit)
             if plan.kind(unit) is Kind.MOVEMENT:
                 for output in unit.outputs:
                     self._parent[output] = unit.node.inputs[0]
@@ -53,11 +55,6 @@ class Sharing:
         """The form of a value that `unit` needs in uint8; raises `UnfitError` where it has no range."""
         root = self._root(name)
         return self._fixed[root] if root in self._fixed else affine(self._range(root, unit))
-
-    def _fix(self, unit: Unit) -> None:
-        op = unit.nodes[-1].op
-        if op in FIXED_OUTPUTS and self._plan.kind(unit) in (Kind.UNARY, Kind.SOFTMAX):
-            self._fixed[unit.outputs[0]] = FIXED_OUTPUTS[op]
 
     def _root(self, name: str) -> str:
         while name in self._parent:

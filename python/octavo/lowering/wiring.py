@@ -121,6 +121,8 @@ class Wiring:
         weight, addend = self.constant(node.inputs[1]), self.constant(other)
         if weight is None or addend is None or weight.ndim < 2:
             return None
+        if node.op == "MatMul" and (weight.ndim > 2 or (self.rank(node.inputs[0]) or 0) < 2):
+            return None
         # The channel is axis 1 of a convolution's output and the last axis of a product's.
         trailing = weight.ndim - 2 if node.op == "Conv" else 0
         channels = self._channels(node, weight)

@@ -175,6 +175,16 @@ def _check_quantized_gemm(program: Program, node: Node) -> None:
     _channels(program, node, _magnitudes(weights, (0,)))
 
 
+def _check_quantized_matmul(program: Program, node: Node) -> None:
+    """K is left to the run, which knows every shape."""
+    if "multiplier" in node.attributes:
+        _check_requantize(program, node)
+        return
+    _zero_points(node)
+    _positive(node, "a_scale")
+    _positive(node, "b_scale")
+
+
 def _group(node: Node, outputs: int) -> None:
     _within(node, "group", 1, INT32_MAX)
     if outputs % _int(node, "group"):
@@ -424,6 +434,7 @@ _CHECKS: dict[str, Callable[[Program, Node], None]] = {
     "QAveragePool": _check_quantized_pool,
     "QConv": _check_quantized_conv,
     "QGemm": _check_quantized_gemm,
+    "QMatMul": _check_quantized_matmul,
     "QMul": _check_requantize,
     "QReduceMean": _check_reduce_mean,
     "QSoftmax": _check_softmax,

@@ -31,7 +31,7 @@ def validate(program: Program) -> None:
     _check_names(program)
     _check_order(program)
     for node in program.nodes:
-        form = _form(node)
+        form = _form(program, node)
         _check_dtypes(program, node, form)
         _check_attributes(node, form)
         check(program, node)
@@ -142,14 +142,16 @@ def _check_order(program: Program) -> None:
         _fail("it has no outputs")
 
 
-def _form(node: Node) -> Signature:
+def _form(program: Program, node: Node) -> Signature:
     """The form of its op that a node is of, its inputs and outputs counted."""
     forms = signatures().get(node.op)
     if forms is None:
         _fail(f"the node {node.name!r} is of the unknown op {node.op!r}")
-    form = next((form for form in forms if form.accepts(len(node.inputs))), None)
-    if form is None:
+    fitting = [form for form in forms if form.accepts(len(node.inputs))]
+    if not fitting:
         _fail(f"the {label(node)} cannot have {len(node.inputs)} inputs")
+    made = program.values[node.outputs[0]].dtype if any(node.outputs[:1]) else ""
+    form = next((form for form in fitting if form.makes(made)), fitting[0])
     for slot, name in _slots(form.inputs, node.inputs):
         if not name and not slot.optional:
             _fail(f"the {label(node)} lacks its input {slot.name!r}")

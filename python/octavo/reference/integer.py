@@ -63,6 +63,19 @@ def gemm(node: Node, inputs: Inputs) -> list[Array]:
     return [_product_output(node, inputs, acc, axis=-1)]
 
 
+def matmul(node: Node, inputs: Inputs) -> list[Array]:
+    """numpy's matmul of `a - a_zero_point` and `b - b_zero_point`, requantized or as floats."""
+    a, b = _centred(node, inputs, 0, "a_zero_point"), _centred(node, inputs, 1, "b_zero_point")
+    k, zeros = a.shape[-1], (integer(node, "a_zero_point"), integer(node, "b_zero_point"))
+    if k * math.prod(max(zero, 255 - zero) for zero in zeros) > _ACCUMULATOR_MAX:
+        raise RunError(f"its sums over K = {k} products can leave 32 bits")
+    acc = np.matmul(a.astype(np.float64), b.astype(np.float64)).astype(np.int64)
+    if "multiplier" in node.attributes:
+        return [_requantized(node, acc)]
+    scaled = acc.astype(np.float32) * number(node, "a_scale")
+    return [np.asarray(scaled * number(node, "b_scale"))]
+
+
 def add(node: Node, inputs: Inputs) -> list[Array]:
     """`z_y + floor(((a - z_a) * M_a + (b - z_b) * M_b + 2^(S-1)) / 2^S)`, with broadcasting."""
     a, b = _centred(node, inputs, 0, "a_zero_point"), _centred(node, inputs, 1, "b_zero_point")
@@ -175,6 +188,7 @@ INTEGER_OPS: dict[str, Op] = {
     "QAveragePool": average_pool,
     "QConv": conv,
     "QGemm": gemm,
+    "QMatMul": matmul,
     "QMul": mul,
     "QReduceMean": reduce_mean,
     "QSoftmax": softmax,

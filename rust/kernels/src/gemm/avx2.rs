@@ -5,17 +5,36 @@
 
 use std::arch::x86_64::*;
 
+use super::activations::{Right, pack_source, row_sums_source};
 use super::epilogue::{AddParams, Addend, Lanes, PANEL, Quantize, Target, finish};
 use super::pack::{GROUP, Layout, UNIT};
 use super::{Entries, Panel, Tile};
+use crate::isa::Entry;
 
-pub(crate) const ENTRIES: Entries =
-    Entries { layout: Layout::WidePairs, tiles: [tile(1), tile(2), tile(3), tile(4)], derive };
+pub(crate) const ENTRIES: Entries = Entries {
+    layout: Layout::WidePairs,
+    tiles: [tile(1), tile(2), tile(3), tile(4)],
+    derive,
+    pack: Entry { name: "avx2-u8-pack", run: pack },
+    row_sums: Entry { name: "avx2-u8-row-sums", run: row_sums },
+};
 
 /// [`Lanes::derive`] in vectors.
 #[target_feature(enable = "avx2")]
 fn derive(lanes: &mut Lanes) {
     lanes.derive();
+}
+
+/// [`pack_source`] in vectors.
+#[target_feature(enable = "avx2,fma")]
+fn pack(right: &Right, out: &mut [u8], sums: &mut [i32]) {
+    pack_source::<true>(right, out, sums);
+}
+
+/// [`row_sums_source`] in vectors.
+#[target_feature(enable = "avx2,fma")]
+fn row_sums(data: &[u8], stride: usize, k: usize, factor: i32, sums: &mut [i32]) {
+    row_sums_source(data, stride, k, factor, sums);
 }
 
 /// Rows of a tile: 12 accumulators, 2 registers of weights, one of the left side, one of products.
@@ -77,8 +96,9 @@ unsafe fn rows<const R: usize>(panel: &Panel, row: usize, scratch: &mut Scratch)
             // SAFETY: a unit has `all` groups; `lanes` and a row of `acc` have 16 lanes a unit.
             unsafe {
                 let w = panel.packed.add(unit * panel.unit_bytes + start * Layout::WidePairs.group_bytes());
-                let mut acc = if start == 0 {
-                    [load(panel.lanes.bias[from..].as_ptr()); R]
+                let mut acc: [Sixteen; R] = if start == 0 {
+                    let bias = load(panel.lanes.bias[from..].as_ptr());
+                    std::array::from_fn(|r| plus(bias, panel.row_bias.get(row + r)))
                 } else {
                     std::array::from_fn(|r| load(scratch.acc[r][from..].as_ptr()))
                 };
@@ -129,6 +149,13 @@ unsafe fn widen(panel: &Panel, row: usize, start: usize, len: usize, wide: &mut 
 
 /// 16 accumulators.
 type Sixteen = [__m256i; 2];
+
+/// 16 accumulators plus one number, if there is one.
+#[inline]
+#[target_feature(enable = "avx2,fma")]
+fn plus(x: Sixteen, number: Option<&i32>) -> Sixteen {
+    number.map_or(x, |&number| x.map(|half| _mm256_add_epi32(half, _mm256_set1_epi32(number))))
+}
 
 /// # Safety
 /// 16 values are readable.

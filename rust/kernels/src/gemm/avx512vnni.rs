@@ -8,9 +8,11 @@ use std::arch::asm;
 use std::arch::x86_64::*;
 use std::array::from_fn;
 
+use super::activations::{Right, pack_source, row_sums_source};
 use super::epilogue::{AddParams, Addend, Lanes, PANEL, Quantize, Target, finish};
 use super::pack::{GROUP, Layout, UNIT};
 use super::{Entries, Panel, Tile};
+use crate::isa::Entry;
 
 pub(crate) const ENTRIES: Entries = Entries {
     layout: Layout::Fours,
@@ -21,12 +23,26 @@ pub(crate) const ENTRIES: Entries = Entries {
         Tile { name: "avx512vnni-u8i8-gemm-6x64c4", rows: 6, units: 4, run: panel_4 },
     ],
     derive,
+    pack: Entry { name: "avx512vnni-u8-pack", run: pack },
+    row_sums: Entry { name: "avx512vnni-u8-row-sums", run: row_sums },
 };
 
 /// [`Lanes::derive`] in vectors.
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx512vnni,avx2,fma")]
 fn derive(lanes: &mut Lanes) {
     lanes.derive();
+}
+
+/// [`pack_source`] in vectors.
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx512vnni,avx2,fma")]
+fn pack(right: &Right, out: &mut [u8], sums: &mut [i32]) {
+    pack_source::<false>(right, out, sums);
+}
+
+/// [`row_sums_source`] in vectors.
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx512vnni,avx2,fma")]
+fn row_sums(data: &[u8], stride: usize, k: usize, factor: i32, sums: &mut [i32]) {
+    row_sums_source(data, stride, k, factor, sums);
 }
 
 /// Defines a panel function: blocks of at most `$most` rows, as even as can be, so that no block is short. Those of
@@ -141,6 +157,13 @@ unsafe fn accumulate<const UNITS: usize, const ROWS: usize>(
         if ROWS == 1 {
             for u in 0..UNITS {
                 acc[0][u] = _mm512_add_epi32(acc[0][u], odd[0][u]);
+            }
+        }
+        if let Some(row_bias) = panel.row_bias.get(row..row + ROWS) {
+            for r in 0..ROWS {
+                for u in 0..UNITS {
+                    acc[r][u] = _mm512_add_epi32(acc[r][u], _mm512_set1_epi32(row_bias[r]));
+                }
             }
         }
         acc

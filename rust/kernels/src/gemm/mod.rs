@@ -5,6 +5,7 @@
 //! place, through offsets where the product is a convolution ([`Rows`]). A product runs panel by panel of up to 4
 //! units of 16 columns; a tier has one tile a panel width.
 
+mod activations;
 #[cfg(target_arch = "x86_64")]
 pub(crate) mod avx2;
 #[cfg(target_arch = "x86_64")]
@@ -17,11 +18,12 @@ pub(crate) mod scalar;
 mod tests;
 
 pub use crate::requantize::Requantize;
+pub use activations::{Right, pack_activations, row_sums};
 pub use epilogue::AddParams;
 pub use pack::{Columns, GROUP, Layout, UNIT, pack, packed_len};
 pub use rows::{OffsetTable, Offsets, PAD, Rows};
 
-use crate::isa::{Kernels, Row};
+use crate::isa::{Entry, Kernels, Row};
 use epilogue::{Addend, Lanes, PANEL_UNITS, Quantize, Target};
 use rows::Left;
 
@@ -34,7 +36,16 @@ pub struct Entries {
     pub tiles: [Tile; PANEL_UNITS],
     /// [`Lanes::derive`], compiled for the tier, whose features it needs.
     derive: unsafe fn(&mut Lanes),
+    /// What [`pack_activations`] runs.
+    pub pack: Entry<PackActivations>,
+    /// What [`row_sums`] runs.
+    pub row_sums: Entry<RowSums>,
 }
+
+/// The code of [`pack_activations`]. Calling it needs the CPU features of its isa.
+type PackActivations = unsafe fn(&Right, &mut [u8], &mut [i32]);
+/// The code of [`row_sums`]. Calling it needs the CPU features of its isa.
+type RowSums = unsafe fn(&[u8], usize, usize, i32, &mut [i32]);
 
 /// A kernel: up to `rows x units * 16` results at a time.
 #[derive(Debug)]
@@ -52,6 +63,8 @@ pub struct Tile {
 /// One panel of a checked product, as the tiles take it.
 struct Panel<'a> {
     left: Left,
+    /// A number a row, added to its sums; empty for none.
+    row_bias: &'a [i32],
     /// Rows of the product, at least 1.
     m: usize,
     /// The panel's first unit; the next is `unit_bytes` on.
@@ -124,9 +137,25 @@ pub fn select(row: &'static Row, _m: usize, n: usize, _k: usize) -> &'static Til
 ///
 /// # Panics
 /// Where a slice is shorter than its contract says, or a parameter is out of its range.
-pub fn run(kernels: Kernels, m: usize, rows: &Rows, columns: &Columns, mut out: Out) {
+pub fn run(kernels: Kernels, m: usize, rows: &Rows, columns: &Columns, out: Out) {
+    run_with_row_bias(kernels, m, rows, &[], columns, out);
+}
+
+/// [`run`] with `row_bias[r]` added to every sum of row `r`, modulo 2^32; none where it is empty.
+///
+/// # Panics
+/// As [`run`], and where there are less numbers than rows, but some.
+pub fn run_with_row_bias(
+    kernels: Kernels,
+    m: usize,
+    rows: &Rows,
+    row_bias: &[i32],
+    columns: &Columns,
+    mut out: Out,
+) {
+    assert!(row_bias.is_empty() || row_bias.len() >= m, "a number a row");
     let Columns { packed, n, taps, kc } = *columns;
-    let Entries { layout, tiles, derive } = &kernels.row().gemm;
+    let Entries { layout, tiles, derive, .. } = &kernels.row().gemm;
     assert!(n > 0 && taps > 0 && kc > 0, "an empty product");
     let (units, unit_bytes) = (n.div_ceil(UNIT), layout.unit_bytes(taps, kc));
     assert_eq!(packed.len(), units * unit_bytes, "the right side was packed for another tier or shape");
@@ -150,8 +179,19 @@ pub fn run(kernels: Kernels, m: usize, rows: &Rows, columns: &Columns, mut out: 
         let packed = packed[unit * unit_bytes..].as_ptr();
         unit += width;
         let followed = unit < units;
-        let panel =
-            Panel { left, m, packed, unit_bytes, followed, taps, groups, n: columns, lanes: &lanes, target };
+        let panel = Panel {
+            left,
+            row_bias,
+            m,
+            packed,
+            unit_bytes,
+            followed,
+            taps,
+            groups,
+            n: columns,
+            lanes: &lanes,
+            target,
+        };
         // SAFETY: `kernels` proves that the CPU has the tier. Left::new and check() have asserted that the m rows
         // of both sides lie inside their slices, and the packed length that `width` units follow `packed`.
         unsafe { (tiles[width - 1].run)(&panel) };

@@ -1,15 +1,27 @@
 //! The scalar tier: one row of one unit at a time.
 
+use super::activations::{Right, pack_source, row_sums_source};
 use super::epilogue::{Lanes, finish};
 use super::pack::{GROUP, Layout, UNIT};
 use super::{Entries, Panel, Tile};
+use crate::isa::Entry;
 
-pub(crate) const ENTRIES: Entries =
-    Entries { layout: Layout::Fours, tiles: [tile(1), tile(2), tile(3), tile(4)], derive };
+pub(crate) const ENTRIES: Entries = Entries {
+    layout: Layout::Fours,
+    tiles: [tile(1), tile(2), tile(3), tile(4)],
+    derive,
+    pack: Entry { name: "scalar-u8-pack", run: pack },
+    row_sums: Entry { name: "scalar-u8-row-sums", run: row_sums_source },
+};
 
 /// [`Lanes::derive`].
 fn derive(lanes: &mut Lanes) {
     lanes.derive();
+}
+
+/// [`pack_source`].
+fn pack(right: &Right, out: &mut [u8], sums: &mut [i32]) {
+    pack_source::<false>(right, out, sums);
 }
 
 const fn tile(units: usize) -> Tile {
@@ -21,6 +33,9 @@ const fn tile(units: usize) -> Tile {
 unsafe fn panel(panel: &Panel) {
     for row in 0..panel.m {
         let mut acc = panel.lanes.bias;
+        if let Some(row_bias) = panel.row_bias.get(row) {
+            acc.iter_mut().for_each(|acc| *acc = acc.wrapping_add(*row_bias));
+        }
         for (unit, acc) in acc.chunks_exact_mut(UNIT).enumerate().take(panel.n.div_ceil(UNIT)) {
             // SAFETY: the caller's bounds: the row is below m, the unit one of the panel's.
             unsafe { accumulate(panel, row, unit, acc) };

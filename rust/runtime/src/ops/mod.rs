@@ -17,6 +17,7 @@ pub mod order;
 pub mod patterns;
 pub mod pool;
 pub mod product;
+pub mod qmatmul;
 pub mod quantize;
 pub mod reduce;
 pub mod resize;
@@ -48,6 +49,7 @@ pub fn plan(b: &mut Builder<'_>, index: usize) -> Result<(), Error> {
         Op::Requantize => quantize::plan_requantize(b, node),
         Op::QConv | Op::Conv | Op::ConvTranspose => conv::plan(b, index),
         Op::QGemm => gemm::plan_qgemm(b, index),
+        Op::QMatMul => qmatmul::plan(b, node),
         Op::Gemm => gemm::plan_gemm(b, node),
         Op::MatMul => gemm::plan_matmul(b, node),
         Op::QAdd
@@ -89,7 +91,7 @@ pub fn plan(b: &mut Builder<'_>, index: usize) -> Result<(), Error> {
         Op::Flatten => movement::flatten(b, node),
         Op::Squeeze => movement::squeeze(b, node),
         Op::Unsqueeze => movement::unsqueeze(b, node),
-        Op::Transpose => movement::plan_transpose(b, node),
+        Op::Transpose => movement::plan_transpose(b, index),
         Op::Slice => movement::plan_slice(b, node),
         Op::Split => movement::plan_split(b, node),
         Op::Pad => movement::plan_pad(b, node),

@@ -1,5 +1,6 @@
 //! The u8 x i8 product behind QConv and QGemm: rows of the input against packed columns, with an epilogue.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use octavo_exec::{Arena, cast_mut};
@@ -79,6 +80,58 @@ pub enum Epilogue {
     },
 }
 
+impl Epilogue {
+    /// The bytes of an output element.
+    pub fn element(&self) -> usize {
+        match self {
+            Epilogue::U8 { .. } => 1,
+            Epilogue::F32 { .. } => 4,
+        }
+    }
+
+    /// The kernel's target for some columns: rows `stride` elements apart, of which `y` begins with the first one's
+    /// columns, and so does `residual`; `bias` is what their sums begin with.
+    pub fn out<'a>(
+        &'a self,
+        bias: &'a [i32],
+        columns: Range<usize>,
+        residual: &'a [u8],
+        stride: usize,
+        y: &'a mut [u8],
+    ) -> Out<'a> {
+        match self {
+            Epilogue::U8 { multiplier, shift, zero_point, lo, hi, residual: add, .. } => Out::U8 {
+                data: y,
+                stride,
+                requantize: Requantize {
+                    bias,
+                    multiplier: &multiplier[columns.clone()],
+                    shift: &shift[columns],
+                    zero_point: *zero_point,
+                    lo: *lo,
+                    hi: *hi,
+                },
+                residual: add.map(|add| Residual { data: residual, stride, add }),
+            },
+            Epilogue::F32 { x_scale, scale, bias: float_bias, .. } => Out::F32 {
+                data: cast_mut(y),
+                stride,
+                acc_bias: bias,
+                x_scale: *x_scale,
+                scale: &scale[columns.clone()],
+                bias: &float_bias[columns],
+            },
+        }
+    }
+
+    /// Looks the results up where a Lookup was fused.
+    pub fn look_up(&self, kernels: Kernels, y: &mut [u8]) {
+        if let Epilogue::U8 { table: Some(table), .. } = self {
+            lookup::lookup_in_place(kernels, y, table);
+        }
+    }
+}
+
 /// A product with everything but its buffers.
 pub struct Product {
     /// Where the rows lie.
@@ -100,10 +153,7 @@ pub struct Product {
 impl Product {
     /// The bytes of an output element.
     pub fn element(&self) -> usize {
-        match self.epilogue {
-            Epilogue::U8 { .. } => 1,
-            Epilogue::F32 { .. } => 4,
-        }
+        self.epilogue.element()
     }
 
     /// Computes rows `first..` of the output into `y`; `residual` is the whole residual tensor.
@@ -144,9 +194,7 @@ impl Product {
                 Columns { packed: group.packed.bytes(), n: self.group_columns, taps: self.taps, kc: self.kc };
             self.columns_of(kernels, m, &rows, &columns, group.column, residual, row, y);
         }
-        if let Epilogue::U8 { table: Some(table), .. } = &self.epilogue {
-            lookup::lookup_in_place(kernels, y, table);
-        }
+        self.epilogue.look_up(kernels, y);
     }
 
     /// One row times some of its columns (from `column` on, a multiple of a unit), written to `y`.
@@ -159,9 +207,7 @@ impl Product {
         let columns = all.slice(units);
         let residual = if residual.is_empty() { residual } else { &residual[column..] };
         self.write(kernels, 1, &rows, &columns, column, residual, n, y);
-        if let Epilogue::U8 { table: Some(table), .. } = &self.epilogue {
-            lookup::lookup_in_place(kernels, y, table);
-        }
+        self.epilogue.look_up(kernels, y);
     }
 
     fn columns_of(
@@ -193,29 +239,11 @@ impl Product {
         y: &mut [u8],
     ) {
         let range = column..column + columns.n;
-        let out = match &self.epilogue {
-            Epilogue::U8 { bias, multiplier, shift, zero_point, lo, hi, residual: add, .. } => Out::U8 {
-                data: y,
-                stride,
-                requantize: Requantize {
-                    bias: &bias[range.clone()],
-                    multiplier: &multiplier[range.clone()],
-                    shift: &shift[range],
-                    zero_point: *zero_point,
-                    lo: *lo,
-                    hi: *hi,
-                },
-                residual: add.map(|add| Residual { data: residual, stride, add }),
-            },
-            Epilogue::F32 { acc_bias, x_scale, scale, bias } => Out::F32 {
-                data: cast_mut(y),
-                stride,
-                acc_bias: &acc_bias[range.clone()],
-                x_scale: *x_scale,
-                scale: &scale[range.clone()],
-                bias: &bias[range],
-            },
+        let bias = match &self.epilogue {
+            Epilogue::U8 { bias, .. } => bias,
+            Epilogue::F32 { acc_bias, .. } => acc_bias,
         };
+        let out = self.epilogue.out(&bias[range.clone()], range, residual, stride, y);
         gemm::run(kernels, m, rows, columns, out);
     }
 }

@@ -4,7 +4,7 @@
 //! layout it wants, declares its outputs, and pushes steps.
 
 use std::cell::Cell;
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Mutex;
 
 use octavo_exec::Arena;
@@ -86,6 +86,19 @@ impl Placed {
     }
 }
 
+/// The output of a Transpose that no step has moved: where its bytes lie, in a buffer with slack.
+#[derive(Clone, Debug)]
+pub struct Strided {
+    /// The node.
+    pub node: usize,
+    /// The bytes.
+    pub buffer: BufferId,
+    /// The logical shape.
+    pub shape: Vec<usize>,
+    /// Bytes from one element to the next along each dimension.
+    pub steps: Vec<usize>,
+}
+
 struct Draft {
     step: Step,
     reads: Vec<BufferId>,
@@ -105,6 +118,7 @@ pub struct Builder<'p> {
     placed: Vec<Option<Placed>>,
     known: Vec<Option<Tensor>>,
     converted: HashMap<(ValueId, Layout), BufferId>,
+    strided: BTreeMap<ValueId, Strided>,
     buffers: Vec<Buffer>,
     constants: Vec<Arena>,
     drafts: Vec<Draft>,
@@ -199,6 +213,7 @@ impl<'p> Builder<'p> {
             placed: vec![None; program.values.len()],
             known: vec![None; program.values.len()],
             converted: HashMap::new(),
+            strided: BTreeMap::new(),
             buffers: Vec::new(),
             constants: Vec::new(),
             drafts: Vec::new(),
@@ -248,6 +263,7 @@ impl<'p> Builder<'p> {
                 self.placed[begun.value.index()] = None;
             }
             self.done = done;
+            self.move_strided()?;
             rest = Some(self.rest(index, wanted)?);
             break;
         }
@@ -272,6 +288,16 @@ impl<'p> Builder<'p> {
             observed: self.observed,
             arenas: Mutex::new(Vec::new()),
         })
+    }
+
+    /// Moves what was left where it lay for a node that is still to be planned.
+    fn move_strided(&mut self) -> Result<(), Error> {
+        for (value, strided) in std::mem::take(&mut self.strided) {
+            if self.readers(value).iter().any(|&reader| !self.done[reader]) {
+                ops::movement::move_strided(self, strided)?;
+            }
+        }
+        Ok(())
     }
 
     /// What is left to plan when the node `first` waits for a value, which this plan makes or the caller feeds.
@@ -388,6 +414,11 @@ impl<'p> Builder<'p> {
 
     // ---- inputs
 
+    /// A value that [`Builder::defer`] left where it lay.
+    pub fn strided(&self, value: ValueId) -> Option<&Strided> {
+        self.strided.get(&value)
+    }
+
     /// A value in the layout that it has now; constants come row-major.
     pub fn input(&mut self, value: ValueId) -> Result<Placed, Error> {
         if let Some(placed) = &self.placed[value.0 as usize] {
@@ -494,6 +525,14 @@ impl<'p> Builder<'p> {
         let tensor = TensorType { dtype: of.dtype(), shape };
         self.bytes_of(value, &tensor)?;
         self.settle(value, Placed { tensor, layout, buffer: of.buffer });
+        Ok(())
+    }
+
+    /// Declares a node's output to be another tensor's bytes, to be found by strides; its reader must ask for it as
+    /// [`Builder::strided`].
+    pub fn defer(&mut self, value: ValueId, dtype: DType, strided: Strided) -> Result<(), Error> {
+        self.bytes_of(value, &TensorType { dtype, shape: strided.shape.clone() })?;
+        self.strided.insert(value, strided);
         Ok(())
     }
 

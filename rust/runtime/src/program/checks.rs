@@ -19,6 +19,7 @@ pub(super) fn check(program: &Program, node: &Node) -> Checked {
     match node.op {
         Op::Quantize | Op::Dequantize => positive(node, "scale").and_then(|()| byte(node, "zero_point")),
         Op::Requantize | Op::QMul => requantize(node),
+        Op::QMatMul => quantized_matmul(node),
         Op::QAdd => add(node),
         Op::QConv => quantized_conv(program, node),
         Op::QGemm => quantized_gemm(program, node),
@@ -212,6 +213,16 @@ fn quantized_gemm(program: &Program, node: &Node) -> Checked {
         }
     }
     channels(program, node, n, &taps)
+}
+
+/// K is left to the plan, which knows every shape.
+fn quantized_matmul(node: &Node) -> Checked {
+    if node.attributes.has("multiplier") {
+        return requantize(node);
+    }
+    zero_points(node)?;
+    positive(node, "a_scale")?;
+    positive(node, "b_scale")
 }
 
 fn group(node: &Node, outputs: usize) -> Checked {

@@ -39,6 +39,7 @@ ops! {
     Requantize,
     QConv,
     QGemm,
+    QMatMul,
     QAdd,
     QMul,
     QAveragePool,

@@ -3,8 +3,9 @@
 //! A line is one form of an op, `Op(inputs) -> outputs | attributes`. An input is `name:dtype`, then `!` where it must
 //! be a constant, `?` where it may be left out (an output too), `*` where any number of them (at least one) may stand,
 //! always last. A capital letter is a set of dtypes ([`dtype_set`]), and the same letter is the same dtype all over a
-//! node. An attribute is `name:kind`, then `?` where it may be left out. An op with several forms takes the one that has as many
-//! inputs as the node. The Python package holds the same table; a test compares the two.
+//! node. An attribute is `name:kind`, then `?` where it may be left out. An op with several forms takes the one that
+//! has as many inputs as the node and, where those are several, an output of its dtype. The Python package holds the
+//! same table; a test compares the two.
 
 use std::collections::HashMap;
 use std::sync::OnceLock;
@@ -19,6 +20,8 @@ QConv(x:u8 w:i8! bias:i32! multiplier:i32! shift:i32!) -> y:u8 | strides:ints pa
 QConv(x:u8 w:i8! bias:f32! scale:f32!) -> y:f32 | strides:ints pads:ints dilations:ints group:int x_zero_point:int x_scale:f32
 QGemm(x:u8 w:i8! bias:i32! multiplier:i32! shift:i32!) -> y:u8 | x_zero_point:int y_zero_point:int lo:int hi:int
 QGemm(x:u8 w:i8! bias:f32! scale:f32!) -> y:f32 | x_zero_point:int x_scale:f32
+QMatMul(a:u8 b:u8) -> y:u8 | a_zero_point:int b_zero_point:int y_zero_point:int multiplier:int shift:int lo:int hi:int
+QMatMul(a:u8 b:u8) -> y:f32 | a_zero_point:int b_zero_point:int a_scale:f32 b_scale:f32
 QAdd(a:u8 b:u8) -> y:u8 | a_zero_point:int b_zero_point:int y_zero_point:int a_multiplier:int b_multiplier:int shift:int lo:int hi:int
 QMul(a:u8 b:u8) -> y:u8 | a_zero_point:int b_zero_point:int y_zero_point:int multiplier:int shift:int lo:int hi:int
 QAveragePool(x:u8) -> y:u8 | kernel_shape:ints strides:ints pads:ints dilations:ints ceil_mode:int count_include_pad:int x_zero_point:int y_zero_point:int ratio:f64 lo:int hi:int
@@ -166,6 +169,12 @@ impl Signature {
         let least = self.inputs.iter().filter(|slot| !slot.optional).count();
         let variadic = self.inputs.iter().any(|slot| slot.variadic);
         least <= inputs && (variadic || inputs <= self.inputs.len())
+    }
+
+    /// Whether the first output can be of that dtype.
+    pub(super) fn makes(&self, dtype: DType) -> bool {
+        let slot = self.outputs.first().map_or("", |slot| slot.dtype);
+        dtype_set(slot).map_or(slot == dtype.name(), |set| set.contains(&dtype))
     }
 }
 

@@ -22,7 +22,7 @@ pub(super) fn validate(program: &Program) -> Result<(), Error> {
     program.values.iter().try_for_each(value)?;
     order(program)?;
     for node in &program.nodes {
-        let form = form(node)?;
+        let form = form(program, node)?;
         dtypes(program, node, form)?;
         attributes(node, form)?;
         checks::check(program, node)?;
@@ -132,9 +132,12 @@ fn order(program: &Program) -> Result<(), Error> {
 }
 
 /// The form of its op that a node is of, its inputs and outputs counted.
-fn form(node: &Node) -> Result<&'static Signature, Error> {
+fn form(program: &Program, node: &Node) -> Result<&'static Signature, Error> {
     let count = node.inputs.len();
-    let form = signatures(node.op).iter().find(|form| form.accepts(count));
+    let mut forms = signatures(node.op).iter().filter(|form| form.accepts(count));
+    let made = node.outputs.first().copied().flatten().map(|id| program.value(id).dtype);
+    let form =
+        forms.clone().find(|form| made.is_some_and(|dtype| form.makes(dtype))).or_else(|| forms.next());
     let form = form.ok_or_else(|| wrong(format_args!("the {} cannot have {count} inputs", node.label())))?;
     for (slot, input) in slots(&form.inputs, count).zip(&node.inputs) {
         if input.is_none() && !slot.optional {

@@ -79,7 +79,7 @@ pub fn by_axis(b: &mut Builder<'_>, node: &Node, moves: Moves, output: usize) ->
     let y = b.output(target, shape, x.layout)?;
     if elements != 0 {
         let relocation = moves.relocation(x.dtype().size(), x.layout);
-        relocate(b, node, &x, &y, relocation, moves.fill);
+        relocate(b, node, x.buffer, &y, relocation, moves.fill);
     }
     Ok(())
 }

@@ -16,9 +16,10 @@ pub use views::{flatten, identity, reshape, squeeze, unsqueeze};
 use octavo_exec::{cast, cast_mut};
 
 use crate::error::Error;
+use crate::ops::qmatmul;
 use crate::ops::{axis, error, made, needed, spatial_last};
 use crate::plan::TensorType;
-use crate::plan::builder::{BufferId, Builder, Placed};
+use crate::plan::builder::{BufferId, Builder, Placed, Strided};
 use crate::plan::layout::Layout;
 use crate::program::Node;
 
@@ -95,12 +96,12 @@ pub fn convert_layout(b: &mut Builder<'_>, name: String, from: &Placed, layout: 
 fn relocate(
     b: &mut Builder<'_>,
     node: &Node,
-    from: &Placed,
+    x: BufferId,
     to: &Placed,
     relocation: Relocation,
     fill: Vec<u8>,
 ) {
-    let (x, y) = (from.buffer, to.buffer);
+    let y = to.buffer;
     let row_bytes = relocation.row_bytes();
     let bytes = to.tensor.bytes();
     if bytes == 0 {
@@ -122,10 +123,8 @@ fn relocate(
     );
 }
 
-/// Transpose: a new name for the same bytes where the layouts allow, else a relocation.
-pub fn plan_transpose(b: &mut Builder<'_>, node: &Node) -> Result<(), Error> {
-    let x = b.input(needed(node, 0)?)?;
-    let rank = x.shape().len();
+/// The order of a Transpose of that many dimensions.
+pub fn perm(node: &Node, rank: usize) -> Result<Vec<usize>, Error> {
     let reversed: Vec<i64> = (0..rank as i64).rev().collect();
     let perm = node.attributes.ints_or("perm", &reversed)?;
     let perm = perm.iter().map(|&p| axis(node, p, rank)).collect::<Result<Vec<_>, _>>()?;
@@ -134,6 +133,15 @@ pub fn plan_transpose(b: &mut Builder<'_>, node: &Node) -> Result<(), Error> {
     if perm.len() != rank || seen.contains(&false) {
         return Err(error(node, &format!("perm {perm:?} is not an order of {rank} dimensions")));
     }
+    Ok(perm)
+}
+
+/// Transpose: a new name for the same bytes where the layouts allow, else a relocation.
+pub fn plan_transpose(b: &mut Builder<'_>, index: usize) -> Result<(), Error> {
+    let node = &b.program.nodes[index];
+    let x = b.input(needed(node, 0)?)?;
+    let rank = x.shape().len();
+    let perm = perm(node, rank)?;
     let shape: Vec<usize> = perm.iter().map(|&p| x.shape()[p]).collect();
     // The output's dimensions in the order that the bytes have now; dimensions of 1 lie anywhere.
     let now: Vec<usize> = x
@@ -152,12 +160,24 @@ pub fn plan_transpose(b: &mut Builder<'_>, node: &Node) -> Result<(), Error> {
     }
     let steps = strides(x.shape(), &x.layout.order(rank), x.dtype().size());
     let source: Vec<usize> = perm.iter().map(|&p| steps[p]).collect();
-    let y = b.output(made(node, 0)?, shape, Layout::RowMajor)?;
-    if y.elements() == 0 {
-        return Ok(());
+    let mut strided = Strided { node: index, buffer: x.buffer, shape, steps: source };
+    if qmatmul::reads_in_place(b, made(node, 0)?, &strided.steps) {
+        strided.buffer = b.with_slack(&x);
+        return b.defer(made(node, 0)?, x.dtype(), strided);
     }
-    let relocation = Relocation::strided(x.dtype().size(), y.shape(), &source);
-    relocate(b, node, &x, &y, relocation, vec![0; x.dtype().size()]);
+    move_strided(b, strided)
+}
+
+/// Pushes the step of a Transpose whose input's place is known.
+pub fn move_strided(b: &mut Builder<'_>, strided: Strided) -> Result<(), Error> {
+    let Strided { node, buffer, shape, steps } = strided;
+    let node = &b.program.nodes[node];
+    let y = b.output(made(node, 0)?, shape, Layout::RowMajor)?;
+    if y.elements() > 0 {
+        let element = y.dtype().size();
+        let relocation = Relocation::strided(element, y.shape(), &steps);
+        relocate(b, node, buffer, &y, relocation, vec![0; element]);
+    }
     Ok(())
 }
 
@@ -201,7 +221,7 @@ pub fn plan_depth_space(b: &mut Builder<'_>, node: &Node) -> Result<(), Error> {
     let flat: Vec<(usize, usize)> = y.layout.order(4).into_iter().flat_map(|d| parts[d].clone()).collect();
     let (dims, source): (Vec<usize>, Vec<usize>) = flat.into_iter().unzip();
     let relocation = Relocation::strided(x.dtype().size(), &dims, &source);
-    relocate(b, node, &x, &y, relocation, vec![0; x.dtype().size()]);
+    relocate(b, node, x.buffer, &y, relocation, vec![0; x.dtype().size()]);
     Ok(())
 }
 

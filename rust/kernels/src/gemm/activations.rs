@@ -1,0 +1,238 @@
+//! A right side of activations, packed while a plan runs: bytes `q`, taken as the signed `q - 128`.
+//!
+//! `sum (a - z_a)(q - z_b)` is the product of `a` and `q - 128`, plus `- z_a * sum (q - z_b)`, a number a column, plus
+//! `(128 - z_b) * sum a`, a number a row: [`pack_activations`] and [`row_sums`] give the sums.
+
+use super::pack::{GROUP, Layout, UNIT};
+use crate::isa::Kernels;
+
+/// Bytes of a unit's group before it is laid out for a tier.
+const GROUP_BYTES: usize = UNIT * GROUP;
+
+/// A matrix of bytes `[k, n]` as it lies in memory: element `(k, column)` is at `k * by_k + column * by_column`.
+#[derive(Clone, Copy, Debug)]
+pub struct Right<'a> {
+    /// The bytes, from the first element on.
+    pub data: &'a [u8],
+    /// Rows.
+    pub k: usize,
+    /// Columns.
+    pub n: usize,
+    /// Bytes from one k to the next.
+    pub by_k: usize,
+    /// Bytes from one column to the next.
+    pub by_column: usize,
+}
+
+/// Packs `q - 128` for the tier into `out`, every byte of which is written; `sums[c]` becomes the sum of column c's
+/// `q - 128`. Quick where one of the strides is 1.
+///
+/// # Panics
+/// Where the matrix leaves its data, `out` is not [`packed_len`](super::packed_len) long, or there are not `n` sums.
+pub fn pack_activations(kernels: Kernels, right: &Right, out: &mut [u8], sums: &mut [i32]) {
+    let &Right { data, k, n, by_k, by_column } = right;
+    let entries = &kernels.row().gemm;
+    let last = |count: usize, step: usize| count.saturating_sub(1).checked_mul(step);
+    let end = last(k, by_k).zip(last(n, by_column)).and_then(|(a, b)| a.checked_add(b));
+    assert!(k > 0 && n > 0 && end.is_some_and(|end| end < data.len()), "the matrix leaves its data");
+    assert_eq!(out.len(), super::packed_len(kernels, n, 1, k), "out is packed_len bytes");
+    assert_eq!(sums.len(), n, "a sum a column");
+    // SAFETY: `kernels` proves that the CPU has the tier, which is all that the code asks.
+    unsafe { (entries.pack.run)(right, out, sums) };
+}
+
+/// `sums[r]` becomes `factor` times the sum, modulo 2^32, of the `k` bytes at `r * stride`.
+///
+/// # Panics
+/// Where a row leaves the data.
+pub fn row_sums(kernels: Kernels, data: &[u8], stride: usize, k: usize, factor: i32, sums: &mut [i32]) {
+    // SAFETY: as above.
+    unsafe { (kernels.row().gemm.row_sums.run)(data, stride, k, factor, sums) };
+}
+
+/// The text of [`row_sums`], for a tier to compile.
+#[inline(always)]
+pub(super) fn row_sums_source(data: &[u8], stride: usize, k: usize, factor: i32, sums: &mut [i32]) {
+    for (row, sum) in sums.iter_mut().enumerate() {
+        let bytes = &data[row * stride..][..k];
+        let total = bytes.iter().fold(0u32, |sum, &q| sum.wrapping_add(u32::from(q)));
+        *sum = factor.wrapping_mul(total as i32);
+    }
+}
+
+/// The text of [`pack_activations`], for a tier to compile.
+#[inline(always)]
+pub(super) fn pack_source<const WIDE: bool>(right: &Right, out: &mut [u8], sums: &mut [i32]) {
+    let layout = if WIDE { Layout::WidePairs } else { Layout::Fours };
+    let groups = right.k.div_ceil(GROUP);
+    for (unit, out) in out.chunks_exact_mut(groups * layout.group_bytes()).enumerate() {
+        let from = unit * UNIT;
+        let columns = UNIT.min(right.n - from);
+        let mut totals = [0; UNIT];
+        for (index, out) in out.chunks_exact_mut(layout.group_bytes()).enumerate() {
+            let first = index * GROUP;
+            let group = if columns == UNIT && first + GROUP <= right.k {
+                whole_group(right, first, from)
+            } else {
+                part_group(right, first, from, columns)
+            };
+            add_up(&group, &mut totals);
+            if WIDE {
+                write_wide(&group, out);
+            } else {
+                out.copy_from_slice(&group);
+            }
+        }
+        sums[from..from + columns].copy_from_slice(&totals[..columns]);
+    }
+}
+
+/// Four k of 16 columns, column by column, as `q - 128`.
+#[inline(always)]
+fn whole_group(right: &Right, k: usize, column: usize) -> [u8; GROUP_BYTES] {
+    let start = k * right.by_k + column * right.by_column;
+    let mut group = [0; GROUP_BYTES];
+    if right.by_column == 1 {
+        let mut rows = [[0; UNIT]; GROUP];
+        for (i, row) in rows.iter_mut().enumerate() {
+            row.copy_from_slice(&right.data[start + i * right.by_k..][..UNIT]);
+        }
+        for c in 0..UNIT {
+            for i in 0..GROUP {
+                group[c * GROUP + i] = rows[i][c] ^ 0x80;
+            }
+        }
+        return group;
+    }
+    if right.by_k == 1 {
+        for (c, four) in group.chunks_exact_mut(GROUP).enumerate() {
+            let bytes = &right.data[start + c * right.by_column..][..GROUP];
+            four.copy_from_slice(bytes);
+        }
+        group.iter_mut().for_each(|q| *q ^= 0x80);
+        return group;
+    }
+    part_group(right, k, column, UNIT)
+}
+
+/// [`whole_group`] where k or the columns end within it: 0 beyond them.
+#[inline(always)]
+fn part_group(right: &Right, k: usize, column: usize, columns: usize) -> [u8; GROUP_BYTES] {
+    let mut group = [0; GROUP_BYTES];
+    for c in 0..columns {
+        for i in 0..GROUP.min(right.k - k) {
+            let at = (k + i) * right.by_k + (column + c) * right.by_column;
+            group[c * GROUP + i] = right.data[at] ^ 0x80;
+        }
+    }
+    group
+}
+
+/// Adds each column's four.
+#[inline(always)]
+fn add_up(group: &[u8; GROUP_BYTES], totals: &mut [i32; UNIT]) {
+    for (c, total) in totals.iter_mut().enumerate() {
+        let four = &group[c * GROUP..][..GROUP];
+        *total = total.wrapping_add(four.iter().map(|&q| i32::from(q as i8)).sum());
+    }
+}
+
+/// Lays a group out as pairs of 16-bit numbers.
+#[inline(always)]
+fn write_wide(group: &[u8; GROUP_BYTES], out: &mut [u8]) {
+    for (pair, out) in out.chunks_exact_mut(UNIT * 4).enumerate() {
+        for (c, out) in out.chunks_exact_mut(4).enumerate() {
+            for i in 0..2 {
+                let q = i16::from(group[c * GROUP + 2 * pair + i] as i8);
+                out[2 * i..2 * i + 2].copy_from_slice(&q.to_le_bytes());
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::gemm::{Columns, Out, Requantize, Rows, packed_len, run_with_row_bias};
+    use crate::isa;
+
+    /// A byte of no pattern, with a fair share of 0 and 255.
+    fn byte(index: usize) -> u8 {
+        let mixed = (index as u32).wrapping_mul(0x9E37_79B9).rotate_left(13).wrapping_mul(0x85EB_CA6B) >> 20;
+        [0, 255, mixed as u8, (mixed >> 3) as u8][mixed as usize % 4]
+    }
+
+    /// Every tier's product of `[m, k]` and a right side that lies in one of three ways, against plain loops.
+    fn check(m: usize, n: usize, k: usize, zero_points: [i32; 2]) {
+        let a: Vec<u8> = (0..m * k + 3).map(byte).collect();
+        let gap = 2;
+        for (by_k, by_column) in [(n + gap, 1), (1, k + gap), (3, 3 * k)] {
+            let b: Vec<u8> = (0..(k - 1) * by_k + (n - 1) * by_column + 1).map(|i| byte(i + 77)).collect();
+            let right = Right { data: &b, k, n, by_k, by_column };
+            for kernels in isa::available().into_iter().filter_map(Kernels::new) {
+                let mut packed = vec![0xA5; packed_len(kernels, n, 1, k)];
+                let mut bias = vec![0; n];
+                pack_activations(kernels, &right, &mut packed, &mut bias);
+                let centre = (128 - zero_points[1]) * k as i32;
+                bias.iter_mut().for_each(|sum| *sum = (*sum + centre) * -zero_points[0]);
+                let mut row_bias = vec![0; m];
+                row_sums(kernels, &a, k, k, 128 - zero_points[1], &mut row_bias);
+                let (multiplier, shift, mut y) = (vec![1 << 30; n], vec![43; n], vec![0; m * n]);
+                let requantize = Requantize {
+                    bias: &bias,
+                    multiplier: &multiplier,
+                    shift: &shift,
+                    zero_point: 120,
+                    lo: 0,
+                    hi: 255,
+                };
+                run_with_row_bias(
+                    kernels,
+                    m,
+                    &Rows::Dense { data: &a, stride: k },
+                    &row_bias,
+                    &Columns { packed: &packed, n, taps: 1, kc: k },
+                    Out::U8 { data: &mut y, stride: n, requantize, residual: None },
+                );
+                for (at, &y) in y.iter().enumerate() {
+                    let (r, c) = (at / n, at % n);
+                    let acc: i64 = (0..k)
+                        .map(|i| {
+                            let q = b[i * by_k + c * by_column];
+                            i64::from(i32::from(a[r * k + i]) - zero_points[0])
+                                * i64::from(i32::from(q) - zero_points[1])
+                        })
+                        .sum();
+                    let expected = (((acc + (1 << 12)) >> 13) + 120).clamp(0, 255);
+                    let isa = kernels.isa();
+                    assert_eq!(i64::from(y), expected, "{isa} {m}x{k}x{n} by {by_k}, {by_column}: {r}, {c}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn products_of_activations_equal_plain_loops() {
+        for zero_points in [[0, 128], [131, 128], [7, 0], [255, 255], [128, 90]] {
+            for (m, n, k) in
+                [(1, 1, 1), (1, 70, 9), (5, 16, 4), (7, 17, 33), (13, 32, 64), (20, 48, 7), (33, 130, 61)]
+            {
+                check(m, n, k, zero_points);
+            }
+        }
+    }
+
+    #[test]
+    fn a_matrix_that_leaves_its_data_is_refused() {
+        let kernels = Kernels::best();
+        let refused = |len: usize, by_k: usize, by_column: usize| {
+            let data = vec![0; len];
+            let right = Right { data: &data, k: 6, n: 5, by_k, by_column };
+            let mut out = vec![0; packed_len(kernels, 5, 1, 6)];
+            std::panic::catch_unwind(move || pack_activations(kernels, &right, &mut out, &mut [0; 5]))
+                .is_err()
+        };
+        assert!(!refused(30, 5, 1) && !refused(30, 1, 6));
+        assert!(refused(29, 5, 1) && refused(29, 1, 6) && refused(30, usize::MAX, 1));
+    }
+}
