@@ -2,7 +2,6 @@
 
 use std::ops::Range;
 
-use super::math::maximum;
 use crate::geometry::Window;
 use crate::isa::Kernels;
 
@@ -32,16 +31,80 @@ pub fn average_pool(
     unsafe { (k.row().float.average_pool.run)(x, window, padding_counts, rows, out) }
 }
 
-/// Folds each window's pixels into its output pixel, then finishes the pixel, given its row and column.
+/// What a pool keeps of the elements that it has seen, for some channels at once.
+trait Fold<const N: usize> {
+    const START: Self;
+    fn add(&mut self, values: &[f32; N]);
+    /// Given the elements that count.
+    fn result(&self, count: f32) -> [f32; N];
+}
+
+/// [`super::math::maximum`] of all: a comparison an element, and what tells NaN and the sign of zero apart beside it.
+struct Largest<const N: usize> {
+    /// Of those that are not NaN; a zero of any sign.
+    max: [f32; N],
+    /// The bits that all have: the sign is among them where no zero was +0, if nothing was above zero.
+    common: [u32; N],
+    /// All bits, once one is NaN.
+    nan: [u32; N],
+}
+
+impl<const N: usize> Fold<N> for Largest<N> {
+    const START: Self = Largest { max: [f32::NEG_INFINITY; N], common: [!0; N], nan: [0; N] };
+
+    #[inline(always)]
+    fn add(&mut self, values: &[f32; N]) {
+        for (i, &value) in values.iter().enumerate() {
+            self.max[i] = if value > self.max[i] { value } else { self.max[i] };
+            self.common[i] &= value.to_bits();
+            self.nan[i] |= if value.is_nan() { !0 } else { 0 };
+        }
+    }
+
+    #[inline(always)]
+    fn result(&self, _: f32) -> [f32; N] {
+        let mut result = self.max;
+        for (i, result) in result.iter_mut().enumerate() {
+            let zero = f32::from_bits(self.common[i] & (1 << 31));
+            let max = if *result == 0.0 { zero } else { *result };
+            *result = if self.nan[i] != 0 { f32::NAN } else { max };
+        }
+        result
+    }
+}
+
+/// The mean of all: the sum, one chain, divided by the count.
+struct Mean<const N: usize>([f32; N]);
+
+impl<const N: usize> Fold<N> for Mean<N> {
+    const START: Self = Mean([0.0; N]);
+
+    #[inline(always)]
+    fn add(&mut self, values: &[f32; N]) {
+        for (sum, value) in self.0.iter_mut().zip(values) {
+            *sum += value;
+        }
+    }
+
+    #[inline(always)]
+    fn result(&self, count: f32) -> [f32; N] {
+        let mut mean = self.0;
+        for mean in &mut mean {
+            *mean /= count;
+        }
+        mean
+    }
+}
+
+/// Folds each window's pixels, `N` channels at a time, of which there are no less; `count` is given the output pixel's
+/// row and column. The last channels may be folded twice.
 #[inline(always)]
-fn pool(
+fn blocks<const N: usize, F: Fold<N>>(
     x: &[f32],
     window: &Window,
     rows: Range<usize>,
     out: &mut [f32],
-    start: f32,
-    fold: impl Fn(f32, f32) -> f32,
-    finish: impl Fn(usize, usize, &mut [f32]),
+    count: impl Fn(usize, usize) -> f32,
 ) {
     let (c, width) = (window.channels, window.output[1]);
     if c == 0 || width == 0 {
@@ -50,24 +113,32 @@ fn pool(
     for (y, out) in rows.zip(out.chunks_exact_mut(width * c)) {
         let vertical = window.taps_inside(0, y);
         for (column, out) in out.chunks_exact_mut(c).enumerate() {
-            out.fill(start);
             let horizontal = window.taps_inside(1, column);
-            for i in vertical.clone() {
-                for j in horizontal.clone() {
-                    let pixel = &x[window.tap(y, column, i, j)..][..c];
-                    for (out, &value) in out.iter_mut().zip(pixel) {
-                        *out = fold(*out, value);
+            let count = count(y, column);
+            let mut channel = 0;
+            while channel < c {
+                channel = channel.min(c - N);
+                let mut fold = F::START;
+                for i in vertical.clone() {
+                    for j in horizontal.clone() {
+                        let at = window.tap(y, column, i, j) + channel;
+                        fold.add(x[at..].first_chunk().expect("a pixel has at least N channels"));
                     }
                 }
+                out[channel..channel + N].copy_from_slice(&fold.result(count));
+                channel += N;
             }
-            finish(y, column, out);
         }
     }
 }
 
 #[inline(always)]
 pub(super) fn max_kernel(x: &[f32], window: &Window, rows: Range<usize>, out: &mut [f32]) {
-    pool(x, window, rows, out, f32::NEG_INFINITY, maximum, |_, _, _| {});
+    match window.channels {
+        0..4 => blocks::<1, Largest<1>>(x, window, rows, out, |_, _| 0.0),
+        4..16 => blocks::<4, Largest<4>>(x, window, rows, out, |_, _| 0.0),
+        _ => blocks::<16, Largest<16>>(x, window, rows, out, |_, _| 0.0),
+    }
 }
 
 #[inline(always)]
@@ -78,21 +149,65 @@ pub(super) fn average_kernel(
     rows: Range<usize>,
     out: &mut [f32],
 ) {
-    let count = |axis: usize, output: usize| match padding_counts {
+    let along = |axis: usize, output: usize| match padding_counts {
         // No tap lies before the padding.
         Some(end) => window.taps_below(axis, output, (window.input[axis] + end[axis]) as isize),
         None => window.taps_inside(axis, output).len(),
     };
-    pool(
-        x,
-        window,
-        rows,
-        out,
-        0.0,
-        |a, b| a + b,
-        |y, x, pixel| {
-            let count = (count(0, y) * count(1, x)) as f32;
-            pixel.iter_mut().for_each(|value| *value /= count);
-        },
-    );
+    let count = |y: usize, x: usize| (along(0, y) * along(1, x)) as f32;
+    match window.channels {
+        0..4 => blocks::<1, Mean<1>>(x, window, rows, out, count),
+        4..16 => blocks::<4, Mean<4>>(x, window, rows, out, count),
+        _ => blocks::<16, Mean<16>>(x, window, rows, out, count),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::math::maximum;
+    use super::*;
+    use crate::isa::available;
+
+    /// Numbers with zeros of both signs, infinities and NaN among them.
+    fn numbers(len: usize) -> Vec<f32> {
+        let special = [0.0, -0.0, f32::NAN, f32::INFINITY, f32::NEG_INFINITY, -0.0, -1.0, -2.0];
+        (0..len)
+            .map(|i| if i % 3 == 0 { special[i * 7919 % 97 % 8] } else { -((i * 31 % 17) as f32) })
+            .collect()
+    }
+
+    #[test]
+    fn any_number_of_channels_gives_the_chain_s_bits() {
+        for channels in [1, 3, 4, 5, 15, 16, 19, 33] {
+            let window = Window {
+                input: [5, 6],
+                channels,
+                output: [3, 4],
+                kernel: [2, 3],
+                stride: [2, 2],
+                dilation: [1, 1],
+                pad: [1, 1],
+            };
+            let x = numbers(30 * channels);
+            let (mut largest, mut means) = (Vec::new(), Vec::new());
+            for (y, column) in (0..3).flat_map(|y| (0..4).map(move |column| (y, column))) {
+                let (rows, columns) = (window.taps_inside(0, y), window.taps_inside(1, column));
+                for c in 0..channels {
+                    let taps = rows.clone().flat_map(|i| columns.clone().map(move |j| (i, j)));
+                    let seen: Vec<f32> = taps.map(|(i, j)| x[window.tap(y, column, i, j) + c]).collect();
+                    largest.push(seen.iter().copied().fold(f32::NEG_INFINITY, maximum));
+                    means.push(seen.iter().fold(0.0, |a, b| a + b) / seen.len() as f32);
+                }
+            }
+            let same = |a: &f32, b: &f32| a.to_bits() == b.to_bits() || a.is_nan() && b.is_nan();
+            for isa in available() {
+                let k = Kernels::new(isa).expect("available");
+                let mut y = vec![9.0; largest.len()];
+                max_pool(k, &x, &window, 0..3, &mut y);
+                assert!(y.iter().zip(&largest).all(|(a, b)| same(a, b)), "{isa}: max of {channels}");
+                average_pool(k, &x, &window, None, 0..3, &mut y);
+                assert!(y.iter().zip(&means).all(|(a, b)| same(a, b)), "{isa}: mean of {channels}");
+            }
+        }
+    }
 }
