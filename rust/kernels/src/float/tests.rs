@@ -148,8 +148,8 @@ fn products(k: Kernels) -> Vec<(String, u32)> {
     let (x, w, bias) = (noise(72 * g.channels, 1), noise(9 * g.channels, 2), noise(g.channels, 3));
     let mut y = vec![0.0; 40 * g.channels];
     let (top, bottom) = y.split_at_mut(16 * g.channels);
-    depthwise::run(k, &x, &w, &g, Some(&bias), 0..2, top);
-    depthwise::run(k, &x, &w, &g, Some(&bias), 2..5, bottom);
+    depthwise::run(k, &x, &w, &g, &biased(&bias), 0..2, top);
+    depthwise::run(k, &x, &w, &g, &biased(&bias), 2..5, bottom);
     digests.push(("depthwise".into(), digest(&y)));
     digests
 }
@@ -190,7 +190,7 @@ fn extremes(k: Kernels) -> Vec<(String, u32)> {
     let g = image(19);
     let x = &patterns(0x9e37_79b1)[..72 * g.channels];
     let mut y = vec![0.0; 40 * g.channels];
-    depthwise::run(k, x, &noise(9 * g.channels, 2), &g, None, 0..5, &mut y);
+    depthwise::run(k, x, &noise(9 * g.channels, 2), &g, &Epilogue::default(), 0..5, &mut y);
     digests.push(("depthwise_patterns".into(), digest(&y)));
     pool::max_pool(k, x, &g, 0..5, &mut y);
     digests.push(("max_pool_patterns".into(), digest(&y)));

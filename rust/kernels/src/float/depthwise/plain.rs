@@ -74,4 +74,12 @@ pub(in crate::float) fn kernel(a: &Arguments<'_>, out: &mut [f32]) {
             }
         }
     }
+    if let Some(residual) = a.residual {
+        for (y, &r) in out.iter_mut().zip(residual) {
+            *y += r;
+        }
+    }
+    for y in out {
+        *y = a.clamp.apply(*y);
+    }
 }

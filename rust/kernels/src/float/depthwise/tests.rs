@@ -1,11 +1,13 @@
 //! Every tier gives the bits of one plain chain an output.
 
 use super::run;
+use crate::float::epilogue::{Epilogue, Residual};
+use crate::float::unary::{Unary, run_in_place};
 use crate::geometry::Window;
-use crate::isa::{Kernels, available};
+use crate::isa::{Isa, Kernels, available};
 
-/// A chain from +0 over the window, rows first, whose taps in the padding are +0; then the bias.
-fn chain(x: &[f32], weights: &[f32], w: &Window, bias: Option<&[f32]>) -> Vec<f32> {
+/// A chain from +0 over the window, rows first, whose taps in the padding are +0.
+fn chain(x: &[f32], weights: &[f32], w: &Window) -> Vec<f32> {
     let [height, width] = w.input.map(|n| n as isize);
     let mut out = Vec::new();
     for (y, column) in (0..w.output[0]).flat_map(|y| (0..w.output[1]).map(move |column| (y, column))) {
@@ -18,7 +20,7 @@ fn chain(x: &[f32], weights: &[f32], w: &Window, bias: Option<&[f32]>) -> Vec<f3
                 let x = if inside { x[((row * width + at) as usize) * w.channels + c] } else { 0.0 };
                 sum = x.mul_add(weights[(i * w.kernel[1] + j) * w.channels + c], sum);
             }
-            out.push(sum + bias.map_or(0.0, |bias| bias[c]));
+            out.push(sum);
         }
     }
     out
@@ -43,19 +45,29 @@ fn bits(values: &[f32]) -> Vec<u32> {
     values.iter().map(|v| if v.is_nan() { f32::NAN.to_bits() } else { v.to_bits() }).collect()
 }
 
+/// With a residual and an activation where there is a bias.
 fn check(w: &Window, has_bias: bool, infinities: bool) {
     let x = numbers(w.input[0] * w.input[1] * w.channels, 1, false);
     let weights = numbers(w.kernel[0] * w.kernel[1] * w.channels, 2, infinities);
-    // Minus zero would hide the sign of a sum that is zero.
     let bias = has_bias.then(|| numbers(w.channels, 3, false));
-    let expected = bits(&chain(&x, &weights, w, Some(bias.as_deref().unwrap_or(&vec![-0.0; w.channels]))));
+    let mut expected = chain(&x, &weights, w);
+    let residual = has_bias.then(|| numbers(expected.len(), 4, false));
+    let activations = [Unary::Relu, Unary::Clip { lo: -0.25, hi: 0.5 }, Unary::HardSwish];
+    let activation = has_bias.then(|| activations[w.output[1] % 3]);
+    if let (Some(bias), Some(residual), Some(activation)) = (&bias, &residual, activation) {
+        expected.iter_mut().enumerate().for_each(|(i, y)| *y = *y + bias[i % w.channels] + residual[i]);
+        run_in_place(Kernels::new(Isa::Scalar).expect("everywhere"), activation, &mut expected);
+    }
+    let expected = bits(&expected);
     for isa in available() {
         let k = Kernels::new(isa).expect("available");
         let mut y = vec![f32::NAN; expected.len()];
-        let (top, bottom) = y.split_at_mut(w.output[0] / 2 * w.output[1] * w.channels);
         let middle = w.output[0] / 2;
-        run(k, &x, &weights, w, bias.as_deref(), 0..middle, top);
-        run(k, &x, &weights, w, bias.as_deref(), middle..w.output[0], bottom);
+        let (top, bottom) = y.split_at_mut(middle * w.output[1] * w.channels);
+        let epilogue = |residual| Epilogue { bias: bias.as_deref(), residual, activation };
+        let half = |from: usize| residual.as_ref().map(|r| Residual { data: &r[from..], stride: w.channels });
+        run(k, &x, &weights, w, &epilogue(half(0)), 0..middle, top);
+        run(k, &x, &weights, w, &epilogue(half(top.len())), middle..w.output[0], bottom);
         let wrong = bits(&y).iter().zip(&expected).position(|(a, b)| a != b);
         assert_eq!(wrong, None, "{isa}: {w:?}, bias {has_bias}, infinities {infinities}");
     }

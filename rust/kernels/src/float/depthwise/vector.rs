@@ -20,6 +20,8 @@ pub(super) trait Vector: Copy {
     unsafe fn fma(self, w: Self, sum: Self) -> Self;
     /// The sum, lane by lane.
     unsafe fn add(self, other: Self) -> Self;
+    /// [`super::Clamp::apply`], lane by lane.
+    unsafe fn clamp(self, lo: Self, hi: Self) -> Self;
 }
 
 impl Vector for __m512 {
@@ -54,6 +56,16 @@ impl Vector for __m512 {
         // SAFETY: the trait's promise.
         unsafe { _mm512_add_ps(self, other) }
     }
+
+    #[inline(always)]
+    unsafe fn clamp(self, lo: Self, hi: Self) -> Self {
+        // SAFETY: the trait's promise.
+        unsafe {
+            let raised = _mm512_mask_mov_ps(self, _mm512_cmp_ps_mask::<_CMP_LE_OQ>(self, lo), lo);
+            // Of two operands that do not compare, the minimum is the second: NaN stays.
+            _mm512_min_ps(hi, raised)
+        }
+    }
 }
 
 impl Vector for __m256 {
@@ -87,5 +99,15 @@ impl Vector for __m256 {
     unsafe fn add(self, other: Self) -> Self {
         // SAFETY: the trait's promise.
         unsafe { _mm256_add_ps(self, other) }
+    }
+
+    #[inline(always)]
+    unsafe fn clamp(self, lo: Self, hi: Self) -> Self {
+        // SAFETY: the trait's promise.
+        unsafe {
+            let raised = _mm256_blendv_ps(self, lo, _mm256_cmp_ps::<_CMP_LE_OQ>(self, lo));
+            // Of two operands that do not compare, the minimum is the second: NaN stays.
+            _mm256_min_ps(hi, raised)
+        }
     }
 }

@@ -7,7 +7,7 @@
 use std::arch::x86_64::*;
 
 use super::vector::Vector;
-use super::{Arguments, plain};
+use super::{Arguments, Clamp, plain};
 
 /// Output pixels of a tile, and of the tile for what is left of a row.
 const WIDE: usize = 8;
@@ -82,15 +82,14 @@ unsafe fn rows<V: Vector, const KW: usize, const SX: usize>(a: &Arguments<'_>, o
     while channel < channels {
         // The last register overlaps the one before: the channels that both have are computed twice.
         channel = channel.min(channels - V::LANES);
-        for (y, out) in a.rows.clone().zip(out.chunks_exact_mut(width * channels)) {
+        for (line, y) in a.rows.clone().enumerate() {
             let mut x = 0;
             while x < width {
                 let left = width - x;
                 let is_inside = inside.start <= x;
-                let place = Place { y, x, count: left, channel };
-                // SAFETY: the caller's promise; the pixels from x on of this row, from this channel on, are in `out`.
+                let place = Place { y, x, count: left, channel, at: (line * width + x) * channels + channel };
+                // SAFETY: the caller's promise; `left` pixels, and all of a tile without EDGE, are in the row.
                 unsafe {
-                    let out = out.as_mut_ptr().add(x * channels + channel);
                     if is_inside && x + WIDE <= inside.end {
                         tile::<V, WIDE, KW, SX, false>(a, place, out);
                         x += WIDE;
@@ -119,6 +118,8 @@ struct Place {
     /// Pixels from x to the end of the row; less than a tile's only where it may be at an edge.
     count: usize,
     channel: usize,
+    /// The first pixel's channel in the output's slice.
+    at: usize,
 }
 
 /// Adds the products of a tile's input column `c` to the sums of the outputs that see it.
@@ -146,13 +147,13 @@ unsafe fn column<V: Vector, const EDGE: bool>(line: *const f32, x: isize, last: 
     unsafe { V::load(if is_outside { ZEROS.as_ptr() } else { line.wrapping_offset(x * pixel) }) }
 }
 
-/// `W` neighbouring pixels; `out` is the first one's first channel. With `EDGE`, taps may lie in the padding, and
+/// `W` neighbouring pixels. With `EDGE`, taps may lie in the padding, and
 /// pixels beyond the row's end.
 #[inline(always)]
 unsafe fn tile<V: Vector, const W: usize, const KW: usize, const SX: usize, const EDGE: bool>(
     a: &Arguments<'_>,
     place: Place,
-    out: *mut f32,
+    out: &mut [f32],
 ) {
     let window = a.window;
     let pixel = window.channels as isize;
@@ -208,9 +209,23 @@ unsafe fn tile<V: Vector, const W: usize, const KW: usize, const SX: usize, cons
                 *sum = sum.add(bias);
             }
         }
+        if let Some(residual) = a.residual {
+            let residual = residual.as_ptr().add(place.at);
+            for (p, sum) in sums.iter_mut().enumerate() {
+                if !EDGE || p < place.count {
+                    *sum = sum.add(V::load(residual.add(p * window.channels)));
+                }
+            }
+        }
+        if a.clamp != Clamp::NONE {
+            let (lo, hi) = (V::splat(a.clamp.lo), V::splat(a.clamp.hi));
+            for sum in &mut sums {
+                *sum = sum.clamp(lo, hi);
+            }
+        }
         for (p, sum) in sums.into_iter().enumerate() {
             if !EDGE || p < place.count {
-                sum.store(out.add(p * window.channels));
+                sum.store(out.as_mut_ptr().add(place.at + p * window.channels));
             }
         }
     }

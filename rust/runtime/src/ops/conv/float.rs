@@ -28,12 +28,11 @@ pub fn plan(b: &mut Builder<'_>, node: &Node) -> Result<(), Error> {
         return Err(error(node, &format!("the bias must have {} elements", conv.outputs)));
     }
     let shape = conv.geometry.output_shape(conv.outputs);
-    if conv.is_depthwise() {
-        let y = b.output(made(node, 0)?, shape, Layout::ChannelsLast)?;
-        return plan_depthwise(b, node, &conv, &x, &y, bias);
-    }
     let fused = float_fusion::after_product(b, node, made(node, 0)?, &shape, Layout::ChannelsLast, 1, bias)?;
     let y = b.output(fused.output, shape, Layout::ChannelsLast)?;
+    if conv.is_depthwise() {
+        return plan_depthwise(b, node, &conv, &x, &y, fused);
+    }
     plan_product(b, node, &conv, &x, &y, fused)
 }
 
@@ -43,7 +42,7 @@ fn plan_depthwise(
     conv: &Convolution,
     x: &Placed,
     y: &Placed,
-    bias: Option<Vec<f32>>,
+    fused: Fused,
 ) -> Result<(), Error> {
     if y.elements() == 0 {
         return Ok(());
@@ -60,23 +59,28 @@ fn plan_depthwise(
     let image_in = g.input[0] * g.input[1] * channels;
     let chunk = b.chunk(lines, row as f64 * taps as f64 * NANOSECONDS_A_MAC, 1);
     let (xb, yb, images) = (x.buffer, y.buffer, g.images);
+    let (rb, adds) =
+        (fused.residual.as_ref().map_or(xb, |residual| residual.buffer), fused.residual.is_some());
+    let finish = fused.finish;
     let kernel = b.kernels.row().float.depthwise.name;
     b.push(
-        node.name.clone(),
+        fused.names,
         "Conv",
         kernel,
         conv.macs(),
-        &[xb],
+        &[xb, rb],
         &[yb],
         Box::new(move |run| {
             let (kernels, pool) = (run.kernels, run.pool);
-            let ([x], [y]) = run.get([xb], [yb]);
-            let (x, y) = (cast::<f32>(x), cast_mut::<f32>(y));
+            let ([x, r], [y]) = run.get([xb, rb], [yb]);
+            let (x, r, y) = (cast::<f32>(x), cast::<f32>(r), cast_mut::<f32>(y));
             for image in 0..images {
                 let x = &x[image * image_in..][..image_in];
                 pool.slices(&mut y[image * lines * row..][..lines * row], chunk * row, |i, y| {
                     let rows = i * chunk..i * chunk + y.len() / row;
-                    depthwise::run(kernels, x, cast(by_tap.bytes()), &window, bias.as_deref(), rows, y);
+                    let residual = adds.then(|| &r[(image * lines + i * chunk) * row..]);
+                    let epilogue = finish.epilogue(0, channels, residual, channels);
+                    depthwise::run(kernels, x, cast(by_tap.bytes()), &window, &epilogue, rows, y);
                 });
             }
         }),
