@@ -1,11 +1,14 @@
 """Models of older opsets compute after conversion what they computed before."""
 
 import numpy as np
+import onnx
+import onnx.reference
 import onnx_ir as ir
 import onnxruntime
 import pytest
 from octavo import frontend, passes
 from octavo.errors import ModelError
+from octavo.frontend.opset import NEWEST_OPSET
 from octavo.program import OPSET
 from onnx import TensorProto, helper, numpy_helper
 
@@ -254,9 +257,47 @@ def test_initializers_that_are_inputs_are_no_inputs():
 
 
 def test_other_opsets_are_named():
-    for opset, other in ((OPSET + 1, OPSET), (6, 7)):
+    newest = NEWEST_OPSET
+    for opset, other in ((newest + 1, newest), (6, 7)):
         with pytest.raises(ModelError, match=rf"opset {opset}\b.*\b{other}\b"):
             frontend.load(model_of([node("Relu", ["x"], ["y"])], opset=opset))
+
+
+def test_newer_opsets_mean_what_they_meant():
+    """Nodes whose operators later gained dtypes and attributes."""
+    nodes = [
+        node("SpaceToDepth", ["x"], ["s"], blocksize=2, mode="DCR"),
+        node("Einsum", ["s", "s"], ["e"], equation="nchw,nchw->nhwc"),
+        node("Celu", ["e"], ["y"]),
+    ]
+    proto = model_of(nodes, inputs=(("x", F, [1, 3, 8, 8]),), opset=NEWEST_OPSET)
+    loaded = frontend.load(proto)
+    assert loaded.graph.opset_imports == {"": OPSET}
+    feeds = feeds_of(proto)
+    expected = onnx.reference.ReferenceEvaluator(proto).run(None, feeds)
+    given = onnx.reference.ReferenceEvaluator(ir.to_proto(loaded)).run(None, feeds)
+    np.testing.assert_array_equal(expected[0], given[0])
+
+
+@pytest.mark.parametrize(
+    ("nodes", "named"),
+    [
+        ([node("SpaceToDepth", ["x"], ["y"], blocksize=2, mode="CRD", name="new")], "new.*mode = CRD.*25"),
+        ([node("CumProd", ["x", "axis"], ["y"], name="new")], "new.*CumProd.*25"),
+        (
+            [
+                node("Cast", ["x"], ["h"], to=INT),
+                node("BitShift", ["h", "h"], ["b"], direction="LEFT", name="new"),
+                node("Cast", ["b"], ["y"], to=F),
+            ],
+            "new.*BitShift.*int64.*25",
+        ),
+    ],
+)
+def test_what_came_after_the_opset_is_named(nodes, named):
+    proto = model_of(nodes, opset=NEWEST_OPSET, axis=np.int64(0))
+    with pytest.raises(ModelError, match=named):
+        frontend.load(proto)
 
 
 def test_batch_normalization_that_has_no_equivalent():

@@ -1,5 +1,6 @@
 """ONNX file, bytes or proto -> onnx-ir graph, checked, in one opset, with shapes."""
 
+import onnx
 import onnx_ir as ir
 import onnx_ir.passes.common as common
 
@@ -7,7 +8,7 @@ from octavo.errors import ModelError
 from octavo.frontend.bodies import expand_operators
 from octavo.frontend.check import check, check_rules
 from octavo.frontend.inference import infer_shapes
-from octavo.frontend.opset import convert
+from octavo.frontend.opset import NEWEST_OPSET, convert, restate
 from octavo.frontend.quiet import quiet
 from octavo.frontend.source import Source, one_line, printable, read
 from octavo.program import OPSET
@@ -37,7 +38,7 @@ def load(source: Source) -> ir.Model:
 
 def _load(source: Source) -> ir.Model:
     model = read(source)
-    check(model, OPSET)
+    check(model, max(OPSET, min(NEWEST_OPSET, onnx.defs.onnx_opset_version())))
     common.RemoveInitializersFromInputsPass()(model)
     model.ir_version = max(model.ir_version, 4)  # up to 3, initializers had to be inputs as well
     common.RemoveUnusedOpsetsPass()(model)
@@ -48,7 +49,7 @@ def _load(source: Source) -> ir.Model:
     expand_operators(model)
     if model.graph.opset_imports[""] != OPSET:
         infer_shapes(model)
-        convert(model, OPSET)
+        (convert if model.graph.opset_imports[""] < OPSET else restate)(model, OPSET)
         expand_operators(model)
     infer_shapes(model)
     return model

@@ -9,6 +9,10 @@ from octavo.frontend.check import check_rules
 from octavo.frontend.skeleton import skeleton
 from octavo.frontend.source import one_line
 
+NEWEST_OPSET = 28
+"""The newest opset that is read. After 25, opsets up to it changed the meaning of no operator: they added
+operators, dtypes, and attributes whose defaults stand for what was."""
+
 _GRAPH_CONVERTER_FROM = 18
 """onnxscript converts graphs from here up; ONNX's own converter, which works on protos, knows older ones."""
 
@@ -34,6 +38,42 @@ def convert(model: ir.Model, opset: int) -> None:
         _restore_defaults(node, version)
     model.ir_version = onnx.helper.find_min_ir_version_for([onnx.helper.make_opsetid("", opset)])
     check_rules(model)
+
+
+def restate(model: ir.Model, opset: int) -> None:
+    """Puts a checked model with inferred types of an opset up to NEWEST_OPSET into an older one, in place.
+
+    Raises:
+        ModelError: a node that uses what came after `opset`.
+    """
+    version = model.graph.opset_imports[""]
+    for node in model.graph.all_nodes():
+        newer = onnx.defs.get_schema(node.op_type, version, "")
+        if newer.since_version > opset:
+            _restate_node(node, newer, opset)
+    model.graph.opset_imports[""] = opset
+    model.ir_version = onnx.helper.find_min_ir_version_for([onnx.helper.make_opsetid("", opset)])
+
+
+def _restate_node(node: ir.Node, newer: onnx.defs.OpSchema, opset: int) -> None:
+    beyond = f"which came after ONNX opset {opset}, where octavo works: export with opset {opset}"
+    if not onnx.defs.has(node.op_type, opset, ""):
+        raise ModelError(f"node '{node.name}' is operator '{node.op_type}', {beyond}")
+    older = onnx.defs.get_schema(node.op_type, opset, "")
+    for name in newer.attributes.keys() - older.attributes.keys():
+        given = node.attributes.pop(name, None)
+        default = ir.serde.deserialize_attribute(newer.attributes[name].default_value)
+        if given is not None and given.value != default.value:
+            raise ModelError(f"node '{node.name}' ({node.op_type}) has {name} = {given.value}, {beyond}")
+    for values, slots in ((node.inputs, older.inputs), (node.outputs, older.outputs)):
+        for value, slot in zip(values, slots, strict=False):
+            if value is not None and value.dtype is not None and _type_name(value.dtype) not in slot.types:
+                kind = value.dtype.name.lower()
+                raise ModelError(f"node '{node.name}' is operator '{node.op_type}' of {kind}, {beyond}")
+
+
+def _type_name(dtype: ir.DataType) -> str:
+    return f"tensor({'float' if dtype == ir.DataType.FLOAT else dtype.name.lower()})"
 
 
 def _convert_proto(model: ir.Model, opset: int) -> None:
