@@ -97,6 +97,8 @@ pub struct Row {
     pub gemm: gemm::Entries,
     /// Float32 kernels.
     pub float: float::Entries,
+    /// Matrix products and convolutions of float32.
+    pub float_gemm: float::gemm::Entries,
     /// Depthwise convolutions.
     pub depthwise: depthwise::Entries,
     /// Sums, products, maxima and minima of bytes.
@@ -117,6 +119,7 @@ pub static TABLE: [Row; 3] = [
         isa: Isa::Scalar,
         gemm: gemm::scalar::ENTRIES,
         float: float::SCALAR,
+        float_gemm: float::gemm::scalar::ENTRIES,
         depthwise: depthwise::SCALAR,
         elementwise: elementwise::SCALAR,
         lookup: lookup::SCALAR,
@@ -128,6 +131,7 @@ pub static TABLE: [Row; 3] = [
         isa: Isa::Avx2,
         gemm: gemm::avx2::ENTRIES,
         float: float::AVX2,
+        float_gemm: float::gemm::avx2::ENTRIES,
         depthwise: depthwise::AVX2,
         elementwise: elementwise::AVX2,
         lookup: lookup::AVX2,
@@ -139,6 +143,7 @@ pub static TABLE: [Row; 3] = [
         isa: Isa::Avx512Vnni,
         gemm: gemm::avx512vnni::ENTRIES,
         float: float::AVX512VNNI,
+        float_gemm: float::gemm::avx512vnni::ENTRIES,
         depthwise: depthwise::AVX512VNNI,
         elementwise: elementwise::AVX512VNNI,
         lookup: lookup::AVX512VNNI,

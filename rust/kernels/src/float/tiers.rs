@@ -6,7 +6,7 @@ use super::binary::{self, Binary};
 use super::normalization::{self, Channels, Norm, Statistic, Vectors};
 use super::reduce::{self, Reduce};
 use super::unary::{self, Unary};
-use super::{depthwise, gemm, pool, softmax};
+use super::{depthwise, pool, softmax};
 use crate::geometry::Window;
 use crate::isa::Entry;
 
@@ -14,8 +14,6 @@ use crate::isa::Entry;
 #[derive(Debug)]
 #[expect(clippy::type_complexity, reason = "the signatures are the contract, each used once")]
 pub struct Entries {
-    /// Matrix products and convolutions.
-    pub gemm: Entry<unsafe fn(&gemm::Arguments<'_>, &mut [f32])>,
     /// Depthwise convolutions.
     pub depthwise: Entry<unsafe fn(&depthwise::Arguments<'_>, &mut [f32])>,
     /// Functions of one tensor.
@@ -46,7 +44,6 @@ mod plain {
     use super::*;
 
     crate::plain::plain_tiers!(Entries {
-        gemm(a: &gemm::Arguments<'_>, out: &mut [f32]) = gemm::kernel::<6> as "f32-gemm-6x16";
         depthwise(a: &depthwise::Arguments<'_>, out: &mut [f32]) = depthwise::plain::kernel as "f32-depthwise";
         unary(op: Unary, x: &[f32], out: &mut [f32]) = unary::kernel as "f32-unary";
         binary(op: Binary, a: &[f32], b: &[f32], out: &mut [f32]) = binary::kernel as "f32-binary";
@@ -71,19 +68,12 @@ mod plain {
 }
 
 #[cfg(target_arch = "x86_64")]
-#[target_feature(enable = "avx2,fma,avx512f,avx512bw,avx512vl,avx512dq")]
-fn gemm_of_twelve_rows(a: &gemm::Arguments<'_>, out: &mut [f32]) {
-    gemm::kernel::<12>(a, out)
-}
-
-#[cfg(target_arch = "x86_64")]
 pub(crate) const AVX2: Entries =
     Entries { depthwise: Entry { name: "avx2-f32-depthwise", run: depthwise::x86::avx2 }, ..plain::AVX2 };
 pub(crate) use plain::SCALAR;
 #[cfg(target_arch = "x86_64")]
 pub(crate) const AVX512VNNI: Entries = Entries {
     depthwise: Entry { name: "avx512vnni-f32-depthwise", run: depthwise::x86::avx512 },
-    gemm: Entry { name: "avx512vnni-f32-gemm-12x16", run: gemm_of_twelve_rows },
     ..plain::AVX512VNNI
 };
 

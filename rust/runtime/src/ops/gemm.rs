@@ -251,7 +251,8 @@ fn push_float(b: &mut Builder<'_>, node: &Node, p: FloatProduct, scale: Option<S
     };
     let turned = left.is_transposed.then(|| b.temporary(m * k * 4));
     let macs = macs([batches.len() * m, n, k]);
-    let chunk = b.chunk(m, (n * k) as f64 * 0.03, 8);
+    let tile = float::select(b.kernels.row(), m, n);
+    let chunk = b.chunk_of_tiles(m, (n * k) as f64 * 0.01, tile.rows);
     let (from, other) = (left.buffer, right.buffer);
     // The third operand: C, or the tensor of an addition behind the product.
     let c = scale.as_ref().and_then(|scale| scale.addend.as_ref()).map(|addend| addend.c);
@@ -264,11 +265,10 @@ fn push_float(b: &mut Builder<'_>, node: &Node, p: FloatProduct, scale: Option<S
     if packed.is_none() {
         reads.push(other);
     }
-    let kernel = b.kernels.row().float.gemm.name;
     b.push(
         fused.names,
         node.op.name(),
-        kernel,
+        tile.name,
         macs,
         &reads,
         &writes,

@@ -118,16 +118,16 @@ fn plan_product(
     let (per_image, image_in) = (g.pixels(), g.input[0] * g.input[1] * g.channels);
     let (channels, outputs) = (g.channels, conv.outputs);
     let rows = g.images * per_image;
-    let chunk = b.chunk(rows, conv.macs() as f64 / rows as f64 * NANOSECONDS_A_MAC, 8);
+    let tile = gemm::select(b.kernels.row(), rows, columns);
+    let chunk = b.chunk_of_tiles(rows, conv.macs() as f64 / rows as f64 * NANOSECONDS_A_MAC, tile.rows);
     let (xb, yb) = (x.buffer, y.buffer);
     let (rb, adds) =
         (fused.residual.as_ref().map_or(xb, |residual| residual.buffer), fused.residual.is_some());
     let finish = fused.finish;
-    let kernel = b.kernels.row().float.gemm.name;
     b.push(
         fused.names,
         "Conv",
-        kernel,
+        tile.name,
         conv.macs(),
         &[xb, rb],
         &[yb],

@@ -282,7 +282,7 @@ fn push(
     b.push(
         node.name.clone(),
         node.op.name(),
-        b.kernels.row().float.gemm.name,
+        gemm::select(b.kernels.row(), rows, columns).name,
         macs,
         &[from],
         &[product],

@@ -1,0 +1,113 @@
+//! The tiles on 256-bit registers, a unit in two of them.
+
+use std::arch::x86_64::*;
+
+use super::tile::{self, Lanes};
+use super::{Entries, Panel, Tile};
+use crate::float::epilogue::Clamp;
+
+pub(crate) const ENTRIES: Entries = Entries {
+    tiles: &[
+        Tile { name: "avx2-f32-gemm-6x16", rows: 6, units: 1, run: tile_1 },
+        Tile { name: "avx2-f32-gemm-3x32", rows: 3, units: 2, run: tile_2 },
+        Tile { name: "avx2-f32-gemm-1x64", rows: 1, units: 4, run: tile_4 },
+    ],
+    units: [4, 2, 2, 1],
+};
+
+tile::tile!(tile_1: Ymms, 1, 6, [1 2 3 4 5 6], "avx2,fma");
+tile::tile!(tile_2: Ymms, 2, 3, [1 2 3], "avx2,fma");
+tile::tile!(tile_4: Ymms, 4, 1, [1], "avx2,fma");
+
+#[derive(Clone, Copy)]
+struct Ymms(__m256, __m256);
+
+/// All bits of the first `count` of 16 lanes.
+///
+/// # Safety
+/// The CPU has AVX2.
+#[inline(always)]
+unsafe fn first(count: usize) -> (__m256i, __m256i) {
+    // SAFETY: the caller's.
+    unsafe {
+        let count = _mm256_set1_epi32(count as i32);
+        let lanes = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);
+        let later = _mm256_add_epi32(lanes, _mm256_set1_epi32(8));
+        (_mm256_cmpgt_epi32(count, lanes), _mm256_cmpgt_epi32(count, later))
+    }
+}
+
+/// [`Clamp::apply`] of a register.
+///
+/// # Safety
+/// The CPU has AVX2.
+#[inline(always)]
+unsafe fn clamped(x: __m256, clamp: Clamp) -> __m256 {
+    // SAFETY: the caller's. The minimum's second operand is its answer where one is NaN or both are zero.
+    unsafe {
+        let lo = _mm256_set1_ps(clamp.lo);
+        let raised = _mm256_blendv_ps(x, lo, _mm256_cmp_ps::<_CMP_LE_OQ>(x, lo));
+        _mm256_min_ps(_mm256_set1_ps(clamp.hi), raised)
+    }
+}
+
+// The CPU has the tier and the pointers reach as far as the trait says: the callers' promise.
+impl Lanes for Ymms {
+    #[inline(always)]
+    unsafe fn splat(x: f32) -> Self {
+        // SAFETY: as above.
+        unsafe { Ymms(_mm256_set1_ps(x), _mm256_set1_ps(x)) }
+    }
+
+    #[inline(always)]
+    unsafe fn load(from: *const f32) -> Self {
+        // SAFETY: as above.
+        unsafe { Ymms(_mm256_loadu_ps(from), _mm256_loadu_ps(from.add(8))) }
+    }
+
+    #[inline(always)]
+    unsafe fn load_part(from: *const f32, count: usize) -> Self {
+        // SAFETY: as above; lanes that the mask leaves out are not touched.
+        unsafe {
+            let (low, high) = first(count);
+            Ymms(_mm256_maskload_ps(from, low), _mm256_maskload_ps(from.wrapping_add(8), high))
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn store(self, to: *mut f32) {
+        // SAFETY: as above.
+        unsafe {
+            _mm256_storeu_ps(to, self.0);
+            _mm256_storeu_ps(to.add(8), self.1);
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn store_part(self, to: *mut f32, count: usize) {
+        // SAFETY: as above; lanes that the mask leaves out are not touched.
+        unsafe {
+            let (low, high) = first(count);
+            _mm256_maskstore_ps(to, low, self.0);
+            _mm256_maskstore_ps(to.wrapping_add(8), high, self.1);
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn add_product(self, a: Self, b: Self) -> Self {
+        // SAFETY: as above.
+        unsafe { Ymms(_mm256_fmadd_ps(a.0, b.0, self.0), _mm256_fmadd_ps(a.1, b.1, self.1)) }
+    }
+
+    #[inline(always)]
+    unsafe fn add(self, b: Self) -> Self {
+        // SAFETY: as above.
+        unsafe { Ymms(_mm256_add_ps(self.0, b.0), _mm256_add_ps(self.1, b.1)) }
+    }
+
+    #[inline(always)]
+    unsafe fn clamp(self, clamp: Clamp) -> Self {
+        // SAFETY: as above.
+        unsafe { Ymms(clamped(self.0, clamp), clamped(self.1, clamp)) }
+    }
+}

@@ -1,0 +1,89 @@
+//! The tiles on 512-bit registers, a unit in each.
+
+use std::arch::x86_64::*;
+
+use super::tile::{self, Lanes};
+use super::{Entries, Panel, Tile};
+use crate::float::epilogue::Clamp;
+
+pub(crate) const ENTRIES: Entries = Entries {
+    tiles: &[
+        Tile { name: "avx512vnni-f32-gemm-14x16", rows: 14, units: 1, run: tile_1 },
+        Tile { name: "avx512vnni-f32-gemm-14x32", rows: 14, units: 2, run: tile_2 },
+        Tile { name: "avx512vnni-f32-gemm-8x48", rows: 8, units: 3, run: tile_3 },
+        Tile { name: "avx512vnni-f32-gemm-6x64", rows: 6, units: 4, run: tile_4 },
+        Tile { name: "avx512vnni-f32-gemm-1x128", rows: 1, units: 8, run: tile_8 },
+    ],
+    units: [8, 4, 4, 2],
+};
+
+tile::tile!(tile_1: Zmm, 1, 14, [1 2 3 4 5 6 7 8 9 10 11 12 13 14], "avx512f,avx512vl,avx2,fma");
+tile::tile!(tile_2: Zmm, 2, 14, [1 2 3 4 5 6 7 8 9 10 11 12 13 14], "avx512f,avx512vl,avx2,fma");
+tile::tile!(tile_3: Zmm, 3, 8, [1 2 3 4 5 6 7 8], "avx512f,avx512vl,avx2,fma");
+tile::tile!(tile_4: Zmm, 4, 6, [1 2 3 4 5 6], "avx512f,avx512vl,avx2,fma");
+tile::tile!(tile_8: Zmm, 8, 1, [1], "avx512f,avx512vl,avx2,fma");
+
+#[derive(Clone, Copy)]
+struct Zmm(__m512);
+
+/// The first `count` lanes.
+#[inline(always)]
+fn first(count: usize) -> __mmask16 {
+    (1u16 << count) - 1
+}
+
+// The CPU has the tier and the pointers reach as far as the trait says: the callers' promise.
+impl Lanes for Zmm {
+    #[inline(always)]
+    unsafe fn splat(x: f32) -> Self {
+        // SAFETY: as above.
+        unsafe { Zmm(_mm512_set1_ps(x)) }
+    }
+
+    #[inline(always)]
+    unsafe fn load(from: *const f32) -> Self {
+        // SAFETY: as above.
+        unsafe { Zmm(_mm512_loadu_ps(from)) }
+    }
+
+    #[inline(always)]
+    unsafe fn load_part(from: *const f32, count: usize) -> Self {
+        // SAFETY: as above.
+        unsafe { Zmm(_mm512_maskz_loadu_ps(first(count), from)) }
+    }
+
+    #[inline(always)]
+    unsafe fn store(self, to: *mut f32) {
+        // SAFETY: as above.
+        unsafe { _mm512_storeu_ps(to, self.0) }
+    }
+
+    #[inline(always)]
+    unsafe fn store_part(self, to: *mut f32, count: usize) {
+        // SAFETY: as above.
+        unsafe { _mm512_mask_storeu_ps(to, first(count), self.0) }
+    }
+
+    #[inline(always)]
+    unsafe fn add_product(self, a: Self, b: Self) -> Self {
+        // SAFETY: as above.
+        unsafe { Zmm(_mm512_fmadd_ps(a.0, b.0, self.0)) }
+    }
+
+    #[inline(always)]
+    unsafe fn add(self, b: Self) -> Self {
+        // SAFETY: as above.
+        unsafe { Zmm(_mm512_add_ps(self.0, b.0)) }
+    }
+
+    #[inline(always)]
+    unsafe fn clamp(self, clamp: Clamp) -> Self {
+        // SAFETY: as above. The minimum's second operand is its answer where one is NaN or both are zero.
+        unsafe {
+            let lo = _mm512_set1_ps(clamp.lo);
+            let low = _mm512_cmp_ps_mask::<_CMP_LE_OQ>(self.0, lo);
+            let raised = _mm512_mask_mov_ps(self.0, low, lo);
+            Zmm(_mm512_min_ps(_mm512_set1_ps(clamp.hi), raised))
+        }
+    }
+}

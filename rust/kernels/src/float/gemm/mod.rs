@@ -1,0 +1,247 @@
+//! Matrix products and convolutions: every output is one chain of fused multiply-adds.
+//!
+//! Weights are packed once into units of 16 columns, `[ceil(n / 16)][taps * kc][16]`; the last unit's missing columns
+//! are zeros, computed and dropped. A product runs panel by panel of some neighbouring units; a tile keeps the sums of
+//! some rows by a panel in registers over the whole chain. All tiers read the same packing.
+
+#[cfg(target_arch = "x86_64")]
+pub(crate) mod avx2;
+#[cfg(target_arch = "x86_64")]
+pub(crate) mod avx512vnni;
+pub(crate) mod scalar;
+mod tile;
+
+// A row that this architecture cannot run still stands in the table.
+#[cfg(not(target_arch = "x86_64"))]
+pub(crate) use scalar as avx2;
+#[cfg(not(target_arch = "x86_64"))]
+pub(crate) use scalar as avx512vnni;
+
+use super::epilogue::{Clamp, Epilogue, Residual, apply_to_rows};
+use crate::isa::{Kernels, Row};
+
+/// Columns of a unit.
+pub const UNIT: usize = 16;
+/// Most units of a panel.
+const PANEL_UNITS: usize = 8;
+/// Bytes of rows, read and written, that one pass over all panels takes, to stay in the second-level cache.
+const ROW_BYTES: usize = 384 << 10;
+
+/// A tier's kernels of this family.
+#[derive(Debug)]
+pub struct Entries {
+    /// The tiles, narrow to wide; the first is one unit wide.
+    pub tiles: &'static [Tile],
+    /// The most units of a panel for products of 1, 2, 3 and more rows: few rows need many columns, or each
+    /// multiply-add waits for the one before it.
+    pub units: [usize; 4],
+}
+
+/// A kernel: up to `rows x units * 16` sums at a time.
+#[derive(Debug)]
+pub struct Tile {
+    /// `<isa>-f32-gemm-<rows>x<columns>`.
+    pub name: &'static str,
+    /// Most rows held in registers.
+    pub rows: usize,
+    /// Units of a panel.
+    pub units: usize,
+    /// The code. Calling it needs the CPU features of `name`'s isa, and a panel that [`run`] has checked.
+    run: unsafe fn(&Panel),
+}
+
+/// Where the rows of the left side lie.
+#[derive(Clone, Copy, Debug)]
+pub enum Rows<'a> {
+    /// Row i is `data[i * stride..][..kc]`: one tap.
+    Dense {
+        /// The matrix.
+        data: &'a [f32],
+        /// Elements from one row to the next.
+        stride: usize,
+    },
+    /// Tap t of row i is `data[offsets[i * taps + t]..][..kc]`, or kc times +0 where that leaves the data: `u32::MAX`
+    /// does.
+    Indirect {
+        /// The image.
+        data: &'a [f32],
+        /// `[m][taps]`, in elements.
+        offsets: &'a [u32],
+        /// Taps of a row.
+        taps: usize,
+    },
+}
+
+impl Rows<'_> {
+    fn taps(&self) -> usize {
+        match *self {
+            Rows::Dense { .. } => 1,
+            Rows::Indirect { taps, .. } => taps,
+        }
+    }
+}
+
+/// [`Rows`] that have been checked.
+#[derive(Clone, Copy)]
+enum Left {
+    Dense {
+        data: *const f32,
+        stride: usize,
+    },
+    /// An offset below `reach` has kc elements in the data.
+    Indirect {
+        data: *const f32,
+        reach: usize,
+        offsets: *const u32,
+    },
+}
+
+/// Some rows of one panel of a checked product, as the tiles take them.
+struct Panel {
+    left: Left,
+    /// The rows.
+    from: usize,
+    to: usize,
+    /// The panel's first unit; the next is `unit_stride` elements on.
+    packed: *const f32,
+    unit_stride: usize,
+    taps: usize,
+    kc: usize,
+    /// Columns: more than fill all units but one.
+    n: usize,
+    /// Added to each column: -0 where there is no bias, which changes nothing.
+    bias: [f32; PANEL_UNITS * UNIT],
+    /// Row 0 of the tensor to add, or null.
+    residual: *const f32,
+    residual_stride: usize,
+    clamp: Option<Clamp>,
+    /// Row 0 of the output.
+    out: *mut f32,
+    out_stride: usize,
+}
+
+/// The length of packed weights, in elements.
+pub fn packed_len(n: usize, taps: usize, kc: usize) -> usize {
+    n.div_ceil(UNIT) * taps * kc * UNIT
+}
+
+/// Packs weights, `[n][taps][kc]`, into `out`, [`packed_len`] long.
+pub fn pack(weights: &[f32], n: usize, taps: usize, kc: usize, out: &mut [f32]) {
+    let k = taps * kc;
+    assert_eq!(weights.len(), n * k, "weights");
+    assert_eq!(out.len(), packed_len(n, taps, kc), "packed weights");
+    if k == 0 {
+        return;
+    }
+    for (unit, out) in out.chunks_exact_mut(k * UNIT).enumerate() {
+        for column in 0..UNIT {
+            let source = unit * UNIT + column;
+            for step in 0..k {
+                out[step * UNIT + column] = if source < n { weights[source * k + step] } else { 0.0 };
+            }
+        }
+    }
+}
+
+impl Entries {
+    /// The tile for the next panel of a product of `m` rows that has `left` units left.
+    fn tile(&self, m: usize, left: usize) -> &'static Tile {
+        let most = self.units[m.clamp(1, 4) - 1].min(left);
+        self.tiles.iter().rfind(|tile| tile.units <= most).unwrap_or(&self.tiles[0])
+    }
+}
+
+/// The tile that does most of a product's work on that tier: a function of the shape alone.
+pub fn select(row: &'static Row, m: usize, n: usize) -> &'static Tile {
+    row.float_gemm.tile(m, n.div_ceil(UNIT))
+}
+
+/// `out[i][j] = epilogue(sum over k of x[i][k] * w[j][k])`: a chain from +0 with k rising (tap, then step), then what
+/// the epilogue says.
+///
+/// Row i of `out` begins at `i * out_stride`; its n elements are written, what lies between rows is not.
+///
+/// # Panics
+/// Where a slice is shorter than its contract says.
+pub fn run(
+    k: Kernels,
+    m: usize,
+    rows: &Rows<'_>,
+    packed: &[f32],
+    n: usize,
+    kc: usize,
+    epilogue: &Epilogue<'_>,
+    out: &mut [f32],
+    out_stride: usize,
+) {
+    if m == 0 || n == 0 {
+        return;
+    }
+    let taps = rows.taps();
+    assert_eq!(packed.len(), packed_len(n, taps, kc), "packed weights");
+    epilogue.check(m, n);
+    let end = out_stride.checked_mul(m - 1).and_then(|start| start.checked_add(n));
+    assert!(end.is_some_and(|end| end <= out.len()) && (m == 1 || out_stride >= n), "output");
+    let left = checked(rows, m, kc);
+    let (clamp, after) = epilogue.split();
+    // What each row reads and writes; neighbouring rows of a convolution share most of their taps.
+    let row_bytes = (kc + n).saturating_mul(size_of::<f32>());
+    let chunk = (ROW_BYTES / row_bytes.max(1)).max(ROW_LEAST);
+    let chunk = m.div_ceil(m.div_ceil(chunk));
+    for from in (0..m).step_by(chunk) {
+        let to = m.min(from + chunk);
+        let mut unit = 0;
+        while unit * UNIT < n {
+            let column = unit * UNIT;
+            let tile = k.row().float_gemm.tile(m, (n - column).div_ceil(UNIT));
+            let columns = (tile.units * UNIT).min(n - column);
+            let mut panel = Panel {
+                left,
+                from,
+                to,
+                packed: packed[unit * taps * kc * UNIT..].as_ptr(),
+                unit_stride: taps * kc * UNIT,
+                taps,
+                kc,
+                n: columns,
+                bias: [-0.0; PANEL_UNITS * UNIT],
+                residual: epilogue.residual.map_or(std::ptr::null(), |r| r.data[column..].as_ptr()),
+                residual_stride: epilogue.residual.map_or(0, |Residual { stride, .. }| stride),
+                clamp: (clamp != Clamp::NONE).then_some(clamp),
+                out: out[column..].as_mut_ptr(),
+                out_stride,
+            };
+            if let Some(bias) = epilogue.bias {
+                panel.bias[..columns].copy_from_slice(&bias[column..column + columns]);
+            }
+            // SAFETY: `k` proves that the CPU has the tier. The rows of the left side, the output and the residual lie
+            // in their slices (checked above), and `tile.units` units follow `packed`.
+            unsafe { (tile.run)(&panel) };
+            unit += tile.units;
+        }
+        if let Some(function) = after {
+            let rows = &mut out[from * out_stride..];
+            let end = (to - from - 1) * out_stride + n;
+            apply_to_rows(k, function, &mut rows[..end], n, out_stride);
+        }
+    }
+}
+
+/// Fewest rows of a pass: the panels' weights are read once a pass.
+const ROW_LEAST: usize = 96;
+
+/// Asserts that every row lies in its data.
+fn checked(rows: &Rows<'_>, m: usize, kc: usize) -> Left {
+    match *rows {
+        Rows::Dense { data, stride } => {
+            let end = stride.checked_mul(m - 1).and_then(|start| start.checked_add(kc));
+            assert!(end.is_some_and(|end| end <= data.len()), "the rows leave the data");
+            Left::Dense { data: data.as_ptr(), stride }
+        }
+        Rows::Indirect { data, offsets, taps } => {
+            assert!(m.checked_mul(taps).is_some_and(|count| count <= offsets.len()), "offsets");
+            let reach = (data.len() + 1).saturating_sub(kc).min(u32::MAX as usize);
+            Left::Indirect { data: data.as_ptr(), reach, offsets: offsets.as_ptr() }
+        }
+    }
+}
