@@ -14,6 +14,8 @@ from octavo.program.ops import DTYPE_SETS, Slot, signatures
 
 _WIDENED = ("f16", "f64")
 _FLOATS = ("f16", "f32", "f64")
+# Ops of which ONNX has forms of integers, but float32 alone computes.
+_OF_FLOAT32 = ("ReduceLogSum", "ReduceLogSumExp")
 
 
 def widened(program: Program) -> Program:
@@ -47,7 +49,16 @@ class _Widening:
             return self._power(node)
         if node.op == "Clip":
             return self._clip(node)
+        if node.op in _OF_FLOAT32 and self.values[node.inputs[0]].dtype not in _FLOATS:
+            return self._of_float32(node)
         return [node]
+
+    def _of_float32(self, node: Node) -> list[Node]:
+        """Of integers: those of float32, truncated."""
+        (output,) = node.outputs
+        made = self._new(f"{output}.f32", "f32", output)
+        inputs = (self._cast(node.inputs[0], "f32"), *node.inputs[1:])
+        return [replace(node, inputs=inputs, outputs=(made,)), self._cast_node(made, output)]
 
     def _power(self, node: Node) -> list[Node]:
         """Of integers: in the wider type of int32 and int64, whose low bits are those of the answer."""

@@ -116,10 +116,16 @@ MaxPool(x:P) -> y:P | kernel_shape:ints strides:ints pads:ints? dilations:ints c
 AveragePool(x:f32) -> y:f32 | kernel_shape:ints strides:ints pads:ints? dilations:ints ceil_mode:int count_include_pad:int auto_pad:str?
 GlobalAveragePool(x:f32) -> y:f32 |
 GlobalMaxPool(x:P) -> y:P |
-ReduceMean(x:f32 axes:i64?) -> y:f32 | keepdims:int noop_with_empty_axes:int
-ReduceSum(x:f32 axes:i64?) -> y:f32 | keepdims:int noop_with_empty_axes:int
-ReduceMax(x:f32 axes:i64?) -> y:f32 | keepdims:int noop_with_empty_axes:int
-ReduceMin(x:f32 axes:i64?) -> y:f32 | keepdims:int noop_with_empty_axes:int
+ReduceMean(x:A axes:i64?) -> y:A | keepdims:int noop_with_empty_axes:int
+ReduceSum(x:A axes:i64?) -> y:A | keepdims:int noop_with_empty_axes:int
+ReduceMax(x:E axes:i64?) -> y:E | keepdims:int noop_with_empty_axes:int
+ReduceMin(x:E axes:i64?) -> y:E | keepdims:int noop_with_empty_axes:int
+ReduceProd(x:A axes:i64?) -> y:A | keepdims:int noop_with_empty_axes:int
+ReduceL1(x:A axes:i64?) -> y:A | keepdims:int noop_with_empty_axes:int
+ReduceL2(x:A axes:i64?) -> y:A | keepdims:int noop_with_empty_axes:int
+ReduceSumSquare(x:A axes:i64?) -> y:A | keepdims:int noop_with_empty_axes:int
+ReduceLogSum(x:f32 axes:i64?) -> y:f32 | keepdims:int noop_with_empty_axes:int
+ReduceLogSumExp(x:f32 axes:i64?) -> y:f32 | keepdims:int noop_with_empty_axes:int
 Identity(x:T) -> y:T |
 Reshape(x:T shape:i64) -> y:T | allowzero:int
 Flatten(x:T) -> y:T | axis:int

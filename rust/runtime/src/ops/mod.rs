@@ -78,9 +78,17 @@ pub fn plan(b: &mut Builder<'_>, index: usize) -> Result<(), Error> {
         Op::Where => comparison::plan_where(b, node),
         Op::QAveragePool | Op::MaxPool | Op::AveragePool => pool::plan(b, node),
         Op::GlobalAveragePool | Op::GlobalMaxPool => reduce::plan_global(b, node),
-        Op::QReduceMean | Op::ReduceMean | Op::ReduceSum | Op::ReduceMax | Op::ReduceMin => {
-            reduce::plan(b, node)
-        }
+        Op::QReduceMean
+        | Op::ReduceMean
+        | Op::ReduceSum
+        | Op::ReduceMax
+        | Op::ReduceMin
+        | Op::ReduceProd
+        | Op::ReduceL1
+        | Op::ReduceL2
+        | Op::ReduceLogSum
+        | Op::ReduceLogSumExp
+        | Op::ReduceSumSquare => reduce::plan(b, node),
         Op::QSoftmax | Op::Softmax | Op::LogSoftmax => softmax::plan(b, node),
         Op::BatchNormalization => normalization::plan_batch(b, node),
         Op::LayerNormalization | Op::RMSNormalization => normalization::plan_layer(b, node),

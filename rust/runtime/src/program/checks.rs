@@ -42,14 +42,21 @@ pub(super) fn check(program: &Program, node: &Node) -> Checked {
         Op::Split => split(node),
         Op::ConstantOfShape => shaped(program, node, 1, &[1]),
         Op::Gemm => flag(node, "transA").and_then(|()| flag(node, "transB")),
-        Op::ReduceMean | Op::ReduceSum | Op::ReduceMax | Op::ReduceMin => {
-            flag(node, "keepdims").and_then(|()| flag(node, "noop_with_empty_axes"))
-        }
         Op::LayerNormalization | Op::RMSNormalization => within(node, "stash_type", 1, 1),
         Op::GroupNormalization => {
             within(node, "stash_type", 1, 1).and_then(|()| within(node, "num_groups", 1, EXTENT_MAX))
         }
         Op::LpNormalization => within(node, "p", 1, 2),
+        Op::ReduceMean
+        | Op::ReduceSum
+        | Op::ReduceMax
+        | Op::ReduceMin
+        | Op::ReduceProd
+        | Op::ReduceL1
+        | Op::ReduceL2
+        | Op::ReduceSumSquare
+        | Op::ReduceLogSum
+        | Op::ReduceLogSumExp => flag(node, "keepdims").and_then(|()| flag(node, "noop_with_empty_axes")),
         Op::Reshape => flag(node, "allowzero"),
         Op::ArgMax | Op::ArgMin => flags(node, &["keepdims", "select_last_index"]),
         Op::TopK => flags(node, &["largest", "sorted"]),

@@ -1,7 +1,12 @@
 //! Reductions over any axes, and the global pools, which are reductions over space.
 
+mod plain;
+
 use octavo_exec::{cast, cast_mut};
-use octavo_kernels::float::reduce::{self, Reduce};
+use octavo_kernels::float::reduce;
+use octavo_kernels::float::reduce::Reduce::{
+    self, L1, L2, LogSum, LogSumExp, Max, Mean as Average, Min, Prod, Sum, SumSquare,
+};
 use octavo_kernels::isa::Kernels;
 use octavo_kernels::pool::{self, Mean, Window};
 use octavo_kernels::requantize::multiplier_shift;
@@ -14,7 +19,7 @@ use crate::plan::fusion::int32;
 use crate::plan::layout::Layout;
 use crate::program::{DType, Node, Op};
 
-/// Plans QReduceMean, ReduceMean, ReduceSum, ReduceMax or ReduceMin.
+/// Plans QReduceMean or a Reduce of ONNX.
 pub fn plan(b: &mut Builder<'_>, node: &Node) -> Result<(), Error> {
     let x = b.input(needed(node, 0)?)?;
     let rank = x.shape().len();
@@ -27,10 +32,13 @@ pub fn plan(b: &mut Builder<'_>, node: &Node) -> Result<(), Error> {
     axes.sort_unstable();
     axes.dedup();
     if axes.is_empty() {
-        if node.attributes.int_or("noop_with_empty_axes", 0)? != 0 {
+        let is_kept = node.attributes.int_or("noop_with_empty_axes", 0)? != 0;
+        if is_kept && matches!(reduction(node.op), Average | Sum | Max | Min | Prod) {
             return b.alias(made(node, 0)?, &x, x.shape().to_vec(), x.layout);
         }
-        axes = (0..rank).collect();
+        if !is_kept {
+            axes = (0..rank).collect();
+        }
     }
     let keeps = node.attributes.int_or("keepdims", 1)? != 0;
     plan_axes(b, node, &x, &axes, keeps)
@@ -147,12 +155,7 @@ fn push(
             });
         }
         (op, DType::F32) => {
-            let reduction = match op {
-                Op::ReduceMean | Op::GlobalAveragePool => Reduce::Mean,
-                Op::ReduceSum => Reduce::Sum,
-                Op::ReduceMin => Reduce::Min,
-                _ => Reduce::Max,
-            };
+            let reduction = reduction(op);
             let kernel = if is_last { row.float.reduce_last.name } else { row.float.reduce_strided.name };
             push_parts::<f32>(b, node, kernel, from, y, r, move |kernels, x, y| {
                 if n == 0 {
@@ -164,18 +167,60 @@ fn push(
                 }
             });
         }
+        (op, DType::F64) => push_plain::<f64>(b, node, reduction(op), from, y, r),
+        (op, DType::I64) => push_plain::<i64>(b, node, reduction(op), from, y, r),
+        (op, DType::I32) => push_plain::<i32>(b, node, reduction(op), from, y, r),
+        (op, DType::I16) => push_plain::<i16>(b, node, reduction(op), from, y, r),
+        (op, DType::I8) => push_plain::<i8>(b, node, reduction(op), from, y, r),
+        (op, DType::U8) => push_plain::<u8>(b, node, reduction(op), from, y, r),
+        // Of bytes that are 0 or 1, the smallest from 1.
+        (Op::ReduceMin, DType::Bool) => {
+            push_parts::<u8>(b, node, "bool-reduce", from, y, r, move |_, x, y| {
+                plain::fold(x, n, inner, 1, y, |a, b| a & b);
+            });
+        }
+        (op, DType::Bool) => push_plain::<u8>(b, node, reduction(op), from, y, r),
         (_, dtype) => return Err(error(node, &format!("a tensor of {} does not run", dtype.name()))),
     }
     Ok(())
 }
 
-/// What a reduction of no elements gives.
+/// What a node does with the elements.
+fn reduction(op: Op) -> Reduce {
+    match op {
+        Op::ReduceSum => Sum,
+        Op::ReduceMin => Min,
+        Op::ReduceMax | Op::GlobalMaxPool => Max,
+        Op::ReduceProd => Prod,
+        Op::ReduceL1 => L1,
+        Op::ReduceL2 => L2,
+        Op::ReduceSumSquare => SumSquare,
+        Op::ReduceLogSum => LogSum,
+        Op::ReduceLogSumExp => LogSumExp,
+        _ => Average,
+    }
+}
+
+fn push_plain<T: plain::Number>(
+    b: &mut Builder<'_>,
+    node: &Node,
+    reduction: Reduce,
+    from: BufferId,
+    y: &Placed,
+    r: &Reduction,
+) {
+    let Reduction { n, inner, .. } = *r;
+    push_parts::<T>(b, node, T::KERNEL, from, y, r, move |_, x, y| plain::reduce(reduction, x, n, inner, y));
+}
+
+/// What a float reduction of no elements gives.
 fn of_nothing(reduction: Reduce) -> f32 {
     match reduction {
-        Reduce::Sum => 0.0,
-        Reduce::Mean => f32::NAN,
-        Reduce::Max => f32::NEG_INFINITY,
-        Reduce::Min => f32::INFINITY,
+        Sum | L1 | L2 | SumSquare => 0.0,
+        Average => f32::NAN,
+        Prod => 1.0,
+        Max | LogSum | LogSumExp => f32::NEG_INFINITY,
+        Min => f32::INFINITY,
     }
 }
 
