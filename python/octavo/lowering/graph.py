@@ -162,7 +162,8 @@ def _node(node: ir.Node, name: str, values: dict[str, Value], constants: dict[st
     outputs = tuple(value.name or "" for value in node.outputs)
     while inputs and not inputs[-1]:
         inputs = inputs[:-1]
-    outputs = _all_outputs(node.op_type, outputs)
+    while outputs and not outputs[-1]:
+        outputs = outputs[:-1]
     defaults = _defaults(node.op_type, name)
     given = {item.name: item for item in node.attributes.values()}
     if node.op_type == "ConstantOfShape":
@@ -173,14 +174,6 @@ def _node(node: ir.Node, name: str, values: dict[str, Value], constants: dict[st
         # Pixels as they are: the kernel is there already, where Cast itself is for sizes known before a run.
         return Node("Dequantize", name, inputs, outputs, {"scale": np.float32(1), "zero_point": 0})
     return Node(node.op_type, name, inputs, outputs, _known(node.op_type, name, attributes, defaults))
-
-
-def _all_outputs(op: str, outputs: tuple[str, ...]) -> tuple[str, ...]:
-    """A name for each output that the op has, empty where nobody wants it."""
-    while outputs and not outputs[-1]:
-        outputs = outputs[:-1]
-    slots = signatures()[op][0].outputs
-    return outputs if slots[-1].variadic else outputs + ("",) * (len(slots) - len(outputs))
 
 
 def _known(

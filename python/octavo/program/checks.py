@@ -356,6 +356,24 @@ def _check_trilu(program: Program, node: Node) -> None:
     _flags(node, "upper")
 
 
+def _check_gather_nd(program: Program, node: Node) -> None:
+    _within(node, "batch_dims", 0, INT32_MAX)
+
+
+def _check_scatter(program: Program, node: Node) -> None:
+    _choice(node, "reduction", "none", "add", "mul", "max", "min")
+
+
+def _check_tensor_scatter(program: Program, node: Node) -> None:
+    _choice(node, "mode", "linear", "circular")
+
+
+def _check_reverse_sequence(program: Program, node: Node) -> None:
+    _flags(node, "batch_axis", "time_axis")
+    if _int(node, "batch_axis") == _int(node, "time_axis"):
+        _fail(node, "its batch and its time are one axis")
+
+
 def _check_eye_like(program: Program, node: Node) -> None:
     number = node.attributes.get("dtype", ONNX_DTYPES[program.values[node.inputs[0]].dtype])
     if ONNX_DTYPES[program.values[node.outputs[0]].dtype] != number:
@@ -419,6 +437,7 @@ _CHECKS: dict[str, Callable[[Program, Node], None]] = {
     "Dequantize": _check_edge,
     "DepthToSpace": _check_depth_to_space,
     "EyeLike": _check_eye_like,
+    "GatherND": _check_gather_nd,
     "Gelu": _check_gelu,
     "Gemm": _check_gemm,
     "GroupNormalization": _check_normalization,
@@ -453,8 +472,12 @@ _CHECKS: dict[str, Callable[[Program, Node], None]] = {
     "Requantize": _check_requantize,
     "Reshape": _check_reshape,
     "Resize": _check_resize,
+    "ReverseSequence": _check_reverse_sequence,
+    "ScatterElements": _check_scatter,
+    "ScatterND": _check_scatter,
     "SpaceToDepth": _check_space_to_depth,
     "Split": _check_split,
+    "TensorScatter": _check_tensor_scatter,
     "TopK": _check_topk,
     "Transpose": _check_transpose,
     "Trilu": _check_trilu,

@@ -20,6 +20,7 @@ from octavo.reference.integer import INTEGER_OPS
 from octavo.reference.movement import MOVEMENT_OPS
 from octavo.reference.normalization import NORMALIZATION_OPS
 from octavo.reference.ordering import ORDERING_OPS
+from octavo.reference.scattering import SCATTERING_OPS
 
 OPERATIONS = {
     **FLOAT_OPS,
@@ -30,6 +31,7 @@ OPERATIONS = {
     **NORMALIZATION_OPS,
     **INDEXING_OPS,
     **ORDERING_OPS,
+    **SCATTERING_OPS,
     **DETECTION_OPS,
 }
 

@@ -45,7 +45,7 @@ def topk(node: Node, inputs: Inputs) -> list[Array]:
     else:
         order = np.argsort(x, axis=axis, kind="stable")
     indices = np.take(order, np.arange(k), axis=axis).astype(np.int64)
-    return [np.take_along_axis(x, indices, axis=axis), indices]
+    return [np.take_along_axis(x, indices, axis=axis), indices][: len(node.outputs)]
 
 
 def unique(node: Node, inputs: Inputs) -> list[Array]:
@@ -68,7 +68,8 @@ def unique(node: Node, inputs: Inputs) -> list[Array]:
         by_place = np.argsort(firsts)
         firsts, counts, group = firsts[by_place], counts[by_place], np.argsort(by_place)[group]
     y = np.take(x, firsts, axis=axis)
-    return [y, firsts.astype(np.int64), group.astype(np.int64), counts.astype(np.int64)]
+    places = [array.astype(np.int64) for array in (firsts, group, counts)]
+    return [y, *places][: len(node.outputs)]
 
 
 def cumsum(node: Node, inputs: Inputs) -> list[Array]:

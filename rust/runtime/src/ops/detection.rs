@@ -36,7 +36,7 @@ impl Corners {
         let common = |a: [f32; 2], b: [f32; 2]| {
             let low = if b[0] > a[0] { b[0] } else { a[0] };
             let high = if b[1] < a[1] { b[1] } else { a[1] };
-            (high > low).then(|| high - low)
+            (high > low).then_some(high - low)
         };
         let (Some(width), Some(height)) = (common(self.x, other.x), common(self.y, other.y)) else {
             return false;

@@ -8,8 +8,10 @@ pub mod conv;
 pub mod cumulative;
 pub mod detection;
 pub mod elementwise;
+pub mod gather;
 pub mod gemm;
 pub mod geometry;
+pub mod indices;
 pub mod movement;
 pub mod normalization;
 pub mod numbers;
@@ -21,6 +23,7 @@ pub mod qmatmul;
 pub mod quantize;
 pub mod reduce;
 pub mod resize;
+pub mod scatter;
 pub mod selection;
 pub mod shape;
 pub mod softmax;
@@ -117,6 +120,12 @@ pub fn plan(b: &mut Builder<'_>, index: usize) -> Result<(), Error> {
         Op::TopK => order::plan_topk(b, node),
         Op::CumSum => cumulative::plan(b, node),
         Op::OneHot => patterns::plan_one_hot(b, node),
+        Op::GatherElements => gather::plan_elements(b, node),
+        Op::GatherND => gather::plan_nd(b, node),
+        Op::ReverseSequence => gather::plan_reverse(b, node),
+        Op::ScatterElements => scatter::plan_elements(b, node),
+        Op::ScatterND => scatter::plan_nd(b, node),
+        Op::TensorScatter => scatter::plan_cache(b, node),
         Op::Trilu => patterns::plan_trilu(b, node),
         Op::EyeLike => patterns::plan_eye_like(b, node),
         Op::Size => patterns::plan_size(b, node),

@@ -61,6 +61,12 @@ pub(super) fn check(program: &Program, node: &Node) -> Checked {
         Op::ArgMax | Op::ArgMin => flags(node, &["keepdims", "select_last_index"]),
         Op::TopK => flags(node, &["largest", "sorted"]),
         Op::CumSum => flags(node, &["exclusive", "reverse"]),
+        Op::GatherND => within(node, "batch_dims", 0, EXTENT_MAX),
+        Op::ScatterElements | Op::ScatterND => {
+            choice(node, "reduction", &["none", "add", "mul", "max", "min"])
+        }
+        Op::TensorScatter => choice(node, "mode", &["linear", "circular"]),
+        Op::ReverseSequence => reverse_sequence(node),
         Op::EyeLike => eye_like(program, node),
         Op::Trilu => flag(node, "upper"),
         Op::Unique => flag(node, "sorted"),
@@ -418,6 +424,14 @@ fn cast(program: &Program, node: &Node) -> Checked {
         return Ok(());
     }
     Err(bad(node, "the dtype of its output is not the one that it casts to"))
+}
+
+fn reverse_sequence(node: &Node) -> Checked {
+    flags(node, &["batch_axis", "time_axis"])?;
+    if node.attributes.int("batch_axis")? != node.attributes.int("time_axis")? {
+        return Ok(());
+    }
+    Err(bad(node, "its batch and its time are one axis"))
 }
 
 fn eye_like(program: &Program, node: &Node) -> Checked {

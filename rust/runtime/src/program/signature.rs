@@ -131,15 +131,21 @@ ConstantOfShape(shape:i64 value:T!) -> y:T |
 Range(start:I limit:I delta:I) -> y:I |
 ArgMax(x:R) -> y:i64 | axis:int keepdims:int select_last_index:int
 ArgMin(x:R) -> y:i64 | axis:int keepdims:int select_last_index:int
-TopK(x:R k:i64) -> values:R indices:i64 | axis:int largest:int sorted:int
+TopK(x:R k:i64) -> values:R indices:i64? | axis:int largest:int sorted:int
 CumSum(x:R axis:I) -> y:R | exclusive:int reverse:int
 OneHot(indices:T depth:R values:U) -> y:U | axis:int
+GatherElements(x:T indices:I) -> y:T | axis:int
+GatherND(x:T indices:i64) -> y:T | batch_dims:int
+ScatterElements(x:T indices:I updates:T) -> y:T | axis:int reduction:str
+ScatterND(x:T indices:i64 updates:T) -> y:T | reduction:str
+TensorScatter(cache:T update:T write_indices:i64?) -> y:T | axis:int mode:str
+ReverseSequence(x:T lengths:i64) -> y:T | batch_axis:int time_axis:int
 Trilu(x:T k:i64?) -> y:T | upper:int
 EyeLike(x:T) -> y:U | dtype:int? k:int
 Size(x:T) -> y:i64 |
 NonZero(x:T) -> y:i64 |
 Compress(x:T condition:bool) -> y:T | axis:int?
-Unique(x:T) -> y:T indices:i64 inverse:i64 counts:i64 | axis:int? sorted:int
+Unique(x:T) -> y:T indices:i64? inverse:i64? counts:i64? | axis:int? sorted:int
 NonMaxSuppression(boxes:f32 scores:f32 most:i64? iou_threshold:f32? score_threshold:f32?) -> y:i64 | center_point_box:int
 ";
 

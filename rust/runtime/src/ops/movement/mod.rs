@@ -9,7 +9,7 @@ pub use axes::{
     LARGEST_EXTENT, Map, checked_elements, plan_expand, plan_pad, plan_resize, plan_slice, plan_split,
     plan_tile,
 };
-pub use gather::plan_gather;
+pub use gather::{first_outside, plan_gather};
 pub use relocate::{FILL, Relocation, copy_runs, strides, transpose};
 pub use views::{flatten, identity, reshape, squeeze, unsqueeze};
 

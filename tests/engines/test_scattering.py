@@ -1,0 +1,89 @@
+"""The ops that read or write elements at indices, on every engine; and the answer to wrong indices."""
+
+import numpy as np
+import octavo
+import pytest
+from scattering_cases import CASES
+from single_node import Case
+
+
+@pytest.mark.parametrize("family", CASES)
+def test_engines_agree(same, family):
+    for case in CASES[family]:
+        program, feeds = case.program()
+        same(program, feeds, batched=False)
+
+
+@pytest.mark.parametrize("family", CASES)
+def test_by_known_indices(same, family):
+    for case in CASES[family][::4]:
+        program, feeds = case.program(constants=(1,))
+        same(program, feeds, batched=False)
+
+
+X = np.arange(12, dtype=np.float32).reshape(3, 4)
+SET = {"reduction": "none"}
+LINEAR = {"axis": 1, "mode": "linear"}
+WRONG = {
+    "index 3 (element 1) is outside the 3 elements of axis 0": [
+        Case("GatherElements", [X, np.array([[0, 3]])], {"axis": 0}, ("f32",)),
+        Case("GatherND", [X, np.array([[0], [3]])], {"batch_dims": 0}, ("f32",)),
+        Case("ScatterElements", [X, np.array([[0, 3]]), X[:1, :2]], SET | {"axis": 0}, ("f32",)),
+        Case("ScatterND", [X, np.array([[0], [3]]), X[:2]], SET, ("f32",)),
+    ],
+    "index -5 (element 1) is outside the 4 elements of axis 1": [
+        Case("GatherElements", [X, np.array([[-4, -5]])], {"axis": 1}, ("f32",)),
+        Case("GatherND", [X, np.array([[0, -5], [0, 9]])], {"batch_dims": 0}, ("f32",)),
+        Case("GatherND", [X, np.array([[0], [-5], [9]])], {"batch_dims": 1}, ("f32",)),
+        Case("ScatterND", [X, np.array([[0, -5]]), X[0, :1]], SET, ("f32",)),
+    ],
+    "length 5 of sequence 1 is outside 0..4": [
+        Case("ReverseSequence", [X, np.array([4, 5, -1])], {"batch_axis": 0, "time_axis": 1}, ("f32",)),
+    ],
+    "2 elements from 3 on (sequence 1) do not fit into 4": [
+        Case("TensorScatter", [X, X[:, :2], np.array([2, 3, -1])], LINEAR, ("f32",)),
+    ],
+}
+
+
+@pytest.mark.parametrize(("what", "case"), [(what, case) for what in WRONG for case in WRONG[what]])
+@pytest.mark.parametrize("threads", [1, 2])
+def test_an_index_outside_is_an_error_that_names_it(what, case, threads):
+    program, feeds = case.program()
+    with pytest.raises(octavo.RunError, match=f"{case.op} node 'node'"):
+        octavo.reference.run(program, feeds)
+    session = octavo.Session(program, threads=threads)
+    for _ in range(2):
+        with pytest.raises(octavo.RunError) as caught:
+            session.run(None, feeds)
+        assert case.op in str(caught.value)
+        assert what in str(caught.value)
+
+
+UNFIT = {
+    "other axes longer": Case("GatherElements", [X, np.zeros((4, 1), np.int64)], {"axis": 1}, ("f32",)),
+    "fewer axes": Case("GatherElements", [X, np.zeros(2, np.int64)], {"axis": 0}, ("f32",)),
+    "no axis": Case("GatherElements", [np.array(X[0, 0]), np.array(0)], {"axis": 0}, ("f32",)),
+    "tuples too long": Case("GatherND", [X, np.zeros((1, 3), np.int64)], {"batch_dims": 0}, ("f32",)),
+    "tuples of nothing": Case("GatherND", [X, np.zeros((1, 0), np.int64)], {"batch_dims": 0}, ("f32",)),
+    "no tuples": Case("GatherND", [X, np.array(0)], {"batch_dims": 0}, ("f32",)),
+    "batches differ": Case("GatherND", [X, np.zeros((2, 1), np.int64)], {"batch_dims": 1}, ("f32",)),
+    "too many batches": Case("GatherND", [X, np.zeros((3, 1), np.int64)], {"batch_dims": 2}, ("f32",)),
+    "updates": Case("ScatterElements", [X, np.zeros((1, 1), np.int64), X], SET | {"axis": 0}, ("f32",)),
+    "slices": Case("ScatterND", [X, np.zeros((1, 1), np.int64), X], SET, ("f32",)),
+    "lengths": Case("ReverseSequence", [X, np.array([1])], {"batch_axis": 0, "time_axis": 1}, ("f32",)),
+    "one axis": Case("ReverseSequence", [X[0], np.array([1])], {"batch_axis": 0, "time_axis": 1}, ("f32",)),
+    "a longer update": Case("TensorScatter", [X[:, :2], X], LINEAR, ("f32",)),
+    "a cache of batches": Case("TensorScatter", [X, X], LINEAR | {"axis": 0}, ("f32",)),
+    "starts": Case("TensorScatter", [X, X, np.array([0])], LINEAR, ("f32",)),
+}
+
+
+@pytest.mark.parametrize("what", UNFIT)
+def test_shapes_that_do_not_fit(what):
+    case = UNFIT[what]
+    program, feeds = case.program()
+    with pytest.raises(octavo.RunError, match=f"{case.op} node 'node'"):
+        octavo.reference.run(program, feeds)
+    with pytest.raises(octavo.RunError, match=f'{case.op} node "node"'):
+        octavo.Session(program).run(None, feeds)
