@@ -15,6 +15,7 @@ from octavo.passes.duplicates import merge_duplicates, remove_unused
 from octavo.passes.folding import fold_constants, should_fold
 from octavo.passes.gemm import form_gemm
 from octavo.passes.no_ops import remove_no_ops
+from octavo.passes.norms import name_norms
 from octavo.passes.padding import fold_padding
 from octavo.passes.reshapes import merge_reshapes
 from octavo.passes.shapes import fix_shapes
@@ -42,6 +43,7 @@ PASSES: tuple[Callable[[ir.Model], bool], ...] = (
     form_gemm,
     merge_clips,
     name_activations,
+    name_norms,
     remove_unused,
 )
 """In the order in which they run; each says whether it changed the graph."""
