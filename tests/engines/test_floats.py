@@ -97,11 +97,13 @@ ALPHA = {"alpha": np.float32(0.3)}
 PLAIN = (
     "Relu", "Sigmoid", "Tanh", "HardSwish", "Softplus", "Softsign", "Mish", "Exp", "Abs", "Neg", "Sign",
     "Round", "Floor", "Ceil", "Erf", "Sin", "Cos", "Reciprocal",
+    "Tan", "Atan", "Sinh", "Cosh", "Asinh",
 )  # fmt: skip
 UNARY = {
     **{op: {} for op in PLAIN},
     **{op: ALPHA for op in ("LeakyRelu", "Elu", "Celu", "ThresholdedRelu", "Swish")},
     "Selu": {"alpha": np.float32(1.67), "gamma": np.float32(1.05)},
+    "Shrink": {"lambd": np.float32(1.5), "bias": np.float32(0.25)},
     "HardSigmoid": {"alpha": np.float32(0.2), "beta": np.float32(0.5)},
     "Gelu": {"approximate": "tanh"},
 }

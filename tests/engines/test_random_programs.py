@@ -319,6 +319,7 @@ def _attributes(g: Growth, op: str) -> dict[str, Any]:
     "Relu", "LeakyRelu", "Elu", "Selu", "Celu", "ThresholdedRelu", "Sigmoid", "Tanh", "HardSigmoid",
     "HardSwish", "Gelu", "Softplus", "Softsign", "Mish", "Swish", "Exp", "Log", "Sqrt", "Reciprocal", "Abs",
     "Neg", "Sign", "Floor", "Ceil", "Round", "Erf", "Sin", "Cos", "BitwiseNot", "Not", "IsNaN",
+    "Tan", "Asin", "Acos", "Atan", "Sinh", "Cosh", "Asinh", "Acosh", "Atanh", "Shrink",
 )  # fmt: skip
 def _unary(g: Growth, op: str) -> bool:
     x = _some_number(g, op)

@@ -104,6 +104,12 @@ def main() -> None:
     fit("sin", of_square(lambda r: (mp.sin(r) / r - 1) / r**2, -one / 6), lambda z: z, 1e-9, edge, 4, f64)
     fit("cos", of_square(lambda r: (mp.cos(r) - 1) / r**2, -one / 2), lambda z: z, 1e-9, edge, 4, f64)
 
+    # atan(t) = t + t z P(z), asin(t) = t + t z P(z), sinh(t) = t + t z P(z), z = t^2.
+    edge = (mp.sqrt(2) - 1 + mp.mpf(2) ** -20) ** 2
+    fit("atan", of_square(lambda t: (mp.atan(t) / t - 1) / t**2, -one / 3), lambda z: z, 1e-9, edge, 6, f64)
+    fit("asin", of_square(lambda t: (mp.asin(t) / t - 1) / t**2, one / 6), lambda z: z, 1e-9, 0.25, 7, f64)
+    fit("sinh", of_square(lambda t: (mp.sinh(t) / t - 1) / t**2, one / 6), lambda z: z, 1e-9, 0.25, 3, f64)
+
     # log2(m) = s P(s^2), s = (m - 1) / (m + 1); 2^r = P(r).
     edge = ((mp.sqrt(2) - 1) / (mp.sqrt(2) + 1)) ** 2
     quotient = of_square(lambda s: 2 * mp.atanh(s) / s / mp.log(2), 2 / mp.log(2))

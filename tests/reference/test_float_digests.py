@@ -57,6 +57,7 @@ def elementwise() -> dict[str, int]:
         "gelu": run("Gelu", a, approximate="none"),
         "gelu_tanh": run("Gelu", a, approximate="tanh"),
         "swish": run("Swish", a, alpha=f32(1.5)),
+        "shrink": run("Shrink", a, lambd=f32(0.75), bias=f32(0.5)),
         "clip": run("Clip", a, f32(-0.5), f32(6)),
         "clip_below": run("Clip", a, f32(0), inf),
         "clip_above": run("Clip", a, -inf, f32(0)),
@@ -76,7 +77,8 @@ def elementwise() -> dict[str, int]:
         "Floor",
     ):
         digests[op.lower()] = run(op, a)
-    for op in ("Ceil", "Round", "Erf", "Sin", "Cos"):
+    angles = ("Sin", "Cos", "Tan", "Asin", "Acos", "Atan", "Sinh", "Cosh", "Asinh", "Acosh", "Atanh")
+    for op in ("Ceil", "Round", "Erf", *angles):
         digests[op.lower()] = run(op, a)
     for op in ("Add", "Sub", "Mul", "Div", "Pow", "Max", "Min", "PRelu"):
         digests[op.lower()] = run(op, a, b)

@@ -111,11 +111,12 @@ def test_matmul(a, b):
 
 
 ALPHA = {"alpha": np.float32(0.3)}
-PLAIN = "Relu Sigmoid Tanh HardSwish Softplus Softsign Mish Exp Abs Neg Sign Floor Ceil Round Erf Sin Cos"
+PLAIN = "Relu Sigmoid Tanh HardSwish Softplus Softsign Mish Exp Abs Neg Sign Floor Ceil Round Erf Sin Cos Tan Atan Sinh Cosh Asinh"
 UNARY = {
     **{op: {} for op in (*PLAIN.split(), "Reciprocal")},
     **{op: ALPHA for op in ("LeakyRelu", "Elu", "Celu", "ThresholdedRelu", "Swish")},
     "Selu": {"alpha": np.float32(1.67), "gamma": np.float32(1.05)},
+    "Shrink": {"lambd": np.float32(1.5), "bias": np.float32(0.25)},
     "HardSigmoid": {"alpha": np.float32(0.2), "beta": np.float32(0.5)},
 }
 
@@ -132,6 +133,15 @@ def test_unary(op):
 @pytest.mark.parametrize("op", ["Sqrt", "Log"])
 def test_unary_of_positives(op):
     assert_agrees(op, [np.exp(normal(1000) * np.float32(8))])
+
+
+@pytest.mark.parametrize("op", ["Asin", "Acos", "Atanh"])
+def test_unary_of_the_unit_interval(op):
+    assert_agrees(op, [np.linspace(-0.99, 0.99, 500, dtype=np.float32)])
+
+
+def test_acosh():
+    assert_agrees("Acosh", [np.linspace(1, 50, 500, dtype=np.float32)])
 
 
 @pytest.mark.parametrize("approximate", ["none", "tanh"])

@@ -94,22 +94,23 @@ class _Widening:
             self.nodes.append(node)
             return
         inputs = tuple(
-            self._cast(name, "f32") if name and self._goes_wide(slot, name) else name
+            self._cast(name, "f32") if name and self._goes_wide(node, slot, name) else name
             for slot, name in _slots(form.inputs, node.inputs)
         )
         wide = {
             name: self._new(f"{name}.f32", "f32", name)
             for slot, name in _slots(form.outputs, node.outputs)
-            if name and self._goes_wide(slot, name)
+            if name and self._goes_wide(node, slot, name)
         }
         outputs = tuple(wide.get(name, name) for name in node.outputs)
         after = [self._cast_node(made, name) for name, made in wide.items()]
         self.nodes += [replace(node, inputs=inputs, outputs=outputs), *after]
 
-    def _goes_wide(self, slot: Slot, name: str) -> bool:
+    def _goes_wide(self, node: Node, slot: Slot, name: str) -> bool:
         allowed = DTYPE_SETS.get(slot.dtype, (slot.dtype,))
         dtype = self.values[name].dtype
-        return dtype in _WIDENED and dtype not in allowed and "f32" in allowed
+        is_wide = dtype in _WIDENED or node.op == "Shrink"  # whose attributes are floats whatever x is
+        return is_wide and dtype not in allowed and "f32" in allowed
 
     def _cast(self, name: str, dtype: str) -> str:
         """The value as that dtype: itself, a constant, or what a Cast makes."""

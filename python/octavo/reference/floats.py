@@ -10,7 +10,7 @@ import numpy as np
 
 from octavo.errors import RunError
 from octavo.program import Node
-from octavo.reference import functions, reductions, windows
+from octavo.reference import functions, reductions, trigonometry, windows
 from octavo.reference.attributes import Array, Inputs, integer, number, optional, required, text
 from octavo.reference.fma import Float32, fma
 
@@ -35,6 +35,10 @@ def _hard_swish(x: Float32) -> Float32:
 
 def _swish(x: Float32, alpha: np.float32) -> Float32:
     return x * functions.sigmoid(alpha * x)
+
+
+def _shrink(x: Float32, width: np.float32, bias: np.float32) -> Float32:
+    return np.where(x < -width, x + bias, np.where(x > width, x - bias, f32(0)))
 
 
 def gelu(node: Node, inputs: Inputs) -> list[Array]:
@@ -126,6 +130,16 @@ FLOAT_OPS: dict[str, Op] = {
     "Exp": _unary(functions.exp),
     "Log": _unary(functions.log),
     "Erf": _unary(functions.erf),
-    "Sin": _unary(functions.sin),
-    "Cos": _unary(functions.cos),
+    "Sin": _unary(trigonometry.sin),
+    "Cos": _unary(trigonometry.cos),
+    "Tan": _unary(trigonometry.tan),
+    "Asin": _unary(trigonometry.asin),
+    "Acos": _unary(trigonometry.acos),
+    "Atan": _unary(trigonometry.atan),
+    "Sinh": _unary(trigonometry.sinh),
+    "Cosh": _unary(trigonometry.cosh),
+    "Asinh": _unary(trigonometry.asinh),
+    "Acosh": _unary(trigonometry.acosh),
+    "Atanh": _unary(trigonometry.atanh),
+    "Shrink": _unary(_shrink, "lambd", "bias"),
 }

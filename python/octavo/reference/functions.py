@@ -15,7 +15,6 @@ import numpy.typing as npt
 from octavo.reference.fma import Float32, fma
 
 Float64 = npt.NDArray[np.float64]
-Int64 = npt.NDArray[np.int64]
 Floats = npt.NDArray[Any]
 Bits = npt.NDArray[Any]
 
@@ -46,19 +45,7 @@ EXP2 = (
     0.9999999999997623, 0.6931471805465084, 0.24022650698886, 0.055504109393542465, 0.009618128542872825,
     0.0013333452044484084, 0.00015403851856454092, 1.530974754089967e-05, 1.3175714336873508e-06,
 )  # fmt: skip
-SIN = (
-    -0.16666666666631547, 0.008333333325262494, -0.00019841263817451868, 2.7555356484685852e-06,
-    -2.4761552352907092e-08,
-)  # fmt: skip
-COS = (
-    -0.49999999999544115, 0.04166666656189258, -0.0013888881068093457, 2.4799038661851082e-05,
-    -2.717991847034971e-07,
-)  # fmt: skip
 ROUNDER_64 = 6755399441055744.0  # 1.5 * 2^52
-TWO_OVER_PI = np.array(
-    [0, 0xA2F9836E, 0x4E441529, 0xFC2757D1, 0xF534DDC0, 0xDB629599, 0x3C439041, 0xFE5163AB], np.uint64
-)
-HALF_PI_HI, HALF_PI_LO = 1.5707963267341256, 6.077100506506192e-11
 
 
 def quiet(function: Callable[..., Float32]) -> Callable[..., Float32]:
@@ -79,7 +66,8 @@ def _horner(x: Float32, coefficients: Sequence[float]) -> Float32:
     return total
 
 
-def _horner_64(x: Float64, coefficients: Sequence[float]) -> Float64:
+def horner_64(x: Float64, coefficients: Sequence[float]) -> Float64:
+    """Horner's rule with two roundings a step."""
     total = np.full_like(x, coefficients[-1])
     for coefficient in coefficients[-2::-1]:
         total = total * x + coefficient
@@ -247,23 +235,25 @@ def celu(x: Float32, alpha: Float32) -> Float32:
     return np.where(x > 0, x, alpha * expm1(x / alpha))
 
 
-def _log2(magnitude: Float64) -> Float64:
+def log2(magnitude: Float64) -> Float64:
+    """log2 of a number from float32's range."""
     bits = magnitude.view(np.int64)
     k = ((bits >> 32) - 0x3FE6A09E) >> 20  # the upper half of sqrt(1/2)
     m = (bits - (k << 52)).view(np.float64)
     s = (m - 1) / (m + 1)
-    y = k.astype(np.float64) + s * _horner_64(s * s, LOG2)
+    y = k.astype(np.float64) + s * horner_64(s * s, LOG2)
     y = np.where(magnitude == np.inf, np.inf, y)
     return np.where(magnitude == 0, -np.inf, y)
 
 
-def _exp2(t: Float64) -> Float64:
+def exp2(t: Float64) -> Float64:
+    """2^t; beyond float32's range in either direction it only need overflow or vanish there."""
     t = np.where(t > 200, 200.0, t)
     t = np.where(t < -200, -200.0, t)
     shifted = t + ROUNDER_64
     k = shifted.view(np.int64) - np.float64(ROUNDER_64).view(np.int64)
     scale = ((k + 1023) << 52).view(np.float64)
-    return _horner_64(t - (shifted - ROUNDER_64), EXP2) * scale
+    return horner_64(t - (shifted - ROUNDER_64), EXP2) * scale
 
 
 @quiet
@@ -272,7 +262,7 @@ def power(x: Float32, y: Float32) -> Float32:
     x, y = (np.array(array, order="C") for array in np.broadcast_arrays(x, y))
     huge = f32(2**100)
     exponent = np.where(y > huge, huge, np.where(y < -huge, -huge, y))
-    magnitude = _exp2(exponent.astype(np.float64) * _log2(np.abs(x).astype(np.float64))).astype(f32)
+    magnitude = exp2(exponent.astype(np.float64) * log2(np.abs(x).astype(np.float64))).astype(f32)
     half = f32(0.5) * y
     integer = np.rint(y) == y
     odd = integer & (np.rint(half) != half)
@@ -280,54 +270,3 @@ def power(x: Float32, y: Float32) -> Float32:
     signed = np.where(np.signbit(x) & odd, -magnitude, magnitude)
     z = np.where(rootless | np.isnan(x), f32(np.nan), signed)
     return np.where((x == 1) | (y == 0), f32(1), z)
-
-
-def _reduce_small(magnitude: Float64) -> tuple[Int64, Float64]:
-    """The quadrant (modulo 4) and the rest in [-pi/4, pi/4] of a magnitude below 2^17."""
-    shifted = magnitude * (2 / np.pi) + ROUNDER_64
-    n = shifted - ROUNDER_64
-    return shifted.view(np.int64), (magnitude - n * HALF_PI_HI) - n * HALF_PI_LO
-
-
-def _reduce_large(magnitude: Float32) -> tuple[Int64, Float64]:
-    """The same for a finite magnitude of 2^16 or more: the mantissa times the bits of 2 / pi that matter."""
-    bits = magnitude.view(np.uint32).astype(np.uint64)
-    u = np.uint64
-    mantissa = (bits & u(0x7FFFFF)) | u(0x800000)
-    # The clip only quiets the lanes that are not large.
-    first = np.clip((bits >> u(23)).astype(np.int64) - 120, 0, 134)
-    word, shift = first // 32, (first % 32).astype(np.uint64)
-    high = (TWO_OVER_PI[word] << u(32)) | TWO_OVER_PI[word + 1]
-    low = (TWO_OVER_PI[word + 2] << u(32)) | TWO_OVER_PI[word + 3]
-    window = (high << shift) | ((low >> u(1)) >> (u(63) - shift))
-    rest = (low << shift) >> u(32)
-    turns = mantissa * window + ((mantissa * rest) >> u(32))
-    quadrant = (turns + u(1 << 61)) >> u(62)
-    fraction = (turns - (quadrant << u(62))).view(np.int64)
-    return quadrant.view(np.int64), fraction.astype(np.float64) * (np.pi / 2 / 2**62)
-
-
-def _sin_shifted(magnitude: Float32, quadrants: int) -> Float32:
-    small_n, small_r = _reduce_small(magnitude.astype(np.float64))
-    large_n, large_r = _reduce_large(magnitude)
-    is_small = magnitude < 65536
-    n = np.where(is_small, small_n, large_n) + quadrants
-    r = np.where(is_small, small_r, large_r)
-    z = r * r
-    sine = r + r * z * _horner_64(z, SIN)
-    cosine = 1 + z * _horner_64(z, COS)
-    y = np.where(n & 1 == 0, sine, cosine)
-    return np.where(n & 2 == 0, y, -y).astype(f32)
-
-
-@quiet
-def sin(x: Float32) -> Float32:
-    """The sine; NaN for infinities."""
-    y = _sin_shifted(np.abs(x), 0)
-    return np.where(np.isfinite(x), np.where(np.signbit(x), -y, y), f32(np.nan))
-
-
-@quiet
-def cos(x: Float32) -> Float32:
-    """The cosine; NaN for infinities."""
-    return np.where(np.isfinite(x), _sin_shifted(np.abs(x), 1), f32(np.nan))

@@ -33,9 +33,9 @@ pub fn horner<const N: usize>(x: f64, coefficients: &[f64; N]) -> f64 {
     sum
 }
 
-/// log2 of a float32's magnitude; exact at powers of two.
+/// log2 of a number from float32's range, subnormal ones among them; exact at powers of two.
 #[inline(always)]
-fn log2(magnitude: f64) -> f64 {
+pub fn log2(magnitude: f64) -> f64 {
     // The upper half of the bits decides the exponent: AVX2 has no arithmetic shift of 64 bits.
     const SQRT_HALF: i32 = (std::f64::consts::FRAC_1_SQRT_2.to_bits() >> 32) as i32;
     let bits = magnitude.to_bits();
@@ -49,7 +49,7 @@ fn log2(magnitude: f64) -> f64 {
 
 /// 2^t, for any t; beyond float32's range in either direction it only need overflow or vanish there.
 #[inline(always)]
-fn exp2(t: f64) -> f64 {
+pub fn exp2(t: f64) -> f64 {
     const ROUNDER: f64 = 6_755_399_441_055_744.0; // 1.5 * 2^52
     let t = if t > 200.0 { 200.0 } else { t };
     let t = if t < -200.0 { -200.0 } else { t };

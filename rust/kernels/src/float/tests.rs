@@ -46,7 +46,7 @@ fn noise(len: usize, seed: u32) -> Vec<f32> {
         .collect()
 }
 
-const UNARY: [(&str, Unary); 33] = [
+const UNARY: [(&str, Unary); 43] = [
     ("relu", Unary::Relu),
     ("leaky_relu", Unary::LeakyRelu { alpha: 0.01 }),
     ("elu", Unary::Elu { alpha: 0.75 }),
@@ -76,6 +76,16 @@ const UNARY: [(&str, Unary); 33] = [
     ("erf", Unary::Erf),
     ("sin", Unary::Sin),
     ("cos", Unary::Cos),
+    ("tan", Unary::Tan),
+    ("asin", Unary::Asin),
+    ("acos", Unary::Acos),
+    ("atan", Unary::Atan),
+    ("sinh", Unary::Sinh),
+    ("cosh", Unary::Cosh),
+    ("asinh", Unary::Asinh),
+    ("acosh", Unary::Acosh),
+    ("atanh", Unary::Atanh),
+    ("shrink", Unary::Shrink { lambda: 0.75, bias: 0.5 }),
     ("clip", Unary::Clip { lo: -0.5, hi: 6.0 }),
     ("clip_below", Unary::Clip { lo: 0.0, hi: f32::INFINITY }),
     ("clip_above", Unary::Clip { lo: f32::NEG_INFINITY, hi: 0.0 }),

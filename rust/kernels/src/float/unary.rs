@@ -1,5 +1,6 @@
 //! Functions of one tensor.
 
+use super::inverses;
 use super::math;
 use super::trigonometry;
 use crate::isa::Kernels;
@@ -91,6 +92,31 @@ pub enum Unary {
     Sin,
     /// [`trigonometry::cos`].
     Cos,
+    /// [`trigonometry::tan`].
+    Tan,
+    /// [`inverses::asin`].
+    Asin,
+    /// [`inverses::acos`].
+    Acos,
+    /// [`inverses::atan`].
+    Atan,
+    /// [`inverses::sinh`].
+    Sinh,
+    /// [`inverses::cosh`].
+    Cosh,
+    /// [`inverses::asinh`].
+    Asinh,
+    /// [`inverses::acosh`].
+    Acosh,
+    /// [`inverses::atanh`].
+    Atanh,
+    /// `x + bias` below -lambda, `x - bias` above lambda, else 0; 0 for NaN.
+    Shrink {
+        /** The half width of what becomes 0. */
+        lambda: f32,
+        /** What is taken off the magnitude of the rest. */
+        bias: f32,
+    },
     /// `min(max(x, lo), hi)`; NaN stays.
     Clip {
         /** The lower bound. */
@@ -137,6 +163,12 @@ fn celu(x: f32, alpha: f32) -> f32 {
 }
 
 #[inline(always)]
+fn shrink(x: f32, lambda: f32, bias: f32) -> f32 {
+    let above = if x > lambda { x - bias } else { 0.0 };
+    if x < -lambda { x + bias } else { above }
+}
+
+#[inline(always)]
 pub(super) fn kernel(op: Unary, x: &[f32], out: &mut [f32]) {
     match op {
         Unary::Relu => map(x, out, |x| if x <= 0.0 { 0.0 } else { x }),
@@ -168,6 +200,16 @@ pub(super) fn kernel(op: Unary, x: &[f32], out: &mut [f32]) {
         Unary::Erf => map(x, out, math::erf),
         Unary::Sin => map(x, out, trigonometry::sin),
         Unary::Cos => map(x, out, trigonometry::cos),
+        Unary::Tan => map(x, out, trigonometry::tan),
+        Unary::Asin => map(x, out, inverses::asin),
+        Unary::Acos => map(x, out, inverses::acos),
+        Unary::Atan => map(x, out, inverses::atan),
+        Unary::Sinh => map(x, out, inverses::sinh),
+        Unary::Cosh => map(x, out, inverses::cosh),
+        Unary::Asinh => map(x, out, inverses::asinh),
+        Unary::Acosh => map(x, out, inverses::acosh),
+        Unary::Atanh => map(x, out, inverses::atanh),
+        Unary::Shrink { lambda, bias } => map(x, out, |x| shrink(x, lambda, bias)),
         Unary::Clip { lo, hi } => map(x, out, |x| math::minimum(math::maximum(x, lo), hi)),
     }
 }

@@ -70,6 +70,16 @@ pub fn function(b: &Builder<'_>, node: &Node) -> Result<Unary, Error> {
         Op::Erf => Unary::Erf,
         Op::Sin => Unary::Sin,
         Op::Cos => Unary::Cos,
+        Op::Tan => Unary::Tan,
+        Op::Asin => Unary::Asin,
+        Op::Acos => Unary::Acos,
+        Op::Atan => Unary::Atan,
+        Op::Sinh => Unary::Sinh,
+        Op::Cosh => Unary::Cosh,
+        Op::Asinh => Unary::Asinh,
+        Op::Acosh => Unary::Acosh,
+        Op::Atanh => Unary::Atanh,
+        Op::Shrink => Unary::Shrink { lambda: a.f32("lambd")?, bias: a.f32("bias")? },
         Op::Clip => {
             Unary::Clip { lo: bound(b, node, 1, f32::NEG_INFINITY)?, hi: bound(b, node, 2, f32::INFINITY)? }
         }

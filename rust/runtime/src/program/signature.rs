@@ -80,6 +80,16 @@ Round(x:F) -> y:F |
 Erf(x:f32) -> y:f32 |
 Sin(x:f32) -> y:f32 |
 Cos(x:f32) -> y:f32 |
+Tan(x:f32) -> y:f32 |
+Asin(x:f32) -> y:f32 |
+Acos(x:f32) -> y:f32 |
+Atan(x:f32) -> y:f32 |
+Sinh(x:f32) -> y:f32 |
+Cosh(x:f32) -> y:f32 |
+Asinh(x:f32) -> y:f32 |
+Acosh(x:f32) -> y:f32 |
+Atanh(x:f32) -> y:f32 |
+Shrink(x:f32) -> y:f32 | lambd:f32 bias:f32
 Clip(x:f32 min:f32? max:f32?) -> y:f32 |
 Equal(a:E b:E) -> y:bool |
 Less(a:A b:A) -> y:bool |
