@@ -94,6 +94,7 @@ bench: build $(BENCH_VENV)/.locked
 	cargo bench --locked --workspace --exclude octavo-python
 	PYTHONPATH=python $(BENCH_VENV)/bin/python benches/accuracy.py
 	PYTHONPATH=python $(BENCH_VENV)/bin/python benches/peers.py
+	PYTHONPATH=python $(BENCH_VENV)/bin/python benches/floats.py
 	PYTHONPATH=python $(BENCH_VENV)/bin/python benches/conformance.py
 
 # Writes requirements-dev.txt anew: the newest versions that pyproject.toml allows.

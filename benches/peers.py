@@ -58,6 +58,12 @@ def open_all(case: Case, compared: list[Engine]) -> tuple[Calls, measurement.Row
 def measure(case: Case, compared: list[Engine], rounds: int) -> measurement.Row:
     """Microseconds of a run for each engine, on one thread and on two."""
     calls, row = open_all(case, compared)
+    row = take_turns(calls, rounds) | row
+    return {engine.name: row[engine.name] for engine in compared}
+
+
+def take_turns(calls: Calls, rounds: int) -> measurement.Row:
+    """Microseconds of a call for each engine that has one on all of THREADS."""
     turns: dict[tuple[str, int], list[float]] = {key: [] for key in calls}
     keys = list(calls)
     for number in range(rounds):
@@ -65,18 +71,19 @@ def measure(case: Case, compared: list[Engine], rounds: int) -> measurement.Row:
         for key in keys[number % len(keys) :] + keys[: number % len(keys)]:
             time.sleep(0.005)
             turns[key].append(1e6 * turn(calls[key]))
-    for engine in compared:
-        if (engine.name, 1) not in turns or engine.name in row:
-            continue
-        result: measurement.Row = {}
-        for threads in THREADS:
-            low, middle, high = statistics.quantiles(turns[engine.name, threads], n=4)
-            result[f"us_{threads}"] = round(middle, 1)
-            result[f"quartiles_{threads}"] = [round(low, 1), round(high, 1)]
-            result[f"best_{threads}"] = round(min(turns[engine.name, threads]), 1)
-        result["speedup"] = round(result["us_1"] / result["us_2"], 2)
-        row[engine.name] = result
-    return {engine.name: row[engine.name] for engine in compared}
+    names = [name for name, threads in calls if threads == THREADS[-1]]
+    return {name: _summary({threads: turns[name, threads] for threads in THREADS}) for name in names}
+
+
+def _summary(turns: dict[int, list[float]]) -> measurement.Row:
+    result: measurement.Row = {}
+    for threads, times in turns.items():
+        low, middle, high = statistics.quantiles(times, n=4)
+        result[f"us_{threads}"] = round(middle, 1)
+        result[f"quartiles_{threads}"] = [round(low, 1), round(high, 1)]
+        result[f"best_{threads}"] = round(min(times), 1)
+    result["speedup"] = round(result["us_1"] / result["us_2"], 2)
+    return result
 
 
 def main() -> int:

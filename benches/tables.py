@@ -1,13 +1,14 @@
-"""Turns results/accuracy.json and results/latency.json into results/README.md and a part of the README."""
+"""Turns results/{accuracy,latency,floats}.json into results/README.md and a part of the README."""
 
 import json
 from pathlib import Path
 
-from engines import ENGINES
+from engines import ENGINES, OctavoFloat, OnnxRuntimeFloat
 from measurement import RESULTS, ROOT, Row
 
 NAMES = [engine.name for engine in ENGINES]
 OWN = NAMES[0]
+FLOATS = (OctavoFloat.name, OnnxRuntimeFloat.name)
 BEGIN, END = "<!-- measured: by benches/tables.py -->", "<!-- end of measured -->"
 
 
@@ -15,7 +16,7 @@ def write_tables() -> Path:
     """Writes the tables of what has been measured, and into the README the two that matter most."""
     parts = ["# Measured", "Written by the scripts in `benches/`, not by hand."]
     excerpt = []
-    for name, table in (("accuracy", _accuracy), ("latency", _latency)):
+    for name, table in (("accuracy", _accuracy), ("latency", _latency), ("floats", _floats)):
         path = RESULTS / f"{name}.json"
         if path.exists():
             report = json.loads(path.read_text())
@@ -72,15 +73,17 @@ def _accuracy(models: dict[str, Row]) -> list[str]:
     return ["## Accuracy", text, _table(["model", *names], rows)]
 
 
-def _latency(models: dict[str, Row]) -> list[str]:
-    def cell(row: Row | None, own: Row | None, threads: int) -> str:
-        if row is None or "error" in row:
-            return "-"
-        key = f"us_{threads}"
-        ratio = "" if own is None or own is row or "error" in own else f" ({row[key] / own[key]:.2f})"
-        low, high = row[f"quartiles_{threads}"]
-        return f"{row[key]:.0f} ± {(high - low) / 2:.0f}{ratio}"
+def _time(row: Row | None, own: Row | None, threads: int) -> str:
+    """Median, spread and, in brackets, how many times as long as octavo's own."""
+    if row is None or "error" in row:
+        return "-"
+    key = f"us_{threads}"
+    ratio = "" if own is None or own is row or "error" in own else f" ({row[key] / own[key]:.2f})"
+    low, high = row[f"quartiles_{threads}"]
+    return f"{row[key]:.0f} ± {(high - low) / 2:.0f}{ratio}"
 
+
+def _latency(models: dict[str, Row]) -> list[str]:
     names = _names(models)
     parts = [
         "## Latency",
@@ -89,7 +92,7 @@ def _latency(models: dict[str, Row]) -> list[str]:
     ]
     for threads in (1, 2):
         rows = [
-            [model, *(cell(engines.get(name), engines.get(OWN), threads) for name in names)]
+            [model, *(_time(engines.get(name), engines.get(OWN), threads) for name in names)]
             for model, engines in models.items()
         ]
         parts.append(_table([f"{threads} thread{'s' if threads > 1 else ''}", *names], rows))
@@ -99,4 +102,32 @@ def _latency(models: dict[str, Row]) -> list[str]:
 
     rows = [[model, *(speedup(engines.get(name, {})) for name in names)] for model, engines in models.items()]
     parts.append(_table(["2 threads over 1", *names], rows))
+    return parts
+
+
+def _floats(models: dict[str, Row]) -> list[str]:
+    own, peer = FLOATS
+    rows, memory = [], []
+    for model, engines in models.items():
+        ours, theirs = engines.get(own, {}), engines.get(peer, {})
+        times = [_time(row, ours, threads) for threads in (1, 2) for row in (ours, theirs)]
+        rows.append([model, *times, ours.get("digest", "-")])
+        for size, used in ours.get("memory", {}).items():
+            cells = [f"{used[key] / 2**20:.0f}" for key in ("arena", "load", "run")]
+            cells += [f"{theirs['memory'][size][key] / 2**20:.0f}" for key in ("load", "run")]
+            memory.append([f"{model}, batch {size}", *cells])
+    heads = [f"{name}, {n} thread{'s' * (n > 1)}" for n in (1, 2) for name in FLOATS]
+    text = (
+        "Microseconds of one run call of the float model from Python with one sample, as above; in brackets "
+        f"how many times as long as {own}. The digest is that of the outputs' bytes (SHA-256, the first 12 "
+        "digits): the same on every instruction set, on one thread and two, in one batch or one by one."
+    )
+    parts = ["## Float", text, _table(["model", *heads, "digest"], rows)]
+    if memory:
+        parts.append(
+            "MiB of memory: the arena of a run; and by how much the process grows, at most, while it loads "
+            "the model and then runs, and while it runs once it is loaded."
+        )
+        heads = [f"{own}: arena", *(f"{name}: {key}" for name in FLOATS for key in ("load and run", "run"))]
+        parts.append(_table(["model", *heads], memory))
     return parts
