@@ -1,7 +1,8 @@
 """Normalizations of vectors by what they hold; every operation is one rounding.
 
-A vector's sums are those of the last axis: 16 lanes from +0, element i to lane i mod 16, folded by 8, 4, 2, 1,
-also where it is made of several axes. Only LpNormalization over another axis than the last sums in a chain.
+A vector's sums are those of the last axis: 16 lanes from +0, element i to lane i mod 16, folded by 8, 4, 2,
+1, also where it is made of several axes. Only LpNormalization over another axis than the last sums in a
+chain.
 """
 
 from math import prod
@@ -36,7 +37,10 @@ def _parameter(inputs: Inputs, place: int, shape: tuple[int, ...]) -> Array | No
 
 
 def layer_normalization(node: Node, inputs: Inputs) -> list[Array]:
-    """`(x - m) / sqrt(v + epsilon) * scale + b` over the axes from `axis` on; then m, and `1 / sqrt(v + epsilon)`."""
+    """`(x - m) / sqrt(v + epsilon) * scale + b` over the axes from `axis` on.
+
+    Then m, the mean, and `1 / sqrt(v + epsilon)`.
+    """
     x = required(inputs, 0)
     axis = axis_of(integer(node, "axis"), x.ndim)
     outer, shape = x.shape[:axis], x.shape[axis:]
@@ -76,7 +80,7 @@ def _grouped(node: Node, inputs: Inputs, groups: int) -> list[Array]:
 
 
 def group_normalization(node: Node, inputs: Inputs) -> list[Array]:
-    """x [N, C, *spatial]: the channels of each of num_groups groups, with their spatial axes, are a vector."""
+    """x [N, C, *spatial]: the channels of each group, with their spatial axes, are a vector."""
     return _grouped(node, inputs, integer(node, "num_groups"))
 
 
