@@ -5,6 +5,7 @@ use octavo_kernels::float::gemm as float;
 use octavo_kernels::gemm;
 
 use crate::error::Error;
+use crate::ops::matmul;
 use crate::ops::movement::transpose;
 use crate::ops::product::{
     Group, NANOSECONDS_A_MAC, Product, Source, epilogue, push_rows, settle, zero_point_correction,
@@ -140,34 +141,33 @@ pub fn plan_gemm(b: &mut Builder<'_>, node: &Node) -> Result<(), Error> {
         (Fused::alone(node, output, None), Some(Scale { alpha, addend }))
     };
     let y = b.output(fused.output, shape, Layout::RowMajor)?;
-    let batches = Batches { leading: vec![], left: vec![], right: vec![] };
-    let product = FloatProduct { batches, m, n, k, left, right, y: y.buffer, fused };
+    let product = FloatProduct { m, n, k, left, right, y: y.buffer, fused };
     push_float(b, node, product, finish)
 }
 
 /// A matrix operand: rows of K, found in a buffer, to be transposed first where the rows are not of K.
 struct Matrix {
     value: ValueId,
-    buffer: BufferId,
+    /// Where a run finds it; `None` where it is a right side that is packed before.
+    buffer: Option<BufferId>,
     /// Rows, and K.
     shape: [usize; 2],
     is_transposed: bool,
-    is_known: bool,
 }
 
 fn matrix(b: &mut Builder<'_>, node: &Node, place: usize, is_transposed: bool) -> Result<Matrix, Error> {
     let value = needed(node, place)?;
-    let is_known = b.known(value).is_some();
-    let x = b.input_as(value, Layout::RowMajor)?;
-    let &[rows, columns] = x.shape() else {
-        return Err(error(node, &format!("operand {place} of shape {:?} is no matrix", x.shape())));
+    let shape = b.tensor(value)?.shape;
+    let &[rows, columns] = &shape[..] else {
+        return Err(error(node, &format!("operand {place} of shape {shape:?} is no matrix")));
     };
     let shape = if is_transposed { [columns, rows] } else { [rows, columns] };
-    Ok(Matrix { value, buffer: x.buffer, shape, is_transposed, is_known })
+    let is_packed = place == 1 && b.known(value).is_some();
+    let buffer = if is_packed { None } else { Some(b.input_as(value, Layout::RowMajor)?.buffer) };
+    Ok(Matrix { value, buffer, shape, is_transposed })
 }
 
 struct FloatProduct {
-    batches: Batches,
     m: usize,
     n: usize,
     k: usize,
@@ -175,35 +175,6 @@ struct FloatProduct {
     right: Matrix,
     y: BufferId,
     fused: Fused,
-}
-
-/// The matrices of the output, and which matrix of the left and of the right side makes each.
-struct Batches {
-    /// The leading dimensions of the output, and those of both sides, which broadcast to them.
-    leading: Vec<usize>,
-    left: Vec<usize>,
-    right: Vec<usize>,
-}
-
-impl Batches {
-    fn len(&self) -> usize {
-        self.leading.iter().product()
-    }
-
-    /// The left and the right matrix behind that one of the output.
-    fn pair(&self, index: usize) -> (usize, usize) {
-        (self.source(index, &self.left), self.source(index, &self.right))
-    }
-
-    fn source(&self, mut index: usize, side: &[usize]) -> usize {
-        let (mut at, mut step) = (0, 1);
-        for (&n, &own) in self.leading.iter().zip(side).rev() {
-            at += if own == 1 { 0 } else { index % n * step };
-            index /= n;
-            step *= own;
-        }
-        at
-    }
 }
 
 /// What becomes of a product's rows where no epilogue does it: `alpha * y`, then the addend.
@@ -231,29 +202,29 @@ impl Addend {
 }
 
 fn push_float(b: &mut Builder<'_>, node: &Node, p: FloatProduct, scale: Option<Scale>) -> Result<(), Error> {
-    let FloatProduct { batches, m, n, k, left, right, y, fused } = p;
-    if m == 0 || n == 0 || batches.len() == 0 {
+    let FloatProduct { m, n, k, left, right, y, fused } = p;
+    if m == 0 || n == 0 {
         return Ok(());
     }
     let floats = float::packed_len(n, 1, k);
-    let (packed, scratch) = if right.is_known && batches.right.iter().all(|&d| d == 1) {
-        let known =
-            b.known(right.value).cloned().ok_or_else(|| error(node, "the right side is not known"))?;
-        let values = known.f32s()?;
+    let (packed, scratch) = if right.buffer.is_none() {
+        let known = b.known(right.value).cloned();
+        let values = || known.as_ref().and_then(|known| known.f32s().ok()).unwrap_or_default();
         let form = if right.is_transposed { "float [k, n]" } else { "float [n, k]" };
         let key = Key { weight: right.value.0, form, part: 0, parts: 1 };
         let block = b.packing.get(key, floats * 4, |out| {
-            pack_right(&values, n, k, right.is_transposed, &mut vec![0.0; n * k], cast_mut(out));
+            pack_right(&values(), n, k, right.is_transposed, &mut vec![0.0; n * k], cast_mut(out));
         })?;
         (Some(block), None)
     } else {
         (None, Some((b.temporary(n * k * 4), b.temporary(floats * 4))))
     };
     let turned = left.is_transposed.then(|| b.temporary(m * k * 4));
-    let macs = macs([batches.len() * m, n, k]);
+    let macs = macs([m, n, k]);
     let tile = float::select(b.kernels.row(), m, n);
     let chunk = b.chunk_of_tiles(m, (n * k) as f64 * 0.01, tile.rows);
-    let (from, other) = (left.buffer, right.buffer);
+    let from = left.buffer.ok_or_else(|| error(node, "the left side has no place"))?;
+    let other = right.buffer.unwrap_or(from);
     // The third operand: C, or the tensor of an addition behind the product.
     let c = scale.as_ref().and_then(|scale| scale.addend.as_ref()).map(|addend| addend.c);
     let adds = fused.residual.is_some();
@@ -278,28 +249,24 @@ fn push_float(b: &mut Builder<'_>, node: &Node, p: FloatProduct, scale: Option<S
                 let ([x], [t]) = run.get([from], [turned]);
                 transpose(cast::<f32>(x), k, m, cast_mut(t));
             }
-            for index in 0..batches.len() {
-                let (l, r) = batches.pair(index);
-                if let Some((t, p)) = scratch {
-                    let ([w], [t, p]) = run.get([other], [t, p]);
-                    let w = &cast::<f32>(w)[r * n * k..][..n * k];
-                    pack_right(w, n, k, right.is_transposed, cast_mut(t), cast_mut(p));
-                }
-                let blocks = scratch.map_or(from, |(_, p)| p);
-                let ([x, c, dynamic], [y]) = run.get([turned.unwrap_or(from), c, blocks], [y]);
-                let x = &cast::<f32>(x)[l * m * k..][..m * k];
-                let right = packed.as_ref().map_or(dynamic, |block| block.bytes());
-                let (right, c) = (cast::<f32>(right), cast::<f32>(c));
-                pool.slices(&mut cast_mut::<f32>(y)[index * m * n..][..m * n], chunk * n, |i, y| {
-                    let rows = float::Rows::Dense { data: &x[i * chunk * k..], stride: k };
-                    let residual = adds.then(|| &c[i * chunk * n..]);
-                    let epilogue = finish.epilogue(0, n, residual, n);
-                    float::run(kernels, y.len() / n, &rows, right, n, k, &epilogue, y, n);
-                    if let Some(scale) = &scale {
-                        scale.rows(y, n, i * chunk, c);
-                    }
-                });
+            if let Some((t, p)) = scratch {
+                let ([w], [t, p]) = run.get([other], [t, p]);
+                pack_right(cast(w), n, k, right.is_transposed, cast_mut(t), cast_mut(p));
             }
+            let blocks = scratch.map_or(from, |(_, p)| p);
+            let ([x, c, dynamic], [y]) = run.get([turned.unwrap_or(from), c, blocks], [y]);
+            let x = cast::<f32>(x);
+            let right = packed.as_ref().map_or(dynamic, |block| block.bytes());
+            let (right, c) = (cast::<f32>(right), cast::<f32>(c));
+            pool.slices(cast_mut::<f32>(y), chunk * n, |i, y| {
+                let rows = float::Rows::Dense { data: &x[i * chunk * k..], stride: k };
+                let residual = adds.then(|| &c[i * chunk * n..]);
+                let epilogue = finish.epilogue(0, n, residual, n);
+                float::run(kernels, y.len() / n, &rows, right, n, k, &epilogue, y, n);
+                if let Some(scale) = &scale {
+                    scale.rows(y, n, i * chunk, c);
+                }
+            });
         }),
     );
     Ok(())
@@ -329,58 +296,33 @@ fn pack_right(w: &[f32], n: usize, k: usize, is_transposed: bool, turned: &mut [
     }
 }
 
-/// Plans a float MatMul of any ranks, with numpy's broadcasting of the leading dimensions.
+/// Plans a float MatMul: by a constant matrix, else of two tensors of the run.
 pub fn plan_matmul(b: &mut Builder<'_>, node: &Node) -> Result<(), Error> {
     let (a, w) = (needed(node, 0)?, needed(node, 1)?);
-    let is_known = b.known(w).is_some();
+    let right = b.known(w).map(|known| known.shape().to_vec()).unwrap_or_default();
+    let &[k, n] = &right[..] else { return matmul::plan(b, node) };
+    if b.strided(a).is_some() || b.tensor(a)?.shape.len() < 2 {
+        return matmul::plan(b, node);
+    }
     let left = b.input_as(a, Layout::RowMajor)?;
-    let right = b.input_as(w, Layout::RowMajor)?;
-    let (mut p, mut q) = (left.shape().to_vec(), right.shape().to_vec());
-    let (is_row, is_column) = (p.len() == 1, q.len() == 1);
-    if p.is_empty() || q.is_empty() {
-        return Err(error(node, "an operand without dimensions"));
+    let mut shape = left.shape().to_vec();
+    if shape.pop() != Some(k) {
+        let what = format!("shapes {:?} and [{k}, {n}] do not multiply", left.shape());
+        return Err(error(node, &what));
     }
-    if is_row {
-        p.insert(0, 1);
-    }
-    if is_column {
-        q.push(1);
-    }
-    let rank = p.len().max(q.len());
-    let (p, q) = (left_padded(&p, rank), left_padded(&q, rank));
-    let (m, k, n) = (p[rank - 2], p[rank - 1], q[rank - 1]);
-    if q[rank - 2] != k {
-        return Err(error(
-            node,
-            &format!("shapes {:?} and {:?} do not multiply", left.shape(), right.shape()),
-        ));
-    }
-    let leading = broadcast(node, &p[..rank - 2], &q[..rank - 2])?;
-    let mut shape = leading.clone();
-    shape.extend((!is_row).then_some(m));
-    shape.extend((!is_column).then_some(n));
+    // The rows of all batches are one matrix.
+    let m = shape.iter().product();
+    shape.push(n);
+    let columns = shape.len() - 1;
     let output = made(node, 0)?;
-    let is_shared = q[..rank - 2].iter().all(|&d| d == 1);
-    let (batches, m) = if is_shared {
-        // One right side: the rows of all batches are one matrix.
-        let m = m * leading.iter().product::<usize>();
-        (Batches { leading: vec![], left: vec![], right: vec![] }, m)
-    } else {
-        (Batches { leading, left: p[..rank - 2].to_vec(), right: q[..rank - 2].to_vec() }, m)
-    };
-    let fused = if is_shared && !is_row && !is_column {
-        float_fusion::after_product(b, node, output, &shape, Layout::RowMajor, shape.len() - 1, None)?
-    } else {
-        Fused::alone(node, output, None)
-    };
+    let fused = float_fusion::after_product(b, node, output, &shape, Layout::RowMajor, columns, None)?;
     let y = b.output(fused.output, shape, Layout::RowMajor)?;
     let product = FloatProduct {
-        batches,
         m,
         n,
         k,
-        left: Matrix { value: a, buffer: left.buffer, shape: [m, k], is_transposed: false, is_known: false },
-        right: Matrix { value: w, buffer: right.buffer, shape: [n, k], is_transposed: true, is_known },
+        left: Matrix { value: a, buffer: Some(left.buffer), shape: [m, k], is_transposed: false },
+        right: Matrix { value: w, buffer: None, shape: [n, k], is_transposed: true },
         y: y.buffer,
         fused,
     };

@@ -264,13 +264,17 @@ fn epilogue(node: &Node, n: usize) -> Result<Epilogue, Error> {
 }
 
 /// A Transpose behind the product that leaves the columns last.
-struct Turned {
-    index: usize,
-    perm: Vec<usize>,
-    value: ValueId,
+pub struct Turned {
+    /// The node.
+    pub index: usize,
+    /// Its order.
+    pub perm: Vec<usize>,
+    /// What it makes.
+    pub value: ValueId,
 }
 
-fn turned(b: &Builder<'_>, node: &Node, rank: usize) -> Result<Option<Turned>, Error> {
+/// The Transpose behind a product of that many dimensions that leaves the columns last, where nobody else sees it.
+pub fn turned(b: &Builder<'_>, node: &Node, rank: usize) -> Result<Option<Turned>, Error> {
     let Some((index, transpose)) = b.only_reader(made(node, 0)?) else { return Ok(None) };
     if transpose.op != Op::Transpose {
         return Ok(None);

@@ -143,6 +143,35 @@ pub fn pack(weights: &[f32], n: usize, taps: usize, kc: usize, out: &mut [f32]) 
     }
 }
 
+/// As [`pack`], of weights that lie `column` elements from one column to the next and `step` from one step to the next.
+pub fn pack_strided(weights: &[f32], n: usize, k: usize, column: usize, step: usize, out: &mut [f32]) {
+    assert_eq!(out.len(), packed_len(n, 1, k), "packed weights");
+    if k == 0 {
+        return;
+    }
+    for (unit, out) in out.chunks_exact_mut(k * UNIT).enumerate() {
+        let first = unit * UNIT;
+        let width = UNIT.min(n - first);
+        let weights = &weights[first * column..];
+        let (steps, _) = out.as_chunks_mut::<UNIT>();
+        if width < UNIT {
+            steps.fill([0.0; UNIT]);
+        }
+        if column == 1 {
+            for (s, out) in steps.iter_mut().enumerate() {
+                out[..width].copy_from_slice(&weights[s * step..][..width]);
+            }
+            continue;
+        }
+        for j in 0..width {
+            let weights = &weights[j * column..];
+            for (s, out) in steps.iter_mut().enumerate() {
+                out[j] = weights[s * step];
+            }
+        }
+    }
+}
+
 impl Entries {
     /// The tile for the next panel of a product of `m` rows that has `left` units left.
     fn tile(&self, m: usize, left: usize) -> &'static Tile {

@@ -16,8 +16,7 @@ pub use views::{flatten, identity, reshape, squeeze, unsqueeze};
 use octavo_exec::{cast, cast_mut};
 
 use crate::error::Error;
-use crate::ops::qmatmul;
-use crate::ops::{axis, error, made, needed, spatial_last};
+use crate::ops::{axis, error, made, matmul, needed, qmatmul, spatial_last};
 use crate::plan::TensorType;
 use crate::plan::builder::{BufferId, Builder, Placed, Strided};
 use crate::plan::layout::Layout;
@@ -161,6 +160,9 @@ pub fn plan_transpose(b: &mut Builder<'_>, index: usize) -> Result<(), Error> {
     let steps = strides(x.shape(), &x.layout.order(rank), x.dtype().size());
     let source: Vec<usize> = perm.iter().map(|&p| steps[p]).collect();
     let mut strided = Strided { node: index, buffer: x.buffer, shape, steps: source };
+    if matmul::reads_in_place(b, made(node, 0)?, &strided.steps) {
+        return b.defer(made(node, 0)?, x.dtype(), strided);
+    }
     if qmatmul::reads_in_place(b, made(node, 0)?, &strided.steps) {
         strided.buffer = b.with_slack(&x);
         return b.defer(made(node, 0)?, x.dtype(), strided);
