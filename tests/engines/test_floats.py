@@ -211,3 +211,23 @@ def test_batch_normalization(build, same):
         for y in (x, channels_last(build, x, 21))
     ]
     same(build.program(*nodes), {"x": normal(rng, 2, 21, 6, 7)})
+
+
+@pytest.mark.parametrize("channels", [1, 2, 3, 4, 5])
+@pytest.mark.parametrize("layout", ["given", "channels last"])
+@pytest.mark.parametrize("seed", range(3))
+def test_conv_of_few_channels(build, same, channels, layout, seed):
+    rng = np.random.default_rng(seed)
+    kernel, strides, size = (rng.integers(lo, hi, 2) for lo, hi in ((2, 6), (1, 4), (6, 14)))
+    attributes = {
+        "strides": [int(s) for s in strides],
+        "pads": [int(p) for p in rng.integers(0, 7, 4)],
+        "dilations": [int(rng.integers(1, 3)), 1],
+        "group": 1,
+    }
+    shape = (2, channels, *(int(s) for s in size))
+    x = build.input("x", "f32", ("N", *shape[1:]))
+    if layout == "channels last":
+        x = channels_last(build, x, channels)
+    inputs = [x, build.constant("w", normal(rng, 7, channels, *(int(k) for k in kernel)))]
+    same(build.program(build.node("Conv", inputs, "f32", **attributes)), {"x": normal(rng, *shape)})

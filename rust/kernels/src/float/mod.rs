@@ -12,6 +12,7 @@ pub mod depthwise;
 pub mod epilogue;
 pub mod gemm;
 pub mod inverses;
+pub mod interleave;
 pub mod math;
 pub mod normalization;
 pub mod pool;

@@ -6,7 +6,7 @@ use super::binary::{self, Binary};
 use super::normalization::{self, Channels, Norm, Statistic, Vectors};
 use super::reduce::{self, Reduce};
 use super::unary::{self, Unary};
-use super::{depthwise, pool, softmax};
+use super::{depthwise, interleave, pool, softmax};
 use crate::geometry::Window;
 use crate::isa::Entry;
 
@@ -14,6 +14,8 @@ use crate::isa::Entry;
 #[derive(Debug)]
 #[expect(clippy::type_complexity, reason = "the signatures are the contract, each used once")]
 pub struct Entries {
+    /// Planes to pixels.
+    pub interleave: Entry<unsafe fn(&[f32], usize, usize, &mut [f32])>,
     /// Depthwise convolutions.
     pub depthwise: Entry<unsafe fn(&depthwise::Arguments<'_>, &mut [f32])>,
     /// Functions of one tensor.
@@ -44,6 +46,8 @@ mod plain {
     use super::*;
 
     crate::plain::plain_tiers!(Entries {
+        interleave(planes: &[f32], stride: usize, channels: usize, out: &mut [f32])
+            = interleave::kernel as "f32-interleave";
         depthwise(a: &depthwise::Arguments<'_>, out: &mut [f32]) = depthwise::plain::kernel as "f32-depthwise";
         unary(op: Unary, x: &[f32], out: &mut [f32]) = unary::kernel as "f32-unary";
         binary(op: Binary, a: &[f32], b: &[f32], out: &mut [f32]) = binary::kernel as "f32-binary";

@@ -1,25 +1,27 @@
 //! Conv in float: one chain of fused multiply-adds an output, kh, kw, then the group's channels.
 
 use octavo_exec::{cast, cast_mut};
-use octavo_kernels::float::{depthwise, gemm};
+use octavo_kernels::float::{depthwise, gemm, interleave};
 
 use super::Convolution;
+use super::shallow::PaddedImage;
 use crate::error::Error;
 use crate::ops::movement::transpose;
 use crate::ops::{error, made, needed};
-use crate::plan::builder::{Builder, Placed};
+use crate::plan::builder::{BufferId, Builder, Placed};
 use crate::plan::float_fusion::{self, Fused};
 use crate::plan::layout::Layout;
 use crate::plan::packing::Key;
 use crate::program::Node;
 
 /// Nanoseconds of a float multiply-accumulate on one thread.
-pub(super) const NANOSECONDS_A_MAC: f64 = 0.03;
+pub(super) const NANOSECONDS_A_MAC: f64 = 0.01;
+/// Nanoseconds to copy an element to where a product reads it.
+const NANOSECONDS_A_COPY: f64 = 0.3;
 
 /// Plans a Conv.
 pub fn plan(b: &mut Builder<'_>, node: &Node) -> Result<(), Error> {
     let conv = Convolution::new(b, node)?;
-    let x = b.input_as(needed(node, 0)?, Layout::ChannelsLast)?;
     let bias = match node.input(2) {
         Some(_) => Some(b.known_input(node, 2)?.f32s()?),
         None => None,
@@ -28,19 +30,102 @@ pub fn plan(b: &mut Builder<'_>, node: &Node) -> Result<(), Error> {
         return Err(error(node, &format!("the bias must have {} elements", conv.outputs)));
     }
     let shape = conv.geometry.output_shape(conv.outputs);
+    let source = Source::new(b, node, &conv)?;
     let fused = float_fusion::after_product(b, node, made(node, 0)?, &shape, Layout::ChannelsLast, 1, bias)?;
     let y = b.output(fused.output, shape, Layout::ChannelsLast)?;
-    if conv.is_depthwise() {
-        return plan_depthwise(b, node, &conv, &x, &y, fused);
+    match source {
+        Source::Window(x) => plan_depthwise(b, node, &conv, x, &y, fused),
+        Source::Rows(rows) => plan_product(b, node, &conv, rows, &y, fused),
     }
-    plan_product(b, node, &conv, &x, &y, fused)
+}
+
+/// How a convolution reads its input.
+enum Source {
+    /// Depthwise: pixel by pixel.
+    Window(BufferId),
+    /// As rows of a product.
+    Rows(Rows),
+}
+
+/// The rows of a product, one an output pixel.
+struct Rows {
+    from: BufferId,
+    /// Where the taps of an image's rows begin; without them, row after row from the first element on.
+    offsets: Option<Vec<u32>>,
+    taps: usize,
+    /// Elements of a tap.
+    kc: usize,
+    /// Elements of an image.
+    image: usize,
+}
+
+impl Source {
+    fn new(b: &mut Builder<'_>, node: &Node, conv: &Convolution) -> Result<Source, Error> {
+        let g = &conv.geometry;
+        let value = needed(node, 0)?;
+        if conv.is_shallow() && g.images * g.pixels() > 0 {
+            return Ok(Source::Rows(shallow_rows(b, node, conv)?));
+        }
+        let from = b.input_as(value, Layout::ChannelsLast)?.buffer;
+        if conv.is_depthwise() {
+            return Ok(Source::Window(from));
+        }
+        let offsets = if g.is_pointwise() {
+            None
+        } else {
+            let offsets = g.offsets(g.channels, u32::MAX);
+            Some(offsets.ok_or_else(|| error(node, "the image is too large"))?)
+        };
+        let image = g.input[0] * g.input[1] * g.channels;
+        Ok(Source::Rows(Rows { from, offsets, taps: conv.taps(), kc: conv.kc, image }))
+    }
+}
+
+/// A shallow input in images with their padding, where a tap is a whole row of the window.
+fn shallow_rows(b: &mut Builder<'_>, node: &Node, conv: &Convolution) -> Result<Rows, Error> {
+    let g = &conv.geometry;
+    let mut padded = PaddedImage::new(node, conv)?;
+    let x = b.input(needed(node, 0)?)?;
+    let is_planar = x.layout == Layout::RowMajor;
+    let (image, line) = (padded.image, padded.line);
+    let elements = image.checked_mul(g.images).filter(|&n| n < isize::MAX as usize / 4);
+    let elements = elements.ok_or_else(|| error(node, "the image is too large"))?;
+    let offsets = Some(std::mem::take(&mut padded.offsets));
+    let (from, to) = (x.buffer, b.temporary(elements * 4));
+    let chunk = b.chunk(elements / line, line as f64 * NANOSECONDS_A_COPY, 1);
+    let ([height, width], channels) = (g.input, g.channels);
+    let kernel = if is_planar { b.kernels.row().float.interleave.name } else { "copy" };
+    b.push(
+        node.name.clone(),
+        "Pad",
+        kernel,
+        0,
+        &[from],
+        &[to],
+        Box::new(move |run| {
+            let (kernels, pool) = (run.kernels, run.pool);
+            let ([x], [y]) = run.get([from], [to]);
+            let x = cast::<f32>(x);
+            let row_of = |image: usize, row: usize, line: &mut [f32]| {
+                if is_planar {
+                    let planes = &x[(image * channels * height + row) * width..];
+                    interleave::run(kernels, planes, height * width, channels, line);
+                } else {
+                    let row = &x[(image * height + row) * width * channels..];
+                    line.copy_from_slice(&row[..line.len()]);
+                }
+            };
+            pool.slices(cast_mut(y), chunk * line, |i, y| padded.fill(0.0, i * chunk, y, row_of));
+        }),
+    );
+    Ok(Rows { from: to, offsets, taps: g.kernel[0], kc: g.kernel[1] * g.channels, image })
 }
 
 fn plan_depthwise(
     b: &mut Builder<'_>,
     node: &Node,
     conv: &Convolution,
-    x: &Placed,
+    xb: BufferId,
     y: &Placed,
     fused: Fused,
 ) -> Result<(), Error> {
@@ -57,8 +142,8 @@ fn plan_depthwise(
     let window = g.window();
     let (row, lines) = (g.output[1] * channels, g.output[0]);
     let image_in = g.input[0] * g.input[1] * channels;
-    let chunk = b.chunk(lines, row as f64 * taps as f64 * NANOSECONDS_A_MAC, 1);
-    let (xb, yb, images) = (x.buffer, y.buffer, g.images);
+    let chunk = b.chunk(lines, row as f64 * taps as f64 * NANOSECONDS_A_MAC * 3.0, 1);
+    let (yb, images) = (y.buffer, g.images);
     let (rb, adds) =
         (fused.residual.as_ref().map_or(xb, |residual| residual.buffer), fused.residual.is_some());
     let finish = fused.finish;
@@ -92,7 +177,7 @@ fn plan_product(
     b: &mut Builder<'_>,
     node: &Node,
     conv: &Convolution,
-    x: &Placed,
+    source: Rows,
     y: &Placed,
     fused: Fused,
 ) -> Result<(), Error> {
@@ -101,7 +186,8 @@ fn plan_product(
     }
     let g = &conv.geometry;
     let weights = conv.weights.f32s()?;
-    let (taps, kc, columns) = (conv.taps(), conv.kc, conv.outputs / conv.groups);
+    let Rows { from, offsets, taps, kc, image: image_in } = source;
+    let columns = conv.outputs / conv.groups;
     let mut packed = Vec::with_capacity(conv.groups);
     for group in 0..conv.groups {
         let key = Key { weight: needed(node, 1)?.0, form: "float", part: group, parts: conv.groups };
@@ -109,31 +195,25 @@ fn plan_product(
             gemm::pack(&conv.of_group(&weights, group), columns, taps, kc, cast_mut(out));
         })?);
     }
-    let offsets = if g.is_pointwise() {
-        None
-    } else {
-        let offsets = g.offsets(g.channels, u32::MAX);
-        Some(offsets.ok_or_else(|| error(node, "the image is too large"))?)
-    };
-    let (per_image, image_in) = (g.pixels(), g.input[0] * g.input[1] * g.channels);
+    let per_image = g.pixels();
     let (channels, outputs) = (g.channels, conv.outputs);
     let rows = g.images * per_image;
     let tile = gemm::select(b.kernels.row(), rows, columns);
     let chunk = b.chunk_of_tiles(rows, conv.macs() as f64 / rows as f64 * NANOSECONDS_A_MAC, tile.rows);
-    let (xb, yb) = (x.buffer, y.buffer);
+    let yb = y.buffer;
     let (rb, adds) =
-        (fused.residual.as_ref().map_or(xb, |residual| residual.buffer), fused.residual.is_some());
+        (fused.residual.as_ref().map_or(from, |residual| residual.buffer), fused.residual.is_some());
     let finish = fused.finish;
     b.push(
         fused.names,
         "Conv",
         tile.name,
         conv.macs(),
-        &[xb, rb],
+        &[from, rb],
         &[yb],
         Box::new(move |run| {
             let (kernels, pool) = (run.kernels, run.pool);
-            let ([x, r], [y]) = run.get([xb, rb], [yb]);
+            let ([x, r], [y]) = run.get([from, rb], [yb]);
             let (x, r) = (cast::<f32>(x), cast::<f32>(r));
             let product = |row: usize, y: &mut [f32]| {
                 let m = y.len() / outputs;

@@ -5,6 +5,7 @@ use octavo_kernels::gemm::{self, OffsetTable, PAD, Requantize};
 use octavo_kernels::lookup;
 
 use super::Convolution;
+use super::shallow::PaddedImage;
 use crate::error::Error;
 use crate::ops::product::{
     Epilogue, Group, NANOSECONDS_A_MAC, Product, Source, epilogue, push_rows, settle, zero_point_correction,
@@ -15,9 +16,6 @@ use crate::plan::fusion::{self, int32};
 use crate::plan::layout::Layout;
 use crate::plan::packing::Key;
 use crate::program::Node;
-
-/// Inputs of so few channels are read as whole rows of the window: their pixels are too short for a dot product.
-const SHALLOW: usize = 4;
 
 /// Plans a QConv.
 pub fn plan(b: &mut Builder<'_>, node: &Node) -> Result<(), Error> {
@@ -121,7 +119,7 @@ fn plan_product(
     let mut epilogue = epilogue(b, node, zero_point_correction(&weights, conv.outputs, zero_point))?;
     let shape = g.output_shape(conv.outputs);
 
-    let is_shallow = conv.groups == 1 && g.channels <= SHALLOW && g.kernel[1] > 1 && g.dilation[1] == 1;
+    let is_shallow = conv.is_shallow();
     let form = if is_shallow { "shallow" } else { "product" };
     let (taps, kc) =
         if is_shallow { (g.kernel[0], g.kernel[1] * g.channels) } else { (conv.taps(), conv.kc) };
@@ -156,7 +154,7 @@ fn plan_product(
     Ok(())
 }
 
-/// A shallow input copied into an image with its padding, where every tap row of the window lies in one piece.
+/// A shallow input in images with their padding, where every row of the window lies in one piece.
 fn padded_rows(
     b: &mut Builder<'_>,
     node: &Node,
@@ -165,58 +163,26 @@ fn padded_rows(
     zero_point: u8,
 ) -> Result<(BufferId, Source), Error> {
     let g = &conv.geometry;
-    let channels = g.channels;
-    // As many rows and columns as the last window reaches.
-    let reach =
-        |axis: usize| (g.output[axis] - 1) * g.stride[axis] + (g.kernel[axis] - 1) * g.dilation[axis] + 1;
-    let (height, width) = (reach(0), reach(1));
-    let too_large = || error(node, "the image is too large");
-    let line = width.checked_mul(channels).ok_or_else(too_large)?;
-    let image = height.checked_mul(line).filter(|&n| n < u32::MAX as usize).ok_or_else(too_large)?;
-    let mut offsets = Vec::with_capacity(g.count_offsets(g.kernel[0]).ok_or_else(too_large)?);
-    for oy in 0..g.output[0] {
-        for ox in 0..g.output[1] {
-            for ky in 0..g.kernel[0] {
-                let y = oy * g.stride[0] + ky * g.dilation[0];
-                offsets.push((y * line + ox * g.stride[1] * channels) as u32);
-            }
-        }
-    }
-    let bytes = image.checked_mul(g.images).ok_or_else(too_large)?;
-    let padded = b.temporary(bytes);
-    let (from, line_in) = (x.buffer, g.input[1] * channels);
-    let image_in = g.input[0] * line_in;
-    let (top, left) = (g.pad[0], g.pad[1] * channels);
-    let rows_in = g.input[0];
-    let copied = line_in.min(line.saturating_sub(left));
+    let mut padded = PaddedImage::new(node, conv)?;
+    let bytes = padded.image.checked_mul(g.images).ok_or_else(|| error(node, "the image is too large"))?;
+    let table = OffsetTable::new(std::mem::take(&mut padded.offsets), g.kernel[0]);
+    let pad = vec![zero_point; (g.kernel[1] * g.channels).next_multiple_of(4)];
+    let source = Source::Indirect { table, pad, image: padded.image };
+    let (from, to) = (x.buffer, b.temporary(bytes));
+    let (rows, line_in) = (g.input[0], g.input[1] * g.channels);
     b.push(
         node.name.clone(),
         "Pad",
         "copy",
         0,
         &[from],
-        &[padded],
+        &[to],
         Box::new(move |run| {
-            let ([x], [y]) = run.get([from], [padded]);
-            for (index, y) in y.chunks_exact_mut(line).enumerate() {
-                let (n, row) = (index / height, index % height);
-                match row.checked_sub(top).filter(|&row| row < rows_in) {
-                    None => y.fill(zero_point),
-                    Some(row) => {
-                        y[..left.min(line)].fill(zero_point);
-                        let start = n * image_in + row * line_in;
-                        let end = left.min(line) + copied;
-                        y[left.min(line)..end].copy_from_slice(&x[start..start + copied]);
-                        y[end..].fill(zero_point);
-                    }
-                }
-            }
+            let ([x], [y]) = run.get([from], [to]);
+            padded.fill(zero_point, 0, y, |image, row, line| {
+                line.copy_from_slice(&x[(image * rows + row) * line_in..][..line.len()]);
+            });
         }),
     );
-    let source = Source::Indirect {
-        table: OffsetTable::new(offsets, g.kernel[0]),
-        pad: vec![zero_point; (g.kernel[1] * channels).next_multiple_of(4)],
-        image,
-    };
-    Ok((padded, source))
+    Ok((to, source))
 }

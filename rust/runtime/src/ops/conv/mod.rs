@@ -3,6 +3,7 @@
 mod float;
 mod integer;
 mod phases;
+mod shallow;
 
 use crate::error::Error;
 use crate::ops::geometry::Geometry;
