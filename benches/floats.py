@@ -104,9 +104,10 @@ def digest(network: Network, model: Path) -> str:
         ArithmeticError: two ways give other bytes.
     """
     import octavo
+    from octavo.session import load_program
 
     feeds = network.feeds(network.samples)
-    program = octavo.session.load_program(model)
+    program = load_program(model)
     found: dict[str, str] = {}
     for isa in octavo.tiers():
         for threads in THREADS:
