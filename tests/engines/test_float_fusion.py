@@ -4,6 +4,7 @@ import numpy as np
 import octavo
 import pytest
 
+KINDS = ["Conv", "Depthwise", "Gemm", "MatMul"]
 UNIT = {"strides": [1, 1], "pads": [1, 1, 1, 1], "dilations": [1, 1], "group": 1}
 ALPHA = {"alpha": np.float32(0.3)}
 ACTIVATIONS = {
@@ -23,8 +24,12 @@ def normal(rng, *shape):
 
 
 def product(build, rng, kind, bias=False):
-    """A Conv, Gemm or MatMul with 21 columns; its value, its shape without the batch, and the feeds."""
-    if kind == "Conv":
+    """A product with 21 columns; its value, its shape without the batch, and the feeds."""
+    if kind == "Depthwise":
+        x, w = build.input("x", "f32", ("N", 21, 6, 7)), build.constant("w", normal(rng, 21, 1, 3, 3))
+        feeds, shape, attributes = {"x": normal(rng, 2, 21, 6, 7)}, (21, 6, 7), {**UNIT, "group": 21}
+        kind = "Conv"
+    elif kind == "Conv":
         x, w = build.input("x", "f32", ("N", 5, 6, 7)), build.constant("w", normal(rng, 21, 5, 3, 3))
         feeds, shape, attributes = {"x": normal(rng, 2, 5, 6, 7)}, (21, 6, 7), UNIT
     else:
@@ -40,7 +45,7 @@ def one_step(program, feeds):
     return [row.op for row in rows if row.op not in ("Transpose", "Copy")] in (["Conv"], ["Gemm"], ["MatMul"])
 
 
-@pytest.mark.parametrize("kind", ["Conv", "Gemm", "MatMul"])
+@pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("op", ACTIVATIONS)
 def test_an_activation(build, same, kind, op):
     y, _, feeds = product(build, np.random.default_rng(1), kind)
@@ -52,7 +57,7 @@ def test_an_activation(build, same, kind, op):
 BOUNDS = [(0, 6), (-1, None), (None, 0.5), (-0.0, 0.0), (0.0, -0.0), (1, -1), (None, None), (0.25, np.inf)]
 
 
-@pytest.mark.parametrize("kind", ["Conv", "Gemm"])
+@pytest.mark.parametrize("kind", ["Conv", "Depthwise", "Gemm"])
 @pytest.mark.parametrize(("lo", "hi"), BOUNDS)
 def test_a_clip_keeps_the_signs_of_zeros(build, same, kind, lo, hi):
     y, _, feeds = product(build, np.random.default_rng(2), kind)
@@ -73,7 +78,7 @@ def test_a_clip_keeps_the_signs_of_zeros(build, same, kind, lo, hi):
     same(build.program(*program.outputs), feeds)
 
 
-@pytest.mark.parametrize("kind", ["Conv", "Gemm", "MatMul"])
+@pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("swapped", [False, True])
 @pytest.mark.parametrize("activation", [None, "Relu", "Sigmoid"])
 def test_a_tensor_that_is_there(build, same, kind, swapped, activation):
@@ -89,7 +94,7 @@ def test_a_tensor_that_is_there(build, same, kind, swapped, activation):
     same(program, feeds)
 
 
-@pytest.mark.parametrize("kind", ["Conv", "Gemm", "MatMul"])
+@pytest.mark.parametrize("kind", KINDS)
 def test_a_constant_a_column_and_another_after_it(build, same, kind):
     rng = np.random.default_rng(4)
     y, shape, feeds = product(build, rng, kind)
@@ -125,7 +130,7 @@ def test_values_that_others_read_are_kept(build, same):
     same(build.program(y, build.node("Add", [y, doubled], "f32")), feeds)
 
 
-@pytest.mark.parametrize("kind", ["Conv", "Gemm", "MatMul"])
+@pytest.mark.parametrize("kind", KINDS)
 def test_observers_see_every_value(build, kind):
     rng = np.random.default_rng(8)
     y, shape, feeds = product(build, rng, kind)
