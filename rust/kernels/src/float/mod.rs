@@ -20,6 +20,7 @@ pub mod power;
 pub mod reduce;
 pub mod softmax;
 mod tiers;
+pub mod transpose;
 pub mod trigonometry;
 pub mod unary;
 

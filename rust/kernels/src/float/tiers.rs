@@ -6,7 +6,7 @@ use super::binary::{self, Binary};
 use super::normalization::{self, Channels, Norm, Statistic, Vectors};
 use super::reduce::{self, Reduce};
 use super::unary::{self, Unary};
-use super::{depthwise, interleave, pool, softmax};
+use super::{depthwise, interleave, pool, softmax, transpose};
 use crate::geometry::Window;
 use crate::isa::Entry;
 
@@ -40,6 +40,8 @@ pub struct Entries {
     pub max_pool: Entry<unsafe fn(&[f32], &Window, Range<usize>, &mut [f32])>,
     /// Means over a window.
     pub average_pool: Entry<unsafe fn(&[f32], &Window, Option<[usize; 2]>, Range<usize>, &mut [f32])>,
+    /// Transpositions of a matrix of elements of four bytes.
+    pub transpose: Entry<unsafe fn(&[f32], usize, usize, &mut [f32])>,
 }
 
 mod plain {
@@ -65,6 +67,7 @@ mod plain {
         norm_division(norm: Norm, x: &[f32], n: usize, inner: usize, lanes: bool, out: &mut [f32])
             = normalization::norm_kernel as "f32-norm-division";
         max_pool(x: &[f32], window: &Window, rows: Range<usize>, out: &mut [f32]) = pool::max_kernel as "f32-maxpool";
+        transpose(x: &[f32], rows: usize, columns: usize, out: &mut [f32]) = transpose::kernel as "f32-transpose";
         average_pool(
             x: &[f32], window: &Window, padding_counts: Option<[usize; 2]>, rows: Range<usize>, out: &mut [f32]
         ) = pool::average_kernel as "f32-averagepool";
@@ -72,12 +75,16 @@ mod plain {
 }
 
 #[cfg(target_arch = "x86_64")]
-pub(crate) const AVX2: Entries =
-    Entries { depthwise: Entry { name: "avx2-f32-depthwise", run: depthwise::x86::avx2 }, ..plain::AVX2 };
+pub(crate) const AVX2: Entries = Entries {
+    depthwise: Entry { name: "avx2-f32-depthwise", run: depthwise::x86::avx2 },
+    transpose: Entry { name: "avx2-f32-transpose", run: transpose::x86::avx2 },
+    ..plain::AVX2
+};
 pub(crate) use plain::SCALAR;
 #[cfg(target_arch = "x86_64")]
 pub(crate) const AVX512VNNI: Entries = Entries {
     depthwise: Entry { name: "avx512vnni-f32-depthwise", run: depthwise::x86::avx512 },
+    transpose: Entry { name: "avx2-f32-transpose", run: transpose::x86::avx2 },
     ..plain::AVX512VNNI
 };
 

@@ -14,6 +14,7 @@ pub use relocate::{FILL, Relocation, copy_runs, strides, transpose};
 pub use views::{flatten, identity, reshape, squeeze, unsqueeze};
 
 use octavo_exec::{cast, cast_mut};
+use octavo_kernels::float;
 
 use crate::error::Error;
 use crate::ops::{axis, error, made, matmul, needed, qmatmul, spatial_last};
@@ -65,16 +66,17 @@ pub fn convert_layout(b: &mut Builder<'_>, name: String, from: &Placed, layout: 
     if image == 0 {
         return;
     }
+    let kernel = if element == 4 { b.kernels.row().float.transpose.name } else { "transpose" };
     let per_chunk = if images > 1 { b.chunk(images, image as f64 * 0.2, 1) } else { 1 };
     b.push(
         name,
         "Transpose",
-        "transpose",
+        kernel,
         0,
         &[source],
         &[to],
         Box::new(move |run| {
-            let pool = run.pool;
+            let (kernels, pool) = (run.kernels, run.pool);
             let ([x], [y]) = run.get([source], [to]);
             pool.slices(y, per_chunk * image, |i, y| {
                 let x = &x[i * per_chunk * image..][..y.len()];
@@ -82,7 +84,7 @@ pub fn convert_layout(b: &mut Builder<'_>, name: String, from: &Placed, layout: 
                     match element {
                         1 => transpose(x, rows, columns, y),
                         2 => transpose(cast::<u16>(x), rows, columns, cast_mut(y)),
-                        4 => transpose(cast::<f32>(x), rows, columns, cast_mut(y)),
+                        4 => float::transpose::run(kernels, cast(x), rows, columns, cast_mut(y)),
                         _ => transpose(cast::<i64>(x), rows, columns, cast_mut(y)),
                     }
                 }

@@ -13,6 +13,8 @@ pub struct Relocation {
     tables: Vec<Vec<usize>>,
     /// Bytes that lie together in source and output.
     run: usize,
+    /// Where the innermost table is of few pieces: the place of each in the source, or [`FILL`], and its bytes.
+    pieces: Option<Vec<(usize, usize)>>,
 }
 
 impl Relocation {
@@ -33,7 +35,8 @@ impl Relocation {
         if tables.is_empty() {
             tables.push(vec![0]);
         }
-        Relocation { base, tables, run }
+        let pieces = tables.last().and_then(|last| long_pieces(last, run));
+        Relocation { base, tables, run, pieces }
     }
 
     /// From the output's dimensions in memory order and the source's byte stride of each.
@@ -63,13 +66,26 @@ impl Relocation {
                 offset = offset.and_then(|sum| (at != FILL).then(|| sum + at));
             }
             match offset {
-                None => y.chunks_exact_mut(fill.len()).for_each(|e| e.copy_from_slice(fill)),
+                None => filled(y, fill),
                 Some(base) => self.row(&x[base..], inner, fill, y),
             }
         }
     }
 
     fn row(&self, x: &[u8], table: &[usize], fill: &[u8], y: &mut [u8]) {
+        if let Some(pieces) = &self.pieces {
+            let mut rest = y;
+            for &(at, bytes) in pieces {
+                let (piece, later) = rest.split_at_mut(bytes);
+                if at == FILL {
+                    filled(piece, fill);
+                } else {
+                    piece.copy_from_slice(&x[at..at + bytes]);
+                }
+                rest = later;
+            }
+            return;
+        }
         match self.run {
             1 => pieces::<1>(x, table, fill, y),
             2 => pieces::<2>(x, table, fill, y),
@@ -78,7 +94,7 @@ impl Relocation {
             run => {
                 for (piece, &at) in y.chunks_exact_mut(run).zip(table) {
                     if at == FILL {
-                        piece.chunks_exact_mut(fill.len()).for_each(|e| e.copy_from_slice(fill));
+                        filled(piece, fill);
                     } else {
                         piece.copy_from_slice(&x[at..at + run]);
                     }
@@ -88,11 +104,37 @@ impl Relocation {
     }
 }
 
+/// The pieces of a table whose entries are of `run` bytes, where they are at least four entries long on average.
+fn long_pieces(table: &[usize], run: usize) -> Option<Vec<(usize, usize)>> {
+    let mut pieces: Vec<(usize, usize)> = Vec::new();
+    for &at in table {
+        match pieces.last_mut() {
+            Some((from, bytes)) if at == FILL && *from == FILL => *bytes += run,
+            Some((from, bytes)) if at != FILL && *from != FILL && at == *from + *bytes => *bytes += run,
+            _ => pieces.push((at, run)),
+        }
+    }
+    (4 * pieces.len() <= table.len()).then_some(pieces)
+}
+
+/// Writes an element again and again.
+fn filled(y: &mut [u8], fill: &[u8]) {
+    fn with<const N: usize>(y: &mut [u8], fill: [u8; N]) {
+        y.as_chunks_mut().0.fill(fill);
+    }
+    match *fill {
+        [a] => y.fill(a),
+        [a, b] => with(y, [a, b]),
+        [a, b, c, d] => with(y, [a, b, c, d]),
+        _ => y.chunks_exact_mut(fill.len()).for_each(|e| e.copy_from_slice(fill)),
+    }
+}
+
 /// [`Relocation::row`] for a run of `RUN` bytes, which the compiler copies in a register.
 fn pieces<const RUN: usize>(x: &[u8], table: &[usize], fill: &[u8], y: &mut [u8]) {
     for (piece, &at) in y.chunks_exact_mut(RUN).zip(table) {
         if at == FILL {
-            piece.chunks_exact_mut(fill.len()).for_each(|e| e.copy_from_slice(fill));
+            filled(piece, fill);
         } else {
             piece.copy_from_slice(&x[at..at + RUN]);
         }
@@ -178,6 +220,20 @@ mod tests {
         let mut tail = [0; 3];
         r.rows(&[0, 1, 2, 3, 4, 5], &[9], 2, &mut tail);
         assert_eq!(tail, [2, 5, 9]);
+    }
+
+    #[test]
+    fn long_pieces_are_copied_whole() {
+        let inner = [[FILL; 3].to_vec(), (2..10).collect(), [FILL; 2].to_vec(), (0..7).collect()].concat();
+        let r = Relocation::new(1, vec![vec![10, 0, FILL], inner.clone()]);
+        assert_eq!(r.pieces.as_ref().expect("few pieces").len(), 4);
+        let x: Vec<u8> = (0..20).collect();
+        let mut out = vec![0; 60];
+        r.rows(&x, &[99], 0, &mut out);
+        for (i, &y) in out.iter().enumerate() {
+            let (row, at) = ([10, 0, FILL][i / 20], inner[i % 20]);
+            assert_eq!(y, if row == FILL || at == FILL { 99 } else { x[row + at] }, "place {i}");
+        }
     }
 
     #[test]

@@ -1,0 +1,147 @@
+//! Transposition of a matrix: what brings a tensor from one layout to another.
+
+use crate::isa::Kernels;
+
+/// `[rows, columns]` becomes `[columns, rows]`; every element keeps its bits.
+pub fn run(k: Kernels, x: &[f32], rows: usize, columns: usize, out: &mut [f32]) {
+    assert_eq!(rows.checked_mul(columns), Some(x.len()), "input");
+    assert_eq!(x.len(), out.len(), "output");
+    // SAFETY: `k` proves that the CPU has the tier's features; the slices have the lengths of the matrix.
+    unsafe { (k.row().float.transpose.run)(x, rows, columns, out) }
+}
+
+/// In blocks that stay in the first-level cache.
+#[inline(always)]
+pub(super) fn kernel(x: &[f32], rows: usize, columns: usize, out: &mut [f32]) {
+    const BLOCK: usize = 32;
+    for first in (0..rows).step_by(BLOCK) {
+        let last = (first + BLOCK).min(rows);
+        for c in 0..columns {
+            let y = &mut out[c * rows + first..c * rows + last];
+            for (y, x) in y.iter_mut().zip(x[first * columns + c..].iter().step_by(columns)) {
+                *y = *x;
+            }
+        }
+    }
+}
+
+#[cfg(target_arch = "x86_64")]
+pub(super) mod x86 {
+    use std::arch::x86_64::*;
+
+    /// Rows and columns of a block.
+    const BLOCK: usize = 8;
+
+    /// # Safety
+    /// The CPU has AVX2; `x` and `out` have `rows * columns` elements.
+    #[target_feature(enable = "avx2,fma")]
+    pub(in crate::float) unsafe fn avx2(x: &[f32], rows: usize, columns: usize, out: &mut [f32]) {
+        if rows < BLOCK && columns < BLOCK {
+            return super::kernel(x, rows, columns, out);
+        }
+        let len = out.len();
+        // The last block of a long side overlaps the one before; a short side has one block, whose lanes beyond it are
+        // the next row's elements on reading, and are overwritten by the next row's on writing.
+        let (tall, wide) = (rows.max(BLOCK) - BLOCK, columns.max(BLOCK) - BLOCK);
+        for c in (0..columns).step_by(BLOCK).map(|c| c.min(wide)) {
+            for r in (0..rows).step_by(BLOCK).map(|r| r.min(tall)) {
+                let (height, width) = (BLOCK.min(rows), BLOCK.min(columns));
+                let reads_to = (r + height - 1) * columns + c + BLOCK;
+                let writes_to = (c + width - 1) * rows + r + BLOCK;
+                if reads_to <= len && writes_to <= len {
+                    // SAFETY: the last element that is read, and the last written, are in the slices; the rest lie
+                    // before them.
+                    unsafe {
+                        let from = x.as_ptr().add(r * columns + c);
+                        block(from, columns, height, out.as_mut_ptr().add(c * rows + r), rows, width);
+                    }
+                } else {
+                    for (r, c) in (r..r + height).flat_map(|r| (c..c + width).map(move |c| (r, c))) {
+                        out[c * rows + r] = x[r * columns + c];
+                    }
+                }
+            }
+        }
+    }
+
+    /// `height` rows of 8 elements, `from_step` apart, become `width` rows of 8, in rising order.
+    ///
+    /// # Safety
+    /// The CPU has AVX2; the rows can be read and written.
+    #[target_feature(enable = "avx2,fma")]
+    unsafe fn block(
+        from: *const f32,
+        from_step: usize,
+        height: usize,
+        to: *mut f32,
+        to_step: usize,
+        width: usize,
+    ) {
+        let mut rows = [_mm256_setzero_ps(); BLOCK];
+        for (i, row) in rows.iter_mut().enumerate() {
+            if i < height {
+                // SAFETY: the caller's promise.
+                *row = unsafe { _mm256_loadu_ps(from.add(i * from_step)) };
+            }
+        }
+        let pairs: [__m256; 8] = [
+            _mm256_unpacklo_ps(rows[0], rows[1]),
+            _mm256_unpackhi_ps(rows[0], rows[1]),
+            _mm256_unpacklo_ps(rows[2], rows[3]),
+            _mm256_unpackhi_ps(rows[2], rows[3]),
+            _mm256_unpacklo_ps(rows[4], rows[5]),
+            _mm256_unpackhi_ps(rows[4], rows[5]),
+            _mm256_unpacklo_ps(rows[6], rows[7]),
+            _mm256_unpackhi_ps(rows[6], rows[7]),
+        ];
+        let fours: [__m256; 8] = [
+            _mm256_shuffle_ps::<0x44>(pairs[0], pairs[2]),
+            _mm256_shuffle_ps::<0xee>(pairs[0], pairs[2]),
+            _mm256_shuffle_ps::<0x44>(pairs[1], pairs[3]),
+            _mm256_shuffle_ps::<0xee>(pairs[1], pairs[3]),
+            _mm256_shuffle_ps::<0x44>(pairs[4], pairs[6]),
+            _mm256_shuffle_ps::<0xee>(pairs[4], pairs[6]),
+            _mm256_shuffle_ps::<0x44>(pairs[5], pairs[7]),
+            _mm256_shuffle_ps::<0xee>(pairs[5], pairs[7]),
+        ];
+        let columns: [__m256; 8] = [
+            _mm256_permute2f128_ps::<0x20>(fours[0], fours[4]),
+            _mm256_permute2f128_ps::<0x20>(fours[1], fours[5]),
+            _mm256_permute2f128_ps::<0x20>(fours[2], fours[6]),
+            _mm256_permute2f128_ps::<0x20>(fours[3], fours[7]),
+            _mm256_permute2f128_ps::<0x31>(fours[0], fours[4]),
+            _mm256_permute2f128_ps::<0x31>(fours[1], fours[5]),
+            _mm256_permute2f128_ps::<0x31>(fours[2], fours[6]),
+            _mm256_permute2f128_ps::<0x31>(fours[3], fours[7]),
+        ];
+        for (i, &column) in columns.iter().enumerate() {
+            if i < width {
+                // SAFETY: the caller's promise.
+                unsafe { _mm256_storeu_ps(to.add(i * to_step), column) };
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::isa::available;
+
+    #[test]
+    fn every_element_comes_to_its_place() {
+        let sides = [1, 2, 3, 4, 5, 7, 8, 9, 15, 16, 17, 40, 75];
+        for (rows, columns) in
+            sides.iter().flat_map(|&rows| sides.iter().map(move |&columns| (rows, columns)))
+        {
+            // Signalling NaNs among them.
+            let x: Vec<f32> = (0..(rows * columns) as u32).map(|i| f32::from_bits(i * 0x0008_0001)).collect();
+            for isa in available() {
+                let mut y = vec![0.0; x.len()];
+                run(Kernels::new(isa).expect("available"), &x, rows, columns, &mut y);
+                let is_right = |i: usize| y[i].to_bits() == x[i % rows * columns + i / rows].to_bits();
+                assert!((0..x.len()).all(is_right), "{isa}: {rows} x {columns}");
+            }
+        }
+    }
+}
