@@ -73,7 +73,6 @@ def test_constant_of_shape_reads_its_value(floats):
     ("node", "what"),
     [
         ("y = Hardmax(x)", "no operator ai.onnx::Hardmax"),
-        ('y = Resize<mode="cubic">(x, , s)', "cubic"),
         ("y = MaxPool<kernel_shape=[1], storage_order=1>(x)", "MaxPool does not have storage_order = 1"),
     ],
 )

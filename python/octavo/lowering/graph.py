@@ -34,7 +34,7 @@ _DTYPES = {
 }
 
 # Attributes that inference with octavo's ops has no use for, whatever they say.
-_REDUNDANT = {"BatchNormalization": ("momentum",), "Resize": ("cubic_coeff_a",)}
+_REDUNDANT = {"BatchNormalization": ("momentum",)}
 
 
 def float_program(model: ir.Model) -> Program:
@@ -241,6 +241,9 @@ def _rank_defaults(
         if weight is None or not all(isinstance(size, int) for size in weight[2:]):
             raise ModelError(f"Conv by {inputs[1]!r}: the size of its kernel must be known")
         _window_defaults([int(size) for size in weight[2:]], inputs[0], attributes, values)
+    elif op == "Resize" and attributes["mode"] == "nearest":
+        for name in ("antialias", "cubic_coeff_a", "exclude_outside"):  # of interpolation alone
+            attributes.pop(name, None)
     elif op == "ConvTranspose":
         _transposed_defaults(inputs[1], attributes, values)
     elif op in ("MaxPool", "AveragePool"):

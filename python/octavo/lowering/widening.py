@@ -51,7 +51,37 @@ class _Widening:
             return self._clip(node)
         if node.op in _OF_FLOAT32 and self.values[node.inputs[0]].dtype not in _FLOATS:
             return self._of_float32(node)
+        if node.op == "Resize" and self.values[node.inputs[0]].dtype != "f32":
+            return self._resize(node)
         return [node]
+
+    def _resize(self, node: Node) -> list[Node]:
+        """New values are of float32; integers are rounded, half to even, and clipped to their range."""
+        crops = node.attributes["coordinate_transformation_mode"] == "tf_crop_and_resize"
+        if node.attributes["mode"] == "nearest" and not crops:
+            return [node]
+        (output,) = node.outputs
+        dtype = self.values[output].dtype
+        made = self._new(f"{output}.f32", "f32", output)
+        inputs = (self._cast(node.inputs[0], "f32"), *node.inputs[1:])
+        nodes = [replace(node, inputs=inputs, outputs=(made,))]
+        if dtype not in _FLOATS:
+            made, source = self._new(f"{output}.rounded", "f32", output), made
+            nodes.append(Node("Round", f"{node.name}.Round", (source,), (made,)))
+        if dtype in ("u8", "i8", "i16"):
+            info = np.iinfo(DTYPES[dtype])
+            low, high = (self._scalar(f"{dtype} {n}", n) for n in (info.min, info.max))
+            made, source = self._new(f"{output}.clipped", "f32", output), made
+            nodes.append(Node("Clip", f"{node.name}.Clip", (source, low, high), (made,)))
+        return [*nodes, self._cast_node(made, output)]
+
+    def _scalar(self, name: str, number: int) -> str:
+        """A float32 constant."""
+        while name in self.values:
+            name += "_"
+        self.constants[name] = np.array(number, np.float32)
+        self.values[name] = Value(name, "f32", ())
+        return name
 
     def _of_float32(self, node: Node) -> list[Node]:
         """Of integers: those of float32, truncated."""

@@ -297,7 +297,15 @@ def _check_pad(program: Program, node: Node) -> None:
 
 
 def _check_resize(program: Program, node: Node) -> None:
-    _choice(node, "mode", "nearest")
+    _choice(node, "mode", "nearest", "linear", "cubic")
+    if node.attributes["mode"] != "nearest":
+        if program.values[node.inputs[0]].dtype != "f32":
+            _fail(node, "it interpolates f32 alone")
+        if not {"antialias", "cubic_coeff_a", "exclude_outside"} <= node.attributes.keys():
+            _fail(node, "it lacks the attributes of an interpolation")
+        _flags(node, "antialias", "exclude_outside")
+        if not np.isfinite(cast(np.float32, node.attributes["cubic_coeff_a"])):
+            _fail(node, "cubic_coeff_a is no number")
     _choice(node, "nearest_mode", "round_prefer_floor", "round_prefer_ceil", "floor", "ceil")
     _choice(node, "keep_aspect_ratio_policy", "stretch", "not_larger", "not_smaller")
     _choice(node, "coordinate_transformation_mode", *_RESIZE_COORDINATES)

@@ -97,7 +97,7 @@ def _mean(x: Array, lanes: bool) -> Array:
             return np.asarray(total / x.dtype.type(count))
         whole = total.astype(np.int64)
         floored = whole // max(count, 1)
-        return (floored + ((floored < 0) & (floored * count != whole))).astype(x.dtype)
+        return np.asarray(floored + ((floored < 0) & (floored * count != whole))).astype(x.dtype)
 
 
 def _product(x: Array, lanes: bool) -> Array:

@@ -1,11 +1,29 @@
-"""Resize by the nearest element, in float64 and the order of ONNX's formulas."""
+"""Resize: coordinates and weights in float64 and the order of ONNX's formulas.
+
+By the nearest element, elements move. By linear and cubic interpolation, one axis is resized after the
+other, the first one first: each output is one chain of fused multiply-adds over its taps, from +0, by weights
+that are rounded to float32. A tap whose weight is 0 takes no part; axes that stay as they are are left out.
+"""
+
+import math
 
 import numpy as np
 import numpy.typing as npt
 
 from octavo.errors import RunError
 from octavo.program import Node
-from octavo.reference.attributes import Array, Inputs, axes_of, integers, number, optional, required, text
+from octavo.reference.attributes import (
+    Array,
+    Inputs,
+    axes_of,
+    integer,
+    integers,
+    number,
+    optional,
+    required,
+    text,
+)
+from octavo.reference.fma import fma
 
 Float64 = npt.NDArray[np.float64]
 
@@ -13,7 +31,7 @@ ELEMENTS_MAX = 2**31 - 1
 
 
 def resize(node: Node, inputs: Inputs) -> list[Array]:
-    """x [*shape] with the axes resized by scales or to sizes; each element of the output is one of x's.
+    """x [*shape] with the axes resized by scales or to sizes.
 
     tf_crop_and_resize gives extrapolation_value where its region leaves x.
     """
@@ -27,17 +45,72 @@ def resize(node: Node, inputs: Inputs) -> list[Array]:
         raise RunError(f"it cannot make an array of shape {shape}")
     regions = _regions(node, roi, len(axes))
     outside: list[Array] = []
-    for place, axis in enumerate(axes):
+    nearest = text(node, "mode", "nearest") == "nearest"
+    for place, axis in sorted(enumerate(axes), key=lambda pair: pair[1]):
         at = _coordinates(node, x.shape[axis], outputs[place], scales[place], regions[place])
         if text(node, "coordinate_transformation_mode", "") == "tf_crop_and_resize":
             beyond = (at < 0) | (at > x.shape[axis] - 1)
             outside.append(beyond.reshape([-1 if other == axis else 1 for other in range(x.ndim)]))
         if at.size and not x.shape[axis]:
             raise RunError(f"there is nothing to repeat on axis {axis} of {list(x.shape)}")
+        if not nearest:
+            x = _interpolated(x, axis, [_taps(node, x.shape[axis], scales[place], float(c)) for c in at])
+            continue
         x = np.take(x, np.clip(_nearest(node, at), 0, x.shape[axis] - 1).astype(np.int64), axis=axis)
     for beyond in outside:
         x = np.where(beyond, number(node, "extrapolation_value").astype(x.dtype), x)
     return [x]
+
+
+def _interpolated(x: Array, axis: int, taps: list[list[tuple[int, np.float32]]]) -> Array:
+    """Each element of the axis a chain over its taps: pairs of an index and a weight."""
+    if taps == [[(i, np.float32(1))] for i in range(x.shape[axis])]:
+        return x
+    x = np.moveaxis(x, axis, -1)
+    y = np.zeros((*x.shape[:-1], len(taps)), np.float32)
+    for step in range(max(map(len, taps), default=0)):
+        at = [i for i, of in enumerate(taps) if step < len(of)]
+        indices = [taps[i][step][0] for i in at]
+        weights = np.array([taps[i][step][1] for i in at], np.float32)
+        y[..., at] = fma(x[..., indices], weights, y[..., at])
+    return np.moveaxis(y, -1, axis)
+
+
+def _taps(node: Node, length: int, scale: float, x: float) -> list[tuple[int, np.float32]]:
+    """The elements that make the one at x, clipped to the axis, and their weights."""
+    a, below = float(number(node, "cubic_coeff_a")), math.floor(x)
+    is_cubic, r = text(node, "mode", "") == "cubic", x - below
+    if integer(node, "antialias"):
+        scale = min(scale, 1.0)
+        reach = (2.0 if is_cubic else 1.0) / scale
+        places = list(range(math.floor(x - reach) + 1, math.ceil(x + reach)))
+        distances = [abs((i - x) * scale) for i in places]
+        weights = [_cubic(a, d) if is_cubic else max(1.0 - d, 0.0) for d in distances]
+        weights = _shared(weights)
+    elif is_cubic:
+        places = [below - 1, below, below + 1, below + 2]
+        weights = [_cubic(a, d) for d in (r + 1.0, r, 1.0 - r, 1.0 - r + 1.0)]
+    else:
+        places, weights = [below, below + 1], [1.0 - r, r]
+    if integer(node, "exclude_outside"):
+        weights = _shared([w if 0 <= i < length else 0.0 for i, w in zip(places, weights, strict=True)])
+    taps = [(min(max(i, 0), length - 1), np.float32(w)) for i, w in zip(places, weights, strict=True)]
+    return [(i, w) for i, w in taps if w != 0]
+
+
+def _cubic(a: float, d: float) -> float:
+    """Keys' cubic convolution at a distance of 0 or more."""
+    if d <= 1.0:
+        return ((a + 2.0) * d - (a + 3.0)) * d * d + 1.0
+    return ((a * d - 5.0 * a) * d + 8.0 * a) * d - 4.0 * a if d < 2.0 else 0.0
+
+
+def _shared(weights: list[float]) -> list[float]:
+    """Divided by their sum, from the first to the last, unless that is 0."""
+    total = 0.0
+    for weight in weights:
+        total += weight
+    return [weight / total for weight in weights] if total else weights
 
 
 def _regions(node: Node, roi: Array | None, axes: int) -> list[tuple[float, float]]:

@@ -3,6 +3,7 @@
 use std::ops::Range;
 
 use super::binary::{self, Binary};
+use super::interpolate::{self, Taps};
 use super::normalization::{self, Channels, Norm, Statistic, Vectors};
 use super::reduce::{self, Reduce};
 use super::unary::{self, Unary};
@@ -26,6 +27,8 @@ pub struct Entries {
     pub reduce_last: Entry<unsafe fn(Reduce, &[f32], usize, &mut [f32])>,
     /// Reductions of strided elements.
     pub reduce_strided: Entry<unsafe fn(Reduce, &[f32], usize, usize, &mut [f32])>,
+    /// Interpolation along an axis.
+    pub interpolate: Entry<unsafe fn(&[f32], usize, &Taps<'_>, Range<usize>, &mut [f32])>,
     /// Softmax and its logarithm.
     pub softmax: Entry<unsafe fn(&[f32], usize, usize, softmax::Sum, bool, &mut [f32])>,
     /// Batch normalization.
@@ -56,6 +59,8 @@ mod plain {
         reduce_last(op: Reduce, x: &[f32], n: usize, out: &mut [f32]) = reduce::last_axis_kernel as "f32-reduce-last";
         reduce_strided(op: Reduce, x: &[f32], n: usize, inner: usize, out: &mut [f32])
             = reduce::strided_kernel as "f32-reduce-strided";
+        interpolate(x: &[f32], inner: usize, taps: &Taps<'_>, rows: Range<usize>, out: &mut [f32])
+            = interpolate::kernel as "f32-interpolate";
         softmax(x: &[f32], n: usize, inner: usize, sum: softmax::Sum, log: bool, out: &mut [f32])
             = softmax::kernel as "f32-softmax";
         batch_normalization(x: &[f32], channels: &Channels<'_>, run: usize, out: &mut [f32])

@@ -12,6 +12,7 @@ pub mod gather;
 pub mod gemm;
 pub mod geometry;
 pub mod indices;
+pub mod interpolate;
 pub mod matmul;
 pub mod movement;
 pub mod normalization;

@@ -1,4 +1,4 @@
-//! Resize by nearest neighbour: which input index each output index takes.
+//! Resize: where each element of the output lies in the input, and which element is the nearest.
 
 use crate::error::Error;
 use crate::ops::movement::{FILL, LARGEST_EXTENT, Map, checked_elements};
@@ -6,37 +6,38 @@ use crate::ops::{axes, error};
 use crate::plan::builder::Builder;
 use crate::program::Node;
 
-/// One map a dimension, as ONNX's Resize defines them.
-pub fn nearest_maps(b: &Builder<'_>, node: &Node, shape: &[usize]) -> Result<Vec<Map>, Error> {
+/// The resized axes of a node, in the node's order, each with its dimension. No output that is checked here is large
+/// out of proportion.
+pub fn resized_axes(b: &Builder<'_>, node: &Node, shape: &[usize]) -> Result<Vec<(usize, Axis)>, Error> {
     let rank = shape.len();
     let a = &node.attributes;
-    if a.str("mode")? != "nearest" {
-        return Err(error(node, &format!("mode '{}' does not run: nearest does", a.str("mode")?)));
-    }
-    let transformation = a.str("coordinate_transformation_mode")?;
-    let rounding = a.str("nearest_mode")?;
     let along = if a.has("axes") { axes(node, a.ints("axes")?, rank)? } else { (0..rank).collect() };
     let (extents, scales) = extents(b, node, shape, &along)?;
     let regions = regions(b, node, along.len())?;
     let mut lengths = shape.to_vec();
     along.iter().zip(&extents).for_each(|(&d, &extent)| lengths[d] = extent);
     checked_elements(node, shape, &lengths)?;
-    let mut maps = vec![None; rank];
+    let mut found = Vec::with_capacity(along.len());
     for (i, &d) in along.iter().enumerate() {
         let axis = Axis { n: shape[d], extent: extents[i], scale: scales[i], region: regions[i] };
         if axis.extent > LARGEST_EXTENT || (axis.n == 0 && axis.extent > 0) {
             return Err(error(node, &format!("resizes an axis of {} to {}", axis.n, axis.extent)));
         }
-        let crops = transformation == "tf_crop_and_resize";
+        found.push((d, axis));
+    }
+    Ok(found)
+}
+
+/// One map a dimension, as ONNX's Resize by the nearest element defines them.
+pub fn nearest_maps(b: &Builder<'_>, node: &Node, shape: &[usize]) -> Result<Vec<Map>, Error> {
+    let rounding = node.attributes.str("nearest_mode")?;
+    let mut maps = vec![None; shape.len()];
+    for (d, axis) in resized_axes(b, node, shape)? {
         let mut map = Vec::with_capacity(axis.extent);
-        for y in 0..axis.extent {
-            let x = axis
-                .original(transformation, y)
-                .ok_or_else(|| error(node, &format!("coordinates by '{transformation}' do not run")))?;
+        for x in axis.coordinates(node)? {
             let index = nearest(rounding, x, axis.n)
                 .ok_or_else(|| error(node, &format!("nearest_mode '{rounding}' is unknown")))?;
-            let is_outside = crops && (x < 0.0 || x > axis.n as f64 - 1.0);
-            map.push(if is_outside { FILL } else { index });
+            map.push(if axis.is_outside(node, x)? { FILL } else { index });
         }
         maps[d] = Some(map);
     }
@@ -90,16 +91,34 @@ fn extents(
 }
 
 /// An axis that is resized.
-struct Axis {
+pub struct Axis {
     /// The input's extent.
-    n: usize,
+    pub n: usize,
     /// The output's.
-    extent: usize,
-    scale: f64,
+    pub extent: usize,
+    /// By how much the output is finer.
+    pub scale: f64,
     region: (f64, f64),
 }
 
 impl Axis {
+    /// Where each element of the output lies in the input.
+    pub fn coordinates(&self, node: &Node) -> Result<Vec<f64>, Error> {
+        let transformation = node.attributes.str("coordinate_transformation_mode")?;
+        (0..self.extent)
+            .map(|y| {
+                self.original(transformation, y)
+                    .ok_or_else(|| error(node, &format!("coordinates by '{transformation}' do not run")))
+            })
+            .collect()
+    }
+
+    /// Whether a coordinate gives the extrapolation value.
+    pub fn is_outside(&self, node: &Node, x: f64) -> Result<bool, Error> {
+        let crops = node.attributes.str("coordinate_transformation_mode")? == "tf_crop_and_resize";
+        Ok(crops && (x < 0.0 || x > self.n as f64 - 1.0))
+    }
+
     /// The coordinate in the input of an output coordinate.
     fn original(&self, transformation: &str, y: usize) -> Option<f64> {
         let (y, n, extent, scale) = (y as f64, self.n as f64, self.extent as f64, self.scale);

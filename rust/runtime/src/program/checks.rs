@@ -395,7 +395,16 @@ fn transpose(node: &Node) -> Checked {
 }
 
 fn resize(program: &Program, node: &Node) -> Checked {
-    choice(node, "mode", &["nearest"])?;
+    choice(node, "mode", &["nearest", "linear", "cubic"])?;
+    let interpolates = node.attributes.str("mode")? != "nearest";
+    for name in ["antialias", "exclude_outside"] {
+        if interpolates {
+            flag(node, name)?;
+        }
+    }
+    if interpolates && !node.attributes.f32("cubic_coeff_a")?.is_finite() {
+        return Err(bad(node, "cubic_coeff_a is no number"));
+    }
     choice(node, "nearest_mode", &["round_prefer_floor", "round_prefer_ceil", "floor", "ceil"])?;
     choice(node, "keep_aspect_ratio_policy", &["stretch", "not_larger", "not_smaller"])?;
     let modes = [
@@ -411,6 +420,9 @@ fn resize(program: &Program, node: &Node) -> Checked {
     let float = node.input(0).is_some_and(|id| program.value(id).dtype == DType::F32);
     if crops && (!float || node.input(1).is_none()) {
         return Err(bad(node, "tf_crop_and_resize needs a roi and reads f32 alone"));
+    }
+    if interpolates && !float {
+        return Err(bad(node, "it interpolates f32 alone"));
     }
     if node.input(2).is_some() == node.input(3).is_some() {
         return Err(bad(node, "it must have either scales or sizes"));

@@ -129,7 +129,7 @@ Pad(x:T pads:i64 value:T? axes:I?) -> y:T | mode:str
 Squeeze(x:T axes:i64?) -> y:T |
 Unsqueeze(x:T axes:i64) -> y:T |
 Concat(inputs:T*) -> y:T | axis:int
-Resize(x:T roi:f32? scales:f32? sizes:i64?) -> y:T | mode:str coordinate_transformation_mode:str nearest_mode:str keep_aspect_ratio_policy:str extrapolation_value:f32 axes:ints?
+Resize(x:T roi:f32? scales:f32? sizes:i64?) -> y:T | mode:str coordinate_transformation_mode:str nearest_mode:str keep_aspect_ratio_policy:str extrapolation_value:f32 axes:ints? antialias:int? cubic_coeff_a:f32? exclude_outside:int?
 Expand(x:T shape:i64) -> y:T |
 Tile(x:T repeats:i64) -> y:T |
 Gather(x:T indices:I) -> y:T | axis:int

@@ -4,6 +4,7 @@
 use super::relocate;
 use super::relocate::{FILL, Relocation, strides};
 use crate::error::Error;
+use crate::ops::interpolate;
 use crate::ops::resize::nearest_maps;
 use crate::ops::{axes, axis, broadcast, error, left_padded, made, needed};
 use crate::plan::builder::Builder;
@@ -269,6 +270,9 @@ pub fn plan_tile(b: &mut Builder<'_>, node: &Node) -> Result<(), Error> {
 
 /// Resize by nearest neighbour: one index map a dimension.
 pub fn plan_resize(b: &mut Builder<'_>, node: &Node) -> Result<(), Error> {
+    if node.attributes.str("mode")? != "nearest" {
+        return interpolate::plan(b, node);
+    }
     let mut moves = Moves::of_input(b, node)?;
     moves.maps = nearest_maps(b, node, &moves.from)?;
     if b.tensor(needed(node, 0)?)?.dtype == DType::F32 {
