@@ -162,7 +162,7 @@ INVALID = {
     "softmax below 0": (softmax((9, -1)), "within 0..2\\^22"),
     "resize both": (resize(sizes=[1, 2]), "either scales or sizes"),
     "resize neither": (resize(scales=None), "either scales or sizes"),
-    "resize linear": (resize(mode="linear"), "mode is 'linear'"),
+    "resize by area": (resize(mode="area"), "mode is 'area'"),
     "resize a region of u8": (resize(coordinate_transformation_mode="tf_crop_and_resize"), "roi"),
     "pool without pads": (float_pool(), "either pads or auto_pad"),
     "pool with both": (float_pool(pads=[0] * 4, auto_pad="SAME_LOWER"), "either pads or auto_pad"),
