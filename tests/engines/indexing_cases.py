@@ -116,6 +116,17 @@ def pattern_cases():
     yield Case("Size", [few((), "f4")], {}, ("i64",))
 
 
+def range_cases():
+    for dtype in ("i2", "i4", "i8", "f4", "f8"):
+        for start, limit, delta in ((0, 5, 1), (3, -4, -2), (0, 7, 3), (5, 5, 1), (5, 0, 1), (0, 300, 7)):
+            numbers = [np.array(number, dtype) for number in (start, limit, delta)]
+            yield Case("Range", numbers, {}, (name(dtype),))
+    for dtype in ("f4", "f8"):
+        for start, limit, delta in ((0.5, 3.1, 0.1), (1e3, -7.7, -0.3)):
+            numbers = [np.array(number, dtype) for number in (start, limit, delta)]
+            yield Case("Range", numbers, {}, (name(dtype),), {"rtol": 1e-6, "atol": 1e-6})
+
+
 def selection_cases():
     for dtype in ANY:
         x = few((3, 4, 5), dtype) * few((3, 4, 5), dtype)
@@ -143,5 +154,6 @@ CASES = {
     "one_hot": list(one_hot_cases()),
     "trilu": list(trilu_cases()),
     "pattern": list(pattern_cases()),
+    "range": list(range_cases()),
     "selection": list(selection_cases()),
 }

@@ -28,6 +28,10 @@ SQUARE = np.ones((3, 4), np.float32)
 ARG = {"keepdims": 0, "select_last_index": 0}
 TOP = {"largest": 1, "sorted": 1}
 REFUSED = {
+    "a range by 0": Case("Range", [NUMBER, NUMBER, np.zeros((), "f4")], {}, ("f32",)),
+    "a range by NaN": Case("Range", [NUMBER, NUMBER, np.array(np.nan, "f4")], {}, ("f32",)),
+    "a range without end": Case("Range", [NUMBER, np.array(np.inf, "f4"), NUMBER], {}, ("f32",)),
+    "a range too long": Case("Range", [np.array(0), np.array(2**40), np.array(1)], {}, ("i64",)),
     "no such axis": Case("ArgMax", [SQUARE], ARG | {"axis": 2}, ("i64",)),
     "nothing to choose from": Case("ArgMax", [SQUARE[:0]], ARG | {"axis": 0}, ("i64",)),
     "k beyond the axis": Case("TopK", [SQUARE, np.array([5])], TOP | {"axis": 1}, ("f32", "i64")),

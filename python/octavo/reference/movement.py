@@ -240,12 +240,26 @@ def constant_of_shape(node: Node, inputs: Inputs) -> list[Array]:
 
 def range_op(node: Node, inputs: Inputs) -> list[Array]:
     """start, start + delta, ... up to but without limit."""
-    start, limit, delta = (int(required(inputs, place).reshape(())) for place in range(3))
+    numbers = [required(inputs, place) for place in range(3)]
+    dtype = numbers[0].dtype
+    if any(number.size != 1 for number in numbers):
+        raise RunError("its start, limit and delta must be single numbers")
+    if dtype.kind == "f":
+        return [_float_range(*(np.float64(number.reshape(())) for number in numbers)).astype(dtype)]
+    start, limit, delta = (int(number.reshape(())) for number in numbers)
     if delta == 0:
         raise RunError("its delta is 0")
     (count,) = sized([max(0, -((start - limit) // delta))])
-    dtype = required(inputs, 0).dtype
     return [(start + np.arange(count, dtype=np.int64) * delta).astype(dtype)]
+
+
+def _float_range(start: np.float64, limit: np.float64, delta: np.float64) -> Array:
+    """Computed in float64, to be rounded once more."""
+    count = np.ceil((limit - start) / delta)
+    if delta == 0 or not count < 2**53:
+        raise RunError(f"there are no or too many numbers from {start} to {limit} by {delta}")
+    (length,) = sized([max(0, int(count)) if count > 0 else 0])
+    return start + np.arange(length, dtype=np.float64) * delta
 
 
 MOVEMENT_OPS: dict[str, Op] = {

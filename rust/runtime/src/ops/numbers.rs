@@ -38,6 +38,11 @@ pub trait Number: Copy + PartialOrd + Send + Sync + 'static {
     /// Without its fraction, within int64; NaN is 0.
     fn whole(self) -> i64;
 
+    /// How many of start, start + delta, ... lie before the limit; `None` where that cannot be said.
+    fn steps(start: Self, limit: Self, delta: Self) -> Option<usize>;
+    /// `self + steps * delta`; of floats computed in float64.
+    fn advanced(self, delta: Self, steps: usize) -> Self;
+
     /// The order of numbers with NaN behind all; both zeros are equal.
     fn order(self, other: Self) -> Ordering {
         self.partial_cmp(&other).unwrap_or_else(|| self.is_nan().cmp(&other.is_nan()))
@@ -85,6 +90,17 @@ macro_rules! integers {
 
             fn whole(self) -> i64 {
                 self.into()
+            }
+
+            fn steps(start: $type, limit: $type, delta: $type) -> Option<usize> {
+                // In 128 bits, where no difference of two of them overflows.
+                let (span, delta) = (i128::from(limit) - i128::from(start), i128::from(delta));
+                let is_forward = span.signum() == delta.signum() && delta != 0;
+                usize::try_from(if is_forward { (span.abs() - 1) / delta.abs() + 1 } else { 0 }).ok()
+            }
+
+            fn advanced(self, delta: $type, steps: usize) -> $type {
+                self.wrapping_add((steps as $type).wrapping_mul(delta))
             }
         }
     )* };
@@ -142,6 +158,15 @@ macro_rules! floats {
 
             fn whole(self) -> i64 {
                 self as i64
+            }
+
+            fn steps(start: $type, limit: $type, delta: $type) -> Option<usize> {
+                let count = ((f64::from(limit) - f64::from(start)) / f64::from(delta)).ceil();
+                (count < 2f64.powi(53)).then_some(count as usize)
+            }
+
+            fn advanced(self, delta: $type, steps: usize) -> $type {
+                (f64::from(self) + steps as f64 * f64::from(delta)) as $type
             }
         }
     )* };
@@ -206,6 +231,14 @@ impl Number for bool {
 
     fn whole(self) -> i64 {
         self.into()
+    }
+
+    fn steps(_: bool, _: bool, _: bool) -> Option<usize> {
+        None
+    }
+
+    fn advanced(self, _: bool, _: usize) -> bool {
+        self
     }
 }
 

@@ -1,11 +1,14 @@
 //! Shapes as tensors: Shape itself, and what is filled or counted up to a size.
 
+use octavo_exec::bytes_of;
+
 use crate::error::Error;
 use crate::ops::movement::checked_elements;
+use crate::ops::numbers::{Element, Number, elements, with_element};
 use crate::ops::{error, made, needed};
 use crate::plan::builder::Builder;
 use crate::plan::layout::Layout;
-use crate::program::{DType, Node, Tensor};
+use crate::program::{Node, Tensor};
 
 /// Most elements of a tensor that is computed while planning.
 pub const MOST_ELEMENTS: usize = 1 << 22;
@@ -50,34 +53,25 @@ pub fn plan_constant(b: &mut Builder<'_>, node: &Node) -> Result<(), Error> {
     Ok(())
 }
 
-/// Range of integers: its length follows from what its inputs hold.
+/// Range: its length follows from what its inputs hold.
 pub fn plan_range(b: &mut Builder<'_>, node: &Node) -> Result<(), Error> {
-    let of = b.known_input(node, 0)?.dtype();
-    let one = |place| -> Result<i64, Error> {
-        match b.known_ints(node, place)?[..] {
-            [value] => Ok(value),
-            _ => Err(error(node, "start, limit and delta must be single numbers")),
-        }
-    };
-    let (start, limit, delta) = (one(0)?, one(1)?, one(2)?);
-    if delta == 0 {
-        return Err(error(node, "delta is 0"));
+    let inputs = [b.known_input(node, 0)?, b.known_input(node, 1)?, b.known_input(node, 2)?];
+    if inputs.iter().any(|input| input.len() != 1) {
+        return Err(error(node, "start, limit and delta must be single numbers"));
     }
-    // In 128 bits, where no difference of two of them overflows.
-    let (span, step) = (i128::from(limit) - i128::from(start), i128::from(delta));
-    let is_forward = span.signum() == step.signum();
-    let count = if is_forward { (span.abs() - 1) / step.abs() + 1 } else { 0 };
-    if count > MOST_ELEMENTS as i128 {
-        return Err(error(node, &format!("{count} elements are too many to plan with")));
-    }
-    let values: Vec<i64> = (0..count as i64).map(|i| start.wrapping_add(i.wrapping_mul(delta))).collect();
-    b.know(made(node, 0)?, like(of, &[values.len()], &values)?)
+    let answer = with_element!(inputs[0].dtype(), E => range_of::<E>(node, &inputs))?;
+    b.know(made(node, 0)?, answer)
 }
 
-/// A tensor of int64, or of int32 modulo 2^32.
-fn like(of: DType, shape: &[usize], values: &[i64]) -> Result<Tensor, Error> {
-    if of == DType::I64 {
-        return Tensor::from_i64s(shape, values);
+fn range_of<E: Element>(node: &Node, inputs: &[Tensor; 3]) -> Result<Tensor, Error> {
+    let [start, limit, delta] = inputs.each_ref().map(|input| E::load(elements::<E::Bits>(input)[0]));
+    if delta == E::Number::ZERO {
+        return Err(error(node, "delta is 0"));
     }
-    Tensor::from_i32s(shape, &values.iter().map(|&v| v as i32).collect::<Vec<_>>())
+    let count = E::Number::steps(start, limit, delta);
+    let count = count.filter(|&count| count <= MOST_ELEMENTS).ok_or_else(|| {
+        error(node, &format!("there are none, or over {MOST_ELEMENTS}, numbers from start to limit by delta"))
+    })?;
+    let bits: Vec<E::Bits> = (0..count).map(|i| E::store(start.advanced(delta, i))).collect();
+    Tensor::new(inputs[0].dtype(), vec![count], bytes_of(&bits))
 }

@@ -138,7 +138,7 @@ SpaceToDepth(x:T) -> y:T | blocksize:int
 Shape(x:T) -> y:i64 | start:int end:int?
 Cast(x:T) -> y:U | to:int
 ConstantOfShape(shape:i64 value:T!) -> y:T |
-Range(start:I limit:I delta:I) -> y:I |
+Range(start:R limit:R delta:R) -> y:R |
 ArgMax(x:R) -> y:i64 | axis:int keepdims:int select_last_index:int
 ArgMin(x:R) -> y:i64 | axis:int keepdims:int select_last_index:int
 TopK(x:R k:i64) -> values:R indices:i64? | axis:int largest:int sorted:int
