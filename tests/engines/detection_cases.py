@@ -26,4 +26,29 @@ def suppression_cases():
     yield suppression(boxes, scores, 20, 0.3, -1.0, centred=1)
 
 
-CASES = {"suppression": list(suppression_cases())}
+def region_cases():
+    x = RNG.standard_normal((2, 3, 9, 11)).astype(np.float32)
+    regions = np.float32(
+        [[0, 0, 8, 6], [2.3, 1.1, 7.9, 5.5], [-3, -2, 30, 4], [5, 5, 5.2, 5.1], [6, 6, 2, 1]]
+    )
+    images = np.array([0, 1, 1, 0, 1])
+    for mode in ("avg", "max"):
+        for shift in ("half_pixel", "output_half_pixel"):
+            for height, width, ratio, scale in (
+                (3, 2, 2, 1.0),
+                (2, 4, 0, 1.0),
+                (1, 1, 0, 0.5),
+                (5, 5, 3, 0.25),
+            ):
+                attributes = {"mode": mode, "coordinate_transformation_mode": shift}
+                attributes |= {"output_height": height, "output_width": width, "sampling_ratio": ratio}
+                attributes["spatial_scale"] = np.float32(scale)
+                close = {"rtol": 1e-5, "atol": 1e-5}
+                yield Case("RoiAlign", [x, regions, images], attributes, ("f32",), close)
+        yield Case("RoiAlign", [x, regions[:0], images[:0]], attributes, ("f32",), close)
+
+
+CASES = {
+    "regions": list(region_cases()),
+    "suppression": list(suppression_cases()),
+}

@@ -127,6 +127,28 @@ def range_cases():
             yield Case("Range", numbers, {}, (name(dtype),), {"rtol": 1e-6, "atol": 1e-6})
 
 
+def column_cases():
+    for dtype in NUMBERS:
+        x = few((2, 12, 12), dtype)
+        close = {"rtol": 2e-3} if dtype == "f2" else {}
+        yield Case("Col2Im", [x, i64(5, 4), i64(2, 2)], {}, (name(dtype),), close)
+    for image, block, attributes in (
+        ((5, 6), (3, 2), {"strides": [2, 3]}),
+        ((5, 6), (3, 2), {"pads": [1, 0, 1, 2], "strides": [1, 2]}),
+        ((9, 7), (2, 3), {"dilations": [3, 2], "strides": [1, 1]}),
+        ((3, 4, 5), (1, 2, 3), {}),
+        ((7,), (3,), {"strides": [2]}),
+    ):
+        rank = len(image)
+        wanted = {"strides": [1] * rank, "dilations": [1] * rank, "pads": [0] * (2 * rank)} | attributes
+        pads = np.add(wanted["pads"][:rank], wanted["pads"][rank:])
+        reach = np.multiply(wanted["dilations"], np.array(block) - 1)
+        blocks = (np.array(image) + pads - reach - 1) // wanted["strides"] + 1
+        x = RNG.standard_normal((2, 3 * np.prod(block), np.prod(blocks))).astype(np.float32)
+        inputs = [x, i64(*image), i64(*block)]
+        yield Case("Col2Im", inputs, attributes, ("f32",), {"rtol": 1e-6, "atol": 1e-6})
+
+
 def selection_cases():
     for dtype in ANY:
         x = few((3, 4, 5), dtype) * few((3, 4, 5), dtype)
@@ -155,5 +177,6 @@ CASES = {
     "trilu": list(trilu_cases()),
     "pattern": list(pattern_cases()),
     "range": list(range_cases()),
+    "columns": list(column_cases()),
     "selection": list(selection_cases()),
 }

@@ -25,6 +25,7 @@ def test_of_constants(same, family):
 
 NUMBER = np.array(1.0, np.float32)
 SQUARE = np.ones((3, 4), np.float32)
+COLUMNS = np.ones((1, 8, 4), np.float32)
 ARG = {"keepdims": 0, "select_last_index": 0}
 TOP = {"largest": 1, "sorted": 1}
 REFUSED = {
@@ -32,6 +33,12 @@ REFUSED = {
     "a range by NaN": Case("Range", [NUMBER, NUMBER, np.array(np.nan, "f4")], {}, ("f32",)),
     "a range without end": Case("Range", [NUMBER, np.array(np.inf, "f4"), NUMBER], {}, ("f32",)),
     "a range too long": Case("Range", [np.array(0), np.array(2**40), np.array(1)], {}, ("i64",)),
+    "columns of another image": Case("Col2Im", [COLUMNS, np.array([5, 5]), np.array([2, 2])], {}, ("f32",)),
+    "columns of no image": Case("Col2Im", [COLUMNS, np.array([], "i8"), np.array([], "i8")], {}, ("f32",)),
+    "blocks of nothing": Case("Col2Im", [COLUMNS, np.array([3, 3]), np.array([0, 2])], {}, ("f32",)),
+    "images without end": Case(
+        "Col2Im", [COLUMNS[..., :0], np.array([2**40, 1]), np.array([2, 2])], {}, ("f32",)
+    ),
     "no such axis": Case("ArgMax", [SQUARE], ARG | {"axis": 2}, ("i64",)),
     "nothing to choose from": Case("ArgMax", [SQUARE[:0]], ARG | {"axis": 0}, ("i64",)),
     "k beyond the axis": Case("TopK", [SQUARE, np.array([5])], TOP | {"axis": 1}, ("f32", "i64")),

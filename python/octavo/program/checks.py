@@ -23,6 +23,9 @@ from octavo.program.arithmetic import (
 
 INT32_MAX = 2**31 - 1
 
+SAMPLES_MAX = 4096
+"""Most samples along an axis of one output of a RoiAlign."""
+
 SOFTMAX_ONE = 1 << 22
 """The first entry of a QSoftmax table: exp(0), in units of 2^-22."""
 
@@ -382,6 +385,21 @@ def _check_reverse_sequence(program: Program, node: Node) -> None:
         _fail(node, "its batch and its time are one axis")
 
 
+def _check_roi_align(program: Program, node: Node) -> None:
+    _choice(node, "coordinate_transformation_mode", "half_pixel", "output_half_pixel")
+    _choice(node, "mode", "avg", "max")
+    _within(node, "output_height", 1, INT32_MAX)
+    _within(node, "output_width", 1, INT32_MAX)
+    _within(node, "sampling_ratio", 0, SAMPLES_MAX)
+
+
+def _check_col2im(program: Program, node: Node) -> None:
+    for name, least in (("strides", 1), ("dilations", 1), ("pads", 0)):
+        values = _ints(node, name) if name in node.attributes else []
+        if not all(least <= n <= INT32_MAX for n in values):
+            _fail(node, f"{name} is {values}")
+
+
 def _check_eye_like(program: Program, node: Node) -> None:
     number = node.attributes.get("dtype", ONNX_DTYPES[program.values[node.inputs[0]].dtype])
     if ONNX_DTYPES[program.values[node.outputs[0]].dtype] != number:
@@ -438,6 +456,7 @@ _CHECKS: dict[str, Callable[[Program, Node], None]] = {
     "AveragePool": _check_pool,
     "BitShift": _check_bit_shift,
     "Cast": _check_cast,
+    "Col2Im": _check_col2im,
     "ConstantOfShape": _check_constant_of_shape,
     "Conv": _check_conv,
     "ConvTranspose": _check_conv_transpose,
@@ -480,6 +499,7 @@ _CHECKS: dict[str, Callable[[Program, Node], None]] = {
     "Requantize": _check_requantize,
     "Reshape": _check_reshape,
     "Resize": _check_resize,
+    "RoiAlign": _check_roi_align,
     "ReverseSequence": _check_reverse_sequence,
     "ScatterElements": _check_scatter,
     "ScatterND": _check_scatter,

@@ -174,6 +174,8 @@ NonZero(x:T) -> y:i64 |
 Compress(x:T condition:bool) -> y:T | axis:int?
 Unique(x:T) -> y:T indices:i64? inverse:i64? counts:i64? | axis:int? sorted:int
 NonMaxSuppression(boxes:f32 scores:f32 most:i64? iou_threshold:f32? score_threshold:f32?) -> y:i64 | center_point_box:int
+RoiAlign(x:f32 rois:f32 images:i64) -> y:f32 | coordinate_transformation_mode:str mode:str output_height:int output_width:int sampling_ratio:int spatial_scale:f32
+Col2Im(x:R image:i64 block:i64) -> y:R | dilations:ints? pads:ints? strides:ints?
 """  # noqa: E501
 # end of table
 

@@ -1,11 +1,13 @@
 """Ops that pick or place elements by indices, masks and patterns, on any dtype."""
 
+import math
+
 import numpy as np
 
 from octavo.errors import RunError
 from octavo.program import DTYPES, Node
 from octavo.program.checks import ONNX_DTYPES
-from octavo.reference.attributes import Array, Inputs, axis_of, integer, optional, required
+from octavo.reference.attributes import Array, Inputs, axis_of, integer, integers, optional, required
 from octavo.reference.floats import Op
 from octavo.reference.movement import sized
 from octavo.reference.ordering import single
@@ -80,7 +82,45 @@ def compress(node: Node, inputs: Inputs) -> list[Array]:
     return [np.compress(condition, x, axis=axis)]
 
 
+def col2im(node: Node, inputs: Inputs) -> list[Array]:
+    """Columns [N, C * block, blocks] added up, block element by block element, to images [N, C, *image].
+
+    float16 is added in float32 and rounded once.
+    """
+    x, image, block = required(inputs, 0), *(required(inputs, place).tolist() for place in (1, 2))
+    rank = len(image)
+    strides, dilations = (_listed(node, name, [1] * rank) for name in ("strides", "dilations"))
+    pads = _listed(node, "pads", [0] * (2 * rank))
+    fits = rank and len(block) == len(strides) == len(dilations) == rank and len(pads) == 2 * rank
+    if not fits or x.ndim != 3 or min(block) < 1 or min(image) < 0 or x.shape[1] % math.prod(block):
+        raise RunError(f"columns of shape {list(x.shape)} are not those of blocks {block} in {image}")
+    padded = [n + before + after for n, before, after in zip(image, pads[:rank], pads[rank:], strict=True)]
+    reach = [(k - 1) * d + 1 for k, d in zip(block, dilations, strict=True)]
+    blocks = [max(0, (n - m) // s + 1) for n, m, s in zip(padded, reach, strides, strict=True)]
+    if math.prod(blocks) != x.shape[2]:
+        raise RunError(f"columns of shape {list(x.shape)} are not those of blocks {block} in {image}")
+    channels = x.shape[1] // math.prod(block)
+    sized([len(x), channels, *image])
+    wide = x.astype(np.float32) if x.dtype == np.float16 else x
+    columns = wide.reshape(len(x), channels, *block, *blocks)
+    sums: Array = np.zeros([len(x), channels, *padded], wide.dtype)
+    whole_axes = [slice(None)] * 2
+    for element in np.ndindex(*block) if x.size else []:
+        window = [
+            slice(at * d, at * d + (n - 1) * s + 1, s)
+            for at, d, n, s in zip(element, dilations, blocks, strides, strict=True)
+        ]
+        sums[tuple(whole_axes + window)] += columns[tuple(whole_axes + list(element))]
+    inner = [slice(before, before + n) for before, n in zip(pads, image, strict=False)]
+    return [sums[tuple(whole_axes + inner)].astype(x.dtype)]
+
+
+def _listed(node: Node, name: str, default: list[int]) -> list[int]:
+    return integers(node, name) if name in node.attributes else default
+
+
 INDEXING_OPS: dict[str, Op] = {
+    "Col2Im": col2im,
     "Compress": compress,
     "EyeLike": eye_like,
     "NonZero": nonzero,

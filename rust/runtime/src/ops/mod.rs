@@ -3,6 +3,7 @@
 pub mod arithmetic;
 pub mod broadcast;
 pub mod cast;
+pub mod columns;
 pub mod comparison;
 pub mod conv;
 pub mod cumulative;
@@ -25,6 +26,7 @@ pub mod qmatmul;
 pub mod quantize;
 pub mod reduce;
 pub mod resize;
+pub mod roi;
 pub mod scatter;
 pub mod selection;
 pub mod shape;
@@ -135,6 +137,8 @@ pub fn plan(b: &mut Builder<'_>, index: usize) -> Result<(), Error> {
         Op::Compress => selection::plan_compress(b, node),
         Op::Unique => selection::plan_unique(b, node),
         Op::NonMaxSuppression => detection::plan_nms(b, node),
+        Op::RoiAlign => roi::plan(b, node),
+        Op::Col2Im => columns::plan(b, node),
         _ => unary::plan(b, node),
     }
 }

@@ -12,6 +12,8 @@ type Checked = Result<(), Error>;
 
 const ADD_SHIFT_MAX: i64 = 30;
 const SOFTMAX_ONE: i32 = 1 << 22;
+/// Most samples along an axis of one output of a RoiAlign.
+const SAMPLES_MAX: i64 = 4096;
 /// Strides, pads, kernels and the like stay below 2^31, so that their sums are far from overflow.
 const EXTENT_MAX: i64 = i32::MAX as i64;
 
@@ -67,6 +69,8 @@ pub(super) fn check(program: &Program, node: &Node) -> Checked {
         }
         Op::TensorScatter => choice(node, "mode", &["linear", "circular"]),
         Op::ReverseSequence => reverse_sequence(node),
+        Op::RoiAlign => roi_align(node),
+        Op::Col2Im => col2im(node),
         Op::EyeLike => eye_like(program, node),
         Op::Trilu => flag(node, "upper"),
         Op::Unique => flag(node, "sorted"),
@@ -444,6 +448,24 @@ fn reverse_sequence(node: &Node) -> Checked {
         return Ok(());
     }
     Err(bad(node, "its batch and its time are one axis"))
+}
+
+fn roi_align(node: &Node) -> Checked {
+    choice(node, "coordinate_transformation_mode", &["half_pixel", "output_half_pixel"])?;
+    choice(node, "mode", &["avg", "max"])?;
+    within(node, "output_height", 1, EXTENT_MAX)?;
+    within(node, "output_width", 1, EXTENT_MAX)?;
+    within(node, "sampling_ratio", 0, SAMPLES_MAX)
+}
+
+fn col2im(node: &Node) -> Checked {
+    for (name, least) in [("strides", 1), ("dilations", 1), ("pads", 0)] {
+        let list = node.attributes.ints_or(name, &[])?;
+        if !list.iter().all(|n| (least..=EXTENT_MAX).contains(n)) {
+            return Err(bad(node, format_args!("{name} is {list:?}")));
+        }
+    }
+    Ok(())
 }
 
 fn eye_like(program: &Program, node: &Node) -> Checked {

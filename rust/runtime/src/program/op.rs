@@ -175,4 +175,6 @@ ops! {
     Compress,
     Unique,
     NonMaxSuppression,
+    RoiAlign,
+    Col2Im,
 }
