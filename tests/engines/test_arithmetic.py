@@ -54,13 +54,12 @@ def test_pairs(build, same, dtype, shapes):
         feeds[names[1]][feeds[names[1]] == 0] = 1  # 0 / 0 is a NaN, whose bits are free
     else:
         ops |= {"BitwiseAnd": {}, "BitwiseOr": {}, "BitwiseXor": {}}
+        shifts = [build.node("BitShift", names, dtype, direction=way) for way in ("LEFT", "RIGHT")]
     outputs = [build.node(op, names, dtype, **attributes) for op, attributes in ops.items()]
     if dtype[0] != "f":
-        outputs.append(build.node("Mod", names, dtype, fmod=0))
+        outputs += [build.node("Mod", names, dtype, fmod=0), *shifts]
     if dtype in ("i32", "i64"):
         outputs.append(build.node("Pow", names, dtype))
-    if dtype == "u8":
-        outputs += [build.node("BitShift", names, dtype, direction=way) for way in ("LEFT", "RIGHT")]
     same(build.program(*outputs), feeds, batched=False)
 
 

@@ -283,7 +283,7 @@ def _mod(g: Growth, op: str) -> bool:
 
 @recipe("BitShift")
 def _bit_shift(g: Growth, op: str) -> bool:
-    x = g.pick(("u8",))
+    x = g.pick(_dtypes(op))
     return bool(x) and g.node(op, [x, _broadcast_with(g, x)], direction=g.draw.one(("LEFT", "RIGHT")))
 
 

@@ -91,3 +91,15 @@ def test_powers_of_mixed_types(floats, base, exponent):
     (y,) = run_both(floats(text), feeds)
     expected = feeds["x"].astype(np.float64) ** feeds["n"].astype(np.float64)
     np.testing.assert_allclose(y, expected, rtol=1e-3 if base == "float16" else 1e-6)
+
+
+def test_attributes_of_small_floats_do_not_matter_to_other_casts(floats):
+    program = floats('g (float[3] x) => (float16[3] y) { y = Cast<to=10, saturate=0, round_mode="down">(x) }')
+    (y,) = run_both(program, {"x": np.float32([1e9, -0.1, 2048.9])})
+    assert y.tolist() == np.float16([np.inf, -0.1, 2048]).tolist()
+
+
+def test_shrink_of_integers(floats):
+    program = floats("g (int32[6] x) => (int32[6] y) { y = Shrink<lambd=1.5, bias=1.0>(x) }")
+    (y,) = run_both(program, {"x": np.int32([-3, -2, -1, 0, 1, 2])})
+    assert y.tolist() == [-2, -1, 0, 0, 0, 1]

@@ -127,12 +127,15 @@ def test_bits(run_node, rng, dtype):
 
 
 @pytest.mark.parametrize("direction", ["LEFT", "RIGHT"])
-def test_bit_shift(run_node, direction):
-    x, by = np.arange(256, dtype=np.uint8)[:, None], np.array([0, 1, 7, 8, 9, 255], np.uint8)
-    (y,) = run_node("BitShift", [x, by], {"direction": direction})
-    places = by.astype(int).tolist()
-    rows = [[(n << p if direction == "LEFT" else n >> p) % 256 for p in places] for n in range(256)]
-    assert_equal(y, np.array(rows, np.uint8))
+@pytest.mark.parametrize("dtype", INTEGERS)
+def test_bit_shift(run_node, rng, dtype, direction):
+    x = some(rng, dtype, (50, 1))
+    width, info = 8 * x.dtype.itemsize, np.iinfo(x.dtype)
+    by = np.array([0, 1, width - 2, width - 1, width, width + 1, info.max, max(info.min, -1)], x.dtype)
+    places = [n if 0 <= n < width else width for n in by.tolist()]
+    moved = [[n << p if direction == "LEFT" else n >> p for p in places] for n in x.ravel().tolist()]
+    wrapped = [[(n - info.min) % 2**width + info.min for n in row] for row in moved]
+    assert_equal(run_node("BitShift", [x, by], {"direction": direction})[0], np.array(wrapped, x.dtype))
 
 
 @pytest.mark.parametrize("dtype", NUMBERS)

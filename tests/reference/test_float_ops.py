@@ -111,7 +111,10 @@ def test_matmul(a, b):
 
 
 ALPHA = {"alpha": np.float32(0.3)}
-PLAIN = "Relu Sigmoid Tanh HardSwish Softplus Softsign Mish Exp Abs Neg Sign Floor Ceil Round Erf Sin Cos Tan Atan Sinh Cosh Asinh"
+PLAIN = (
+    "Relu Sigmoid Tanh HardSwish Softplus Softsign Mish Exp Abs Neg Sign Floor Ceil Round Erf "
+    "Sin Cos Tan Atan Sinh Cosh Asinh"
+)
 UNARY = {
     **{op: {} for op in (*PLAIN.split(), "Reciprocal")},
     **{op: ALPHA for op in ("LeakyRelu", "Elu", "Celu", "ThresholdedRelu", "Swish")},

@@ -34,7 +34,10 @@ _DTYPES = {
 }
 
 # Attributes that inference with octavo's ops has no use for, whatever they say.
-_REDUNDANT = {"BatchNormalization": ("momentum",)}
+_REDUNDANT = {
+    "BatchNormalization": ("momentum",),
+    "Cast": ("saturate", "round_mode"),  # of the types of 8 bits and less
+}
 
 
 def float_program(model: ir.Model) -> Program:

@@ -63,7 +63,7 @@ Pow(a:N b:N) -> y:N |
 Max(inputs:A*) -> y:A |
 Min(inputs:A*) -> y:A |
 Mod(a:A b:A) -> y:A | fmod:int
-BitShift(x:u8 y:u8) -> z:u8 | direction:str
+BitShift(x:J y:J) -> z:J | direction:str
 BitwiseAnd(a:J b:J) -> y:J |
 BitwiseOr(a:J b:J) -> y:J |
 BitwiseXor(a:J b:J) -> y:J |

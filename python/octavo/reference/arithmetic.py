@@ -76,10 +76,17 @@ def mod(node: Node, inputs: Inputs) -> list[Array]:
 
 
 def bit_shift(node: Node, inputs: Inputs) -> list[Array]:
-    """x with its bits moved by y places; what leaves the type is lost."""
-    x, by = (required(inputs, i).astype(np.int64) for i in (0, 1))
-    by = np.minimum(by, 8)
-    return [(x << by if text(node, "direction", "") == "LEFT" else x >> by).astype(np.uint8)]
+    """x with its bits moved by y places; what leaves the type is lost, and copies of the sign fill up.
+
+    All bits leave where y is negative, or the width of the type or more.
+    """
+    x, by = required(inputs, 0), required(inputs, 1)
+    width = 8 * x.dtype.itemsize
+    places = np.where((by < 0) | (by >= width), width, by).astype(np.int64)
+    half, rest = places // 2, places - places // 2  # a shift by the whole width is undefined
+    if text(node, "direction", "") == "LEFT":
+        return [((x.astype(np.int64) << half) << rest).astype(x.dtype)]
+    return [((x.astype(np.int64) >> half) >> rest).astype(x.dtype)]
 
 
 def _slope(x: Array, slope: Array) -> Array:

@@ -11,6 +11,7 @@ pub mod binary;
 pub mod depthwise;
 pub mod epilogue;
 pub mod gemm;
+pub mod half;
 pub mod interpolate;
 pub mod inverses;
 pub mod interleave;

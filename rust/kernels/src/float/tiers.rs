@@ -7,7 +7,7 @@ use super::interpolate::{self, Taps};
 use super::normalization::{self, Channels, Norm, Statistic, Vectors};
 use super::reduce::{self, Reduce};
 use super::unary::{self, Unary};
-use super::{depthwise, interleave, pool, softmax, transpose};
+use super::{depthwise, half, interleave, pool, softmax, transpose};
 use crate::geometry::Window;
 use crate::isa::Entry;
 
@@ -21,6 +21,10 @@ pub struct Entries {
     pub depthwise: Entry<unsafe fn(&depthwise::Arguments<'_>, &mut [f32])>,
     /// Functions of one tensor.
     pub unary: Entry<unsafe fn(Unary, &[f32], &mut [f32])>,
+    /// Halves as numbers.
+    pub widen: Entry<unsafe fn(&[u16], &mut [f32])>,
+    /// Numbers rounded to halves.
+    pub narrow: Entry<unsafe fn(&[f32], &mut [u16])>,
     /// Functions of two tensors.
     pub binary: Entry<unsafe fn(Binary, &[f32], &[f32], &mut [f32])>,
     /// Reductions of contiguous elements.
@@ -55,6 +59,8 @@ mod plain {
             = interleave::kernel as "f32-interleave";
         depthwise(a: &depthwise::Arguments<'_>, out: &mut [f32]) = depthwise::plain::kernel as "f32-depthwise";
         unary(op: Unary, x: &[f32], out: &mut [f32]) = unary::kernel as "f32-unary";
+        widen(x: &[u16], out: &mut [f32]) = half::widen_kernel as "f32-from-f16";
+        narrow(x: &[f32], out: &mut [u16]) = half::narrow_kernel as "f16-from-f32";
         binary(op: Binary, a: &[f32], b: &[f32], out: &mut [f32]) = binary::kernel as "f32-binary";
         reduce_last(op: Reduce, x: &[f32], n: usize, out: &mut [f32]) = reduce::last_axis_kernel as "f32-reduce-last";
         reduce_strided(op: Reduce, x: &[f32], n: usize, inner: usize, out: &mut [f32])

@@ -6,6 +6,7 @@ use octavo_exec::{Pod, cast, cast_mut};
 
 use crate::error::Error;
 use crate::ops::error;
+use crate::ops::numbers::Number;
 use crate::program::{DType, Node, Op};
 
 /// What profiles call this code.
@@ -16,26 +17,14 @@ pub type Pair = Box<dyn Fn(&[u8], &[u8], &mut [u8]) + Send + Sync>;
 /// A function of the bytes of as many elements as of answers.
 pub type Map = Box<dyn Fn(&[u8], &mut [u8]) + Send + Sync>;
 
-/// A number as ONNX's elementwise ops use it.
-pub trait Number: Pod + PartialOrd {
-    /// 0.
-    const ZERO: Self;
-    /// 1.
-    const ONE: Self;
-    /// The sum.
-    fn plus(self, other: Self) -> Self;
+/// What ONNX's elementwise ops do with numbers beyond [`Number`].
+pub trait Arithmetic: Pod + Number {
     /// The difference.
     fn minus(self, other: Self) -> Self;
-    /// The product.
-    fn times(self, other: Self) -> Self;
     /// The quotient; of integers it is cut towards 0, and by 0 it is 0.
     fn over(self, other: Self) -> Self;
     /// What the quotient cut towards 0 leaves: it has the sign of `self`. Of integers 0 where `other` is 0.
     fn remainder(self, other: Self) -> Self;
-    /// The larger of two; NaN if either is; +0 above -0.
-    fn larger(self, other: Self) -> Self;
-    /// The smaller of two; NaN if either is; -0 below +0.
-    fn smaller(self, other: Self) -> Self;
     /// The magnitude.
     fn magnitude(self) -> Self;
     /// The sign flipped.
@@ -43,7 +32,7 @@ pub trait Number: Pod + PartialOrd {
 }
 
 /// An integer.
-pub trait Integer: Number + Eq {
+pub trait Integer: Arithmetic + Eq {
     /// What the quotient rounded down leaves: it has the sign of `other`. 0 where `other` is 0.
     fn modulo(self, other: Self) -> Self;
     /// The power; a negative exponent is one of the reciprocal, cut towards 0, and that of 0 is 0.
@@ -56,24 +45,17 @@ pub trait Integer: Number + Eq {
     fn xor(self, other: Self) -> Self;
     /// All bits flipped.
     fn flipped(self) -> Self;
+    /// The bits moved up; what leaves the type is lost, all where `by` is negative or the type's width or more.
+    fn left(self, by: Self) -> Self;
+    /// The bits moved down, copies of the sign behind them; nothing else where `by` is as for `left`.
+    fn right(self, by: Self) -> Self;
 }
 
 macro_rules! integers {
     ($($type:ty)*) => { $(
-        impl Number for $type {
-            const ZERO: $type = 0;
-            const ONE: $type = 1;
-
-            fn plus(self, other: $type) -> $type {
-                self.wrapping_add(other)
-            }
-
+        impl Arithmetic for $type {
             fn minus(self, other: $type) -> $type {
                 self.wrapping_sub(other)
-            }
-
-            fn times(self, other: $type) -> $type {
-                self.wrapping_mul(other)
             }
 
             fn over(self, other: $type) -> $type {
@@ -82,14 +64,6 @@ macro_rules! integers {
 
             fn remainder(self, other: $type) -> $type {
                 if other == 0 { 0 } else { self.wrapping_rem(other) }
-            }
-
-            fn larger(self, other: $type) -> $type {
-                self.max(other)
-            }
-
-            fn smaller(self, other: $type) -> $type {
-                self.min(other)
             }
 
             fn magnitude(self) -> $type {
@@ -140,26 +114,24 @@ macro_rules! integers {
             fn flipped(self) -> $type {
                 !self
             }
+
+            fn left(self, by: $type) -> $type {
+                u32::try_from(by).ok().and_then(|by| self.checked_shl(by)).unwrap_or(0)
+            }
+
+            fn right(self, by: $type) -> $type {
+                let by = u32::try_from(by).unwrap_or(<$type>::BITS);
+                self >> by.min(<$type>::BITS - 1) >> u32::from(by >= <$type>::BITS)
+            }
         }
     )* };
 }
 integers!(u8 i8 i16 i32 i64);
 
 macro_rules! floats {
-    ($($type:ty)*) => { $(impl Number for $type {
-        const ZERO: $type = 0.0;
-        const ONE: $type = 1.0;
-
-        fn plus(self, other: $type) -> $type {
-            self + other
-        }
-
+    ($($type:ty)*) => { $(impl Arithmetic for $type {
         fn minus(self, other: $type) -> $type {
             self - other
-        }
-
-        fn times(self, other: $type) -> $type {
-            self * other
         }
 
         fn over(self, other: $type) -> $type {
@@ -168,20 +140,6 @@ macro_rules! floats {
 
         fn remainder(self, other: $type) -> $type {
             self % other
-        }
-
-        fn larger(self, other: $type) -> $type {
-            let equal = <$type>::from_bits(self.to_bits() & other.to_bits());
-            let ordered = if self > other { self } else { other };
-            let ordered = if self == other { equal } else { ordered };
-            if self.is_nan() { self } else { ordered }
-        }
-
-        fn smaller(self, other: $type) -> $type {
-            let equal = <$type>::from_bits(self.to_bits() | other.to_bits());
-            let ordered = if self < other { self } else { other };
-            let ordered = if self == other { equal } else { ordered };
-            if self.is_nan() { self } else { ordered }
         }
 
         fn magnitude(self) -> $type {
@@ -231,7 +189,6 @@ pub fn map<X: Pod, Y: Pod>(f: impl Fn(X) -> Y + Send + Sync + 'static) -> Map {
 /// The function of two tensors of a type that a node stands for.
 pub fn pair(node: &Node, dtype: DType) -> Result<Pair, Error> {
     match dtype {
-        DType::U8 if node.op == Op::BitShift => shift(node),
         DType::U8 => pair_of_integers::<u8>(node),
         DType::I8 => pair_of_integers::<i8>(node),
         DType::I16 => pair_of_integers::<i16>(node),
@@ -247,6 +204,8 @@ fn pair_of_integers<T: Integer>(node: &Node) -> Result<Pair, Error> {
     Ok(match node.op {
         Op::Pow => zip(T::power),
         Op::Mod if node.attributes.int("fmod")? == 0 => zip(T::modulo),
+        Op::BitShift if node.attributes.str("direction")? == "LEFT" => zip(T::left),
+        Op::BitShift => zip(T::right),
         Op::BitwiseAnd => zip(T::and),
         Op::BitwiseOr => zip(T::or),
         Op::BitwiseXor => zip(T::xor),
@@ -254,25 +213,17 @@ fn pair_of_integers<T: Integer>(node: &Node) -> Result<Pair, Error> {
     })
 }
 
-fn pair_of_numbers<T: Number>(node: &Node) -> Result<Pair, Error> {
+fn pair_of_numbers<T: Arithmetic>(node: &Node) -> Result<Pair, Error> {
     Ok(match node.op {
         Op::Add => zip(T::plus),
         Op::Sub => zip(T::minus),
         Op::Mul => zip(T::times),
         Op::Div => zip(T::over),
         Op::Mod => zip(T::remainder),
-        Op::Max => zip(T::larger),
-        Op::Min => zip(T::smaller),
+        Op::Max => zip(T::greater),
+        Op::Min => zip(T::lesser),
         Op::PRelu => zip(|x: T, slope: T| if x < T::ZERO { x.times(slope) } else { x }),
         _ => return Err(error(node, "does not run in this version")),
-    })
-}
-
-/// BitShift: bits that leave the type are lost, all of them where they move by its width or more.
-fn shift(node: &Node) -> Result<Pair, Error> {
-    Ok(match node.attributes.str("direction")? {
-        "LEFT" => zip(|x: u8, by: u8| x.checked_shl(by.into()).unwrap_or(0)),
-        _ => zip(|x: u8, by: u8| x.checked_shr(by.into()).unwrap_or(0)),
     })
 }
 
@@ -307,7 +258,7 @@ fn map_of_doubles(node: &Node) -> Result<Map, Error> {
     })
 }
 
-fn map_of_numbers<T: Number>(node: &Node) -> Result<Map, Error> {
+fn map_of_numbers<T: Arithmetic>(node: &Node) -> Result<Map, Error> {
     Ok(match node.op {
         Op::Relu => map(|x: T| if x <= T::ZERO { T::ZERO } else { x }),
         Op::Abs => map(T::magnitude),
@@ -347,11 +298,5 @@ mod tests {
         assert_eq!([3i64.power(4), (-2i64).power(63), 2i64.power(64), 0i64.power(0)], [81, i64::MIN, 0, 1]);
         assert_eq!([2i32.power(-1), 1i32.power(-5), (-1i32).power(-5), (-1i32).power(-4)], [0, 1, -1, 1]);
         assert_eq!(0i32.power(-1), 0);
-    }
-
-    #[test]
-    fn zeros_and_nan_have_their_places() {
-        assert!((-0.0f64).larger(0.0).is_sign_positive() && 0.0f64.smaller(-0.0).is_sign_negative());
-        assert!(f64::NAN.larger(1.0).is_nan() && 1f64.smaller(f64::NAN).is_nan());
     }
 }

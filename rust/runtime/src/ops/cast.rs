@@ -1,9 +1,10 @@
 //! Cast between any two types. Floats become integers without fraction, saturating, NaN 0; integers wrap.
 
 use octavo_exec::{Pod, cast, cast_mut};
+use octavo_kernels::float::half;
 
 use crate::error::Error;
-use crate::ops::{error, made, needed};
+use crate::ops::{error, made, needed, push_map};
 use crate::plan::builder::Builder;
 use crate::program::{DType, Node};
 
@@ -20,6 +21,15 @@ pub fn plan(b: &mut Builder<'_>, node: &Node) -> Result<(), Error> {
     }
     let y = b.output(output, x.shape().to_vec(), x.layout)?;
     let chunk = b.chunk_elements(y.elements());
+    let floats = &b.kernels.row().float;
+    if (from, to) == (DType::F16, DType::F32) {
+        push_map(b, node, floats.widen.name, &x, &y, chunk, half::widen);
+        return Ok(());
+    }
+    if (from, to) == (DType::F32, DType::F16) {
+        push_map(b, node, floats.narrow.name, &x, &y, chunk, half::narrow);
+        return Ok(());
+    }
     let (xb, yb) = (x.buffer, y.buffer);
     b.push(
         node.name.clone(),
@@ -106,14 +116,7 @@ impl Format for Half {
     type Bits = u16;
 
     fn read(bits: u16) -> Number {
-        let (exponent, mantissa) = (i32::from(bits >> 10 & 31), f64::from(bits & 1023));
-        let magnitude = match exponent {
-            0 => mantissa * 2f64.powi(-24),
-            31 if mantissa == 0.0 => f64::INFINITY,
-            31 => f64::NAN,
-            _ => (mantissa + 1024.0) * 2f64.powi(exponent - 25),
-        };
-        Number::Real(if bits >> 15 == 0 { magnitude } else { -magnitude })
+        Number::Real(half::to_f32(bits).into())
     }
 
     /// Rounded once, to nearest, ties to even.
@@ -137,19 +140,6 @@ impl Format for Half {
         };
         bits | u16::from(x.is_sign_negative()) << 15
     }
-}
-
-/// The number that the bits of an IEEE half stand for.
-pub fn half_to_f32(bits: u16) -> f32 {
-    match Half::read(bits) {
-        Number::Real(number) => number as f32,
-        Number::Whole(number) => number as f32,
-    }
-}
-
-/// The bits of the IEEE half that is nearest to a number, ties to even.
-pub fn half_from_f32(number: f32) -> u16 {
-    Half::write(Number::Real(number.into()))
 }
 
 fn convert(from: DType, x: &[u8], to: DType, y: &mut [u8]) {

@@ -3,8 +3,8 @@
 use std::cmp::Ordering;
 
 use octavo_exec::{Pod, bytes_of_mut};
+use octavo_kernels::float::half;
 
-use crate::ops::cast::{half_from_f32, half_to_f32};
 use crate::program::Tensor;
 
 /// A dtype: how its elements are stored, and as what number they are computed with.
@@ -181,11 +181,11 @@ impl Element for Half {
     type Number = f32;
 
     fn load(bits: u16) -> f32 {
-        half_to_f32(bits)
+        half::to_f32(bits)
     }
 
     fn store(number: f32) -> u16 {
-        half_from_f32(number)
+        half::from_f32(number)
     }
 }
 
