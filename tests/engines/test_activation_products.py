@@ -203,3 +203,43 @@ def test_a_plan_that_stops_between_a_transpose_and_its_product(build, same):
     feeds = {"a": rng.integers(0, 256, (2, 9, 6)).astype(np.uint8), "size": np.array([1, 4, 3])}
     feeds["b"] = rng.integers(0, 256, 96).astype(np.uint8)
     same(build.program(y), feeds, batched=False)
+
+
+@pytest.mark.parametrize("mask", [None, (), (1,), (9,), (7, 1), (2, 1, 1, 9), (1, 3, 7, 9), (2, 3, 7, 9)], ids=str)
+def test_masked_shares_of_attention_are_one_step(build, same, mask):
+    rng = np.random.default_rng(8)
+    table = build.constant("table", rng.permutation(256).astype(np.uint8))
+    q, k = relayed(build, "q", ("N", 3, 7, 20), table), relayed(build, "k", ("N", 3, 20, 9), table)
+    y = build.node(
+        "QMatMul", [q, k], "f32", a_zero_point=120, b_zero_point=90, a_scale=np.float32(0.01),
+        b_scale=np.float32(0.02),
+    )  # fmt: skip
+    feeds = {"q": rng.integers(0, 256, (2, 3, 7, 20)), "k": rng.integers(0, 256, (2, 3, 20, 9))}
+    feeds = {name: array.astype(np.uint8) for name, array in feeds.items()}
+    if mask is not None:
+        feeds["mask"] = np.where(rng.random(mask) < 0.3, -1e4, 0.5).astype(np.float32)
+        operands = [build.input("mask", "f32", mask), y]
+        y = build.node("Add", operands[:: 1 if len(mask) % 2 else -1], "f32")
+    y = build.node("Softmax", [y], "f32", axis=3 if mask else -1)
+    y = build.node("Quantize", [y], scale=np.float32(1 / 256), zero_point=0)
+    program = build.program(y)
+    same(program, feeds, batched=False)
+    assert {row.op for row in octavo.Session(program).profile(feeds)} == {"Lookup", "QMatMul"}
+
+
+@pytest.mark.parametrize(
+    ("rows", "columns", "axis", "mask"),
+    [(3, 4096, 2, (1,)), (3, 4097, 2, (1,)), (40, 130, 2, (40, 1)), (6, 6, 1, (6,)), (5, 1, 2, (4, 5, 2))],
+)
+def test_shares_of_any_size(build, same, rows, columns, axis, mask):
+    """One step or several, by what fits into a block, by the axis, and by what the mask broadcasts to."""
+    rng = np.random.default_rng(rows)
+    a, b, feeds = operands(build, rng, (4, rows, 11), (4, 11, columns))
+    y = build.node(
+        "QMatMul", [a, b], "f32", a_zero_point=120, b_zero_point=128, a_scale=np.float32(0.01),
+        b_scale=np.float32(0.02),
+    )  # fmt: skip
+    feeds["mask"] = rng.standard_normal(mask).astype(np.float32)
+    y = build.node("Add", [y, build.input("mask", "f32", mask)], "f32")
+    y = build.node("Softmax", [y], "f32", axis=axis)
+    same(build.program(build.node("Quantize", [y], scale=np.float32(1 / 256), zero_point=0)), feeds, batched=False)

@@ -1,5 +1,7 @@
 """Products of two activations, and attention, in integers."""
 
+import re
+
 import numpy as np
 import pytest
 from octavo import reference
@@ -48,7 +50,9 @@ def test_a_mask_stays_float_and_so_does_what_it_is_added_to(quantized, rng, toke
     assert values[first.outputs[0]].dtype == "f32"
     assert values[second.inputs[0]].quant.scale == 1 / 256
     assert second.attributes["a_zero_point"] == 0
-    assert {stay.op for stay in case.lowered.stays} == {"Mul", "Add", "Softmax"}
+    assert {stay.op for stay in case.lowered.stays} == {"Add", "Softmax"}
+    scores = first.attributes["a_scale"] * np.float64(first.attributes["b_scale"])
+    assert scores == pytest.approx(0.5 * np.prod([values[name].quant.scale[0] for name in first.inputs]))
     assert all(stay.expected for stay in case.lowered.stays)
     masked = feeds | {
         "mask": np.where(np.arange(6) < 4, 0, -10000).astype("f4") * np.ones((2, 1, 1, 1), "f4")
@@ -102,3 +106,26 @@ def test_a_long_sum_stays_float(quantized, rng):
     feeds = {"x": rng.random((1, 70000)).astype("f4"), "z": rng.random((70000, 1)).astype("f4")}
     case = quantized(text, feeds, ranges={"y": Range(0.0, 1.0)})
     assert case.reasons == {"matmul0": "its sums over K = 70000 products could leave int32"}
+
+
+@pytest.mark.parametrize(
+    ("node", "taken"),
+    [
+        ("f = Mul(s, c)", True),
+        ("f = Mul(c, s)", True),
+        ("f = Div(s, c)", True),
+        ("f = Div(c, s)", False),
+        ("f = Mul(s, minus)", False),
+        ("f = Mul(s, tiny)", False),
+        ("f = Mul(s, wide)", False),
+        ("f = Mul(s, row)", False),
+    ],
+)
+def test_a_number_behind_float_sums_becomes_part_of_their_scale(quantized, rng, node, taken):
+    constants = {"c": 0.3, "minus": -0.3, "tiny": 1e-38, "wide": [[[0.3]]], "row": [1.0, 2.0, 3.0]}
+    used = {name: np.asarray(array, "f4") for name, array in constants.items() if name in re.findall(r"\w+", node)}
+    text = f"g (float[4,5] x, float[5,3] z) => (float y) {{ s = MatMul(x, z) {node} y = LogSoftmax<axis=-1>(f) }}"
+    feeds = {"x": rng.random((4, 5)).astype("f4"), "z": rng.random((5, 3)).astype("f4")}
+    case = quantized(text, feeds, **used)
+    assert (case.ops[-2] == "QMatMul") == taken
+    assert case.sqnr() > 30

@@ -99,13 +99,15 @@ def lower_to_integers(
         except UnfitError as unfit:
             kept[unfit.unit.name] = (unfit.reason, False)
         else:
-            return Lowered(builder.program(), plan.stays)
+            stays = [stay for stay in plan.stays if stay.name not in builder.fused]
+            return Lowered(builder.program(), stays)
 
 
 def _emit(builder: Builder) -> None:
     for unit in builder.wiring.units:
         if not builder.plan.is_integer(unit):
-            builder.emit_float(unit)
+            if unit.name not in builder.fused:
+                builder.emit_float(unit)
             continue
         kind = builder.plan.kind(unit)
         rule = _BY_KIND[kind] if kind in _BY_KIND else _BY_OP[unit.node.op]

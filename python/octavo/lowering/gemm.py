@@ -3,7 +3,7 @@
 import numpy as np
 import numpy.typing as npt
 
-from octavo.lowering.affine import Affine
+from octavo.lowering.affine import SCALE_MIN, Affine
 from octavo.lowering.builder import Builder
 from octavo.lowering.epilogue import epilogue, requantizer
 from octavo.lowering.product import bias_of, lower_product
@@ -39,7 +39,8 @@ def _lower_activations(builder: Builder, unit: Unit) -> None:
     attributes: dict[str, Attribute] = {"a_zero_point": a.zero_point, "b_zero_point": b.zero_point}
     inputs = [builder.integers(name, unit) for name in unit.node.inputs]
     if not builder.plan.wants_integers(output):
-        attributes |= {"a_scale": a.scale, "b_scale": b.scale}
+        output, scale = _scaled(builder, output, b.scale)
+        attributes |= {"a_scale": a.scale, "b_scale": scale}
         builder.emit("QMatMul", unit.name, inputs, [builder.gives_floats(output)], attributes)
         return
     end = epilogue(builder, unit)
@@ -48,6 +49,26 @@ def _lower_activations(builder: Builder, unit: Unit) -> None:
     attributes |= {"multiplier": multiplier, "shift": shift, **end.attributes()}
     builder.emit("QMatMul", unit.name, inputs, [builder.gives_integers(end.output, unit)], attributes)
     builder.dequantize_if_wanted(end.output, unit)
+
+
+def _scaled(builder: Builder, name: str, scale: np.float32) -> tuple[str, np.float32]:
+    """A float product's value and right scale, with the Mul or Div by a number taken in that alone reads it."""
+    reader = builder.wiring.sole_reader(name)
+    if reader is None or reader.node.op not in ("Mul", "Div") or reader.name not in builder.plan.rows:
+        return name, scale
+    other = reader.node.inputs[1]
+    if other == name and reader.node.op == "Mul":
+        other = reader.node.inputs[0]
+    factor = builder.wiring.constant(other)
+    if factor is None or factor.size != 1 or builder.wiring.rank(name) != builder.wiring.rank(reader.outputs[0]):
+        return name, scale
+    number = np.float64(factor.reshape(()))
+    with np.errstate(all="ignore"):
+        taken = np.float32(np.float64(scale) * number if reader.node.op == "Mul" else np.float64(scale) / number)
+    if not SCALE_MIN <= taken < np.inf:
+        return name, scale
+    builder.fused.add(reader.name)
+    return reader.outputs[0], taken
 
 
 def _check_sums(builder: Builder, unit: Unit, a: Affine, b: Affine) -> None:

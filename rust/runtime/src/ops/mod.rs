@@ -1,6 +1,7 @@
 //! How each operator family is planned: one file a family, one line an operator in [`plan`].
 
 pub mod arithmetic;
+pub mod attention;
 pub mod broadcast;
 pub mod cast;
 pub mod columns;

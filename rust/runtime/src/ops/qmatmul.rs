@@ -8,6 +8,7 @@ use octavo_kernels::gemm::{self, Columns, Right, Rows};
 use octavo_kernels::isa::Kernels;
 
 use crate::error::Error;
+use crate::ops::attention::{self, Block, Mask, Shares};
 use crate::ops::movement::{self, strides};
 use crate::ops::product::{Epilogue, NANOSECONDS_A_MAC, settle};
 use crate::ops::{broadcast, error, left_padded, made, needed};
@@ -125,52 +126,101 @@ struct Product {
     packed: usize,
     block: usize,
     epilogue: Epilogue,
+    /// What follows float sums.
+    shares: Option<Shares>,
 }
 
 impl Product {
     /// Computes rows `first..` of the output into `y`. A row is one of M, with the columns of all inner dimensions.
-    fn rows(
-        &self,
-        kernels: Kernels,
-        x: &[u8],
-        blocks: &[u8],
-        row_bias: &[i32],
-        residual: &[u8],
-        first: usize,
-        y: &mut [u8],
-    ) {
-        let Product { m, n, k, outer, inner, .. } = self;
-        let insides: usize = inner.shape.iter().product();
-        let width = insides * n;
-        let element = self.epilogue.element();
+    fn rows(&self, kernels: Kernels, operands: &Operands<'_>, first: usize, y: &mut [u8]) {
+        if let Some(shares) = &self.shares {
+            return self.rows_of_shares(kernels, operands, shares, first, y);
+        }
+        let insides: usize = self.inner.shape.iter().product();
+        let row_bytes = insides * self.n * self.epilogue.element();
         let (mut row, mut rest) = (first, y);
         while !rest.is_empty() {
-            let here = (rest.len() / (width * element)).min(m - row % m);
-            let (now, later) = rest.split_at_mut(here * width * element);
+            let here = (rest.len() / row_bytes).min(self.m - row % self.m);
+            let (now, later) = rest.split_at_mut(here * row_bytes);
             for inside in 0..insides {
-                let at = |side: fn(&Batch) -> &[usize]| {
-                    place(row / m, &outer.shape, side(outer)) + place(inside, &inner.shape, side(inner))
-                };
-                let data = &x[at(|batch| &batch.left.bytes) + row % m * self.left_step..];
-                let block = &blocks[at(|batch| &batch.right.matrices) * self.block..][..self.block];
-                let (packed, numbers) = block.split_at(self.packed);
-                let columns = Columns { packed, n: *n, taps: 1, kc: *k };
-                let bias = &cast::<i32>(numbers)[..*n];
-                let row_bias = if row_bias.is_empty() {
-                    row_bias
-                } else {
-                    &row_bias[at(|batch| &batch.left.matrices) * m + row % m..][..here]
-                };
-                let residual = if residual.is_empty() { residual } else { &residual[row * width..] };
-                let y = &mut now[inside * n * element..];
-                let out = self.epilogue.out(bias, 0..*n, residual, width, y);
-                let rows = Rows::Dense { data, stride: self.left_step };
-                gemm::run_with_row_bias(kernels, here, &rows, row_bias, &columns, out);
+                let y = &mut now[inside * self.n * self.epilogue.element()..];
+                self.matrix(kernels, operands, row, here, inside, y);
             }
             self.epilogue.look_up(kernels, now);
             (row, rest) = (row + here, later);
         }
     }
+
+    /// [`Product::rows`] where the float sums are attention's scores: they go through a block.
+    fn rows_of_shares(
+        &self,
+        kernels: Kernels,
+        operands: &Operands<'_>,
+        shares: &Shares,
+        first: usize,
+        y: &mut [u8],
+    ) {
+        let Product { m, n, outer, .. } = self;
+        let mut blocks = [Block::EMPTY, Block::EMPTY];
+        let (mut row, mut rest) = (first, y);
+        while !rest.is_empty() {
+            let here = (rest.len() / n).min(m - row % m).min(shares.rows());
+            let (now, later) = rest.split_at_mut(here * n);
+            self.matrix(kernels, operands, row, here, 0, blocks[0].bytes(here * n));
+            let (start, by_row) = match &shares.mask {
+                Some(Mask { steps, .. }) => {
+                    let (batch, by_row) = steps.split_at(outer.shape.len());
+                    let by_row: usize = by_row.iter().sum();
+                    (place(row / m, &outer.shape, batch) + row % m * by_row, by_row)
+                }
+                None => (0, 0),
+            };
+            shares.finish(kernels, &mut blocks, operands.mask, |r| start + r * by_row, now);
+            (row, rest) = (row + here, later);
+        }
+    }
+
+    /// Computes `here` rows from `row` on, all of one matrix, of one of the inner dimensions' places: y begins with the
+    /// first.
+    fn matrix(
+        &self,
+        kernels: Kernels,
+        operands: &Operands<'_>,
+        row: usize,
+        here: usize,
+        inside: usize,
+        y: &mut [u8],
+    ) {
+        let Product { m, n, k, outer, inner, .. } = self;
+        let Operands { x, blocks, row_bias, residual, .. } = *operands;
+        let width = inner.shape.iter().product::<usize>() * n;
+        let at = |side: fn(&Batch) -> &[usize]| {
+            place(row / m, &outer.shape, side(outer)) + place(inside, &inner.shape, side(inner))
+        };
+        let data = &x[at(|batch| &batch.left.bytes) + row % m * self.left_step..];
+        let block = &blocks[at(|batch| &batch.right.matrices) * self.block..][..self.block];
+        let (packed, numbers) = block.split_at(self.packed);
+        let columns = Columns { packed, n: *n, taps: 1, kc: *k };
+        let bias = &cast::<i32>(numbers)[..*n];
+        let row_bias = if row_bias.is_empty() {
+            row_bias
+        } else {
+            &row_bias[at(|batch| &batch.left.matrices) * m + row % m..][..here]
+        };
+        let residual = if residual.is_empty() { residual } else { &residual[row * width..] };
+        let out = self.epilogue.out(bias, 0..*n, residual, width, y);
+        let rows = Rows::Dense { data, stride: self.left_step };
+        gemm::run_with_row_bias(kernels, here, &rows, row_bias, &columns, out);
+    }
+}
+
+/// What a product reads while it runs: empty where there is none.
+struct Operands<'a> {
+    x: &'a [u8],
+    blocks: &'a [u8],
+    row_bias: &'a [i32],
+    residual: &'a [u8],
+    mask: &'a [f32],
 }
 
 /// Plans a QMatMul.
@@ -206,15 +256,22 @@ pub fn plan(b: &mut Builder<'_>, node: &Node) -> Result<(), Error> {
     // The output's dimensions as they lie: M among the others, the columns last.
     let mut order: Vec<usize> = (0..rank - 1).collect();
     let turned = if left.is_vector || right.is_vector { None } else { turned(b, node, rank)? };
-    let (y, residual, name) = match turned {
-        Some(Turned { index, perm, value }) => {
+    let mut shares = None;
+    if let (Epilogue::F32 { .. }, false, false) = (&epilogue, left.is_vector, right.is_vector) {
+        shares = attention::shares(b, node, &shape)?;
+    }
+    let (y, residual, name) = match (turned, &shares) {
+        (_, Some(Shares { output, names, .. })) => {
+            (b.output(*output, shape, Layout::RowMajor)?, None, names.clone())
+        }
+        (Some(Turned { index, perm, value }), None) => {
             b.absorb(index);
             order = perm[..rank - 1].to_vec();
             let name = format!("{} + {}", node.name, b.program.nodes[index].name);
             let shape = perm.iter().map(|&d| shape[d]).collect();
             (b.output(value, shape, Layout::RowMajor)?, None, name)
         }
-        None => settle(b, node, shape, Layout::RowMajor, &mut epilogue)?,
+        (None, None) => settle(b, node, shape, Layout::RowMajor, &mut epilogue)?,
     };
     let place = order.iter().position(|&d| d == rank - 2).unwrap_or(0);
     let part = |dimensions: &[usize]| Batch {
@@ -230,7 +287,8 @@ pub fn plan(b: &mut Builder<'_>, node: &Node) -> Result<(), Error> {
     let packed = gemm::packed_len(b.kernels, n, 1, k);
     let block = packed + (n * 4).next_multiple_of(LINE);
     let blocks = b.temporary(right.matrices().checked_mul(block).ok_or_else(too_large)?);
-    let product = Product { m, n, k, outer, inner, left_step: left.steps[rank - 2], packed, block, epilogue };
+    let left_step = left.steps[rank - 2];
+    let product = Product { m, n, k, outer, inner, left_step, packed, block, epilogue, shares };
     push_pack(b, node, &product, &right, blocks, [a_zero, b_zero]);
     let row_bias = (b_zero != 128).then(|| push_row_sums(b, node, &product, &left, 128 - b_zero));
     let buffers = Buffers { left: left.buffer, blocks, row_bias, residual, y: y.buffer };
@@ -390,9 +448,11 @@ fn push_product(b: &mut Builder<'_>, name: String, product: Product, buffers: Bu
     let rows = elements / width;
     let tile = gemm::select(b.kernels.row(), m, n, k);
     let chunk = b.chunk_of_tiles(rows, (width * k) as f64 * NANOSECONDS_A_MAC, tile.rows);
-    let bytes = chunk * width * product.epilogue.element();
+    let element = if product.shares.is_some() { 1 } else { product.epilogue.element() };
+    let bytes = chunk * width * element;
+    let mask = product.shares.as_ref().and_then(|shares| shares.mask.as_ref()).map(|mask| mask.buffer);
     let mut reads = vec![left, blocks];
-    reads.extend(row_bias.iter().chain(&residual));
+    reads.extend([row_bias, residual, mask].into_iter().flatten());
     b.push(
         name,
         "QMatMul",
@@ -402,11 +462,16 @@ fn push_product(b: &mut Builder<'_>, name: String, product: Product, buffers: Bu
         &[y],
         Box::new(move |run| {
             let (kernels, pool) = (run.kernels, run.pool);
-            let others = [row_bias, residual].map(|buffer| buffer.unwrap_or(left));
-            let ([x, blocks, sums, r], [y]) = run.get_slack([left, blocks, others[0], others[1]], [y]);
-            let sums = if row_bias.is_some() { cast(sums) } else { &[] };
-            let r = if residual.is_some() { r } else { &[] };
-            pool.slices(y, bytes, |i, y| product.rows(kernels, x, blocks, sums, r, i * chunk, y));
+            let [sums, r, other] = [row_bias, residual, mask].map(|buffer| buffer.unwrap_or(left));
+            let ([x, blocks, sums, r, other], [y]) = run.get_slack([left, blocks, sums, r, other], [y]);
+            let operands = Operands {
+                x,
+                blocks,
+                row_bias: if row_bias.is_some() { cast(sums) } else { &[] },
+                residual: if residual.is_some() { r } else { &[] },
+                mask: if mask.is_some() { cast(other) } else { &[] },
+            };
+            pool.slices(y, bytes, |i, y| product.rows(kernels, &operands, i * chunk, y));
         }),
     );
 }
