@@ -205,7 +205,9 @@ def test_a_plan_that_stops_between_a_transpose_and_its_product(build, same):
     same(build.program(y), feeds, batched=False)
 
 
-@pytest.mark.parametrize("mask", [None, (), (1,), (9,), (7, 1), (2, 1, 1, 9), (1, 3, 7, 9), (2, 3, 7, 9)], ids=str)
+@pytest.mark.parametrize(
+    "mask", [None, (), (1,), (9,), (7, 1), (2, 1, 1, 9), (1, 3, 7, 9), (2, 3, 7, 9)], ids=str
+)
 def test_masked_shares_of_attention_are_one_step(build, same, mask):
     rng = np.random.default_rng(8)
     table = build.constant("table", rng.permutation(256).astype(np.uint8))
@@ -242,4 +244,8 @@ def test_shares_of_any_size(build, same, rows, columns, axis, mask):
     feeds["mask"] = rng.standard_normal(mask).astype(np.float32)
     y = build.node("Add", [y, build.input("mask", "f32", mask)], "f32")
     y = build.node("Softmax", [y], "f32", axis=axis)
-    same(build.program(build.node("Quantize", [y], scale=np.float32(1 / 256), zero_point=0)), feeds, batched=False)
+    same(
+        build.program(build.node("Quantize", [y], scale=np.float32(1 / 256), zero_point=0)),
+        feeds,
+        batched=False,
+    )

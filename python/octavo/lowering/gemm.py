@@ -52,7 +52,7 @@ def _lower_activations(builder: Builder, unit: Unit) -> None:
 
 
 def _scaled(builder: Builder, name: str, scale: np.float32) -> tuple[str, np.float32]:
-    """A float product's value and right scale, with the Mul or Div by a number taken in that alone reads it."""
+    """A float product's value and right scale, the Mul or Div by a number taken in that alone reads it."""
     reader = builder.wiring.sole_reader(name)
     if reader is None or reader.node.op not in ("Mul", "Div") or reader.name not in builder.plan.rows:
         return name, scale
@@ -60,11 +60,17 @@ def _scaled(builder: Builder, name: str, scale: np.float32) -> tuple[str, np.flo
     if other == name and reader.node.op == "Mul":
         other = reader.node.inputs[0]
     factor = builder.wiring.constant(other)
-    if factor is None or factor.size != 1 or builder.wiring.rank(name) != builder.wiring.rank(reader.outputs[0]):
+    if (
+        factor is None
+        or factor.size != 1
+        or builder.wiring.rank(name) != builder.wiring.rank(reader.outputs[0])
+    ):
         return name, scale
     number = np.float64(factor.reshape(()))
     with np.errstate(all="ignore"):
-        taken = np.float32(np.float64(scale) * number if reader.node.op == "Mul" else np.float64(scale) / number)
+        taken = np.float32(
+            np.float64(scale) * number if reader.node.op == "Mul" else np.float64(scale) / number
+        )
     if not SCALE_MIN <= taken < np.inf:
         return name, scale
     builder.fused.add(reader.name)

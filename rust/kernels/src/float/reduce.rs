@@ -1,5 +1,7 @@
 //! Reductions.
 
+use std::array::from_fn;
+
 use super::math::{exp, log, maximum, minimum};
 use crate::isa::Kernels;
 
@@ -72,13 +74,12 @@ pub fn strided(k: Kernels, op: Reduce, x: &[f32], n: usize, inner: usize, out: &
 
 /// 16 lanes become one by halves.
 #[inline(always)]
-pub(super) fn fold(mut lanes: [f32; LANES], f: impl Fn(f32, f32) -> f32) -> f32 {
-    for half in [8, 4, 2, 1] {
-        for i in 0..half {
-            lanes[i] = f(lanes[i], lanes[i + half]);
-        }
-    }
-    lanes[0]
+pub(super) fn fold(lanes: [f32; LANES], f: impl Fn(f32, f32) -> f32) -> f32 {
+    // A loop over the halves would keep the lanes in memory.
+    let eight: [f32; 8] = from_fn(|i| f(lanes[i], lanes[i + 8]));
+    let four: [f32; 4] = from_fn(|i| f(eight[i], eight[i + 4]));
+    let two: [f32; 2] = from_fn(|i| f(four[i], four[i + 2]));
+    f(two[0], two[1])
 }
 
 /// `f` over contiguous elements in 16 lanes.

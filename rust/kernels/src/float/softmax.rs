@@ -1,6 +1,6 @@
 //! Softmax and its logarithm.
 
-use super::math::{exp, log as ln, maximum};
+use super::math::{exp, log as ln};
 use super::reduce::{LANES, over_lanes};
 use crate::isa::Kernels;
 
@@ -26,9 +26,16 @@ pub fn softmax(k: Kernels, x: &[f32], n: usize, inner: usize, sum: Sum, log: boo
     unsafe { (k.row().float.softmax.run)(x, n, inner, sum, log, out) }
 }
 
+/// The larger of two, in one instruction. What it makes of NaN and of zeros changes no result: a NaN comes into the sum
+/// by itself, and the exponential of either zero is 1.
+#[inline(always)]
+fn larger(a: f32, b: f32) -> f32 {
+    if b > a { b } else { a }
+}
+
 #[inline(always)]
 fn contiguous(x: &[f32], sum: Sum, log: bool, out: &mut [f32]) {
-    let max = over_lanes(x, f32::NEG_INFINITY, maximum);
+    let max = over_lanes(x, f32::NEG_INFINITY, larger);
     for (y, &x) in out.iter_mut().zip(x) {
         *y = exp(x - max);
     }
@@ -88,7 +95,7 @@ fn columns(x: &[f32], n: usize, inner: usize, width: usize, by: Sum, log: bool, 
     let mut max = [f32::NEG_INFINITY; LANES];
     for i in 0..n {
         for (max, &x) in max.iter_mut().zip(&x[i * inner..][..width]) {
-            *max = maximum(*max, x);
+            *max = larger(*max, x);
         }
     }
     let mut sum = [0.0; LANES];
