@@ -4,7 +4,6 @@ use std::arch::x86_64::*;
 
 use super::tile::{self, Lanes};
 use super::{Entries, Panel, Tile};
-use crate::float::epilogue::Clamp;
 
 pub(crate) const ENTRIES: Entries = Entries {
     tiles: &[
@@ -34,20 +33,6 @@ unsafe fn first(count: usize) -> (__m256i, __m256i) {
         let lanes = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);
         let later = _mm256_add_epi32(lanes, _mm256_set1_epi32(8));
         (_mm256_cmpgt_epi32(count, lanes), _mm256_cmpgt_epi32(count, later))
-    }
-}
-
-/// [`Clamp::apply`] of a register.
-///
-/// # Safety
-/// The CPU has AVX2.
-#[inline(always)]
-unsafe fn clamped(x: __m256, clamp: Clamp) -> __m256 {
-    // SAFETY: the caller's. The minimum's second operand is its answer where one is NaN or both are zero.
-    unsafe {
-        let lo = _mm256_set1_ps(clamp.lo);
-        let raised = _mm256_blendv_ps(x, lo, _mm256_cmp_ps::<_CMP_LE_OQ>(x, lo));
-        _mm256_min_ps(_mm256_set1_ps(clamp.hi), raised)
     }
 }
 
@@ -106,8 +91,14 @@ impl Lanes for Ymms {
     }
 
     #[inline(always)]
-    unsafe fn clamp(self, clamp: Clamp) -> Self {
-        // SAFETY: as above.
-        unsafe { Ymms(clamped(self.0, clamp), clamped(self.1, clamp)) }
+    unsafe fn at_least(self, lo: Self) -> Self {
+        // SAFETY: as above. The second operand is the answer where one is NaN or both are zero.
+        unsafe { Ymms(_mm256_max_ps(lo.0, self.0), _mm256_max_ps(lo.1, self.1)) }
+    }
+
+    #[inline(always)]
+    unsafe fn at_most(self, hi: Self) -> Self {
+        // SAFETY: as above, and so is the answer.
+        unsafe { Ymms(_mm256_min_ps(hi.0, self.0), _mm256_min_ps(hi.1, self.1)) }
     }
 }

@@ -4,7 +4,6 @@ use std::arch::x86_64::*;
 
 use super::tile::{self, Lanes};
 use super::{Entries, Panel, Tile};
-use crate::float::epilogue::Clamp;
 
 pub(crate) const ENTRIES: Entries = Entries {
     tiles: &[
@@ -77,13 +76,14 @@ impl Lanes for Zmm {
     }
 
     #[inline(always)]
-    unsafe fn clamp(self, clamp: Clamp) -> Self {
-        // SAFETY: as above. The minimum's second operand is its answer where one is NaN or both are zero.
-        unsafe {
-            let lo = _mm512_set1_ps(clamp.lo);
-            let low = _mm512_cmp_ps_mask::<_CMP_LE_OQ>(self.0, lo);
-            let raised = _mm512_mask_mov_ps(self.0, low, lo);
-            Zmm(_mm512_min_ps(_mm512_set1_ps(clamp.hi), raised))
-        }
+    unsafe fn at_least(self, lo: Self) -> Self {
+        // SAFETY: as above. The second operand is the answer where one is NaN or both are zero.
+        unsafe { Zmm(_mm512_max_ps(lo.0, self.0)) }
+    }
+
+    #[inline(always)]
+    unsafe fn at_most(self, hi: Self) -> Self {
+        // SAFETY: as above, and so is the answer.
+        unsafe { Zmm(_mm512_min_ps(hi.0, self.0)) }
     }
 }

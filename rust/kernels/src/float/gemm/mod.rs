@@ -9,6 +9,8 @@ pub(crate) mod avx2;
 #[cfg(target_arch = "x86_64")]
 pub(crate) mod avx512vnni;
 pub(crate) mod scalar;
+#[cfg(test)]
+mod tests;
 mod tile;
 
 // A row that this architecture cannot run still stands in the table.
@@ -96,6 +98,11 @@ enum Left {
     },
 }
 
+impl Left {
+    /// Rows without taps.
+    const NOTHING: Left = Left::Indirect { data: std::ptr::null(), reach: 0, offsets: std::ptr::null() };
+}
+
 /// Some rows of one panel of a checked product, as the tiles take them.
 struct Panel {
     left: Left,
@@ -109,7 +116,8 @@ struct Panel {
     kc: usize,
     /// Columns: more than fill all units but one.
     n: usize,
-    /// Added to each column: -0 where there is no bias, which changes nothing.
+    /// Added to each column. Without a bias -0, which changes nothing; but where the clamp's lower bound is 0 no lane is
+    /// -0, so that no sum is, and the clamp need not look at the signs of zeros.
     bias: [f32; PANEL_UNITS * UNIT],
     /// Row 0 of the tensor to add, or null.
     residual: *const f32,
@@ -211,7 +219,8 @@ pub fn run(
     epilogue.check(m, n);
     let end = out_stride.checked_mul(m - 1).and_then(|start| start.checked_add(n));
     assert!(end.is_some_and(|end| end <= out.len()) && (m == 1 || out_stride >= n), "output");
-    let left = checked(rows, m, kc);
+    // A chain of no steps has no taps; a dense one would read its first.
+    let (left, taps) = if taps * kc == 0 { (Left::NOTHING, 0) } else { (checked(rows, m, kc), taps) };
     let (clamp, after) = epilogue.split();
     // What each row reads and writes; neighbouring rows of a convolution share most of their taps.
     let row_bytes = (kc + n).saturating_mul(size_of::<f32>());
@@ -242,6 +251,9 @@ pub fn run(
             };
             if let Some(bias) = epilogue.bias {
                 panel.bias[..columns].copy_from_slice(&bias[column..column + columns]);
+            }
+            if clamp.lo == 0.0 {
+                panel.bias.iter_mut().for_each(|bias| *bias += 0.0);
             }
             // SAFETY: `k` proves that the CPU has the tier. The rows of the left side, the output and the residual lie
             // in their slices (checked above), and `tile.units` units follow `packed`.

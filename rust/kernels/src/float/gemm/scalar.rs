@@ -2,7 +2,6 @@
 
 use super::tile::{self, Lanes};
 use super::{Entries, Panel, Tile, UNIT};
-use crate::float::epilogue::Clamp;
 
 pub(crate) const ENTRIES: Entries = Entries {
     tiles: &[Tile { name: "scalar-f32-gemm-4x16", rows: 4, units: 1, run: tile_1 }],
@@ -64,7 +63,18 @@ impl Lanes for Sixteen {
     }
 
     #[inline(always)]
-    unsafe fn clamp(self, clamp: Clamp) -> Self {
-        Sixteen(self.0.map(|x| clamp.apply(x)))
+    unsafe fn at_least(mut self, lo: Self) -> Self {
+        for j in 0..UNIT {
+            self.0[j] = if self.0[j] < lo.0[j] { lo.0[j] } else { self.0[j] };
+        }
+        self
+    }
+
+    #[inline(always)]
+    unsafe fn at_most(mut self, hi: Self) -> Self {
+        for j in 0..UNIT {
+            self.0[j] = if self.0[j] > hi.0[j] { hi.0[j] } else { self.0[j] };
+        }
+        self
     }
 }

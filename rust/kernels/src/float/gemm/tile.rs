@@ -1,6 +1,7 @@
 //! The tile, written once over the vectors of a tier.
 
-use super::super::epilogue::Clamp;
+use std::arch::asm;
+
 use super::{Left, Panel, UNIT};
 
 /// The 16 columns of a unit in a tier's registers.
@@ -23,8 +24,10 @@ pub(super) trait Lanes: Copy {
     unsafe fn add_product(self, a: Self, b: Self) -> Self;
     /// `self + b`.
     unsafe fn add(self, b: Self) -> Self;
-    /// [`Clamp::apply`].
-    unsafe fn clamp(self, clamp: Clamp) -> Self;
+    /// The greater of self and `lo`; NaN stays. No lane is -0 where `lo` is 0.
+    unsafe fn at_least(self, lo: Self) -> Self;
+    /// The lesser of self and `hi`; NaN stays, and so does a zero where `hi` is 0.
+    unsafe fn at_most(self, hi: Self) -> Self;
 }
 
 /// What a tap in the padding reads. Longer taps are walked in blocks of as many steps.
@@ -35,24 +38,6 @@ static ZEROS: [f32; 1024] = [0.0; 1024];
 macro_rules! unroll {
     ($i:ident in $n:expr, $body:block) => { unroll!(@ $i, $n, $body, 0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15) };
     (@ $i:ident, $n:expr, $body:block, $($k:literal)*) => { $(if $k < $n { let $i = $k; $body })* };
-}
-
-/// Step `k` of a tap of a row.
-///
-/// # Safety
-/// The row is one of a checked product, and `k` at most kc.
-#[inline(always)]
-unsafe fn start(left: &Left, row: usize, taps: usize, tap: usize, k: usize) -> *const f32 {
-    // SAFETY: offsets has `taps` elements for each row; a row, or a tap whose offset is below `reach`, has kc elements.
-    unsafe {
-        match *left {
-            Left::Dense { data, stride } => data.add(row * stride + k),
-            Left::Indirect { data, reach, offsets } => {
-                let offset = *offsets.add(row * taps + tap) as usize;
-                if offset < reach { data.add(offset + k) } else { ZEROS.as_ptr() }
-            }
-        }
-    }
 }
 
 /// Rows `from..to` of the panel, `ROWS` at a time.
@@ -81,30 +66,77 @@ pub(super) unsafe fn rows<L: Lanes, const UNITS: usize, const ROWS: usize>(
 /// As [`rows`].
 #[inline(always)]
 unsafe fn sums<L: Lanes, const UNITS: usize, const ROWS: usize>(p: &Panel, row: usize) -> [[L; UNITS]; ROWS] {
-    // SAFETY: each tap of a row has kc elements, of which a block takes as many as ZEROS has at most; each unit has
-    // taps * kc times 16 elements.
+    // SAFETY: a dense row has kc elements, at least one. An indirect row has `taps` offsets, and an offset below `reach`
+    // kc elements; of a tap in the padding no more than ZEROS has are read at a time.
     unsafe {
         let mut sums = [[L::splat(0.0); UNITS]; ROWS];
-        let mut w = p.packed;
-        for tap in 0..p.taps {
-            let mut block = 0;
-            while block < p.kc {
-                let steps = ZEROS.len().min(p.kc - block);
-                let mut x = [std::ptr::null::<f32>(); ROWS];
-                unroll!(r in ROWS, { x[r] = start(&p.left, row + r, p.taps, tap, block) });
-                for k in 0..steps {
-                    let mut columns = [L::splat(0.0); UNITS];
-                    unroll!(u in UNITS, { columns[u] = L::load(w.add(u * p.unit_stride)) });
+        let mut x = [std::ptr::null::<f32>(); ROWS];
+        match p.left {
+            Left::Dense { data, stride } => {
+                unroll!(r in ROWS, { x[r] = opaque(data.add((row + r) * stride)) });
+                chain(sums, &x, p.packed, p.unit_stride, p.kc)
+            }
+            Left::Indirect { data, reach, offsets } => {
+                let mut offsets = offsets.add(row * p.taps);
+                let (mut w, mut tap, mut k) = (p.packed, 0, 0);
+                while tap < p.taps {
                     unroll!(r in ROWS, {
-                        let x = L::splat(*x[r].add(k));
-                        unroll!(u in UNITS, { sums[r][u] = sums[r][u].add_product(x, columns[u]) });
+                        let offset = *offsets.add(r * p.taps) as usize;
+                        let inside = data.wrapping_add(offset + k);
+                        x[r] = std::hint::select_unpredictable(offset < reach, inside, ZEROS.as_ptr());
                     });
-                    w = w.add(UNIT);
+                    let steps = ZEROS.len().min(p.kc - k);
+                    sums = chain(sums, &x, w, p.unit_stride, steps);
+                    w = w.add(steps * UNIT);
+                    k += steps;
+                    if k == p.kc {
+                        (k, tap, offsets) = (0, tap + 1, offsets.add(1));
+                    }
                 }
-                block += steps;
+                sums
             }
         }
-        sums
+    }
+}
+
+/// The same pointer. The compiler, which no longer sees that rows are a stride apart, keeps one for each: it would find
+/// each from the one before at every step, a chain of additions as long as the tile is high.
+#[inline(always)]
+fn opaque(mut pointer: *const f32) -> *const f32 {
+    // SAFETY: no instructions.
+    unsafe { asm!("/* {} */", inout(reg) pointer, options(pure, nomem, nostack, preserves_flags)) };
+    pointer
+}
+
+/// The chains, carried on by some steps, at least one.
+///
+/// # Safety
+/// The CPU has the tier of `L`; each row has `steps` elements, and each of the units, which are `unit_stride` elements
+/// from each other, 16 times as many.
+#[inline(always)]
+unsafe fn chain<L: Lanes, const UNITS: usize, const ROWS: usize>(
+    mut sums: [[L; UNITS]; ROWS],
+    x: &[*const f32; ROWS],
+    w: *const f32,
+    unit_stride: usize,
+    steps: usize,
+) -> [[L; UNITS]; ROWS] {
+    // SAFETY: the caller's.
+    unsafe {
+        let mut w = w;
+        let mut k = 0;
+        loop {
+            let mut columns = [L::splat(0.0); UNITS];
+            unroll!(u in UNITS, { columns[u] = L::load(w.add(u * unit_stride)) });
+            unroll!(r in ROWS, {
+                let x = L::splat(*x[r].add(k));
+                unroll!(u in UNITS, { sums[r][u] = sums[r][u].add_product(x, columns[u]) });
+            });
+            (k, w) = (k + 1, w.add(UNIT));
+            if k == steps {
+                return sums;
+            }
+        }
     }
 }
 
@@ -137,9 +169,16 @@ unsafe fn finish<L: Lanes, const UNITS: usize, const ROWS: usize>(
             });
         }
         if let Some(clamp) = p.clamp {
+            let lo = L::splat(clamp.lo);
             unroll!(r in ROWS, {
-                unroll!(u in UNITS, { sums[r][u] = sums[r][u].clamp(clamp) });
+                unroll!(u in UNITS, { sums[r][u] = sums[r][u].at_least(lo) });
             });
+            if clamp.hi < f32::INFINITY {
+                let hi = L::splat(clamp.hi);
+                unroll!(r in ROWS, {
+                    unroll!(u in UNITS, { sums[r][u] = sums[r][u].at_most(hi) });
+                });
+            }
         }
         unroll!(r in ROWS, {
             let to = p.out.add((row + r) * p.out_stride);
