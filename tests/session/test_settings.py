@@ -43,7 +43,7 @@ def test_threads_as_an_argument(network_bytes, threads):
     assert octavo.Session(network_bytes, threads=threads).threads == threads
 
 
-@pytest.mark.parametrize("threads", [0, -1, 1025, 2**40])
+@pytest.mark.parametrize("threads", [0, -1, 1025, 2**40, 10**30, -(10**30)])
 def test_threads_out_of_range(network_bytes, threads):
     with pytest.raises(octavo.RunError, match="threads"):
         octavo.Session(network_bytes, threads=threads)

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use octavo_runtime::plan::Plan;
 use octavo_runtime::program::{Dim, Value};
 use octavo_runtime::{Error, Options, Session as Runtime};
+use pyo3::exceptions::PyOverflowError;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList, PyString};
 
@@ -31,9 +32,13 @@ impl Session {
     /// A session over an artifact's bytes.
     #[new]
     #[pyo3(signature = (artifact, threads = None, isa = None))]
-    fn new(py: Python<'_>, artifact: &[u8], threads: Option<i64>, isa: Option<String>) -> PyResult<Session> {
-        let threads = threads.map(usize::try_from).transpose();
-        let threads = threads.map_err(|_| exception(py, &Error::Run("threads cannot be negative".into())))?;
+    fn new(
+        py: Python<'_>,
+        artifact: &[u8],
+        threads: Option<&Bound<'_, PyAny>>,
+        isa: Option<String>,
+    ) -> PyResult<Session> {
+        let threads = threads.map(|threads| count(py, threads)).transpose()?;
         let options = Options { threads, isa };
         let made = py.detach(|| guarded(|| Runtime::new(artifact, &options)));
         let runtime = made.map_err(|error| exception(py, &error))?;
@@ -212,6 +217,18 @@ impl Session {
             picked.push(at);
         }
         Ok(Some(picked))
+    }
+}
+
+/// The number of threads that a Python integer of any size asks for.
+fn count(py: Python<'_>, threads: &Bound<'_, PyAny>) -> PyResult<usize> {
+    match threads.extract::<i64>() {
+        Ok(number) if number >= 0 => Ok(number as usize),
+        Err(error) if !error.is_instance_of::<PyOverflowError>(py) => Err(error),
+        _ => {
+            let asked = format!("threads is '{threads}': it must be a number from 1 to 1024");
+            Err(exception(py, &Error::Run(asked)))
+        }
     }
 }
 
