@@ -141,3 +141,42 @@ pub(super) fn kernel(x: &[f32], n: usize, inner: usize, sum: Sum, log: bool, out
         contiguous(x, sum, log, out);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::isa::available;
+
+    /// One vector, the maximum found with every rule of [`maximum`].
+    fn plain(x: &[f32], log: bool) -> Vec<f32> {
+        let max = x.iter().copied().fold(f32::NEG_INFINITY, maximum);
+        let e: Vec<f32> = x.iter().map(|x| exp(x - max)).collect();
+        let sum = e.iter().fold(0.0, |a, b| a + b);
+        let of = |(x, e): (&f32, &f32)| if log { (x - max) - ln(sum) } else { e / sum };
+        x.iter().zip(&e).map(of).collect()
+    }
+
+    #[test]
+    fn zeros_infinities_and_nan_give_the_plain_bits() {
+        let special = [0.0, -0.0, f32::NAN, f32::NEG_INFINITY, -200.0, f32::INFINITY];
+        for n in [1, 2, 3, 20] {
+            for (a, b) in special.iter().flat_map(|&a| special.iter().map(move |&b| (a, b))) {
+                // 17 vectors of a, among which b comes once at another place each.
+                let x: Vec<f32> = (0..17 * n).map(|i| if i % n == i / n % n { b } else { a }).collect();
+                for (log, isa) in available().into_iter().flat_map(|isa| [(false, isa), (true, isa)]) {
+                    let k = Kernels::new(isa).expect("available");
+                    let expected: Vec<f32> = x.chunks_exact(n).flat_map(|x| plain(x, log)).collect();
+                    let same = |y: &f32, e: &f32| y.to_bits() == e.to_bits() || y.is_nan() && e.is_nan();
+                    let mut y = vec![9.0; x.len()];
+                    softmax(k, &x, n, 1, Sum::Chain, log, &mut y);
+                    assert!(y.iter().zip(&expected).all(|(y, e)| same(y, e)), "{isa}: {a}, {b}, {n}, {log}");
+                    // The same vectors side by side.
+                    let turned: Vec<f32> = (0..17 * n).map(|i| x[i % 17 * n + i / 17]).collect();
+                    softmax(k, &turned, n, 17, Sum::Chain, log, &mut y);
+                    let at = |i: usize| same(&y[i], &expected[i % 17 * n + i / 17]);
+                    assert!((0..17 * n).all(at), "{isa}: {a}, {b}, {n}, {log}, side by side");
+                }
+            }
+        }
+    }
+}

@@ -23,28 +23,38 @@ pub struct Operands {
 /// Asks for the node's inputs as operands of one broadcast.
 pub fn operands(b: &mut Builder<'_>, node: &Node) -> Result<Operands, Error> {
     let values: Vec<_> = node.inputs.iter().flatten().copied().collect();
-    let mut shapes = Vec::with_capacity(values.len());
+    let mut rank = 0;
     for &value in &values {
-        shapes.push(b.tensor(value)?.shape);
+        rank = rank.max(b.tensor(value)?.shape.len());
     }
-    let rank = shapes.iter().map(Vec::len).max().unwrap_or(0);
-    // Operands of less dimensions stand at the end of the logical shape, so only a row-major one can be padded in
-    // front as it lies; a constant or a scalar can in any layout.
-    let common = spatial_last(b, &values);
-    let fits =
-        values.iter().zip(&shapes).all(|(&v, s)| s.len() == rank || b.placed(v).is_none() || s.is_empty());
-    let layout = if fits { common } else { Layout::RowMajor };
+    let layout = layout_of(b, &values, rank)?;
     let mut placed = Vec::with_capacity(values.len());
     let mut whole = vec![1; rank];
-    for (&value, shape) in values.iter().zip(&shapes) {
-        placed.push(if shape.len() == rank {
-            b.input_as(value, layout)?
-        } else {
-            padded(b, value, shape, rank, layout)?
-        });
-        whole = broadcast(node, &whole, &left_padded(shape, rank))?;
+    for &value in &values {
+        placed.push(operand(b, value, rank, layout)?);
+        whole = broadcast(node, &whole, &left_padded(&b.tensor(value)?.shape, rank))?;
     }
     Ok(Operands { placed, shape: whole, layout })
+}
+
+/// The layout in which values of up to that rank broadcast.
+///
+/// Operands of less dimensions stand at the end of the logical shape, so only a row-major one can be padded in front as
+/// it lies; a constant or a scalar can in any layout.
+pub fn layout_of(b: &Builder<'_>, values: &[ValueId], rank: usize) -> Result<Layout, Error> {
+    for &value in values {
+        let own = b.tensor(value)?.shape.len();
+        if own != rank && own != 0 && b.placed(value).is_some() {
+            return Ok(Layout::RowMajor);
+        }
+    }
+    Ok(spatial_last(b, values))
+}
+
+/// A value as an operand of that rank, in that layout.
+pub fn operand(b: &mut Builder<'_>, value: ValueId, rank: usize, layout: Layout) -> Result<Placed, Error> {
+    let shape = b.tensor(value)?.shape;
+    if shape.len() == rank { b.input_as(value, layout) } else { padded(b, value, &shape, rank, layout) }
 }
 
 /// An operand of less dimensions, as if ones stood in front of its shape.

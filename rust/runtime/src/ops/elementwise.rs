@@ -30,17 +30,10 @@ impl Function {
             (Op::QMul, _) => Function::Mul(mul_params(node)?),
             (Op::Max, DType::U8) => Function::MaxU8,
             (Op::Min, DType::U8) => Function::MinU8,
-            (op, DType::F32) => Function::Float(match op {
-                Op::Add => Binary::Add,
-                Op::Sub => Binary::Sub,
-                Op::Mul => Binary::Mul,
-                Op::Div => Binary::Div,
-                Op::Pow => Binary::Pow,
-                Op::Max => Binary::Max,
-                Op::Min => Binary::Min,
-                Op::PRelu => Binary::PRelu,
-                _ => return Ok(Function::Plain(arithmetic::pair(node, dtype)?)),
-            }),
+            (op, DType::F32) => match of_two(op) {
+                Some(function) => Function::Float(function),
+                None => Function::Plain(arithmetic::pair(node, dtype)?),
+            },
             _ => Function::Plain(arithmetic::pair(node, dtype)?),
         })
     }
@@ -68,6 +61,21 @@ impl Function {
             Function::Plain(_) => arithmetic::NAME,
         }
     }
+}
+
+/// The float32 kernels' function of two elements, where they have the op.
+pub fn of_two(op: Op) -> Option<Binary> {
+    Some(match op {
+        Op::Add => Binary::Add,
+        Op::Sub => Binary::Sub,
+        Op::Mul => Binary::Mul,
+        Op::Div => Binary::Div,
+        Op::Pow => Binary::Pow,
+        Op::Max => Binary::Max,
+        Op::Min => Binary::Min,
+        Op::PRelu => Binary::PRelu,
+        _ => return None,
+    })
 }
 
 fn mul_params(node: &Node) -> Result<MulParams, Error> {

@@ -4,6 +4,7 @@ pub mod arithmetic;
 pub mod attention;
 pub mod broadcast;
 pub mod cast;
+pub mod chain;
 pub mod columns;
 pub mod comparison;
 pub mod conv;
@@ -49,6 +50,9 @@ pub fn plan(b: &mut Builder<'_>, index: usize) -> Result<(), Error> {
     let program = b.program;
     let node = &program.nodes[index];
     if known::evaluate(b, node)? {
+        return Ok(());
+    }
+    if chain::plan(b, index)? {
         return Ok(());
     }
     match node.op {

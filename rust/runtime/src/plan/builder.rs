@@ -407,6 +407,11 @@ impl<'p> Builder<'p> {
         }
     }
 
+    /// Whether a node is planned, maybe within another's step.
+    pub fn is_planned(&self, index: usize) -> bool {
+        self.done[index]
+    }
+
     /// Marks a node as planned within another's step.
     pub fn absorb(&mut self, index: usize) {
         self.done[index] = true;
