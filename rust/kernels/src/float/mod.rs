@@ -20,6 +20,7 @@ pub mod normalization;
 pub mod pool;
 pub mod power;
 pub mod reduce;
+pub mod scores;
 pub mod softmax;
 mod tiers;
 pub mod transpose;

@@ -53,6 +53,15 @@ fn contiguous(x: &[f32], sum: Sum, log: bool, out: &mut [f32]) {
     }
 }
 
+/// A vector becomes its softmax, as [`contiguous`] by [`Sum::Lanes`].
+#[inline(always)]
+pub(super) fn in_place(x: &mut [f32]) {
+    let max = over_lanes(x, f32::NEG_INFINITY, larger);
+    x.iter_mut().for_each(|x| *x = exp(*x - max));
+    let sum = over_lanes(x, 0.0, |a, b| a + b);
+    x.iter_mut().for_each(|x| *x /= sum);
+}
+
 /// 16 vectors of up to 16 elements each, one after the other: side by side, they are [`columns`].
 #[inline(always)]
 fn narrow(x: &[f32], n: usize, sum: Sum, log: bool, out: &mut [f32]) {

@@ -6,6 +6,7 @@ use super::binary::{self, Binary};
 use super::interpolate::{self, Taps};
 use super::normalization::{self, Channels, Norm, Statistic, Vectors};
 use super::reduce::{self, Reduce};
+use super::scores::{self, Scores};
 use super::unary::{self, Unary};
 use super::{depthwise, half, interleave, pool, softmax, transpose};
 use crate::geometry::Window;
@@ -35,6 +36,8 @@ pub struct Entries {
     pub interpolate: Entry<unsafe fn(&[f32], usize, &Taps<'_>, Range<usize>, &mut [f32])>,
     /// Softmax and its logarithm.
     pub softmax: Entry<unsafe fn(&[f32], usize, usize, softmax::Sum, bool, &mut [f32])>,
+    /// A factor, a mask and a softmax of rows.
+    pub scores: Entry<unsafe fn(&Scores<'_>, &mut [f32])>,
     /// Batch normalization.
     pub batch_normalization: Entry<unsafe fn(&[f32], &Channels<'_>, usize, &mut [f32])>,
     /// Vectors normalized by their mean and deviation.
@@ -69,6 +72,7 @@ mod plain {
             = interpolate::kernel as "f32-interpolate";
         softmax(x: &[f32], n: usize, inner: usize, sum: softmax::Sum, log: bool, out: &mut [f32])
             = softmax::kernel as "f32-softmax";
+        scores(by: &Scores<'_>, rows: &mut [f32]) = scores::kernel as "f32-scores";
         batch_normalization(x: &[f32], channels: &Channels<'_>, run: usize, out: &mut [f32])
             = normalization::batch_kernel as "f32-batch-normalization";
         vector_normalization(x: &[f32], first: usize, by: &Vectors<'_>, out: &mut [f32])

@@ -4,10 +4,13 @@
 use octavo_exec::{cast, cast_mut};
 use octavo_kernels::float::epilogue::Epilogue;
 use octavo_kernels::float::gemm::{self, Rows};
+use octavo_kernels::float::scores;
+use octavo_kernels::isa::Kernels;
 
 use crate::error::Error;
 use crate::ops::movement::strides;
 use crate::ops::qmatmul::{Turned, turned};
+use crate::ops::scores::{Softened, softmax_behind};
 use crate::ops::{broadcast, error, left_padded, made, needed};
 use crate::plan::builder::{BufferId, Builder, Strided};
 use crate::plan::layout::Layout;
@@ -17,6 +20,10 @@ use crate::program::{DType, Node, Op, ValueId};
 const NANOSECONDS_A_MAC: f64 = 0.01;
 /// Nanoseconds to pack an element.
 const NANOSECONDS_A_PACKED: f64 = 0.3;
+/// Nanoseconds of an element's softmax.
+const NANOSECONDS_A_SCORE: f64 = 1.0;
+/// Bytes of rows between their product and their softmax, to stay in the first-level cache.
+const SOFTENED_BYTES: usize = 24 << 10;
 
 /// Plans a MatMul of any ranks, with numpy's broadcasting of the leading dimensions.
 pub fn plan(b: &mut Builder<'_>, node: &Node) -> Result<(), Error> {
@@ -51,6 +58,15 @@ pub fn plan(b: &mut Builder<'_>, node: &Node) -> Result<(), Error> {
         shape = perm.iter().map(|&d| shape[d]).collect();
         order = perm[..=rank].to_vec();
     }
+    let is_whole = shape.len() == rank + 2 && order.is_sorted();
+    let softened = if is_whole { softmax_behind(b, node, &shape)? } else { None };
+    if let Some(softened) = &softened {
+        for &index in &softened.indices {
+            b.absorb(index);
+            names = format!("{names} + {}", b.program.nodes[index].name);
+        }
+        output = softened.output;
+    }
     let y = b.output(output, shape, Layout::RowMajor)?;
     if y.elements() == 0 {
         return Ok(());
@@ -71,13 +87,14 @@ pub fn plan(b: &mut Builder<'_>, node: &Node) -> Result<(), Error> {
         stride: left.strides[p.len()],
         rights: along(q, &matrices),
         interleaved: dims[at..].iter().product(),
+        softened,
     };
     if k == 0 {
         // There is nothing to read, wherever it would lie.
         (product.lefts, product.stride) = (vec![0; product.lefts.len()], 0);
     }
     let from = left.buffer;
-    if order.is_sorted() && q.iter().all(|&d| d == 1) {
+    if product.softened.is_none() && order.is_sorted() && q.iter().all(|&d| d == 1) {
         product.join_rows();
     }
     let packed = push_packing(b, &names, &Right::of(&right, n, k));
@@ -125,7 +142,7 @@ impl View {
 }
 
 /// The place of each index of a shape, in index order, for these strides.
-fn offsets(shape: &[usize], strides: &[usize]) -> Vec<usize> {
+pub fn offsets(shape: &[usize], strides: &[usize]) -> Vec<usize> {
     let step = |all: Vec<usize>, (&n, &stride): (&usize, &usize)| {
         all.iter().flat_map(|&at| (0..n).map(move |i| at + i * stride)).collect()
     };
@@ -133,7 +150,7 @@ fn offsets(shape: &[usize], strides: &[usize]) -> Vec<usize> {
 }
 
 /// The strides of dimensions that broadcast to `rank` ones: 0 along those that are repeated.
-fn broadcast_strides(own: &[usize], strides: &[usize], rank: usize) -> Vec<usize> {
+pub fn broadcast_strides(own: &[usize], strides: &[usize], rank: usize) -> Vec<usize> {
     let moving = own.iter().zip(strides).map(|(&n, &stride)| if n == 1 { 0 } else { stride });
     std::iter::repeat_n(0, rank - own.len()).chain(moving).collect()
 }
@@ -208,6 +225,8 @@ struct Product {
     /// Which packed matrix is the right side of each.
     rights: Vec<usize>,
     interleaved: usize,
+    /// What becomes of the rows, where they are not interleaved.
+    softened: Option<Softened>,
 }
 
 impl Product {
@@ -220,39 +239,26 @@ impl Product {
         }
     }
 
-    /// Some rows of the output, `first` of all and those after it.
-    fn rows(
-        &self,
-        kernels: octavo_kernels::isa::Kernels,
-        x: &[f32],
-        packed: &[f32],
-        first: usize,
-        y: &mut [f32],
-    ) {
-        let width = self.interleaved * self.n;
-        let len = gemm::packed_len(self.n, 1, self.k);
+    /// Some rows of the output, `first` of all and those after it. `mask` is what [`Softened`] reads.
+    fn rows(&self, kernels: Kernels, x: &[f32], packed: &[f32], mask: &[f32], first: usize, y: &mut [f32]) {
+        let &Product { m, n, k, stride, interleaved, .. } = self;
+        let width = interleaved * n;
+        let len = gemm::packed_len(n, 1, k);
+        let most = if self.softened.is_some() { (SOFTENED_BYTES / (n * size_of::<f32>())).max(1) } else { m };
         let (mut row, mut y) = (first, y);
         while !y.is_empty() {
-            let (outer, start) = (row / self.m, row % self.m);
-            let count = (self.m - start).min(y.len() / width);
+            let (outer, start) = (row / m, row % m);
+            let count = (m - start).min(y.len() / width).min(most);
             let (part, rest) = y.split_at_mut(count * width);
-            for j in 0..self.interleaved {
-                let at = outer * self.interleaved + j;
-                let data = &x[self.lefts[at] + start * self.stride..];
-                let rows = Rows::Dense { data, stride: self.stride };
+            for j in 0..interleaved {
+                let at = outer * interleaved + j;
+                let rows = Rows::Dense { data: &x[self.lefts[at] + start * stride..], stride };
                 let right = &packed[self.rights[at] * len..][..len];
-                let epilogue = Epilogue::default();
-                gemm::run(
-                    kernels,
-                    count,
-                    &rows,
-                    right,
-                    self.n,
-                    self.k,
-                    &epilogue,
-                    &mut part[j * self.n..],
-                    width,
-                );
+                let out = &mut part[j * n..];
+                gemm::run(kernels, count, &rows, right, n, k, &Epilogue::default(), out, width);
+            }
+            if let Some(softened) = &self.softened {
+                scores::run(kernels, &softened.scores(n, mask, outer, start), part);
             }
             (row, y) = (row + count, rest);
         }
@@ -266,20 +272,23 @@ fn push(b: &mut Builder<'_>, name: String, product: Product, from: BufferId, pac
     let macs = [products, m, n, k].into_iter().fold(1u64, |all, factor| all.saturating_mul(factor as u64));
     let tile = gemm::select(b.kernels.row(), m, n);
     let rows = products / interleaved * m;
-    let chunk = b.chunk_of_tiles(rows, (width * k) as f64 * NANOSECONDS_A_MAC, tile.rows);
+    let softening = if product.softened.is_some() { NANOSECONDS_A_SCORE } else { 0.0 };
+    let nanoseconds = (width * k) as f64 * NANOSECONDS_A_MAC + width as f64 * softening;
+    let chunk = b.chunk_of_tiles(rows, nanoseconds, tile.rows);
+    let mask = product.softened.as_ref().and_then(Softened::buffer).unwrap_or(from);
     b.push(
         name,
         "MatMul",
         tile.name,
         macs,
-        &[from, packed],
+        &[from, packed, mask],
         &[to],
         Box::new(move |run| {
             let (kernels, pool) = (run.kernels, run.pool);
-            let ([x, packed], [y]) = run.get([from, packed], [to]);
-            let (x, packed) = (cast::<f32>(x), cast::<f32>(packed));
+            let ([x, packed, mask], [y]) = run.get([from, packed, mask], [to]);
+            let (x, packed, mask) = (cast::<f32>(x), cast::<f32>(packed), cast::<f32>(mask));
             pool.slices(cast_mut::<f32>(y), chunk * width, |i, y| {
-                product.rows(kernels, x, packed, i * chunk, y);
+                product.rows(kernels, x, packed, mask, i * chunk, y);
             });
         }),
     );

@@ -30,6 +30,7 @@ pub mod reduce;
 pub mod resize;
 pub mod roi;
 pub mod scatter;
+pub mod scores;
 pub mod selection;
 pub mod shape;
 pub mod softmax;

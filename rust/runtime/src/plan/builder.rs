@@ -7,14 +7,13 @@ use std::cell::Cell;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Mutex;
 
-use octavo_exec::Arena;
 use octavo_kernels::isa::Kernels;
 
 use crate::error::Error;
 use crate::ops;
 use crate::plan::arena::{self, Life};
 use crate::plan::layout::{Layout, is_same_bytes};
-use crate::plan::packing::Packing;
+use crate::plan::packing::{Block, Key, Packing};
 use crate::plan::split;
 use crate::plan::stages::Rest;
 use crate::plan::{Code, Observable, Plan, Step, TensorType};
@@ -120,7 +119,7 @@ pub struct Builder<'p> {
     converted: HashMap<(ValueId, Layout), BufferId>,
     strided: BTreeMap<ValueId, Strided>,
     buffers: Vec<Buffer>,
-    constants: Vec<Arena>,
+    constants: Vec<Block>,
     drafts: Vec<Draft>,
     observables: Vec<Observable>,
     readers: Vec<Vec<usize>>,
@@ -479,18 +478,22 @@ impl<'p> Builder<'p> {
         if let Some(&buffer) = self.converted.get(&(value, layout)) {
             return Ok(Placed { tensor, layout, buffer });
         }
-        let bytes = ops::movement::permuted(
-            known.bytes(),
-            known.dtype().size(),
-            known.shape(),
-            &layout.order(known.shape().len()),
-        );
-        let mut block = arena::allocate(bytes.len())?;
-        block.bytes_mut()[..bytes.len()].copy_from_slice(&bytes);
+        let rank = known.shape().len();
+        // Constants of the Program are kept once for all plans.
+        let key = Key { weight: value.0, form: layout.name(), part: 0, parts: 1 };
+        let block = self.packing.get(key, known.bytes().len(), |out| match layout {
+            Layout::RowMajor => out[..known.bytes().len()].copy_from_slice(known.bytes()),
+            Layout::ChannelsLast => {
+                let element = known.dtype().size();
+                let bytes =
+                    ops::movement::permuted(known.bytes(), element, known.shape(), &layout.order(rank));
+                out[..bytes.len()].copy_from_slice(&bytes);
+            }
+        })?;
         let index = u16::try_from(self.constants.len())
             .map_err(|_| Error::Run(format!("a program with more than {MOST_TENSORS} constant operands")))?;
-        self.constants.push(block);
-        let buffer = self.buffer(bytes.len(), Home::Constant(index));
+        self.constants.push(Block(block));
+        let buffer = self.buffer(known.bytes().len(), Home::Constant(index));
         self.converted.insert((value, layout), buffer);
         Ok(Placed { tensor, layout, buffer })
     }

@@ -12,6 +12,14 @@ pub enum Layout {
 }
 
 impl Layout {
+    /// What it is called.
+    pub fn name(self) -> &'static str {
+        match self {
+            Layout::RowMajor => "row-major",
+            Layout::ChannelsLast => "channels last",
+        }
+    }
+
     /// The logical dimension at each place in memory.
     pub fn order(self, rank: usize) -> Vec<usize> {
         match self {

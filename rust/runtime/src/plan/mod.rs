@@ -24,12 +24,13 @@ use octavo_kernels::isa::Kernels;
 use crate::error::Error;
 use crate::plan::builder::BufferId;
 use crate::plan::faults::Faults;
+use crate::plan::packing::Block;
 use crate::plan::stages::Rest;
 use crate::program::{DType, ValueId};
 
 /// What a step sees while it runs: its buffers, the kernels and the pool.
 pub struct Run<'a> {
-    views: Views<'a>,
+    views: Views<'a, Block>,
     slots: &'a [Slot],
     /// The kernels of the session's tier.
     pub kernels: Kernels,
@@ -115,7 +116,7 @@ pub struct Observable {
 pub struct Plan {
     steps: Vec<Step>,
     slots: Vec<Slot>,
-    constants: Vec<Arena>,
+    constants: Vec<Block>,
     arena_bytes: usize,
     outputs: Vec<TensorType>,
     observables: Vec<Observable>,

@@ -23,6 +23,15 @@ pub struct Key {
     pub parts: usize,
 }
 
+/// A block that plans share.
+pub struct Block(pub Arc<Arena>);
+
+impl AsRef<[u8]> for Block {
+    fn as_ref(&self) -> &[u8] {
+        self.0.bytes()
+    }
+}
+
 /// Packed blocks by what they are made for.
 #[derive(Default)]
 pub struct Blocks(Mutex<HashMap<Key, Arc<Arena>>>);
