@@ -383,6 +383,28 @@ def _reduce(g: Growth, op: str) -> bool:
     return g.node(op, [x, g.i64(axes)] if g.draw.chance(0.8) else [x], **flags)
 
 
+@recipe(
+    "LayerNormalization", "RMSNormalization", "InstanceNormalization", "GroupNormalization", "LpNormalization"
+)
+def _normalization(g: Growth, op: str) -> bool:
+    x, draw = g.pick(("f32",), (2, 3, 4)), g.draw
+    if not x:
+        return False
+    shape = g.arrays[x].shape
+    axis = {"axis": draw.number(-len(shape), len(shape) - 1)}
+    if op == "LpNormalization":
+        return g.node(op, [x], p=draw.number(1, 2), **axis)
+    is_image = op in ("InstanceNormalization", "GroupNormalization")
+    of = shape[1:2] if is_image else shape[axis["axis"] :]
+    parameters = [g.constant(draw.array("f32", of)) for _ in range(1 if op == "RMSNormalization" else 2)]
+    attributes: dict[str, Any] = {} if is_image else axis
+    if op == "GroupNormalization":
+        attributes["num_groups"] = draw.number(1, 3)
+    if op != "InstanceNormalization":
+        attributes["stash_type"] = 1
+    return g.node(op, [x, *parameters], epsilon=g.draw.f32(0, 1), **attributes)
+
+
 @recipe("Identity", "Flatten", "Shape", "Transpose", "SpaceToDepth", "DepthToSpace")
 def _plain_move(g: Growth, op: str) -> bool:
     x, draw = g.pick(ANY), g.draw
