@@ -178,7 +178,7 @@ INVALID = {
     "another dtype out": (("Reshape", ["u8", "i64"], ["f32"], {"allowzero": 0}), "of f32 as its 'y'"),
     "plain float": (("Elu", ["f32"], ["f32"], {"alpha": 1.0}), "'alpha' .* of type float, not f32"),
     "truth": (("Reshape", ["u8", "i64"], ["u8"], {"allowzero": True}), "of type bool, not int"),
-    "two outputs": (("MaxPool", ["f32"], ["f32", "i64"], {}), "cannot have 2 outputs"),
+    "two outputs": (("GlobalMaxPool", ["f32"], ["f32", "i64"], {}), "cannot have 2 outputs"),
 }
 
 

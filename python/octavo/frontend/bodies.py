@@ -7,6 +7,7 @@ import onnx_ir as ir
 import onnx_ir.passes.common as common
 
 from octavo.errors import ModelError
+from octavo.frontend.decompositions import DECOMPOSED, decomposition
 from octavo.frontend.functions import inline_functions
 from octavo.frontend.inference import infer_shapes
 from octavo.frontend.source import one_line
@@ -33,6 +34,10 @@ def expand_operators(model: ir.Model) -> None:
         if not bodies and any(_typed_version(node, version) for node in lacking):
             infer_shapes(model)
             bodies = {node: body for node in lacking if (body := _typed_body(node, version))}
+        ours = [node for node in model.graph.all_nodes() if node.op_type in DECOMPOSED]
+        if not bodies and ours and version == OPSET:
+            infer_shapes(model)
+            bodies = {node: body for node in ours if (body := decomposition(node))}
         if not bodies:
             return
         _write_out(model, bodies)

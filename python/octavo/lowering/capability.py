@@ -11,7 +11,7 @@ from enum import Enum
 
 import numpy as np
 
-from octavo.lowering.wiring import Unit, Wiring, integer, single
+from octavo.lowering.wiring import Unit, Wiring, integer, integers, single
 from octavo.program import Node
 
 
@@ -91,6 +91,15 @@ def _one_or_two_axes(wiring: Wiring, unit: Unit) -> str | None:
     weight = wiring.value(unit.node.inputs[1]).shape
     spatial = 0 if weight is None else len(weight) - 2
     return None if spatial in (1, 2) else f"a convolution over {spatial} axes; 1 and 2 run in integers"
+
+
+def _pools_one_or_two_axes(wiring: Wiring, unit: Unit) -> str | None:
+    axes = len(integers(unit.node, "kernel_shape"))
+    return None if axes in (1, 2) else f"a pool over {axes} axes; 1 and 2 run in integers"
+
+
+def _no_indices(wiring: Wiring, unit: Unit) -> str | None:
+    return None if len(unit.node.outputs) == 1 else "it gives the places of the largest elements as well"
 
 
 def _no_auto_pad(wiring: Wiring, unit: Unit) -> str | None:
@@ -208,6 +217,7 @@ _WEIGHTS = Condition("constant weights", _constant_weights)
 _BIAS = Condition("a constant bias, if any", _constant_bias)
 _MATRIX = Condition("a weight matrix of two axes", _matrix_weights)
 _ROWS = Condition("activations of at least two axes", _rows_of_activations)
+_POOL = Condition("one or two spatial axes", _pools_one_or_two_axes)
 _PADS = Condition("pads known in advance", _no_auto_pad)
 _SCALARS = Condition("constants of one element, or functions of one tensor", _scalar_operands)
 
@@ -293,14 +303,14 @@ TABLE: tuple[Row, ...] = (
     Row("Sub", Kind.ELEMENTWISE, "QAdd"),
     Row("Mul", Kind.ELEMENTWISE, "QMul"),
     Row("Div", Kind.ELEMENTWISE, "QMul", (Condition("a constant divisor without 0", _divisor),)),
-    Row("AveragePool", Kind.MEAN, "QAveragePool", (_PADS,)),
+    Row("AveragePool", Kind.MEAN, "QAveragePool", (_POOL, _PADS)),
     Row("GlobalAveragePool", Kind.MEAN, "QReduceMean", (Condition("known rank", _spatial_mean),)),
     Row("ReduceMean", Kind.MEAN, "QReduceMean", (Condition("axes after the channels'", _spatial_mean),)),
     Row("Softmax", Kind.SOFTMAX, "QSoftmax"),
     Row("Concat", Kind.JOIN, "Concat"),
     Row("Max", Kind.JOIN, "Max"),
     Row("Min", Kind.JOIN, "Min"),
-    Row("MaxPool", Kind.MOVEMENT, "MaxPool", (_PADS,)),
+    Row("MaxPool", Kind.MOVEMENT, "MaxPool", (_POOL, Condition("no indices", _no_indices), _PADS)),
     Row("Pad", Kind.MOVEMENT, "Pad", (Condition("a finite constant pad value", _pads_with_constant),)),
     Row("Resize", Kind.MOVEMENT, "Resize", (Condition("mode nearest", _nearest),)),
     Row("Gather", Kind.MOVEMENT, "Gather", (Condition("constant indices", _constant_indices),)),

@@ -16,7 +16,6 @@ import onnx_ir as ir
 from octavo.errors import ArtifactError, ModelError
 from octavo.lowering.padding import resolve_auto_pad
 from octavo.lowering.widening import widened
-from octavo.lowering.windows import check_windows
 from octavo.program import DTYPES, OPSET, Attribute, Node, Program, Value
 from octavo.program.ops import signatures
 from octavo.program.validate import validate
@@ -79,7 +78,6 @@ def float_program(model: ir.Model) -> Program:
         validate(program)
     except ArtifactError as error:
         raise ModelError(f"the model asks for what octavo does not have: {error}") from error
-    check_windows(program)
     return program
 
 
@@ -249,7 +247,7 @@ def _rank_defaults(
             attributes.pop(name, None)
     elif op == "ConvTranspose":
         _transposed_defaults(inputs[1], attributes, values)
-    elif op in ("MaxPool", "AveragePool"):
+    elif op in ("MaxPool", "AveragePool", "LpPool"):
         kernel: list[int] = attributes["kernel_shape"]  # type: ignore[assignment]  # by ONNX's schema
         _window_defaults(kernel, inputs[0], attributes, values)
 

@@ -249,9 +249,23 @@ def _window(node: Node, kernel: Sequence[int]) -> None:
 
 def _check_pool(program: Program, node: Node) -> None:
     _flags(node, "ceil_mode")
-    if node.op != "MaxPool":
+    if "storage_order" in node.attributes:
+        _flags(node, "storage_order")
+    if node.op in ("AveragePool", "QAveragePool"):
         _flags(node, "count_include_pad")
     _window(node, _ints(node, "kernel_shape"))
+
+
+def _check_lp_pool(program: Program, node: Node) -> None:
+    _within(node, "p", 1, INT32_MAX)
+    if node.op == "LpPool":
+        _check_pool(program, node)
+
+
+def _check_grid_sample(program: Program, node: Node) -> None:
+    _flags(node, "align_corners")
+    _choice(node, "mode", "nearest", "linear", "cubic")
+    _choice(node, "padding_mode", "zeros", "border", "reflection")
 
 
 def _ratio(node: Node) -> None:
@@ -472,6 +486,9 @@ _CHECKS: dict[str, Callable[[Program, Node], None]] = {
     "IsInf": _check_is_inf,
     "Lookup": _check_lookup,
     "LpNormalization": _check_lp,
+    "GlobalLpPool": _check_lp_pool,
+    "GridSample": _check_grid_sample,
+    "LpPool": _check_lp_pool,
     "MaxPool": _check_pool,
     "NonMaxSuppression": _check_suppression,
     "Mod": _check_mod,

@@ -20,11 +20,13 @@ DTYPE_SETS: dict[str, tuple[str, ...]] = {
     "E": ("f32", "f64", "u8", "i8", "i16", "i32", "i64", "bool"),
     "F": ("f32", "f64"),
     "J": ("u8", "i8", "i16", "i32", "i64"),
-    "P": ("f32", "u8"),
+    "K": ("f32", "f64"),
+    "P": ("f32", "f64", "u8", "i8"),
     "I": ("i32", "i64"),
     "R": ("u8", "i8", "i16", "i32", "i64", "f16", "f32", "f64"),
 }
-"""T, U: any dtype. N: powers. A, R: numbers. E: equality. F: floats. J: bits. P: pools. I: indices."""
+"""T, U: any dtype. N: powers. A, R: numbers. E: equality. F: floats. J: bits. K: Conv. P: pools.
+I: indices."""
 
 ATTRIBUTE_KINDS = ("int", "ints", "f32", "f32s", "f64", "str")
 
@@ -45,10 +47,10 @@ QAveragePool(x:u8) -> y:u8 | kernel_shape:ints strides:ints pads:ints dilations:
 QReduceMean(x:u8) -> y:u8 | axes:ints keepdims:int x_zero_point:int y_zero_point:int ratio:f64 lo:int hi:int
 Lookup(x:u8 table:u8!) -> y:u8 |
 QSoftmax(x:u8 table:i32!) -> y:u8 | axis:int
-Conv(x:f32 w:f32 b:f32?) -> y:f32 | strides:ints pads:ints? dilations:ints group:int auto_pad:str? kernel_shape:ints?
+Conv(x:K w:K b:K?) -> y:K | strides:ints pads:ints? dilations:ints group:int auto_pad:str? kernel_shape:ints?
 ConvTranspose(x:f32 w:f32 b:f32?) -> y:f32 | strides:ints pads:ints? dilations:ints group:int auto_pad:str? output_padding:ints output_shape:ints? kernel_shape:ints?
 Gemm(a:f32 b:f32 c:f32?) -> y:f32 | alpha:f32 beta:f32 transA:int transB:int
-MatMul(a:f32 b:f32) -> y:f32 |
+MatMul(a:A b:A) -> y:A |
 BatchNormalization(x:f32 scale:f32 b:f32 mean:f32 var:f32) -> y:f32 | epsilon:f32
 LayerNormalization(x:f32 scale:f32 b:f32?) -> y:f32 mean:f32? inv_std_dev:f32? | axis:int epsilon:f32 stash_type:int
 RMSNormalization(x:f32 scale:f32) -> y:f32 | axis:int epsilon:f32 stash_type:int
@@ -122,8 +124,10 @@ IsInf(x:F) -> y:bool | detect_negative:int detect_positive:int
 Where(condition:bool a:T b:T) -> y:T |
 Softmax(x:f32) -> y:f32 | axis:int
 LogSoftmax(x:f32) -> y:f32 | axis:int
-MaxPool(x:P) -> y:P | kernel_shape:ints strides:ints pads:ints? dilations:ints ceil_mode:int auto_pad:str?
+MaxPool(x:P) -> y:P indices:i64? | kernel_shape:ints strides:ints pads:ints? dilations:ints ceil_mode:int auto_pad:str? storage_order:int?
 AveragePool(x:f32) -> y:f32 | kernel_shape:ints strides:ints pads:ints? dilations:ints ceil_mode:int count_include_pad:int auto_pad:str?
+LpPool(x:f32) -> y:f32 | kernel_shape:ints strides:ints pads:ints? dilations:ints ceil_mode:int auto_pad:str? p:int
+GlobalLpPool(x:f32) -> y:f32 | p:int
 GlobalAveragePool(x:f32) -> y:f32 |
 GlobalMaxPool(x:P) -> y:P |
 ReduceMean(x:A axes:i64?) -> y:A | keepdims:int noop_with_empty_axes:int
@@ -147,6 +151,7 @@ Squeeze(x:T axes:i64?) -> y:T |
 Unsqueeze(x:T axes:i64) -> y:T |
 Concat(inputs:T*) -> y:T | axis:int
 Resize(x:T roi:f32? scales:f32? sizes:i64?) -> y:T | mode:str coordinate_transformation_mode:str nearest_mode:str keep_aspect_ratio_policy:str extrapolation_value:f32 axes:ints? antialias:int? cubic_coeff_a:f32? exclude_outside:int?
+GridSample(x:f32 grid:f32) -> y:f32 | align_corners:int mode:str padding_mode:str
 Expand(x:T shape:i64) -> y:T |
 Tile(x:T repeats:i64) -> y:T |
 Gather(x:T indices:I) -> y:T | axis:int

@@ -10,7 +10,7 @@ import numpy as np
 
 from octavo.errors import RunError
 from octavo.program import Node
-from octavo.reference import functions, reductions, trigonometry, windows
+from octavo.reference import functions, reductions, sampling, trigonometry, windows
 from octavo.reference.attributes import Array, Inputs, integer, number, optional, required, text
 from octavo.reference.fma import Float32, fma
 
@@ -58,13 +58,17 @@ def clip(node: Node, inputs: Inputs) -> list[Array]:
 
 
 def dot(a: Float32, b: Float32) -> Float32:
-    """a [..., M, K] by b [..., K, N] with broadcasting: one chain an output from +0, k rising."""
+    """a [..., M, K] by b [..., K, N] with broadcasting: one chain an output from +0, k rising.
+
+    Of float64, products and sums are rounded one by one; of integers, they wrap.
+    """
     if a.shape[-1] != b.shape[-2]:
         raise RunError(f"matrices of {list(a.shape)} and {list(b.shape)} do not multiply")
     shape = (*np.broadcast_shapes(a.shape[:-2], b.shape[:-2]), a.shape[-2], b.shape[-1])
-    y = np.zeros(shape, f32)
+    y = np.zeros(shape, a.dtype)
     for k in range(a.shape[-1]):
-        y = fma(a[..., :, k, None], b[..., k, None, :], y)
+        left, right = a[..., :, k, None], b[..., k, None, :]
+        y = fma(left, right, y) if a.dtype == f32 else y + left * right
     return y
 
 
@@ -109,6 +113,9 @@ FLOAT_OPS: dict[str, Op] = {
     "BatchNormalization": batch_normalization,
     "MaxPool": windows.max_pool,
     "AveragePool": windows.average_pool,
+    "LpPool": windows.lp_pool,
+    "GlobalLpPool": windows.global_lp_pool,
+    "GridSample": sampling.grid_sample,
     "GlobalAveragePool": reductions.global_average_pool,
     "GlobalMaxPool": reductions.global_max_pool,
     **reductions.REDUCTIONS,

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -78,7 +79,8 @@ def conv(node: Node, inputs: Inputs) -> list[Array]:
     """x [N, C, *spatial] by w [O, C / group, *kernel], then + b [O].
 
     Every output is one chain from +0: the window's elements in index order, then the group's channels;
-    padding takes part as x = +0. The bias is added after, with a rounding of its own.
+    padding takes part as x = +0. The bias is added after, with a rounding of its own. Of
+    float64, products and sums are rounded one by one, and padding takes no part.
     """
     x, w, b = required(inputs, 0), required(inputs, 1), optional(inputs, 2)
     group = integer(node, "group")
@@ -87,13 +89,18 @@ def conv(node: Node, inputs: Inputs) -> list[Array]:
     if x.shape[1] != group * channels or (b is not None and b.shape != w.shape[:1]):
         raise RunError(f"weights of {list(w.shape)} in {group} groups do not fit its input and bias")
     weights = w.reshape(group, w.shape[0] // group, *w.shape[1:])
-    y = np.zeros((n, group, weights.shape[1], *geometry.output), np.float32)
-    for index, seen in taps(x, geometry, 0.0):
+    y = np.zeros((n, group, weights.shape[1], *geometry.output), x.dtype)
+    inside = (seen for _, seen in taps(np.ones_like(x[:1, :1]), geometry, 0.0))
+    for (index, seen), is_inside in zip(taps(x, geometry, 0.0), inside, strict=True):
         grouped = seen.reshape(n, group, channels, 1, *geometry.output)
         for channel in range(channels):
             at: tuple[Any, ...] = (slice(None), slice(None), channel, *index)
             factor = weights[at].reshape(group, -1, *[1] * rank)
-            y = fma(grouped[:, :, channel], factor, y)
+            terms = grouped[:, :, channel]
+            if x.dtype == np.float32:
+                y = fma(terms, factor, y)
+            else:
+                y = np.where(is_inside[:, :, None] != 0, y + terms * factor, y)
     y = y.reshape(n, w.shape[0], *geometry.output)
     return [y if b is None else y + b.reshape(-1, *[1] * rank)]
 
@@ -157,14 +164,78 @@ def pooling_window(node: Node, x: Array) -> Window:
 
 
 def max_pool(node: Node, inputs: Inputs) -> list[Array]:
-    """The largest element of each window, padding left out; NaN if one is. uint8 as float32."""
+    """The largest element of each window, padding left out; NaN if one is. Then its place, if it is wanted.
+
+    The place is that of the first such element, -1 where a window sees none. It counts the elements of x in
+    index order, or, with storage_order, the spatial axes of each plane from the first on.
+    """
     x = required(inputs, 0)
     geometry = pooling_window(node, x)
-    lowest = 0 if x.dtype == np.uint8 else -np.inf
+    lowest = -np.inf if x.dtype.kind == "f" else np.iinfo(x.dtype).min
     y = np.full((*x.shape[:2], *geometry.output), lowest, x.dtype)
-    for _, seen in taps(x, geometry, lowest):
-        y = np.maximum(y, seen) if x.dtype == np.uint8 else functions.maximum(y, seen)
-    return [y]
+    if len(node.outputs) < 2 or not node.outputs[1]:
+        for _, seen in taps(x, geometry, lowest):
+            y = _larger(y, seen)
+        return [y, *([y] if len(node.outputs) > 1 else [])]
+    places, at = (
+        _places(x.shape, bool(node.attributes.get("storage_order", 0))),
+        np.full(y.shape, -1, np.int64),
+    )
+    seen_places = taps(places, geometry, -1)
+    for (_, seen), (_, where) in zip(taps(x, geometry, lowest), seen_places, strict=True):
+        greater = (where >= 0) & ((at < 0) | (seen > y) | (np.isnan(seen) & ~np.isnan(y)))
+        at, y = np.where(greater, where, at), _larger(y, seen)
+    return [y, at]
+
+
+def _larger(a: Array, b: Array) -> Array:
+    """The larger of each; NaN if one is, and +0 above -0."""
+    if a.dtype == np.float32:
+        return functions.maximum(a, b)
+    return (
+        np.where((a == b) & np.signbit(a), b, np.maximum(a, b)) if a.dtype.kind == "f" else np.maximum(a, b)
+    )
+
+
+def _places(shape: tuple[int, ...], by_column: bool) -> Array:
+    """The number of each element."""
+    places = np.arange(prod(shape), dtype=np.int64).reshape(shape)
+    if not by_column:
+        return places
+    planes = places.reshape(*shape[:2], *shape[:1:-1])
+    return planes.transpose(0, 1, *range(planes.ndim - 1, 1, -1))
+
+
+def lp_pool(node: Node, inputs: Inputs) -> list[Array]:
+    """The p-norm of each window: the root of a chain of powers from +0, padding left out."""
+    x = required(inputs, 0)
+    total = np.zeros((*x.shape[:2], *pooling_window(node, x).output), np.float32)
+    p = integer(node, "p")
+    with np.errstate(all="ignore"):
+        for _, seen in taps(np.abs(x), pooling_window(node, x), 0.0):
+            total = total + _power(seen, p)
+        return [_root(total, p)]
+
+
+def global_lp_pool(node: Node, inputs: Inputs) -> list[Array]:
+    """The p-norm of each plane."""
+    x = required(inputs, 0)
+    flat = np.abs(x).reshape(*x.shape[:2], -1)
+    total, p = np.zeros(x.shape[:2], np.float32), integer(node, "p")
+    with np.errstate(all="ignore"):
+        for i in range(flat.shape[2]):
+            total = total + _power(flat[..., i], p)
+        return [_root(total, p).reshape(*x.shape[:2], *[1] * (x.ndim - 2))]
+
+
+def _power(x: Array, p: int) -> Array:
+    return x if p == 1 else x * x if p == 2 else functions.power(x, np.float32(p))
+
+
+def _root(x: Array, p: int) -> Array:
+    if p <= 2:
+        return x if p == 1 else np.sqrt(x)
+    return functions.power(x, np.float32(1) / np.float32(p))
 
 
 def counts(window: Window, spatial: tuple[int, ...], include_padding: bool) -> Array:

@@ -10,10 +10,12 @@ pub mod comparison;
 pub mod conv;
 pub mod cumulative;
 pub mod detection;
+pub mod dot;
 pub mod elementwise;
 pub mod gather;
 pub mod gemm;
 pub mod geometry;
+pub mod grid;
 pub mod indices;
 pub mod interpolate;
 pub mod matmul;
@@ -36,6 +38,7 @@ pub mod shape;
 pub mod softmax;
 pub mod spatial;
 pub mod unary;
+pub mod windows;
 
 use octavo_exec::{Pod, cast, cast_mut};
 use octavo_kernels::isa::Kernels;
@@ -44,7 +47,7 @@ use crate::error::Error;
 use crate::plan::builder::{Builder, Placed};
 use crate::plan::known;
 use crate::plan::layout::Layout;
-use crate::program::{Node, Op, Tensor, ValueId};
+use crate::program::{DType, Node, Op, Tensor, ValueId};
 
 /// Plans the node of that index: pushes its steps, or settles what its outputs are.
 pub fn plan(b: &mut Builder<'_>, index: usize) -> Result<(), Error> {
@@ -64,6 +67,7 @@ pub fn plan(b: &mut Builder<'_>, index: usize) -> Result<(), Error> {
         Op::QGemm => gemm::plan_qgemm(b, index),
         Op::QMatMul => qmatmul::plan(b, node),
         Op::Gemm => gemm::plan_gemm(b, node),
+        Op::MatMul if program.value(needed(node, 0)?).dtype != DType::F32 => dot::plan(b, node),
         Op::MatMul => gemm::plan_matmul(b, node),
         Op::QAdd
         | Op::QMul
@@ -89,7 +93,10 @@ pub fn plan(b: &mut Builder<'_>, index: usize) -> Result<(), Error> {
         | Op::Or
         | Op::Xor => comparison::plan(b, node),
         Op::Where => comparison::plan_where(b, node),
-        Op::QAveragePool | Op::MaxPool | Op::AveragePool => pool::plan(b, node),
+        Op::QAveragePool => pool::plan(b, node),
+        Op::MaxPool | Op::AveragePool if !windows::is_general(b, node)? => pool::plan(b, node),
+        Op::MaxPool | Op::AveragePool | Op::LpPool | Op::GlobalLpPool => windows::plan(b, node),
+        Op::GridSample => grid::plan(b, node),
         Op::GlobalAveragePool | Op::GlobalMaxPool => reduce::plan_global(b, node),
         Op::QReduceMean
         | Op::ReduceMean

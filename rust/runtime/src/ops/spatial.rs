@@ -141,6 +141,21 @@ impl Axis {
     }
 }
 
+/// The coordinates of an index in an array of these extents.
+pub fn coordinates(mut index: usize, extents: &[usize]) -> Vec<usize> {
+    let mut at: Vec<usize> = extents
+        .iter()
+        .rev()
+        .map(|&n| {
+            let here = index % n.max(1);
+            index /= n.max(1);
+            here
+        })
+        .collect();
+    at.reverse();
+    at
+}
+
 /// A list of that many sizes, `default` each where the node has none.
 fn sizes(node: &Node, name: &str, count: usize, default: usize) -> Result<Vec<usize>, Error> {
     if !node.attributes.has(name) {

@@ -32,6 +32,9 @@ pub(super) fn check(program: &Program, node: &Node) -> Checked {
         Op::Conv => conv(program, node),
         Op::ConvTranspose => conv_transpose(program, node),
         Op::MaxPool | Op::AveragePool => pool(node),
+        Op::LpPool => pool(node).and_then(|()| within(node, "p", 1, EXTENT_MAX)),
+        Op::GlobalLpPool => within(node, "p", 1, EXTENT_MAX),
+        Op::GridSample => grid_sample(node),
         Op::Transpose => transpose(node),
         Op::Pad => choice(node, "mode", &["constant", "edge", "reflect", "wrap"]),
         Op::Resize => resize(program, node),
@@ -340,10 +343,19 @@ fn window(node: &Node, kernel: &[i64]) -> Checked {
 
 fn pool(node: &Node) -> Checked {
     flag(node, "ceil_mode")?;
-    if node.op != Op::MaxPool {
+    if node.attributes.has("storage_order") {
+        flag(node, "storage_order")?;
+    }
+    if matches!(node.op, Op::AveragePool | Op::QAveragePool) {
         flag(node, "count_include_pad")?;
     }
     window(node, node.attributes.ints("kernel_shape")?)
+}
+
+fn grid_sample(node: &Node) -> Checked {
+    flag(node, "align_corners")?;
+    choice(node, "mode", &["nearest", "linear", "cubic"])?;
+    choice(node, "padding_mode", &["zeros", "border", "reflection"])
 }
 
 fn ratio(node: &Node) -> Checked {

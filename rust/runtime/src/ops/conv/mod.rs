@@ -1,5 +1,6 @@
 //! QConv and Conv over one or two spatial axes; Conv over more, and ConvTranspose.
 
+mod double;
 mod float;
 mod integer;
 mod phases;
@@ -9,7 +10,7 @@ use crate::error::Error;
 use crate::ops::geometry::Geometry;
 use crate::ops::{error, needed};
 use crate::plan::builder::Builder;
-use crate::program::{Node, Op, Tensor};
+use crate::program::{DType, Node, Op, Tensor};
 
 /// Plans a convolution.
 pub fn plan(b: &mut Builder<'_>, index: usize) -> Result<(), Error> {
@@ -17,6 +18,7 @@ pub fn plan(b: &mut Builder<'_>, index: usize) -> Result<(), Error> {
     match node.op {
         Op::QConv => integer::plan(b, node),
         Op::ConvTranspose => phases::plan(b, node),
+        _ if b.tensor(needed(node, 0)?)?.dtype == DType::F64 => double::plan(b, node),
         _ if b.tensor(needed(node, 0)?)?.shape.len() > 4 => phases::plan(b, node),
         _ => float::plan(b, node),
     }

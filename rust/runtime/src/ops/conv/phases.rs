@@ -14,7 +14,7 @@ use octavo_kernels::float::gemm;
 use super::float::NANOSECONDS_A_MAC;
 use crate::error::Error;
 use crate::ops::geometry::MOST_OFFSETS;
-use crate::ops::spatial::Axis;
+use crate::ops::spatial::{Axis, coordinates};
 use crate::ops::{error, made, needed};
 use crate::plan::builder::{Builder, Placed};
 use crate::plan::layout::Layout;
@@ -222,21 +222,6 @@ impl Convolution {
         }
         ordered
     }
-}
-
-/// The coordinates of an index in an array of these extents.
-fn coordinates(mut index: usize, extents: &[usize]) -> Vec<usize> {
-    let mut at: Vec<usize> = extents
-        .iter()
-        .rev()
-        .map(|&n| {
-            let here = index % n.max(1);
-            index /= n.max(1);
-            here
-        })
-        .collect();
-    at.reverse();
-    at
 }
 
 /// Pushes the products of all phases, and what puts their rows in order where there are several.

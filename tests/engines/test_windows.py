@@ -1,0 +1,103 @@
+"""Pools without kernels of their own, GridSample, and products of other dtypes, on every engine."""
+
+import numpy as np
+import pytest
+
+DTYPES = {
+    "f32": np.float32,
+    "f64": np.float64,
+    "i8": np.int8,
+    "u8": np.uint8,
+    "i32": np.int32,
+    "i64": np.int64,
+}
+
+
+def values(rng, dtype, shape):
+    x = rng.standard_normal(shape) * 20
+    return np.asarray(np.abs(x) if dtype == "u8" else x).astype(DTYPES[dtype])
+
+
+def window(rng, axes):
+    kernel = [int(k) for k in rng.integers(1, 4, axes)]
+    return {
+        "kernel_shape": kernel,
+        "strides": [int(s) for s in rng.integers(1, 4, axes)],
+        "dilations": [int(d) for d in rng.integers(1, 3, axes)],
+        "pads": [int(rng.integers(0, k)) for k in kernel * 2],
+        "ceil_mode": int(rng.integers(2)),
+    }
+
+
+@pytest.mark.parametrize("dtype", ["f32", "f64", "i8", "u8"])
+@pytest.mark.parametrize("axes", [1, 2, 3])
+def test_max_pools(build, same, dtype, axes):
+    rng = np.random.default_rng(axes)
+    shape = (2, 5, *(int(n) for n in rng.integers(6, 9, axes)))
+    x = build.input("x", dtype, shape)
+    outputs = []
+    for order in (0, 1):
+        attributes = window(rng, axes)
+        outputs.append(build.node("MaxPool", [x], dtype, **attributes))
+        y = build.node("MaxPool", [x], dtype, count=2, storage_order=order, **attributes)
+        places = y.replace("_0", "_1")
+        build.values[places] = type(build.values[y])(places, "i64", None)
+        outputs += [y, places]
+    same(build.program(*outputs), {"x": values(rng, dtype, shape)}, batched=False)
+
+
+@pytest.mark.parametrize("axes", [1, 2, 3])
+def test_means_and_norms(build, same, axes):
+    rng = np.random.default_rng(axes)
+    shape = (2, 5, *(int(n) for n in rng.integers(6, 9, axes)))
+    x = build.input("x", "f32", ("N", *shape[1:]))
+    attributes = window(rng, axes)
+    outputs = [build.node("AveragePool", [x], "f32", count_include_pad=c, **attributes) for c in (0, 1)]
+    for p in (1, 2, 3):
+        outputs.append(build.node("LpPool", [x], "f32", p=p, **attributes))
+        outputs.append(build.node("GlobalLpPool", [x], "f32", p=p))
+    same(build.program(*outputs), {"x": values(rng, "f32", shape)})
+
+
+@pytest.mark.parametrize("axes", [1, 2, 3])
+def test_grid_sample(build, same, axes):
+    rng = np.random.default_rng(axes)
+    shape, places = (2, 3, 4, 5, 3)[: axes + 2], (2, 3, 4, 2)[: axes + 1]
+    x = build.input("x", "f32", ("N", *shape[1:]))
+    grid = build.input("grid", "f32", ("N", *places[1:], axes))
+    outputs = [
+        build.node("GridSample", [x, grid], "f32", mode=mode, padding_mode=padding, align_corners=align)
+        for mode in ("nearest", "linear", "cubic")
+        for padding in ("zeros", "border", "reflection")
+        for align in (0, 1)
+    ]
+    feeds = {"x": values(rng, "f32", shape)}
+    feeds["grid"] = rng.uniform(-2, 2, (*places, axes)).astype(np.float32)
+    same(build.program(*outputs), feeds)
+
+
+@pytest.mark.parametrize("dtype", ["f64", "i32", "i64", "i8", "u8"])
+@pytest.mark.parametrize(
+    ("a", "b"),
+    [((5, 7), (7, 3)), ((2, 3, 5, 7), (7, 9)), ((2, 1, 5, 7), (3, 7, 9)), ((2, 7), (7,)), ((7,), (7,))],
+)
+def test_products_of_other_dtypes(build, same, dtype, a, b):
+    rng = np.random.default_rng(2)
+    y = build.node("MatMul", [build.input("a", dtype, a), build.input("b", dtype, b)], dtype)
+    same(build.program(y), {"a": values(rng, dtype, a), "b": values(rng, dtype, b)}, batched=False)
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_convolutions_of_float64(build, same, seed):
+    rng = np.random.default_rng(seed)
+    axes, group = 1 + seed % 3, 1 + seed % 2
+    attributes = window(rng, axes)
+    kernel = attributes.pop("kernel_shape")
+    del attributes["ceil_mode"]
+    shape = (2, 4, *(int(n) for n in rng.integers(6, 9, axes)))
+    inputs = [build.input("x", "f64", ("N", *shape[1:])), build.input("w", "f64", (6, 4 // group, *kernel))]
+    feeds = {"x": values(rng, "f64", shape), "w": values(rng, "f64", (6, 4 // group, *kernel))}
+    if seed % 2:
+        inputs.append(build.input("b", "f64", (6,)))
+        feeds["b"] = values(rng, "f64", (6,))
+    same(build.program(build.node("Conv", inputs, "f64", group=group, **attributes)), feeds, batched=False)
