@@ -51,16 +51,33 @@ pub fn plan(b: &mut Builder<'_>, node: &Node) -> Result<(), Error> {
 /// The sums of some outer rows. They start with the first element itself, so that a first -0 stays one.
 fn cumsum<E: Element>(x: &[E::Bits], lines: Lines, is_exclusive: bool, is_reverse: bool, y: &mut [E::Bits]) {
     let Lines { n, inner, .. } = lines;
+    let place = |step: usize| if is_reverse { n - 1 - step } else { step };
     let mut sums = vec![E::Number::ZERO; inner];
     for (x, y) in x.chunks_exact(n * inner).zip(y.chunks_exact_mut(n * inner)) {
-        sums.fill(E::Number::ZERO);
+        if inner == 1 {
+            let mut sum = E::load(x[place(0)]);
+            y[place(0)] = E::store(if is_exclusive { E::Number::ZERO } else { sum });
+            for at in (1..n).map(place) {
+                let next = sum.plus(E::load(x[at]));
+                y[at] = E::store(if is_exclusive { sum } else { next });
+                sum = next;
+            }
+            continue;
+        }
         for step in 0..n {
-            let at = if is_reverse { n - 1 - step } else { step };
-            let (x, y) = (&x[at * inner..][..inner], &mut y[at * inner..][..inner]);
-            for ((sum, &x), y) in sums.iter_mut().zip(x).zip(y) {
-                let (before, x) = (*sum, E::load(x));
-                *sum = if step == 0 { x } else { before.plus(x) };
-                *y = E::store(if is_exclusive { before } else { *sum });
+            let (x, y) = (&x[place(step) * inner..][..inner], &mut y[place(step) * inner..][..inner]);
+            if is_exclusive {
+                let before = if step == 0 { &[] } else { &sums[..] };
+                y.fill(E::store(E::Number::ZERO));
+                y.iter_mut().zip(before).for_each(|(y, &sum)| *y = E::store(sum));
+            }
+            if step == 0 {
+                sums.iter_mut().zip(x).for_each(|(sum, &x)| *sum = E::load(x));
+            } else {
+                sums.iter_mut().zip(x).for_each(|(sum, &x)| *sum = sum.plus(E::load(x)));
+            }
+            if !is_exclusive {
+                y.iter_mut().zip(&sums).for_each(|(y, &sum)| *y = E::store(sum));
             }
         }
     }

@@ -8,6 +8,11 @@ use crate::ops::movement::{first_outside, strides};
 use crate::plan::faults::Faults;
 use crate::program::Node;
 
+/// An index within an axis, counted from its front.
+fn from_front(index: i64, n: usize) -> usize {
+    (if index < 0 { index + n as i64 } else { index }) as usize
+}
+
 /// The positions of an index tensor that lies within another tensor, row by row of its last axis.
 pub struct Grid {
     /// The axis that the indices are of.
@@ -49,8 +54,7 @@ impl Grid {
             rest /= n;
         }
         for (at, &index) in indices.iter().enumerate() {
-            let index: i64 = index.into();
-            visit(at, base + at * self.across + index.rem_euclid(self.n as i64) as usize * self.step);
+            visit(at, base + at * self.across + from_front(index.into(), self.n) * self.step);
         }
     }
 
@@ -125,8 +129,7 @@ impl Tuples {
     /// The slice that a tuple names, whose indices are within their axes.
     pub fn slice_of(&self, tuple: usize, indices: &[i64]) -> usize {
         let own = &indices[tuple * self.axes.len()..][..self.axes.len()];
-        let place =
-            |(&index, &(n, step)): (&i64, &(usize, usize))| index.rem_euclid(n as i64) as usize * step;
+        let place = |(&index, &(n, step)): (&i64, &(usize, usize))| from_front(index, n) * step;
         tuple / self.count * self.batch + own.iter().zip(&self.axes).map(place).sum::<usize>()
     }
 

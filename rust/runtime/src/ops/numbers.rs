@@ -44,6 +44,7 @@ pub trait Number: Copy + PartialOrd + Send + Sync + 'static {
     fn advanced(self, delta: Self, steps: usize) -> Self;
 
     /// The order of numbers with NaN behind all; both zeros are equal.
+    #[inline]
     fn order(self, other: Self) -> Ordering {
         self.partial_cmp(&other).unwrap_or_else(|| self.is_nan().cmp(&other.is_nan()))
     }
@@ -55,10 +56,12 @@ macro_rules! integers {
             type Bits = $type;
             type Number = $type;
 
+            #[inline]
             fn load(bits: $type) -> $type {
                 bits
             }
 
+            #[inline]
             fn store(number: $type) -> $type {
                 number
             }
@@ -68,30 +71,37 @@ macro_rules! integers {
             const ZERO: $type = 0;
             const ONE: $type = 1;
 
+            #[inline]
             fn plus(self, other: $type) -> $type {
                 self.wrapping_add(other)
             }
 
+            #[inline]
             fn times(self, other: $type) -> $type {
                 self.wrapping_mul(other)
             }
 
+            #[inline]
             fn greater(self, other: $type) -> $type {
                 self.max(other)
             }
 
+            #[inline]
             fn lesser(self, other: $type) -> $type {
                 self.min(other)
             }
 
+            #[inline]
             fn is_nan(self) -> bool {
                 false
             }
 
+            #[inline]
             fn whole(self) -> i64 {
                 self.into()
             }
 
+            #[inline]
             fn steps(start: $type, limit: $type, delta: $type) -> Option<usize> {
                 // In 128 bits, where no difference of two of them overflows.
                 let (span, delta) = (i128::from(limit) - i128::from(start), i128::from(delta));
@@ -99,6 +109,7 @@ macro_rules! integers {
                 usize::try_from(if is_forward { (span.abs() - 1) / delta.abs() + 1 } else { 0 }).ok()
             }
 
+            #[inline]
             fn advanced(self, delta: $type, steps: usize) -> $type {
                 self.wrapping_add((steps as $type).wrapping_mul(delta))
             }
@@ -113,10 +124,12 @@ macro_rules! floats {
             type Bits = $type;
             type Number = $type;
 
+            #[inline]
             fn load(bits: $type) -> $type {
                 bits
             }
 
+            #[inline]
             fn store(number: $type) -> $type {
                 number
             }
@@ -126,14 +139,17 @@ macro_rules! floats {
             const ZERO: $type = 0.0;
             const ONE: $type = 1.0;
 
+            #[inline]
             fn plus(self, other: $type) -> $type {
                 self + other
             }
 
+            #[inline]
             fn times(self, other: $type) -> $type {
                 self * other
             }
 
+            #[inline]
             fn greater(self, other: $type) -> $type {
                 match self.partial_cmp(&other) {
                     None => <$type>::NAN,
@@ -143,6 +159,7 @@ macro_rules! floats {
                 }
             }
 
+            #[inline]
             fn lesser(self, other: $type) -> $type {
                 match self.partial_cmp(&other) {
                     None => <$type>::NAN,
@@ -152,19 +169,23 @@ macro_rules! floats {
                 }
             }
 
+            #[inline]
             fn is_nan(self) -> bool {
                 <$type>::is_nan(self)
             }
 
+            #[inline]
             fn whole(self) -> i64 {
                 self as i64
             }
 
+            #[inline]
             fn steps(start: $type, limit: $type, delta: $type) -> Option<usize> {
                 let count = ((f64::from(limit) - f64::from(start)) / f64::from(delta)).ceil();
                 (count < 2f64.powi(53)).then_some(count as usize)
             }
 
+            #[inline]
             fn advanced(self, delta: $type, steps: usize) -> $type {
                 (f64::from(self) + steps as f64 * f64::from(delta)) as $type
             }
@@ -180,10 +201,12 @@ impl Element for Half {
     type Bits = u16;
     type Number = f32;
 
+    #[inline]
     fn load(bits: u16) -> f32 {
         half::to_f32(bits)
     }
 
+    #[inline]
     fn store(number: f32) -> u16 {
         half::from_f32(number)
     }
@@ -196,10 +219,12 @@ impl Element for Bool {
     type Bits = u8;
     type Number = bool;
 
+    #[inline]
     fn load(bits: u8) -> bool {
         bits != 0
     }
 
+    #[inline]
     fn store(number: bool) -> u8 {
         number.into()
     }
@@ -209,34 +234,42 @@ impl Number for bool {
     const ZERO: bool = false;
     const ONE: bool = true;
 
+    #[inline]
     fn plus(self, other: bool) -> bool {
         self | other
     }
 
+    #[inline]
     fn times(self, other: bool) -> bool {
         self & other
     }
 
+    #[inline]
     fn greater(self, other: bool) -> bool {
         self | other
     }
 
+    #[inline]
     fn lesser(self, other: bool) -> bool {
         self & other
     }
 
+    #[inline]
     fn is_nan(self) -> bool {
         false
     }
 
+    #[inline]
     fn whole(self) -> i64 {
         self.into()
     }
 
+    #[inline]
     fn steps(_: bool, _: bool, _: bool) -> Option<usize> {
         None
     }
 
+    #[inline]
     fn advanced(self, _: bool, _: usize) -> bool {
         self
     }

@@ -53,6 +53,9 @@ pub fn plan_arg(b: &mut Builder<'_>, node: &Node) -> Result<(), Error> {
     if lines.n == 0 {
         return Err(error(node, &format!("there is nothing to choose from in shape {:?}", x.shape())));
     }
+    if u32::try_from(lines.n).is_err() {
+        return Err(error(node, &format!("an axis of {} elements is too long", lines.n)));
+    }
     let is_largest = node.op == Op::ArgMax;
     let takes_last = node.attributes.int("select_last_index")? != 0;
     let rows = b.chunk(lines.outer, (lines.n * lines.inner) as f64, 1);
@@ -79,29 +82,96 @@ pub fn plan_arg(b: &mut Builder<'_>, node: &Node) -> Result<(), Error> {
     Ok(())
 }
 
+/// Columns that are gone through together: as long runs of each row as stay in the first cache.
+const COLUMNS: usize = 512;
+/// Lanes in which one line is gone through.
+const LANES: usize = 32;
+
 /// For each line of some outer rows, the index of its extreme element.
 fn arg<E: Element>(x: &[E::Bits], lines: Lines, is_largest: bool, takes_last: bool, y: &mut [i64]) {
+    match (is_largest, takes_last) {
+        (true, false) => arg_of::<E>(x, lines, |a, best| first_nan(a > best, a, best), y),
+        (true, true) => arg_of::<E>(x, lines, |a, best| last_nan(a >= best, a, best), y),
+        (false, false) => arg_of::<E>(x, lines, |a, best| first_nan(a < best, a, best), y),
+        (false, true) => arg_of::<E>(x, lines, |a, best| last_nan(a <= best, a, best), y),
+    }
+}
+
+/// Whether a number is taken that `wins`, or is the first NaN.
+#[inline]
+fn first_nan<N: Number>(wins: bool, a: N, best: N) -> bool {
+    wins | (a.is_nan() & !best.is_nan())
+}
+
+/// Whether a number is taken that `wins`, or is a NaN.
+#[inline]
+fn last_nan<N: Number>(wins: bool, a: N, _: N) -> bool {
+    wins | a.is_nan()
+}
+
+fn arg_of<E: Element>(
+    x: &[E::Bits],
+    lines: Lines,
+    beats: impl Fn(E::Number, E::Number) -> bool,
+    y: &mut [i64],
+) {
     let Lines { n, inner, .. } = lines;
-    let beats = |a: E::Number, best: E::Number| {
-        if a.is_nan() || best.is_nan() {
-            return a.is_nan() && (takes_last || !best.is_nan());
-        }
-        (if is_largest { a > best } else { a < best }) || (takes_last && a == best)
-    };
-    let mut best = Vec::with_capacity(inner);
     for (x, y) in x.chunks_exact(n * inner).zip(y.chunks_exact_mut(inner)) {
-        best.clear();
-        best.extend(x[..inner].iter().map(|&bits| E::load(bits)));
-        y.fill(0);
-        for (index, x) in x.chunks_exact(inner).enumerate().skip(1) {
-            for ((y, best), &bits) in y.iter_mut().zip(&mut best).zip(x) {
-                let candidate = E::load(bits);
-                if beats(candidate, *best) {
-                    (*y, *best) = (index as i64, candidate);
+        if inner == 1 {
+            y[0] = arg_of_line::<E>(x, &beats);
+            continue;
+        }
+        for (block, y) in y.chunks_mut(COLUMNS).enumerate() {
+            let mut best = [E::Number::ZERO; COLUMNS];
+            let mut at = [0u32; COLUMNS];
+            let row = |index: usize| &x[index * inner + block * COLUMNS..][..y.len()];
+            best.iter_mut().zip(row(0)).for_each(|(best, &bits)| *best = E::load(bits));
+            for index in 1..n {
+                for ((at, best), &bits) in at.iter_mut().zip(&mut best).zip(row(index)) {
+                    let candidate = E::load(bits);
+                    let wins = beats(candidate, *best);
+                    *best = if wins { candidate } else { *best };
+                    *at = if wins { index as u32 } else { *at };
                 }
             }
+            y.iter_mut().zip(at).for_each(|(y, at)| *y = at.into());
         }
     }
+}
+
+/// The index of a line's extreme element: in lanes, of which the best that comes first, or last, is taken.
+fn arg_of_line<E: Element>(x: &[E::Bits], beats: &impl Fn(E::Number, E::Number) -> bool) -> i64 {
+    let mut best = [E::load(x[0]); LANES];
+    let mut at = [0u32; LANES];
+    let (whole, rest) = x.as_chunks::<LANES>();
+    let mut take = |lane: usize, bits: E::Bits, index: usize| {
+        let candidate = E::load(bits);
+        let wins = beats(candidate, best[lane]);
+        best[lane] = if wins { candidate } else { best[lane] };
+        at[lane] = if wins { index as u32 + 1 } else { at[lane] };
+    };
+    for (index, x) in whole.iter().enumerate() {
+        for lane in 0..LANES {
+            take(lane, x[lane], index);
+        }
+    }
+    rest.iter().enumerate().for_each(|(lane, &bits)| take(lane, bits, whole.len()));
+    // In which lane a tie lies says nothing of its place, so the few lanes are gone through in the order of places; a
+    // lane that has found nothing better than the first element stands for that.
+    let mut lanes: Vec<(usize, E::Number)> = best
+        .into_iter()
+        .zip(at)
+        .enumerate()
+        .map(|(lane, (best, at))| (if at == 0 { 0 } else { (at as usize - 1) * LANES + lane }, best))
+        .collect();
+    lanes.sort_unstable_by_key(|&(at, _)| at);
+    let (mut at, mut extreme) = lanes[0];
+    for &(place, candidate) in &lanes[1..] {
+        if beats(candidate, extreme) {
+            (at, extreme) = (place, candidate);
+        }
+    }
+    at as i64
 }
 
 /// Plans TopK: the indices in their order, then the values at them.
@@ -137,6 +207,9 @@ pub fn plan_topk(b: &mut Builder<'_>, node: &Node) -> Result<(), Error> {
     }
     Ok(())
 }
+
+/// Elements that are collected, beyond twice as many as are wanted, before those that are not wanted are dropped.
+const CANDIDATES: usize = 64;
 
 fn push_topk(
     b: &mut Builder<'_>,
@@ -178,16 +251,29 @@ fn topk<E: Element>(x: &[E::Bits], lines: Lines, k: usize, is_largest: bool, y: 
         let order = if is_largest { b.0.order(a.0) } else { a.0.order(b.0) };
         order.then(a.1.cmp(&b.1))
     };
-    let mut line = Vec::with_capacity(n);
+    let comes_before = |a: E::Number, b: E::Number| {
+        if is_largest { a > b || (a.is_nan() && !b.is_nan()) } else { a < b || (b.is_nan() && !a.is_nan()) }
+    };
+    let most = (2 * k + CANDIDATES).min(n);
+    let mut line = Vec::with_capacity(most);
     for (x, y) in x.chunks_exact(n * inner).zip(y.chunks_exact_mut(k * inner)) {
         for column in 0..inner {
             line.clear();
-            let elements = x[column..].iter().step_by(inner);
-            line.extend(elements.zip(0..).map(|(&bits, index)| (E::load(bits), index)));
-            if k < n {
-                line.select_nth_unstable_by(k - 1, order);
+            let mut last = None; // the last of the k first so far
+            for (&bits, index) in x[column..].iter().step_by(inner).zip(0..) {
+                let candidate = E::load(bits);
+                // Where it is equal, the one that came before stays.
+                if last.is_some_and(|last| !comes_before(candidate, last)) {
+                    continue;
+                }
+                line.push((candidate, index));
+                if line.len() == most && k < most {
+                    line.select_nth_unstable_by(k - 1, order);
+                    line.truncate(k);
+                    last = Some(line[k - 1].0);
+                }
             }
-            line[..k].sort_unstable_by(order);
+            line.sort_unstable_by(order);
             for (y, &(_, index)) in y[column..].iter_mut().step_by(inner).zip(&line) {
                 *y = index;
             }
