@@ -7,6 +7,8 @@ import numpy as np
 import octavo
 import pytest
 from growth import ANY, Draw, Growth
+from indexing_growth import OPS as INDEXING_OPS
+from indexing_growth import indexing
 from octavo.errors import RunError
 from octavo.program import Program
 from octavo.program.checks import ONNX_DTYPES
@@ -507,6 +509,9 @@ def _resize(g: Growth, op: str) -> bool:
     return g.node(op, [x, roi, "", g.i64(draw.numbers(1, 9, rank))], **attributes)
 
 
+recipe(*INDEXING_OPS)(indexing)
+
+
 @recipe("Cast")
 def _cast(g: Growth, op: str) -> bool:
     x = g.pick(ANY)
@@ -536,7 +541,8 @@ def is_batched(program: Program, feeds: dict[str, Any]) -> bool:
         parts = [octavo.reference.run(program, one) for one in samples(feeds)]
     except RunError:
         return False
-    if len(parts) < 2 or not all(array.ndim for array in parts[0]):
+    shapes = [[array.shape[1:] for array in part] for part in parts]
+    if len(parts) < 2 or not all(array.ndim for array in parts[0]) or shapes != shapes[:1] * len(parts):
         return False
     whole = octavo.reference.run(program, feeds)
     joined = [np.concatenate(part) for part in zip(*parts, strict=True)]
