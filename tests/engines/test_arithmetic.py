@@ -56,8 +56,9 @@ def test_pairs(build, same, dtype, shapes):
         ops |= {"BitwiseAnd": {}, "BitwiseOr": {}, "BitwiseXor": {}}
         shifts = [build.node("BitShift", names, dtype, direction=way) for way in ("LEFT", "RIGHT")]
     outputs = [build.node(op, names, dtype, **attributes) for op, attributes in ops.items()]
+    outputs.append(build.node("Mod", names, dtype, fmod=0))
     if dtype[0] != "f":
-        outputs += [build.node("Mod", names, dtype, fmod=0), *shifts]
+        outputs += shifts
     if dtype in ("i32", "i64"):
         outputs.append(build.node("Pow", names, dtype))
     same(build.program(*outputs), feeds, batched=False)
@@ -66,7 +67,8 @@ def test_pairs(build, same, dtype, shapes):
 def test_mod_of_float32(build, same):
     names, feeds = feeds_of(build, np.random.default_rng(2), ("f32", "f32"), ((50, 70), (70,)))
     feeds[names[1]][feeds[names[1]] == 0] = 1
-    same(build.program(build.node("Mod", names, "f32", fmod=1)), feeds, batched=False)
+    outputs = [build.node("Mod", names, "f32", fmod=fmod) for fmod in (0, 1)]
+    same(build.program(*outputs), feeds, batched=False)
 
 
 @pytest.mark.parametrize("shapes", SHAPES)

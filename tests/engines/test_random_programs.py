@@ -280,7 +280,7 @@ def _mod(g: Growth, op: str) -> bool:
     x = _some_number(g, op)
     if not x:
         return False
-    return g.node(op, [x, _broadcast_with(g, x)], fmod=int(g.values[x].dtype[0] == "f" or g.draw.chance(0.5)))
+    return g.node(op, [x, _broadcast_with(g, x)], fmod=g.draw.number(0, 1))
 
 
 @recipe("BitShift")

@@ -438,8 +438,6 @@ def _check_reduce(program: Program, node: Node) -> None:
 
 def _check_mod(program: Program, node: Node) -> None:
     _flags(node, "fmod")
-    if not _int(node, "fmod") and program.values[node.inputs[0]].dtype in ("f32", "f64"):
-        _fail(node, "floats need fmod = 1")
 
 
 def _check_bit_shift(program: Program, node: Node) -> None:

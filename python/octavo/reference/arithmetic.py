@@ -72,7 +72,12 @@ def mod(node: Node, inputs: Inputs) -> list[Array]:
     """What a / b leaves: with fmod it has the sign of a, else that of b; of integers 0 where b is 0."""
     a, b = required(inputs, 0), required(inputs, 1)
     with np.errstate(all="ignore"):
-        return [np.asarray(np.fmod(a, b) if integer(node, "fmod") else np.mod(a, b))]
+        rest = np.fmod(a, b)
+        if integer(node, "fmod"):
+            return [np.asarray(rest)]
+        across = (rest != 0) & ((rest < 0) != (b < 0))
+        rest = np.where(across, rest + b, rest)
+        return [np.where(rest == 0, np.copysign(0, b).astype(a.dtype), rest) if _is_float(a) else rest]
 
 
 def bit_shift(node: Node, inputs: Inputs) -> list[Array]:

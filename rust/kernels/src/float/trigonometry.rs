@@ -53,50 +53,81 @@ fn reduce_large(magnitude: f32) -> (i64, f64) {
     (quadrant as i64, fraction as f64 * (std::f64::consts::FRAC_PI_2 / (1u64 << 62) as f64))
 }
 
-/// The quadrant (modulo 4) of a finite magnitude, and the sine and the cosine of the rest.
+/// A finite magnitude's quadrant (modulo 4), and the sine and the cosine of the rest.
+type Parts = (i64, f64, f64);
+
 #[inline(always)]
-fn sin_cos(magnitude: f32) -> (i64, f64, f64) {
-    let (n, r) =
-        if magnitude < 65_536.0 { reduce_small(f64::from(magnitude)) } else { reduce_large(magnitude) };
+fn parts((n, r): (i64, f64)) -> Parts {
     let z = r * r;
     (n, r + r * z * horner(z, &SIN), 1.0 + z * horner(z, &COS))
 }
 
-/// Sine of a magnitude shifted by some quadrants.
+/// Sine after some quadrants more.
 #[inline(always)]
-fn sin_shifted(magnitude: f32, quadrants: i64) -> f32 {
-    let (n, sin, cos) = sin_cos(magnitude);
+fn sin_shifted((n, sin, cos): Parts, quadrants: i64) -> f32 {
     let n = n.wrapping_add(quadrants);
     let y = if n & 1 == 0 { sin } else { cos };
     (if n & 2 == 0 { y } else { -y }) as f32
 }
 
+#[inline(always)]
+fn sin_of(parts: Parts, x: f32) -> f32 {
+    let y = sin_shifted(parts, 0);
+    if x.is_sign_negative() { -y } else { y }
+}
+
+#[inline(always)]
+fn cos_of(parts: Parts, _: f32) -> f32 {
+    sin_shifted(parts, 1)
+}
+
+#[inline(always)]
+fn tan_of((n, sin, cos): Parts, x: f32) -> f32 {
+    let y = (if n & 1 == 0 { sin / cos } else { -cos / sin }) as f32;
+    if x.is_sign_negative() { -y } else { y }
+}
+
+/// From here on magnitudes are reduced by many bits of 2 / pi.
+const LARGE: f32 = 65_536.0;
+
+/// `$of` of each element: in vectors where a block holds no large one. A macro, so that `$of` is inlined in both loops.
+macro_rules! map {
+    ($x:ident, $out:ident, $of:path) => {
+        for (y, x) in $out.chunks_mut(64).zip($x.chunks(64)) {
+            if x.iter().all(|x| x.abs() < LARGE) {
+                for (y, &x) in y.iter_mut().zip(x) {
+                    *y = $of(parts(reduce_small(f64::from(x.abs()))), x);
+                }
+            } else {
+                for (y, &x) in y.iter_mut().zip(x) {
+                    let magnitude = x.abs();
+                    *y = if !x.is_finite() {
+                        f32::NAN
+                    } else if magnitude < LARGE {
+                        $of(parts(reduce_small(f64::from(magnitude))), x)
+                    } else {
+                        $of(parts(reduce_large(magnitude)), x)
+                    };
+                }
+            }
+        }
+    };
+}
+
 /// The sine; 0.501 ulp. NaN for infinities.
 #[inline(always)]
-pub fn sin(x: f32) -> f32 {
-    if !x.is_finite() {
-        return f32::NAN;
-    }
-    let y = sin_shifted(x.abs(), 0);
-    if x.is_sign_negative() { -y } else { y }
+pub(super) fn sin(x: &[f32], out: &mut [f32]) {
+    map!(x, out, sin_of);
 }
 
 /// The cosine; 0.501 ulp. NaN for infinities.
 #[inline(always)]
-pub fn cos(x: f32) -> f32 {
-    if !x.is_finite() {
-        return f32::NAN;
-    }
-    sin_shifted(x.abs(), 1)
+pub(super) fn cos(x: &[f32], out: &mut [f32]) {
+    map!(x, out, cos_of);
 }
 
 /// The tangent; 0.501 ulp. NaN for infinities.
 #[inline(always)]
-pub fn tan(x: f32) -> f32 {
-    if !x.is_finite() {
-        return f32::NAN;
-    }
-    let (n, sin, cos) = sin_cos(x.abs());
-    let y = (if n & 1 == 0 { sin / cos } else { -cos / sin }) as f32;
-    if x.is_sign_negative() { -y } else { y }
+pub(super) fn tan(x: &[f32], out: &mut [f32]) {
+    map!(x, out, tan_of);
 }

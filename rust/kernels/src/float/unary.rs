@@ -88,11 +88,11 @@ pub enum Unary {
     Round,
     /// [`math::erf`].
     Erf,
-    /// [`trigonometry::sin`].
+    /// The sine; 0.501 ulp. NaN for infinities.
     Sin,
-    /// [`trigonometry::cos`].
+    /// The cosine; 0.501 ulp. NaN for infinities.
     Cos,
-    /// [`trigonometry::tan`].
+    /// The tangent; 0.501 ulp. NaN for infinities.
     Tan,
     /// [`inverses::asin`].
     Asin,
@@ -198,9 +198,9 @@ pub(super) fn kernel(op: Unary, x: &[f32], out: &mut [f32]) {
         Unary::Ceil => map(x, out, math::ceil),
         Unary::Round => map(x, out, math::round_even),
         Unary::Erf => map(x, out, math::erf),
-        Unary::Sin => map(x, out, trigonometry::sin),
-        Unary::Cos => map(x, out, trigonometry::cos),
-        Unary::Tan => map(x, out, trigonometry::tan),
+        Unary::Sin => trigonometry::sin(x, out),
+        Unary::Cos => trigonometry::cos(x, out),
+        Unary::Tan => trigonometry::tan(x, out),
         Unary::Asin => map(x, out, inverses::asin),
         Unary::Acos => map(x, out, inverses::acos),
         Unary::Atan => map(x, out, inverses::atan),

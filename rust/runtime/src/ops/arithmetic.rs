@@ -25,6 +25,8 @@ pub trait Arithmetic: Pod + Number {
     fn over(self, other: Self) -> Self;
     /// What the quotient cut towards 0 leaves: it has the sign of `self`. Of integers 0 where `other` is 0.
     fn remainder(self, other: Self) -> Self;
+    /// What the quotient rounded down leaves: it has the sign of `other`. Of integers 0 where `other` is 0.
+    fn modulo(self, other: Self) -> Self;
     /// The magnitude.
     fn magnitude(self) -> Self;
     /// The sign flipped.
@@ -33,8 +35,6 @@ pub trait Arithmetic: Pod + Number {
 
 /// An integer.
 pub trait Integer: Arithmetic + Eq {
-    /// What the quotient rounded down leaves: it has the sign of `other`. 0 where `other` is 0.
-    fn modulo(self, other: Self) -> Self;
     /// The power; a negative exponent is one of the reciprocal, cut towards 0, and that of 0 is 0.
     fn power(self, exponent: Self) -> Self;
     /// The bits that both have.
@@ -66,6 +66,12 @@ macro_rules! integers {
                 if other == 0 { 0 } else { self.wrapping_rem(other) }
             }
 
+            fn modulo(self, other: $type) -> $type {
+                let rest = self.remainder(other);
+                let is_across = rest != 0 && (rest < Self::ZERO) != (other < Self::ZERO);
+                if is_across { rest.wrapping_add(other) } else { rest }
+            }
+
             fn magnitude(self) -> $type {
                 if self < Self::ZERO { self.wrapping_neg() } else { self }
             }
@@ -76,12 +82,6 @@ macro_rules! integers {
         }
 
         impl Integer for $type {
-            fn modulo(self, other: $type) -> $type {
-                let rest = self.remainder(other);
-                let is_across = rest != 0 && (rest < Self::ZERO) != (other < Self::ZERO);
-                if is_across { rest.wrapping_add(other) } else { rest }
-            }
-
             fn power(self, exponent: $type) -> $type {
                 let is_odd = exponent & 1 == 1;
                 if exponent < Self::ZERO {
@@ -142,6 +142,17 @@ macro_rules! floats {
             self % other
         }
 
+        fn modulo(self, other: $type) -> $type {
+            let rest = self % other;
+            if rest == 0.0 {
+                rest.copysign(other)
+            } else if (rest < 0.0) != (other < 0.0) {
+                rest + other
+            } else {
+                rest
+            }
+        }
+
         fn magnitude(self) -> $type {
             self.abs()
         }
@@ -194,7 +205,7 @@ pub fn pair(node: &Node, dtype: DType) -> Result<Pair, Error> {
         DType::I16 => pair_of_integers::<i16>(node),
         DType::I32 => pair_of_integers::<i32>(node),
         DType::I64 => pair_of_integers::<i64>(node),
-        DType::F32 if node.op == Op::Mod => Ok(zip(f32::remainder)),
+        DType::F32 => pair_of_numbers::<f32>(node),
         DType::F64 => pair_of_numbers::<f64>(node),
         _ => Err(unfit(node, dtype)),
     }
@@ -203,7 +214,6 @@ pub fn pair(node: &Node, dtype: DType) -> Result<Pair, Error> {
 fn pair_of_integers<T: Integer>(node: &Node) -> Result<Pair, Error> {
     Ok(match node.op {
         Op::Pow => zip(T::power),
-        Op::Mod if node.attributes.int("fmod")? == 0 => zip(T::modulo),
         Op::BitShift if node.attributes.str("direction")? == "LEFT" => zip(T::left),
         Op::BitShift => zip(T::right),
         Op::BitwiseAnd => zip(T::and),
@@ -219,6 +229,7 @@ fn pair_of_numbers<T: Arithmetic>(node: &Node) -> Result<Pair, Error> {
         Op::Sub => zip(T::minus),
         Op::Mul => zip(T::times),
         Op::Div => zip(T::over),
+        Op::Mod if node.attributes.int("fmod")? == 0 => zip(T::modulo),
         Op::Mod => zip(T::remainder),
         Op::Max => zip(T::greater),
         Op::Min => zip(T::lesser),

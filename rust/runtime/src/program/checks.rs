@@ -78,7 +78,7 @@ pub(super) fn check(program: &Program, node: &Node) -> Checked {
         Op::Trilu => flag(node, "upper"),
         Op::Unique => flag(node, "sorted"),
         Op::NonMaxSuppression => flag(node, "center_point_box"),
-        Op::Mod => modulo(program, node),
+        Op::Mod => flag(node, "fmod"),
         Op::BitShift => choice(node, "direction", &["LEFT", "RIGHT"]),
         Op::IsInf => flag(node, "detect_negative").and_then(|()| flag(node, "detect_positive")),
         _ => Ok(()),
@@ -487,15 +487,6 @@ fn eye_like(program: &Program, node: &Node) -> Checked {
         return Ok(());
     }
     Err(bad(node, "the dtype of its output is not the one that it says"))
-}
-
-fn modulo(program: &Program, node: &Node) -> Checked {
-    flag(node, "fmod")?;
-    let dtype = node.input(0).map(|id| program.value(id).dtype);
-    if node.attributes.int("fmod")? == 0 && matches!(dtype, Some(DType::F32 | DType::F64)) {
-        return Err(bad(node, "floats need fmod = 1"));
-    }
-    Ok(())
 }
 
 fn split(node: &Node) -> Checked {
