@@ -81,6 +81,16 @@ def test_gemm(build, same, attributes, c):
     same(build.program(build.node("Gemm", inputs, "f32", **given)), {"a": normal(rng, *a)}, batched=False)
 
 
+@pytest.mark.parametrize("n", [1, 100, 700])
+def test_one_row_whose_columns_are_cut_between_threads(build, same, n):
+    rng = np.random.default_rng(9)
+    x, r = build.input("x", "f32", (1, 300)), build.input("r", "f32", (1, n))
+    w, c = build.constant("w", normal(rng, 300, n)), build.constant("c", normal(rng, n))
+    y = build.node("Gemm", [x, w, c], "f32", alpha=np.float32(1), beta=np.float32(0.3), transA=0, transB=0)
+    y = build.node("Relu", [build.node("Add", [y, r], "f32")], "f32")
+    same(build.program(y), {"x": normal(rng, 1, 300), "r": normal(rng, 1, n)}, batched=False)
+
+
 @pytest.mark.parametrize(
     ("a", "b"),
     [((2, 3, 5, 7), (7, 9)), ((2, 3, 5, 7), (2, 3, 7, 9)), ((2, 1, 5, 7), (3, 7, 9)), ((2, 7), (7,))],

@@ -21,6 +21,13 @@ use crate::program::{Node, ValueId};
 /// Columns that one thread takes of a single row: four units.
 const COLUMNS: usize = 4 * gemm::UNIT;
 
+/// Nanoseconds of a float multiply-accumulate on one thread.
+const NANOSECONDS_A_FLOAT_MAC: f64 = 0.01;
+/// Nanoseconds to read a float weight that is used once.
+const NANOSECONDS_A_WEIGHT: f64 = 0.06;
+/// Columns that one thread takes of a single float row: the widest tile.
+const ROW_COLUMNS: usize = 8 * float::UNIT;
+
 /// Plans a QGemm: `[.., K]` times a constant `[K, N]`.
 pub fn plan_qgemm(b: &mut Builder<'_>, index: usize) -> Result<(), Error> {
     let node = &b.program.nodes[index];
@@ -222,7 +229,13 @@ fn push_float(b: &mut Builder<'_>, node: &Node, p: FloatProduct, scale: Option<S
     let turned = left.is_transposed.then(|| b.temporary(m * k * 4));
     let macs = macs([m, n, k]);
     let tile = float::select(b.kernels.row(), m, n);
-    let chunk = b.chunk_of_tiles(m, (n * k) as f64 * 0.01, tile.rows);
+    // One row reads every weight once, so memory, not arithmetic, sets its time; its columns are cut between threads.
+    let is_row = m == 1 && scale.is_none();
+    let chunk = if is_row {
+        b.chunk(n, k as f64 * NANOSECONDS_A_WEIGHT, ROW_COLUMNS)
+    } else {
+        b.chunk_of_tiles(m, (n * k) as f64 * NANOSECONDS_A_FLOAT_MAC, tile.rows)
+    };
     let from = left.buffer.ok_or_else(|| error(node, "the left side has no place"))?;
     let other = right.buffer.unwrap_or(from);
     // The third operand: C, or the tensor of an addition behind the product.
@@ -258,6 +271,16 @@ fn push_float(b: &mut Builder<'_>, node: &Node, p: FloatProduct, scale: Option<S
             let x = cast::<f32>(x);
             let right = packed.as_ref().map_or(dynamic, |block| block.bytes());
             let (right, c) = (cast::<f32>(right), cast::<f32>(c));
+            if is_row {
+                pool.slices(cast_mut::<f32>(y), chunk, |i, y| {
+                    let (first, n) = (i * chunk, y.len());
+                    let rows = float::Rows::Dense { data: x, stride: k };
+                    let right = &right[first * k..][..float::packed_len(n, 1, k)];
+                    let epilogue = finish.epilogue(first, n, adds.then_some(c), n);
+                    float::run(kernels, 1, &rows, right, n, k, &epilogue, y, n);
+                });
+                return;
+            }
             pool.slices(cast_mut::<f32>(y), chunk * n, |i, y| {
                 let rows = float::Rows::Dense { data: &x[i * chunk * k..], stride: k };
                 let residual = adds.then(|| &c[i * chunk * n..]);

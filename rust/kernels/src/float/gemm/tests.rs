@@ -73,7 +73,8 @@ fn both(k: Kernels, case: &Case) -> (Vec<f32>, Vec<f32>) {
             *y += if case.has_residual { residual[i * stride + j] } else { -0.0 };
         }
         if let Some(function) = case.activation {
-            unary::run(k, function, &row[..n].to_vec(), &mut row[..n]);
+            let sums = row[..n].to_vec();
+            unary::run(k, function, &sums, &mut row[..n]);
         }
     }
     (given, expected)

@@ -104,7 +104,7 @@ unsafe fn sums<L: Lanes, const UNITS: usize, const ROWS: usize>(p: &Panel, row: 
 #[inline(always)]
 fn opaque(mut pointer: *const f32) -> *const f32 {
     // SAFETY: no instructions.
-    unsafe { asm!("/* {} */", inout(reg) pointer, options(pure, nomem, nostack, preserves_flags)) };
+    unsafe { asm!("/* {} */", inout(reg) pointer, options(pure, readonly, nostack, preserves_flags)) };
     pointer
 }
 
