@@ -15,6 +15,8 @@ pub struct Relocation {
     run: usize,
     /// Where the innermost table is of few pieces: the place of each in the source, or [`FILL`], and its bytes.
     pieces: Option<Vec<(usize, usize)>>,
+    /// Where the innermost table is one place again and again: that place.
+    repeated: Option<usize>,
 }
 
 impl Relocation {
@@ -36,7 +38,9 @@ impl Relocation {
             tables.push(vec![0]);
         }
         let pieces = tables.last().and_then(|last| long_pieces(last, run));
-        Relocation { base, tables, run, pieces }
+        let one = tables.last().and_then(|last| Some((last, *last.first().filter(|&&at| at != FILL)?)));
+        let repeated = one.and_then(|(last, first)| last.iter().all(|&at| at == first).then_some(first));
+        Relocation { base, tables, run, pieces, repeated }
     }
 
     /// From the output's dimensions in memory order and the source's byte stride of each.
@@ -73,6 +77,9 @@ impl Relocation {
     }
 
     fn row(&self, x: &[u8], table: &[usize], fill: &[u8], y: &mut [u8]) {
+        if let Some(at) = self.repeated {
+            return filled(y, &x[at..at + self.run]);
+        }
         if let Some(pieces) = &self.pieces {
             let mut rest = y;
             for &(at, bytes) in pieces {
@@ -233,6 +240,17 @@ mod tests {
         for (i, &y) in out.iter().enumerate() {
             let (row, at) = ([10, 0, FILL][i / 20], inner[i % 20]);
             assert_eq!(y, if row == FILL || at == FILL { 99 } else { x[row + at] }, "place {i}");
+        }
+    }
+
+    #[test]
+    fn an_element_or_a_run_is_repeated() {
+        for run in [1, 2, 3, 4, 8] {
+            let x: Vec<u8> = (0..2 * run as u8).collect();
+            let r = Relocation::new(run, vec![vec![run, 0], vec![0; 5]]);
+            let mut out = vec![0; 10 * run];
+            r.rows(&x, &vec![9; run], 0, &mut out);
+            assert_eq!(out, [x[run..].repeat(5), x[..run].repeat(5)].concat());
         }
     }
 
