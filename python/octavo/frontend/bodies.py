@@ -44,7 +44,7 @@ def expand_operators(model: ir.Model) -> None:
         ours = [node for node in model.graph.all_nodes() if node.op_type in DECOMPOSED]
         if not bodies and ours and version == OPSET:
             infer_shapes(model)
-            bodies = {node: _parsed(body) for node in ours if (body := decomposition(node))}
+            bodies = {node: _parsed(own) for node in ours if (own := decomposition(node))}
         if not bodies:  # there is none for inputs of unknown types
             return
         _write_out(model, bodies)
