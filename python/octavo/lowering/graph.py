@@ -250,6 +250,8 @@ def _rank_defaults(
     elif op in ("MaxPool", "AveragePool", "LpPool"):
         kernel: list[int] = attributes["kernel_shape"]  # type: ignore[assignment]  # by ONNX's schema
         _window_defaults(kernel, inputs[0], attributes, values)
+        if attributes.get("storage_order") == 0:  # of the indices, which are seldom wanted
+            del attributes["storage_order"]
 
 
 def _transposed_defaults(weight: str, attributes: dict[str, Attribute], values: dict[str, Value]) -> None:
