@@ -9,8 +9,8 @@ import onnx
 
 # The cases that octavo answers otherwise, and why.
 OTHERWISE = {
-    # numpy's float16 Softmax rounds each of its steps, octavo's is rounded once: two elements of 192 differ by
-    # two float16 ulps, and octavo's are the nearer ones to what float64 gives.
+    # numpy's float16 Softmax rounds each of its steps, octavo's is rounded once: two elements of 192 are
+    # two float16 ulps off, and octavo's are the nearer ones to what float64 gives.
     "test_attention_4d_causal_fp16_expanded",
     # The length that corners are aligned by is that of the output, as in ONNX Runtime; the cases take the
     # product of input length and scale, which is no whole number.
