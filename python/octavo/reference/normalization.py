@@ -23,14 +23,12 @@ def _mean(x: Float32) -> Float32:
 def _deviation(x: Float32, mean: Float32 | np.float32, epsilon: np.float32) -> Float32:
     """`sqrt(v + epsilon)`, v the mean of `(x - mean)^2` over the last axis."""
     centred = x - mean
-    return np.sqrt(_mean(centred * centred) + epsilon)
+    deviation: Float32 = np.sqrt(_mean(centred * centred) + epsilon)
+    return deviation
 
 
-def _parameter(inputs: Inputs, place: int, shape: tuple[int, ...]) -> Array | None:
+def _parameter(array: Array, shape: tuple[int, ...]) -> Array:
     """A scale or a bias, flat."""
-    array = optional(inputs, place)
-    if array is None:
-        return None
     if array.ndim > len(shape) or (1,) * (len(shape) - array.ndim) + array.shape != shape:
         raise RunError(f"a scale or bias of {list(array.shape)} for {list(shape)}")
     return array.reshape(-1)
@@ -44,12 +42,12 @@ def layer_normalization(node: Node, inputs: Inputs) -> list[Array]:
     x = required(inputs, 0)
     axis = axis_of(integer(node, "axis"), x.ndim)
     outer, shape = x.shape[:axis], x.shape[axis:]
-    scale, b = _parameter(inputs, 1, shape), _parameter(inputs, 2, shape)
+    scale, b = _parameter(required(inputs, 1), shape), optional(inputs, 2)
     flat = x.reshape(prod(outer), prod(shape))
     mean = _mean(flat)
     deviation = _deviation(flat, mean, number(node, "epsilon"))
     y = (flat - mean) / deviation * scale
-    y = y if b is None else y + b
+    y = y if b is None else y + _parameter(b, shape)
     statistics = [s.reshape(outer + (1,) * len(shape)) for s in (mean, np.float32(1) / deviation)]
     return [y.reshape(x.shape), *statistics][: len(node.outputs)]
 
@@ -60,7 +58,11 @@ def rms_normalization(node: Node, inputs: Inputs) -> list[Array]:
     axis = axis_of(integer(node, "axis"), x.ndim)
     outer, shape = x.shape[:axis], x.shape[axis:]
     flat = x.reshape(prod(outer), prod(shape))
-    y = flat / _deviation(flat, np.float32(0), number(node, "epsilon")) * _parameter(inputs, 1, shape)
+    y = (
+        flat
+        / _deviation(flat, np.float32(0), number(node, "epsilon"))
+        * _parameter(required(inputs, 1), shape)
+    )
     return [y.reshape(x.shape)]
 
 
@@ -69,9 +71,7 @@ def _grouped(node: Node, inputs: Inputs, groups: int) -> list[Array]:
     channels = x.shape[1]
     if groups < 1 or channels % groups:
         raise RunError(f"{channels} channels in {groups} groups")
-    scale, b = (_parameter(inputs, place, (channels,)) for place in (1, 2))
-    assert scale is not None
-    assert b is not None
+    scale, b = (_parameter(required(inputs, place), (channels,)) for place in (1, 2))
     flat = x.reshape(x.shape[0], groups, prod(x.shape[1:]) // groups)
     mean = _mean(flat)
     y = ((flat - mean) / _deviation(flat, mean, number(node, "epsilon"))).reshape(x.shape)

@@ -154,6 +154,7 @@ pub(super) fn kernel(x: &[f32], n: usize, inner: usize, sum: Sum, log: bool, out
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::float::math::maximum;
     use crate::isa::available;
 
     /// One vector, the maximum found with every rule of [`maximum`].

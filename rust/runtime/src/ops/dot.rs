@@ -3,8 +3,9 @@
 use octavo_exec::{Pod, cast, cast_mut};
 
 use crate::error::Error;
+use crate::ops::matmul::products;
 use crate::ops::numbers::Number;
-use crate::ops::{broadcast, error, left_padded, made, needed};
+use crate::ops::{error, left_padded, made, needed};
 use crate::plan::builder::{Builder, Placed};
 use crate::plan::layout::Layout;
 use crate::program::{DType, Node};
@@ -30,7 +31,7 @@ pub fn plan(b: &mut Builder<'_>, node: &Node) -> Result<(), Error> {
     }
     let rank = p.len().max(q.len());
     let (p, q) = (left_padded(p, rank), left_padded(q, rank));
-    let leading = broadcast(node, &p, &q)?;
+    let leading = products(node, &p, &q)?;
     let mut shape = leading.clone();
     shape.extend((!is_row).then_some(m));
     shape.extend((!is_column).then_some(n));

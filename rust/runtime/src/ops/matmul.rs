@@ -25,6 +25,9 @@ const NANOSECONDS_A_SCORE: f64 = 1.0;
 /// Bytes of rows between their product and their softmax, to stay in the first-level cache.
 const SOFTENED_BYTES: usize = 24 << 10;
 
+/// Most products of matrices in one step: a plan has some words for each.
+const MOST_PRODUCTS: usize = 1 << 24;
+
 /// Plans a MatMul of any ranks, with numpy's broadcasting of the leading dimensions.
 pub fn plan(b: &mut Builder<'_>, node: &Node) -> Result<(), Error> {
     let (mut left, mut right) = (View::of(b, needed(node, 0)?)?, View::of(b, needed(node, 1)?)?);
@@ -43,7 +46,7 @@ pub fn plan(b: &mut Builder<'_>, node: &Node) -> Result<(), Error> {
         return Err(error(node, &what));
     }
     let rank = p.len().max(q.len());
-    let leading = broadcast(node, &left_padded(p, rank), &left_padded(q, rank))?;
+    let leading = products(node, &left_padded(p, rank), &left_padded(q, rank))?;
     let mut shape = leading.clone();
     shape.extend((!is_row).then_some(m));
     shape.extend((!is_column).then_some(n));
@@ -100,6 +103,16 @@ pub fn plan(b: &mut Builder<'_>, node: &Node) -> Result<(), Error> {
     let packed = push_packing(b, &names, &Right::of(&right, n, k));
     push(b, names, product, from, packed, y.buffer);
     Ok(())
+}
+
+/// The shape of all products of matrices, by the leading dimensions of both sides.
+pub fn products(node: &Node, p: &[usize], q: &[usize]) -> Result<Vec<usize>, Error> {
+    let leading = broadcast(node, p, q)?;
+    let count = leading.iter().try_fold(1usize, |all, &n| all.checked_mul(n));
+    if count.is_none_or(|count| count > MOST_PRODUCTS) {
+        return Err(error(node, &format!("more than {MOST_PRODUCTS} products at once: {leading:?}")));
+    }
+    Ok(leading)
 }
 
 /// Whether a tensor that lies so can be left there, because one float product alone reads it: the rows of its left side

@@ -31,7 +31,10 @@ impl Axis {
     pub fn of_node(node: &Node, shape: &[usize], kernel: &[usize]) -> Result<Vec<Axis>, Error> {
         let count = kernel.len();
         if count == 0 || shape.len() != count + 2 {
-            return Err(error(node, &format!("an input of shape {shape:?} and a window {kernel:?}")));
+            let what = format!(
+                "a window {kernel:?} needs as many spatial axes, behind batch and channels; the input is of shape {shape:?}"
+            );
+            return Err(error(node, &what));
         }
         let strides = sizes(node, "strides", count, 1)?;
         let dilations = sizes(node, "dilations", count, 1)?;
