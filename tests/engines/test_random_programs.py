@@ -184,6 +184,21 @@ def _conv(g: Growth, op: str) -> bool:
     return g.node(op, inputs, **_automatic(g.draw, window))
 
 
+@recipe("ConvTranspose")
+def _conv_transpose(g: Growth, op: str) -> bool:
+    x, draw = g.pick(("f32",), (3, 4, 5)), g.draw
+    if not x or not g.arrays[x].shape[1]:
+        return False
+    channels, axes = g.arrays[x].shape[1], g.arrays[x].ndim - 2
+    group = draw.one([d for d in range(1, channels + 1) if channels % d == 0])
+    window = {**_window(draw, axes), "group": draw.one((1, group))}
+    window["output_padding"] = [draw.number(0, stride - 1) for stride in window["strides"]]
+    outputs = draw.number(1, 12)
+    inputs = [x, g.constant(draw.array("f32", (channels, outputs, *draw.numbers(1, 3, axes))) / 9)]
+    inputs += [g.constant(draw.array("f32", (outputs * window["group"],)))] if draw.chance(0.5) else []
+    return g.node(op, inputs, **_automatic(draw, window))
+
+
 @recipe("QGemm")
 def _qgemm(g: Growth, op: str) -> bool:
     x = g.pick(("u8",), (1, 2, 3, 4))
@@ -335,29 +350,49 @@ def _is_inf(g: Growth, op: str) -> bool:
     return bool(x) and g.node(op, [x], **flags)
 
 
-@recipe("MaxPool", "AveragePool", "QAveragePool")
+@recipe("MaxPool", "AveragePool", "QAveragePool", "LpPool")
 def _pool(g: Growth, op: str) -> bool:
-    dtypes = {"MaxPool": ("u8", "f32"), "AveragePool": ("f32",), "QAveragePool": ("u8",)}[op]
-    x, draw = g.pick(dtypes, (3, 4)), g.draw
+    x, draw = g.pick(_dtypes(op), (3, 4) if op == "QAveragePool" else (3, 4, 5)), g.draw
     if not x:
         return False
     axes = g.arrays[x].ndim - 2
     attributes: dict[str, Any] = {
         **_window(draw, axes), "kernel_shape": draw.numbers(1, 4, axes), "ceil_mode": draw.number(0, 1)
     }  # fmt: skip
-    if op != "MaxPool":
+    if op in ("AveragePool", "QAveragePool"):
         attributes["count_include_pad"] = draw.number(0, 1)
+    if op == "LpPool":
+        attributes["p"] = draw.number(1, 3)
     if op == "QAveragePool":
         points = {"x_zero_point": draw.number(0, 255), "y_zero_point": draw.number(0, 255)}
         ratio = np.float64(draw.rng.uniform(0.3, 3))
         return g.node(op, [x], **attributes, **points, ratio=ratio, **draw.clamp())
+    if op == "MaxPool" and draw.chance(0.3):
+        return g.node(op, [x], 2, **_automatic(draw, attributes), storage_order=draw.number(0, 1))
     return g.node(op, [x], **_automatic(draw, attributes))
 
 
-@recipe("GlobalAveragePool", "GlobalMaxPool")
+@recipe("GlobalAveragePool", "GlobalMaxPool", "GlobalLpPool")
 def _global_pool(g: Growth, op: str) -> bool:
     x = g.pick(("f32", "u8") if op == "GlobalMaxPool" else ("f32",), (2, 3, 4, 5))
-    return bool(x) and g.node(op, [x])
+    attributes = {"p": g.draw.number(1, 3)} if op == "GlobalLpPool" else {}
+    return bool(x) and g.node(op, [x], **attributes)
+
+
+@recipe("GridSample")
+def _grid_sample(g: Growth, op: str) -> bool:
+    x, draw = g.pick(("f32",), (3, 4, 5)), g.draw
+    if not x:
+        return False
+    batch, axes = g.arrays[x].shape[0], g.arrays[x].ndim - 2
+    grid = draw.rng.uniform(-1.5, 1.5, (batch, *draw.numbers(1, 4, axes), axes)).astype(np.float32)
+    return g.node(
+        op,
+        [x, g.constant(grid)],
+        mode=draw.one(("nearest", "linear", "cubic")),
+        padding_mode=draw.one(("zeros", "border", "reflection")),
+        align_corners=draw.number(0, 1),
+    )
 
 
 def _some_axes(g: Growth, x: str) -> list[int]:
@@ -375,9 +410,12 @@ def _qreduce(g: Growth, op: str) -> bool:
     return g.node(op, [x], **reduced, **points, ratio=np.float64(draw.rng.uniform(0.3, 3)), **draw.clamp())
 
 
-@recipe("ReduceMean", "ReduceSum", "ReduceMax", "ReduceMin")
+@recipe(
+    "ReduceMean", "ReduceSum", "ReduceMax", "ReduceMin", "ReduceProd", "ReduceL1", "ReduceL2",
+    "ReduceSumSquare", "ReduceLogSum", "ReduceLogSumExp"
+)  # fmt: skip
 def _reduce(g: Growth, op: str) -> bool:
-    x = g.pick(("f32",))
+    x = g.pick(_dtypes(op))
     if not x:
         return False
     axes = [axis - g.draw.number(0, 1) * g.arrays[x].ndim for axis in _some_axes(g, x)]
@@ -492,16 +530,19 @@ def _resize(g: Growth, op: str) -> bool:
     x, draw = g.pick(ANY, (1, 2, 3, 4, 5)), g.draw
     if not x:
         return False
-    rank = g.arrays[x].ndim
+    rank, is_float = g.arrays[x].ndim, g.values[x].dtype == "f32"
     modes = ["half_pixel", "half_pixel_symmetric", "pytorch_half_pixel", "align_corners", "asymmetric"]
-    modes += ["tf_crop_and_resize"] * (g.values[x].dtype == "f32")
+    modes += ["tf_crop_and_resize"] * is_float
     attributes = {
-        "mode": "nearest",
+        "mode": draw.one(("nearest", "linear", "cubic")) if is_float else "nearest",
         "coordinate_transformation_mode": draw.one(modes),
         "nearest_mode": draw.one(("round_prefer_floor", "round_prefer_ceil", "floor", "ceil")),
         "keep_aspect_ratio_policy": draw.one(("stretch", "not_larger", "not_smaller")),
         "extrapolation_value": draw.f32(-1, 1),
     }
+    if attributes["mode"] != "nearest":
+        flags = {"antialias": draw.number(0, 1), "exclude_outside": draw.number(0, 1)}
+        attributes |= {**flags, "cubic_coeff_a": np.float32(-0.75)}
     roi = g.constant(draw.rng.uniform(-0.2, 1.2, 2 * rank).astype(np.float32))
     if draw.chance(0.5):
         scales = [draw.f32(0.3, 2.5) if draw.chance(0.6) else np.float32(1) for _ in range(rank)]

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from octavo.program import Value
 
 DTYPES = {
     "f32": np.float32,
@@ -101,3 +102,13 @@ def test_convolutions_of_float64(build, same, seed):
         inputs.append(build.input("b", "f64", (6,)))
         feeds["b"] = values(rng, "f64", (6,))
     same(build.program(build.node("Conv", inputs, "f64", group=group, **attributes)), feeds, batched=False)
+
+
+def test_places_in_windows_of_padding_alone(build, same):
+    x = build.input("x", "f32", ("N", 3, 2, 0))
+    attributes = {"kernel_shape": [2, 2], "pads": [0, 2, 0, 2], "strides": [1, 1], "dilations": [1, 1]}
+    largest = build.node("MaxPool", [x], "f32", 2, ceil_mode=0, storage_order=0, **attributes)
+    program = build.program(largest, build.nodes[-1].outputs[1])
+    build.values[program.outputs[1]] = Value(program.outputs[1], "i64", None)
+    _, places = same(program, {"x": np.zeros((2, 3, 2, 0), np.float32)}, batched=False)
+    assert (places == -1).all()

@@ -217,8 +217,8 @@ fn push_max<T: Pod + Number>(
             let largest = |x: &[T], window: usize| largest(x, windows.offsets(window), least);
             if let Some(places) = places {
                 let ([x], [places]) = run.get([xb], [places]);
-                let planes = cast::<T>(x).chunks_exact(area.max(1)).enumerate();
-                for ((plane, x), places) in planes.zip(cast_mut::<i64>(places).chunks_exact_mut(count)) {
+                for (plane, places) in cast_mut::<i64>(places).chunks_exact_mut(count).enumerate() {
+                    let x = &cast::<T>(x)[plane * area..][..area];
                     for (window, at) in places.iter_mut().enumerate() {
                         *at = largest(x, window).1.map_or(-1, |offset| place(plane, offset));
                     }
