@@ -154,7 +154,7 @@ fn a_sealed_lie_in_the_program_is_named() {
         ("/nodes/0/inputs", json!(["y"]), "reads \"y\" before it is made"),
         ("/nodes/0/inputs", json!([""]), "lacks its input \"x\""),
         ("/nodes/0/inputs", json!(["x", "x"]), "cannot have 2 inputs"),
-        ("/nodes/1/attributes/group", json!(3), "2 output channels are no multiple of its 3 groups"),
+        ("/nodes/1/attributes/group", json!(3), "2 channels are no multiple of its 3 groups"),
         ("/nodes/1/attributes/pads", json!([0, 0]), "pads is [0, 0] for a kernel of 2 axes"),
         ("/nodes/1/attributes/strides", json!([0, 1]), "strides is [0, 1]"),
         ("/nodes/1/attributes/lo", json!(201), "lo is 201, above hi, 200"),
