@@ -16,9 +16,9 @@ from pathlib import Path
 
 import measurement
 import minilm
-import networks
 import numpy as np
 import onnx_ir as ir
+import resnet
 from datasets import Array, Case, cases, root
 from engines import FLOAT, OctavoFloat
 from peers import THREADS, Calls, take_turns
@@ -83,7 +83,7 @@ NETWORKS = (
     ),
     Network(
         "resnet50, random weights",
-        _made("resnet50", networks.resnet),
+        _made("resnet50", resnet.resnet),
         _images("input", 3, 224, 224),
         samples=2,
         memory=True,

@@ -12,7 +12,7 @@ from octavo.session import load_program
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "benches"))
 import datasets
-import networks
+import resnet
 
 CASES = {case.name: case for case in datasets.CASES}
 LARGE = {"squeezenet", "mobilenetv2"}  # on the scalar tier, where a sample takes seconds, less of them is run
@@ -94,7 +94,7 @@ def test_one_session_takes_every_size_in_turn(enlarger):
 
 
 def test_a_small_resnet_is_the_reference(same):
-    model = networks.resnet(blocks=(1, 2), width=8, classes=10, size=33)
+    model = resnet.resnet(blocks=(1, 2), width=8, classes=10, size=33)
     feeds = {"input": np.random.default_rng(4).standard_normal((3, 3, 33, 33)).astype(np.float32)}
     given = same(load_program(model), feeds)
-    assert_close(given, peer(networks.ir.to_proto(model).SerializeToString(), feeds))
+    assert_close(given, peer(resnet.ir.to_proto(model).SerializeToString(), feeds))

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 from octavo.errors import RunError
-from peers import onnx_runtime
+from onnx_peers import onnx_runtime
 
 CASES = [
     ((2, 3, 5, 4), (3, 4, 3, 3), {}),

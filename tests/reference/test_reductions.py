@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from peers import onnx_reference
+from onnx_peers import onnx_reference
 
 OPS = ["Mean", "Sum", "Max", "Min", "Prod", "L1", "L2", "SumSquare", "LogSum", "LogSumExp"]
 FLAGS = {"keepdims": 1, "noop_with_empty_axes": 0}

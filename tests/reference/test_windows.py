@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from octavo.program import Node
 from octavo.reference.windows import max_pool
-from peers import onnx_reference, onnx_runtime
+from onnx_peers import onnx_reference, onnx_runtime
 
 
 def values(shape, dtype="float32", seed=0):

@@ -1,4 +1,4 @@
-"""ResNets with random weights as ONNX models: `python benches/networks.py OUT.onnx` writes a ResNet-50.
+"""ResNets with random weights as ONNX models: `python benches/resnet.py OUT.onnx` writes a ResNet-50.
 
 K. He et al.: Deep Residual Learning for Image Recognition, 2016, with the stride in the 3x3 convolution of a
 block, as torchvision and most exporters have it. Weights are drawn as in K. He et al.: Delving Deep into
