@@ -146,7 +146,9 @@ def load_program(source: Source) -> Program:
         from octavo.passes import simplify
 
         program = lower(simplify(frontend.load(source))).program
-        gc.collect()  # graphs refer to themselves: their weights would stay beside the Program's for long
+        # Graphs refer to themselves: their weights would stay beside the Program's for long.
+        if sum(array.nbytes for array in program.constants.values()) > _LARGE:
+            gc.collect()
         return program
 
 
@@ -215,6 +217,9 @@ def _info(
         return ValueInfo(name, list(shape or []), kind)
     return ValueInfo(name, list(shape or []), kind, quant[0][0], quant[1][0])
 
+
+_LARGE = 1 << 24
+"""Bytes of weights that are worth a collection of garbage, which takes some 0.1 s."""
 
 _ONNX_TYPES = {
     "u8": "uint8",
