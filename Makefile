@@ -27,7 +27,7 @@ $(LOCKED): requirements-dev.txt
 	touch $@
 
 $(EXTENSION): $(LOCKED) $(RUST_SOURCES)
-	VIRTUAL_ENV=$(CURDIR)/$(VENV) $(BIN)/maturin develop --release --locked --quiet
+	VIRTUAL_ENV=$(CURDIR)/$(VENV) $(BIN)/maturin develop --release --locked
 	touch $@
 
 demo: build
@@ -35,7 +35,9 @@ demo: build
 
 test: test-rust test-python
 
+# Compiling takes minutes and shows each crate; the tests take seconds and show a line a crate.
 test-rust:
+	$(CARGO_TEST) --no-run
 	$(CARGO_TEST) --quiet
 
 test-python: build

@@ -4,6 +4,7 @@ import os
 from pathlib import Path
 
 import pytest
+from tier_coverage import machine_tiers, summary
 
 ROOT = Path(__file__).resolve().parent.parent
 DATA = Path(os.environ.get("OCTAVO_TEST_DATA") or ROOT.parent / "shared" / "data").resolve()
@@ -19,12 +20,8 @@ def data_dir() -> Path:
 
 def pytest_terminal_summary(terminalreporter):
     write = terminalreporter.write_line
-    try:
-        import octavo
-
-        write(f"instruction sets covered: {', '.join(octavo.tiers())}")
-    except ImportError as error:
-        write(f"instruction sets covered: none, the extension is not built ({error})")
+    line, missed = summary(machine_tiers())
+    write(line, red=bool(missed))
     if not DATA.is_dir():
         write(f"models and images: {DATA} is not there, tests on real models were skipped (OCTAVO_TEST_DATA)")
     elif terminalreporter.stats.get("skipped"):
@@ -36,5 +33,7 @@ def pytest_terminal_summary(terminalreporter):
 
 def pytest_sessionfinish(session, exitstatus):
     reporter = session.config.pluginmanager.get_plugin("terminalreporter")
-    if exitstatus == pytest.ExitCode.OK and DATA.is_dir() and reporter.stats.get("skipped"):
+    _, missed = summary(machine_tiers())
+    skipped = DATA.is_dir() and reporter.stats.get("skipped")
+    if exitstatus == pytest.ExitCode.OK and (missed or skipped):
         session.exitstatus = pytest.ExitCode.TESTS_FAILED

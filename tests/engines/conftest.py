@@ -8,6 +8,7 @@ import numpy as np
 import octavo
 import pytest
 from octavo.program import Node, Program, Value
+from tier_coverage import compared
 
 NAMES = {"uint8": "u8", "int8": "i8", "int32": "i32", "int64": "i64", "float32": "f32"}
 
@@ -69,6 +70,7 @@ def assert_same(program: Program, feeds: dict[str, Any], batched: bool = True) -
                 ]
                 joined = [np.concatenate(part) for part in zip(*parts, strict=True)]
                 check(expected, joined, f"{isa}, {threads} threads, one sample at a time")
+        compared.add(session.isa)
     return expected
 
 
