@@ -142,10 +142,10 @@ def load_program(source: Source) -> Program:
         return _program_of(source)
     with needed_for("running an ONNX model"):
         from octavo import frontend
-        from octavo.lowering import lower
+        from octavo.lowering import evaluate, lower
         from octavo.passes import simplify
 
-        program = lower(simplify(frontend.load(source))).program
+        program = lower(simplify(frontend.load(source), evaluate)).program
         # Graphs refer to themselves: their weights would stay beside the Program's for long.
         if sum(array.nbytes for array in program.constants.values()) > _LARGE:
             gc.collect()

@@ -12,6 +12,7 @@ import pytest
 from octavo import frontend, passes
 from octavo.errors import ModelError
 from octavo.frontend import functions
+from octavo.lowering import evaluate
 from onnx import TensorProto, helper, numpy_helper
 
 F = TensorProto.FLOAT
@@ -30,7 +31,7 @@ def model_of(nodes, constants=None, inputs=("x",), outputs=("y",), opset=25, **m
 
 def refused(source, *words):
     with pytest.raises(ModelError) as caught:
-        passes.simplify(frontend.load(source))
+        passes.simplify(frontend.load(source), evaluate)
     message = str(caught.value)
     assert "\n" not in message
     for word in words:
@@ -41,7 +42,7 @@ def survives(source):
     """A graph, or an error of ours."""
     message = ""
     try:
-        passes.simplify(frontend.load(source))
+        passes.simplify(frontend.load(source), evaluate)
     except ModelError as error:
         message = str(error)
     assert "\n" not in message
@@ -65,10 +66,10 @@ def test_what_a_model_can_come_from(tmp_path, source):
 
 def test_the_callers_graph_is_not_changed():
     theirs = ir.from_proto(model_of([helper.make_node("Dropout", ["x"], ["y"])], opset=13))
-    passes.simplify(frontend.load(theirs))
+    passes.simplify(frontend.load(theirs), evaluate)
     assert theirs.graph.opset_imports == {"": 13}
     loaded = frontend.load(theirs)
-    passes.simplify(loaded)
+    passes.simplify(loaded, evaluate)
     assert [node.op_type for node in loaded.graph] == ["Dropout"]
 
 
@@ -257,7 +258,7 @@ def test_three_gigabytes_of_weights_stay_on_disk(tmp_path, opset):
     path.write_bytes(proto.SerializeToString())
     started, resident = time.perf_counter(), resident_bytes()
     tracemalloc.start()
-    model = passes.simplify(frontend.load(path))
+    model = passes.simplify(frontend.load(path), evaluate)
     assert tracemalloc.get_traced_memory()[1] < 1 << 24
     tracemalloc.stop()
     assert resident_bytes() - resident < 1 << 27
@@ -290,7 +291,7 @@ def test_branches_and_loops_are_kept():
     )
     constants = {"n": np.array(3), "t": np.array(True), "c": np.array(2, np.float32)}
     proto = model_of([helper.make_node("Loop", ["n", "t", "x"], ["y"], body=body)], constants)
-    model = passes.simplify(frontend.load(proto))
+    model = passes.simplify(frontend.load(proto), evaluate)
     assert "Loop" in [node.op_type for node in model.graph]
     feeds = {"x": np.array([[-1, 2, 3, 4]], np.float32)}
     for graph in (proto, ir.to_proto(model)):
@@ -307,14 +308,14 @@ def test_constant_branches_are_chosen():
     chosen = helper.make_node(
         "If", ["t"], ["y"], then_branch=branch("Relu", "a"), else_branch=branch("Neg", "b")
     )
-    model = passes.simplify(frontend.load(model_of([chosen], {"t": np.array(False)})))
+    model = passes.simplify(frontend.load(model_of([chosen], {"t": np.array(False)})), evaluate)
     assert [node.op_type for node in model.graph] == ["Neg"]
 
 
 def test_nothing_is_logged_or_printed(caplog, capfd):
     nodes = [helper.make_node("Clip", ["x"], ["a"], min=0.0), helper.make_node("Dropout", ["a"], ["y"])]
     with caplog.at_level(logging.DEBUG):
-        passes.simplify(frontend.load(model_of(nodes, opset=9)))
+        passes.simplify(frontend.load(model_of(nodes, opset=9)), evaluate)
     assert not caplog.records
     assert capfd.readouterr() == ("", "")
     assert logging.getLogger("onnxscript").level == logging.NOTSET

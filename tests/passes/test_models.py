@@ -8,6 +8,7 @@ import onnx_ir as ir
 import onnxruntime
 import pytest
 from octavo import frontend, passes
+from octavo.lowering import evaluate
 from octavo.program import OPSET
 
 EXPECTED = {
@@ -48,7 +49,7 @@ def feeds_of(session, batch, name):
 @pytest.mark.parametrize("name", [*EXPECTED, *OTHERS])
 def test_same_answers(data_dir, name):
     path = data_dir / "models" / f"{name}.onnx"
-    model = passes.simplify(frontend.load(path))
+    model = passes.simplify(frontend.load(path), evaluate)
     assert model.graph.opset_imports == {"": OPSET}
     assert not model.functions
     proto = ir.to_proto(model)
@@ -65,7 +66,7 @@ def test_same_answers(data_dir, name):
 
 @pytest.mark.parametrize("name", EXPECTED)
 def test_operators_left(data_dir, name):
-    model = passes.simplify(frontend.load(data_dir / "models" / f"{name}.onnx"))
+    model = passes.simplify(frontend.load(data_dir / "models" / f"{name}.onnx"), evaluate)
     words = EXPECTED[name].split()
     assert collections.Counter(node.op_type for node in model.graph) == {
         op: int(count) for op, count in zip(words[::2], words[1::2], strict=True)
@@ -76,7 +77,7 @@ def test_operators_left(data_dir, name):
 
 
 def test_the_paddings_of_a_shortcut_are_constant(data_dir):
-    model = passes.simplify(frontend.load(data_dir / "models" / "resnet20-cifar.onnx"))
+    model = passes.simplify(frontend.load(data_dir / "models" / "resnet20-cifar.onnx"), evaluate)
     pads = [node for node in model.graph if node.op_type == "Pad"]
     assert [node.inputs[1].const_value.numpy().tolist() for node in pads] == [
         [0, 8, 0, 0, 0, 8, 0, 0],
@@ -86,15 +87,15 @@ def test_the_paddings_of_a_shortcut_are_constant(data_dir):
 
 @pytest.mark.parametrize("name", EXPECTED)
 def test_the_batch_keeps_its_name(data_dir, name):
-    model = passes.simplify(frontend.load(data_dir / "models" / f"{name}.onnx"))
+    model = passes.simplify(frontend.load(data_dir / "models" / f"{name}.onnx"), evaluate)
     batch = model.graph.inputs[0].shape[0]
     assert all(value.shape[0] == batch for value in model.graph.outputs)
 
 
 def test_simplifying_twice_is_simplifying_once(data_dir):
     for name in ("resnet20-cifar", "ultraface", "silero-vad-op15"):
-        once = passes.simplify(frontend.load(data_dir / "models" / f"{name}.onnx"))
-        twice = passes.simplify(once)
+        once = passes.simplify(frontend.load(data_dir / "models" / f"{name}.onnx"), evaluate)
+        twice = passes.simplify(once, evaluate)
         assert [node.op_type for node in once.graph.all_nodes()] == [
             node.op_type for node in twice.graph.all_nodes()
         ]

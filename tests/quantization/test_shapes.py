@@ -5,7 +5,7 @@ import octavo
 import onnx.parser
 import pytest
 from octavo import frontend
-from octavo.lowering import lower
+from octavo.lowering import evaluate, lower
 from octavo.passes import simplify
 from octavo.quantization.shapes import unknown, with_measured_shapes
 
@@ -39,7 +39,7 @@ TARGETS = ["t = Concat<axis=0>(b, one, side, side)", "p = Tile(side, h) t = Conc
 def test_a_stuck_model_runs_in_integers(target):
     x = np.random.default_rng(3).normal(size=(20, 16)).astype("f4")
     proto = model(f"{SIZES} {target} {NETWORK}", **CONSTANTS, u=np.eye(5, dtype="f4"))
-    floats = lower(simplify(frontend.load(proto))).program
+    floats = lower(simplify(frontend.load(proto), evaluate)).program
     assert {"i", "c"} <= set(unknown(floats))
     measured = with_measured_shapes(floats, {"x": x[:1]}, 1)
     *batch, channels, height, width = measured.values["c"].shape
@@ -62,7 +62,7 @@ def test_an_axis_that_follows_an_input_stays_a_symbol():
     text = """g (float[N,1,H,W] x) => (float y) { c = Conv<auto_pad="SAME_UPPER", strides=[2,2]>(x, w)
         a = Relu(c) y = Conv<pads=[1,1,1,1]>(a, k) }"""
     proto = model(text, w=CONSTANTS["w"], k=np.ones((2, 3, 3, 3), "f4"))
-    floats = lower(simplify(frontend.load(proto))).program
+    floats = lower(simplify(frontend.load(proto), evaluate)).program
     shapes = {
         name: value.shape
         for name, value in with_measured_shapes(floats, {"x": np.ones((1, 1, 6, 8), "f4")}, 1).values.items()
@@ -75,7 +75,7 @@ def test_an_axis_that_follows_an_input_stays_a_symbol():
 def test_where_no_other_size_runs_only_ranks_are_believed():
     text = """g (float[N,16] x) => (float y) { s = Shape(x) b = Gather(s, zero) f = Div(four, b)
         t = Concat<axis=0>(one, b, f, four) y = Reshape(x, t) }"""
-    floats = lower(simplify(frontend.load(model(text, **CONSTANTS)))).program
+    floats = lower(simplify(frontend.load(model(text, **CONSTANTS)), evaluate)).program
     measured = with_measured_shapes(floats, {"x": np.ones((1, 16), "f4")}, 1)
     sizes = measured.values["y"].shape
     assert len(sizes) == 4

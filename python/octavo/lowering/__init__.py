@@ -12,6 +12,7 @@ from octavo.lowering.builder import Builder
 from octavo.lowering.capability import Kind
 from octavo.lowering.conv import lower_batch_normalization, lower_conv
 from octavo.lowering.elementwise import lower_add, lower_div, lower_mul
+from octavo.lowering.evaluation import evaluate
 from octavo.lowering.gemm import lower_gemm, lower_matmul
 from octavo.lowering.graph import float_program, with_shapes
 from octavo.lowering.movement import lower_join, lower_movement
@@ -122,6 +123,7 @@ __all__ = [
     "Range",
     "Stay",
     "affine",
+    "evaluate",
     "lower",
     "lower_to_integers",
     "with_shapes",

@@ -12,7 +12,7 @@ from octavo.passes.affine import fold_affine
 from octavo.passes.chains import merge_chains
 from octavo.passes.clips import merge_clips
 from octavo.passes.duplicates import merge_duplicates, remove_unused
-from octavo.passes.folding import fold_constants, should_fold
+from octavo.passes.folding import Evaluate, fold_constants, should_fold
 from octavo.passes.gemm import form_gemm
 from octavo.passes.no_ops import remove_no_ops
 from octavo.passes.norms import name_norms
@@ -24,10 +24,9 @@ from octavo.passes.softmax import restore_softmax
 from octavo.passes.sums import split_sums
 from octavo.passes.transposes import cancel_transposes
 
-__all__ = ["PASSES", "should_fold", "simplify"]
+__all__ = ["PASSES", "Evaluate", "should_fold", "simplify"]
 
 PASSES: tuple[Callable[[ir.Model], bool], ...] = (
-    fold_constants,
     fix_shapes,
     restore_softmax,
     remove_no_ops,
@@ -46,15 +45,16 @@ PASSES: tuple[Callable[[ir.Model], bool], ...] = (
     name_norms,
     remove_unused,
 )
-"""In the order in which they run; each says whether it changed the graph."""
+"""In the order in which they run, behind `fold_constants`; each says whether it changed the graph."""
 
 _MAX_ROUNDS = 12
 
 
-def simplify(model: ir.Model) -> ir.Model:
-    """A simpler graph that computes the same, up to the rounding of folded constants; `model` stays as it is.
+def simplify(model: ir.Model, evaluate: Evaluate) -> ir.Model:
+    """A simpler graph that computes the same, up to the rounding of merged constants; `model` stays as it is.
 
-    model: from `octavo.frontend.load`. Names of inputs and outputs are kept; values have their shapes, where
+    model: from `octavo.frontend.load`. evaluate: computes nodes of constant inputs, as
+    `octavo.lowering.evaluate` does. Names of inputs and outputs are kept; values have their shapes, where
     those can be inferred.
 
     Raises:
@@ -63,7 +63,7 @@ def simplify(model: ir.Model) -> ir.Model:
     model = model.clone()
     with quiet():
         for _ in range(_MAX_ROUNDS):
-            changed = False
+            changed = _guarded(fold_constants, model, evaluate)
             for run in PASSES:
                 changed |= _guarded(run, model)
             common.NameFixPass()(model)
@@ -73,10 +73,10 @@ def simplify(model: ir.Model) -> ir.Model:
     return model
 
 
-def _guarded(run: Callable[[ir.Model], bool], model: ir.Model) -> bool:
+def _guarded(run: Callable[..., bool], *arguments: ir.Model | Evaluate) -> bool:
     """Runs a pass; what it trips over in a strange graph is an error of the model."""
     try:
-        return run(model)
+        return run(*arguments)
     except ModelError:
         raise
     except Exception as error:

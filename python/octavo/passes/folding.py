@@ -1,7 +1,6 @@
 """Computes what depends on constants alone, within limits that a hostile file cannot move."""
 
-import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import onnx_ir as ir
@@ -9,32 +8,49 @@ import onnx_ir.passes.common as common
 from onnxscript.optimizer import _constant_folding
 
 from octavo.errors import ModelError
-from octavo.passes.edit import dims, input_of, integers, nodes, scalar
+from octavo.passes.costs import Cost, cost
+from octavo.passes.edit import Array, dims, input_of, nodes
+from octavo.program import DTYPES
+
+Evaluate = Callable[[ir.Node], Sequence[Array | None] | None]
+"""The outputs of a node of constant inputs, as octavo computes them: the same bits on every machine.
+
+None for an output that is left out; None for all where octavo lacks the operator or it fails.
+"""
 
 MAX_BYTES = 16 << 20
-"""A folded tensor is at most this large, unless it replaces a weight that is as large."""
+"""What one node makes is at most this large, unless it replaces a weight that is as large."""
 
 MAX_TOTAL_BYTES = 256 << 20
-"""All tensors folded in one model together, weights replaced by ones of their size aside."""
+"""Folding makes the constants of a model larger by at most so much."""
 
-_MAX_SLOW_BYTES = 1 << 18
+MAX_STEPS = 1 << 34
+"""One node's work, in products of float32: seconds."""
+
+MAX_TOTAL_STEPS = 1 << 36
+"""The work of folding one model."""
+
 _MAX_SEQUENCE = 1024
-_SPENT = "octavo.folding.spent"
+_BYTES = "octavo.folding.bytes"
+_STEPS = "octavo.folding.steps"
 
-_ELEMENTWISE = frozenset(
+_EXACT = frozenset(
     {
         "Abs",
         "Add",
-        "And",
+        "Cast",
         "Ceil",
         "Clip",
+        "Concat",
         "Div",
         "Equal",
+        "Expand",
+        "Flatten",
         "Floor",
+        "Gather",
         "Greater",
         "GreaterOrEqual",
-        "IsInf",
-        "IsNaN",
+        "Identity",
         "Less",
         "LessOrEqual",
         "Max",
@@ -42,174 +58,142 @@ _ELEMENTWISE = frozenset(
         "Mod",
         "Mul",
         "Neg",
-        "Not",
-        "Or",
-        "Reciprocal",
         "Relu",
+        "Reshape",
         "Round",
+        "Shape",
         "Sign",
-        "Sqrt",
+        "Size",
+        "Slice",
+        "Squeeze",
         "Sub",
+        "Tile",
+        "Transpose",
+        "Unsqueeze",
         "Where",
-        "Xor",
     }
 )
-"""Exact or correctly rounded: the same bits on every machine. Exp, Pow, MatMul and sums of floats are not."""
+"""What numpy computes alike everywhere, for constants of types that octavo lacks, as bfloat16."""
 
-_KEEPS_SIZE = frozenset(
-    {"Cast", "Flatten", "Identity", "Reshape", "Slice", "Squeeze", "Transpose", "Trilu", "Unsqueeze"}
-)
-_KEEPS_SIZE_SLOW = frozenset({"GatherElements", "GatherND", "ScatterElements", "ScatterND"})
-_INTEGER_ONLY = frozenset({"CumSum", "Pow", "ReduceProd", "ReduceSum"})
-_REDUCTIONS = frozenset({"ReduceMax", "ReduceMin"})
+_TYPES = frozenset(ir.DataType.from_numpy(dtype) for dtype in DTYPES.values())
 
 
-def fold_constants(model: ir.Model) -> bool:
+def fold_constants(model: ir.Model, evaluate: Evaluate) -> bool:
     """Replaces nodes of constant inputs by initializers, where `should_fold` says so; knows static shapes."""
     common.LiftConstantsToInitializersPass(lift_all_constants=True, size_limit=0)(model)
     _refuse_sequences(model)
-
-    def within_total(node: ir.Node) -> bool:
-        if not should_fold(node):
-            return False
-        size = folded_bytes(node) or 0
-        if size > MAX_BYTES:
-            return True  # in the place of a weight
-        spent = int(model.meta.get(_SPENT, 0)) + size
-        if spent > MAX_TOTAL_BYTES:
-            return False
-        model.meta[_SPENT] = spent
-        return True
-
     with np.errstate(all="ignore"):
-        result = _constant_folding.fold_constants(
-            model,
-            onnx_shape_inference=True,
-            output_size_limit=np.iinfo(np.int64).max,
-            should_fold=within_total,
-        )
-    return bool(result.modified)
+        return bool(_Folding(model, evaluate)(model).modified)
 
 
 def should_fold(node: ir.Node) -> bool:
-    """Whether a node of constant inputs may be computed: its size is known before, and small enough.
+    """Whether a node of constant inputs may be computed: its cost is known before, and small enough.
 
-    Beyond MAX_BYTES only where the node turns a weight that nothing else reads into one that is no larger.
+    Beyond MAX_BYTES only where it turns a weight that nothing else reads into one that is no larger, or is
+    itself only on the way into such a weight.
     """
-    size = folded_bytes(node)
-    if size is None:
-        return False
-    if size <= (_MAX_SLOW_BYTES if node.op_type in _KEEPS_SIZE_SLOW else MAX_BYTES):
-        return True
-    if node.op_type not in _ELEMENTWISE | _KEEPS_SIZE:
-        return False
-    replaced = [
-        value.const_value.nbytes
-        for value in node.inputs
-        if value is not None and value.const_value is not None and len(value.uses()) == 1
-    ]
-    return size <= max(replaced, default=0)
+    known = cost(node)
+    return known is not None and _is_small(node, known)
 
 
-def folded_bytes(node: ir.Node) -> int | None:
-    """Bytes of the output of a node of constant inputs; None where octavo does not compute the operator."""
-    tensors = [value.const_value for value in node.inputs if value is not None]
-    if any(tensor is None or tensor.dtype == ir.DataType.STRING for tensor in tensors) or node.domain != "":
+def _is_small(node: ir.Node, known: Cost) -> bool:
+    return known.steps <= MAX_STEPS and (known.bytes <= MAX_BYTES or known.bytes <= _replaced(node))
+
+
+def _replaced(node: ir.Node) -> int:
+    """Bytes of the largest constant that goes when the node and what it alone is made for are folded."""
+    largest = max((_size(value) for value in node.inputs if _reader(value) is not None), default=0)
+    read = list(node.inputs)
+    while len(node.outputs) == 1:
+        output, reader = node.outputs[0], _reader(node.outputs[0])
+        if reader is None or not all(value is output or _is_constant(value) for value in reader.inputs):
+            break
+        read += reader.inputs
+        largest = max(map(_size, read))
+        node = reader
+    return largest
+
+
+def _reader(value: ir.Value | None) -> ir.Node | None:
+    """The node that alone reads the value."""
+    if value is None or value.is_graph_output():
         return None
-    elements = _elements(node, [tensor for tensor in tensors if tensor is not None])
-    if elements is None or elements < 0:
-        return None
-    dtype = node.outputs[0].dtype
-    return elements * (8 if dtype is None else math.ceil(dtype.itemsize))
-
-
-def _elements(node: ir.Node, tensors: list[ir.TensorProtocol]) -> int | None:
-    op = node.op_type
-    if op in _ELEMENTWISE:
-        return _broadcast([tuple(tensor.shape.numpy()) for tensor in tensors])
-    if op in _INTEGER_ONLY and all(tensor.dtype.is_floating_point() for tensor in tensors[:1]):
-        return None
-    if op in _KEEPS_SIZE or op in _REDUCTIONS or op in _INTEGER_ONLY:
-        if op == "Pow":
-            return _broadcast([tuple(tensor.shape.numpy()) for tensor in tensors])
-        return tensors[0].size
-    if op in _KEEPS_SIZE_SLOW:
-        return max(tensor.size for tensor in tensors)
-    rule = _SIZES.get(op)
-    return None if rule is None else rule(node, tensors)
-
-
-def _broadcast(shapes: list[tuple[int, ...]]) -> int | None:
-    rank = max(map(len, shapes))
-    size = 1
-    for axis in zip(*((1,) * (rank - len(shape)) + shape for shape in shapes), strict=True):
-        wide = {extent for extent in axis if extent != 1}
-        if len(wide) > 1:
+    reader = None
+    for use in value.uses():
+        if reader is not None and use.node is not reader:
             return None
-        size *= wide.pop() if wide else 1
-    return size
+        reader = use.node
+    return reader
 
 
-def _expand(node: ir.Node, tensors: list[ir.TensorProtocol]) -> int | None:
-    shape = integers(node.inputs[1])
-    if shape is None or any(extent < 0 for extent in shape):
-        return None
-    return _broadcast([tuple(tensors[0].shape.numpy()), tuple(shape)])
+def _is_constant(value: ir.Value | None) -> bool:
+    """Whether the input is known, or left out."""
+    return value is None or (value.const_value is not None and not value.is_graph_input())
 
 
-def _tile(node: ir.Node, tensors: list[ir.TensorProtocol]) -> int | None:
-    repeats = integers(node.inputs[1])
-    return None if repeats is None or any(r < 0 for r in repeats) else tensors[0].size * math.prod(repeats)
+def _size(value: ir.Value | None) -> int:
+    return 0 if value is None or value.const_value is None else value.const_value.nbytes
 
 
-def _constant_of_shape(node: ir.Node, tensors: list[ir.TensorProtocol]) -> int | None:
-    shape = integers(node.inputs[0])
-    return None if shape is None or any(extent < 0 for extent in shape) else math.prod(shape)
+class _Folding(_constant_folding.FoldConstantsPass):
+    """The optimizer's pass, which follows shapes and sequences and inlines branches; `evaluate` computes."""
+
+    def __init__(self, model: ir.Model, evaluate: Evaluate) -> None:
+        no_limit = int(np.iinfo(np.int64).max)
+        super().__init__(
+            shape_inference=True,
+            input_size_limit=no_limit,
+            output_size_limit=no_limit,
+            should_fold=self._is_for_numpy,
+        )
+        self._meta = model.meta
+        self._evaluate = evaluate
+
+    def process_node(self, node: ir.Node, is_function: bool) -> _constant_folding.Replacement | None:
+        replacement = super().process_node(node, is_function)
+        if replacement is not None or not all(map(_is_constant, node.inputs)):
+            return replacement
+        size = self._size_within_limits(node)
+        arrays = None if size is None else self._evaluate(node)
+        if arrays is None:
+            return None
+        self._meta[_BYTES] = size
+        made = [_initializer(node, *pair) for pair in zip(node.outputs, arrays, strict=True)]
+        return _constant_folding.Replacement(made, [])
+
+    def _is_for_numpy(self, node: ir.Node) -> bool:
+        types = {value.dtype for value in (*node.inputs, *node.outputs) if value is not None}
+        size = None if types <= _TYPES or node.op_type not in _EXACT else self._size_within_limits(node)
+        if size is not None:
+            self._meta[_BYTES] = size
+        return size is not None
+
+    def _size_within_limits(self, node: ir.Node) -> int | None:
+        """By how many bytes the model will have grown with this node; None where it is not to be computed."""
+        known = cost(node)
+        if known is None or not _is_small(node, known):
+            return None
+        freed = {value for value in node.inputs if _reader(value) is node}
+        size: int = self._meta.get(_BYTES, 0) + known.bytes - sum(map(_size, freed))
+        steps: int = self._meta.get(_STEPS, 0) + known.steps
+        if size > MAX_TOTAL_BYTES or steps > MAX_TOTAL_STEPS:
+            return None
+        self._meta[_STEPS] = steps
+        return size
 
 
-def _range(node: ir.Node, tensors: list[ir.TensorProtocol]) -> int | None:
-    start, limit, step = (scalar(value) for value in node.inputs[:3])
-    if start is None or limit is None or not step or not all(map(math.isfinite, (start, limit, step))):
-        return None
-    count = (limit - start) / step
-    return None if not math.isfinite(count) else max(0, math.ceil(count))
-
-
-def _pad(node: ir.Node, tensors: list[ir.TensorProtocol]) -> int | None:
-    pads = integers(node.inputs[1])
-    shape = tensors[0].shape.numpy()
-    if pads is None or input_of(node, 3) is not None or len(pads) != 2 * len(shape):
-        return None
-    return math.prod(max(0, n + a + b) for n, a, b in zip(shape, pads, pads[len(shape) :], strict=False))
-
-
-def _gather(node: ir.Node, tensors: list[ir.TensorProtocol]) -> int | None:
-    shape = tensors[0].shape.numpy()
-    axis = node.attributes.get_int("axis", 0)
-    if not -len(shape) <= axis < len(shape):
-        return None
-    axis %= len(shape)
-    return math.prod(shape[:axis]) * tensors[1].size * math.prod(shape[axis + 1 :])
-
-
-def _one_hot(node: ir.Node, tensors: list[ir.TensorProtocol]) -> int | None:
-    depth = scalar(node.inputs[1])
-    return None if depth is None or not math.isfinite(depth) else tensors[0].size * max(0, int(depth))
-
-
-_SIZES: dict[str, Callable[[ir.Node, list[ir.TensorProtocol]], int | None]] = {
-    "Concat": lambda node, tensors: sum(tensor.size for tensor in tensors),
-    "ConstantOfShape": _constant_of_shape,
-    "Expand": _expand,
-    "Gather": _gather,
-    "NonZero": lambda node, tensors: tensors[0].size * len(tensors[0].shape),
-    "OneHot": _one_hot,
-    "Pad": _pad,
-    "Range": _range,
-    "Shape": lambda node, tensors: len(tensors[0].shape),
-    "Size": lambda node, tensors: 1,
-    "Tile": _tile,
-}
+def _initializer(node: ir.Node, output: ir.Value, array: Array | None) -> ir.Value:
+    """The constant that takes the place of a node's output."""
+    if array is None:
+        return ir.Value()  # in the place of one that is left out
+    tensor = ir.Tensor(array, name=output.name)
+    value = ir.Value(
+        name=output.name, type=ir.TensorType(tensor.dtype), shape=tensor.shape, const_value=tensor
+    )
+    if output.uses() or output.is_graph_output():
+        assert node.graph is not None
+        node.graph.register_initializer(value)
+    return value
 
 
 def _refuse_sequences(model: ir.Model) -> None:

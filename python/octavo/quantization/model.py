@@ -8,7 +8,7 @@ from itertools import chain
 from octavo import frontend
 from octavo.calibration import Calibration, Data, Progress, calibrate, range_rule, ranges, samples
 from octavo.errors import ModelError
-from octavo.lowering import Choices, Lowered, Stay, lower, lower_to_integers
+from octavo.lowering import Choices, Lowered, Stay, evaluate, lower, lower_to_integers
 from octavo.passes import simplify
 from octavo.program import Program, artifact
 from octavo.quantization.recipes import recipe as recipe_of
@@ -60,7 +60,7 @@ def quantize(
     """
     chosen = recipe_of(recipe)
     rule = _rule(range_rule or chosen.range_rule)
-    floats = lower(simplify(frontend.load(model))).program
+    floats = lower(simplify(frontend.load(model), evaluate)).program
     choices = Choices(
         excluded_nodes(floats, exclude), chosen.per_channel if per_channel is None else per_channel
     )
