@@ -112,3 +112,40 @@ def test_profiles_and_observers_see_every_stage():
     assert {"Relu", "Neg", "Exp"} <= {row.op for row in session.profile(feeds)}  # the sum goes with Exp
     low, high, *_ = session._core.observe(feeds, ["z"])[0]
     assert (low, high) == (-1, -1)
+
+
+KNOWN = program(
+    [
+        ("Exp", ["c"], "e", "f32", {}),
+        ("Shape", ["x"], "s", "i64", {"start": 0, "end": 1}),
+        ("Squeeze", ["s"], "n", "i64", {}),
+        ("Range", ["zero", "n", "one"], "r", "i64", {}),
+        ("Cast", ["r"], "p", "f32", {"to": 1}),
+        ("Add", ["x", "p"], "a", "f32", {}),
+        ("Reshape", ["a", "shape"], "b", "f32", {"allowzero": 0}),
+        ("Log", ["zeros"], "l", "f32", {}),
+        ("Mul", ["b", "e"], "m", "f32", {}),
+        ("Add", ["m", "l"], "y", "f32", {}),
+    ],
+    {"x": ("f32", ("N",)), "shape": ("i64", ("R",))},
+    {
+        "c": np.array([0, -np.inf, 0], np.float32),
+        "zeros": np.zeros(1, np.float32),
+        "zero": np.array(0),
+        "one": np.array(1),
+    },
+    ["y"],
+)
+"""e and l follow from constants, p from the length of x; the rest is planned once the shape is read."""
+
+
+def test_observers_see_what_is_known_before_the_run():
+    session = octavo.Session(KNOWN)
+    for n in (6, 9):
+        feeds = {"x": np.ones(n, np.float32), "shape": np.array([-1, 3])}
+        e, p, a, infinite, shape = session.observe(feeds, ["e", "p", "a", "l", "r"])
+        assert e == (0, 1, 0, 0, 3)
+        assert p == (0, n - 1, 0, 0, n)
+        assert a == (1, n, 0, 0, n)
+        assert infinite == (np.inf, -np.inf, 0, 1, 1)
+        assert shape is None  # no float32

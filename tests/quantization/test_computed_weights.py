@@ -130,3 +130,23 @@ def test_computed_scales_are_merged_into_the_weights_before_them():
     quantized = octavo.quantize(model("float[N,4,16] x", body, constants), f32(8, 4, 16))
     assert quantized.report.integer_ops == {"QConv": 3, "QAdd": 1}
     assert not quantized.report.float_ops
+
+
+def test_positions_of_a_free_length_have_a_range():
+    """They follow from the input's shape, so that a plan computes them before it runs."""
+    body = """
+        s = Shape<start=1, end=2>(x) h = Squeeze(s) r = Range(z, h, o) f = Cast<to=1>(r) c = Unsqueeze(f, j)
+        g = Mul(c, q) k = Sin(g) d = MatMul(x, w) a = Add(d, k) e = Relu(a) b = MatMul(k, v) y = MatMul(e, v)
+    """
+    constants = {
+        "z": np.int64(0),
+        "o": np.int64(1),
+        "j": ints(1),
+        "q": np.abs(f32(16)),
+        "v": f32(16, 4),
+        "w": f32(8, 16),
+    }
+    proto = model("float[N,S,8] x", body, constants, "float y, float b")
+    quantized = octavo.quantize(proto, f32(8, 5, 8))
+    assert quantized.report.integer_ops["QGemm"] == 3
+    assert "no finite value" not in str(quantized.report)

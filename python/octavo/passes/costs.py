@@ -77,9 +77,11 @@ def _outputs(
         if tensor is not None:
             types[name] = onnx.helper.make_tensor_type_proto(int(tensor.dtype), tensor.shape.numpy())
             if tensor.size <= _MAX_VECTOR:
-                data[name] = ir.to_proto(tensor)
+                data[name] = ir.serde.serialize_tensor(tensor)
     try:
-        proto.attribute.extend(ir.to_proto(attribute) for attribute in node.attributes.values())
+        proto.attribute.extend(
+            ir.serde.serialize_attribute(attribute) for attribute in node.attributes.values()
+        )
         schema = onnx.defs.get_schema(node.op_type, OPSET, "")
         found = onnx.shape_inference.infer_node_outputs(schema, proto, types, data)
         return [_type(found[name].tensor_type) for name in proto.output if name]

@@ -197,10 +197,12 @@ impl Session {
     }
 
     /// Runs once and tells what each float value of the plan held, in the order of the values' completion: every one
-    /// with an [`Session::observed_plan`].
+    /// with an [`Session::observed_plan`], those that a stage knows before it runs too.
     pub fn observe(&self, plan: &Arc<Plan>, inputs: &[&[u8]]) -> Result<Vec<Seen>, Error> {
         let mut seen = Vec::new();
         self.stages(plan, inputs, |plan, inputs, outputs| {
+            let known = plan.known_extremes().iter();
+            seen.extend(known.map(|&(value, extremes)| Seen { value, extremes }));
             plan.run_observed(&self.pool, inputs, outputs, &mut |observable, bytes| {
                 if observable.dtype == DType::F32 {
                     seen.push(Seen { value: observable.value, extremes: Extremes::of(cast(bytes)) });

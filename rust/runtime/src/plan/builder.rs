@@ -10,6 +10,7 @@ use std::sync::Mutex;
 use octavo_kernels::isa::Kernels;
 
 use crate::error::Error;
+use crate::observe::Extremes;
 use crate::ops;
 use crate::plan::arena::{self, Life};
 use crate::plan::layout::{Layout, is_same_bytes};
@@ -122,6 +123,8 @@ pub struct Builder<'p> {
     constants: Vec<Block>,
     drafts: Vec<Draft>,
     observables: Vec<Observable>,
+    /// Of the float32 values that are known, where all are looked at.
+    known_extremes: Vec<(ValueId, Extremes)>,
     readers: Vec<Vec<usize>>,
     is_output: Vec<bool>,
     done: Vec<bool>,
@@ -217,6 +220,7 @@ impl<'p> Builder<'p> {
             constants: Vec::new(),
             drafts: Vec::new(),
             observables: Vec::new(),
+            known_extremes: Vec::new(),
             readers,
             is_output,
             known_bytes: 0,
@@ -281,6 +285,7 @@ impl<'p> Builder<'p> {
             arena_bytes,
             outputs,
             observables: self.observables,
+            known_extremes: self.known_extremes,
             kernels: self.kernels,
             forks: self.forks,
             rest,
@@ -368,6 +373,9 @@ impl<'p> Builder<'p> {
             )));
         }
         self.known_bytes += tensor.bytes().len();
+        if self.observed && tensor.dtype() == DType::F32 {
+            self.known_extremes.push((value, Extremes::of(&tensor.f32s()?)));
+        }
         self.known[value.index()] = Some(tensor);
         Ok(())
     }

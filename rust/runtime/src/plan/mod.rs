@@ -22,6 +22,7 @@ use octavo_exec::{Arena, FloatMode, Pool, Slot, Views};
 use octavo_kernels::isa::Kernels;
 
 use crate::error::Error;
+use crate::observe::Extremes;
 use crate::plan::builder::BufferId;
 use crate::plan::faults::Faults;
 use crate::plan::packing::Block;
@@ -120,6 +121,7 @@ pub struct Plan {
     arena_bytes: usize,
     outputs: Vec<TensorType>,
     observables: Vec<Observable>,
+    known_extremes: Vec<(ValueId, Extremes)>,
     kernels: Kernels,
     /// Some step is cut between threads; else nobody needs to be woken.
     forks: bool,
@@ -154,6 +156,11 @@ impl Plan {
     /// Whether every value can be observed: nothing is fused.
     pub fn is_observed(&self) -> bool {
         self.observed
+    }
+
+    /// What the float32 values hold that were computed while planning, where the plan is made to observe them.
+    pub fn known_extremes(&self) -> &[(ValueId, Extremes)] {
+        &self.known_extremes
     }
 
     /// The steps.
