@@ -12,7 +12,7 @@ import pytest
 from octavo import passes
 from octavo.errors import ModelError
 from octavo.lowering import evaluate
-from octavo.passes import should_fold
+from octavo.passes import folding, should_fold
 from octavo.passes.costs import cost
 from octavo.passes.duplicates import remove_unused
 from octavo.passes.folding import MAX_BYTES, MAX_STEPS, MAX_TOTAL_BYTES, MAX_TOTAL_STEPS, fold_constants
@@ -140,17 +140,19 @@ def test_a_weight_on_its_way_into_one_as_large_may_be_larger_too(graphs):
         assert should_fold(product) is folds, use
 
 
-def test_what_grows_and_shrinks_again_is_no_growth(graphs):
-    """Twenty weights of 32 MiB in all that a table each is added to: beside one that grows by itself."""
-    count = 20
-    weights = {f"w{i}": np.full((1 << 10, 1 << 9), i, F) for i in range(count)}
-    body = " ".join(
-        f"e{i} = Expand(k, s) v{i} = Add(w{i}, e{i}) r{i} = ReduceMax(v{i})" for i in range(count)
-    )
+def test_what_grows_and_shrinks_again_is_no_growth(graphs, monkeypatch):
+    """Weights that a table as large is added to: no more than one table is there at a time."""
+    count, shape = 20, (1 << 8, 1 << 7)
+    weights = {f"w{i}": np.full(shape, i, F) for i in range(count)}
+    one = "e{0} = Expand(k, s) v{0} = Add(w{0}, e{0}) p{0} = Mul(x, v{0}) r{0} = ReduceMax(p{0})"
+    body = " ".join(one.format(i) for i in range(count))
     total = "y = Sum(x, " + ", ".join(f"r{i}" for i in range(count)) + ")"
-    constants = weights | {"k": F(1), "s": ints(1 << 10, 1 << 9)}
-    model = graphs.build("float[1] x", f"{body} {total}", **constants)
-    assert {node.op_type for node in passes.simplify(model, evaluate).graph} == {"Add"}
+    model = graphs.build("float[1] x", f"{body} {total}", **weights, k=F(1), s=ints(*shape))
+    table = 4 * shape[0] * shape[1]
+    for room, folds in ((2 * table, True), (table // 2, False)):
+        monkeypatch.setattr(folding, "MAX_TOTAL_BYTES", room)
+        left = {node.op_type for node in passes.simplify(model, evaluate).graph}
+        assert ("Expand" not in left) is folds
 
 
 HARD = {
