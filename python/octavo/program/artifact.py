@@ -8,9 +8,9 @@ the sum.
 import json
 import math
 import os
-import secrets
 import struct
 import zlib
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from octavo.errors import ArtifactError
-from octavo.program import DTYPES, FORMAT_VERSION, OPSET, Attribute, Node, Program, Quant, Value
+from octavo.program import DTYPES, FORMAT_VERSION, OPSET, Attribute, Node, Program, Quant, Value, saving
 from octavo.program.validate import MAX_RANK, validate
 
 _METADATA_KEY = "octavo"
@@ -83,22 +83,14 @@ def from_bytes(data: bytes) -> Program:
     return program
 
 
-def save(program: Program, path: str | os.PathLike[str]) -> None:
+def save(program: Program, path: saving.PathLike, sources: Iterable[saving.PathLike] = ()) -> None:
     """Write the artifact of a Program: all of it or, where that fails, nothing.
 
-    Raises ArtifactError where the Program is not valid, OSError where the file cannot be written.
+    sources: the files that the Program was made from, which are not overwritten. Raises ArtifactError where
+    `path` is one of them or the Program is not valid, OSError where the file cannot be written.
     """
-    data = to_bytes(program)
-    target = Path(path)
-    partial = target.with_name(f".{target.name}.{secrets.token_hex(8)}.partial")
-    try:
-        with partial.open("xb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        partial.replace(target)
-    finally:
-        partial.unlink(missing_ok=True)
+    saving.check(path, sources)
+    saving.write(path, to_bytes(program))
 
 
 def load(path: str | os.PathLike[str]) -> Program:
