@@ -1,5 +1,9 @@
 """ONNX file, bytes or proto -> onnx-ir graph, checked, in one opset, with shapes."""
 
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import onnx
 import onnx_ir as ir
 import onnx_ir.passes.common as common
@@ -7,13 +11,14 @@ import onnx_ir.passes.common as common
 from octavo.errors import ModelError
 from octavo.frontend.bodies import expand_operators
 from octavo.frontend.check import check, check_rules
+from octavo.frontend.external import files_of
 from octavo.frontend.inference import infer_shapes
 from octavo.frontend.opset import NEWEST_OPSET, convert, restate
 from octavo.frontend.quiet import quiet
 from octavo.frontend.source import Source, one_line, printable, read
 from octavo.program import OPSET
 
-__all__ = ["Source", "infer_shapes", "load", "one_line", "quiet"]
+__all__ = ["Source", "files_of", "infer_shapes", "load", "one_line", "quiet", "source_files"]
 
 
 def load(source: Source) -> ir.Model:
@@ -27,9 +32,24 @@ def load(source: Source) -> ir.Model:
         ModelError: not a model, damaged, breaking ONNX's rules, too new, or with an unknown operator; the
             message names the node, tensor or file, and what can be done.
     """
+    with quiet(), _plain_errors():
+        return _load(source)
+
+
+def source_files(path: str | os.PathLike[str]) -> tuple[str, ...]:
+    """The files that the model at a path is read from: itself and its external data, links followed.
+
+    Raises:
+        ModelError: as `load` does, where the file is no model.
+    """
+    with quiet(), _plain_errors():
+        return files_of(read(path))
+
+
+@contextmanager
+def _plain_errors() -> Iterator[None]:
     try:
-        with quiet():
-            return _load(source)
+        yield
     except ModelError as error:
         raise ModelError(printable(str(error))) from error.__cause__
     except Exception as error:  # a damaged file makes the libraries fail in ways of their own

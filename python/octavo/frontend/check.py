@@ -116,15 +116,13 @@ def _tensors(model: ir.Model) -> Iterator[tuple[str, ir.TensorProtocol]]:
 
 
 def _check_tensor(name: str, tensor: ir.TensorProtocol) -> None:
-    """Raises where a tensor does not hold what it declares, or lies outside the model's folder.
+    """Raises where a tensor does not hold what it declares.
 
-    Taking the array is the check: onnx-ir compares sizes and guards the path, and maps external data unread.
+    Taking the array is the check: onnx-ir compares sizes, and maps external data unread.
     """
     where = name
     if isinstance(tensor, ir.ExternalTensor):
         where = f"{name}, external data '{tensor.location}',"
-        if not tensor.base_dir:
-            raise ModelError(f"{where} has no known folder: load the model by its path")
         if os.path.exists(tensor.path) and not os.path.isfile(tensor.path):
             raise ModelError(f"{where} is not a regular file")
         if (tensor.offset or 0) < 0 or tensor.length not in (None, tensor.nbytes):

@@ -6,6 +6,7 @@ import onnx
 import onnx_ir as ir
 
 from octavo.errors import ModelError
+from octavo.frontend.external import locate
 from octavo.frontend.functions import inline_functions
 
 Source = str | os.PathLike[str] | bytes | onnx.ModelProto | ir.Model
@@ -18,13 +19,14 @@ def read(source: Source) -> ir.Model:
     """Reads `source` into a graph that is the caller's no more: changing it changes nothing of theirs.
 
     Model-local functions are written out where they are called. External data stays on disk: its tensors know
-    their folder, where there is one.
+    their file.
 
     Raises:
-        ModelError: unreadable, or not an ONNX model.
+        ModelError: unreadable, not an ONNX model, or with external data outside of the model's folder.
     """
     if isinstance(source, ir.Model):
         model = source.clone()
+        model.meta.update(source.meta)
         inline_functions(model)
     elif isinstance(source, onnx.ModelProto):
         model = _from_proto(source, "the model")
@@ -34,11 +36,11 @@ def read(source: Source) -> ir.Model:
     elif isinstance(source, str | os.PathLike):
         where = f"'{os.fspath(source)}'"
         model = _from_proto(_parse(_file_bytes(source), where), where)
-        ir.external_data.set_base_dir(model.graph, os.path.dirname(os.path.abspath(source)))
     else:
         raise ModelError(
             f"a model is a path, bytes, an onnx.ModelProto or an onnx_ir.Model, not {type(source).__name__}"
         )
+    locate(model, source if isinstance(source, str | os.PathLike) else None)
     return model
 
 
