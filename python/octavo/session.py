@@ -152,6 +152,15 @@ def load_program(source: Source) -> Program:
         return program
 
 
+def files_read(path: str | PathLike[str]) -> tuple[str, ...]:
+    """The files that a session of the model at this path reads: the model, and its external data."""
+    if _holds_artifact(Path(path)):
+        return (fspath(path),)
+    from octavo import frontend
+
+    return frontend.source_files(path)
+
+
 def _artifact(source: Source) -> bytes:
     """The artifact that the runtime loads; one that is there already is not read twice."""
     if isinstance(source, str | PathLike):
@@ -175,11 +184,14 @@ def _dict_of(feeds: Mapping[str, npt.NDArray[Any]]) -> dict[str, npt.NDArray[Any
 
 def _bytes_of_artifact(path: Path) -> bytes | None:
     """The file's bytes where it is an artifact by its name or its first bytes, else None."""
+    return path.read_bytes() if _holds_artifact(path) else None
+
+
+def _holds_artifact(path: Path) -> bool:
     if path.suffix == ".octavo":
-        return path.read_bytes()
+        return True
     with path.open("rb") as file:
-        head = file.read(9)
-    return path.read_bytes() if _is_artifact(head) else None
+        return _is_artifact(file.read(9))
 
 
 def _is_artifact(data: bytes) -> bool:
@@ -233,4 +245,4 @@ _ONNX_TYPES = {
     "f64": "double",
 }
 
-__all__ = ["ProfileRow", "Session", "Source", "ValueInfo", "load_program", "tiers"]
+__all__ = ["ProfileRow", "Session", "Source", "ValueInfo", "files_read", "load_program", "tiers"]

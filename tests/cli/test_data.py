@@ -215,3 +215,28 @@ def test_different_counts_are_named(tmp_path):
     np.savez(tmp_path / "a.npz", x=np.ones((3, 4), np.float32), mask=np.zeros((2, 2), np.int64))
     with pytest.raises(DataError, match="different numbers"):
         read(tmp_path / "a.npz", *PAIR)
+
+
+def test_a_folder_of_links(tmp_path):
+    far = tmp_path / "far"
+    (far / "more").mkdir(parents=True)
+    for name, value in (("far/blob", 1), ("far/more/c", 3)):
+        save(tmp_path / f"{name}.npy", np.full(4, value, np.float32))
+    here = tmp_path / "here"
+    (here / "b").mkdir(parents=True)
+    save(here / "b" / "x.npy", np.full(4, 2, np.float32))
+    (here / "a.npy").symlink_to("../far/blob.npy")
+    (here / "c").symlink_to("../far/more")
+    (here / "b" / "above").symlink_to("..")  # a circle
+    (here / "notes.txt").symlink_to("nowhere")
+    for folder in (here, tmp_path / "link"):
+        if folder != here:
+            folder.symlink_to("here")
+        assert [feeds["x"][0, 0] for feeds in read(folder, VECTOR)] == [1, 2, 3]
+
+
+def test_a_link_that_leads_nowhere(tmp_path):
+    save(tmp_path / "a.npy", np.ones(4, np.float32))
+    (tmp_path / "b.npy").symlink_to(".annex/objects/b")
+    with pytest.raises(DataError, match=r"b\.npy is a link to \.annex/objects/b, which does not exist"):
+        read(tmp_path, VECTOR)

@@ -165,6 +165,44 @@ def test_saving_is_whole_or_not_at_all(quantized, tmp_path, monkeypatch):
     assert target.stat().st_mode & 0o777 == 0o666 & ~_umask()
 
 
+@pytest.mark.parametrize("way", ["name", "relative", "symlink", "hard link", "by its link"])
+def test_saving_does_not_overwrite_the_model(model, digits, tmp_path, monkeypatch, way):
+    source, link = tmp_path / "model.onnx", tmp_path / "link"
+    proto = onnx.load(model)
+    onnx.save(proto, source, save_as_external_data=True, location="weights", size_threshold=0)
+    if way in ("symlink", "by its link"):
+        link.symlink_to("model.onnx")
+    elif way == "hard link":
+        os.link(source, link)
+    target = {"name": source, "relative": "model.onnx", "by its link": source}.get(way, link)
+    monkeypatch.chdir(tmp_path)
+    quantized = octavo.quantize({"relative": "model.onnx", "by its link": link}.get(way, source), digits)
+    if way != "relative":
+        monkeypatch.chdir("/")
+    before = {path: path.read_bytes() for path in tmp_path.iterdir()}
+    for refused in (target, tmp_path / "weights"):
+        with pytest.raises(octavo.ArtifactError, match="not overwritten"):
+            quantized.save(refused)
+    assert {path: path.read_bytes() for path in tmp_path.iterdir()} == before
+    quantized.save(tmp_path / "model.octavo")
+    quantized.save(tmp_path / "model.octavo")
+
+
+def test_saving_does_not_overwrite_data_that_are_read_from_a_file(model, digits, tmp_path):
+    path = tmp_path / "data.npy"
+    np.save(path, digits)
+    mapped = np.load(path, mmap_mode="r")
+    for data in (mapped, {"input": mapped}, [mapped[:9], mapped[9:]]):
+        with pytest.raises(octavo.ArtifactError, match=r"data\.npy"):
+            octavo.quantize(model, data).save(path)
+    np.savez(tmp_path / "data.npz", input=digits)
+    with np.load(tmp_path / "data.npz") as data:
+        quantized = octavo.quantize(model, data)
+    with pytest.raises(octavo.ArtifactError, match=r"data\.npz"):
+        quantized.save(tmp_path / "data.npz")
+    assert np.array_equal(np.load(path), digits)
+
+
 def _full_disk(*arguments):
     raise OSError("disk")
 

@@ -3,7 +3,7 @@
 from octavo.calibration.calibrator import Calibration, Observing, Progress, calibrate
 from octavo.calibration.observers import Observer
 from octavo.calibration.ranges import RULES, range_rule, ranges
-from octavo.calibration.sources import Data, Feeds, samples
+from octavo.calibration.sources import Data, Feeds, mapped_files, samples
 
 __all__ = [
     "RULES",
@@ -14,6 +14,7 @@ __all__ = [
     "Observing",
     "Progress",
     "calibrate",
+    "mapped_files",
     "range_rule",
     "ranges",
     "samples",

@@ -1,5 +1,6 @@
 """Calibration data in any of its forms, as feeds of one sample each."""
 
+import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Protocol, TypeAlias
 
@@ -51,6 +52,17 @@ def samples(data: Data, inputs: Sequence[Input]) -> Iterator[Feeds]:
             yield sample
     if count == 0:
         raise DataError("the calibration data are empty: give at least one sample, better 100 that differ")
+
+
+def mapped_files(data: Data) -> tuple[str, ...]:
+    """The files that the arrays of `data` are read from as they are used, as far as the arrays tell."""
+    if isinstance(data, np.lib.npyio.NpzFile):
+        name = data.zip.filename if data.zip else None
+        return (os.path.realpath(name),) if name else ()
+    items = data.values() if isinstance(data, Mapping) else data if isinstance(data, list | tuple) else [data]
+    return tuple(
+        os.path.realpath(item.filename) for item in items if isinstance(item, np.memmap) and item.filename
+    )
 
 
 def _feeds(data: Samples, inputs: Sequence[Input]) -> Iterator[Feeds]:

@@ -3,11 +3,28 @@
 import json
 import sys
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager, redirect_stdout
+from pathlib import Path
 from typing import TypeVar
 
 import typer
 
+from octavo.program.saving import descriptor_of
+
 T = TypeVar("T")
+
+
+@contextmanager
+def apart_from(*paths: Path) -> Iterator[None]:
+    """Within, what is shown goes to standard error where one of the paths is standard output."""
+    if any(descriptor_of(path) == _STANDARD_OUTPUT for path in paths):
+        with redirect_stdout(sys.stderr):
+            yield
+    else:
+        yield
+
+
+_STANDARD_OUTPUT = 1
 
 
 def show(text: str) -> None:

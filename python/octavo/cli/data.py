@@ -1,5 +1,6 @@
 """What `--data` names, read sample by sample: arrays in .npy and .npz files, pictures, folders of either."""
 
+import os
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -105,7 +106,7 @@ def open_files(path: Path, inputs: "Sequence[ValueInfo]", pixels: Pixels, limit:
         if path.suffix.lower() not in ARRAYS + PICTURES:
             raise DataError(f"{path} is neither an array (.npy, .npz) nor a picture ({', '.join(PICTURES)})")
         return Files([path], inputs, pixels, limit)
-    files = sorted(file for file in path.rglob("*") if file.is_file())
+    files = files_below(path)
     arrays = [file for file in files if file.suffix.lower() in ARRAYS]
     pictures = [file for file in files if file.suffix.lower() in PICTURES]
     if arrays and pictures:
@@ -115,6 +116,38 @@ def open_files(path: Path, inputs: "Sequence[ValueInfo]", pixels: Pixels, limit:
     if not arrays and not pictures:
         raise DataError(f"{path} holds no arrays (.npy, .npz) and no pictures ({', '.join(PICTURES)})")
     return Files(arrays or pictures, inputs, pixels, limit)
+
+
+def files_below(folder: Path) -> list[Path]:
+    """The files of a folder and of all folders below it, in the order of their paths; links are followed.
+
+    Raises `DataError` where a link leads nowhere, as those of a data set that was not fetched whole.
+    """
+    files = sorted(_files(folder, ()))
+    for file in files:
+        if not file.exists() and file.suffix.lower() in ARRAYS + PICTURES:
+            raise DataError(f"{file} is a link to {os.readlink(file)}, which does not exist: fetch that file")
+    return [file for file in files if file.is_file()]
+
+
+def _files(folder: Path, above: tuple[tuple[int, int], ...]) -> Iterator[Path]:
+    """All that is below a folder and no folder; `above` identifies the folders on the way to it."""
+    found = folder.stat()
+    here = (found.st_dev, found.st_ino)
+    if here in above:
+        return  # a link to a folder that it is in
+    for path in folder.iterdir():
+        if path.is_dir():
+            yield from _files(path, (*above, here))
+        else:
+            yield path
+
+
+def kept_files(data: Path) -> list[Path]:
+    """The files that an artifact is not to be written over: the data, but no artifact in their folder."""
+    if not data.is_dir():
+        return [data]
+    return [file for file in files_below(data) if file.suffix != ".octavo"]
 
 
 def read_arrays(path: Path) -> Feeds:

@@ -1,8 +1,8 @@
 """Feeds and answers as .npy files, and inputs made up for timing."""
 
-import os
+import io
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from octavo.cli.data import Feeds, read_arrays
 from octavo.errors import DataError
+from octavo.program import saving
 
 if TYPE_CHECKING:
     from octavo.session import ValueInfo
@@ -40,6 +41,11 @@ def read_feeds(assignments: Sequence[str], inputs: "Sequence[ValueInfo]") -> Fee
     return feeds
 
 
+def file_of(assignment: str) -> Path:
+    """The file of a `NAME=FILE` text, or of a bare `FILE`."""
+    return Path(assignment.rpartition("=")[2])
+
+
 def output_paths(names: Sequence[str], folder: Path | None, assignments: Sequence[str]) -> dict[str, Path]:
     """Where each output is to be written: `NAME=FILE` texts first, else `folder/NAME.npy`.
 
@@ -63,15 +69,27 @@ def output_paths(names: Sequence[str], folder: Path | None, assignments: Sequenc
     return paths
 
 
+def check_paths(paths: Iterable[Path], sources: Iterable[Path | str]) -> None:
+    """Finds out before the run where an output cannot be written.
+
+    Raises `DataError` where it would overwrite one of `sources`, which the run reads, OSError otherwise.
+    """
+    sources = list(sources)
+    for path in paths:
+        source = saving.source_at(path, sources)
+        if source is not None:
+            raise DataError(
+                f"'{path}' is not overwritten: it is the file '{source}', which the run reads; name another "
+                "with --output or --output-dir"
+            )
+        saving.check(path)
+
+
 def write_array(path: Path, array: NDArray[Any]) -> None:
     """Writes a .npy file, whole or not at all."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        with temporary.open("xb") as file:
-            np.save(file, array, allow_pickle=False)
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    buffer = io.BytesIO()
+    np.save(buffer, array, allow_pickle=False)
+    saving.write(path, buffer.getbuffer())
 
 
 def made_up_feeds(inputs: "Sequence[ValueInfo]", shapes: Mapping[str, Sequence[int]], batch: int) -> Feeds:

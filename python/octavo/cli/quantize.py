@@ -1,7 +1,6 @@
 """`octavo quantize`: a float model and some data become an int8 artifact."""
 
 import os
-import tempfile
 from pathlib import Path
 from typing import Annotated
 
@@ -11,6 +10,7 @@ import octavo
 from octavo.cli import console
 from octavo.cli.options import Json, Threads
 from octavo.cli.pixels import Layout, Pixels
+from octavo.program import saving
 
 EPILOG = """\b
 Examples:
@@ -61,10 +61,12 @@ def quantize(
 
     The ranges of its tensors are those that the calibration data show.
     """
-    from octavo.cli.data import open_files
+    from octavo.cli.data import kept_files, open_files
+    from octavo.frontend import source_files
 
     pixels = _pixels(size, mean, std, layout, range_)
-    _check_writable(output)
+    model_files = source_files(model)
+    saving.check(output, (*model_files, *kept_files(data)))
     files = open_files(data, octavo.Session(model, threads=threads).get_inputs(), pixels, limit)
     quantized = octavo.quantize(
         model,
@@ -76,15 +78,19 @@ def quantize(
         threads=threads,
     )
     quantized.save(output)
-    sizes = {"model_bytes": model.stat().st_size, "artifact_bytes": output.stat().st_size}
-    if as_json:
-        console.show_json(
-            {"model": str(model), "output": str(output), **sizes, "report": quantized.report.to_dict()}
-        )
-        return
-    console.show(str(quantized.report))
-    before, after = (console.format_size(size) for size in sizes.values())
-    console.show(f"{model} ({before}) -> {output} ({after})")
+    sizes = {
+        "model_bytes": sum(os.path.getsize(file) for file in model_files),
+        "artifact_bytes": output.stat().st_size if output.is_file() else None,
+    }
+    with console.apart_from(output):
+        if as_json:
+            console.show_json(
+                {"model": str(model), "output": str(output), **sizes, "report": quantized.report.to_dict()}
+            )
+            return
+        console.show(str(quantized.report))
+        before, after = ("" if size is None else f" ({console.format_size(size)})" for size in sizes.values())
+        console.show(f"{model}{before} -> {output}{after}")
 
 
 def _pixels(size: str | None, mean: str, std: str, layout: Layout | None, range_: str | None) -> Pixels:
@@ -119,11 +125,3 @@ def _channels(text: str, option: str) -> tuple[float, ...]:
     if len(numbers) not in (1, 3):
         raise typer.BadParameter("give 1 number or 3", param_hint=option)
     return numbers
-
-
-def _check_writable(path: Path) -> None:
-    """Finds out before the work, not after it, that the result cannot be written."""
-    if path.is_dir():
-        raise IsADirectoryError(21, os.strerror(21), str(path))
-    with tempfile.TemporaryFile(dir=path.parent):
-        pass

@@ -36,15 +36,18 @@ def run(
 
     Its outputs are shown, and written to files where asked.
     """
-    from octavo.cli.feeds import output_paths, read_feeds, write_array
+    from octavo.cli.feeds import check_paths, file_of, output_paths, read_feeds, write_array
+    from octavo.session import files_read
 
     session = octavo.Session(model, threads=threads, isa=isa)
     feeds = read_feeds(inputs, session.get_inputs())
     names = [info.name for info in session.get_outputs()]
     paths = output_paths(names, output_dir, outputs or [])
-    arrays = session.run(None, feeds)
     if output_dir is not None:
         output_dir.mkdir(parents=True, exist_ok=True)
+    if paths:
+        check_paths(paths.values(), (*files_read(model), *map(file_of, inputs)))
+    arrays = session.run(None, feeds)
     rows = []
     for name, array in zip(names, arrays, strict=True):
         if name in paths:
@@ -59,7 +62,8 @@ def run(
                 "file": str(paths[name]) if name in paths else None,
             }
         )
-    if as_json:
-        console.show_json({"model": str(model), "outputs": rows})
-    else:
-        console.show_table(list(rows[0]), ([console.cell(value) for value in row.values()] for row in rows))
+    with console.apart_from(*paths.values()):
+        if as_json:
+            console.show_json({"model": str(model), "outputs": rows})
+        else:
+            console.show_table(list(rows[0]), ([console.cell(cell) for cell in row.values()] for row in rows))

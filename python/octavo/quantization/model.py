@@ -2,11 +2,20 @@
 
 import os
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import chain
 
 from octavo import frontend
-from octavo.calibration import Calibration, Data, Progress, calibrate, range_rule, ranges, samples
+from octavo.calibration import (
+    Calibration,
+    Data,
+    Progress,
+    calibrate,
+    mapped_files,
+    range_rule,
+    ranges,
+    samples,
+)
 from octavo.errors import ModelError
 from octavo.lowering import Choices, Lowered, Stay, evaluate, lower, lower_to_integers
 from octavo.passes import simplify
@@ -23,14 +32,20 @@ class QuantizedModel:
     """A model in integers.
 
     program: what runs, as `octavo.reference.run` reads it. report: what became of the float model.
+    sources: the files that it was made from, which `save` does not overwrite.
     """
 
     program: Program
     report: Report
+    sources: tuple[str, ...] = field(default=(), repr=False)
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write the artifact; a file of that name is replaced whole or not at all."""
-        artifact.save(self.program, path)
+        """Write the artifact; a file of that name is replaced whole or not at all.
+
+        A link is followed; a pipe or a device, such as /dev/stdout, is written to. Raises `ArtifactError`
+        where the file is one that the model was made from, OSError where it cannot be written.
+        """
+        artifact.save(self.program, path, self.sources)
 
 
 def quantize(
@@ -60,7 +75,7 @@ def quantize(
     """
     chosen = recipe_of(recipe)
     rule = _rule(range_rule or chosen.range_rule)
-    floats = lower(simplify(frontend.load(model), evaluate)).program
+    floats, files = _float_program(model)
     choices = Choices(
         excluded_nodes(floats, exclude), chosen.per_channel if per_channel is None else per_channel
     )
@@ -73,7 +88,13 @@ def quantize(
     lowered = lower_to_integers(floats, ranges(observed.observers, rule), choices)
     if strict:
         _check_strict(lowered.stays)
-    return QuantizedModel(lowered.program, report(floats, lowered, observed))
+    return QuantizedModel(lowered.program, report(floats, lowered, observed), (*files, *mapped_files(data)))
+
+
+def _float_program(model: frontend.Source) -> tuple[Program, tuple[str, ...]]:
+    """The model in float, and the files that it was read from."""
+    loaded = frontend.load(model)
+    return lower(simplify(loaded, evaluate)).program, frontend.files_of(loaded)
 
 
 _rule = range_rule  # `quantize` has a parameter of that name
