@@ -130,6 +130,7 @@ def tiers() -> list[str]:
 
 def load_program(source: Source) -> Program:
     """The Program of a model: read from an artifact, or lowered from ONNX in float."""
+    source = _read_once(source)
     if isinstance(source, Program):
         return source
     if isinstance(source, str | PathLike | bytes):
@@ -154,6 +155,8 @@ def load_program(source: Source) -> Program:
 
 def files_read(path: str | PathLike[str]) -> tuple[str, ...]:
     """The files that a session of the model at this path reads: the model, and its external data."""
+    if not Path(path).is_file():  # a pipe
+        return ()
     if _holds_artifact(Path(path)):
         return (fspath(path),)
     from octavo import frontend
@@ -163,6 +166,7 @@ def files_read(path: str | PathLike[str]) -> tuple[str, ...]:
 
 def _artifact(source: Source) -> bytes:
     """The artifact that the runtime loads; one that is there already is not read twice."""
+    source = _read_once(source)
     if isinstance(source, str | PathLike):
         data = _bytes_of_artifact(Path(fspath(source)))
         if data is not None:
@@ -174,6 +178,13 @@ def _artifact(source: Source) -> bytes:
     program = load_program(source)
     with needed_for("writing an artifact"):
         return artifact.to_bytes(program)
+
+
+def _read_once(source: Source) -> Source:
+    """The bytes of what cannot be read twice, such as a pipe; every other source as it is."""
+    if isinstance(source, str | PathLike) and not Path(source).is_file():
+        return Path(source).read_bytes()
+    return source
 
 
 def _dict_of(feeds: Mapping[str, npt.NDArray[Any]]) -> dict[str, npt.NDArray[Any]]:

@@ -207,6 +207,13 @@ def test_devices_are_not_read(tmp_path, save, target):
     refused(path, "outside")
 
 
+def test_files_of_what_cannot_be_read_again(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    for path in (tmp_path / "pipe", tmp_path):
+        with pytest.raises(ModelError, match="no regular file"):
+            frontend.source_files(path)
+
+
 def test_a_graph_knows_its_folder_or_its_files(tmp_path, save):
     path = save(tmp_path / "model.onnx", "weights", tmp_path / "weights")
     theirs = ir.load(path)

@@ -1,5 +1,7 @@
 """Session: what it can be made from, and what it says of itself."""
 
+import os
+import threading
 from pathlib import Path
 
 import numpy as np
@@ -7,7 +9,8 @@ import octavo
 import onnx
 import onnx_ir as ir
 import pytest
-from octavo.session import load_program
+from octavo.program import artifact
+from octavo.session import files_read, load_program
 
 DEMO = Path(octavo.__file__).parent / "demo"
 MODEL = DEMO / "mnist-cnn.onnx"
@@ -38,6 +41,22 @@ def test_artifact_sources_agree(quantized, tmp_path):
     for source in (path, path.read_bytes(), quantized.program, tmp_path / "any.name"):
         assert np.array_equal(octavo.Session(source).run(None, {"input": x}), want)
     assert load_program(path).nodes == quantized.program.nodes
+
+
+@pytest.mark.parametrize("kind", ["artifact", "onnx"])
+def test_a_pipe_is_a_source(quantized, tmp_path, kind):
+    data = artifact.to_bytes(quantized.program) if kind == "artifact" else MODEL.read_bytes()
+    x = np.full((1, 1, 28, 28), 0.5, np.float32)
+    want = octavo.Session(data).run(None, {"input": x})
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    for session in (octavo.Session, lambda path: octavo.Session(load_program(path))):
+        writer = threading.Thread(target=pipe.write_bytes, args=(data,), daemon=True)
+        writer.start()
+        assert np.array_equal(session(pipe).run(None, {"input": x}), want)
+        writer.join(10)
+    assert files_read(pipe) == ()
+    assert files_read(MODEL) == (str(MODEL.resolve()),)
 
 
 def test_descriptions(quantized):

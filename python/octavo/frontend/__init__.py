@@ -40,8 +40,10 @@ def source_files(path: str | os.PathLike[str]) -> tuple[str, ...]:
     """The files that the model at a path is read from: itself and its external data, links followed.
 
     Raises:
-        ModelError: as `load` does, where the file is no model.
+        ModelError: as `load` does, where the file is no model; a pipe, which cannot be read again.
     """
+    if os.path.exists(path) and not os.path.isfile(path):
+        raise ModelError(f"'{os.fspath(path)}' is no regular file: save the model as a file first")
     with quiet(), _plain_errors():
         return files_of(read(path))
 
