@@ -91,7 +91,8 @@ class Session:
     ) -> list[npt.NDArray[Any]]:
         """The outputs of these names, or all of them where there are none, as fresh arrays.
 
-        feeds: an array for each input, by name.
+        feeds: an array for each input, by name. Axes of one name must be of one size; a name that says no
+        more than "free" in the ONNX file ('?', 'None', 'dynamic', ...) ties nothing.
         Raises `RunError` where a feed is missing, unknown, or of another shape or dtype than the input.
         """
         if isinstance(names, str):

@@ -12,13 +12,22 @@ from octavo.errors import ModelError
 from octavo.frontend.bodies import expand_operators
 from octavo.frontend.check import check, check_rules
 from octavo.frontend.external import files_of
-from octavo.frontend.inference import infer_shapes
+from octavo.frontend.inference import claimed_shape, infer_shapes
 from octavo.frontend.opset import NEWEST_OPSET, convert, restate
 from octavo.frontend.quiet import quiet
 from octavo.frontend.source import Source, one_line, printable, read
 from octavo.program import OPSET
 
-__all__ = ["Source", "files_of", "infer_shapes", "load", "one_line", "quiet", "source_files"]
+__all__ = [
+    "Source",
+    "claimed_shape",
+    "files_of",
+    "infer_shapes",
+    "load",
+    "one_line",
+    "quiet",
+    "source_files",
+]
 
 
 def load(source: Source) -> ir.Model:

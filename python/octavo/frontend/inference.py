@@ -1,4 +1,10 @@
-"""Shapes and dtypes of every value, inferred anew: what a file claims of its inner values is not trusted."""
+"""Shapes and dtypes of every value, inferred anew: what a file claims of what nodes make is not trusted.
+
+Axes of the inputs that have one name are of one size, as ONNX has it, and feeds are held to it; a name that
+says no more than "free" is none.
+"""
+
+import re
 
 import onnx
 import onnx_ir as ir
@@ -8,19 +14,25 @@ from octavo.frontend.skeleton import skeleton
 from octavo.frontend.source import one_line
 
 _MAX_VECTOR = 1024
+_CLAIMED = "octavo.frontend.claimed"
+_FREE = re.compile(
+    r"\d*|(any|arbitrary|dyn|dynamic|free|na|nan|none|null|undef|undefined|unk|unknown|unspecified|var|variable)?"
+    r"(axis|axes|dim|dims|dimension|shape|size)?"
+)
+"""What exporters call each free axis ('?', '-1', 'None', ...): in lower case, letters and digits alone."""
 
 
 def infer_shapes(model: ir.Model) -> None:
     """Writes shapes and dtypes into the values of the model's graphs, in place.
 
-    Axes of the model's inputs that have neither a number nor a name get a name, so that inference can follow
-    them.
+    Axes of inputs that have neither a number nor a name of their own get one that nothing else has, so that
+    inference can follow them.
 
     Raises:
         ModelError: a node whose inputs do not fit together.
     """
-    _name_free_axes(model.graph)
-    declared = {value: value.shape for value in model.graph.outputs}
+    model.graph.meta.setdefault(_CLAIMED, {value.name: value.shape for value in model.graph.outputs})
+    _name_free_axes(model)
     for graph in model.graphs():
         for node in graph:
             for value in node.outputs:
@@ -35,9 +47,12 @@ def infer_shapes(model: ir.Model) -> None:
             if name in values and value.const_value is None and not value.is_graph_input():
                 value.shape = values[name].shape
                 value.type = values[name].type or value.type
-    for value, shape in declared.items():
-        if value.shape is None:
-            value.shape = shape
+
+
+def claimed_shape(graph: ir.Graph, output: str) -> tuple[int | str | None, ...] | None:
+    """The shape that the file states for an output, to show where inference finds none. None: a free axis."""
+    shape = graph.meta.get(_CLAIMED, {}).get(output)
+    return None if shape is None else tuple(map(_known, shape))
 
 
 def _infer(proto: onnx.ModelProto, *, follow_values: bool) -> onnx.ModelProto:
@@ -63,20 +78,26 @@ def _vectors_are_short(proto: onnx.ModelProto) -> bool:
     return True
 
 
-def _name_free_axes(graph: ir.Graph) -> None:
-    taken = {
-        axis.value for value in graph.inputs for axis in value.shape or () if isinstance(axis, ir.SymbolicDim)
-    }
-    for value in graph.inputs:
-        if value.shape is None:
-            continue
+def _known(axis: int | ir.SymbolicDim) -> int | str | None:
+    """The axis as a number or a name; None where it has neither."""
+    extent = axis if isinstance(axis, int) else axis.value
+    if isinstance(extent, int):
+        return extent if extent >= 0 else None
+    word = re.sub(r"[\W_]+", "", extent or "").lower()
+    return None if _FREE.fullmatch(word) else extent
+
+
+def _name_free_axes(model: ir.Model) -> None:
+    inputs = [value for graph in model.graphs() for value in graph.inputs if value.shape is not None]
+    shapes = [tuple(map(_known, value.shape or ())) for value in inputs]
+    claims = [claimed_shape(model.graph, name) or () for name in model.graph.meta[_CLAIMED]]
+    taken = {axis for shape in (*shapes, *claims) for axis in shape}
+    for value, shape in zip(inputs, shapes, strict=True):
         axes: list[int | str] = []
-        for index, axis in enumerate(value.shape):
-            known = axis if isinstance(axis, int) else axis.value
-            if known is None or (isinstance(known, int) and known < 0):
-                known = f"{value.name}_{index}"
-                while known in taken:
-                    known += "_"
-                taken.add(known)
-            axes.append(known)
+        for index, axis in enumerate(shape):
+            name = f"{value.name}_{index}" if axis is None else axis
+            while axis is None and name in taken:
+                name = f"{name}_"
+            taken.add(name)
+            axes.append(name)
         value.shape = ir.Shape(axes)

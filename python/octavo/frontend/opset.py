@@ -88,6 +88,7 @@ def _convert_proto(model: ir.Model, opset: int) -> None:
             converted.inputs.remove(value)
         value.const_value = weight.const_value
         converted.register_initializer(value)
+    converted.meta.update(model.graph.meta)
     model.graph = converted
 
 

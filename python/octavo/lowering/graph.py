@@ -4,7 +4,7 @@ Values keep the graph's names, so what is observed in the float Program is what 
 about.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Set
 from dataclasses import replace
 from typing import Any
 
@@ -14,6 +14,7 @@ import onnx
 import onnx_ir as ir
 
 from octavo.errors import ArtifactError, ModelError
+from octavo.frontend import claimed_shape
 from octavo.lowering.padding import resolve_auto_pad
 from octavo.lowering.widening import widened
 from octavo.program import DTYPES, OPSET, Attribute, Node, Program, Value
@@ -31,6 +32,8 @@ _DTYPES = {
     ir.DataType.FLOAT: "f32",
     ir.DataType.DOUBLE: "f64",
 }
+
+_Axis = int | str | ir.SymbolicDim | None
 
 # Attributes that inference with octavo's ops has no use for, whatever they say.
 _REDUNDANT = {
@@ -51,9 +54,11 @@ def float_program(model: ir.Model) -> Program:
     constants: dict[str, npt.NDArray[Any]] = {}
     for initializer in graph.initializers.values():
         _add_constant(initializer.name, initializer.const_value, values, constants)
+    free = {axis.value for value in graph.inputs for axis in value.shape or () if not isinstance(axis, int)}
     for value in graph.inputs:
         if value.name not in constants:
-            values[_name(value)] = _value(value)
+            values[_name(value)] = _value(value, value.shape, free)
+    results = {value.name for value in graph.outputs}
     nodes: list[Node] = []
     taken: set[str] = set()
     for node in graph:
@@ -64,7 +69,10 @@ def float_program(model: ir.Model) -> Program:
             continue
         for output in node.outputs:
             if output.name:
-                values[output.name] = _value(output)
+                shape = output.shape
+                if shape is None and output.name in results:
+                    shape = claimed_shape(graph, output.name)
+                values[output.name] = _value(output, shape, free)
         nodes.append(_node(node, _node_name(node, taken), values, constants))
     program = Program(
         inputs=[_name(value) for value in graph.inputs if value.name not in constants],
@@ -115,7 +123,8 @@ def _node_name(node: ir.Node, taken: set[str]) -> str:
     return name
 
 
-def _value(value: ir.Value) -> Value:
+def _value(value: ir.Value, stated: Iterable[_Axis] | None, free: Set[str | None]) -> Value:
+    """The Program's value of that shape; `free` are the names of the inputs' axes."""
     name = _name(value)
     if value.type is not None and not isinstance(value.type, ir.TensorType):
         raise ModelError(f"the value {name!r} is a sequence or optional, which octavo cannot hold")
@@ -126,16 +135,19 @@ def _value(value: ir.Value) -> Value:
     if value.dtype not in _DTYPES:
         raise ModelError(f"the value {name!r} is {value.dtype.name.lower()}, which octavo cannot hold")
     shape: tuple[int | str, ...] | None = None
-    if value.shape is not None:
-        shape = tuple(_dimension(name, axis, d) for axis, d in enumerate(value.shape))
+    if stated is not None:
+        shape = tuple(_dimension(f"{name}.{axis}", d, free) for axis, d in enumerate(stated))
     return Value(name, _DTYPES[value.dtype], shape)
 
 
-def _dimension(name: str, axis: int, dimension: int | ir.SymbolicDim) -> int | str:
-    if isinstance(dimension, int):
-        return dimension
-    # A size that the model does not even name still needs a symbol of its own.
-    return str(dimension.value) if dimension.value else f"{name}.{axis}"
+def _dimension(symbol: str, axis: _Axis, free: Set[str | None]) -> int | str:
+    """The axis as it is known; a size that the model does not even name is `symbol`, or like it."""
+    known = axis.value if isinstance(axis, ir.SymbolicDim) else axis
+    if known is not None and known != "":
+        return known
+    while symbol in free:
+        symbol += "_"
+    return symbol
 
 
 def _add_constant(

@@ -169,7 +169,10 @@ impl Session {
                     }
                     Dim::Symbol(symbol) => match symbols.iter().find(|(known, ..)| known == symbol) {
                         Some(&(_, n, by)) if n != given => {
-                            let what = format!("dimension {at} ('{symbol}') must be {n}, as in '{by}'");
+                            let what = format!(
+                                "dimension {at} ('{symbol}') must be {n}, as in '{by}': axes that may differ need names \
+                                 of their own in the model"
+                            );
                             return Err(wrong_shape(value, shape, &what));
                         }
                         Some(_) => {}
