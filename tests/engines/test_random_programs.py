@@ -178,7 +178,7 @@ def _conv(g: Growth, op: str) -> bool:
     window = {**_window(g.draw, len(shape) - 2), "group": group}
     if op == "QConv":
         inputs, attributes = _integer_product(g, x, g.draw.array("i8", shape), 0)
-        return g.node(op, inputs, **window, **attributes)
+        return g.node(op, inputs, **_automatic(g.draw, window), **attributes)
     inputs = [x, g.constant(g.draw.array("f32", shape) / 9)]
     inputs += [g.constant(g.draw.array("f32", shape[:1]))] if g.draw.chance(0.6) else []
     return g.node(op, inputs, **_automatic(g.draw, window))
@@ -366,7 +366,7 @@ def _pool(g: Growth, op: str) -> bool:
     if op == "QAveragePool":
         points = {"x_zero_point": draw.number(0, 255), "y_zero_point": draw.number(0, 255)}
         ratio = np.float64(draw.rng.uniform(0.3, 3))
-        return g.node(op, [x], **attributes, **points, ratio=ratio, **draw.clamp())
+        return g.node(op, [x], **_automatic(draw, attributes), **points, ratio=ratio, **draw.clamp())
     if op == "MaxPool" and draw.chance(0.3):
         return g.node(op, [x], 2, **_automatic(draw, attributes), storage_order=draw.number(0, 1))
     return g.node(op, [x], **_automatic(draw, attributes))

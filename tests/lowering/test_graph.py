@@ -43,16 +43,77 @@ def test_auto_pad_as_onnx_runtime_has_it(floats, rng, mode, size, stride):
     np.testing.assert_allclose(reference.run(program, {"x": x})[0], want, rtol=1e-5, atol=1e-5)
 
 
-def test_auto_pad_of_unknown_sizes_is_kept_and_stays_float(floats):
-    from octavo.lowering import Range, lower_to_integers
+WINDOWS = {
+    "Conv": "Conv<{}>(x, w)",
+    "depthwise": "Conv<{}, group=2>(x, d)",
+    "MaxPool": "MaxPool<{}, kernel_shape=[3, 4]>(x)",
+    "AveragePool": "AveragePool<{}, kernel_shape=[3, 4]>(x)",
+    "padded mean": "AveragePool<{}, kernel_shape=[3, 4], count_include_pad=1>(x)",
+    "LpPool": "LpPool<{}, kernel_shape=[3, 4]>(x)",
+    "ConvTranspose": "ConvTranspose<{}>(x, t)",
+}
+WEIGHTS = {
+    "w": np.linspace(-1, 1, 36, dtype="f4").reshape(3, 2, 3, 2),
+    "d": np.linspace(-1, 1, 12, dtype="f4").reshape(2, 1, 3, 2),
+    "t": np.linspace(-1, 1, 72, dtype="f4").reshape(2, 3, 3, 4),
+}
 
-    text = 'g (float[1,2,h,w] x) => (float[1,3,i,j] y) { y = Conv<auto_pad="SAME_UPPER">(x, w) }'
-    program = floats(text, w=np.ones((3, 2, 3, 3), "f4"))
-    assert program.nodes[0].attributes["auto_pad"] == "SAME_UPPER"
-    lowered = lower_to_integers(program, {"x": Range(0, 1), "y": Range(0, 1)})
-    assert [stay.reason for stay in lowered.stays] == [
-        "its auto_pad depends on sizes that the model does not state"
-    ]
+
+FREE = "g (float[N,2,h,w] x) => (float[n,c,i,j] y) {{ y = {} }}"
+
+
+def check_against_onnx_runtime(program, text, rng):
+    proto = onnx.parser.parse_model(f'<ir_version: 10, opset_import: ["" : 21]> {text}')
+    proto.graph.initializer.extend(onnx.numpy_helper.from_array(a, n) for n, a in WEIGHTS.items())
+    peer = onnxruntime.InferenceSession(proto.SerializeToString(), providers=["CPUExecutionProvider"])
+    for height, width in ((7, 9), (8, 8), (3, 4), (1, 1), (12, 5)):
+        x = rng.normal(size=(2, 2, height, width)).astype("f4")
+        (want,) = peer.run(None, {"x": x})
+        np.testing.assert_allclose(reference.run(program, {"x": x})[0], want, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("mode", ["SAME_UPPER", "SAME_LOWER"])
+@pytest.mark.parametrize("strides", [[1, 1], [2, 3]])
+@pytest.mark.parametrize("op", WINDOWS)
+def test_auto_pad_of_free_sizes(floats, rng, op, mode, strides):
+    """Pads are known at once where strides are 1, and made for the size at hand elsewhere."""
+    text = FREE.format(WINDOWS[op].format(f'auto_pad="{mode}", strides={strides}'))
+    program = floats(text, **WEIGHTS)
+    (node,) = program.nodes
+    assert ("auto_pad" in node.attributes) == (strides != [1, 1] or op == "ConvTranspose")
+    assert ("pads" in node.attributes) != ("auto_pad" in node.attributes)
+    check_against_onnx_runtime(program, text, rng)
+
+
+@pytest.mark.parametrize("mode", ["SAME_UPPER", "SAME_LOWER"])
+@pytest.mark.parametrize(("op", "weight"), [("Conv", "w"), ("depthwise", "d"), ("ConvTranspose", "t")])
+def test_auto_pad_of_dilated_windows(floats, rng, op, weight, mode):
+    """ONNX Runtime has no auto_pad there: the pads are written out for it."""
+    totals = [(WEIGHTS[weight].shape[2] - 1) * 2, (WEIGHTS[weight].shape[3] - 1) * 3]
+    less, more = [n // 2 for n in totals], [n - n // 2 for n in totals]
+    pads = less + more if mode == "SAME_UPPER" else more + less
+    program = floats(FREE.format(WINDOWS[op].format(f'auto_pad="{mode}", dilations=[2, 3]')), **WEIGHTS)
+    check_against_onnx_runtime(
+        program, FREE.format(WINDOWS[op].format(f"pads={pads}, dilations=[2, 3]")), rng
+    )
+
+
+@pytest.mark.parametrize("mode", ["SAME_UPPER", "SAME_LOWER"])
+@pytest.mark.parametrize("stride", [1, 2])
+def test_auto_pad_of_free_sizes_runs_in_integers(quantized, rng, mode, stride):
+    pad = f'auto_pad="{mode}", strides=[{stride},{stride}]'
+    text = f"""g (float[N,2,h,w] x) => (float[n,c,i,j] y) {{ a = Conv<{pad}>(x, w) b = MaxPool<{pad},
+        kernel_shape=[3,3]>(a) c = AveragePool<{pad}, kernel_shape=[2,2]>(b) y = Conv<{pad}>(c, v) }}"""
+    x = rng.uniform(-1, 1, (2, 2, 37, 30)).astype("f4")
+    weights = {
+        "w": rng.normal(size=(4, 2, 3, 3)).astype("f4"),
+        "v": rng.normal(size=(3, 4, 5, 5)).astype("f4"),
+    }
+    case = quantized(text, x, **weights)
+    assert case.ops == ["Quantize", "QConv", "MaxPool", "QAveragePool", "QConv"]
+    assert case.reasons == {}
+    assert all(("auto_pad" in node.attributes) == (stride == 2) for node in case.lowered.program.nodes[1:])
+    assert case.sqnr() > 30
 
 
 def test_values_keep_the_names_of_the_graph(floats):

@@ -80,6 +80,13 @@ def resize(scales=(1.0, 2.0), sizes=None, x="u8", **attributes):
     return "Resize", [*inputs, *([] if sizes is None else [np.array(sizes)])], [x], {**base, **attributes}
 
 
+def automatic(node, auto_pad="SAME_LOWER"):
+    """The node with auto_pad in the place of its pads."""
+    op, inputs, outputs, attributes = node
+    kept = {name: value for name, value in attributes.items() if name != "pads"}
+    return op, inputs, outputs, {**kept, "auto_pad": auto_pad}
+
+
 def float_pool(**attributes):
     base = {"kernel_shape": [2, 2], "ceil_mode": 0, "strides": [1, 1], "dilations": [1, 1]}
     return "MaxPool", ["u8"], ["u8"], base | attributes
@@ -92,6 +99,9 @@ VALID = {
     "conv below the bound": conv(bias=-(2**31 - 1 - 3 * 128 * 128), weight=-128, zero_point=128),
     "conv of groups": conv(w=(4, 3, 1, 1), group=2),
     "conv of one axis": conv(w=(2, 3, 5), strides=[2], pads=[1, 0], dilations=[3]),
+    "conv with auto_pad": automatic(conv()),
+    "conv in floats with auto_pad": automatic(float_conv()),
+    "pool with auto_pad": automatic(pool()),
     "gemm": gemm(),
     "gemm at the bound": gemm(weight=-127, bias=-(2**31 - 1 - 3 * 127 * 255)),
     "add": add(a_multiplier=2**15 - 1, b_multiplier=1 - 2**15, shift=30),
@@ -164,6 +174,10 @@ INVALID = {
     "resize neither": (resize(scales=None), "either scales or sizes"),
     "resize by area": (resize(mode="area"), "mode is 'area'"),
     "resize a region of u8": (resize(coordinate_transformation_mode="tf_crop_and_resize"), "roi"),
+    "conv with pads and auto_pad": (conv(auto_pad="SAME_LOWER"), "either pads or auto_pad"),
+    "conv NOTSET": (automatic(conv(), "NOTSET"), "auto_pad is 'NOTSET'"),
+    "quantized pool with both": (pool(auto_pad="SAME_UPPER"), "either pads or auto_pad"),
+    "quantized pool VALID": (automatic(pool(), "VALID"), "auto_pad is 'VALID'"),
     "pool without pads": (float_pool(), "either pads or auto_pad"),
     "pool with both": (float_pool(pads=[0] * 4, auto_pad="SAME_LOWER"), "either pads or auto_pad"),
     "pool VALID": (float_pool(auto_pad="VALID"), "auto_pad is 'VALID'"),

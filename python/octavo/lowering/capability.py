@@ -102,12 +102,6 @@ def _no_indices(wiring: Wiring, unit: Unit) -> str | None:
     return None if len(unit.node.outputs) == 1 else "it gives the places of the largest elements as well"
 
 
-def _no_auto_pad(wiring: Wiring, unit: Unit) -> str | None:
-    if "auto_pad" not in unit.node.attributes:
-        return None
-    return "its auto_pad depends on sizes that the model does not state"
-
-
 def _matrix_weights(wiring: Wiring, unit: Unit) -> str | None:
     shape = wiring.value(unit.node.inputs[1]).shape
     if shape is not None and len(shape) == 2:
@@ -218,7 +212,6 @@ _BIAS = Condition("a constant bias, if any", _constant_bias)
 _MATRIX = Condition("a weight matrix of two axes", _matrix_weights)
 _ROWS = Condition("activations of at least two axes", _rows_of_activations)
 _POOL = Condition("one or two spatial axes", _pools_one_or_two_axes)
-_PADS = Condition("pads known in advance", _no_auto_pad)
 _SCALARS = Condition("constants of one element, or functions of one tensor", _scalar_operands)
 
 _UNARY_OPS = (
@@ -273,7 +266,7 @@ TABLE: tuple[Row, ...] = (
         "Conv",
         Kind.PRODUCT,
         "QConv",
-        (_WEIGHTS, _BIAS, Condition("one or two spatial axes", _one_or_two_axes), _PADS),
+        (_WEIGHTS, _BIAS, Condition("one or two spatial axes", _one_or_two_axes)),
     ),
     Row(
         "Gemm",
@@ -303,14 +296,14 @@ TABLE: tuple[Row, ...] = (
     Row("Sub", Kind.ELEMENTWISE, "QAdd"),
     Row("Mul", Kind.ELEMENTWISE, "QMul"),
     Row("Div", Kind.ELEMENTWISE, "QMul", (Condition("a constant divisor without 0", _divisor),)),
-    Row("AveragePool", Kind.MEAN, "QAveragePool", (_POOL, _PADS)),
+    Row("AveragePool", Kind.MEAN, "QAveragePool", (_POOL,)),
     Row("GlobalAveragePool", Kind.MEAN, "QReduceMean", (Condition("known rank", _spatial_mean),)),
     Row("ReduceMean", Kind.MEAN, "QReduceMean", (Condition("axes after the channels'", _spatial_mean),)),
     Row("Softmax", Kind.SOFTMAX, "QSoftmax"),
     Row("Concat", Kind.JOIN, "Concat"),
     Row("Max", Kind.JOIN, "Max"),
     Row("Min", Kind.JOIN, "Min"),
-    Row("MaxPool", Kind.MOVEMENT, "MaxPool", (_POOL, Condition("no indices", _no_indices), _PADS)),
+    Row("MaxPool", Kind.MOVEMENT, "MaxPool", (_POOL, Condition("no indices", _no_indices))),
     Row("Pad", Kind.MOVEMENT, "Pad", (Condition("a finite constant pad value", _pads_with_constant),)),
     Row("Resize", Kind.MOVEMENT, "Resize", (Condition("mode nearest", _nearest),)),
     Row("Gather", Kind.MOVEMENT, "Gather", (Condition("constant indices", _constant_indices),)),

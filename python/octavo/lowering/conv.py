@@ -18,7 +18,7 @@ def lower_conv(builder: Builder, unit: Unit) -> None:
         return columns.T.reshape(shape)
 
     columns = weight.reshape(shape[0], -1).T
-    attributes = copy_attributes(unit.node, ("strides", "pads", "dilations", "group"))
+    attributes = copy_attributes(unit.node, ("strides", "pads", "auto_pad", "dilations", "group"))
     lower_product(builder, unit, "QConv", columns, bias_of(builder, unit, shape[0]), layout, 0, attributes)
 
 

@@ -45,8 +45,8 @@ _REDUNDANT = {
 def float_program(model: ir.Model) -> Program:
     """The float Program of a model at opset `OPSET`.
 
-    Every attribute that ONNX gives a default is explicit; `auto_pad` is turned into pads where the spatial
-    sizes are numbers. Raises `ModelError` for a sub-graph, another domain's op, or a type that a Program
+    Every attribute that ONNX gives a default is explicit; `auto_pad` is turned into pads where these do not
+    depend on free sizes. Raises `ModelError` for a sub-graph, another domain's op, or a type that a Program
     cannot hold.
     """
     graph = model.graph
@@ -69,7 +69,7 @@ def float_program(model: ir.Model) -> Program:
             continue
         for output in node.outputs:
             if output.name:
-                shape = output.shape
+                shape: Iterable[_Axis] | None = output.shape
                 if shape is None and output.name in results:
                     shape = claimed_shape(graph, output.name)
                 values[output.name] = _value(output, shape, free)

@@ -15,7 +15,7 @@ from octavo.program import Attribute
 RATIO_END = 2**30
 """What `ratio` must stay below, as every factor of the requantization."""
 
-_WINDOW = ("kernel_shape", "strides", "pads", "dilations", "ceil_mode", "count_include_pad")
+_WINDOW = ("kernel_shape", "strides", "pads", "auto_pad", "dilations", "ceil_mode", "count_include_pad")
 
 
 def lower_average_pool(builder: Builder, unit: Unit) -> None:

@@ -175,5 +175,5 @@ def number(node: Node, attribute: str) -> np.float32:
 
 
 def copy_attributes(node: Node, names: Iterable[str]) -> dict[str, Attribute]:
-    """Some of a node's attributes, as they are."""
-    return {name: node.attributes[name] for name in names}
+    """Those of these attributes that a node has, as they are."""
+    return {name: node.attributes[name] for name in names if name in node.attributes}

@@ -35,15 +35,15 @@ TABLE = """
 Quantize(x:f32) -> y:u8 | scale:f32 zero_point:int
 Dequantize(x:u8) -> y:f32 | scale:f32 zero_point:int
 Requantize(x:u8) -> y:u8 | x_zero_point:int y_zero_point:int multiplier:int shift:int lo:int hi:int
-QConv(x:u8 w:i8! bias:i32! multiplier:i32! shift:i32!) -> y:u8 | strides:ints pads:ints dilations:ints group:int x_zero_point:int y_zero_point:int lo:int hi:int
-QConv(x:u8 w:i8! bias:f32! scale:f32!) -> y:f32 | strides:ints pads:ints dilations:ints group:int x_zero_point:int x_scale:f32
+QConv(x:u8 w:i8! bias:i32! multiplier:i32! shift:i32!) -> y:u8 | strides:ints pads:ints? dilations:ints group:int auto_pad:str? x_zero_point:int y_zero_point:int lo:int hi:int
+QConv(x:u8 w:i8! bias:f32! scale:f32!) -> y:f32 | strides:ints pads:ints? dilations:ints group:int auto_pad:str? x_zero_point:int x_scale:f32
 QGemm(x:u8 w:i8! bias:i32! multiplier:i32! shift:i32!) -> y:u8 | x_zero_point:int y_zero_point:int lo:int hi:int
 QGemm(x:u8 w:i8! bias:f32! scale:f32!) -> y:f32 | x_zero_point:int x_scale:f32
 QMatMul(a:u8 b:u8) -> y:u8 | a_zero_point:int b_zero_point:int y_zero_point:int multiplier:int shift:int lo:int hi:int
 QMatMul(a:u8 b:u8) -> y:f32 | a_zero_point:int b_zero_point:int a_scale:f32 b_scale:f32
 QAdd(a:u8 b:u8) -> y:u8 | a_zero_point:int b_zero_point:int y_zero_point:int a_multiplier:int b_multiplier:int shift:int lo:int hi:int
 QMul(a:u8 b:u8) -> y:u8 | a_zero_point:int b_zero_point:int y_zero_point:int multiplier:int shift:int lo:int hi:int
-QAveragePool(x:u8) -> y:u8 | kernel_shape:ints strides:ints pads:ints dilations:ints ceil_mode:int count_include_pad:int x_zero_point:int y_zero_point:int ratio:f64 lo:int hi:int
+QAveragePool(x:u8) -> y:u8 | kernel_shape:ints strides:ints pads:ints? dilations:ints ceil_mode:int count_include_pad:int auto_pad:str? x_zero_point:int y_zero_point:int ratio:f64 lo:int hi:int
 QReduceMean(x:u8) -> y:u8 | axes:ints keepdims:int x_zero_point:int y_zero_point:int ratio:f64 lo:int hi:int
 Lookup(x:u8 table:u8!) -> y:u8 |
 QSoftmax(x:u8 table:i32!) -> y:u8 | axis:int
