@@ -58,6 +58,21 @@ def test_reason(quantized, rng, name):
     assert not all(stay.expected for stay in case.lowered.stays)
 
 
+@pytest.mark.parametrize("known", [True, False])
+@pytest.mark.parametrize(("axes", "table"), [(0, True), (2, True), (3, False)])
+def test_a_number_of_more_axes_than_its_input_is_in_no_table(quantized, rng, axes, table, known):
+    """The answer has its axes; of a tensor whose rank is not known, only one without axes has no more."""
+    text = """g (float[N,4] x, int64[r] t) => (float y) {
+        c = MatMul(x, v) d = """ + ("Identity(c)" if known else "Reshape(c, t)")
+    feeds = {"x": rng.uniform(0.5, 1.5, size=(3, 4)).astype("f4"), "t": np.array([3, 4])}
+    number = np.full((1,) * axes, 2, "f4")
+    case = quantized(f"{text} r = Pow(d, k) y = MatMul(r, v) }}", feeds, v=np.eye(4, dtype="f4"), k=number)
+    assert ("Lookup" in case.ops) == (table and (known or axes == 0))
+    assert case.got[0].shape == case.want[0].shape == (1,) * (axes - 2) + (3, 4)
+    refused = "its operand 'k' has more axes than its input"
+    assert ("Lookup" in case.ops) != any(refused in reason for reason in case.reasons.values())
+
+
 @pytest.mark.parametrize(
     ("node", "constants", "reason"),
     [

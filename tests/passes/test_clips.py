@@ -3,6 +3,7 @@
 import math
 
 import numpy as np
+import pytest
 from octavo.passes.clips import merge_clips
 from octavo.passes.duplicates import remove_unused
 
@@ -82,3 +83,24 @@ def test_a_second_run_changes_nothing(graphs):
     )
     assert merge_clips(model)
     assert not merge_clips(model)
+
+
+BOUNDS = [(low, high) for low in (None, -1.0, 0.5, 2.0) for high in (None, -1.0, 0.5, 2.0)]
+"""Every order of them, and a minimum above the maximum: then all is the maximum."""
+
+
+@pytest.mark.parametrize("first", ["Relu", "Max", "Min", *BOUNDS], ids=str)
+def test_rows_of_clamps_with_bounds_that_cross(graphs, first):
+    numbers = {"minus": F(-1), "half": F(0.5), "two": F(2)}
+    names = {None: "", -1.0: "minus", 0.5: "half", 2.0: "two"}
+    alone = {"Relu": "a = Relu(x)", "Max": "a = Max(x, half)", "Min": "a = Min(minus, x)"}
+    begin = alone.get(first) or f"a = Clip(x, {names[first[0]]}, {names[first[1]]})"
+    feeds = {"x": np.array([[-3, -1, -0.5, 0], [0.25, 0.5, 1, 4]], F)}
+    for low, high in BOUNDS:
+        for end in (f"y = Clip(a, {names[low]}, {names[high]})", "y = Relu(a)", "y = Max(half, a)"):
+            before = graphs.build(X, f"{begin} {end}", **numbers)
+            after = before.clone()
+            merge_clips(after)
+            remove_unused(after)
+            assert len(list(after.graph)) == 1
+            assert np.array_equal(graphs.answers(before, feeds), graphs.answers(after, feeds)), end

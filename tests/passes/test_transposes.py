@@ -1,6 +1,9 @@
 """Transposes cancel, and graphs with channels last lose theirs."""
 
+import itertools
+
 import numpy as np
+import pytest
 from octavo.frontend import infer_shapes
 from octavo.passes.duplicates import remove_unused
 from octavo.passes.no_ops import remove_no_ops
@@ -173,3 +176,43 @@ def test_a_transposed_input_keeps_its_transpose_in_front(graphs, rng):
 def test_two_different_layouts_are_left(graphs):
     body = f"p = Relu(x) q = Neg(x) a = Transpose{LAST}(p) b = Transpose{FIRST}(q) y = Add(a, b)"
     graphs.run([until_still], [("two", "float[N,3,3,3] x", body, {}, "Relu Neg Transpose Transpose Add")])
+
+
+PERMS = [list(perm) for perm in itertools.permutations(range(3))]
+BETWEEN = {
+    "nothing": "b = Identity(a)",
+    "a function": "b = Tanh(a)",
+    "a constant": "b = Mul(a, c)",
+    "a sum": "t = Neg(a) b = Add(t, a)",
+    "Concat": "b = Concat<axis=1>(a, a)",
+    "Softmax": "b = Softmax<axis=-1>(a)",
+    "ReduceSum": "b = ReduceSum(a, one)",
+    "Pad": "b = Pad(a, pads)",
+    "Slice": "b = Slice(a, one, two, one)",
+    "Transpose": "b = Transpose<perm=[1,2,0]>(a)",
+}
+
+
+@pytest.mark.parametrize("name", BETWEEN)
+def test_every_order_of_three_axes(graphs, rng, name):
+    """Permutations do not commute: (1, 2, 0) then (0, 2, 1) is another one than the other way around."""
+    for inner, outer in itertools.product(PERMS, PERMS):
+        sizes = [(2, 3, 5)[axis] for axis in inner]
+        constants = {
+            "w": rng.standard_normal((4, 5)).astype(F),
+            "c": rng.standard_normal(sizes).astype(F),
+            "one": np.array([1]),
+            "two": np.array([2]),
+            "pads": np.array([1, 0, 2, 0, 3, 0]),
+        }
+        body = (
+            f"m = MatMul(x, w) a = Transpose<perm={inner}>(m) {BETWEEN[name]} y = Transpose<perm={outer}>(b)"
+        )
+        before = graphs.build("float[2,3,4] x", body, **constants)
+        after = before.clone()
+        until_still(after)
+        feeds = graphs.feeds_of(before)
+        (want,), (got,) = graphs.answers(before, feeds), graphs.answers(after, feeds)
+        assert want.shape == got.shape, (inner, outer)
+        np.testing.assert_allclose(got, want, rtol=1e-5, atol=1e-5)
+        assert sum(node.op_type == "Transpose" for node in after.graph) <= 1, (inner, outer)

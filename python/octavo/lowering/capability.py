@@ -11,7 +11,7 @@ from enum import Enum
 
 import numpy as np
 
-from octavo.lowering.wiring import Unit, Wiring, integer, integers, single
+from octavo.lowering.wiring import Unit, Wiring, integer, integers
 from octavo.program import Node
 
 
@@ -132,10 +132,16 @@ def _bias_of_columns(wiring: Wiring, unit: Unit) -> str | None:
 
 
 def _scalar_operands(wiring: Wiring, unit: Unit) -> str | None:
-    """Every operand is one number, or a function of the same tensor as the others."""
+    """Every operand is one number that adds no axes, or a function of the same tensor as the others."""
     for name in unit.node.inputs:
-        if name and not wiring.is_float_activation(name) and not single(wiring.constant(name)):
+        if not name or wiring.is_float_activation(name):
+            continue
+        number = wiring.constant(name)
+        if number is None or number.size != 1:
             return f"its operand {name!r} is not one number"
+        ranks = [wiring.rank(x) for x in wiring.activations(unit)]
+        if number.ndim > max((rank for rank in ranks if rank is not None), default=0):
+            return f"its operand {name!r} has more axes than its input"
     if unit.outputs[0] in wiring.functions:
         return None
     return "it reads several tensors"

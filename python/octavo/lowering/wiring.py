@@ -148,11 +148,6 @@ def per_channel(shape: tuple[int, ...], channels: int, trailing: int, rank: int)
     return all(size == 1 for size in others) and padded[axis] in (1, channels)
 
 
-def single(array: npt.NDArray[Any] | None) -> bool:
-    """Whether the array is there and holds one element."""
-    return array is not None and array.size == 1
-
-
 def integer(node: Node, attribute: str) -> int:
     """An attribute that is an integer."""
     value = node.attributes[attribute]

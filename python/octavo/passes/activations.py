@@ -5,7 +5,19 @@ from dataclasses import dataclass
 
 import onnx_ir as ir
 
-from octavo.passes.edit import FLOATS, become, constant, input_of, is_read_once, nodes, producer, scalar
+from octavo.passes.edit import (
+    FLOATS,
+    become,
+    constant,
+    dims,
+    input_of,
+    is_read_once,
+    keeps_rank,
+    nodes,
+    producer,
+    scalar,
+    scalar_beside,
+)
 
 _MAX_FACTORS = 4
 
@@ -29,7 +41,10 @@ Found = tuple[str, ir.Value, dict[str, float | str]]
 
 @dataclass
 class _Product:
-    """`coefficient` times the factors: a tree of Mul, and Div by numbers, read as one product."""
+    """`coefficient` times the factors: a tree of Mul, and Div by numbers, read as one product.
+
+    The numbers have no more axes than one of the factors.
+    """
 
     coefficient: float
     factors: list[ir.Value]
@@ -43,6 +58,7 @@ def _is(number: float | None, expected: float, value: ir.Value) -> bool:
 
 def _product(node: ir.Node) -> _Product | None:
     product = _Product(1.0, [])
+    axes = 0  # the most that a number has
     pending: list[ir.Value | None] = [node.outputs[0]]
     while pending:
         value = pending.pop()
@@ -52,6 +68,7 @@ def _product(node: ir.Node) -> _Product | None:
         number = scalar(value)
         if number is not None:
             product.coefficient *= number
+            axes = max(axes, _rank(value))
         elif maker is not None and (maker is node or is_read_once(value)):
             if maker.op_type == "Mul":
                 pending += maker.inputs
@@ -63,10 +80,15 @@ def _product(node: ir.Node) -> _Product | None:
                     return None
                 continue
             product.coefficient /= divisor
+            axes = max(axes, _rank(maker.inputs[1]))
             pending.append(maker.inputs[0])
         else:
             product.factors.append(value)
-    return product
+    return product if any(keeps_rank(factor, axes) for factor in product.factors) else None
+
+
+def _rank(number: ir.Value | None) -> int:
+    return len(dims(number) or ())
 
 
 def _sum_with(value: ir.Value | None) -> tuple[ir.Value, float] | None:
@@ -74,10 +96,10 @@ def _sum_with(value: ir.Value | None) -> tuple[ir.Value, float] | None:
     add = producer(value, "Add", "Sub")
     if add is None:
         return None
-    number = scalar(add.inputs[1])
+    number = scalar_beside(add.inputs[1], add.inputs[0])
     if number is not None and add.inputs[0] is not None and constant(add.inputs[0]) is None:
         return add.inputs[0], number if add.op_type == "Add" else -number
-    number = scalar(add.inputs[0])
+    number = scalar_beside(add.inputs[0], add.inputs[1])
     if number is not None and add.op_type == "Add" and add.inputs[1] is not None:
         return add.inputs[1], number
     return None
@@ -195,7 +217,7 @@ def _is_cube(value: ir.Value, x: ir.Value) -> bool:
         if factor is x:
             degree += 1
         elif power is not None and power.inputs[0] is x:
-            degree += scalar(power.inputs[1]) or 0
+            degree += scalar_beside(power.inputs[1], x) or 0
         else:
             return False
     return degree == 3

@@ -15,6 +15,7 @@ from octavo.passes.edit import (
     dims,
     input_of,
     is_read_once,
+    keeps_rank,
     nodes,
     producer,
     set_attributes,
@@ -104,6 +105,8 @@ def _into_producer(node: ir.Node) -> bool:
     offset = per_channel(affine.offset, rank, rank - 1 if last else 1, channels)
     if scale is None or offset is None or (maker.op_type == "MatMul" and offset.any()):
         return False
+    if maker.op_type == "MatMul" and not keeps_rank(affine.x, affine.scale.ndim):
+        return False  # a vector times a matrix has one axis
     if bias is None:
         old = np.zeros(channels)
     else:

@@ -11,11 +11,11 @@ from octavo.passes.edit import (
     become,
     bypass,
     constant,
-    dims,
     input_of,
     is_read_once,
     nodes,
     scalar,
+    scalar_beside,
 )
 
 Interval = tuple[float, float]
@@ -58,16 +58,8 @@ def clamp_of(node: ir.Node) -> tuple[ir.Value, Interval] | None:
     if len(node.inputs) != 2:
         return None
     for value, other in ((x, node.inputs[1]), (node.inputs[1], x)):
-        bound, shape = scalar(other), dims(other)
-        if (
-            value is None
-            or constant(value) is not None
-            or bound is None
-            or math.isnan(bound)
-            or shape is None
-        ):
-            continue
-        if dims(value) is None or len(shape) > len(dims(value) or ()):
+        bound = scalar_beside(other, value)
+        if value is None or constant(value) is not None or bound is None or math.isnan(bound):
             continue
         bound = _unbounded(value, bound)
         return value, ((bound, math.inf) if node.op_type == "Max" else (-math.inf, bound))

@@ -35,6 +35,19 @@ def scalar(value: ir.Value | None) -> float | None:
     return None if array is None else float(array.reshape(-1)[0])
 
 
+def keeps_rank(x: ir.Value | None, axes: int) -> bool:
+    """Whether x has at least so many axes, so that no constant of so many gives a result of another rank."""
+    shape = dims(x)
+    return axes == 0 or (shape is not None and axes <= len(shape))
+
+
+def scalar_beside(value: ir.Value | None, x: ir.Value | None) -> float | None:
+    """The number that a constant of one element holds, where x keeps its shape beside it."""
+    if value is None or value.const_value is None or not keeps_rank(x, len(value.const_value.shape)):
+        return None
+    return scalar(value)
+
+
 def integers(value: ir.Value | None) -> list[int] | None:
     """The numbers of a constant list, as axes, pads and shapes are."""
     if value is None or value.const_value is None or value.const_value.size > 4096:

@@ -18,7 +18,7 @@ from octavo.passes.edit import (
     is_read_once,
     nodes,
     producer,
-    scalar,
+    scalar_beside,
 )
 
 
@@ -43,7 +43,7 @@ def _norm(node: ir.Node) -> bool:
         if x is None or not shape or not isinstance(shape[-1], int) or _mean_of(sub.inputs[1]) is not x:
             continue
         for variance, other in (moved.inputs, tuple(moved.inputs)[::-1]):
-            epsilon = scalar(other)
+            epsilon = scalar_beside(other, variance)
             if epsilon is not None and _is_square(_mean_of(variance), centred):
                 ones = add_constant(node, np.ones(shape[-1], np.float32), "scale")
                 become(node, "LayerNormalization", [x, ones], axis=-1, epsilon=epsilon)
@@ -77,7 +77,7 @@ def _is_square(value: ir.Value | None, x: ir.Value | None) -> bool:
     maker = producer(value, "Mul", "Pow")
     if maker is None or maker.inputs[0] is not x:
         return False
-    return maker.inputs[1] is x if maker.op_type == "Mul" else scalar(maker.inputs[1]) == 2
+    return maker.inputs[1] is x if maker.op_type == "Mul" else scalar_beside(maker.inputs[1], x) == 2
 
 
 def _affine(node: ir.Node) -> bool:
