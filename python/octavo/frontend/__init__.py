@@ -10,7 +10,7 @@ import onnx_ir.passes.common as common
 
 from octavo.errors import ModelError
 from octavo.frontend.bodies import expand_operators
-from octavo.frontend.check import check, check_rules
+from octavo.frontend.check import EXPORT_FOR_INFERENCE, called, check, check_rules, listed
 from octavo.frontend.external import files_of
 from octavo.frontend.inference import claimed_shape, infer_shapes
 from octavo.frontend.opset import NEWEST_OPSET, convert, restate
@@ -19,10 +19,13 @@ from octavo.frontend.source import Source, one_line, printable, read
 from octavo.program import OPSET
 
 __all__ = [
+    "EXPORT_FOR_INFERENCE",
     "Source",
+    "called",
     "claimed_shape",
     "files_of",
     "infer_shapes",
+    "listed",
     "load",
     "one_line",
     "quiet",

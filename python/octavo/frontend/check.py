@@ -1,7 +1,7 @@
 """Checks a graph before anything is made of it."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import onnx
 import onnx_ir as ir
@@ -13,6 +13,14 @@ from octavo.frontend.source import one_line
 OLDEST_OPSET = 7
 """Broadcasting was another thing before this opset."""
 
+EXPORT_FOR_INFERENCE = (
+    "octavo runs inference alone, and the model was exported in training mode: call model.eval(), or export "
+    "with training=TrainingMode.EVAL"
+)
+
+_MOST_LISTED = 6
+_LONGEST_NAME = 48
+
 
 def check(model: ir.Model, newest_opset: int) -> None:
     """Raises where the model uses an operator or opset that octavo does not know, or what it does not hold.
@@ -21,8 +29,12 @@ def check(model: ir.Model, newest_opset: int) -> None:
         ModelError: naming the node, tensor or file, and what can be done.
     """
     version = model.graph.opset_imports.get("", model.graph.opset_imports.get("ai.onnx"))
-    for node in model.graph.all_nodes():
-        _check_domain(node)
+    nodes = list(model.graph.all_nodes())
+    if foreign := [node for node in nodes if node.domain != ""]:
+        raise ModelError(
+            f"octavo does not know the operators {listed(foreign)}: export the model with standard ONNX "
+            "operators, without a runtime's own optimizations"
+        )
     if version is None:
         raise ModelError("the model imports no ONNX opset (domain ''): export it again")
     if version > newest_opset:
@@ -36,8 +48,13 @@ def check(model: ir.Model, newest_opset: int) -> None:
             f"export it again with opset {newest_opset}"
         )
     _check_order(model.graph, set())
-    for node in model.graph.all_nodes():
-        _check_operator(node, version)
+    if absent := [node for node in nodes if not _is_defined(node, version)]:
+        raise ModelError(
+            f"ONNX opset {version} does not have the operators {listed(absent)}: export the model with "
+            "another opset"
+        )
+    for node in nodes:
+        _check_statistics(node, version)
     for name, tensor in _tensors(model):
         _check_tensor(name, tensor)
 
@@ -72,27 +89,47 @@ def _check_order(graph: ir.Graph, outer: set[ir.Value]) -> None:
             raise ModelError(f"output '{value.name}' of graph '{graph.name or ''}' is made by no node")
 
 
-def _where(node: ir.Node) -> str:
-    return f"node '{node.name or ''}' (output '{node.outputs[0].name if node.outputs else ''}')"
+def listed(nodes: Iterable[ir.Node]) -> str:
+    """The operators of these nodes, each once, with its number of nodes and the first one; a bounded text."""
+    found: dict[str, list[ir.Node]] = {}
+    for node in nodes:
+        name = f"{node.domain}::{node.op_type}" if node.domain else node.op_type
+        found.setdefault(name, []).append(node)
+    texts = []
+    for name, same in list(found.items())[:_MOST_LISTED]:
+        count = f"{len(same)} nodes, the first " if len(same) > 1 else ""
+        texts.append(f"{_short(name)} ({count}{called(same[0])})")
+    rest = [f"{len(found) - _MOST_LISTED} more"] if len(found) > _MOST_LISTED else []
+    return ", ".join(texts + rest)
 
 
-def _check_domain(node: ir.Node) -> None:
-    if node.domain != "":
-        raise ModelError(
-            f"{_where(node)} is operator '{node.op_type}' of domain '{node.domain}', which octavo does not "
-            "know: export the model with standard ONNX operators, without a runtime's own optimizations"
-        )
+def called(node: ir.Node) -> str:
+    """What messages call a node: its name, or its output where it has none."""
+    if node.name or not node.outputs:
+        return f"node {_short(node.name or '')!r}"
+    return f"the node of {_short(node.outputs[0].name or '')!r}"
 
 
-def _check_operator(node: ir.Node, version: int) -> None:
+def _short(name: str) -> str:
+    return name if len(name) <= _LONGEST_NAME else f"{name[: _LONGEST_NAME - 3]}..."
+
+
+def _is_defined(node: ir.Node, version: int) -> bool:
     try:
-        dropped = onnx.defs.get_schema(node.op_type, version, "").deprecated
+        return not onnx.defs.get_schema(node.op_type, version, "").deprecated
     except onnx.defs.SchemaError:
-        dropped = True
-    if dropped:
+        return False
+
+
+def _check_statistics(node: ir.Node, version: int) -> None:
+    """Raises for a BatchNormalization of the batch's own statistics: up to opset 13, one that gives them."""
+    if node.op_type != "BatchNormalization":
+        return
+    gives_them = any(value.name for value in node.outputs[1:])
+    if node.attributes.get_int("training_mode", 0) if version >= 14 else gives_them:
         raise ModelError(
-            f"{_where(node)} is operator '{node.op_type}', which ONNX opset {version} does not have: "
-            "export the model with another opset"
+            f"{called(node)} (BatchNormalization) takes the statistics of the batch: {EXPORT_FOR_INFERENCE}; "
+            "a layer with track_running_stats=False is exported so in any mode: give it statistics of its own"
         )
 
 

@@ -99,6 +99,15 @@ def _prepare(node: ir.Node, version: int) -> None:
             f"node '{node.name}' (BatchNormalization) has spatial=0, which ONNX dropped in opset 9: "
             "export it with per-channel statistics"
         )
+    if (
+        node.op_type == "Dropout"
+        and version < 10
+        and any(mask.uses() or mask.is_graph_output() for mask in node.outputs[1:])
+    ):
+        raise ModelError(
+            f"node '{node.name}' (Dropout) has a mask that is read, whose type ONNX changed in opset 10: "
+            "export the model without it"
+        )
     if node.op_type == "Pad" and node.attributes.get_string("mode", "constant") != "constant":
         node.attributes.pop("value", None)  # of no effect, but the converter trips over it
 

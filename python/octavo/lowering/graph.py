@@ -14,7 +14,7 @@ import onnx
 import onnx_ir as ir
 
 from octavo.errors import ArtifactError, ModelError
-from octavo.frontend import claimed_shape
+from octavo.frontend import EXPORT_FOR_INFERENCE, called, claimed_shape, listed
 from octavo.lowering.padding import resolve_auto_pad
 from octavo.lowering.widening import widened
 from octavo.program import DTYPES, OPSET, Attribute, Node, Program, Value
@@ -49,6 +49,7 @@ def float_program(model: ir.Model) -> Program:
     depend on free sizes. Raises `ModelError` for a sub-graph, another domain's op, or a type that a Program
     cannot hold.
     """
+    _refuse_missing(model)
     graph = model.graph
     values: dict[str, Value] = {}
     constants: dict[str, npt.NDArray[Any]] = {}
@@ -87,6 +88,30 @@ def float_program(model: ir.Model) -> Program:
     except ArtifactError as error:
         raise ModelError(f"the model asks for what octavo does not have: {error}") from error
     return program
+
+
+def _refuse_missing(model: ir.Model) -> None:
+    """Raises where octavo has no operator for nodes, and names them all; a Dropout that is left does drop."""
+    missing = [
+        node
+        for node in model.graph.all_nodes()
+        if (node.domain != "" or node.op_type not in signatures()) and node.op_type != "Constant"
+    ]
+    dropouts = [node for node in missing if node.op_type == "Dropout" and node.domain == ""]
+    others = [node for node in missing if node not in dropouts]
+    refusals = [f"octavo has no operator {listed(others)}"] if others else []
+    if dropouts:
+        refusals.append(_of_training(dropouts))
+    if refusals:
+        raise ModelError("; ".join(refusals))
+
+
+def _of_training(dropouts: list[ir.Node]) -> str:
+    first, more = dropouts[0], len(dropouts) - 1
+    mode = first.inputs[2] if len(first.inputs) > 2 else None
+    fed = "" if mode is None or mode.const_value is not None else f" where {mode.name!r} is true"
+    who = f"{called(first)} (Dropout)" + (f" and {more} more drop" if more else " drops")
+    return f"{who} at random{fed}: {EXPORT_FOR_INFERENCE}"
 
 
 def with_shapes(program: Program, shapes: Mapping[str, tuple[int | str, ...]]) -> Program:
@@ -167,8 +192,6 @@ def _add_constant(
 
 
 def _node(node: ir.Node, name: str, values: dict[str, Value], constants: dict[str, npt.NDArray[Any]]) -> Node:
-    if node.domain != "" or node.op_type not in signatures():
-        raise ModelError(f"node {name!r}: octavo has no operator {node.domain or 'ai.onnx'}::{node.op_type}")
     inputs = tuple("" if value is None else _name(value) for value in node.inputs)
     if node.op_type == "Resize":  # up to opset 12, an empty tensor stands for an input that is left out
         inputs = tuple("" if name in constants and not constants[name].size else name for name in inputs)
