@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from octavo.errors import ArtifactError, ModelError, RunError, needed_for
 from octavo.program import Program
+from octavo.program.formats import begins_as_onnx, foreign_file, foreign_object, is_artifact
 
 if TYPE_CHECKING:
     import onnx
@@ -72,9 +73,7 @@ class Session:
         try:
             self._core = _core.Session(data, threads, isa)
         except ArtifactError as error:
-            if not isinstance(source, str | PathLike):
-                raise
-            raise ArtifactError(f"{fspath(source)}: {error}") from None
+            raise _named(error, source, data) from None
 
     @property
     def threads(self) -> int:
@@ -133,11 +132,17 @@ def load_program(source: Source) -> Program:
     if isinstance(source, Program):
         return source
     if isinstance(source, str | PathLike | bytes):
-        data = source if isinstance(source, bytes) else _bytes_of_artifact(Path(fspath(source)))
-        if data is not None and _is_artifact(data):
+        if isinstance(source, bytes):
+            data = source if is_artifact(source) else None
+        else:
+            data = _bytes_of_artifact(Path(fspath(source)))
+        if data is not None:
             from octavo.program import artifact
 
-            return artifact.from_bytes(data)
+            try:
+                return artifact.from_bytes(data)
+            except ArtifactError as error:
+                raise _named(error, source, data) from error
     elif not _is_graph(source):
         return _program_of(source)
     with needed_for("running an ONNX model"):
@@ -158,13 +163,22 @@ def _artifact(source: Source) -> bytes:
         data = _bytes_of_artifact(Path(fspath(source)))
         if data is not None:
             return data
-    elif isinstance(source, bytes) and _is_artifact(source):
+    elif isinstance(source, bytes) and is_artifact(source):
         return source
     from octavo.program import artifact
 
     program = load_program(source)
     with needed_for("writing an artifact"):
         return artifact.to_bytes(program)
+
+
+def _named(error: ArtifactError, source: Source, data: bytes) -> ArtifactError:
+    """The error with the file's name, where there is one; of what was no artifact at all, what it is."""
+    what = foreign_file(data, source if isinstance(source, str | PathLike) else "")
+    where = fspath(source) if isinstance(source, str | PathLike) else "the model"
+    if what is not None:
+        return ArtifactError(f"{where} is not an artifact: it {what}")
+    return ArtifactError(f"{where}: {error}") if isinstance(source, str | PathLike) else error
 
 
 def _dict_of(feeds: Mapping[str, npt.NDArray[Any]]) -> dict[str, npt.NDArray[Any]]:
@@ -174,17 +188,13 @@ def _dict_of(feeds: Mapping[str, npt.NDArray[Any]]) -> dict[str, npt.NDArray[Any
 
 
 def _bytes_of_artifact(path: Path) -> bytes | None:
-    """The file's bytes where it is an artifact by its name or its first bytes, else None."""
-    if path.suffix == ".octavo":
-        return path.read_bytes()
+    """The file's bytes where it is an artifact by its first bytes or, unless they are ONNX's, by its name."""
+    if path.is_dir():  # which the frontend refuses, saying what it holds
+        return None
     with path.open("rb") as file:
         head = file.read(9)
-    return path.read_bytes() if _is_artifact(head) else None
-
-
-def _is_artifact(data: bytes) -> bool:
-    """Whether these bytes begin as a safetensors file does, eight of a length, then JSON. ONNX's do not."""
-    return data[8:9] == b"{"
+    named = path.suffix == ".octavo" and not begins_as_onnx(head)
+    return path.read_bytes() if named or is_artifact(head) else None
 
 
 def _is_graph(source: object) -> "TypeIs[onnx.ModelProto | ir.Model]":
@@ -200,8 +210,8 @@ def _program_of(source: HasProgram) -> Program:
     program = getattr(source, "program", None)
     if not isinstance(program, Program):
         raise ModelError(
-            f"a session cannot be made from {type(source).__name__}: give the path or bytes of an .octavo or "
-            "ONNX file, an onnx.ModelProto, a QuantizedModel or a Program"
+            f"a session cannot be made from {foreign_object(source)}; it takes the path or bytes of an "
+            ".octavo or ONNX file, an onnx.ModelProto, a QuantizedModel or a Program"
         )
     return program
 
