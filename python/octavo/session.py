@@ -75,6 +75,10 @@ class Session:
         except ArtifactError as error:
             raise _named(error, source, data) from None
 
+    def __repr__(self) -> str:
+        ends = (", ".join(named[0] for named in side) for side in (self._core.inputs, self._core.outputs))
+        return f"Session({' -> '.join(ends)}; {self.isa}, {self.threads} thread{'s' * (self.threads > 1)})"
+
     @property
     def threads(self) -> int:
         """The threads of one run."""

@@ -151,3 +151,14 @@ def test_inspect_gives_the_reason_of_a_float_node(octavo, folder, tmp_path):
         (stay,) = octavo("inspect", file, "--json", cwd=tmp_path).json()["stays_float"]
         assert (stay["op"], stay["name"]) == ("Softmax", "last")
         assert word in stay["reason"]
+
+
+def test_doubts_about_the_data_are_warnings(octavo, folder, tmp_path):
+    for arguments, says in ((("--limit", "3"), "3 samples only"), (("--range", "-1..1"), "--range 0..1")):
+        ended = octavo(*QUANTIZE, "-o", tmp_path / "a.octavo", *arguments, "--json", cwd=folder)
+        assert ended.status == 0
+        assert ended.err.startswith("octavo: warning: calibration data: ")
+        assert ended.err.count("\n") == 1
+        assert says in ended.err
+        (warning,) = ended.json()["report"]["warnings"]
+        assert warning in ended.err

@@ -1,6 +1,7 @@
 """What the commands show: aligned tables for people, JSON for machines, progress on a terminal."""
 
 import json
+import logging
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TypeVar
@@ -18,6 +19,18 @@ def show(text: str) -> None:
 def show_json(value: object) -> None:
     """Writes a value as JSON to standard output. What is not a number in JSON (NaN, infinity) is null."""
     typer.echo(json.dumps(_finite(value), indent=2, allow_nan=False))
+
+
+def show_warnings() -> None:
+    """From here on, what octavo warns of is written to standard error, a line each."""
+    logger = logging.getLogger("octavo")
+    if not any(isinstance(handler, _Warnings) for handler in logger.handlers):
+        logger.addHandler(_Warnings())
+
+
+class _Warnings(logging.Handler):
+    def emit(self, record: logging.LogRecord) -> None:
+        typer.echo(f"octavo: warning: {record.getMessage()}", err=True)
 
 
 def show_table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> None:

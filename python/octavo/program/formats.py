@@ -5,7 +5,6 @@ A file is known by its first bytes; its name counts only where they say nothing.
 
 import io
 import os
-import zipfile
 from collections.abc import Iterable
 
 from octavo.program import Program
@@ -131,6 +130,8 @@ Found = tuple[str, str] | None
 def _zip(data: bytes) -> Found:
     if not data.startswith((b"PK\x03\x04", b"PK\x05\x06")):
         return None
+    import zipfile  # for this alone: it is slow to load
+
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
             names = archive.namelist()

@@ -1,5 +1,6 @@
 """`quantize`, and the model that it gives."""
 
+import logging
 import os
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -11,6 +12,7 @@ from octavo.errors import ModelError
 from octavo.lowering import Choices, Lowered, Stay, lower, lower_to_integers
 from octavo.passes import simplify
 from octavo.program import Program, artifact
+from octavo.quantization.inputs import Kept, doubts
 from octavo.quantization.recipes import recipe as recipe_of
 from octavo.quantization.report import Report, report
 from octavo.quantization.scopes import excluded_nodes
@@ -27,6 +29,12 @@ class QuantizedModel:
 
     program: Program
     report: Report
+
+    def __repr__(self) -> str:
+        return f"QuantizedModel({self.report.summary()})"
+
+    def _repr_html_(self) -> str:
+        return self.report._repr_html_()
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the artifact; a file of that name is replaced whole or not at all."""
@@ -56,6 +64,8 @@ def quantize(
     strict: raise `ModelError` where an op stays float that was not meant to.
     progress: called after each sample with the number of samples so far.
     threads: for the calibration runs, as `octavo.Session` takes it.
+    What is doubtful about the data is in `report.warnings`, and a warning of the logger "octavo", which goes
+    to standard error unless the program has configured logging otherwise.
     Raises `ModelError` for the model, `DataError` for the data.
     """
     chosen = recipe_of(recipe)
@@ -69,13 +79,18 @@ def quantize(
     if unknown(floats):
         first = next(feeds)
         floats, feeds = with_measured_shapes(floats, first, threads), chain([first], feeds)
-    observed = calibrate(session, feeds, observable(floats), progress)
+    kept = Kept()
+    observed = calibrate(session, kept.watch(feeds), observable(floats), progress)
     lowered = lower_to_integers(floats, ranges(observed.observers, rule), choices)
     if strict:
         _check_strict(lowered.stays)
-    return QuantizedModel(lowered.program, report(floats, lowered, observed))
+    warnings = doubts(floats, observed, kept, threads)
+    for warning in warnings:
+        _log.warning("calibration data: %s", warning)
+    return QuantizedModel(lowered.program, report(floats, lowered, observed, chosen.name, warnings))
 
 
+_log = logging.getLogger("octavo")
 _rule = range_rule  # `quantize` has a parameter of that name
 
 
