@@ -6,7 +6,8 @@ import sys
 import numpy as np
 import onnx
 import pytest
-from octavo import Session
+from octavo import Session, tiers
+from octavo.cli import console
 
 QUANTIZE = ("quantize", "model.onnx", "--data", "calibration.npz")
 
@@ -115,12 +116,41 @@ def test_inspect_tells_what_a_float_model_will_leave_in_float(octavo, folder):
 
 def test_bench(octavo, folder):
     arguments = ("bench", "model.octavo", "model.onnx", "--duration", "0.05", "--threads", "1", "--profile")
-    results = octavo(*arguments, "--shape", "input=2x1x28x28", "--json", cwd=folder).json()["models"]
+    facts = octavo(*arguments, "--shape", "input=2x1x28x28", "--json", cwd=folder).json()
+    assert (facts["isa"], facts["threads"]) == (tiers()[-1], 1)
+    results = facts["models"]
     assert [result["model"] for result in results] == ["model.octavo", "model.onnx"]
     for result in results:
         assert 0 < result["min_seconds"] <= result["median_seconds"]
+        assert (result["isa"], result["threads"]) == (tiers()[-1], 1)
         assert {"name", "op", "kernel", "tier", "macs", "seconds"} <= set(result["profile"][0])
-    assert "QConv" in octavo(*arguments, cwd=folder).out
+        assert sum(row["share"] for row in result["profile"]) == pytest.approx(1)
+    shown = octavo(*arguments, cwd=folder).out
+    assert shown.startswith(f"{tiers()[-1]}, 1 thread\n")
+    assert "QConv" in shown
+    (total,) = [line for line in shown.splitlines() if "all steps" in line][:1]
+    assert total.split()[-3:] == [total.split()[-3], "µs", "100.0%"]
+    assert "93,288" in total
+
+
+def test_bench_says_what_ran_where_nothing_was_asked_for(octavo, folder):
+    facts = octavo("bench", "model.octavo", "--duration", "0.01", "--json", cwd=folder, OCTAVO_ISA="scalar")
+    assert facts.json()["isa"] == "scalar"
+    assert facts.json()["threads"] == Session(folder / "model.octavo").threads
+
+
+@pytest.mark.parametrize(
+    ("seconds", "shown"),
+    [
+        (0, "0.00 µs"),
+        (1.234e-6, "1.23 µs"),
+        (17.64e-6, "17.6 µs"),
+        (165.9e-6, "166 µs"),
+        (1.5, "1,500,000 µs"),
+    ],
+)
+def test_times_are_microseconds_of_three_digits(seconds, shown):
+    assert console.format_time(seconds) == shown
 
 
 def test_demo(octavo):
@@ -128,6 +158,15 @@ def test_demo(octavo):
     assert facts["float32"]["accuracy"] > 0.96
     assert facts["agreement"] > 0.98
     assert facts["int8"]["bytes"] < facts["float32"]["bytes"] / 2
+    assert (facts["isa"], facts["threads"], facts["macs"]) == (tiers()[-1], 1, 93_288)
+    for form in ("float32", "int8"):
+        assert 1e-6 < facts[form]["latency"] < 1e-2
+
+
+def test_demo_says_what_ran(octavo):
+    shown = octavo("demo", "--threads", "2").out
+    assert f"with {tiers()[-1]}, 2 threads, int8 is" in shown
+    assert shown.count(" µs\n") == 2
 
 
 @pytest.mark.parametrize("isa", ["scalar", "avx2"])

@@ -79,8 +79,15 @@ def format_size(count: int) -> str:
 
 
 def format_time(seconds: float) -> str:
-    """A time in milliseconds."""
-    return f"{seconds * 1e3:.3f} ms"
+    """A time in microseconds, in three digits or all before the point."""
+    microseconds = seconds * 1e6
+    digits = 2 if microseconds < 10 else 1 if microseconds < 100 else 0
+    return f"{microseconds:,.{digits}f} µs"
+
+
+def format_machine(isa: str, threads: int) -> str:
+    """What ran: an instruction set and a number of threads."""
+    return f"{isa}, {threads} thread{'s' * (threads > 1)}"
 
 
 def _finite(value: object) -> object:
