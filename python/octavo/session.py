@@ -131,6 +131,11 @@ def tiers() -> list[str]:
     return _core.tiers()
 
 
+def is_artifact_file(path: str | PathLike[str]) -> bool:
+    """Whether a file is read as an artifact rather than as an ONNX model."""
+    return _bytes_of_artifact(Path(fspath(path))) is not None
+
+
 def load_program(source: Source) -> Program:
     """The Program of a model: read from an artifact, or lowered from ONNX in float."""
     if isinstance(source, Program):

@@ -103,15 +103,44 @@ def test_inspect(octavo, folder):
     assert facts["inputs"] == [{"name": "input", "dtype": "f32", "shape": ["N", 1, 28, 28], "quant": None}]
     assert facts["constant_bytes"]["i8"] == 12 * 9 + 2028 * 10
     assert facts["float_nodes"] == []
+    assert facts["integer_ops"] == {"Flatten": 1, "MaxPool": 1, "QConv": 1, "QGemm": 1}
+    assert (facts["format"], facts["float_ops"], facts["conversions"]) == ("octavo", {}, 1)
     assert facts["file_bytes"] == (folder / "model.octavo").stat().st_size
     table = octavo("inspect", "model.octavo", cwd=folder).out
-    assert "QConv" in table
+    assert "an .octavo artifact of" in table
+    assert "4 nodes run in integers: 1 Flatten, 1 MaxPool, 1 QConv, 1 QGemm" in table
 
 
-def test_inspect_tells_what_a_float_model_will_leave_in_float(octavo, folder):
+def test_inspect_shows_an_onnx_file_as_it_is_and_what_int8_would_be(octavo, folder):
     facts = octavo("inspect", "model.onnx", "--json", cwd=folder).json()
-    assert facts["stays_float"] == []
-    assert len(facts["float_nodes"]) == 5
+    proto = onnx.load(folder / "model.onnx")
+    assert (facts["format"], facts["opset"], facts["ir_version"]) == ("onnx", 13, proto.ir_version)
+    assert facts["producer"].startswith("pytorch")
+    assert facts["ops"] == {"Conv": 1, "Flatten": 1, "Gemm": 1, "MaxPool": 1, "Relu": 1}
+    assert facts["inputs"] == [{"name": "input", "type": "tensor(float)", "shape": ["N", 1, 28, 28]}]
+    assert (facts["stays_float"], facts["refused"]) == ([], None)
+    assert facts["int8"]["integer_ops"] == facts["ops"]
+    assert facts["int8"]["macs"] == facts["int8"]["integer_macs"] == 93_288
+    shown = octavo("inspect", "model.onnx", cwd=folder).out
+    assert "5 nodes in the file: 1 Conv" in shown
+    assert "5 nodes would run in integers: 1 Conv" in shown
+    assert "opsets: ai.onnx 13" in shown
+    assert "100.0% of 93,288" in shown
+
+
+def test_inspect_shows_what_a_file_says_that_octavo_cannot_run(octavo, tmp_path):
+    text = """<ir_version: 8, opset_import: ["" : 13], producer_name: "a maker", producer_version: "2">
+        g (float[N,4] x) => (float[N,4] y)
+        <float s = {0.1}, uint8 z = {3}> { q = QuantizeLinear(x, s, z) y = DequantizeLinear(q, s, z) }"""
+    onnx.save(onnx.parser.parse_model(text), tmp_path / "a.onnx")
+    ended = octavo("inspect", "a.onnx", cwd=tmp_path)
+    assert ended.status == 1
+    assert "made by: a maker 2" in ended.out
+    assert "2 nodes in the file: 1 DequantizeLinear, 1 QuantizeLinear" in ended.out
+    assert ended.err.startswith("octavo: error: the model is quantized already (1 Dequan")
+    facts = octavo("inspect", "a.onnx", "--json", cwd=tmp_path).json()
+    assert facts["int8"] is None
+    assert "quantized already" in facts["refused"]
 
 
 def test_bench(octavo, folder):

@@ -3,7 +3,7 @@
 import json
 import logging
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TypeVar
 
 import typer
@@ -47,6 +47,22 @@ def show_table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
         typer.echo(line.rstrip())
 
 
+def show_ops(title: str, ops: dict[str, int]) -> None:
+    """How many nodes of which ops, in a line."""
+    counted = ", ".join(f"{number} {op}" for op, number in ops.items())
+    show(f"{count(sum(ops.values()), 'node')} {title}{counted and f': {counted}'}")
+
+
+def show_stays(title: str, stays: Sequence[Mapping[str, str]]) -> None:
+    """The nodes that are float, with their reasons, as a table."""
+    if stays:
+        show(f"\n{title}:")
+        show_table(
+            ["op", "name", "why"],
+            [[stay["op"], shorten(stay["name"]), stay["reason"]] for stay in stays],
+        )
+
+
 def progress(items: Iterable[T], label: str, total: int | None = None) -> Iterator[T]:
     """The items, with a bar on standard error while they are taken; no bar where that is not a terminal."""
     if not sys.stderr.isatty():
@@ -73,6 +89,11 @@ def shorten(name: str, width: int = 40) -> str:
     return f"{name[: width - 1 - half]}…{name[-half:]}"
 
 
+def count(number: int, what: str) -> str:
+    """A number of things, such as "1 node" or "2 nodes"."""
+    return f"{number} {what}{'' if number == 1 else 's'}"
+
+
 def format_size(count: int) -> str:
     """A number of bytes, in kB of 1000."""
     return f"{count / 1000:,.1f} kB"
@@ -87,7 +108,7 @@ def format_time(seconds: float) -> str:
 
 def format_machine(isa: str, threads: int) -> str:
     """What ran: an instruction set and a number of threads."""
-    return f"{isa}, {threads} thread{'s' * (threads > 1)}"
+    return f"{isa}, {count(threads, 'thread')}"
 
 
 def _finite(value: object) -> object:

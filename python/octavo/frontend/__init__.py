@@ -7,13 +7,14 @@ import onnx_ir.passes.common as common
 from octavo.errors import ModelError
 from octavo.frontend.bodies import expand_operators
 from octavo.frontend.check import check, check_rules
+from octavo.frontend.facts import FileFacts, facts
 from octavo.frontend.inference import infer_shapes
 from octavo.frontend.opset import NEWEST_OPSET, convert, restate
 from octavo.frontend.quiet import quiet
 from octavo.frontend.source import Source, one_line, printable, read
 from octavo.program import OPSET
 
-__all__ = ["Source", "infer_shapes", "load", "one_line", "quiet"]
+__all__ = ["FileFacts", "Source", "facts", "infer_shapes", "load", "one_line", "quiet"]
 
 
 def load(source: Source) -> ir.Model:

@@ -31,10 +31,10 @@ def read(source: Source) -> ir.Model:
         model = _from_proto(source, "the model")
     elif isinstance(source, bytes | bytearray | memoryview):
         where = "the model"
-        model = _from_bytes(bytes(source), where, "")
+        model = _from_proto(_proto(bytes(source), where, ""), where)
     elif isinstance(source, str | os.PathLike):
         where = f"'{os.fspath(source)}'"
-        model = _from_bytes(_file_bytes(source), where, source)
+        model = _from_proto(read_proto(source), where)
         ir.external_data.set_base_dir(model.graph, os.path.dirname(os.path.abspath(source)))
     else:
         raise ModelError(
@@ -56,20 +56,30 @@ def _file_bytes(path: str | os.PathLike[str]) -> bytes:
         raise ModelError(f"cannot read the model '{os.fspath(path)}': {error.strerror or error}") from error
 
 
-def _from_bytes(data: bytes, where: str, name: str | os.PathLike[str]) -> ir.Model:
-    """The graph in a file's bytes, or an error that says what else they are."""
+def read_proto(path: str | os.PathLike[str]) -> onnx.ModelProto:
+    """The proto of a file as it stands, without its external data.
+
+    Raises:
+        ModelError: unreadable, or not an ONNX model; then it says what else it is.
+    """
+    return _proto(_file_bytes(path), f"'{os.fspath(path)}'", path)
+
+
+def _proto(data: bytes, where: str, name: str | os.PathLike[str]) -> onnx.ModelProto:
     if is_artifact(data) and foreign_file(data, name) is None:
         raise ModelError(
             f"{where} is an .octavo artifact, which runs as it is (octavo.Session, octavo run): to quantize, "
             "give the float .onnx model that it was made of"
         )
     try:
-        return _from_proto(_parse(data, where), where)
+        proto = _parse(data, where)
+        _check_graph(proto, where)
     except ModelError as error:
         found = foreign_file(data, name)
         if found is None:
             raise
         raise ModelError(f"{where} is not an ONNX model: it {found}") from error.__cause__
+    return proto
 
 
 def _parse(data: bytes, where: str) -> onnx.ModelProto:
@@ -86,11 +96,15 @@ def _parse(data: bytes, where: str) -> onnx.ModelProto:
         raise ModelError(f"{where} is not an ONNX model: give an .onnx file") from error
 
 
-def _from_proto(proto: onnx.ModelProto, where: str) -> ir.Model:
+def _check_graph(proto: onnx.ModelProto, where: str) -> None:
     if not proto.HasField("graph") or not proto.ir_version:
         raise ModelError(
             f"{where} is not an ONNX model: it has no graph or no IR version; give an .onnx file"
         )
+
+
+def _from_proto(proto: onnx.ModelProto, where: str) -> ir.Model:
+    _check_graph(proto, where)
     if proto.graph.sparse_initializer:
         name = proto.graph.sparse_initializer[0].values.name
         raise ModelError(f"initializer '{name}' of {where} is sparse: export the model with dense weights")

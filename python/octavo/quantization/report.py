@@ -138,8 +138,8 @@ def report(
         recipe=recipe,
         samples=calibration.samples,
         inputs=[seen[name] for name in floats.inputs if name in seen],
-        integer_ops=_counted(program, in_integers=True),
-        float_ops=_counted(program, in_integers=False),
+        integer_ops=counted_ops(program, in_integers=True),
+        float_ops=counted_ops(program, in_integers=False),
         conversions=sum(node.op in _CONVERSIONS for node in program.nodes),
         macs=sum(work.values()),
         integer_macs=sum(count for name, count in work.items() if name not in in_float),
@@ -161,7 +161,7 @@ _CONVERSIONS = ("Quantize", "Dequantize")
 _REALS = ("u8", "f16", "f32", "f64")
 
 
-def _counted(program: Program, *, in_integers: bool) -> dict[str, int]:
+def counted_ops(program: Program, *, in_integers: bool) -> dict[str, int]:
     """The ops that compute on 8-bit integers, or those on floats, with their counts, by name."""
     wanted = ("u8",) if in_integers else ("f16", "f32", "f64")
     ops = [
