@@ -1,12 +1,14 @@
 """Wrong preprocessing is noticed, and right preprocessing left alone: on real networks and made-up ones."""
 
+from dataclasses import replace
+
 import numpy as np
 import onnx.parser
 import pytest
 from octavo import frontend
 from octavo.lowering import lower
 from octavo.passes import simplify
-from octavo.quantization.preprocessing import unlike_training
+from octavo.quantization.preprocessing import Answers, _is_better, _judged, unlike_training
 from octavo.quantization.scales import SCALES, scale_of
 from octavo.session import load_program
 from PIL import Image
@@ -138,3 +140,33 @@ def test_scales_are_told_from_their_values(scale, axis):
 def test_other_values_are_in_no_known_scale(values):
     pictures = [RANDOM.uniform(*values, (1, 3, 20, 20)).astype(np.float32) for _ in range(5)]
     assert scale_of(pictures) is None
+
+
+BEFORE = Answers(top=2.0, lead=1.0, variety=1.0, possible=1.15, noise=1.5)
+
+
+@pytest.mark.parametrize(
+    ("change", "better"),
+    [
+        ({}, True),
+        ({"top": 2.09}, False),
+        ({"lead": 1.14}, False),
+        ({"variety": 0.89}, False),
+        ({"noise": 2.0}, False),
+        ({"possible": 4.0}, False),
+    ],
+)
+def test_a_better_scale_is_surer_twice_and_as_varied_and_no_noise(change, better):
+    after = replace(BEFORE, top=2.2, lead=1.2, variety=0.95)
+    assert _is_better(replace(after, **change), BEFORE) is better
+
+
+def test_answers_are_judged_whatever_the_scale_of_their_logits():
+    logits = np.eye(10)[np.arange(40) % 10]
+    for scale in (1e-3, 1, 1e3):
+        judged = _judged(logits * scale)
+        assert judged.top == pytest.approx(3)  # (1 - 0.1) over a deviation of 0.3
+        assert judged.lead == pytest.approx(10 / 3)
+        assert judged.variety == pytest.approx(np.log(10) / 2, rel=1e-6)
+    assert _judged(np.tile(logits[:1], (40, 1))).variety == pytest.approx(0, abs=1e-9)
+    assert judged.noise == pytest.approx(1.54, abs=0.1)  # of the largest of ten normal numbers
