@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from octavo.errors import ArtifactError, ModelError, RunError, needed_for
 from octavo.program import Program
+from octavo.program.formats import begins_as_onnx, foreign_file, foreign_object, is_artifact
 
 if TYPE_CHECKING:
     import onnx
@@ -72,9 +73,11 @@ class Session:
         try:
             self._core = _core.Session(data, threads, isa)
         except ArtifactError as error:
-            if not isinstance(source, str | PathLike):
-                raise
-            raise ArtifactError(f"{fspath(source)}: {error}") from None
+            raise _named(error, source, data) from None
+
+    def __repr__(self) -> str:
+        ends = (", ".join(named[0] for named in side) for side in (self._core.inputs, self._core.outputs))
+        return f"Session({' -> '.join(ends)}; {self.isa}, {self.threads} thread{'s' * (self.threads > 1)})"
 
     @property
     def threads(self) -> int:
@@ -129,17 +132,33 @@ def tiers() -> list[str]:
     return _core.tiers()
 
 
+def is_artifact_file(path: str | PathLike[str]) -> bool:
+    """Whether a file is read as an artifact: by its first bytes or, unless they are ONNX's, by its name."""
+    path = Path(fspath(path))
+    if path.is_dir():  # which the frontend refuses, saying what it holds
+        return False
+    with path.open("rb") as file:
+        head = file.read(9)
+    return is_artifact(head) or (path.suffix == ".octavo" and not begins_as_onnx(head))
+
+
 def load_program(source: Source) -> Program:
     """The Program of a model: read from an artifact, or lowered from ONNX in float."""
     source = _read_once(source)
     if isinstance(source, Program):
         return source
     if isinstance(source, str | PathLike | bytes):
-        data = source if isinstance(source, bytes) else _bytes_of_artifact(Path(fspath(source)))
-        if data is not None and _is_artifact(data):
+        if isinstance(source, bytes):
+            data = source if is_artifact(source) else None
+        else:
+            data = _bytes_of_artifact(Path(fspath(source)))
+        if data is not None:
             from octavo.program import artifact
 
-            return artifact.from_bytes(data)
+            try:
+                return artifact.from_bytes(data)
+            except ArtifactError as error:
+                raise _named(error, source, data) from error
     elif not _is_graph(source):
         return _program_of(source)
     with needed_for("running an ONNX model"):
@@ -158,7 +177,7 @@ def files_read(path: str | PathLike[str]) -> tuple[str, ...]:
     """The files that a session of the model at this path reads: the model, and its external data."""
     if not Path(path).is_file():  # a pipe
         return ()
-    if _holds_artifact(Path(path)):
+    if is_artifact_file(path):
         return (fspath(path),)
     from octavo import frontend
 
@@ -172,7 +191,7 @@ def _artifact(source: Source) -> bytes:
         data = _bytes_of_artifact(Path(fspath(source)))
         if data is not None:
             return data
-    elif isinstance(source, bytes) and _is_artifact(source):
+    elif isinstance(source, bytes) and is_artifact(source):
         return source
     from octavo.program import artifact
 
@@ -183,9 +202,20 @@ def _artifact(source: Source) -> bytes:
 
 def _read_once(source: Source) -> Source:
     """The bytes of what cannot be read twice, such as a pipe; every other source as it is."""
-    if isinstance(source, str | PathLike) and not Path(source).is_file():
-        return Path(source).read_bytes()
+    if isinstance(source, str | PathLike):
+        path = Path(fspath(source))
+        if path.exists() and not path.is_file() and not path.is_dir():
+            return path.read_bytes()
     return source
+
+
+def _named(error: ArtifactError, source: Source, data: bytes) -> ArtifactError:
+    """The error with the file's name, where there is one; of what was no artifact at all, what it is."""
+    what = foreign_file(data, source if isinstance(source, str | PathLike) else "")
+    where = fspath(source) if isinstance(source, str | PathLike) else "the model"
+    if what is not None:
+        return ArtifactError(f"{where} is not an artifact: it {what}")
+    return ArtifactError(f"{where}: {error}") if isinstance(source, str | PathLike) else error
 
 
 def _dict_of(feeds: Mapping[str, npt.NDArray[Any]]) -> dict[str, npt.NDArray[Any]]:
@@ -195,20 +225,7 @@ def _dict_of(feeds: Mapping[str, npt.NDArray[Any]]) -> dict[str, npt.NDArray[Any
 
 
 def _bytes_of_artifact(path: Path) -> bytes | None:
-    """The file's bytes where it is an artifact by its name or its first bytes, else None."""
-    return path.read_bytes() if _holds_artifact(path) else None
-
-
-def _holds_artifact(path: Path) -> bool:
-    if path.suffix == ".octavo":
-        return True
-    with path.open("rb") as file:
-        return _is_artifact(file.read(9))
-
-
-def _is_artifact(data: bytes) -> bool:
-    """Whether these bytes begin as a safetensors file does, eight of a length, then JSON. ONNX's do not."""
-    return data[8:9] == b"{"
+    return path.read_bytes() if is_artifact_file(path) else None
 
 
 def _is_graph(source: object) -> "TypeIs[onnx.ModelProto | ir.Model]":
@@ -224,8 +241,8 @@ def _program_of(source: HasProgram) -> Program:
     program = getattr(source, "program", None)
     if not isinstance(program, Program):
         raise ModelError(
-            f"a session cannot be made from {type(source).__name__}: give the path or bytes of an .octavo or "
-            "ONNX file, an onnx.ModelProto, a QuantizedModel or a Program"
+            f"a session cannot be made from {foreign_object(source)}; it takes the path or bytes of an "
+            ".octavo or ONNX file, an onnx.ModelProto, a QuantizedModel or a Program"
         )
     return program
 

@@ -81,7 +81,10 @@ BAD = {
     ),
     "rank": (BATCH[0, 0], r"have the shape \[2, 2\]; a sample is"),
     "item shape": ([BATCH[0], BATCH[0, :, :, :1]], r"sample 1 for 'image' has the shape \[1, 1, 2, 1\]"),
-    "name": ({"picture": BATCH}, "no data for 'image'; the model's inputs are 'image'"),
+    "name": (
+        {"picture": BATCH},
+        "no data for 'image'; the model's inputs are 'image'; the data have 'picture'",
+    ),
     "more": ([{"image": BATCH[0], "mask": BATCH[0]}], "the model has no input 'mask' in sample 0"),
     "nan": (np.where(BATCH == 5, np.nan, BATCH).astype("f4"), "sample 1 for 'image' holds NaN"),
     "inf": (

@@ -6,7 +6,8 @@ import sys
 import numpy as np
 import onnx
 import pytest
-from octavo import Session
+from octavo import Session, tiers
+from octavo.cli import console
 
 QUANTIZE = ("quantize", "model.onnx", "--data", "calibration.npz")
 
@@ -102,25 +103,83 @@ def test_inspect(octavo, folder):
     assert facts["inputs"] == [{"name": "input", "dtype": "f32", "shape": ["N", 1, 28, 28], "quant": None}]
     assert facts["constant_bytes"]["i8"] == 12 * 9 + 2028 * 10
     assert facts["float_nodes"] == []
+    assert facts["integer_ops"] == {"Flatten": 1, "MaxPool": 1, "QConv": 1, "QGemm": 1}
+    assert (facts["format"], facts["float_ops"], facts["conversions"]) == ("octavo", {}, 1)
     assert facts["file_bytes"] == (folder / "model.octavo").stat().st_size
     table = octavo("inspect", "model.octavo", cwd=folder).out
-    assert "QConv" in table
+    assert "an .octavo artifact of" in table
+    assert "4 nodes run in integers: 1 Flatten, 1 MaxPool, 1 QConv, 1 QGemm" in table
 
 
-def test_inspect_tells_what_a_float_model_will_leave_in_float(octavo, folder):
+def test_inspect_shows_an_onnx_file_as_it_is_and_what_int8_would_be(octavo, folder):
     facts = octavo("inspect", "model.onnx", "--json", cwd=folder).json()
-    assert facts["stays_float"] == []
-    assert len(facts["float_nodes"]) == 5
+    proto = onnx.load(folder / "model.onnx")
+    assert (facts["format"], facts["opset"], facts["ir_version"]) == ("onnx", 13, proto.ir_version)
+    assert facts["producer"].startswith("pytorch")
+    assert facts["ops"] == {"Conv": 1, "Flatten": 1, "Gemm": 1, "MaxPool": 1, "Relu": 1}
+    assert facts["inputs"] == [{"name": "input", "type": "tensor(float)", "shape": ["N", 1, 28, 28]}]
+    assert (facts["stays_float"], facts["refused"]) == ([], None)
+    assert facts["int8"]["integer_ops"] == facts["ops"]
+    assert facts["int8"]["macs"] == facts["int8"]["integer_macs"] == 93_288
+    shown = octavo("inspect", "model.onnx", cwd=folder).out
+    assert "5 nodes in the file: 1 Conv" in shown
+    assert "5 nodes would run in integers: 1 Conv" in shown
+    assert "opsets: ai.onnx 13" in shown
+    assert "100.0% of 93,288" in shown
+
+
+def test_inspect_shows_what_a_file_says_that_octavo_cannot_run(octavo, tmp_path):
+    text = """<ir_version: 8, opset_import: ["" : 13], producer_name: "a maker", producer_version: "2">
+        g (float[N,4] x) => (float[N,4] y)
+        <float s = {0.1}, uint8 z = {3}> { q = QuantizeLinear(x, s, z) y = DequantizeLinear(q, s, z) }"""
+    onnx.save(onnx.parser.parse_model(text), tmp_path / "a.onnx")
+    ended = octavo("inspect", "a.onnx", cwd=tmp_path)
+    assert ended.status == 1
+    assert "made by: a maker 2" in ended.out
+    assert "2 nodes in the file: 1 DequantizeLinear, 1 QuantizeLinear" in ended.out
+    assert ended.err.startswith("octavo: error: the model is quantized already (1 Dequan")
+    facts = octavo("inspect", "a.onnx", "--json", cwd=tmp_path).json()
+    assert facts["int8"] is None
+    assert "quantized already" in facts["refused"]
 
 
 def test_bench(octavo, folder):
     arguments = ("bench", "model.octavo", "model.onnx", "--duration", "0.05", "--threads", "1", "--profile")
-    results = octavo(*arguments, "--shape", "input=2x1x28x28", "--json", cwd=folder).json()["models"]
+    facts = octavo(*arguments, "--shape", "input=2x1x28x28", "--json", cwd=folder).json()
+    assert (facts["isa"], facts["threads"]) == (tiers()[-1], 1)
+    results = facts["models"]
     assert [result["model"] for result in results] == ["model.octavo", "model.onnx"]
     for result in results:
         assert 0 < result["min_seconds"] <= result["median_seconds"]
+        assert (result["isa"], result["threads"]) == (tiers()[-1], 1)
         assert {"name", "op", "kernel", "tier", "macs", "seconds"} <= set(result["profile"][0])
-    assert "QConv" in octavo(*arguments, cwd=folder).out
+        assert sum(row["share"] for row in result["profile"]) == pytest.approx(1)
+    shown = octavo(*arguments, cwd=folder).out
+    assert shown.startswith(f"{tiers()[-1]}, 1 thread\n")
+    assert "QConv" in shown
+    (total,) = [line for line in shown.splitlines() if "all steps" in line][:1]
+    assert total.split()[-3:] == [total.split()[-3], "µs", "100.0%"]
+    assert "93,288" in total
+
+
+def test_bench_says_what_ran_where_nothing_was_asked_for(octavo, folder):
+    facts = octavo("bench", "model.octavo", "--duration", "0.01", "--json", cwd=folder, OCTAVO_ISA="scalar")
+    assert facts.json()["isa"] == "scalar"
+    assert facts.json()["threads"] == Session(folder / "model.octavo").threads
+
+
+@pytest.mark.parametrize(
+    ("seconds", "shown"),
+    [
+        (0, "0.00 µs"),
+        (1.234e-6, "1.23 µs"),
+        (17.64e-6, "17.6 µs"),
+        (165.9e-6, "166 µs"),
+        (1.5, "1,500,000 µs"),
+    ],
+)
+def test_times_are_microseconds_of_three_digits(seconds, shown):
+    assert console.format_time(seconds) == shown
 
 
 def test_demo(octavo):
@@ -128,6 +187,15 @@ def test_demo(octavo):
     assert facts["float32"]["accuracy"] > 0.96
     assert facts["agreement"] > 0.98
     assert facts["int8"]["bytes"] < facts["float32"]["bytes"] / 2
+    assert (facts["isa"], facts["threads"], facts["macs"]) == (tiers()[-1], 1, 93_288)
+    for form in ("float32", "int8"):
+        assert 1e-6 < facts[form]["latency"] < 1e-2
+
+
+def test_demo_says_what_ran(octavo):
+    shown = octavo("demo", "--threads", "2").out
+    assert f"with {tiers()[-1]}, 2 threads, int8 is" in shown
+    assert shown.count(" µs\n") == 2
 
 
 @pytest.mark.parametrize("isa", ["scalar", "avx2"])
@@ -151,3 +219,14 @@ def test_inspect_gives_the_reason_of_a_float_node(octavo, folder, tmp_path):
         (stay,) = octavo("inspect", file, "--json", cwd=tmp_path).json()["stays_float"]
         assert (stay["op"], stay["name"]) == ("Softmax", "last")
         assert word in stay["reason"]
+
+
+def test_doubts_about_the_data_are_warnings(octavo, folder, tmp_path):
+    for arguments, says in ((("--limit", "3"), "3 samples only"), (("--range", "-1..1"), "--range 0..1")):
+        ended = octavo(*QUANTIZE, "-o", tmp_path / "a.octavo", *arguments, "--json", cwd=folder)
+        assert ended.status == 0
+        assert ended.err.startswith("octavo: warning: calibration data: ")
+        assert ended.err.count("\n") == 1
+        assert says in ended.err
+        (warning,) = ended.json()["report"]["warnings"]
+        assert warning in ended.err

@@ -211,3 +211,23 @@ def _umask():
     mask = os.umask(0)
     os.umask(mask)
     return mask
+
+
+def test_what_is_shown_of_a_model_is_one_line(quantized):
+    session = octavo.Session(quantized, threads=1)
+    for shown in (quantized, quantized.report, quantized.program, session):
+        assert len(repr(shown)) < 200
+        assert repr(shown).isprintable()
+    assert repr(quantized).startswith("QuantizedModel(int8: 4 nodes in integers, 0 in float")
+    assert repr(session) == f"Session(input -> logits; {session.isa}, 1 thread)"
+
+
+def test_a_notebook_shows_the_report(model, digits):
+    named = onnx.load(model)
+    named.graph.node[0].name = "<b>&conv"
+    quantized = octavo.quantize(named, digits[:10], exclude=["<b>&conv"])
+    assert "<b>&conv" in str(quantized.report)
+    shown = quantized._repr_html_()
+    assert shown == quantized.report._repr_html_()
+    assert "&lt;b&gt;&amp;conv" in shown
+    assert "<b>" not in shown

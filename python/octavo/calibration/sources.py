@@ -165,7 +165,9 @@ def _checked_names(given: Mapping[str, Any], inputs: Sequence[Input], index: int
     unknown = [name for name in given if name not in names]
     if missing or unknown:
         what = f"no data for {missing[0]!r}" if missing else f"the model has no input {unknown[0]!r}"
-        raise DataError(f"{what}{where}; the model's inputs are {', '.join(map(repr, names))}")
+        came = ", ".join(repr(name) for name in given) or "nothing"
+        wanted = ", ".join(map(repr, names))
+        raise DataError(f"{what}{where}; the model's inputs are {wanted}; the data have {came}")
     return inputs
 
 

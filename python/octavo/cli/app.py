@@ -8,7 +8,7 @@ from typing import Annotated, NoReturn
 import typer
 
 import octavo
-from octavo.cli import bench, inspect, quantize
+from octavo.cli import bench, console, inspect, quantize
 from octavo.cli import run as run_model
 
 app = typer.Typer(
@@ -49,6 +49,7 @@ def options(
 
 def run() -> None:
     """Runs the command that `sys.argv` names; an error to act on is one line and exit status 1."""
+    console.show_warnings()
     try:
         app()
     except octavo.Error as error:

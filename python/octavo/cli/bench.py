@@ -43,8 +43,8 @@ def bench(
 ) -> None:
     """Time models.
 
-    Many runs over made-up inputs: their median, the least, and the spread, which is the width of the middle
-    half over the median.
+    Many runs over made-up inputs, after the first, which makes the plan: their median, the least, and the
+    spread, which is the width of the middle half over the median. The speed is against the first model's.
     """
     from octavo.cli.feeds import made_up_feeds
 
@@ -57,12 +57,13 @@ def bench(
         if unknown:
             raise octavo.DataError(f"{path} has no input '{unknown[0]}' (--shape)")
         feeds = made_up_feeds(inputs, shapes, batch)
-        result: dict[str, Any] = {"model": str(path), **_time(session, feeds, duration)}
+        machine = {"isa": session.isa, "threads": session.threads}
+        result: dict[str, Any] = {"model": str(path), **machine, **_time(session, feeds, duration)}
         if profile:
             result["profile"] = _profile(session, feeds)
         results.append(result)
     if as_json:
-        console.show_json({"isa": isa, "threads": threads, "models": results})
+        console.show_json({**machine, "models": results})
         return
     _show(results)
 
@@ -98,6 +99,7 @@ def _time(session: "octavo.Session", feeds: "Feeds", duration: float) -> dict[st
 def _profile(session: "octavo.Session", feeds: "Feeds") -> list[dict[str, Any]]:
     """Each step's row, its seconds the median of five profiled runs."""
     runs = [session.profile(feeds) for _ in range(5)]
+    times = [sorted(run[index].seconds for run in runs)[2] for index in range(len(runs[0]))]
     return [
         {
             "name": row.name,
@@ -105,14 +107,16 @@ def _profile(session: "octavo.Session", feeds: "Feeds") -> list[dict[str, Any]]:
             "kernel": row.kernel,
             "tier": row.tier,
             "macs": row.macs,
-            "seconds": sorted(run[index].seconds for run in runs)[2],
+            "seconds": seconds,
+            "share": seconds / sum(times),
         }
-        for index, row in enumerate(runs[0])
+        for row, seconds in zip(runs[0], times, strict=True)
     ]
 
 
 def _show(results: list[dict[str, Any]]) -> None:
     base = results[0]["median_seconds"]
+    console.show(f"{console.format_machine(results[0]['isa'], results[0]['threads'])}\n")
     console.show_table(
         ["model", "median", "min", "spread", "runs", "speed"],
         [
@@ -129,17 +133,30 @@ def _show(results: list[dict[str, Any]]) -> None:
     )
     for result in results:
         if "profile" in result:
-            console.show(f"\n{result['model']}")
-            console.show_table(
-                ["name", "op", "kernel", "macs", "time"],
-                [
-                    [
-                        console.shorten(row["name"]),
-                        row["op"],
-                        row["kernel"],
-                        str(row["macs"]),
-                        console.format_time(row["seconds"]),
-                    ]
-                    for row in result["profile"]
-                ],
-            )
+            console.show(f"\n{result['model']}: each step's median of 5 profiled runs")
+            _show_profile(result["profile"])
+
+
+def _show_profile(rows: list[dict[str, Any]]) -> None:
+    total = {
+        "name": "all steps",
+        "op": "",
+        "kernel": "",
+        "macs": sum(row["macs"] for row in rows),
+        "seconds": sum(row["seconds"] for row in rows),
+        "share": 1.0,
+    }
+    console.show_table(
+        ["name", "op", "kernel", "macs", "time", "share"],
+        [
+            [
+                console.shorten(row["name"]),
+                row["op"],
+                row["kernel"],
+                f"{row['macs']:,}" if row["macs"] else "",
+                console.format_time(row["seconds"]),
+                f"{row['share']:.1%}",
+            ]
+            for row in [*rows, total]
+        ],
+    )

@@ -1,8 +1,9 @@
 """What the commands show: aligned tables for people, JSON for machines, progress on a terminal."""
 
 import json
+import logging
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, redirect_stdout
 from pathlib import Path
 from typing import TypeVar
@@ -37,6 +38,18 @@ def show_json(value: object) -> None:
     typer.echo(json.dumps(_finite(value), indent=2, allow_nan=False))
 
 
+def show_warnings() -> None:
+    """From here on, what octavo warns of is written to standard error, a line each."""
+    logger = logging.getLogger("octavo")
+    if not any(isinstance(handler, _Warnings) for handler in logger.handlers):
+        logger.addHandler(_Warnings())
+
+
+class _Warnings(logging.Handler):
+    def emit(self, record: logging.LogRecord) -> None:
+        typer.echo(f"octavo: warning: {record.getMessage()}", err=True)
+
+
 def show_table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
     """Writes rows under a header to standard output, columns aligned, numbers to the right."""
     cells = [list(header), *(list(row) for row in rows)]
@@ -49,6 +62,22 @@ def show_table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
             for cell, width, right in zip(row, widths, numeric, strict=True)
         )
         typer.echo(line.rstrip())
+
+
+def show_ops(title: str, ops: dict[str, int]) -> None:
+    """How many nodes of which ops, in a line."""
+    counted = ", ".join(f"{number} {op}" for op, number in ops.items())
+    show(f"{count(sum(ops.values()), 'node')} {title}{counted and f': {counted}'}")
+
+
+def show_stays(title: str, stays: Sequence[Mapping[str, str]]) -> None:
+    """The nodes that are float, with their reasons, as a table."""
+    if stays:
+        show(f"\n{title}:")
+        show_table(
+            ["op", "name", "why"],
+            [[stay["op"], shorten(stay["name"]), stay["reason"]] for stay in stays],
+        )
 
 
 def progress(items: Iterable[T], label: str, total: int | None = None) -> Iterator[T]:
@@ -77,14 +106,26 @@ def shorten(name: str, width: int = 40) -> str:
     return f"{name[: width - 1 - half]}…{name[-half:]}"
 
 
+def count(number: int, what: str) -> str:
+    """A number of things, such as "1 node" or "2 nodes"."""
+    return f"{number} {what}{'' if number == 1 else 's'}"
+
+
 def format_size(count: int) -> str:
     """A number of bytes, in kB of 1000."""
     return f"{count / 1000:,.1f} kB"
 
 
 def format_time(seconds: float) -> str:
-    """A time in milliseconds."""
-    return f"{seconds * 1e3:.3f} ms"
+    """A time in microseconds, in three digits or all before the point."""
+    microseconds = seconds * 1e6
+    digits = 2 if microseconds < 10 else 1 if microseconds < 100 else 0
+    return f"{microseconds:,.{digits}f} µs"
+
+
+def format_machine(isa: str, threads: int) -> str:
+    """What ran: an instruction set and a number of threads."""
+    return f"{isa}, {count(threads, 'thread')}"
 
 
 def _finite(value: object) -> object:

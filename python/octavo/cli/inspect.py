@@ -1,4 +1,4 @@
-"""`octavo inspect`: what a model holds: its nodes, values, sizes, and what stays in float."""
+"""`octavo inspect`: what a model holds, and what of it runs, or would run, in integers."""
 
 from collections import Counter
 from dataclasses import asdict
@@ -8,46 +8,48 @@ from typing import Annotated, Any
 import typer
 
 from octavo.cli import console
+from octavo.cli.inspect_onnx import inspect_onnx
 from octavo.cli.options import Json
 from octavo.program import Node, Program, Value
-from octavo.session import load_program
+from octavo.session import is_artifact_file, load_program
 
 EPILOG = """\b
 Examples:
-  octavo inspect model.octavo
-  octavo inspect model.onnx --json
+  octavo inspect model.onnx
+  octavo inspect model.octavo --json
 """
 
 
 def inspect(
-    model: Annotated[
-        Path, typer.Argument(help="An .octavo file, or an .onnx file as it would run in float.")
-    ],
+    model: Annotated[Path, typer.Argument(help="An .onnx file, or an .octavo file.")],
     as_json: Json = False,
 ) -> None:
     """Show what a model holds.
 
-    Its inputs, outputs, nodes and sizes, and which nodes compute in float.
+    Of an .onnx file: what the file says of itself, and which of its operators would run in integers. Of an
+    .octavo file: its nodes and sizes, and what runs in integers.
     """
+    if is_artifact_file(model):
+        _inspect_artifact(model, as_json)
+    else:
+        inspect_onnx(model, as_json)
+
+
+def _inspect_artifact(model: Path, as_json: bool) -> None:
     program = load_program(model)
-    facts = {
-        "model": str(model),
-        "file_bytes": model.stat().st_size,
-        **describe(program),
-        "stays_float": stays_float(program),
-    }
+    facts = {"model": str(model), "file_bytes": model.stat().st_size, **describe(program)}
+    facts["stays_float"] = _stays_float(program)
     if as_json:
         console.show_json(facts)
     else:
         _show(facts)
 
 
-def stays_float(program: Program) -> list[dict[str, Any]]:
-    """The nodes that stay float, with reasons: of a float Program, those that int8 would leave so."""
-    from octavo.lowering.planning import Plan
-    from octavo.lowering.wiring import Wiring
+def _stays_float(program: Program) -> list[dict[str, Any]]:
+    """The nodes that stay float, with reasons as far as the artifact tells them."""
+    from octavo.quantization.outlook import outlook
 
-    stays = [asdict(stay) for stay in Plan(Wiring(program), {}).stays]
+    stays = [asdict(stay) for stay in outlook(program).stays]
     if any(node.op.startswith("Q") for node in program.nodes):
         for stay in stays:
             if stay["expected"]:
@@ -61,7 +63,10 @@ def describe(program: Program) -> dict[str, Any]:
     sizes: Counter[str] = Counter()
     for name, array in program.constants.items():
         sizes[program.values[name].dtype] += array.nbytes
+    from octavo.quantization.report import counted_ops
+
     return {
+        "format": "octavo",
         "producer": program.producer,
         "format_version": program.format_version,
         "opset": program.opset,
@@ -69,6 +74,9 @@ def describe(program: Program) -> dict[str, Any]:
         "outputs": [_value(program.values[name]) for name in program.outputs],
         "constant_bytes": dict(sorted(sizes.items())),
         "ops": dict(sorted(Counter(node.op for node in program.nodes).items())),
+        "integer_ops": counted_ops(program, in_integers=True),
+        "float_ops": counted_ops(program, in_integers=False),
+        "conversions": sum(node.op in ("Quantize", "Dequantize") for node in program.nodes),
         "float_nodes": [node["name"] for node in nodes if node["float"]],
         "nodes": nodes,
     }
@@ -111,9 +119,10 @@ def _value(value: Value) -> dict[str, Any]:
 
 def _show(facts: dict[str, Any]) -> None:
     console.show(
-        f"{facts['model']}: {console.format_size(facts['file_bytes'])}, {len(facts['nodes'])} nodes, "
-        f"opset {facts['opset']}, format {facts['format_version']}, by {facts['producer']}"
+        f"{facts['model']}: an .octavo artifact of {console.format_size(facts['file_bytes'])}, format "
+        f"{facts['format_version']}, by {facts['producer']}"
     )
+    console.show(f"{console.count(len(facts['nodes']), 'node')} in the terms of ONNX opset {facts['opset']}")
     for side in ("inputs", "outputs"):
         for value in facts[side]:
             console.show(
@@ -136,14 +145,11 @@ def _show(facts: dict[str, Any]) -> None:
             for value in node["outputs"]
         ],
     )
-    floats = facts["float_nodes"]
-    console.show(f"\nnodes that compute in float: {len(floats)} of {len(facts['nodes'])}")
-    if facts["stays_float"]:
-        console.show("\nstays float in int8:")
-        console.show_table(
-            ["op", "name", "why"],
-            [[stay["op"], console.shorten(stay["name"]), stay["reason"]] for stay in facts["stays_float"]],
-        )
+    console.show("")
+    console.show_ops("run in integers", facts["integer_ops"])
+    console.show_ops("run in float", facts["float_ops"])
+    console.show(f"{facts['conversions']} conversions between the two")
+    console.show_stays("stay float", facts["stays_float"])
 
 
 def _shape(value: dict[str, Any]) -> str:

@@ -12,6 +12,7 @@ from octavo.errors import ModelError
 from octavo.frontend.bodies import expand_operators
 from octavo.frontend.check import EXPORT_FOR_INFERENCE, called, check, check_rules, listed
 from octavo.frontend.external import files_of
+from octavo.frontend.facts import FileFacts, facts
 from octavo.frontend.inference import claimed_shape, infer_shapes
 from octavo.frontend.opset import NEWEST_OPSET, convert, restate
 from octavo.frontend.quiet import quiet
@@ -20,9 +21,11 @@ from octavo.program import OPSET
 
 __all__ = [
     "EXPORT_FOR_INFERENCE",
+    "FileFacts",
     "Source",
     "called",
     "claimed_shape",
+    "facts",
     "files_of",
     "infer_shapes",
     "listed",

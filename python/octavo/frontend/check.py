@@ -1,6 +1,7 @@
 """Checks a graph before anything is made of it."""
 
 import os
+from collections import Counter
 from collections.abc import Iterable, Iterator
 
 import onnx
@@ -29,6 +30,7 @@ def check(model: ir.Model, newest_opset: int) -> None:
         ModelError: naming the node, tensor or file, and what can be done.
     """
     version = model.graph.opset_imports.get("", model.graph.opset_imports.get("ai.onnx"))
+    _check_float(model)
     nodes = list(model.graph.all_nodes())
     if foreign := [node for node in nodes if node.domain != ""]:
         raise ModelError(
@@ -57,6 +59,22 @@ def check(model: ir.Model, newest_opset: int) -> None:
         _check_statistics(node, version)
     for name, tensor in _tensors(model):
         _check_tensor(name, tensor)
+
+
+def _check_float(model: ir.Model) -> None:
+    """Raises where the model is quantized already."""
+    ops = Counter(node.op_type for node in model.graph.all_nodes())
+    found = {op: count for op, count in ops.items() if op.startswith(_QUANTIZED)}
+    if found:
+        counted = ", ".join(f"{count} {op}" for op, count in sorted(found.items()))
+        raise ModelError(
+            f"the model is quantized already ({counted}): octavo takes float models, so give the one that "
+            "this one was made of, or export it again before it is quantized"
+        )
+
+
+_QUANTIZED = ("QuantizeLinear", "DequantizeLinear", "DynamicQuantize", "QLinear", "QGemm", "QAttention")
+"""How the names of operators begin that stand in quantized models alone, ONNX's own and ONNX Runtime's."""
 
 
 def check_rules(model: ir.Model) -> None:

@@ -8,6 +8,7 @@ import onnx_ir as ir
 from octavo.errors import ModelError
 from octavo.frontend.external import locate
 from octavo.frontend.functions import inline_functions
+from octavo.program.formats import begins_as_onnx, foreign_file, foreign_folder, foreign_object, is_artifact
 
 Source = str | os.PathLike[str] | bytes | onnx.ModelProto | ir.Model
 """Where a model can come from: a file, its bytes, a proto, or a graph."""
@@ -31,14 +32,15 @@ def read(source: Source) -> ir.Model:
     elif isinstance(source, onnx.ModelProto):
         model = _from_proto(source, "the model")
     elif isinstance(source, bytes | bytearray | memoryview):
-        where = "the model's bytes"
-        model = _from_proto(_parse(bytes(source), where), where)
+        where = "the model"
+        model = _from_proto(_proto(bytes(source), where, ""), where)
     elif isinstance(source, str | os.PathLike):
         where = f"'{os.fspath(source)}'"
-        model = _from_proto(_parse(_file_bytes(source), where), where)
+        model = _from_proto(read_proto(source), where)
     else:
         raise ModelError(
-            f"a model is a path, bytes, an onnx.ModelProto or an onnx_ir.Model, not {type(source).__name__}"
+            "a float model is a path, bytes, an onnx.ModelProto or an onnx_ir.Model, not "
+            f"{foreign_object(source)}"
         )
     locate(model, source if isinstance(source, str | os.PathLike) else None)
     return model
@@ -49,7 +51,37 @@ def _file_bytes(path: str | os.PathLike[str]) -> bytes:
         with open(path, "rb") as file:
             return file.read()
     except OSError as error:
+        if os.path.isdir(path):
+            raise ModelError(
+                f"'{os.fspath(path)}' is not an ONNX model: it {foreign_folder(path)}"
+            ) from error
         raise ModelError(f"cannot read the model '{os.fspath(path)}': {error.strerror or error}") from error
+
+
+def read_proto(path: str | os.PathLike[str]) -> onnx.ModelProto:
+    """The proto of a file as it stands, without its external data.
+
+    Raises:
+        ModelError: unreadable, or not an ONNX model; then it says what else it is.
+    """
+    return _proto(_file_bytes(path), f"'{os.fspath(path)}'", path)
+
+
+def _proto(data: bytes, where: str, name: str | os.PathLike[str]) -> onnx.ModelProto:
+    if is_artifact(data) and foreign_file(data, name) is None:
+        raise ModelError(
+            f"{where} is an .octavo artifact, which runs as it is (octavo.Session, octavo run): to quantize, "
+            "give the float .onnx model that it was made of"
+        )
+    try:
+        proto = _parse(data, where)
+        _check_graph(proto, where)
+    except ModelError as error:
+        found = foreign_file(data, name)
+        if found is None:
+            raise
+        raise ModelError(f"{where} is not an ONNX model: it {found}") from error.__cause__
+    return proto
 
 
 def _parse(data: bytes, where: str) -> onnx.ModelProto:
@@ -58,12 +90,23 @@ def _parse(data: bytes, where: str) -> onnx.ModelProto:
     try:
         return onnx.load_model_from_string(data)
     except Exception as error:  # protobuf's DecodeError, whose module is private
-        raise ModelError(f"{where} is not an ONNX model, or is cut short: {one_line(error)}") from error
+        if begins_as_onnx(data):
+            raise ModelError(
+                f"{where} is not an ONNX model, or is one that is cut short or damaged: {len(data):,} bytes, "
+                "which begin as one; download or export it again"
+            ) from error
+        raise ModelError(f"{where} is not an ONNX model: give an .onnx file") from error
+
+
+def _check_graph(proto: onnx.ModelProto, where: str) -> None:
+    if not proto.HasField("graph") or not proto.ir_version:
+        raise ModelError(
+            f"{where} is not an ONNX model: it has no graph or no IR version; give an .onnx file"
+        )
 
 
 def _from_proto(proto: onnx.ModelProto, where: str) -> ir.Model:
-    if not proto.HasField("graph") or not proto.ir_version:
-        raise ModelError(f"{where} is not an ONNX model: it has no graph")
+    _check_graph(proto, where)
     if proto.graph.sparse_initializer:
         name = proto.graph.sparse_initializer[0].values.name
         raise ModelError(f"initializer '{name}' of {where} is sparse: export the model with dense weights")

@@ -4,6 +4,7 @@ Nodes are in ONNX's logical layout and terms. Float nodes keep their ONNX names;
 and carry every integer that they need. Nothing here knows of layouts, tiles or machines.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
@@ -48,6 +49,12 @@ class Quant:
     axis: int | None = None
     block: int | None = None
 
+    def __repr__(self) -> str:
+        if self.axis is None and len(self.scale) == 1:
+            return f"Quant(scale {self.scale[0]:.6g}, zero point {self.zero_point[0]})"
+        blocks = "" if self.block is None else f", blocks of {self.block}"
+        return f"Quant({len(self.scale)} scales on axis {self.axis}{blocks})"
+
 
 @dataclass(frozen=True)
 class Value:
@@ -63,6 +70,10 @@ class Value:
     shape: tuple[int | str, ...] | None
     quant: Quant | None = None
 
+    def __repr__(self) -> str:
+        quant = "" if self.quant is None else f", {self.quant}"
+        return f"Value({self.name!r}, {_typed(self)}{quant})"
+
 
 @dataclass(frozen=True)
 class Node:
@@ -73,6 +84,10 @@ class Node:
     inputs: tuple[str, ...]
     outputs: tuple[str, ...]
     attributes: dict[str, Attribute] = field(default_factory=dict)
+
+    def __repr__(self) -> str:
+        ends = f"{_listed(self.inputs)} -> {_listed(self.outputs)}"
+        return f"Node({self.op} {self.name!r}: {ends}; {len(self.attributes)} attributes)"
 
 
 @dataclass(frozen=True, eq=False)
@@ -92,3 +107,22 @@ class Program:
     opset: int = OPSET
     format_version: int = FORMAT_VERSION
     producer: str = "octavo"
+
+    def __repr__(self) -> str:
+        ends = (
+            _listed(f"{name} {_typed(self.values[name])}" if name in self.values else name for name in names)
+            for names in (self.inputs, self.outputs)
+        )
+        size = sum(array.nbytes for array in self.constants.values())
+        return f"Program({' -> '.join(ends)}; {len(self.nodes)} nodes, {size:,} bytes of constants)"
+
+
+def _typed(value: Value) -> str:
+    shape = "?" if value.shape is None else ", ".join(str(size) for size in value.shape)
+    return f"{value.dtype}[{shape}]"
+
+
+def _listed(names: Iterable[str]) -> str:
+    """Names on one line: some of them, where there are many."""
+    listed = [(name if name.isprintable() else repr(name)) or "-" for name in names]
+    return ", ".join(listed) if len(listed) <= 4 else f"{', '.join(listed[:3])} and {len(listed) - 3} more"

@@ -1,5 +1,6 @@
 """`quantize`, and the model that it gives."""
 
+import logging
 import os
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -20,6 +21,7 @@ from octavo.errors import ModelError
 from octavo.lowering import Choices, Lowered, Stay, evaluate, lower, lower_to_integers
 from octavo.passes import simplify
 from octavo.program import Program, artifact
+from octavo.quantization.inputs import Kept, doubts
 from octavo.quantization.recipes import recipe as recipe_of
 from octavo.quantization.report import Report, report
 from octavo.quantization.scopes import excluded_nodes
@@ -38,6 +40,12 @@ class QuantizedModel:
     program: Program
     report: Report
     sources: tuple[str, ...] = field(default=(), repr=False)
+
+    def __repr__(self) -> str:
+        return f"QuantizedModel({self.report.summary()})"
+
+    def _repr_html_(self) -> str:
+        return self.report._repr_html_()
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the artifact; a file of that name is replaced whole or not at all.
@@ -71,6 +79,8 @@ def quantize(
     strict: raise `ModelError` where an op stays float that was not meant to.
     progress: called after each sample with the number of samples so far.
     threads: for the calibration runs, as `octavo.Session` takes it.
+    What is doubtful about the data is in `report.warnings`, and a warning of the logger "octavo", which goes
+    to standard error unless the program has configured logging otherwise.
     Raises `ModelError` for the model, `DataError` for the data.
     """
     chosen = recipe_of(recipe)
@@ -84,11 +94,16 @@ def quantize(
     if unknown(floats):
         first = next(feeds)
         floats, feeds = with_measured_shapes(floats, first, threads), chain([first], feeds)
-    observed = calibrate(session, feeds, observable(floats), progress)
+    kept = Kept()
+    observed = calibrate(session, kept.watch(feeds), observable(floats), progress)
     lowered = lower_to_integers(floats, ranges(observed.observers, rule), choices)
     if strict:
         _check_strict(lowered.stays)
-    return QuantizedModel(lowered.program, report(floats, lowered, observed), (*files, *mapped_files(data)))
+    warnings = doubts(floats, observed, kept, threads)
+    for warning in warnings:
+        _log.warning("calibration data: %s", warning)
+    told = report(floats, lowered, observed, chosen.name, warnings)
+    return QuantizedModel(lowered.program, told, (*files, *mapped_files(data)))
 
 
 def _float_program(model: frontend.Source) -> tuple[Program, tuple[str, ...]]:
@@ -97,6 +112,7 @@ def _float_program(model: frontend.Source) -> tuple[Program, tuple[str, ...]]:
     return lower(simplify(loaded, evaluate)).program, frontend.files_of(loaded)
 
 
+_log = logging.getLogger("octavo")
 _rule = range_rule  # `quantize` has a parameter of that name
 
 

@@ -1,8 +1,9 @@
 """What became of a model: what runs in integers, what stays float and why, what the data looked like."""
 
+import html
 import textwrap
 from collections import Counter
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from octavo.calibration import Calibration
@@ -26,15 +27,17 @@ class Seen:
 class Report:
     """Of one quantization.
 
-    samples: how many the calibration ran over. inputs: what they looked like.
+    recipe: its name. samples: how many the calibration ran over. inputs: what they looked like.
     integer_ops, float_ops: how often each op stands in the Program, by what it computes in.
     conversions: how many nodes convert between the two.
     macs, integer_macs: of all products, and of those in integers, a sample.
     stays: the model's ops that stay float, each with its reason.
     not_finite: tensors in which NaN or an infinity was seen; ranges are over the rest.
     float_bytes, integer_bytes: of the constants before and after.
+    warnings: what is doubtful about the calibration data.
     """
 
+    recipe: str
     samples: int
     inputs: list[Seen]
     integer_ops: dict[str, int]
@@ -46,13 +49,29 @@ class Report:
     not_finite: list[Seen]
     float_bytes: int
     integer_bytes: int
+    warnings: list[str] = field(default_factory=list)
 
     def to_dict(self) -> dict[str, Any]:
         """The same as plain data."""
         return asdict(self)
 
+    def summary(self) -> str:
+        """The least that is worth knowing, in one line."""
+        integers, floats = sum(self.integer_ops.values()), sum(self.float_ops.values())
+        doubts = f", warnings: {len(self.warnings)}" if self.warnings else ""
+        return (
+            f"{self.recipe}: {integers} nodes in integers, {floats} in float, constants of "
+            f"{self.float_bytes:,} bytes now {self.integer_bytes:,}, {self.samples} samples{doubts}"
+        )
+
+    def __repr__(self) -> str:
+        return f"Report({self.summary()})"
+
+    def _repr_html_(self) -> str:
+        return f"<pre>{html.escape(str(self))}</pre>"
+
     def __str__(self) -> str:
-        return "\n".join([*self._summary(), *self._floats(), *self._data()])
+        return "\n".join([*self._summary(), *self._floats(), *self._data(), *self._warnings()])
 
     def _summary(self) -> list[str]:
         lines = [
@@ -94,9 +113,20 @@ class Report:
         )
         return lines
 
+    def _warnings(self) -> list[str]:
+        return [
+            line
+            for warning in self.warnings
+            for line in textwrap.wrap(
+                f"warning: {warning}", 110, subsequent_indent="  ", break_long_words=False
+            )
+        ]
 
-def report(floats: Program, lowered: Lowered, calibration: Calibration) -> Report:
-    """The report of a float Program that was lowered after this calibration."""
+
+def report(
+    floats: Program, lowered: Lowered, calibration: Calibration, recipe: str, warnings: list[str]
+) -> Report:
+    """The report of a float Program that was lowered after this calibration; `warnings` are of its data."""
     program = lowered.program
     in_float = {stay.name for stay in lowered.stays}
     work = {node.name: macs(floats, node) for node in floats.nodes}
@@ -105,10 +135,11 @@ def report(floats: Program, lowered: Lowered, calibration: Calibration) -> Repor
         for name, observer in calibration.observers.items()
     }
     return Report(
+        recipe=recipe,
         samples=calibration.samples,
         inputs=[seen[name] for name in floats.inputs if name in seen],
-        integer_ops=_counted(program, in_integers=True),
-        float_ops=_counted(program, in_integers=False),
+        integer_ops=counted_ops(program, in_integers=True),
+        float_ops=counted_ops(program, in_integers=False),
         conversions=sum(node.op in _CONVERSIONS for node in program.nodes),
         macs=sum(work.values()),
         integer_macs=sum(count for name, count in work.items() if name not in in_float),
@@ -116,6 +147,7 @@ def report(floats: Program, lowered: Lowered, calibration: Calibration) -> Repor
         not_finite=[item for item in seen.values() if item.nans or item.infinities],
         float_bytes=sum(array.nbytes for array in floats.constants.values()),
         integer_bytes=sum(array.nbytes for array in program.constants.values()),
+        warnings=warnings,
     )
 
 
@@ -129,7 +161,7 @@ _CONVERSIONS = ("Quantize", "Dequantize")
 _REALS = ("u8", "f16", "f32", "f64")
 
 
-def _counted(program: Program, *, in_integers: bool) -> dict[str, int]:
+def counted_ops(program: Program, *, in_integers: bool) -> dict[str, int]:
     """The ops that compute on 8-bit integers, or those on floats, with their counts, by name."""
     wanted = ("u8",) if in_integers else ("f16", "f32", "f64")
     ops = [

@@ -1,0 +1,48 @@
+"""What would become of a float model in int8, before any data are seen."""
+
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from octavo.lowering import Stay
+from octavo.lowering.planning import Plan
+from octavo.lowering.wiring import Wiring
+from octavo.program import Program
+from octavo.quantization.macs import macs
+
+
+@dataclass(frozen=True)
+class Outlook:
+    """Of the model's nodes, once simplified.
+
+    integer_ops, float_ops: how many of each op would run in integers, and would stay float.
+    other_ops: those that compute no floats, such as shape arithmetic.
+    macs, integer_macs: of all products, and of those in integers, a sample; free axes are taken as 1.
+    stays: each op that would stay float, with the reason.
+    """
+
+    integer_ops: dict[str, int]
+    float_ops: dict[str, int]
+    other_ops: dict[str, int]
+    macs: int
+    integer_macs: int
+    stays: list[Stay]
+
+
+def outlook(floats: Program) -> Outlook:
+    """What a quantization of a float Program would decide; ranges can still keep a node in float."""
+    plan = Plan(Wiring(floats), {})
+    integers = [node for unit in plan.wiring.units if plan.is_integer(unit) for node in unit.nodes]
+    named = {node.name for node in integers} | {stay.name for stay in plan.stays}
+    return Outlook(
+        integer_ops=_counted(node.op for node in integers),
+        float_ops=_counted(stay.op for stay in plan.stays),
+        other_ops=_counted(node.op for node in floats.nodes if node.name not in named),
+        macs=sum(macs(floats, node) for node in floats.nodes),
+        integer_macs=sum(macs(floats, node) for node in integers),
+        stays=plan.stays,
+    )
+
+
+def _counted(ops: Iterable[str]) -> dict[str, int]:
+    return dict(sorted(Counter(ops).items()))

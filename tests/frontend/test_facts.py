@@ -1,0 +1,80 @@
+"""What a file says of itself is told as it stands, whether octavo can run it or not."""
+
+import numpy as np
+import onnx
+import pytest
+from octavo import ModelError, frontend
+from onnx import TensorProto, helper, numpy_helper
+
+
+def saved(path, nodes, initializers=(), inputs=("x",), **model):
+    graph = helper.make_graph(
+        nodes,
+        "g",
+        [helper.make_tensor_value_info(name, TensorProto.FLOAT, ["N", 3, None]) for name in inputs],
+        [helper.make_tensor_value_info("y", TensorProto.DOUBLE, None)],
+        list(initializers),
+    )
+    opsets = [helper.make_opsetid("", 11), helper.make_opsetid("com.example", 2)]
+    onnx.save(helper.make_model(graph, opset_imports=opsets, ir_version=6, **model), path)
+    return path
+
+
+def test_the_file_s_own_words(tmp_path):
+    weight = numpy_helper.from_array(np.zeros((3, 5), np.float16), "w")
+    nodes = [
+        helper.make_node("MatMul", ["x", "w"], ["a"]),
+        helper.make_node("Odd", ["a"], ["b"], domain="com.example"),
+        helper.make_node("Constant", [], ["c"], value=numpy_helper.from_array(np.zeros(7, np.int64))),
+        helper.make_node("MatMul", ["b", "c"], ["y"]),
+    ]
+    path = saved(
+        tmp_path / "a.onnx", nodes, [weight], ("x", "w"), producer_name="maker", producer_version="1.2"
+    )
+    facts = frontend.facts(path)
+    assert (facts.ir_version, facts.producer) == (6, "maker 1.2")
+    assert facts.opsets == {"ai.onnx": 11, "com.example": 2}
+    assert (facts.nodes, facts.ops) == (4, {"Constant": 1, "MatMul": 2, "com.example::Odd": 1})
+    assert facts.weight_bytes == 15 * 2 + 7 * 8
+    assert [(port.name, port.type, port.shape) for port in facts.inputs] == [
+        ("x", "tensor(float)", ["N", 3, "?"])
+    ]
+    assert [(port.name, port.type, port.shape) for port in facts.outputs] == [("y", "tensor(double)", None)]
+    assert facts.external_data == {}
+
+
+def test_nodes_of_sub_graphs_count(tmp_path):
+    inner = helper.make_graph(
+        [helper.make_node("Relu", ["x"], ["r"])],
+        "inner",
+        [],
+        [helper.make_tensor_value_info("r", TensorProto.FLOAT, None)],
+    )
+    node = helper.make_node("If", ["x"], ["y"], then_branch=inner, else_branch=inner)
+    facts = frontend.facts(saved(tmp_path / "a.onnx", [node]))
+    assert (facts.nodes, facts.ops) == (3, {"If": 1, "Relu": 2})
+    assert facts.producer == "not stated"
+
+
+def test_external_data_are_named_and_not_looked_for_outside(tmp_path):
+    def external(name, location):
+        tensor = TensorProto(name=name, data_type=TensorProto.FLOAT, dims=[4])
+        tensor.data_location = TensorProto.EXTERNAL
+        tensor.external_data.add(key="location", value=location)
+        return tensor
+
+    (tmp_path / "inside.bin").write_bytes(bytes(16))
+    folder = tmp_path / "model"
+    folder.mkdir()
+    (folder / "w.bin").write_bytes(bytes(16))
+    names = ("w.bin", "gone.bin", "../inside.bin", "/etc/passwd")
+    tensors = [external(f"t{index}", name) for index, name in enumerate(names)]
+    facts = frontend.facts(saved(folder / "a.onnx", [helper.make_node("Relu", ["x"], ["y"])], tensors))
+    assert facts.external_data == {"w.bin": 16, "gone.bin": None, "../inside.bin": None, "/etc/passwd": None}
+    assert facts.weight_bytes == 64
+
+
+def test_what_is_no_model(tmp_path):
+    (tmp_path / "a.onnx").write_bytes(b"<html>")
+    with pytest.raises(ModelError, match="web page"):
+        frontend.facts(tmp_path / "a.onnx")

@@ -1,0 +1,78 @@
+"""Doubtful calibration data are told in the report and logged: too few, constant, all the same."""
+
+import logging
+from itertools import pairwise
+
+import numpy as np
+import octavo
+import pytest
+from octavo.quantization.inputs import Kept
+
+
+def warnings(model, data):
+    return octavo.quantize(model, data).report.warnings
+
+
+def test_a_hundred_samples_raise_no_doubt(quantized):
+    assert quantized.report.warnings == []
+    assert "warning" not in str(quantized.report)
+    assert "warning" not in repr(quantized)
+
+
+@pytest.mark.parametrize(("count", "says"), [(1, "one sample only"), (9, "9 samples only"), (10, None)])
+def test_few_samples(model, digits, count, says, caplog):
+    report = octavo.quantize(model, digits[:count]).report
+    if says is None:
+        assert (report.warnings, caplog.records) == ([], [])
+        return
+    (warning,) = report.warnings
+    assert warning.startswith(says)
+    assert f"warning: {says}" in str(report)
+    assert report.to_dict()["warnings"] == [warning]
+    (record,) = caplog.records
+    assert (record.name, record.levelno) == ("octavo", logging.WARNING)
+    assert warning in record.getMessage()
+
+
+def test_samples_of_a_fixed_batch_count(model, digits):
+    import onnx
+
+    proto = onnx.load(model)
+    proto.graph.input[0].type.tensor_type.shape.dim[0].dim_value = 5
+    proto.graph.output[0].type.tensor_type.shape.dim[0].dim_value = 5
+    assert warnings(proto, digits[:10]) == []
+    assert warnings(proto, digits[:5])[0].startswith("one sample only")
+
+
+def test_constant_input(model):
+    (warning,) = warnings(model, np.full((20, 1, 28, 28), 0.5, np.float32))
+    assert "'input' is 0.5 throughout" in warning
+
+
+def test_samples_that_are_all_the_same(model, digits):
+    (warning,) = warnings(model, np.repeat(digits[:1], 20, axis=0))
+    assert "all the same" in warning
+
+
+@pytest.mark.parametrize("count", [1, 2, 63, 64, 65, 1000])
+def test_kept_samples_are_spread_over_all(count):
+    kept = Kept()
+    buffer = np.zeros(1)
+
+    def feeds():  # a generator may use its buffer again
+        for index in range(count):
+            buffer[:] = index
+            yield {"x": buffer}
+
+    assert sum(1 for _ in kept.watch(feeds())) == count
+    found = [int(feeds["x"][0]) for feeds in kept.feeds]
+    assert min(count, 32) <= len(found) <= 64
+    assert len({b - a for a, b in pairwise(found)}) <= 1
+    assert found[0] == 0
+    assert count - found[-1] <= max(1, count // 32)
+
+
+def test_large_samples_are_kept_in_bounded_memory():
+    kept = Kept()
+    list(kept.watch({"x": np.zeros(1 << 20)} for _ in range(20)))  # of 8 MB
+    assert 2 <= len(kept.feeds) <= 4
