@@ -129,7 +129,8 @@ def _show(results: list[dict[str, Any]]) -> None:
     )
     for result in results:
         if "profile" in result:
-            console.show(f"\n{result['model']}")
+            console.show()
+            console.show(result["model"])
             console.show_table(
                 ["name", "op", "kernel", "macs", "time"],
                 [

@@ -120,7 +120,8 @@ def _show(facts: dict[str, Any]) -> None:
                 f"{side[:-1]} {value['name']}: {value['dtype']} {_shape(value)} {_quant(value)}".rstrip()
             )
     sizes = (f"{dtype} {console.format_size(size)}" for dtype, size in facts["constant_bytes"].items())
-    console.show(f"constants: {', '.join(sizes) or 'none'}\n")
+    console.show(f"constants: {', '.join(sizes) or 'none'}")
+    console.show()
     console.show_table(
         ["op", "name", "dtype", "shape", "scale, zero point", "constants"],
         [
@@ -137,9 +138,11 @@ def _show(facts: dict[str, Any]) -> None:
         ],
     )
     floats = facts["float_nodes"]
-    console.show(f"\nnodes that compute in float: {len(floats)} of {len(facts['nodes'])}")
+    console.show()
+    console.show(f"nodes that compute in float: {len(floats)} of {len(facts['nodes'])}")
     if facts["stays_float"]:
-        console.show("\nstays float in int8:")
+        console.show()
+        console.show("stays float in int8:")
         console.show_table(
             ["op", "name", "why"],
             [[stay["op"], console.shorten(stay["name"]), stay["reason"]] for stay in facts["stays_float"]],

@@ -21,7 +21,8 @@ def demo(threads: Threads = None, as_json: Json = False) -> None:
     if as_json:
         console.show_json(result.as_dict())
         return
-    console.show(f"a small CNN on {result.images} images of handwritten digits\n")
+    console.show(f"a small CNN on {result.images} images of handwritten digits")
+    console.show()
     console.show_table(
         ["", "accuracy", "size", "one image"],
         [
@@ -29,4 +30,5 @@ def demo(threads: Threads = None, as_json: Json = False) -> None:
             for name, form in (("float32", result.float32), ("int8", result.int8))
         ],
     )
-    console.show(f"\nthe two give the same answer on {result.agreement:.2%} of the images")
+    console.show()
+    console.show(f"the two give the same answer on {result.agreement:.2%} of the images")

@@ -10,7 +10,7 @@ from octavo.frontend.check import check, check_rules
 from octavo.frontend.inference import infer_shapes
 from octavo.frontend.opset import NEWEST_OPSET, convert, restate
 from octavo.frontend.quiet import quiet
-from octavo.frontend.source import Source, one_line, printable, read
+from octavo.frontend.source import Source, one_line, read
 from octavo.program import OPSET
 
 __all__ = ["Source", "infer_shapes", "load", "one_line", "quiet"]
@@ -30,8 +30,8 @@ def load(source: Source) -> ir.Model:
     try:
         with quiet():
             return _load(source)
-    except ModelError as error:
-        raise ModelError(printable(str(error))) from error.__cause__
+    except ModelError:
+        raise
     except Exception as error:  # a damaged file makes the libraries fail in ways of their own
         raise ModelError(f"the model is damaged or invalid: {one_line(error)}") from error
 

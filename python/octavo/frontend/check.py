@@ -7,6 +7,7 @@ import onnx
 import onnx_ir as ir
 
 from octavo.errors import ModelError
+from octavo.frontend import texts
 from octavo.frontend.skeleton import skeleton
 from octavo.frontend.source import one_line
 
@@ -20,6 +21,7 @@ def check(model: ir.Model, newest_opset: int) -> None:
     Raises:
         ModelError: naming the node, tensor or file, and what can be done.
     """
+    texts.check_graph(model)
     version = model.graph.opset_imports.get("", model.graph.opset_imports.get("ai.onnx"))
     for node in model.graph.all_nodes():
         _check_domain(node)

@@ -6,12 +6,11 @@ import onnx
 import onnx_ir as ir
 
 from octavo.errors import ModelError
+from octavo.frontend import texts
 from octavo.frontend.functions import inline_functions
 
 Source = str | os.PathLike[str] | bytes | onnx.ModelProto | ir.Model
 """Where a model can come from: a file, its bytes, a proto, or a graph."""
-
-_MAX_MESSAGE = 1000
 
 
 def read(source: Source) -> ir.Model:
@@ -48,6 +47,8 @@ def _file_bytes(path: str | os.PathLike[str]) -> bytes:
             return file.read()
     except OSError as error:
         raise ModelError(f"cannot read the model '{os.fspath(path)}': {error.strerror or error}") from error
+    except ValueError as error:  # a null byte, or what is not UTF-8
+        raise ModelError(f"'{os.fspath(path)}' cannot be the path of a file: {error}") from error
 
 
 def _parse(data: bytes, where: str) -> onnx.ModelProto:
@@ -62,6 +63,7 @@ def _parse(data: bytes, where: str) -> onnx.ModelProto:
 def _from_proto(proto: onnx.ModelProto, where: str) -> ir.Model:
     if not proto.HasField("graph") or not proto.ir_version:
         raise ModelError(f"{where} is not an ONNX model: it has no graph")
+    texts.check_proto(proto)
     if proto.graph.sparse_initializer:
         name = proto.graph.sparse_initializer[0].values.name
         raise ModelError(f"initializer '{name}' of {where} is sparse: export the model with dense weights")
@@ -77,9 +79,4 @@ def one_line(error: BaseException) -> str:
     """The innermost message of an error, on one line."""
     while (deeper := error.__cause__ or error.__context__) is not None:
         error = deeper
-    return printable(str(error)) or type(error).__name__
-
-
-def printable(text: str) -> str:
-    """Text from a file, on one line of bounded length and without control characters."""
-    return "".join(c if c.isprintable() else " " for c in " ".join(text[:_MAX_MESSAGE].split()))
+    return " ".join(str(error).split()) or type(error).__name__
