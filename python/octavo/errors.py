@@ -5,7 +5,13 @@ from contextlib import contextmanager
 
 
 class Error(Exception):
-    """Base of every error that octavo raises on purpose."""
+    """Base of every error that octavo raises on purpose.
+
+    Its message is one line of bounded length, whatever the names from files and callers in it hold.
+    """
+
+    def __init__(self, message: object = "") -> None:
+        super().__init__(printable(str(message)))
 
 
 class ModelError(Error, ValueError):
@@ -22,6 +28,33 @@ class ArtifactError(Error, ValueError):
 
 class RunError(Error, ValueError):
     """A program cannot be run with these feeds or settings."""
+
+
+_MOST_OF_A_WORD = 200
+"""Most characters of a word that are shown; the runtime has the same two bounds."""
+
+_MOST_OF_A_LINE = 2000
+"""Most characters of a line that are shown."""
+
+
+def printable(text: str) -> str:
+    """A text on one line: what does not print is escaped, long words and the whole are cut in the middle."""
+    words = (shortened(_escaped(word), _MOST_OF_A_WORD) for word in text.split(" "))
+    return shortened(" ".join(words), _MOST_OF_A_LINE)
+
+
+def shortened(text: str, most: int) -> str:
+    """A text of at most so many characters: of a longer one, both ends."""
+    if len(text) <= most:
+        return text
+    tail = (most - 1) // 2
+    return f"{text[: most - 1 - tail]}…{text[len(text) - tail :]}"
+
+
+def _escaped(text: str) -> str:
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
 @contextmanager

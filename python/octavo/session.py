@@ -1,7 +1,7 @@
 """Run a model: float as it stands, or quantized."""
 
 import gc
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from os import PathLike, fspath
 from pathlib import Path
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 import numpy.typing as npt
 
-from octavo.errors import ArtifactError, ModelError, RunError, needed_for
+from octavo.errors import ArtifactError, ModelError, RunError, needed_for, printable
 from octavo.program import Program
 from octavo.program.formats import begins_as_onnx, foreign_file, foreign_object, is_artifact
 
@@ -63,7 +63,8 @@ class Session:
     then runs in float; a `QuantizedModel`; or a Program.
     threads: how many, or None for OCTAVO_THREADS, else the cores that this process may use.
     isa: a name from `octavo.tiers()`, or None for OCTAVO_ISA, else the best.
-    Raises `ModelError`, `ArtifactError` or `RunError` where that cannot be.
+    Raises `ModelError`, `ArtifactError` or `RunError` where that cannot be, OSError where an artifact's file
+    cannot be read.
     """
 
     def __init__(self, source: Source, threads: int | None = None, isa: str | None = None) -> None:
@@ -98,9 +99,9 @@ class Session:
         more than "free" in the ONNX file ('?', 'None', 'dynamic', ...) ties nothing.
         Raises `RunError` where a feed is missing, unknown, or of another shape or dtype than the input.
         """
-        if isinstance(names, str):
-            raise RunError(f"names is the text {names!r}: give a list of output names, or None for all")
-        return self._core.run(names or None, feeds if type(feeds) is dict else _dict_of(feeds))
+        if names is not None:
+            names = _names(names) or None
+        return self._core.run(names, feeds if type(feeds) is dict else _dict_of(feeds))
 
     def get_inputs(self) -> list[ValueInfo]:
         """The inputs, in the model's order."""
@@ -122,7 +123,7 @@ class Session:
         min and max are over the finite elements; min is above max where there are none. None stands for a
         value that is not float32, or that this plan never makes.
         """
-        return self._core.observe(_dict_of(feeds), list(names))
+        return self._core.observe(_dict_of(feeds), _names(names))
 
 
 def tiers() -> list[str]:
@@ -137,8 +138,11 @@ def is_artifact_file(path: str | PathLike[str]) -> bool:
     path = Path(fspath(path))
     if path.is_dir():  # which the frontend refuses, saying what it holds
         return False
-    with path.open("rb") as file:
-        head = file.read(9)
+    try:
+        with path.open("rb") as file:
+            head = file.read(9)
+    except ValueError as error:  # a null byte, or what is not UTF-8
+        raise ModelError(f"{str(path)!r} cannot be the path of a file: {error}") from None
     return is_artifact(head) or (path.suffix == ".octavo" and not begins_as_onnx(head))
 
 
@@ -216,6 +220,20 @@ def _named(error: ArtifactError, source: Source, data: bytes) -> ArtifactError:
     if what is not None:
         return ArtifactError(f"{where} is not an artifact: it {what}")
     return ArtifactError(f"{where}: {error}") if isinstance(source, str | PathLike) else error
+
+
+def _names(names: Iterable[str]) -> list[str]:
+    if isinstance(names, str):
+        raise RunError(f"names is the text {names!r}: give a list of output names, or None for all")
+    if not isinstance(names, Iterable):
+        raise TypeError(
+            f"names is of type {type(names).__name__}: give a list of names, or None for all outputs"
+        )
+    listed = list(names)
+    for name in listed:
+        if not isinstance(name, str):
+            raise TypeError(f"names holds {printable(repr(name))}, of type {type(name).__name__}: give texts")
+    return listed
 
 
 def _dict_of(feeds: Mapping[str, npt.NDArray[Any]]) -> dict[str, npt.NDArray[Any]]:

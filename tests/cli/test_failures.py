@@ -5,6 +5,7 @@ import zlib
 import numpy as np
 import onnx
 import pytest
+from octavo.program import Node, Program, Value, artifact
 from onnx import TensorProto, helper
 
 DATA = ("--data", "calibration.npz")
@@ -233,3 +234,22 @@ def test_wrong_usage_is_status_2(octavo, folder, arguments):
     assert ended.status == 2
     assert "Usage:" in ended.err
     assert not (folder / "x.octavo").exists()
+
+
+def test_names_that_do_not_print(octavo, tmp_path):
+    """A name makes no line of its own, and fills no screen."""
+    for name, shown in (("a\nb\x1b[31m", r"a\nb\x1b[31m"), ("n" * 10**6, "nnn…nnn")):
+        values = {name: Value(name, "f32", ("N",)), "y": Value("y", "f32", None)}
+        node = Node("Sin", name, (name,), ("y",))
+        artifact.save(Program([name], ["y"], values, {}, [node], producer=name), tmp_path / "m.octavo")
+        ended = octavo("inspect", "m.octavo", cwd=tmp_path)
+        lines = ended.out.split("\n")
+        assert ended.status == 0
+        assert shown in ended.out
+        assert all(line.isprintable() and len(line) < 500 for line in lines)
+        assert not any(line.startswith("b") for line in lines)
+        assert [
+            node["name"] for node in octavo("inspect", "m.octavo", "--json", cwd=tmp_path).json()["nodes"]
+        ] == [name]
+        np.save(tmp_path / "x.npy", np.zeros(2, np.float32))
+        fails(octavo("run", "m.octavo", "--input", "x=x.npy", cwd=tmp_path), shown)

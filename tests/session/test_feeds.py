@@ -139,8 +139,13 @@ def test_names_pick_outputs_in_their_order(session, images):
         session.run(["logits"], feed)
     with pytest.raises(octavo.RunError, match="names is the text 'codes': give a list"):
         session.run("codes", feed)
-    with pytest.raises(TypeError):
-        session.run([3], feed)
+    with pytest.raises(octavo.RunError, match="is no output of the model"):
+        session.run(["\udcff"], feed)
+    for names in ([3], [None], [b"codes"], 3, object()):
+        with pytest.raises(TypeError, match=r"^names (holds|is of type) "):
+            session.run(names, feed)
+        with pytest.raises(TypeError, match=r"^names (holds|is of type) "):
+            session.observe(feed, names)
 
 
 def test_an_empty_batch(adder, session, images):

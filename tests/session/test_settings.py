@@ -43,16 +43,45 @@ def test_threads_as_an_argument(network_bytes, threads):
     assert octavo.Session(network_bytes, threads=threads).threads == threads
 
 
-@pytest.mark.parametrize("threads", [0, -1, 1025, 2**40, 10**30, -(10**30)])
+@pytest.mark.parametrize("threads", [0, -1, 1025, 2**40, 2**64, 10**30, -(10**30)])
 def test_threads_out_of_range(network_bytes, threads):
-    with pytest.raises(octavo.RunError, match="threads"):
+    with pytest.raises(octavo.RunError, match=f"^threads is '{threads}'.*{THREADS}$"):
         octavo.Session(network_bytes, threads=threads)
 
 
-@pytest.mark.parametrize("threads", ["2", 1.5, [1]])
+def test_more_threads_than_python_writes_out(network_bytes):
+    with pytest.raises(octavo.RunError, match=rf"^threads is '\?' \(int\): it {THREADS}$"):
+        octavo.Session(network_bytes, threads=10**5000)
+
+
+class Unprintable:
+    def __repr__(self):
+        raise ValueError("no text")
+
+
+@pytest.mark.parametrize(
+    "threads", ["2", 1.5, [1], True, False, np.True_, "\udcff", "9\n" * 999, Unprintable()]
+)
 def test_threads_of_another_type(network_bytes, threads):
-    with pytest.raises(TypeError):
+    with pytest.raises(octavo.RunError, match=f"^threads is '.*' \\(.*\\): it {THREADS}$"):
         octavo.Session(network_bytes, threads=threads)
+
+
+@pytest.mark.parametrize("integer", [np.int64, np.uint8, np.int32])
+def test_threads_as_an_integer_of_numpy(network_bytes, integer):
+    assert octavo.Session(network_bytes, threads=integer(2)).threads == 2
+
+
+@pytest.mark.parametrize(
+    "isa", ["", "AVX2", "scalar\n", "\udcff", "x" * 10**6, b"scalar", 1, True, [], Unprintable()]
+)
+def test_an_instruction_set_that_is_none(network_bytes, isa):
+    with pytest.raises(
+        octavo.RunError, match=f"^isa is '.*there are: {', '.join(octavo.tiers())}$"
+    ) as raised:
+        octavo.Session(network_bytes, isa=isa)
+    assert str(raised.value).isprintable()
+    assert len(str(raised.value)) < 500
 
 
 def test_the_environment_sets_threads(network_bytes, monkeypatch):
@@ -63,7 +92,9 @@ def test_the_environment_sets_threads(network_bytes, monkeypatch):
     assert octavo.Session(network_bytes).threads == len(os.sched_getaffinity(0))
 
 
-@pytest.mark.parametrize("text", ["0", "-1", "many", "1.5", "1025", "99999999999999999999"])
+@pytest.mark.parametrize(
+    "text", ["0", "-1", "many", "1.5", "1025", "99999999999999999999", "0x2", "2 2", "²", "True", "+-2"]
+)
 def test_the_environment_sets_threads_wrongly(network_bytes, monkeypatch, text):
     monkeypatch.setenv("OCTAVO_THREADS", text)
     with pytest.raises(octavo.RunError, match=f"^OCTAVO_THREADS is '{re.escape(text)}': it {THREADS}$"):

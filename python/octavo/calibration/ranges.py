@@ -25,7 +25,7 @@ RULES: dict[str, Rule] = {"minmax": min_max, "mean": mean_of_extremes}
 
 def range_rule(name: str) -> Rule:
     """The rule of that name; raises `DataError` that lists them where there is none."""
-    if name not in RULES:
+    if not isinstance(name, str) or name not in RULES:
         raise DataError(f"no range rule is called {name!r}; there are {', '.join(RULES)}")
     return RULES[name]
 

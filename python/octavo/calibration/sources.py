@@ -172,11 +172,14 @@ def _checked_names(given: Mapping[str, Any], inputs: Sequence[Input], index: int
 
 
 def _array(given: Mapping[str, Any], wanted: Input, index: int | None) -> Array:
-    array = np.asarray(given[wanted.name])
+    where = "the data" if index is None else f"sample {index}"
+    try:
+        array = np.asarray(given[wanted.name])
+    except (TypeError, ValueError) as error:
+        raise DataError(f"{where} for {wanted.name!r} cannot be made an array: {error}") from error
     plain = wanted.type.removeprefix("tensor(").removesuffix(")")
     dtype = np.dtype(_DTYPES.get(plain, plain))
     if array.dtype != dtype:
-        where = "the data" if index is None else f"sample {index}"
         raise DataError(
             f"{where} for {wanted.name!r} are {array.dtype}, the model takes {dtype}: convert them "
             f"first, for example with .astype(np.{dtype}), and scale them as the model was trained"

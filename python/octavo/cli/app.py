@@ -10,6 +10,7 @@ import typer
 import octavo
 from octavo.cli import bench, console, inspect, quantize
 from octavo.cli import run as run_model
+from octavo.errors import printable
 
 app = typer.Typer(
     name="octavo",
@@ -68,5 +69,5 @@ def run() -> None:
 
 
 def _fail(message: str) -> NoReturn:
-    typer.echo(f"octavo: error: {' '.join(message.split())}", err=True)
+    typer.echo(f"octavo: error: {printable(message)}", err=True)
     sys.exit(1)

@@ -133,7 +133,8 @@ def _show(results: list[dict[str, Any]]) -> None:
     )
     for result in results:
         if "profile" in result:
-            console.show(f"\n{result['model']}: each step's median of 5 profiled runs")
+            console.show()
+            console.show(f"{result['model']}: each step's median of 5 profiled runs")
             _show_profile(result["profile"])
 
 

@@ -10,6 +10,7 @@ from typing import TypeVar
 
 import typer
 
+from octavo.errors import printable, shortened
 from octavo.program.saving import descriptor_of
 
 T = TypeVar("T")
@@ -28,9 +29,9 @@ def apart_from(*paths: Path) -> Iterator[None]:
 _STANDARD_OUTPUT = 1
 
 
-def show(text: str) -> None:
-    """Writes a text and a line end to standard output."""
-    typer.echo(text)
+def show(line: str = "") -> None:
+    """Writes a line to standard output. Names in it may hold anything: what does not print is escaped."""
+    typer.echo(printable(line))
 
 
 def show_json(value: object) -> None:
@@ -52,7 +53,7 @@ class _Warnings(logging.Handler):
 
 def show_table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
     """Writes rows under a header to standard output, columns aligned, numbers to the right."""
-    cells = [list(header), *(list(row) for row in rows)]
+    cells = [list(header), *(list(map(printable, row)) for row in rows)]
     columns = list(zip(*cells, strict=True))
     widths = [max(len(cell) for cell in column) for column in columns]
     numeric = [all(cell[:1].isdigit() or cell in ("", "-") for cell in column[1:]) for column in columns]
@@ -73,7 +74,8 @@ def show_ops(title: str, ops: dict[str, int]) -> None:
 def show_stays(title: str, stays: Sequence[Mapping[str, str]]) -> None:
     """The nodes that are float, with their reasons, as a table."""
     if stays:
-        show(f"\n{title}:")
+        show()
+        show(f"{title}:")
         show_table(
             ["op", "name", "why"],
             [[stay["op"], shorten(stay["name"]), stay["reason"]] for stay in stays],
@@ -100,10 +102,7 @@ def cell(value: object) -> str:
 
 def shorten(name: str, width: int = 40) -> str:
     """A name of at most `width` characters: of a longer one, both ends."""
-    if len(name) <= width:
-        return name
-    half = (width - 1) // 2
-    return f"{name[: width - 1 - half]}…{name[-half:]}"
+    return shortened(printable(name), width)
 
 
 def count(number: int, what: str) -> str:

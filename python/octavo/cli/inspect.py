@@ -129,7 +129,8 @@ def _show(facts: dict[str, Any]) -> None:
                 f"{side[:-1]} {value['name']}: {value['dtype']} {_shape(value)} {_quant(value)}".rstrip()
             )
     sizes = (f"{dtype} {console.format_size(size)}" for dtype, size in facts["constant_bytes"].items())
-    console.show(f"constants: {', '.join(sizes) or 'none'}\n")
+    console.show(f"constants: {', '.join(sizes) or 'none'}")
+    console.show()
     console.show_table(
         ["op", "name", "dtype", "shape", "scale, zero point", "constants"],
         [
@@ -145,7 +146,7 @@ def _show(facts: dict[str, Any]) -> None:
             for value in node["outputs"]
         ],
     )
-    console.show("")
+    console.show()
     console.show_ops("run in integers", facts["integer_ops"])
     console.show_ops("run in float", facts["float_ops"])
     console.show(f"{facts['conversions']} conversions between the two")

@@ -56,7 +56,8 @@ def _show_file(facts: dict[str, Any]) -> None:
 
 def _show_outlook(facts: dict[str, Any]) -> None:
     int8 = facts["int8"]
-    console.show("\nin int8, once simplified:")
+    console.show()
+    console.show("in int8, once simplified:")
     console.show_ops("would run in integers", int8["integer_ops"])
     console.show_ops("would stay float", int8["float_ops"])
     if int8["other_ops"]:

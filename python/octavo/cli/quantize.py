@@ -88,7 +88,8 @@ def quantize(
                 {"model": str(model), "output": str(output), **sizes, "report": quantized.report.to_dict()}
             )
             return
-        console.show(str(quantized.report))
+        for line in str(quantized.report).splitlines():
+            console.show(line)
         before, after = ("" if size is None else f" ({console.format_size(size)})" for size in sizes.values())
         console.show(f"{model}{before} -> {output}{after}")
 

@@ -33,7 +33,8 @@ def demo(
     if as_json:
         console.show_json(result.as_dict())
         return
-    console.show(f"a small CNN on {result.images} images of handwritten digits\n")
+    console.show(f"a small CNN on {result.images} images of handwritten digits")
+    console.show()
     console.show_table(
         ["", "accuracy", "size", "one image"],
         [
@@ -43,7 +44,8 @@ def demo(
     )
     gain = result.float32.latency / result.int8.latency
     machine = console.format_machine(result.isa, result.threads)
-    console.show(f"\nwith {machine}, int8 is {gain:.2f} times as fast as float32")
+    console.show()
+    console.show(f"with {machine}, int8 is {gain:.2f} times as fast as float32")
     if gain < NEAR:
         console.show(
             f"(its {result.macs:,} multiplications an image are too few to gain more here: "

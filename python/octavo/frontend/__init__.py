@@ -16,7 +16,7 @@ from octavo.frontend.facts import FileFacts, facts
 from octavo.frontend.inference import claimed_shape, infer_shapes
 from octavo.frontend.opset import NEWEST_OPSET, convert, restate
 from octavo.frontend.quiet import quiet
-from octavo.frontend.source import Source, one_line, printable, read
+from octavo.frontend.source import Source, one_line, read
 from octavo.program import OPSET
 
 __all__ = [
@@ -67,8 +67,8 @@ def source_files(path: str | os.PathLike[str]) -> tuple[str, ...]:
 def _plain_errors() -> Iterator[None]:
     try:
         yield
-    except ModelError as error:
-        raise ModelError(printable(str(error))) from error.__cause__
+    except ModelError:
+        raise
     except Exception as error:  # a damaged file makes the libraries fail in ways of their own
         raise ModelError(f"the model is damaged or invalid: {one_line(error)}") from error
 

@@ -8,6 +8,7 @@ import onnx
 import onnx_ir as ir
 
 from octavo.errors import ModelError
+from octavo.frontend import texts
 from octavo.frontend.skeleton import skeleton
 from octavo.frontend.source import one_line
 
@@ -29,6 +30,7 @@ def check(model: ir.Model, newest_opset: int) -> None:
     Raises:
         ModelError: naming the node, tensor or file, and what can be done.
     """
+    texts.check_graph(model)
     version = model.graph.opset_imports.get("", model.graph.opset_imports.get("ai.onnx"))
     _check_float(model)
     nodes = list(model.graph.all_nodes())

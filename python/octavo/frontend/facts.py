@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 import onnx
 
-from octavo.frontend.source import printable, read_proto
+from octavo.errors import printable
+from octavo.frontend.source import read_proto
 
 
 @dataclass(frozen=True)

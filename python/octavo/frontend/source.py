@@ -6,14 +6,13 @@ import onnx
 import onnx_ir as ir
 
 from octavo.errors import ModelError
+from octavo.frontend import texts
 from octavo.frontend.external import locate
 from octavo.frontend.functions import inline_functions
 from octavo.program.formats import begins_as_onnx, foreign_file, foreign_folder, foreign_object, is_artifact
 
 Source = str | os.PathLike[str] | bytes | onnx.ModelProto | ir.Model
 """Where a model can come from: a file, its bytes, a proto, or a graph."""
-
-_MAX_MESSAGE = 1000
 
 
 def read(source: Source) -> ir.Model:
@@ -56,6 +55,8 @@ def _file_bytes(path: str | os.PathLike[str]) -> bytes:
                 f"'{os.fspath(path)}' is not an ONNX model: it {foreign_folder(path)}"
             ) from error
         raise ModelError(f"cannot read the model '{os.fspath(path)}': {error.strerror or error}") from error
+    except ValueError as error:  # a null byte, or what is not UTF-8
+        raise ModelError(f"'{os.fspath(path)}' cannot be the path of a file: {error}") from error
 
 
 def read_proto(path: str | os.PathLike[str]) -> onnx.ModelProto:
@@ -107,6 +108,7 @@ def _check_graph(proto: onnx.ModelProto, where: str) -> None:
 
 def _from_proto(proto: onnx.ModelProto, where: str) -> ir.Model:
     _check_graph(proto, where)
+    texts.check_proto(proto)
     if proto.graph.sparse_initializer:
         name = proto.graph.sparse_initializer[0].values.name
         raise ModelError(f"initializer '{name}' of {where} is sparse: export the model with dense weights")
@@ -122,9 +124,4 @@ def one_line(error: BaseException) -> str:
     """The innermost message of an error, on one line."""
     while (deeper := error.__cause__ or error.__context__) is not None:
         error = deeper
-    return printable(str(error)) or type(error).__name__
-
-
-def printable(text: str) -> str:
-    """Text from a file, on one line of bounded length and without control characters."""
-    return "".join(c if c.isprintable() else " " for c in " ".join(text[:_MAX_MESSAGE].split()))
+    return " ".join(str(error).split()) or type(error).__name__

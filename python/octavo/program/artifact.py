@@ -63,6 +63,8 @@ def from_bytes(data: bytes) -> Program:
 
     Raises ArtifactError where the file is damaged, of a newer format, or not valid.
     """
+    if not isinstance(data, bytes):
+        raise TypeError(f"an artifact is bytes, not an object of type {type(data).__name__}")
     header, tensors = _split(data)
     at = header.find(_CHECKSUM_MARK)
     if at < 0:
@@ -98,7 +100,10 @@ def load(path: str | os.PathLike[str]) -> Program:
 
     Raises ArtifactError as `from_bytes` does, OSError where the file cannot be read.
     """
-    data = Path(path).read_bytes()
+    try:
+        data = Path(path).read_bytes()
+    except ValueError as error:  # a null byte, or what is not UTF-8
+        raise ArtifactError(f"{os.fspath(path)!r} cannot be the path of a file: {error}") from None
     try:
         return from_bytes(data)
     except ArtifactError as error:

@@ -20,8 +20,12 @@ MAX_RANK = 32
 def validate(program: Program) -> None:
     """Check everything that can be checked without the shapes of feeds.
 
-    Raises ArtifactError that names the value, or the node and its attribute.
+    Raises ArtifactError that names the value, or the node and its attribute, and TypeError for what is no
+    Program.
     """
+    if not isinstance(program, Program):
+        raise TypeError(f"a Program is needed, not an object of type {type(program).__name__}")
+    _check_types(program)
     if program.opset != OPSET:
         _fail(f"its opset is {program.opset}, this octavo has {OPSET}")
     for name, value in program.values.items():
@@ -61,6 +65,47 @@ def _fail(what: str) -> NoReturn:
     raise ArtifactError(f"the program is not valid: {what}")
 
 
+def _check_types(program: Program) -> None:
+    """Every part is of the type that its dataclass states: the other checks rely on it."""
+    for what, names in (("inputs", program.inputs), ("outputs", program.outputs)):
+        _check_texts(names, f"its {what}")
+    for what, mapping, kind in (
+        ("values", program.values, Value),
+        ("constants", program.constants, np.ndarray),
+    ):
+        if not isinstance(mapping, dict):
+            _fail(f"its {what} are of type {type(mapping).__name__}, not a dict")
+        for name, item in mapping.items():
+            if not isinstance(name, str) or not isinstance(item, kind):
+                _fail(f"its {what} hold {name!r} of type {type(item).__name__}")
+    if not isinstance(program.nodes, list | tuple):
+        _fail(f"its nodes are of type {type(program.nodes).__name__}, not a list")
+    if not isinstance(program.producer, str) or type(program.opset) is not int:
+        _fail("its producer is no text, or its opset no integer")
+    for node in program.nodes:
+        if not isinstance(node, Node):
+            _fail(f"a node is of type {type(node).__name__}")
+        if not (isinstance(node.op, str) and isinstance(node.name, str)):
+            _fail(f"the op {node.op!r} or the name {node.name!r} of a node is no text")
+        _check_texts(node.inputs, f"the inputs of the {label(node)}")
+        _check_texts(node.outputs, f"the outputs of the {label(node)}")
+        if not isinstance(node.attributes, dict):
+            _fail(f"the attributes of the {label(node)} are no dict")
+    for name, value in program.values.items():
+        if not (isinstance(value.name, str) and isinstance(value.dtype, str)):
+            _fail(f"the value {name!r} has a name or a dtype that is no text")
+        if not isinstance(value.shape, tuple | None) or not isinstance(value.quant, Quant | None):
+            _fail(f"the value {name!r} has a shape that is no tuple, or a quant that is no Quant")
+
+
+def _check_texts(names: object, what: str) -> None:
+    if not isinstance(names, list | tuple):
+        _fail(f"{what} are of type {type(names).__name__}, not a list")
+    for name in names:
+        if not isinstance(name, str):
+            _fail(f"{what} hold {name!r}, which is no text")
+
+
 def _check_value(name: str, value: Value) -> None:
     if not name or value.name != name:
         _fail(f"the value {name!r} has no name, or another one")
@@ -79,6 +124,12 @@ def _check_value(name: str, value: Value) -> None:
 
 def _check_quant(value: Value, quant: Quant) -> None:
     name = value.name
+    if not (isinstance(quant.scale, np.ndarray) and isinstance(quant.zero_point, np.ndarray)):
+        _fail(f"the scale or zero point of the value {name!r} is no array")
+    if not (type(quant.axis) is int or quant.axis is None) or not (
+        type(quant.block) is int or quant.block is None
+    ):
+        _fail(f"the axis or block of the value {name!r} is no integer")
     if not re.fullmatch(r"[ui]\d+", value.dtype):
         _fail(f"the value {name!r} is no integer but has a scale")
     count = quant.scale.size
@@ -89,6 +140,8 @@ def _check_quant(value: Value, quant: Quant) -> None:
     if quant.scale.dtype != np.float32 or not (np.isfinite(quant.scale) & (quant.scale > 0)).all():
         _fail(f"a scale of the value {name!r} is not a positive float32")
     info = np.iinfo(DTYPES[value.dtype])
+    if quant.zero_point.dtype.kind not in "iu":
+        _fail(f"the zero points of the value {name!r} are {quant.zero_point.dtype}, not integers")
     if not all(info.min <= int(zero) <= info.max for zero in quant.zero_point):
         _fail(f"a zero point of the value {name!r} is outside {info.min}..{info.max}")
     if quant.block is not None and (quant.block < 1 or quant.axis is None):

@@ -81,10 +81,18 @@ def quantize(
     threads: for the calibration runs, as `octavo.Session` takes it.
     What is doubtful about the data is in `report.warnings`, and a warning of the logger "octavo", which goes
     to standard error unless the program has configured logging otherwise.
-    Raises `ModelError` for the model, `DataError` for the data.
+    Raises `ModelError` for the model, `DataError` for the data, `RunError` for `threads`, TypeError for an
+    argument of another type.
     """
     chosen = recipe_of(recipe)
-    rule = _rule(range_rule or chosen.range_rule)
+    rule = _rule(chosen.range_rule if range_rule is None else range_rule)
+    _check_switch("strict", strict)
+    if per_channel is not None:
+        _check_switch("per_channel", per_channel)
+    if not (progress is None or callable(progress)):
+        raise TypeError(
+            f"progress is of type {type(progress).__name__}: give a function of the number of samples"
+        )
     floats, files = _float_program(model)
     choices = Choices(
         excluded_nodes(floats, exclude), chosen.per_channel if per_channel is None else per_channel
@@ -120,6 +128,11 @@ def observable(program: Program) -> list[str]:
     """The values of a float Program that calibration observes: all in float32 that depend on the inputs."""
     made = [*program.inputs, *(name for node in program.nodes for name in node.outputs if name)]
     return [name for name in made if program.values[name].dtype == "f32"]
+
+
+def _check_switch(name: str, value: object) -> None:
+    if not isinstance(value, bool):
+        raise TypeError(f"{name} is of type {type(value).__name__}: it must be True or False")
 
 
 def _check_strict(stays: list[Stay]) -> None:

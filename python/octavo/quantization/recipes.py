@@ -29,6 +29,6 @@ RECIPES = {
 
 def recipe(name: str) -> Recipe:
     """The recipe of that name; raises `ModelError` that lists them where there is none."""
-    if name not in RECIPES:
+    if not isinstance(name, str) or name not in RECIPES:
         raise ModelError(f"no recipe is called {name!r}; there are {', '.join(RECIPES)}")
     return RECIPES[name]

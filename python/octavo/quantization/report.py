@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from octavo.calibration import Calibration
+from octavo.errors import printable
 from octavo.lowering import Lowered, Stay
 from octavo.program import Program
 from octavo.quantization.macs import macs
@@ -71,7 +72,8 @@ class Report:
         return f"<pre>{html.escape(str(self))}</pre>"
 
     def __str__(self) -> str:
-        return "\n".join([*self._summary(), *self._floats(), *self._data(), *self._warnings()])
+        lines = (*self._summary(), *self._floats(), *self._data(), *self._warnings())
+        return "\n".join(map(printable, lines))
 
     def _summary(self) -> list[str]:
         lines = [
@@ -98,7 +100,7 @@ class Report:
                 continue
             lines.append(f"{len(stays)} ops of the model {title}:")
             for reason in dict.fromkeys(stay.reason for stay in stays):
-                names = [f"{stay.op} {stay.name}" for stay in stays if stay.reason == reason]
+                names = [f"{stay.op} {printable(stay.name)}" for stay in stays if stay.reason == reason]
                 lines.extend([f"  {reason}:", *textwrap.wrap(", ".join(names), 110, **_INDENT)])
         return lines
 

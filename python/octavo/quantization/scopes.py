@@ -15,10 +15,17 @@ def excluded_nodes(program: Program, patterns: Iterable[str]) -> frozenset[str]:
     """
     if isinstance(patterns, str):
         patterns = [patterns]
+    if not isinstance(patterns, Iterable):
+        raise TypeError(f"exclude is of type {type(patterns).__name__}: give a list of names or patterns")
     names = [node.name for node in program.nodes]
     found: set[str] = set()
     for pattern in patterns:
-        matched = {name for name in names if name == pattern or fnmatchcase(name, pattern)}
+        if not isinstance(pattern, str):
+            raise TypeError(
+                f"exclude holds an object of type {type(pattern).__name__}: give names or patterns"
+            )
+        is_pattern = any(mark in pattern for mark in "*?[")
+        matched = {name for name in names if name == pattern or (is_pattern and fnmatchcase(name, pattern))}
         if not matched:
             near = get_close_matches(pattern, names, n=3, cutoff=0.3)
             hint = f"; close to it are {', '.join(map(repr, near))}" if near else ""

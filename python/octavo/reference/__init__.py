@@ -1,7 +1,7 @@
 """The reference: a numpy interpreter of the Program, which defines the bits of every answer."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -47,9 +47,13 @@ def run(
     its inputs.
     """
     validate(program)
+    if not isinstance(feeds, Mapping):
+        raise RunError(f"the feeds are of type {type(feeds).__name__}: give a dict of arrays by input name")
+    if isinstance(outputs, str) or not isinstance(outputs, Iterable | None):
+        raise TypeError(f"outputs is of type {type(outputs).__name__}: give a list of names, or None for all")
     wanted = list(program.outputs if outputs is None else outputs)
     for name in wanted:
-        if name not in program.values:
+        if not isinstance(name, str) or name not in program.values:
             raise RunError(f"the program has no value {name!r}; its outputs are {program.outputs}")
     arrays = dict(program.constants) | _checked_feeds(program, feeds)
     readers = Counter(name for node in program.nodes for name in node.inputs) + Counter(wanted)
@@ -82,6 +86,13 @@ def _checked_result(program: Program, node: Node, name: str, result: Array) -> A
     return result
 
 
+def _as_array(name: str, fed: npt.ArrayLike) -> Array:
+    try:
+        return np.asarray(fed)
+    except (TypeError, ValueError) as error:
+        raise RunError(f"the input {name!r} cannot be made an array: {error}") from error
+
+
 def _checked_feeds(program: Program, feeds: Mapping[str, npt.ArrayLike]) -> dict[str, Array]:
     for name in feeds:
         if name not in program.inputs:
@@ -91,7 +102,7 @@ def _checked_feeds(program: Program, feeds: Mapping[str, npt.ArrayLike]) -> dict
     for name in program.inputs:
         if name not in feeds:
             raise RunError(f"the input {name!r} is missing; the program's inputs are {program.inputs}")
-        value, array = program.values[name], np.asarray(feeds[name])
+        value, array = program.values[name], _as_array(name, feeds[name])
         if array.dtype != DTYPES[value.dtype]:
             raise RunError(
                 f"the input {name!r} must be of {DTYPES[value.dtype]}, not of {array.dtype}: convert it"

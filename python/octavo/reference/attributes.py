@@ -1,6 +1,7 @@
 """Typed access to a node's attributes and inputs, and what axes they name."""
 
 from collections.abc import Sequence
+from math import prod
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -51,6 +52,13 @@ def required(inputs: Inputs, index: int) -> Array:
     value = inputs[index]
     assert value is not None, f"input {index} may not be left out"
     return value
+
+
+def planes(x: Array) -> Array:
+    """Images [N, C, *spatial] as [N, C, elements of a plane]."""
+    if x.ndim < 2:
+        raise RunError(f"an input of shape {list(x.shape)} has no channels: it must be [N, C, ...]")
+    return x.reshape(*x.shape[:2], prod(x.shape[2:]))
 
 
 def axis_of(axis: int, rank: int) -> int:

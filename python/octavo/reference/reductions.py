@@ -13,7 +13,7 @@ import numpy as np
 
 from octavo.program import Node
 from octavo.reference import functions
-from octavo.reference.attributes import Array, Inputs, axis_of, integer, optional, required
+from octavo.reference.attributes import Array, Inputs, axis_of, integer, optional, planes, required
 from octavo.reference.fma import Float32
 
 LANES = 16
@@ -181,13 +181,13 @@ REDUCTIONS = {
 def global_average_pool(node: Node, inputs: Inputs) -> list[Array]:
     """x [N, C, *spatial] -> [N, C, 1...]: a chain over the spatial axes, divided by their size."""
     x = required(inputs, 0)
-    return [_mean(x.reshape(*x.shape[:2], -1), lanes=False).reshape(*x.shape[:2], *[1] * (x.ndim - 2))]
+    return [_mean(planes(x), lanes=False).reshape(*x.shape[:2], *[1] * (x.ndim - 2))]
 
 
 def global_max_pool(node: Node, inputs: Inputs) -> list[Array]:
     """x [N, C, *spatial] -> [N, C, 1...]: the largest; uint8 as float32."""
     x = required(inputs, 0)
-    return [_largest(x.reshape(*x.shape[:2], -1), lanes=False).reshape(*x.shape[:2], *[1] * (x.ndim - 2))]
+    return [_largest(planes(x), lanes=False).reshape(*x.shape[:2], *[1] * (x.ndim - 2))]
 
 
 def _softmax(node: Node, inputs: Inputs, log: bool) -> list[Array]:

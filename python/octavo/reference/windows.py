@@ -10,7 +10,7 @@ import numpy as np
 from octavo.errors import RunError
 from octavo.program import Node
 from octavo.reference import functions
-from octavo.reference.attributes import Array, Inputs, integer, integers, optional, required, text
+from octavo.reference.attributes import Array, Inputs, integer, integers, optional, planes, required, text
 from octavo.reference.fma import fma
 
 
@@ -202,8 +202,8 @@ def _places(shape: tuple[int, ...], by_column: bool) -> Array:
     places = np.arange(prod(shape), dtype=np.int64).reshape(shape)
     if not by_column:
         return places
-    planes = places.reshape(*shape[:2], *shape[:1:-1])
-    return planes.transpose(0, 1, *range(planes.ndim - 1, 1, -1))
+    turned = places.reshape(*shape[:2], *shape[:1:-1])
+    return turned.transpose(0, 1, *range(turned.ndim - 1, 1, -1))
 
 
 def lp_pool(node: Node, inputs: Inputs) -> list[Array]:
@@ -220,7 +220,7 @@ def lp_pool(node: Node, inputs: Inputs) -> list[Array]:
 def global_lp_pool(node: Node, inputs: Inputs) -> list[Array]:
     """The p-norm of each plane."""
     x = required(inputs, 0)
-    flat = np.abs(x).reshape(*x.shape[:2], -1)
+    flat = np.abs(planes(x))
     total, p = np.zeros(x.shape[:2], np.float32), integer(node, "p")
     with np.errstate(all="ignore"):
         for i in range(flat.shape[2]):

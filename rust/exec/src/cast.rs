@@ -15,12 +15,15 @@ macro_rules! pod {
 }
 pod!(u8 i8 u16 i16 u32 i32 u64 i64 f32 f64);
 
-/// The bytes as numbers in native order.
+/// The bytes as numbers in native order; of no bytes, none, wherever they lie.
 ///
 /// # Panics
 /// Unless the first byte is aligned for `T` and the last number is whole.
 #[track_caller]
 pub fn cast<T: Pod>(bytes: &[u8]) -> &[T] {
+    if bytes.is_empty() {
+        return &[];
+    }
     check::<T>(bytes);
     // SAFETY: aligned and whole (checked); any bits are a T, which has no padding; the borrow goes over.
     unsafe { std::slice::from_raw_parts(bytes.as_ptr().cast(), bytes.len() / size_of::<T>()) }
@@ -32,6 +35,9 @@ pub fn cast<T: Pod>(bytes: &[u8]) -> &[T] {
 /// As `cast`.
 #[track_caller]
 pub fn cast_mut<T: Pod>(bytes: &mut [u8]) -> &mut [T] {
+    if bytes.is_empty() {
+        return &mut [];
+    }
     check::<T>(bytes);
     // SAFETY: as in `cast`; any T leaves initialised bytes behind; the exclusive borrow goes over.
     unsafe { std::slice::from_raw_parts_mut(bytes.as_mut_ptr().cast(), bytes.len() / size_of::<T>()) }
@@ -73,6 +79,8 @@ mod tests {
         assert_eq!(cast::<i32>(&arena.bytes()[..8])[1], 0x3fc0_0000);
         assert_eq!(cast::<u8>(&arena.bytes()[..3]), [0, 0, 0]);
         assert!(cast::<i64>(&arena.bytes()[8..8]).is_empty());
+        assert!(cast::<i64>(&arena.bytes()[3..3]).is_empty());
+        assert!(cast_mut::<f32>(&mut arena.bytes_mut()[5..5]).is_empty());
     }
 
     #[test]

@@ -5,9 +5,9 @@ use std::sync::Arc;
 use octavo_runtime::plan::Plan;
 use octavo_runtime::program::{Dim, Value};
 use octavo_runtime::{Error, Options, Session as Runtime};
-use pyo3::exceptions::PyOverflowError;
+use pyo3::exceptions::{PyOverflowError, PyTypeError};
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyList, PyString};
+use pyo3::types::{PyBool, PyDict, PyList, PyString};
 
 use crate::arrays::{Input, Output};
 use crate::errors::{exception, guarded};
@@ -36,9 +36,10 @@ impl Session {
         py: Python<'_>,
         artifact: &[u8],
         threads: Option<&Bound<'_, PyAny>>,
-        isa: Option<String>,
+        isa: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<Session> {
         let threads = threads.map(|threads| count(py, threads)).transpose()?;
+        let isa = isa.map(text);
         let options = Options { threads, isa };
         let made = py.detach(|| guarded(|| Runtime::new(artifact, &options)));
         let runtime = made.map_err(|error| exception(py, &error))?;
@@ -75,16 +76,16 @@ impl Session {
     fn run<'py>(
         &self,
         py: Python<'py>,
-        names: Option<Vec<String>>,
+        names: Option<Vec<Bound<'py, PyString>>>,
         feeds: &Bound<'py, PyDict>,
     ) -> PyResult<Bound<'py, PyList>> {
         let picked = self.picked(py, names)?;
         let inputs = self.arrays(py, feeds)?;
         let plan = self.plan(py, &inputs)?;
         let read = inputs.iter().map(Input::bytes).collect::<PyResult<Vec<_>>>()?;
-        let outputs = match plan.rest() {
-            None => self.run_whole(py, &plan, &read)?,
-            Some(_) => self.run_stages(py, &plan, &read)?,
+        let outputs = match plan.ends_early() {
+            false => self.run_whole(py, &plan, &read)?,
+            true => self.run_stages(py, &plan, &read)?,
         };
         let arrays: Vec<_> = match picked {
             None => outputs.iter().map(Output::array).collect::<PyResult<_>>()?,
@@ -98,7 +99,7 @@ impl Session {
         &self,
         py: Python<'py>,
         feeds: &Bound<'py, PyDict>,
-        names: Vec<String>,
+        names: Vec<Bound<'py, PyString>>,
     ) -> PyResult<Vec<Option<Extremes>>> {
         let inputs = self.arrays(py, feeds)?;
         let shapes: Vec<&[usize]> = inputs.iter().map(Input::shape).collect();
@@ -115,7 +116,9 @@ impl Session {
                 (program.value(s.value).name.as_str(), (e.min, e.max, e.nan, e.infinite, e.count))
             })
             .collect();
-        Ok(names.iter().map(|name| by_name.get(name.as_str()).copied()).collect())
+        // A name that is not UTF-8 is no value's.
+        let seen = names.iter().map(|name| by_name.get(name.to_str().ok()?).copied());
+        Ok(seen.collect())
     }
 
     /// Runs once; a row a step: name, op, kernel, tier, macs, seconds.
@@ -143,7 +146,7 @@ impl Session {
             match feeds.get_item(name.bind(py))? {
                 Some(fed) => arrays.push(Input::new(py, &value.name, value.dtype, &fed)?),
                 None => {
-                    let given = feeds.keys().repr()?;
+                    let given = text(feeds.keys().as_any());
                     let what = format!("input '{}' is missing; the feeds are {given}", value.name);
                     return Err(exception(py, &Error::Run(what)));
                 }
@@ -156,8 +159,7 @@ impl Session {
                 key.cast::<PyString>().is_ok_and(|key| !known.iter().any(|&k| key == k))
                     || !key.is_instance_of::<PyString>()
             });
-            let strange =
-                strange.map(|key| key.repr().map(|r| r.to_string())).transpose()?.unwrap_or_default();
+            let strange = strange.map(|key| quoted(&key)).unwrap_or_default();
             let what = format!("{strange} is no input of the model; its inputs are: {}", known.join(", "));
             return Err(exception(py, &Error::Run(what)));
         }
@@ -204,14 +206,18 @@ impl Session {
     }
 
     /// The places of the outputs of those names.
-    fn picked(&self, py: Python<'_>, names: Option<Vec<String>>) -> PyResult<Option<Vec<usize>>> {
+    fn picked(
+        &self,
+        py: Python<'_>,
+        names: Option<Vec<Bound<'_, PyString>>>,
+    ) -> PyResult<Option<Vec<usize>>> {
         let Some(names) = names else { return Ok(None) };
         let known: Vec<&str> = self.runtime.outputs().map(|v| v.name.as_str()).collect();
         let mut picked = Vec::with_capacity(names.len());
         for name in names {
-            let at = known.iter().position(|&k| k == name).ok_or_else(|| {
-                let what =
-                    format!("'{name}' is no output of the model; its outputs are: {}", known.join(", "));
+            let at = known.iter().position(|&k| name == k).ok_or_else(|| {
+                let (name, known) = (text(&name), known.join(", "));
+                let what = format!("'{name}' is no output of the model; its outputs are: {known}");
                 exception(py, &Error::Run(what))
             })?;
             picked.push(at);
@@ -222,14 +228,28 @@ impl Session {
 
 /// The number of threads that a Python integer of any size asks for.
 fn count(py: Python<'_>, threads: &Bound<'_, PyAny>) -> PyResult<usize> {
-    match threads.extract::<i64>() {
-        Ok(number) if number >= 0 => Ok(number as usize),
-        Err(error) if !error.is_instance_of::<PyOverflowError>(py) => Err(error),
-        _ => {
-            let asked = format!("threads is '{threads}': it must be a number from 1 to 1024");
-            Err(exception(py, &Error::Run(asked)))
-        }
-    }
+    let number = match threads.extract::<i64>() {
+        Ok(number) if !threads.is_instance_of::<PyBool>() => usize::try_from(number).ok(),
+        Ok(_) => None,
+        Err(error) if error.is_instance_of::<PyOverflowError>(py) => None,
+        Err(error) if error.is_instance_of::<PyTypeError>(py) => None,
+        Err(error) => return Err(error),
+    };
+    number.ok_or_else(|| {
+        let kind = threads.get_type().name().map_or_else(|_| "object".to_owned(), |name| name.to_string());
+        let asked = format!("threads is '{}' ({kind}): it must be a number from 1 to 1024", text(threads));
+        exception(py, &Error::Run(asked))
+    })
+}
+
+/// What stands in messages for whatever a caller gave: a text as it is, anything else as Python writes it.
+fn text(given: &Bound<'_, PyAny>) -> String {
+    given.cast::<PyString>().map_or_else(|_| quoted(given), |text| text.to_string_lossy().into_owned())
+}
+
+/// Whatever a caller gave, as Python writes it.
+fn quoted(given: &Bound<'_, PyAny>) -> String {
+    given.repr().map_or_else(|_| "?".to_owned(), |text| text.to_string_lossy().into_owned())
 }
 
 fn describe<'py>(py: Python<'py>, value: &Value) -> PyResult<Description<'py>> {

@@ -2,6 +2,9 @@
 //!
 //! `cargo run --release -p octavo-runtime --example run -- model.octavo [threads]`
 
+use std::ffi::OsString;
+use std::io::Write;
+use std::path::Path;
 use std::process::ExitCode;
 use std::time::Instant;
 
@@ -11,19 +14,19 @@ use octavo_runtime::{Arena, Options, Session};
 const RUNS: usize = 51;
 
 fn main() -> ExitCode {
-    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let arguments: Vec<OsString> = std::env::args_os().skip(1).collect();
     let (path, threads) = match arguments.as_slice() {
-        [path] => (path, None),
-        [path, threads] => match threads.parse() {
-            Ok(threads) => (path, Some(threads)),
-            Err(_) => return usage(),
+        [path] => (Path::new(path), None),
+        [path, threads] => match threads.to_str().and_then(|threads| threads.parse().ok()) {
+            Some(threads) => (Path::new(path), Some(threads)),
+            None => return usage(),
         },
         _ => return usage(),
     };
     match run(path, threads) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("error: {path}: {error}");
+            eprintln!("error: {}: {error}", path.display());
             ExitCode::FAILURE
         }
     }
@@ -34,7 +37,7 @@ fn usage() -> ExitCode {
     ExitCode::from(2)
 }
 
-fn run(path: &str, threads: Option<usize>) -> Result<(), Box<dyn std::error::Error>> {
+fn run(path: &Path, threads: Option<usize>) -> Result<(), Box<dyn std::error::Error>> {
     let session = Session::new(&std::fs::read(path)?, &Options { threads, isa: None })?;
     let mut shapes = Vec::new();
     for input in session.inputs() {
@@ -66,10 +69,12 @@ fn run(path: &str, threads: Option<usize>) -> Result<(), Box<dyn std::error::Err
     }
     seconds.sort_by(f64::total_cmp);
 
+    let mut out = std::io::stdout().lock();
     for (value, output) in session.outputs().zip(plan.outputs()) {
-        println!("{} {} {:?}", value.name, output.dtype.name(), output.shape);
+        writeln!(out, "{:?} {} {:?}", value.name, output.dtype.name(), output.shape)?;
     }
     let (threads, isa) = (session.threads(), session.isa().name());
-    println!("{:.3} ms a run, the median of {RUNS} ({threads} threads, {isa})", seconds[RUNS / 2] * 1e3);
+    let milliseconds = seconds[RUNS / 2] * 1e3;
+    writeln!(out, "{milliseconds:.3} ms a run, the median of {RUNS} ({threads} threads, {isa})")?;
     Ok(())
 }

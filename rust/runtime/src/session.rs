@@ -11,7 +11,7 @@ use crate::observe::Extremes;
 use crate::plan::builder::Builder;
 use crate::plan::packing::{Blocks, Packing};
 use crate::plan::stages::{Place, Rest};
-use crate::plan::{Plan, Step, TensorType};
+use crate::plan::{Owner, Plan, Step, TensorType};
 use crate::program::{DType, Dim, Program, Tensor, Value, ValueId};
 
 /// Plans kept; the one used longest ago makes room.
@@ -35,6 +35,8 @@ pub struct Session {
     pool: Pool,
     blocks: Blocks,
     plans: Mutex<Plans>,
+    /// What marks its plans.
+    owner: Owner,
 }
 
 /// The shapes of all inputs.
@@ -71,15 +73,20 @@ pub struct Row {
 impl Session {
     /// A session over the bytes of an artifact. The bytes are not kept.
     pub fn new(artifact: &[u8], options: &Options) -> Result<Session, Error> {
-        Session::from_program(Program::from_bytes(artifact)?, options)
+        Session::of_valid(Program::from_bytes(artifact)?, options)
     }
 
-    /// A session over a Program that has been validated.
+    /// A session over a Program, which is validated first.
     pub fn from_program(program: Program, options: &Options) -> Result<Session, Error> {
+        program.validate()?;
+        Session::of_valid(program, options)
+    }
+
+    fn of_valid(program: Program, options: &Options) -> Result<Session, Error> {
         let kernels = choose_tier(options)?;
         let pool = Pool::new(choose_threads(options)?);
         let plans = Mutex::new(VecDeque::new());
-        Ok(Session { program, kernels, pool, blocks: Blocks::default(), plans })
+        Ok(Session { program, kernels, pool, blocks: Blocks::default(), plans, owner: Arc::default() })
     }
 
     /// The Program.
@@ -132,9 +139,8 @@ impl Session {
         // Made outside the lock, so that other shapes go on; of two threads that made the same, one's is kept.
         let threads = self.pool.threads();
         let packing = Packing::new(&self.program, &self.blocks);
-        let builder =
-            Builder::new(&self.program, self.kernels, threads, packing, &shapes)?.observed(observed);
-        let plan = Arc::new(builder.finish()?);
+        let builder = Builder::new(&self.program, self.kernels, threads, packing, &shapes)?;
+        let plan = Arc::new(builder.observed(observed).owned_by(&self.owner).finish()?);
         let mut plans = self.plans.lock().unwrap_or_else(|e| e.into_inner());
         if let Some(theirs) = kept(&mut plans, &shapes, observed) {
             return Ok(theirs);
@@ -185,13 +191,24 @@ impl Session {
         Ok(())
     }
 
-    /// Runs a plan of this session that has no rest: `inputs` and `outputs` are whole tensors, aligned to their elements.
+    /// Runs a plan of this session that does not end early: `inputs` and `outputs` are the bytes of whole tensors,
+    /// aligned to their elements. Nothing is copied; what does not fit is an error, and nothing has been written then.
     pub fn run(&self, plan: &Plan, inputs: &[&[u8]], outputs: &mut [&mut [u8]]) -> Result<(), Error> {
+        self.check_owner(plan)?;
         if let Some(rest) = plan.rest() {
             let name = &self.program.value(rest.wanted).name;
             return Err(Error::Run(format!("the plan depends on what '{name}' holds: run it in stages")));
         }
         plan.run(&self.pool, inputs, outputs)
+    }
+
+    fn check_owner(&self, plan: &Plan) -> Result<(), Error> {
+        if plan.is_of(&self.owner) {
+            return Ok(());
+        }
+        Err(Error::Run(
+            "the plan is of another session: run it there, or ask this one for its own".to_owned(),
+        ))
     }
 
     /// Runs a plan of this session and what is planned of its rest; gives the outputs' types and bytes.
@@ -234,6 +251,7 @@ impl Session {
         inputs: &[&[u8]],
         mut run: impl FnMut(&Plan, &[&[u8]], &mut [&mut [u8]]) -> Result<(), Error>,
     ) -> Result<Vec<(TensorType, Arena)>, Error> {
+        self.check_owner(plan)?;
         let mut plan = Arc::clone(plan);
         let mut live: Vec<Arena> = Vec::new();
         loop {
@@ -262,7 +280,7 @@ impl Session {
             let packing = Packing::new(&self.program, &self.blocks);
             let threads = self.pool.threads();
             let builder = Builder::resume(&self.program, self.kernels, threads, packing, rest, wanted)?;
-            builder.observed(rest.observed).finish()
+            builder.observed(rest.observed).owned_by(&self.owner).finish()
         })
     }
 }

@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use octavo_runtime::{Error, Options, Session, cast};
+use octavo_runtime::program::{Attribute, Attributes, DType, Dim, Node, OPSET, Op, Program, Value, ValueId};
+use octavo_runtime::{Arena, Error, Options, Session, bytes_of, bytes_of_mut, cast};
 
 const NETWORK: &[u8] = include_bytes!("data/small_network.octavo");
 
@@ -93,4 +94,236 @@ fn shapes_and_settings_that_do_not_fit() {
     ] {
         assert!(matches!(Session::new(NETWORK, &options), Err(Error::Run(_))));
     }
+}
+
+/// A Program of one node, whose inputs are the Program's.
+fn one_node(
+    op: Op,
+    attributes: &[(&str, Attribute)],
+    inputs: &[(&str, DType, Option<Vec<Dim>>)],
+    made: DType,
+) -> Program {
+    let value =
+        |name: &str, dtype, shape| Value { name: name.into(), dtype, shape, quant: None, constant: None };
+    let mut values: Vec<Value> =
+        inputs.iter().map(|(name, dtype, shape)| value(name, *dtype, shape.clone())).collect();
+    let fed: Vec<ValueId> = (0..inputs.len()).map(|id| ValueId(id as u32)).collect();
+    let output = ValueId(values.len() as u32);
+    values.push(value("y", made, None));
+    let given = attributes.iter().map(|(name, attribute)| ((*name).to_owned(), attribute.clone()));
+    let node = Node {
+        op,
+        name: "the node".into(),
+        inputs: fed.iter().copied().map(Some).collect(),
+        outputs: vec![Some(output)],
+        attributes: Attributes::new(op, "the node", given),
+    };
+    Program {
+        inputs: fed,
+        outputs: vec![output],
+        values,
+        nodes: vec![node],
+        opset: OPSET,
+        producer: String::new(),
+    }
+}
+
+fn session_of(program: Program) -> Session {
+    Session::from_program(program, &Options { threads: Some(1), isa: None }).unwrap()
+}
+
+/// The text of an error of a run; anything else, a panic above all, fails the test.
+fn refused(result: Result<(), Error>) -> String {
+    match result {
+        Err(Error::Run(text)) => text,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn tensors_that_are_not_those_of_the_plan() {
+    let session = session(1);
+    let plan = session.plan(&image(8)).unwrap();
+    let (x, longer) = (vec![0f32; 192], vec![0f32; 193]);
+    let (mut scores, mut codes) = (vec![0f32; 10], vec![7u8; 16 * 64]);
+    let x = bytes_of(&x);
+    let mut run = |inputs: &[&[u8]], outputs: &mut [&mut [u8]]| refused(session.run(&plan, inputs, outputs));
+
+    let count = "0 inputs are given, the plan has 1 [\"x\"]: give the bytes of each, in this order";
+    assert_eq!(run(&[], &mut [bytes_of_mut(&mut scores), &mut codes]), count);
+    let two = run(&[x, x], &mut [bytes_of_mut(&mut scores), &mut codes]);
+    assert!(two.starts_with("2 inputs are given, the plan has 1"), "{two}");
+    for wrong in [&x[..764], &x[..767], &x[..0], bytes_of(&longer)] {
+        let text = run(&[wrong], &mut [bytes_of_mut(&mut scores), &mut codes]);
+        let (is, needed) = (wrong.len(), "f32 of shape [1, 3, 8, 8] has 768");
+        assert!(text.starts_with(&format!("input \"x\" has {is} bytes, but {needed}")), "{text}");
+    }
+    // One byte or two further on, no f32 can lie there.
+    for shift in [1, 2, 3] {
+        let text = run(&[&bytes_of(&longer)[shift..][..768]], &mut [bytes_of_mut(&mut scores), &mut codes]);
+        assert!(text.starts_with("input \"x\" lies at an address that is no multiple of 4"), "{text}");
+    }
+    let named = "the plan has 2 [\"scores\", \"codes\"]";
+    assert!(run(&[x], &mut []).starts_with(&format!("0 outputs are given, {named}")));
+    assert!(
+        run(&[x], &mut [bytes_of_mut(&mut scores)]).starts_with(&format!("1 outputs are given, {named}"))
+    );
+    let three = run(&[x], &mut [bytes_of_mut(&mut scores), &mut codes, &mut []]);
+    assert!(three.starts_with(&format!("3 outputs are given, {named}")));
+    let text = run(&[x], &mut [bytes_of_mut(&mut scores), &mut codes[1..]]);
+    assert!(
+        text.starts_with("output \"codes\" has 1023 bytes, but u8 of shape [1, 16, 8, 8] has 1024"),
+        "{text}"
+    );
+    let mut ten_and_one = vec![0f32; 11];
+    let text = run(&[x], &mut [bytes_of_mut(&mut ten_and_one), &mut codes]);
+    assert!(text.starts_with("output \"scores\" has 44 bytes"), "{text}");
+    let text = run(&[x], &mut [&mut bytes_of_mut(&mut ten_and_one)[2..42], &mut codes]);
+    assert!(text.starts_with("output \"scores\" lies at an address"), "{text}");
+    assert!(codes.iter().all(|&code| code == 7), "an output was written before all was checked");
+
+    session.run(&plan, &[x], &mut [bytes_of_mut(&mut scores), &mut codes]).unwrap();
+    assert!(codes.iter().any(|&code| code != 7));
+    let other = session.plan(&image(9)).unwrap();
+    assert!(
+        refused(session.run(&other, &[x], &mut [bytes_of_mut(&mut scores), &mut codes]))
+            .contains("[1, 3, 8, 9]")
+    );
+}
+
+#[test]
+fn every_way_to_run_checks_its_inputs() {
+    let session = session(1);
+    let plan = session.plan(&image(8)).unwrap();
+    let observed = session.observed_plan(&image(8)).unwrap();
+    let numbers = vec![0f32; 193];
+    for wrong in [&[][..], &[&bytes_of(&numbers)[..767]], &[&bytes_of(&numbers)[1..769]], &[&[], &[]]] {
+        assert!(refused(session.run_stages(&plan, wrong).map(drop)).contains("input"));
+        assert!(refused(session.profile(&plan, wrong).map(drop)).contains("input"));
+        assert!(refused(session.observe(&observed, wrong).map(drop)).contains("input"));
+    }
+    assert!(session.observe(&observed, &[&bytes_of(&numbers)[..768]]).is_ok());
+}
+
+#[test]
+fn a_plan_of_another_session() {
+    let (ours, theirs) = (session(1), session(1));
+    let plan = theirs.plan(&image(8)).unwrap();
+    let x = vec![0f32; 192];
+    let (mut scores, mut codes) = (vec![0f32; 10], vec![0u8; 16 * 64]);
+    let text = refused(ours.run(&plan, &[bytes_of(&x)], &mut [bytes_of_mut(&mut scores), &mut codes]));
+    assert!(text.starts_with("the plan is of another session"), "{text}");
+    assert!(refused(ours.run_stages(&plan, &[bytes_of(&x)]).map(drop)).contains("another session"));
+    assert!(refused(ours.profile(&plan, &[bytes_of(&x)]).map(drop)).contains("another session"));
+    assert!(refused(ours.observe(&plan, &[bytes_of(&x)]).map(drop)).contains("another session"));
+    theirs.run(&plan, &[bytes_of(&x)], &mut [bytes_of_mut(&mut scores), &mut codes]).unwrap();
+}
+
+#[test]
+fn a_plan_that_ends_early() {
+    let attributes = [("allowzero", Attribute::Int(0))];
+    let inputs = [("x", DType::F32, None), ("shape", DType::I64, None)];
+    let session = session_of(one_node(Op::Reshape, &attributes, &inputs, DType::F32));
+    let plan = session.plan(&[&[6][..], &[2]]).unwrap();
+    assert!(plan.ends_early());
+    let (x, shape) = ([0f32, 1., 2., 3., 4., 5.], [3i64, -1]);
+    let mut y = [0f32; 6];
+    let text = refused(session.run(&plan, &[bytes_of(&x), bytes_of(&shape)], &mut [bytes_of_mut(&mut y)]));
+    assert!(text.contains("'shape'") && text.contains("in stages"), "{text}");
+
+    let run = |x: &[u8], shape: &[u8]| session.run_stages(&plan, &[x, shape]);
+    let made = run(bytes_of(&x), bytes_of(&shape)).unwrap();
+    assert_eq!(made[0].0.shape, [3, 2]);
+    assert_eq!(cast::<f32>(made[0].1.bytes()), x);
+    assert!(refused(run(bytes_of(&x), &bytes_of(&shape)[..8]).map(drop)).contains("\"shape\" has 8 bytes"));
+    assert!(refused(run(&[], bytes_of(&shape)).map(drop)).contains("\"x\" has 0 bytes"));
+    let crooked = Arena::from_bytes(&[&[0; 4], bytes_of(&shape)].concat()).unwrap();
+    assert!(refused(run(bytes_of(&x), &crooked.bytes()[4..]).map(drop)).contains("no multiple of 8"));
+    for bad in [[i64::MIN, i64::MAX], [-1, -1], [7, 1], [0, 0], [i64::MAX, i64::MAX]] {
+        assert!(refused(run(bytes_of(&x), bytes_of(&bad)).map(drop)).contains("the node"));
+    }
+}
+
+#[test]
+fn tensors_of_no_elements_may_lie_anywhere() {
+    for dtype in DType::ALL {
+        let session = session_of(one_node(Op::Identity, &[], &[("x", dtype, None)], dtype));
+        let plan = session.plan(&[[0, 3]]).unwrap();
+        session.run(&plan, &[&[]], &mut [&mut []]).unwrap();
+        let bytes = Arena::new(16).unwrap();
+        session.run(&plan, &[&bytes.bytes()[1..1]], &mut [&mut []]).unwrap();
+        assert!(refused(session.run(&plan, &[&bytes.bytes()[..8]], &mut [&mut []])).contains("has 8 bytes"));
+    }
+    let network = session(2);
+    let plan = network.plan(&[[0, 3, 8, 8]]).unwrap();
+    network.run(&plan, &[&[]], &mut [&mut [], &mut []]).unwrap();
+    network.profile(&plan, &[&[]]).unwrap();
+}
+
+#[test]
+fn any_bytes_are_numbers() {
+    let network = session(1);
+    let plan = network.plan(&image(8)).unwrap();
+    for bits in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY, f32::MAX, f32::from_bits(u32::MAX)] {
+        let (mut scores, mut codes) = (vec![0f32; 10], vec![0u8; 16 * 64]);
+        let x = vec![bits; 192];
+        network.run(&plan, &[bytes_of(&x)], &mut [bytes_of_mut(&mut scores), &mut codes]).unwrap();
+    }
+    // Bytes that are neither 0 nor 1 where booleans are meant.
+    for (op, made) in [(Op::NonZero, DType::I64), (Op::Not, DType::Bool), (Op::Identity, DType::Bool)] {
+        let session = session_of(one_node(op, &[], &[("x", DType::Bool, None)], made));
+        let plan = session.plan(&[[4]]).unwrap();
+        session.run_stages(&plan, &[&[0, 1, 2, 255]]).unwrap();
+    }
+}
+
+#[test]
+fn programs_are_validated_by_whatever_makes_a_session() {
+    let program = || one_node(Op::Relu, &[], &[("x", DType::F32, None)], DType::F32);
+    let mut cases = vec![program(); 5];
+    cases[0].inputs = vec![ValueId(9)];
+    cases[1].outputs = vec![ValueId(u32::MAX)];
+    cases[2].nodes[0].inputs = vec![];
+    cases[3].nodes[0].outputs = vec![Some(ValueId(7))];
+    cases[4].values[0].shape = Some(vec![Dim::Fixed(1); 33]);
+    for wrong in cases {
+        assert!(matches!(Session::from_program(wrong, &Options::default()), Err(Error::Artifact(_))));
+    }
+}
+
+#[test]
+fn shapes_of_any_rank_and_size() {
+    let session = session_of(one_node(Op::Relu, &[], &[("x", DType::F32, None)], DType::F32));
+    let long = [1; 100];
+    let huge = [usize::MAX, 0, usize::MAX];
+    for shape in [&long[..], &huge, &[1 << 62], &[1 << 31, 1 << 31], &[usize::MAX]] {
+        assert!(matches!(session.plan(&[shape]), Err(Error::Run(_))), "{shape:?}");
+    }
+    assert!(session.plan(&[[0; 32]]).is_ok() && session.plan::<[usize; 0]>(&[[]]).is_ok());
+}
+
+#[test]
+fn a_global_pool_without_channels_is_an_error_of_its_node() {
+    let p = [("p", Attribute::Int(2))];
+    for (op, attributes) in
+        [(Op::GlobalLpPool, &p[..]), (Op::GlobalMaxPool, &[]), (Op::GlobalAveragePool, &[])]
+    {
+        let session = session_of(one_node(op, attributes, &[("x", DType::F32, None)], DType::F32));
+        for shape in [&[][..], &[0], &[1], &[5]] {
+            let text = refused(session.plan(&[shape]).map(drop));
+            assert!(text.contains("\"the node\"") && text.contains("has no channels"), "{text}");
+        }
+        assert!(session.plan(&[[2, 3]]).is_ok());
+    }
+}
+
+#[test]
+fn names_of_a_million_characters_are_shown_shortened() {
+    let mut program = one_node(Op::Identity, &[], &[("x", DType::F32, None)], DType::F32);
+    program.values[0].name = "a\n".repeat(500_000);
+    let session = session_of(program);
+    let plan = session.plan(&[[2]]).unwrap();
+    let error = session.run(&plan, &[&[]], &mut [&mut []]).unwrap_err().to_string();
+    assert!(error.starts_with("input \"a\\na\\n") && error.contains("has 0 bytes"), "{error}");
+    assert!(error.len() < 500 && !error.contains('\n'), "{error}");
 }

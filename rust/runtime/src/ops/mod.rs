@@ -202,6 +202,14 @@ pub fn made(node: &Node, place: usize) -> Result<ValueId, Error> {
         .ok_or_else(|| error(node, &format!("output {place} is missing")))
 }
 
+/// An error unless an input is a vector of that many elements, one a channel.
+pub fn check_vector(node: &Node, place: usize, shape: &[usize], count: usize) -> Result<(), Error> {
+    if *shape == [count] {
+        return Ok(());
+    }
+    Err(error(node, &format!("input {place} is of shape {shape:?}, it must be a vector of {count} elements")))
+}
+
 /// An axis that may count from the end, as an index.
 pub fn axis(node: &Node, axis: i64, rank: usize) -> Result<usize, Error> {
     let rank = rank as i64;

@@ -6,7 +6,7 @@ use octavo_kernels::float::normalization::{
 };
 
 use crate::error::Error;
-use crate::ops::{axis, error, left_padded, made, needed, push_map};
+use crate::ops::{axis, check_vector, error, left_padded, made, needed, push_map};
 use crate::plan::builder::{Builder, Placed};
 use crate::plan::layout::Layout;
 use crate::program::{Node, Op};
@@ -18,14 +18,9 @@ pub fn plan_batch(b: &mut Builder<'_>, node: &Node) -> Result<(), Error> {
     let channels = *x.shape().get(1).ok_or_else(|| error(node, "the input has no channels"))?;
     let mut parameters = Vec::with_capacity(4);
     for place in 1..5 {
-        let values = b.known_input(node, place)?.f32s()?;
-        if values.len() != channels {
-            return Err(error(
-                node,
-                &format!("parameter {place} has {} elements for {channels} channels", values.len()),
-            ));
-        }
-        parameters.push(values);
+        let values = b.known_input(node, place)?;
+        check_vector(node, place, values.shape(), channels)?;
+        parameters.push(values.f32s()?);
     }
     let [scale, bias, mean, variance]: [Vec<f32>; 4] =
         parameters.try_into().map_err(|_| error(node, "needs four parameters"))?;

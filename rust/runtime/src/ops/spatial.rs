@@ -144,6 +144,13 @@ impl Axis {
     }
 }
 
+/// The lengths of the spatial axes of images [N, C, spatial...], of which there may be none.
+pub fn lengths<'a>(node: &Node, shape: &'a [usize]) -> Result<&'a [usize], Error> {
+    shape.get(2..).ok_or_else(|| {
+        error(node, &format!("an input of shape {shape:?} has no channels: it must be [N, C, ...]"))
+    })
+}
+
 /// The coordinates of an index in an array of these extents.
 pub fn coordinates(mut index: usize, extents: &[usize]) -> Vec<usize> {
     let mut at: Vec<usize> = extents

@@ -7,7 +7,7 @@ use octavo_kernels::float::power::pow;
 use crate::error::Error;
 use crate::ops::geometry::MOST_OFFSETS;
 use crate::ops::numbers::Number;
-use crate::ops::spatial::{Axis, coordinates};
+use crate::ops::spatial::{self, Axis, coordinates};
 use crate::ops::{error, made, needed};
 use crate::plan::builder::{Builder, Placed};
 use crate::plan::layout::Layout;
@@ -76,7 +76,7 @@ pub fn is_general(b: &Builder<'_>, node: &Node) -> Result<bool, Error> {
 pub fn plan(b: &mut Builder<'_>, node: &Node) -> Result<(), Error> {
     let x = b.input_as(needed(node, 0)?, Layout::RowMajor)?;
     let axes = if node.op == Op::GlobalLpPool {
-        x.shape().iter().skip(2).map(|&n| whole(n)).collect()
+        spatial::lengths(node, x.shape())?.iter().map(|&n| whole(n)).collect()
     } else {
         Axis::of_node(node, x.shape(), &node.attributes.sizes("kernel_shape")?)?
     };

@@ -17,7 +17,7 @@ use crate::plan::layout::{Layout, is_same_bytes};
 use crate::plan::packing::{Block, Key, Packing};
 use crate::plan::split;
 use crate::plan::stages::Rest;
-use crate::plan::{Code, Observable, Plan, Step, TensorType};
+use crate::plan::{Code, Observable, Owner, Plan, Step, TensorType};
 use crate::program::{DType, MAX_RANK, Node, Program, Tensor, ValueId};
 
 /// Most inputs, outputs, constant operands: what a [`Home`] can number.
@@ -140,6 +140,10 @@ pub struct Builder<'p> {
     is_of_known: bool,
     /// Every value is looked at, so that none may be left out by a fusion.
     observed: bool,
+    /// The session that the plan is of.
+    owner: Option<Owner>,
+    /// What the plan is to be given, in order.
+    inputs: Vec<ValueId>,
 }
 
 impl<'p> Builder<'p> {
@@ -179,6 +183,7 @@ impl<'p> Builder<'p> {
             let home = u16::try_from(program.inputs.len() + index).map(Home::Input);
             let home = home.map_err(|_| Error::Run(format!("more than {MOST_TENSORS} tensors at once")))?;
             let buffer = builder.buffer(tensor.bytes(), home);
+            builder.inputs.push(*value);
             builder.settle(*value, Placed { tensor: tensor.clone(), layout: Layout::RowMajor, buffer });
         }
         // They were shown when the plans before were run.
@@ -230,6 +235,8 @@ impl<'p> Builder<'p> {
             wanted: Cell::new(None),
             is_of_known: false,
             observed: false,
+            owner: None,
+            inputs: Vec::new(),
         })
     }
 
@@ -239,6 +246,7 @@ impl<'p> Builder<'p> {
             let tensor = TensorType { dtype: program.value(value).dtype, shape: shape.clone() };
             let bytes = self.bytes_of(value, &tensor)?;
             let buffer = self.buffer(bytes, Home::Input(index as u16));
+            self.inputs.push(value);
             self.settle(value, Placed { tensor, layout: Layout::RowMajor, buffer });
         }
         Ok(())
@@ -247,6 +255,12 @@ impl<'p> Builder<'p> {
     /// Whether the plan is for [`crate::session::Session::observe`]: every value is there to be seen.
     pub fn observed(mut self, observed: bool) -> Self {
         self.observed = observed;
+        self
+    }
+
+    /// States which session the plan is of.
+    pub fn owned_by(mut self, owner: &Owner) -> Self {
+        self.owner = Some(owner.clone());
         self
     }
 
@@ -275,6 +289,9 @@ impl<'p> Builder<'p> {
             None => self.program.outputs.clone(),
         };
         let outputs = self.bind_outputs(&wanted)?;
+        let inputs = self.inputs.iter().map(|&value| self.tensor(value)).collect::<Result<_, _>>()?;
+        let names = |values: &[ValueId]| values.iter().map(|&value| self.name(value).to_owned()).collect();
+        let (input_names, output_names) = (names(&self.inputs), names(&wanted));
         let lives = self.lives();
         let (slots, arena_bytes) = arena::place(&self.buffers, &lives);
         self.complete_observables();
@@ -283,13 +300,17 @@ impl<'p> Builder<'p> {
             slots,
             constants: self.constants,
             arena_bytes,
+            inputs,
+            input_names,
             outputs,
+            output_names,
             observables: self.observables,
             known_extremes: self.known_extremes,
             kernels: self.kernels,
             forks: self.forks,
             rest,
             observed: self.observed,
+            owner: self.owner,
             arenas: Mutex::new(Vec::new()),
         })
     }

@@ -4,18 +4,19 @@
 //! ([`builder`], with one file an operator family in [`crate::ops`]); then [`arena`] places every buffer. A run
 //! walks the array of steps. A plan changes speed, never bits, and is never saved.
 
-pub mod arena;
-pub mod builder;
-pub mod faults;
-pub mod float_fusion;
-pub mod fusion;
-pub mod known;
-pub mod layout;
-pub mod packing;
-pub mod split;
-pub mod stages;
+pub(crate) mod arena;
+pub(crate) mod builder;
+mod callers;
+pub(crate) mod faults;
+pub(crate) mod float_fusion;
+pub(crate) mod fusion;
+pub(crate) mod known;
+pub(crate) mod layout;
+pub(crate) mod packing;
+pub(crate) mod split;
+pub(crate) mod stages;
 
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
 use octavo_exec::{Arena, FloatMode, Pool, Slot, Views};
@@ -30,7 +31,7 @@ use crate::plan::stages::Rest;
 use crate::program::{DType, ValueId};
 
 /// What a step sees while it runs: its buffers, the kernels and the pool.
-pub struct Run<'a> {
+pub(crate) struct Run<'a> {
     views: Views<'a, Block>,
     slots: &'a [Slot],
     /// The kernels of the session's tier.
@@ -65,7 +66,7 @@ impl Run<'_> {
 }
 
 /// The code of a step.
-pub type Code = Box<dyn Fn(&mut Run<'_>) + Send + Sync>;
+pub(crate) type Code = Box<dyn Fn(&mut Run<'_>) + Send + Sync>;
 
 /// One step of a plan, with what a profile says of it.
 pub struct Step {
@@ -90,20 +91,20 @@ pub struct TensorType {
 }
 
 impl TensorType {
-    /// The number of elements.
+    /// The number of elements; the greatest number where they are more.
     pub fn elements(&self) -> usize {
-        self.shape.iter().product()
+        self.shape.iter().fold(1, |all, &n| all.saturating_mul(n))
     }
 
-    /// The number of bytes.
+    /// The number of bytes; the greatest number where they are more.
     pub fn bytes(&self) -> usize {
-        self.elements() * self.dtype.size()
+        self.elements().saturating_mul(self.dtype.size())
     }
 }
 
 /// A value that can be looked at right after the step that makes it.
 #[derive(Clone, Debug)]
-pub struct Observable {
+pub(crate) struct Observable {
     /// The value.
     pub value: ValueId,
     /// It is complete after this many steps.
@@ -119,7 +120,10 @@ pub struct Plan {
     slots: Vec<Slot>,
     constants: Vec<Block>,
     arena_bytes: usize,
+    inputs: Vec<TensorType>,
+    input_names: Vec<String>,
     outputs: Vec<TensorType>,
+    output_names: Vec<String>,
     observables: Vec<Observable>,
     known_extremes: Vec<(ValueId, Extremes)>,
     kernels: Kernels,
@@ -129,9 +133,14 @@ pub struct Plan {
     rest: Option<Rest>,
     /// Made to observe every value.
     observed: bool,
+    /// The session that runs it; `None` where none does.
+    owner: Option<Owner>,
     /// Arenas not in use; as many are made as threads run the plan at once.
     arenas: Mutex<Vec<Arena>>,
 }
+
+/// Which session a plan is of: one and the same `Arc` in both.
+pub(crate) type Owner = Arc<()>;
 
 /// What a run does between steps.
 enum Watch<'w> {
@@ -143,14 +152,29 @@ enum Watch<'w> {
 }
 
 impl Plan {
-    /// The types of the outputs: the Program's, in its order, or what the rest reads.
+    /// The types of the inputs, in the Program's order.
+    pub fn inputs(&self) -> &[TensorType] {
+        &self.inputs
+    }
+
+    /// The types of the outputs: the Program's, in its order, or what the rest reads where the plan ends early.
     pub fn outputs(&self) -> &[TensorType] {
         &self.outputs
     }
 
-    /// What is planned only when a run knows what the plan's outputs hold. Without it, they are the Program's outputs.
-    pub fn rest(&self) -> Option<&Rest> {
+    /// Whether some nodes can only be planned once a run knows what a tensor holds: such a plan is run in stages.
+    pub fn ends_early(&self) -> bool {
+        self.rest.is_some()
+    }
+
+    /// What is planned only when a run knows what the plan's outputs hold.
+    pub(crate) fn rest(&self) -> Option<&Rest> {
         self.rest.as_ref()
+    }
+
+    /// Whether the plan was made by that session.
+    pub(crate) fn is_of(&self, owner: &Owner) -> bool {
+        self.owner.as_ref().is_some_and(|of| Arc::ptr_eq(of, owner))
     }
 
     /// Whether every value can be observed: nothing is fused.
@@ -173,13 +197,14 @@ impl Plan {
         self.arena_bytes
     }
 
-    /// Runs the plan: `inputs` and `outputs` are the bytes of the tensors, whole and aligned to their elements.
-    pub fn run(&self, pool: &Pool, inputs: &[&[u8]], outputs: &mut [&mut [u8]]) -> Result<(), Error> {
+    /// Runs the plan: `inputs` and `outputs` are the bytes of the tensors, whole and aligned to their elements; an error
+    /// where they are not.
+    pub(crate) fn run(&self, pool: &Pool, inputs: &[&[u8]], outputs: &mut [&mut [u8]]) -> Result<(), Error> {
         self.walk(pool, inputs, outputs, Watch::Nothing)
     }
 
-    /// Runs the plan and adds each step's seconds to `seconds`.
-    pub fn run_timed(
+    /// Runs the plan and adds each step's seconds to `seconds`, which has an element a step.
+    pub(crate) fn run_timed(
         &self,
         pool: &Pool,
         inputs: &[&[u8]],
@@ -190,7 +215,7 @@ impl Plan {
     }
 
     /// Runs the plan and shows every value's bytes to `see` when it is complete.
-    pub fn run_observed(
+    pub(crate) fn run_observed(
         &self,
         pool: &Pool,
         inputs: &[&[u8]],
@@ -207,6 +232,8 @@ impl Plan {
         outputs: &mut [&mut [u8]],
         mut watch: Watch<'_>,
     ) -> Result<(), Error> {
+        callers::check("input", &self.inputs, &self.input_names, inputs.iter().copied())?;
+        callers::check("output", &self.outputs, &self.output_names, outputs.iter().map(|output| &**output))?;
         let mut arena = self.take_arena()?;
         let faults = Faults::default();
         let mut result = Ok(());

@@ -5,7 +5,7 @@ use octavo_exec::{cast, cast_mut};
 use crate::error::Error;
 use crate::ops::spatial::Axis;
 use crate::ops::windows::Windows;
-use crate::ops::{error, made, needed};
+use crate::ops::{check_vector, error, made, needed};
 use crate::plan::builder::Builder;
 use crate::plan::layout::Layout;
 use crate::program::Node;
@@ -25,8 +25,8 @@ pub fn plan(b: &mut Builder<'_>, node: &Node) -> Result<(), Error> {
         Some(value) => Some(b.input_as(value, Layout::RowMajor)?),
         None => None,
     };
-    if bias.as_ref().is_some_and(|bias| bias.elements() != outputs) {
-        return Err(error(node, &format!("the bias must have {outputs} elements")));
+    if let Some(bias) = &bias {
+        check_vector(node, 2, bias.shape(), outputs)?;
     }
     let axes = Axis::of_node(node, x.shape(), kernel)?;
     let mut shape = vec![images, outputs];

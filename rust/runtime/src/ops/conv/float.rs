@@ -7,7 +7,7 @@ use super::Convolution;
 use super::shallow::PaddedImage;
 use crate::error::Error;
 use crate::ops::movement::transpose;
-use crate::ops::{error, made, needed};
+use crate::ops::{check_vector, error, made, needed};
 use crate::plan::builder::{BufferId, Builder, Placed};
 use crate::plan::float_fusion::{self, Fused};
 use crate::plan::layout::Layout;
@@ -23,12 +23,13 @@ const NANOSECONDS_A_COPY: f64 = 0.3;
 pub fn plan(b: &mut Builder<'_>, node: &Node) -> Result<(), Error> {
     let conv = Convolution::new(b, node)?;
     let bias = match node.input(2) {
-        Some(_) => Some(b.known_input(node, 2)?.f32s()?),
+        Some(_) => {
+            let bias = b.known_input(node, 2)?;
+            check_vector(node, 2, bias.shape(), conv.outputs)?;
+            Some(bias.f32s()?)
+        }
         None => None,
     };
-    if bias.as_ref().is_some_and(|bias| bias.len() != conv.outputs) {
-        return Err(error(node, &format!("the bias must have {} elements", conv.outputs)));
-    }
     let shape = conv.geometry.output_shape(conv.outputs);
     let source = Source::new(b, node, &conv)?;
     let fused = float_fusion::after_product(b, node, made(node, 0)?, &shape, Layout::ChannelsLast, 1, bias)?;

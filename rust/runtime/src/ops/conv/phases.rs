@@ -15,7 +15,7 @@ use super::float::NANOSECONDS_A_MAC;
 use crate::error::Error;
 use crate::ops::geometry::MOST_OFFSETS;
 use crate::ops::spatial::{Axis, coordinates};
-use crate::ops::{error, made, needed};
+use crate::ops::{check_vector, error, made, needed};
 use crate::plan::builder::{Builder, Placed};
 use crate::plan::layout::Layout;
 use crate::plan::packing::Key;
@@ -51,12 +51,13 @@ pub fn plan(b: &mut Builder<'_>, node: &Node) -> Result<(), Error> {
     let conv = Convolution::new(b, node)?;
     let x = b.input_as(needed(node, 0)?, Layout::ChannelsLast)?;
     let bias = match node.input(2) {
-        Some(_) => Some(b.known_input(node, 2)?.f32s()?),
+        Some(_) => {
+            let bias = b.known_input(node, 2)?;
+            check_vector(node, 2, bias.shape(), conv.outputs)?;
+            Some(bias.f32s()?)
+        }
         None => None,
     };
-    if bias.as_ref().is_some_and(|bias| bias.len() != conv.outputs) {
-        return Err(error(node, &format!("the bias must have {} elements", conv.outputs)));
-    }
     let mut shape = vec![x.shape()[0], conv.outputs];
     shape.extend(conv.axes.iter().map(|axis| axis.output));
     let y = b.output(made(node, 0)?, shape, Layout::ChannelsLast)?;

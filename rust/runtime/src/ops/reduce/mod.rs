@@ -13,7 +13,7 @@ use octavo_kernels::requantize::multiplier_shift;
 
 use crate::error::Error;
 use crate::ops::movement::{Relocation, strides};
-use crate::ops::{axis, error, made, needed};
+use crate::ops::{axis, error, made, needed, spatial};
 use crate::plan::builder::{BufferId, Builder, Placed};
 use crate::plan::fusion::int32;
 use crate::plan::layout::Layout;
@@ -47,7 +47,8 @@ pub fn plan(b: &mut Builder<'_>, node: &Node) -> Result<(), Error> {
 /// Plans GlobalAveragePool or GlobalMaxPool.
 pub fn plan_global(b: &mut Builder<'_>, node: &Node) -> Result<(), Error> {
     let x = b.input(needed(node, 0)?)?;
-    let axes: Vec<usize> = (2..x.shape().len()).collect();
+    let count = spatial::lengths(node, x.shape())?.len();
+    let axes: Vec<usize> = (2..2 + count).collect();
     plan_axes(b, node, &x, &axes, true)
 }
 
@@ -59,8 +60,8 @@ fn plan_axes(b: &mut Builder<'_>, node: &Node, x: &Placed, axes: &[usize], keeps
         .collect();
     let n: usize = axes.iter().map(|&d| x.shape()[d]).product();
     let of = |inner| Reduction { n, inner, is_last: is_last_alone(node, axes, rank) };
-    let spatial: Vec<usize> = (2..rank).collect();
-    if axes == spatial && x.layout == Layout::ChannelsLast && !of(1).is_last {
+    let is_spatial = axes.iter().copied().eq(2..rank);
+    if is_spatial && x.layout == Layout::ChannelsLast && !of(1).is_last {
         // [images, pixels, channels]: the channels stay beside each other.
         let y = b.output(made(node, 0)?, shape, Layout::RowMajor)?;
         return push(b, node, x, x.buffer, &y, &of(x.shape()[1]));
