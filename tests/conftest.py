@@ -4,9 +4,14 @@ import os
 from pathlib import Path
 
 import pytest
+from hypothesis import Phase, settings
 
 ROOT = Path(__file__).resolve().parent.parent
 DATA = Path(os.environ.get("OCTAVO_TEST_DATA") or ROOT.parent / "shared" / "data").resolve()
+
+# A loaded machine is no failure. What fails is shown as it was found: making it smaller can take minutes.
+settings.register_profile("octavo", deadline=None, phases=set(Phase) - {Phase.shrink, Phase.explain})
+settings.load_profile("octavo")
 
 
 @pytest.fixture(scope="session")
