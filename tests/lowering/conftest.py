@@ -93,7 +93,29 @@ def factors_of_a_sum(a, b):
 MOVES = {row.op for row in capability.TABLE if row.kind is capability.Kind.MOVEMENT}
 
 
-def check_integers(program):
+def clamp(floats, node, scale, zero):
+    """The bounds of the Relu or Clip that the node took in, as integers; else none."""
+    makers = {name: maker for maker in floats.nodes for name in maker.outputs}
+    output = node.outputs[0]
+    end = makers[output] if output in makers else makers[output.rpartition("_quantized")[0]]
+    if end.name == node.name or end.op not in ("Relu", "Clip"):
+        return 0, 255
+    low, high = 0.0, np.inf
+    if end.op == "Clip":
+        bounds = [floats.constants[name].item() if name else None for name in (*end.inputs[1:], "", "")[:2]]
+        low, high = (
+            default if b is None else b for b, default in zip(bounds, (-np.inf, np.inf), strict=True)
+        )
+    integers = (
+        (0 if real < 0 else 255)
+        if np.isinf(real)
+        else round(Fraction(float(np.float32(real) / np.float32(scale)))) + zero
+        for real in (low, high)
+    )
+    return tuple(min(max(q, 0), 255) for q in integers)
+
+
+def check_integers(program, floats):
     """Every integer of every node is the one that the scales and zero points of its values give."""
 
     def quant(name):
@@ -121,7 +143,8 @@ def check_integers(program):
             continue
         scale, zero = quant(node.outputs[0])
         assert attributes["y_zero_point"] == zero, node
-        assert 0 <= attributes["lo"] <= zero <= attributes["hi"] <= 255, node
+        if node.op != "Requantize":
+            assert (attributes["lo"], attributes["hi"]) == clamp(floats, node, scale, zero), node
         if node.op == "QAdd":
             found = tuple(attributes[name] for name in ("a_multiplier", "b_multiplier", "shift"))
             want = factors_of_a_sum(read[0][0] / scale, read[1][0] / scale)
@@ -148,9 +171,10 @@ def lowered():
 
     def make(text, ranges, **constants):
         held = {name: Range(*ends) for name, ends in ranges.items()}
-        made = lower_to_integers(graph(text, **constants), held)
+        program = graph(text, **constants)
+        made = lower_to_integers(program, held)
         validate(made.program)
-        check_integers(made.program)
+        check_integers(made.program, program)
         return made
 
     return make
@@ -165,7 +189,7 @@ def quantized():
         known = observed(program, feeds) | (ranges or {})
         lowered = lower_to_integers(program, known, Choices(frozenset(exclude), per_channel))
         validate(lowered.program)
-        check_integers(lowered.program)
+        check_integers(lowered.program, program)
         return Case(program, lowered, reference.run(program, feeds), reference.run(lowered.program, feeds))
 
     return make
