@@ -4,10 +4,15 @@ import os
 from pathlib import Path
 
 import pytest
+from hypothesis import Phase, settings
 from tier_coverage import machine_tiers, summary
 
 ROOT = Path(__file__).resolve().parent.parent
 DATA = Path(os.environ.get("OCTAVO_TEST_DATA") or ROOT.parent / "shared" / "data").resolve()
+
+# A loaded machine is no failure. What fails is shown as it was found: making it smaller can take minutes.
+settings.register_profile("octavo", deadline=None, phases=set(Phase) - {Phase.shrink, Phase.explain})
+settings.load_profile("octavo")
 
 
 @pytest.fixture(scope="session")

@@ -3,7 +3,6 @@
 import ast
 import subprocess
 import sys
-import time
 import tomllib
 from pathlib import Path
 
@@ -133,11 +132,10 @@ def test_a_session_loads_numpy_at_most():
 
 
 def test_importing_octavo_is_quick():
-    def seconds(statement):
-        start = time.perf_counter()
-        subprocess.run([sys.executable, "-c", statement], check=True)
-        return time.perf_counter() - start
-
-    bare = min(seconds("import numpy") for _ in range(5))
-    ours = min(seconds("import numpy, octavo; octavo.Session") for _ in range(5))
-    assert ours - bare < 0.25
+    """Counted in modules: a clock would tell more of the machine."""
+    code = (
+        "import sys, numpy; before = set(sys.modules); import octavo; octavo.Session;"
+        "print(*(set(sys.modules) - before))"
+    )
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert len(run.stdout.split()) <= 30, run.stdout

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 from octavo.cli.data import open_files
-from octavo.cli.pixels import Pixels
+from octavo.cli.pixels import Pixels, frame_of
 from octavo.errors import DataError
 from octavo.session import ValueInfo
 from PIL import Image
@@ -78,6 +78,11 @@ def test_samples_can_be_read_again_and_limited(tmp_path):
         (-1, 1, (0,), (1,), [-1.0, -0.6, 1.0]),
         (0, 255, (127,), (128,), [-127 / 128, -76 / 128, 1.0]),
         (0, 1, (0.5, 0.5, 0.25), (0.5, 0.25, 0.25), [-1.0, -1.2, 3.0]),
+        (0, 255, (1,), (1, 2, 4), [-1.0, 25.0, 63.5]),
+        (0, 255, (1, 2, 3), (2,), [-0.5, 24.5, 126.0]),
+        (0, 255, (0,), (1, 2, 4), [0.0, 25.5, 63.75]),
+        (2, 12, (1,), (0.5,), [2.0, 6.0, 22.0]),
+        (1, 0, (0,), (1,), [1.0, 0.8, 0.0]),
     ],
 )
 def test_pixels_are_normalized(tmp_path, low, high, mean, std, expected):
@@ -240,3 +245,81 @@ def test_a_link_that_leads_nowhere(tmp_path):
     (tmp_path / "b.npy").symlink_to(".annex/objects/b")
     with pytest.raises(DataError, match=r"b\.npy is a link to \.annex/objects/b, which does not exist"):
         read(tmp_path, VECTOR)
+
+
+@pytest.mark.parametrize("numbers", [((0.5,), (1.0, 2.0, 4.0)), ((0.5, 1.0, 2.0), (4.0,))])
+@pytest.mark.parametrize("spec", [RGB, NHWC])
+def test_one_number_for_one_and_three_for_the_other_in_an_array(tmp_path, spec, numbers):
+    """Channels are found where either is by channel; every axis has another size, so that no other fits."""
+    shape = [1, *spec.shape[1:]]
+    array = np.random.default_rng(1).integers(0, 256, shape).astype(np.uint8)
+    mean, std = (np.broadcast_to(np.float32(part), 3) for part in numbers)
+    pixels = Pixels(mean=numbers[0], std=numbers[1])
+    (feeds,) = read(save(tmp_path / "x.npy", array), spec, pixels=pixels)
+    axis = 1 if spec is RGB else 3
+    for channel in range(3):
+        want = (array.take(channel, axis) / np.float32(255) - mean[channel]) / std[channel]
+        assert np.array_equal(feeds["image"].take(channel, axis), want)
+
+
+def frame(shape, **options):
+    return frame_of("image", shape, Pixels(**options))
+
+
+@pytest.mark.parametrize(
+    ("shape", "options", "want"),
+    [
+        (("N", 3, 8, 6), {}, (3, "nchw", (8, 6), -3)),
+        (("N", 8, 6, 3), {}, (3, "nhwc", (8, 6), -1)),
+        (("N", 1, 8, 6), {}, (1, "nchw", (8, 6), -3)),
+        (("N", 8, 6, 1), {}, (1, "nhwc", (8, 6), -1)),
+        (("N", 3, "H", "W"), {"size": (5, 7)}, (3, "nchw", (5, 7), -3)),
+        (("N", "H", 7, 3), {"size": (5, 7)}, (3, "nhwc", (5, 7), -1)),
+        (("N", 3, 4, 3), {"layout": "nchw"}, (3, "nchw", (4, 3), -3)),
+        (("N", 3, 4, 1), {"layout": "nhwc"}, (1, "nhwc", (3, 4), -1)),
+    ],
+)
+def test_the_picture_that_an_input_takes(shape, options, want):
+    found = frame(shape, **options)
+    assert (found.channels, found.layout, found.size, found.channel_axis) == want
+
+
+@pytest.mark.parametrize(
+    ("shape", "options", "says"),
+    [
+        (("N", 3, 8), {}, "not a batch of pictures"),
+        (("N", 3, 8, 6, 2), {}, "not a batch of pictures"),
+        (("N", 2, 8, 6), {}, "say where its channels stand"),
+        (("N", 1, 8, 3), {}, "say where its channels stand"),
+        (("N", 3, 8, 6), {"layout": "nhwc"}, "has 6 channels"),
+        (("N", 8, 6, 3), {"layout": "nchw"}, "has 8 channels"),
+        (("N", 3, "H", 6), {}, "leaves the picture's size open"),
+        (("N", 3, 8, "W"), {}, "leaves the picture's size open"),
+        (("N", 3, 8, 6), {"size": (9, 6)}, "asks for a height of 9, input 'image' has 8"),
+        (("N", 3, 8, 6), {"size": (8, 7)}, "asks for a width of 7, input 'image' has 6"),
+        (("N", "H", 6, 3), {"size": (8, 7)}, "asks for a width of 7, input 'image' has 6"),
+    ],
+)
+def test_an_input_that_takes_no_picture_says_why(shape, options, says):
+    with pytest.raises(DataError, match=says):
+        frame(shape, **options)
+
+
+def test_how_many_samples_there_are(tmp_path):
+    for name in "abc":
+        Image.new("RGB", (6, 8)).save(tmp_path / f"{name}.png")
+    for limit, count in ((None, 3), (2, 2), (5, 3)):
+        assert open_files(tmp_path, [RGB], Pixels(), limit).count() == count
+        assert len(read(tmp_path, RGB, limit=limit)) == count
+    path = save(tmp_path / "x.npy", np.ones((5, 4), np.float32))
+    assert open_files(path, [VECTOR], Pixels()).count() is None
+    assert open_files(path, [VECTOR], Pixels(), 4).count() == 4
+    assert [len(read(path, VECTOR, limit=limit)) for limit in (1, 4, 5, 6)] == [1, 4, 5, 5]
+
+
+def test_pixels_of_an_integer_input_stay_as_they_are(tmp_path):
+    array = np.full((1, 3, 8, 6), 200, np.uint8)
+    bytes_in = ValueInfo("image", ["N", 3, 8, 6], "tensor(uint8)")
+    (feeds,) = read(save(tmp_path / "x.npy", array), bytes_in)
+    assert feeds["image"].dtype == np.uint8
+    assert feeds["image"].tolist() == array.tolist()

@@ -5,7 +5,6 @@ import re
 import numpy as np
 import pytest
 from octavo import reference
-from octavo.lowering import Range
 
 HEADS = """q = Transpose<perm=[0,2,1,3]>(a) k = Transpose<perm=[0,2,3,1]>(b) v = Transpose<perm=[0,2,1,3]>(d)
     s = MatMul(q, k)"""
@@ -101,11 +100,19 @@ def test_an_add_behind_is_no_bias_of_a_product_of_activations(quantized, rng, no
     assert case.sqnr() > 30
 
 
-def test_a_long_sum_stays_float(quantized, rng):
-    text = "g (float[1,70000] x, float[70000,1] z) => (float[1,1] y) { y = MatMul(x, z) }"
-    feeds = {"x": rng.random((1, 70000)).astype("f4"), "z": rng.random((70000, 1)).astype("f4")}
-    case = quantized(text, feeds, ranges={"y": Range(0.0, 1.0)})
-    assert case.reasons == {"matmul0": "its sums over K = 70000 products could leave int32"}
+@pytest.mark.parametrize(
+    ("low", "longest"), [((0, 0), 33025), ((-128, 0), 65793), ((0, -128), 65793), ((-128, -128), 131071)]
+)
+def test_a_long_sum_stays_float(lowered, low, longest):
+    """A zero point of 128 reaches 128, one of 0 255: `K * reach` stays below 2^31."""
+    ranges = {"x": (low[0], low[0] + 255), "z": (low[1], low[1] + 255), "y": (0, 1e9)}
+    for k in (longest, longest + 1):
+        text = f"g (float[1,{k}] x, float[{k},1] z) => (float[1,1] y) {{ y = MatMul(x, z) }}"
+        reasons = [stay.reason for stay in lowered(text, ranges).stays]
+        assert reasons == ([] if k == longest else [f"its sums over K = {k} products could leave int32"])
+    free = text.replace(f"float[1,{k}]", "float[1,K]")
+    assert lowered(free, ranges).stays != []
+    assert lowered(free.replace(str(k), "K"), ranges).stays == []
 
 
 @pytest.mark.parametrize(

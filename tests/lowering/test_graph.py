@@ -5,8 +5,9 @@ import onnx
 import onnx.parser
 import onnxruntime
 import pytest
-from octavo import reference
+from octavo import frontend, reference
 from octavo.errors import ModelError
+from octavo.lowering import lower, with_shapes
 
 
 def test_defaults_are_explicit(floats):
@@ -141,3 +142,84 @@ def test_what_no_program_can_hold(floats, node, what):
     scales = {"s": np.ones(2, "f4")} if "s)" in node else {}
     with pytest.raises(ModelError, match=what):
         floats(f"g (float[1,2,4] x) => (float[1,2,4] y) {{ {node} }}", **scales)
+
+
+def test_auto_pad_is_resolved_once_the_sizes_are_known(floats):
+    text = """g (float[1,2,h,w] x) => (float y) { c = Conv<auto_pad="SAME_UPPER">(x, k)
+        p = MaxPool<kernel_shape=[2,3], auto_pad="SAME_LOWER">(c) r = Relu(p)
+        y = ConvTranspose<auto_pad="SAME_UPPER">(r, t) }"""
+    program = floats(text, k=np.ones((3, 2, 3, 2), "f4"), t=np.ones((3, 1, 3, 3), "f4"))
+    shapes = {"x": (1, 2, 6, 5), "c": (1, 3, 6, 5), "p": (1, 3, 6, 5)}
+    conv, pool, relu, transposed = with_shapes(program, shapes).nodes
+    assert conv.attributes["pads"] == [1, 0, 1, 1]
+    assert pool.attributes["pads"] == [1, 1, 0, 1]
+    assert "auto_pad" not in conv.attributes | pool.attributes
+    assert (relu.attributes, transposed.attributes["auto_pad"]) == ({}, "SAME_UPPER")
+    assert with_shapes(program, shapes).values["c"].shape == (1, 3, 6, 5)
+    assert program.nodes[0].attributes["auto_pad"] == "SAME_UPPER"
+
+
+@pytest.mark.parametrize(
+    ("attributes", "want"),
+    [
+        ("", {"pads": [0, 0, 0, 0]}),
+        (
+            "<pads=[1,0,0,1], strides=[2,3], dilations=[1,2]>",
+            {"pads": [1, 0, 0, 1], "strides": [2, 3], "dilations": [1, 2]},
+        ),
+        ('<auto_pad="VALID">', {"pads": [0, 0, 0, 0]}),
+        ('<auto_pad="SAME_UPPER">', {"auto_pad": "SAME_UPPER"}),
+        ('<auto_pad="SAME_LOWER">', {"auto_pad": "SAME_LOWER"}),
+        ("<output_shape=[9,9]>", {"auto_pad": "SAME_LOWER", "output_shape": [9, 9]}),
+        ('<output_shape=[9,9], auto_pad="SAME_UPPER">', {"auto_pad": "SAME_UPPER", "output_shape": [9, 9]}),
+        (
+            "<output_padding=[1,0], strides=[2,2]>",
+            {"pads": [0, 0, 0, 0], "output_padding": [1, 0], "strides": [2, 2]},
+        ),
+    ],
+)
+def test_defaults_of_a_transposed_convolution(floats, attributes, want):
+    text = f"g (float[1,2,4,4] x) => (float y) {{ y = ConvTranspose{attributes}(x, w) }}"
+    program = floats(text, w=np.ones((2, 1, 3, 3), "f4"))
+    base = {"strides": [1, 1], "dilations": [1, 1], "output_padding": [0, 0], "group": 1}
+    assert program.nodes[0].attributes == base | want
+
+
+def test_trailing_inputs_and_outputs_left_out(floats):
+    text = "g (float[4] x) => (float[4] y) { y = Clip(x, , ) }"
+    assert floats(text).nodes[0].inputs == ("x",)
+    text = "g (float[4] x, int64[1] k) => (float v) { v, i = TopK(x, k) }"
+    assert floats(text).nodes[0].outputs == ("v", "i")
+
+
+def test_nodes_of_one_name_are_numbered(floats):
+    proto = onnx.parser.parse_model(
+        '<ir_version: 10, opset_import: ["" : 21]> g (float[2] x) => (float[2] y)'
+        " { a = Abs(x) b = Exp(a) y = Neg(b) }"
+    )
+    for node in proto.graph.node:
+        node.name = "same"
+    assert [node.name for node in lower(frontend.load(proto)).program.nodes] == ["same", "same_2", "same_3"]
+
+
+def test_pixels_are_cast_by_a_dequantize_of_one(floats):
+    program = floats("g (uint8[2] x) => (float[2] y) { y = Cast<to=1>(x) }")
+    (node,) = program.nodes
+    assert (node.op, node.attributes) == ("Dequantize", {"scale": np.float32(1), "zero_point": 0})
+    (other,) = floats("g (int8[2] x) => (float[2] y) { y = Cast<to=1>(x) }").nodes
+    assert (other.op, other.attributes) == ("Cast", {"to": 1})
+
+
+@pytest.mark.parametrize(
+    ("type_", "says"),
+    [("uint16", "the value 'x' is uint16"), ("complex64", "the value 'x' is complex64")],
+)
+def test_types_that_no_program_holds(floats, type_, says):
+    with pytest.raises(ModelError, match=says):
+        floats(f"g ({type_}[2] x) => ({type_}[2] y) {{ y = Identity(x) }}")
+
+
+def test_shapes_and_axes_without_a_name(floats):
+    program = floats("g (float[N,?,3] x) => (float y) { y = Abs(x) }")
+    assert program.values["x"].shape[0::2] == ("N", 3)
+    assert isinstance(program.values["x"].shape[1], str)

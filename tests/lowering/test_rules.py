@@ -1,9 +1,13 @@
 """Each op's integer form: which nodes it becomes, with which integers, and how near it comes to float."""
 
+import math
+from fractions import Fraction
+
 import numpy as np
 import pytest
 from octavo import reference
 from octavo.lowering.affine import SOFTMAX, TANH, Range, affine
+from octavo.reference.functions import exp
 
 CONV = "g (float[N,3,8,8] x) => (float[N,4,8,8] y) { c = Conv<pads=[1,1,1,1]>(x, w, b) y = Relu(c) }"
 
@@ -125,8 +129,11 @@ def test_two_activations(quantized, image, weight, square, rng, op, becomes):
     other = rng.normal(size=(4, 3, 3, 3)).astype(np.float32) * np.float32(3)
     case = quantized(TWO.format(op=op), image, w=weight, u=other, v=square)
     assert case.ops == ["Quantize", "QConv", "QConv", becomes, "QConv"]
+    node = case.node(becomes)
+    assert node.inputs == ("a", "b")
     if op != "Mul":
-        assert (case.node("QAdd").attributes["b_multiplier"] < 0) == (op == "Sub")
+        assert node.attributes["a_multiplier"] > 0
+        assert (node.attributes["b_multiplier"] < 0) == (op == "Sub")
     assert case.sqnr() > 30
 
 
@@ -201,11 +208,34 @@ def test_softmax_between_integer_ops(quantized, image, weight, square):
         { a = Conv<pads=[1,1,1,1]>(x, w) r = Softmax<axis=1>(a) y = Conv(r, v) }"""
     case = quantized(text, image, w=weight, v=square)
     assert case.ops == ["Quantize", "QConv", "QSoftmax", "QConv"]
-    table = case.constant("QSoftmax", 1)
-    assert table[0] == 2**22
-    scale = float(case.lowered.program.values[case.node("QSoftmax").inputs[0]].quant.scale[0])
-    assert np.abs(table - 2.0**22 * np.exp(-scale * np.arange(256))).max() <= 1.5
+    assert case.node("QSoftmax").attributes == {"axis": 1}
     assert case.sqnr() > 30
+
+
+@pytest.mark.parametrize("step", [1 / 8, 0.1, 0.02, 0.001, 1e-9])
+def test_the_table_of_a_softmax(quantized, image, weight, square, step):
+    text = """g (float[N,3,8,8] x) => (float[N,4,8,8] y)
+        { a = Conv<pads=[1,1,1,1]>(x, w) r = Softmax<axis=1>(a) y = Conv(r, v) }"""
+    case = quantized(text, image, w=weight, v=square, ranges={"a": Range(-100 * step, 155 * step)})
+    table = case.constant("QSoftmax", 1).tolist()
+    scale = case.lowered.program.values[case.node("QSoftmax").inputs[0]].quant.scale[0]
+    assert scale == np.float32(step)
+    distances = -(scale * np.arange(256, dtype=np.float32))
+    assert table == [round(2**22 * Fraction(float(e))) for e in exp(distances)]
+    # An exp of another make: float32 has 24 bits, so that an ulp is at most half a unit of the table.
+    assert all(
+        abs(entry - 2**22 * math.exp(d)) <= 1 for entry, d in zip(table, distances.tolist(), strict=True)
+    )
+
+
+def test_the_widest_step_of_a_softmax(quantized, image, weight, square):
+    text = """g (float[N,3,8,8] x) => (float[N,4,8,8] y)
+        { a = Conv<pads=[1,1,1,1]>(x, w) r = Softmax<axis=1>(a) y = Conv(r, v) }"""
+    wide = float(np.nextafter(np.float32(1 / 8), np.float32(1)))
+    case = quantized(text, image, w=weight, v=square, ranges={"a": Range(0.0, 255 * wide)})
+    assert case.reasons["softmax1"].startswith(
+        "its input's range is so wide that a step in uint8 would be 0.125"
+    )
 
 
 def test_softmax_at_the_end_stays_float(quantized, rng):

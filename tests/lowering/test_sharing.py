@@ -2,6 +2,8 @@
 
 import numpy as np
 import pytest
+from octavo.lowering import Range
+from octavo.lowering.affine import affine
 
 START = "c = Conv<pads=[1,1,1,1]>(x, w)"
 
@@ -138,3 +140,151 @@ def test_outputs_that_are_also_read_keep_their_name(quantized, image, weight, rn
     assert case.ops == ["Quantize", "QConv", "Dequantize", "QConv"]
     assert case.lowered.program.values["c"].dtype == "f32"
     assert case.sqnr() > 35
+
+
+# Scales of exact ranges: what is joined, requantized and left is known to the last bit.
+
+JOINED = """g (float[N,4,8,8] x) => (float[N,{n},8,8] y{outputs})
+    {{ a = Conv(x, w) b = Conv(x, w) c = Conv(x, w) {nodes} }}"""
+EYE = np.eye(4, dtype=np.float32).reshape(4, 4, 1, 1)
+
+
+@pytest.fixture
+def joined(quantized, rng):
+    """A graph on a, b, c of given ranges; its case, and the forms by name."""
+
+    def make(nodes, ranges, outputs="", channels=(), **constants):
+        text = JOINED.format(n="n", nodes=nodes, outputs=outputs)
+        weights = {f"v{n}": rng.normal(size=(4, n, 1, 1)).astype("f4") for n in channels}
+        x = rng.normal(size=(1, 4, 8, 8)).astype("f4")
+        held = {name: Range(*ends) for name, ends in ranges.items()}
+        case = quantized(text, x, ranges=held, w=EYE, **weights, **constants)
+        return case, quants(case)
+
+    return make
+
+
+def form(low, high):
+    made = affine(Range(low, high))
+    return float(made.scale), made.zero_point
+
+
+def requantized(case):
+    """What is requantized: name -> (from, to), by scale and zero point."""
+    values = quants(case)
+    return {
+        node.inputs[0]: (values[node.inputs[0]], values[node.outputs[0]])
+        for node in case.lowered.program.nodes
+        if node.op == "Requantize"
+    }
+
+
+def test_three_take_the_range_of_their_union(joined):
+    ranges = {"a": (-1, 1), "b": (-2, 0.5), "c": (0, 3)}
+    case, forms = joined("m = Concat<axis=1>(a, b, c) y = Conv(m, v12)", ranges, channels=[12])
+    assert {forms[name] for name in "abcm"} == {form(-2, 3)}
+    assert requantized(case) == {}
+
+
+@pytest.mark.parametrize("place", range(3))
+def test_one_of_three_is_requantized(joined, place):
+    """What is read elsewhere keeps its own scale where the union is more than twice as wide."""
+    names = "abc"
+    ranges = dict.fromkeys(names, (-4, 4)) | {names[place]: (-1, 2)}
+    nodes = f"m = Concat<axis=1>(a, b, c) y = Conv(m, v12) z = Conv({names[place]}, v4)"
+    case, forms = joined(nodes, ranges, ", float[N,4,8,8] z", [12, 4])
+    assert forms["m"] == form(-4, 4)
+    assert requantized(case) == {names[place]: (form(-1, 2), form(-4, 4))}
+    node = case.node("Requantize")
+    assert (node.attributes["x_zero_point"], node.attributes["y_zero_point"]) == (85, 127)
+    concat = case.node("Concat")
+    assert concat.inputs[place] == node.outputs[0]
+    assert [forms[name] for name in concat.inputs] == [form(-4, 4)] * 3
+
+
+@pytest.mark.parametrize(("high", "shared"), [(2.0, True), (2.001, False)])
+def test_a_bit_is_the_most_that_sharing_may_cost(joined, high, shared):
+    nodes = "m = Concat<axis=1>(a, b) y = Conv(m, v8) z = Conv(a, v4) t = Conv(c, v4)"
+    ranges = {"a": (0, 1), "b": (0, high), "c": (0, 1)}
+    case, forms = joined(nodes, ranges, ", float[N,4,8,8] z, float[N,4,8,8] t", [8, 4])
+    assert forms["m"] == form(0, high)
+    assert forms["a"] == (form(0, high) if shared else form(0, 1))
+    assert requantized(case) == ({} if shared else {"a": (form(0, 1), form(0, high))})
+
+
+@pytest.mark.parametrize(("high", "shared"), [(2.0, True), (3.0, False)])
+def test_a_second_join_counts_from_the_first_width(joined, high, shared):
+    """a took the range of b, twice its own; what widens it again would cost it more than a bit."""
+    nodes = """m = Concat<axis=1>(a, b) y = Conv(m, v8) z = Conv(a, v4)
+               n = Concat<axis=1>(m, c) t = Conv(n, v12)"""
+    ranges = {"a": (0, 1), "b": (0, 2), "c": (0, high)}
+    case, forms = joined(nodes, ranges, ", float[N,4,8,8] z, float[N,4,8,8] t", [8, 4, 12])
+    assert forms["a"] == forms["b"] == forms["m"] == form(0, 2)
+    assert forms["n"] == form(0, high)
+    assert requantized(case) == ({} if shared else {"m": (form(0, 2), form(0, high))})
+
+
+def test_a_join_that_alone_reads_a_join_widens_all(joined):
+    nodes = "m = Concat<axis=1>(a, b) n = Concat<axis=1>(m, c) y = Conv(n, v12)"
+    case, forms = joined(nodes, {"a": (0, 1), "b": (0, 2), "c": (-30, 0)}, channels=[12])
+    # m is a join already, so that what it holds is widened only within a bit.
+    assert forms["n"] == form(-30, 2)
+    assert forms["a"] == forms["b"] == forms["m"] == form(0, 2)
+    assert requantized(case) == {"m": (form(0, 2), form(-30, 2))}
+
+
+def test_what_was_moved_before_a_join_is_widened_at_its_root(joined):
+    nodes = """p = MaxPool<kernel_shape=[1,1]>(a) q = Identity(p) m = Concat<axis=1>(q, b)
+               y = Conv(m, v8) z = Conv(c, v4)"""
+    case, forms = joined(nodes, {"a": (0, 1), "b": (0, 50), "c": (0, 1)}, ", float[N,4,8,8] z", [8, 4])
+    assert {forms[name] for name in "apqmb"} == {form(0, 50)}
+    assert requantized(case) == {}
+    nodes = nodes.replace("Conv(c, v4)", "Conv(p, v4)")
+    case, forms = joined(nodes, {"a": (0, 1), "b": (0, 50)}, ", float[N,4,8,8] z", [8, 4])
+    assert {forms[name] for name in "apq"} == {form(0, 1)}
+    assert requantized(case) == {"q": (form(0, 1), form(0, 50))}
+
+
+def test_constants_are_joined_in_the_scale_of_the_union(joined):
+    nodes = "m = Concat<axis=1>(a, k) y = Conv(m, v8)"
+    k = np.linspace(-3, 1, 256, dtype=np.float32).reshape(1, 4, 8, 8)
+    case, forms = joined(nodes, {"a": (0, 2)}, channels=[8], k=k)
+    assert forms["a"] == forms["m"] == form(-3, 2)
+    scale, zero = form(-3, 2)
+    want = np.clip(np.rint(k / np.float32(scale)) + zero, 0, 255)
+    assert np.array_equal(case.constant("Concat", 1), want)
+
+
+@pytest.mark.parametrize("op", ["Max", "Min"])
+def test_max_and_min_join(joined, op):
+    nodes = f"m = {op}(a, b, c) y = Conv(m, v4)"
+    case, forms = joined(nodes, {"a": (0, 1), "b": (-5, 1), "c": (0, 9)}, channels=[4])
+    assert {forms[name] for name in "abcm"} == {form(-5, 9)}
+    assert op in case.ops
+
+
+def test_one_tensor_twice_is_joined_once(joined):
+    nodes = "m = Concat<axis=1>(a, a) y = Conv(m, v8) z = Conv(b, v4)"
+    case, forms = joined(nodes, {"a": (0, 1)}, ", float[N,4,8,8] z", [8, 4])
+    assert forms["a"] == forms["m"] == form(0, 1)
+    assert case.node("Concat").inputs == ("a", "a")
+
+
+def test_sigmoids_keep_their_scale_where_they_are_joined(joined):
+    nodes = "p = Sigmoid(a) q = Sigmoid(b) m = Concat<axis=1>(p, q) y = Conv(m, v8)"
+    case, forms = joined(nodes, {}, channels=[8])
+    assert {forms[name] for name in "pqm"} == {(1 / 256, 0)}
+    nodes = "p = Sigmoid(a) q = Tanh(b) m = Concat<axis=1>(p, q) y = Conv(m, v8)"
+    case, forms = joined(nodes, {}, channels=[8])
+    assert (forms["p"], forms["q"]) == ((1 / 256, 0), (1 / 128, 128))
+    assert forms["m"] == form(-1, 255 / 256)
+    assert requantized(case).keys() == {"p", "q"}
+
+
+@pytest.mark.parametrize(("high", "apart"), [(4.0, False), (4.001, True)])
+def test_two_bits_are_the_most_that_a_float_reader_may_cost(joined, high, apart):
+    nodes = """p = AveragePool<kernel_shape=[5,5]>(a) q = AveragePool<kernel_shape=[5,5]>(b)
+               y = Concat<axis=1>(p, q) z = Conv(c, v4)"""
+    ranges = {"p": (0, 1), "q": (0, high)}
+    case, _ = joined(nodes, ranges, ", float[N,4,8,8] z", [4])
+    assert any("differ by a factor of 4.0" in reason for reason in case.reasons.values()) == apart

@@ -3,6 +3,7 @@
 from fractions import Fraction
 
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from octavo.lowering.affine import SCALE_MIN, Affine
@@ -69,10 +70,59 @@ def test_all_zero_channel_without_bias():
     assert made.weight.tolist() == [[0], [0]]
 
 
-def test_sums_too_long_for_int32():
-    weight = np.ones((70_000, 1), np.float32)
-    assert "could leave int32" in quantize_weights(weight, None, X, per_channel=True)
-    assert not isinstance(quantize_weights(weight[:60_000], None, X, per_channel=True), str)
+@pytest.mark.parametrize("zero_point", [0, 127, 128, 255])
+@pytest.mark.parametrize("bias", [None, np.zeros(2)])
+def test_sums_of_just_2_to_31(zero_point, bias):
+    """Column 0 is nothing; column 1 reaches 2^31 - 1 at most, or more."""
+    furthest = max(zero_point, 255 - zero_point)
+    for total, fits in (((2**31 - 1) // furthest, True), ((2**31 - 1) // furthest + 1, False)):
+        column = np.full(-(-total // 127), 127, np.float32)
+        column[-1] = total - 127 * (len(column) - 1)
+        weight = np.stack([np.zeros_like(column), -column], axis=1)
+        made = quantize_weights(weight, bias, Affine(np.float32(1), zero_point), per_channel=True)
+        if fits:
+            assert np.array_equal(made.weight[:, 1], weight[:, 1])
+            assert furthest * total < 2**31
+        else:
+            assert made == f"its sums over {len(column)} products could leave int32"
+            assert furthest * total >= 2**31
+
+
+@pytest.mark.parametrize("zero_point", [0, 100, 127, 128, 200, 255])
+@pytest.mark.parametrize("sign", [1, -1])
+def test_biases_of_just_2_to_31(zero_point, sign):
+    """Scales of 1, so that the bias is the integer; the channel beside it keeps its own."""
+    room = 2**31 - 127 * max(zero_point, 255 - zero_point)
+    weight = np.array([[127.0, 127.0]], np.float32)
+    for bias, scale in ((room - 1, 1.0), (room, 2.0)):
+        made = quantize_weights(
+            weight, np.array([sign * float(bias), 5.0]), Affine(np.float32(1), zero_point), per_channel=True
+        )
+        assert made.scale.tolist() == [scale, 1.0]
+        assert made.bias.tolist() == [round(sign * bias / scale), 5]
+        assert made.weight.tolist() == [[127 if scale == 1 else 64, 127]]
+        assert max(bound(made.weight, made.bias, zero_point)) < 2**31
+
+
+def test_a_bias_beyond_every_scale():
+    weight = np.array([[np.finfo(np.float32).max]], np.float32)
+    made = quantize_weights(weight, np.array([1e300]), X, per_channel=True)
+    assert made == "its bias is too large for int32 at any scale"
+
+
+def test_biases_round_half_to_even():
+    weight = np.full((1, 6), 127.0, np.float32)
+    bias = np.array([0.5, 1.5, 2.5, -0.5, -1.5, 2.51])
+    made = quantize_weights(weight, bias, Affine(np.float32(1), 0), per_channel=True)
+    assert made.bias.tolist() == [0, 2, 2, 0, -2, 3]
+    assert made.bias.dtype == np.int32
+
+
+def test_weights_round_half_to_even_in_float64():
+    weight = np.array([[127.0], [0.5], [1.5], [2.5], [-0.5], [-127.0]], np.float32)
+    made = quantize_weights(weight, None, X, per_channel=True)
+    assert made.weight[:, 0].tolist() == [127, 0, 2, 2, 0, -127]
+    assert made.bias is None
 
 
 def test_values_that_are_no_numbers():

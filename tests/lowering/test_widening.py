@@ -103,3 +103,34 @@ def test_shrink_of_integers(floats):
     program = floats("g (int32[6] x) => (int32[6] y) { y = Shrink<lambd=1.5, bias=1.0>(x) }")
     (y,) = run_both(program, {"x": np.int32([-3, -2, -1, 0, 1, 2])})
     assert y.tolist() == [-2, -1, 0, 0, 0, 1]
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "int8", "int16", "int32"])
+def test_interpolation_of_integers_is_rounded_and_clipped(floats, dtype):
+    """Cubic overshoots: what leaves the type is clipped, halves go to even."""
+    text = f"""g ({dtype}[1,1,1,4] x) => ({dtype}[1,1,1,8] y)
+        {{ y = Resize<mode="cubic">(x, , scales) }}"""
+    info = np.iinfo(dtype)
+    low, high = (info.min, info.max) if info.bits < 32 else (-1000, 1000)
+    x = np.array([low, high, high, low], dtype).reshape(1, 1, 1, 4)
+    program = floats(text, scales=np.array([1, 1, 1, 2], "f4"))
+    (given,) = run_both(program, {"x": x})
+    wide = floats(text.replace(dtype, "float"), scales=np.array([1, 1, 1, 2], "f4"))
+    (want,) = octavo.reference.run(wide, {"x": x.astype(np.float32)})
+    bounds = (info.min, info.max) if info.bits < 32 else (-(10**9), 10**9)
+    assert given.dtype == np.dtype(dtype)
+    assert given.tolist() == np.clip(np.rint(want), *bounds).astype(dtype).tolist()
+    assert (want > high).any()
+
+
+def test_sums_of_logarithms_of_integers_are_truncated(floats):
+    program = floats("g (int32[4] x) => (int32[1] y) { y = ReduceLogSum(x) }")
+    (y,) = run_both(program, {"x": np.int32([100, 200, 300, 400])})
+    assert y.tolist() == [int(np.log(1000))]
+
+
+def test_outputs_that_are_constants_stay(floats):
+    program = floats("g (float16[2] x) => (float16[2] y, float16[2] k) { y = Exp(k) }", k=np.float16([1, 2]))
+    y, k = run_both(program, {"x": np.float16([0, 0])})
+    assert k.tolist() == [1, 2]
+    np.testing.assert_allclose(y, np.exp([1.0, 2.0]), rtol=1e-3)

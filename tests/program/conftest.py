@@ -107,25 +107,35 @@ def one_node():
 
 @pytest.fixture
 def forge():
-    """An artifact changed and sealed again; `edit` and `layout` change its document and header in place."""
+    """An artifact changed and sealed again.
 
-    def make(data, edit=None, layout=None, tail=None):
+    `edit` and `layout` change its program and its header in place; `text` is a part of the program's JSON and
+    what it becomes; `tail` comes behind the last byte.
+    """
+
+    def make(data, edit=None, layout=None, text=None, tail=b""):
         length = int.from_bytes(data[:8], "little")
         header = json.loads(data[8 : 8 + length])
         document = json.loads(header["__metadata__"]["octavo"])
-        document = document if edit is None else edit(document) or document
-        document = {"crc32": "0" * 8} | document | {"crc32": "0" * 8}
-        header["__metadata__"] = {"octavo": json.dumps(document, separators=(",", ":"), ensure_ascii=False)}
+        if edit is not None:
+            edit(document)
+        written = json.dumps(document, separators=(",", ":"), ensure_ascii=False)
+        if text is not None:
+            assert written.count(text[0]) == 1
+            written = written.replace(*text)
+        header["__metadata__"] = {"octavo": written}
         if layout is not None:
             layout(header)
         text = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
-        return seal(len(text).to_bytes(8, "little") + text + (data[8 + length :] if tail is None else tail))
+        return seal(len(text).to_bytes(8, "little") + text + data[8 + length :] + tail)
 
     return make
 
 
 def seal(data):
     """The bytes with the checksum that they give."""
+    if MARK not in data:
+        return data
     at = data.index(MARK) + len(MARK)
     data = data[:at] + b"00000000" + data[at + 8 :]
     return data[:at] + f"{zlib.crc32(data):08x}".encode() + data[at + 8 :]

@@ -231,3 +231,33 @@ def test_a_notebook_shows_the_report(model, digits):
     assert shown == quantized.report._repr_html_()
     assert "&lt;b&gt;&amp;conv" in shown
     assert "<b>" not in shown
+
+
+@pytest.mark.parametrize("threads", [1, 3])
+def test_threads_are_those_of_the_calibration(monkeypatch, threads):
+    """Of the model's runs, and of those that only measure shapes."""
+    from octavo.quantization import model as stage
+    from octavo.quantization import shapes
+
+    asked = []
+
+    def session(program, threads=None, isa=None):
+        asked.append(threads)
+        return octavo.Session(program, threads, isa)
+
+    monkeypatch.setattr(stage, "Session", session)
+    monkeypatch.setattr(shapes, "Session", session)
+    text = """<ir_version: 10, opset_import: ["" : 21]> g (float[N,4] x) => (float y)
+        <int64[1] k = {2}> { s = Shape(x) t = Mul(s, k) d = Div(t, k) y = Reshape(x, d) }"""
+    octavo.quantize(onnx.parser.parse_model(text), np.ones((2, 4), np.float32), threads=threads)
+    assert asked == [threads, threads]
+
+
+def test_options_stand_before_the_recipe(model, digits):
+    from octavo.quantization.recipes import Recipe, recipe
+
+    assert recipe("int8") == Recipe(
+        "int8", weights="i8", activations="u8", per_channel=True, range_rule="minmax"
+    )
+    same = octavo.quantize(model, digits, per_channel=True, range_rule="minmax").program
+    assert artifact.to_bytes(same) == artifact.to_bytes(octavo.quantize(model, digits).program)

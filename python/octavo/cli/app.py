@@ -1,7 +1,5 @@
 """The command line's frame: its commands, and how an error ends it."""
 
-import errno
-import os
 import sys
 from typing import Annotated, NoReturn
 
@@ -56,9 +54,6 @@ def run() -> None:
     except octavo.Error as error:
         _fail(str(error))
     except OSError as error:
-        if error.errno == errno.EPIPE:  # the reader of a pipe, such as `head`, has seen enough
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            sys.exit(1)
         _fail(f"{error.filename}: {error.strerror}" if error.filename else str(error))
     except MemoryError:
         _fail("out of memory")

@@ -203,7 +203,10 @@ def _split(data: bytes) -> tuple[bytes, memoryview]:
 
 
 def _parse(text: bytes) -> Any:  # noqa: ANN401
-    """JSON of objects, lists, texts and integers; a key twice, a fraction or a NaN is an error."""
+    """JSON of objects, lists, texts and integers.
+
+    A key twice, a fraction, a NaN, or half a character is an error.
+    """
 
     def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         entries = dict(pairs)
@@ -215,9 +218,12 @@ def _parse(text: bytes) -> Any:  # noqa: ANN401
         raise ValueError(f"the format has no number {text}")
 
     try:
-        return json.loads(
+        parsed = json.loads(
             text.decode("utf-8"), object_pairs_hook=unique, parse_float=refuse, parse_constant=refuse
         )
+        if b"\\u" in text:  # half of a surrogate pair is no character
+            json.dumps(parsed, ensure_ascii=False).encode("utf-8")
+        return parsed
     except (ValueError, RecursionError) as error:
         _invalid(f"its JSON is wrong: {error}")
 

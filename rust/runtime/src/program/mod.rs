@@ -6,6 +6,7 @@
 
 mod attributes;
 mod checks;
+mod json;
 mod op;
 mod read;
 mod signature;

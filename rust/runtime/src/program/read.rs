@@ -7,8 +7,10 @@ use std::collections::HashMap;
 
 use safetensors::tensor::{Dtype, Metadata};
 use serde::Deserialize;
+use serde::de::IgnoredAny;
 use serde_json::Value as Json;
 
+use super::json::UniqueKeys;
 use super::{
     Attribute, Attributes, DType, Dim, FORMAT_VERSION, Node, OPSET, Op, Program, Quant, Tensor, Value,
     ValueId,
@@ -102,8 +104,7 @@ pub(super) fn read(data: &[u8]) -> Result<Program, Error> {
         return Err(damaged(format_args!("its checksum is {found:?} but its bytes give {computed}")));
     }
     let text = std::str::from_utf8(header).map_err(|_| invalid("its header is not UTF-8"))?;
-    let metadata: Metadata =
-        serde_json::from_str(text).map_err(|e| invalid(format_args!("its header is wrong: {e}")))?;
+    let metadata = header_of(text)?;
     if metadata.data_len() != tensors.len() {
         return Err(invalid(format_args!(
             "its header describes {} bytes of constants, it has {}",
@@ -147,6 +148,21 @@ fn checksums(data: &[u8], header: &[u8]) -> Result<(String, String), Error> {
     Ok((String::from_utf8_lossy(digits).into_owned(), format!("{:08x}", crc.finalize())))
 }
 
+/// What the header says of the constants: nothing twice, nothing that the format does not have.
+fn header_of(text: &str) -> Result<Metadata, Error> {
+    let wrong = |e: serde_json::Error| invalid(format_args!("its header is wrong: {e}"));
+    let UniqueKeys = serde_json::from_str(text).map_err(wrong)?;
+    let entries: HashMap<String, HashMap<String, IgnoredAny>> = serde_json::from_str(text).map_err(wrong)?;
+    for (name, entry) in entries.iter().filter(|(name, _)| *name != "__metadata__") {
+        if let Some(key) =
+            entry.keys().find(|key| !["dtype", "shape", "data_offsets"].contains(&key.as_str()))
+        {
+            return Err(invalid(format_args!("the constant {name:?} has the unknown key {key:?}")));
+        }
+    }
+    serde_json::from_str(text).map_err(wrong)
+}
+
 /// The Program as JSON, its versions checked first so that a newer one is told as such.
 fn document(metadata: &Metadata) -> Result<Document, Error> {
     let entries = metadata.metadata().as_ref().filter(|entries| entries.len() == 1);
@@ -154,6 +170,7 @@ fn document(metadata: &Metadata) -> Result<Document, Error> {
         .and_then(|entries| entries.get(METADATA_KEY))
         .ok_or_else(|| invalid("its metadata must have the one entry \"octavo\""))?;
     let wrong = |e: serde_json::Error| invalid(format_args!("its program is wrong: {e}"));
+    let UniqueKeys = serde_json::from_str(text).map_err(wrong)?;
     let versions: Versions = serde_json::from_str(text).map_err(wrong)?;
     if versions.format != FORMAT_VERSION || versions.opset != OPSET {
         return Err(Error::Artifact(format!(

@@ -1,0 +1,143 @@
+"""The report's numbers, each of them counted by hand."""
+
+import numpy as np
+import octavo
+import onnx
+import onnx.parser
+import pytest
+from octavo.lowering import Stay
+from octavo.program import Node, Program, Value
+from octavo.quantization.macs import macs
+from octavo.quantization.report import Report, Seen
+
+
+def model(text, **constants):
+    proto = onnx.parser.parse_model(f'<ir_version: 10, opset_import: ["" : 21]> {text}')
+    for name, array in constants.items():
+        proto.graph.initializer.append(onnx.numpy_helper.from_array(np.asarray(array, "f4"), name))
+    for node in proto.graph.node:
+        node.name = f"the_{node.output[0]}"
+    return proto
+
+
+CHAIN = (
+    "g (float[N,4] x) => (float[N,3] y) { a = MatMul(x, w) b = Relu(a) c = MatMul(b, v) y = MatMul(c, u) }"
+)
+WEIGHTS = {"w": np.ones((4, 5)), "v": np.ones((5, 2)), "u": np.ones((2, 3))}
+PRODUCTS = {"the_a": 20, "the_c": 10, "the_y": 6}
+
+
+@pytest.mark.parametrize("excluded", [[], ["the_a"], ["the_c"], ["the_y"], ["the_a", "the_y"], [*PRODUCTS]])
+def test_products_that_stay_float_are_not_among_those_in_integers(excluded):
+    report = octavo.quantize(model(CHAIN, **WEIGHTS), np.ones((2, 4), "f4"), exclude=excluded).report
+    assert report.macs == 36
+    assert report.integer_macs == 36 - sum(PRODUCTS[name] for name in excluded)
+    assert report.integer_ops.get("QGemm", 0) == 3 - len(excluded)
+    assert report.float_ops.get("MatMul", 0) == len(excluded)
+    assert [stay.name for stay in report.stays if stay.op == "MatMul"] == excluded
+    assert f"{100 * report.integer_macs / 36:.1f} % of 36 multiply-accumulates" in str(report)
+
+
+def test_bytes_of_the_constants():
+    report = octavo.quantize(model(CHAIN, **WEIGHTS), np.ones((2, 4), "f4")).report
+    assert report.float_bytes == 4 * (20 + 10 + 6)
+    # weights of one byte; bias, multiplier and shift of four a channel; bias and scale of the last
+    assert report.integer_bytes == 36 + 4 * 3 * (5 + 2) + 4 * 2 * 3
+
+
+def test_conversions_count_no_op():
+    text = "g (float[N,4] x) => (float[N,4] y) { a = MatMul(x, w) b = LogSoftmax(a) y = MatMul(b, w) }"
+    report = octavo.quantize(model(text, w=np.eye(4)), np.ones((2, 4), "f4")).report
+    assert (report.integer_ops, report.float_ops, report.conversions) == ({"QGemm": 2}, {"LogSoftmax": 1}, 2)
+    assert report.samples == 2
+    (seen,) = report.inputs
+    assert (seen.name, seen.minimum, seen.maximum, seen.nans, seen.infinities) == ("x", 1.0, 1.0, 0, 0)
+
+
+def test_shapes_compute_nothing():
+    text = """g (float[N,4] x) => (float[N,4] y, int64[2] s)
+        { a = MatMul(x, w) s = Shape(x) y = LogSoftmax(a) }"""
+    report = octavo.quantize(model(text, w=np.eye(4)), np.ones((2, 4), "f4")).report
+    assert (report.integer_ops, report.float_ops) == ({"QGemm": 1}, {"LogSoftmax": 1})
+
+
+def test_the_extremes_of_the_inputs():
+    x = np.array([[1, -2, 3, 0.5], [7, 0, -9, 1]], "f4")
+    report = octavo.quantize(model(CHAIN, **WEIGHTS), x).report
+    (seen,) = report.inputs
+    assert (seen.name, seen.minimum, seen.maximum) == ("x", -9.0, 7.0)
+    assert "input x: values from -9 to 7" in str(report)
+    assert report.not_finite == []
+
+
+STAYS = [
+    Stay("n1", "Elu", "for a reason", False),
+    Stay("n2", "Pow", "for a reason", False),
+    Stay("n3", "Elu", "for another", False),
+    Stay("n4", "Softmax", "it is last", True),
+]
+REPORT = Report(
+    samples=7,
+    inputs=[Seen("x", -1.5, 2.0, 0, 0)],
+    integer_ops={"QAdd": 1, "QConv": 2},
+    float_ops={},
+    conversions=4,
+    macs=8000,
+    integer_macs=6000,
+    stays=STAYS,
+    not_finite=[Seen("t", 0.0, 1.0, 3, 4)],
+    float_bytes=4096,
+    integer_bytes=1024,
+)
+
+
+def test_the_text_of_a_report():
+    assert str(REPORT).splitlines() == [
+        "3 nodes in integers: 1 QAdd, 2 QConv",
+        "0 nodes in float: none",
+        "4 conversions between the two",
+        "75.0 % of 8,000 multiply-accumulates a sample are in integers",
+        "constants: 4,096 bytes in float, 1,024 now",
+        "3 ops of the model stay float for want of an integer form:",
+        "  for a reason:",
+        "    Elu n1, Pow n2",
+        "  for another:",
+        "    Elu n3",
+        "1 ops of the model stay float by choice or because it is better:",
+        "  it is last:",
+        "    Softmax n4",
+        "calibrated over 7 samples",
+        "  input x: values from -1.5 to 2",
+        "  t: 3 NaN and 4 infinite values left out of its range",
+    ]
+
+
+def test_a_report_as_data():
+    data = REPORT.to_dict()
+    assert data["stays"][3] == {"name": "n4", "op": "Softmax", "reason": "it is last", "expected": True}
+    assert data["not_finite"] == [{"name": "t", "minimum": 0.0, "maximum": 1.0, "nans": 3, "infinities": 4}]
+    counts = {"samples": 7, "macs": 8000, "integer_macs": 6000, "float_bytes": 4096, "integer_bytes": 1024}
+    assert counts.items() <= data.items()
+
+
+@pytest.mark.parametrize(
+    ("op", "shapes", "attributes", "count"),
+    [
+        ("Conv", [(1, 6, 9, 9), (4, 3, 5, 2), (2, 4, 5, 8)], {}, 2 * 4 * 5 * 8 * 3 * 5 * 2),
+        ("Conv", [("N", 6, 9), (4, 6, 5), ("N", 4, 5)], {}, 4 * 5 * 6 * 5),
+        ("MatMul", [("N", 7), (7, 3), ("N", 3)], {}, 7 * 3),
+        ("MatMul", [(2, 5, 7), (2, 7, 3), (2, 5, 3)], {}, 2 * 5 * 3 * 7),
+        ("MatMul", [(5, 7), (7,), (5,)], {}, 5 * 7),
+        ("Gemm", [(5, 7), (7, 3), (5, 3)], {"transB": 0}, 5 * 3 * 7),
+        ("Gemm", [(5, 7), (3, 7), (5, 3)], {"transB": 1}, 5 * 3 * 7),
+        ("Add", [(5, 7), (5, 7), (5, 7)], {}, 0),
+        ("Relu", [(5, 7), (5, 7)], {}, 0),
+        ("MatMul", [None, None, (5, 3)], {}, 0),
+        ("MatMul", [(5, 7), (7, 3), None], {}, 0),
+    ],
+)
+def test_multiply_accumulates_of_a_node(op, shapes, attributes, count):
+    names = [f"v{i}" for i in range(len(shapes))]
+    values = {name: Value(name, "f32", shape) for name, shape in zip(names, shapes, strict=True)}
+    node = Node(op, "n", tuple(names[:-1]), (names[-1],), attributes)
+    assert macs(Program([], [], values, {}, [node]), node) == count
