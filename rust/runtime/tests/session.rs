@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use octavo_runtime::program::{Attributes, DType, Dim, Node, Op, Program, Value, ValueId};
 use octavo_runtime::{Error, Options, Session, cast};
 
 const NETWORK: &[u8] = include_bytes!("data/small_network.octavo");
@@ -93,4 +94,43 @@ fn shapes_and_settings_that_do_not_fit() {
     ] {
         assert!(matches!(Session::new(NETWORK, &options), Err(Error::Run(_))));
     }
+}
+
+/// `sum` of two tensors whose first dimension has one name.
+fn two_inputs() -> Program {
+    let value = |name: &str, dims: &[Dim]| Value {
+        name: name.to_owned(),
+        dtype: DType::F32,
+        shape: (!dims.is_empty()).then(|| dims.to_vec()),
+        quant: None,
+        constant: None,
+    };
+    let n = || Dim::Symbol("N".to_owned());
+    let inputs = vec![Some(ValueId(0)), Some(ValueId(1))];
+    let attributes = Attributes::new(Op::Add, "add", []);
+    Program {
+        inputs: vec![ValueId(0), ValueId(1)],
+        outputs: vec![ValueId(2)],
+        values: vec![value("a", &[n(), Dim::Fixed(3)]), value("b", &[n(), n()]), value("sum", &[])],
+        nodes: vec![Node {
+            op: Op::Add,
+            name: "add".to_owned(),
+            inputs,
+            outputs: vec![Some(ValueId(2))],
+            attributes,
+        }],
+        opset: 25,
+        producer: "test".to_owned(),
+    }
+}
+
+#[test]
+fn one_name_is_one_number_in_all_inputs() {
+    let session = Session::from_program(two_inputs(), &Options { threads: Some(1), isa: None }).unwrap();
+    assert_eq!(session.plan(&[[3, 3], [3, 3]]).unwrap().outputs()[0].shape, [3, 3]);
+    let wrong = |shapes: [[usize; 2]; 2]| session.plan(&shapes).err().map(|error| error.to_string()).unwrap();
+    assert!(wrong([[2, 3], [3, 3]]).contains("dimension 0 ('N') must be 2, as in 'a'"));
+    assert!(wrong([[3, 3], [3, 2]]).contains("dimension 1 ('N') must be 3, as in 'a'"));
+    assert!(wrong([[3, 2], [3, 3]]).contains("dimension 1 must be 3"));
+    assert!(session.plan(&[[3, 3]]).is_err() && session.plan(&[[3, 3]; 3]).is_err());
 }
