@@ -41,6 +41,42 @@ def test_interpolation(build, same, mode, transform):
     same(build.program(*nodes), {"x": rng.standard_normal(shape).astype(np.float32)})
 
 
+NEAREST = ["round_prefer_floor", "round_prefer_ceil", "floor", "ceil"]
+POLICIES = ["stretch", "not_larger", "not_smaller"]
+
+
+@pytest.mark.parametrize("rule", NEAREST)
+@pytest.mark.parametrize("transform", MODES)
+def test_the_nearest_by_every_rule(build, same, rule, transform):
+    shape = (2, 5, 7, 9)
+    x = build.input("x", "u8", ("N", *shape[1:]))
+    attributes = {"strides": [1, 1], "pads": [0] * 4, "dilations": [1, 1], "ceil_mode": 0}
+    pooled = build.node("MaxPool", [x], kernel_shape=[1, 1], **attributes)
+    nodes = []
+    # Halves and quarters put coordinates on ties.
+    for index, scales in enumerate([(1, 1, 2, 0.5), (1, 1, 0.5, 3), (1, 1, 1.5, 0.25), (1, 2, 4, 1)]):
+        by = build.constant(f"s{index}", np.array(scales, np.float32))
+        attributes = COMMON | {"nearest_mode": rule, "coordinate_transformation_mode": transform}
+        nodes += [build.node("Resize", [y, "", by], mode="nearest", **attributes) for y in (x, pooled)]
+    rng = np.random.default_rng(5)
+    same(build.program(*nodes), {"x": rng.integers(0, 256, shape, np.uint8)})
+
+
+@pytest.mark.parametrize("policy", POLICIES)
+@pytest.mark.parametrize("mode", ["nearest", "linear", "cubic"])
+def test_sizes_by_every_policy(build, same, policy, mode):
+    shape = (2, 5, 7, 9)
+    x = build.input("x", "f32", ("N", *shape[1:]))
+    nodes = []
+    for index, (axes, sizes) in enumerate([([2, 3], (14, 4)), ([3, 2], (3, 20)), ([1, 2, 3], (6, 5, 27))]):
+        to = build.constant(f"s{index}", np.array(sizes))
+        attributes = COMMON | {"coordinate_transformation_mode": "half_pixel", "antialias": 0}
+        attributes |= {"keep_aspect_ratio_policy": policy, "axes": axes, "exclude_outside": 0}
+        nodes.append(build.node("Resize", [x, "", "", to], "f32", mode=mode, **attributes))
+    rng = np.random.default_rng(6)
+    same(build.program(*nodes), {"x": rng.standard_normal(shape).astype(np.float32)})
+
+
 @pytest.mark.parametrize("rank", [1, 2, 3, 5])
 def test_regions(build, same, rank):
     rng = np.random.default_rng(2)

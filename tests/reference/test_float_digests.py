@@ -1,17 +1,18 @@
-"""The reference gives the digests that rust/kernels/src/float/tests.rs holds every tier to.
+"""The reference gives the digests, and has the coefficients, that rust/kernels/src/float/tests.rs holds every tier to.
 
-Run as a script it prints them.
+Run as a script it writes both files.
 """
 
-import sys
 import zlib
 from pathlib import Path
 
 import numpy as np
 from octavo.program import Node
-from octavo.reference import OPERATIONS
+from octavo.reference import OPERATIONS, functions, trigonometry
 
-DIGESTS = Path(__file__).parents[2] / "rust/kernels/src/float/digests.txt"
+FLOAT = Path(__file__).parents[2] / "rust/kernels/src/float"
+DIGESTS = FLOAT / "digests.txt"
+COEFFICIENTS = FLOAT / "coefficients.txt"
 
 f32 = np.float32
 
@@ -27,6 +28,22 @@ def patterns(step: int) -> np.ndarray:
     return (np.arange(65_536, dtype=np.uint32) * np.uint32(step)).view(f32)
 
 
+def dense() -> np.ndarray:
+    """Numbers from 2^-11 to 256 of both signs, as many in each octave."""
+    i = np.arange(1 << 17, dtype=np.uint32)
+    return (np.uint32(0x3A000000) + i * np.uint32(0x9E3779B1) % np.uint32(0x09800000) | i << np.uint32(31)).view(
+        f32
+    )
+
+
+def breakpoints(neighbours: int) -> np.ndarray:
+    """Where functions change their ways: each with its neighbours, of both signs, and NaN."""
+    points = np.array((FLOAT / "breakpoints.txt").read_text().split(), f32).view(np.int32)
+    steps = np.arange(-neighbours, neighbours + 1, dtype=np.int32)
+    x = np.maximum(points[:, None] + steps, 0).view(f32).ravel()
+    return np.concatenate([[f32(np.nan)], np.stack([x, -x], 1).ravel()])
+
+
 def noise(size: int, seed: int) -> np.ndarray:
     """Multiples of 2^-23 in [-1, 1), mixed from the index and a seed."""
     bits = (np.arange(size, dtype=np.uint32) + np.uint32(seed * 0x10001)) * np.uint32(0x9E3779B1)
@@ -40,8 +57,7 @@ def run(op: str, *inputs: np.ndarray, **attributes) -> int:
     return digest(OPERATIONS[op](Node(op, op, (), ("y",), attributes), list(inputs))[0])
 
 
-def elementwise() -> dict[str, int]:
-    a, b = patterns(65_521), patterns(0x9E3779B1)
+def unary(a: np.ndarray) -> dict[str, int]:
     inf = f32(np.inf)
     digests = {
         "relu": run("Relu", a),
@@ -80,11 +96,28 @@ def elementwise() -> dict[str, int]:
     angles = ("Sin", "Cos", "Tan", "Asin", "Acos", "Atan", "Sinh", "Cosh", "Asinh", "Acosh", "Atanh")
     for op in ("Ceil", "Round", "Erf", *angles):
         digests[op.lower()] = run(op, a)
-    for op in ("Add", "Sub", "Mul", "Div", "Pow", "Max", "Min", "PRelu"):
+    return digests
+
+
+BINARY = ("Add", "Sub", "Mul", "Div", "Pow", "Max", "Min", "PRelu")
+
+
+def elementwise() -> dict[str, int]:
+    a, b = patterns(65_521), patterns(0x9E3779B1)
+    digests = unary(a)
+    for op in BINARY:
         digests[op.lower()] = run(op, a, b)
     for power in ("2", "0.5", "-1", "3"):
         digests[f"pow_{power}"] = run("Pow", a, f32(power))
     return digests
+
+
+def bends() -> dict[str, int]:
+    digests = {f"{name}_dense": crc for name, crc in unary(dense()).items()}
+    digests |= {f"{name}_breakpoints": crc for name, crc in unary(breakpoints(2)).items()}
+    points = breakpoints(0)
+    a, b = np.repeat(points, len(points)), np.tile(points, len(points))
+    return digests | {f"{op.lower()}_breakpoints": run(op, a, b) for op in BINARY}
 
 
 WINDOW = {"strides": [2, 1], "dilations": [1, 2], "pads": [1, 2, 1, 2]}
@@ -174,13 +207,31 @@ def reductions() -> dict[str, int]:
 
 
 def all_digests() -> list[str]:
-    digests = elementwise() | products() | pools() | extremes() | normalizations() | reductions()
+    digests = elementwise() | products() | pools() | extremes() | normalizations() | reductions() | bends()
     return [f"{name} {crc:08x}" for name, crc in digests.items()]
+
+
+def all_coefficients() -> list[str]:
+    singles = {"LN2": (functions.LN2_HI, functions.LN2_LO)}
+    singles |= {name: getattr(functions, name) for name in ("EXP", "LOG", "TANH", "ERF_SMALL", "ERF_LARGE")}
+    doubles = {name: getattr(functions, name) for name in ("LOG2", "EXP2")}
+    doubles |= {name: getattr(trigonometry, name) for name in ("SIN", "COS", "TWO_OVER_PI")}
+    doubles["HALF_PI"] = (trigonometry.HALF_PI_HI, trigonometry.HALF_PI_LO)
+    doubles |= {name: getattr(trigonometry, name) for name in ("ATAN", "ASIN", "SINH")}
+    doubles["TINY"] = (trigonometry.TINY,)
+    lines = [[name, *(f"{bits:08x}" for bits in np.array(of, f32).view("u4"))] for name, of in singles.items()]
+    lines += [[name, *(f"{bits:016x}" for bits in np.array(of).view("u8"))] for name, of in doubles.items()]
+    return [" ".join(line) for line in lines]
 
 
 def test_the_reference_gives_the_kernels_digests():
     assert all_digests() == DIGESTS.read_text().splitlines()
 
 
+def test_the_reference_has_the_kernels_coefficients():
+    assert all_coefficients() == COEFFICIENTS.read_text().splitlines()
+
+
 if __name__ == "__main__":
-    sys.stdout.write("\n".join([*all_digests(), ""]))
+    DIGESTS.write_text("\n".join([*all_digests(), ""]))
+    COEFFICIENTS.write_text("\n".join([*all_coefficients(), ""]))

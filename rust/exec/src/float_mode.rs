@@ -132,4 +132,41 @@ mod tests {
         assert_eq!((kept.to_bits(), rounded.to_bits()), (0x0040_0000, 0x3f2a_aaab));
         assert_eq!(put_back & STRANGE, STRANGE);
     }
+
+    #[test]
+    fn guards_may_be_nested() {
+        let found = read();
+        write(STRANGE);
+        let outer = FloatMode::set();
+        drop(FloatMode::set());
+        let kept = half(f32::MIN_POSITIVE);
+        drop(outer);
+        let put_back = read();
+        write(found);
+        assert_eq!(kept.to_bits(), 0x0040_0000, "the inner guard has ended the outer one's mode");
+        assert_eq!(put_back & STRANGE, STRANGE);
+    }
+
+    /// A thread begins with the mode of the one that starts it, which may be a strange one.
+    #[test]
+    fn workers_have_the_default_mode_whoever_starts_them() {
+        let found = read();
+        write(STRANGE);
+        let pool = crate::Pool::new(2);
+        let (caller, meet) = (std::thread::current().id(), std::sync::Barrier::new(2));
+        let seen = std::sync::Mutex::new(Vec::new());
+        pool.run(2, &|_| {
+            // Each thread takes one chunk.
+            meet.wait();
+            let is_worker = std::thread::current().id() != caller;
+            let answers = (half(f32::MIN_POSITIVE).to_bits(), third().to_bits());
+            seen.lock().unwrap().push((is_worker, answers));
+        });
+        drop(pool);
+        write(found);
+        let mut seen = seen.into_inner().unwrap();
+        seen.sort_unstable();
+        // The caller's mode is the caller's business.
+        assert_eq!(seen, [(false, (0, 0x3f2a_aaaa)), (true, (0x0040_0000, 0x3f2a_aaab))]);
+    }
 }

@@ -57,6 +57,11 @@ impl Wait {
     /// One pause; false once `limit` has passed since `new`.
     #[inline]
     pub fn pause(&mut self, limit: impl Fn() -> std::time::Duration) -> bool {
+        self.pause_or_yield(limit, thread::yield_now)
+    }
+
+    #[inline]
+    fn pause_or_yield(&mut self, limit: impl Fn() -> std::time::Duration, yield_now: impl FnOnce()) -> bool {
         std::hint::spin_loop();
         self.pauses += 1;
         if self.pauses < Self::PAUSES {
@@ -65,9 +70,46 @@ impl Wait {
         self.pauses = 0;
         let waited = self.since.elapsed();
         if waited > Self::YIELD_AFTER {
-            thread::yield_now();
+            yield_now();
         }
         waited < limit()
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+
+    #[test]
+    fn a_long_wait_yields_its_core_and_a_short_one_does_not() {
+        let mut wait = Wait::new();
+        let mut yields = 0;
+        // The time is looked at only after so many pauses, so these are pauses alone.
+        for _ in 1..Wait::PAUSES {
+            assert!(wait.pause_or_yield(|| Duration::ZERO, || yields += 1));
+        }
+        assert_eq!(yields, 0);
+        std::thread::sleep(Wait::YIELD_AFTER + Duration::from_millis(1));
+        assert!(wait.pause_or_yield(|| Duration::MAX, || yields += 1));
+        assert_eq!(yields, 1);
+        // And again at every look from now on.
+        for _ in 0..3 * Wait::PAUSES {
+            assert!(wait.pause_or_yield(|| Duration::MAX, || yields += 1));
+        }
+        assert_eq!(yields, 4);
+    }
+
+    #[test]
+    fn a_wait_ends_with_its_limit_and_no_sooner() {
+        let mut wait = Wait::new();
+        for _ in 1..Wait::PAUSES {
+            assert!(wait.pause(|| Duration::ZERO));
+        }
+        assert!(!wait.pause(|| Duration::ZERO));
+        for _ in 0..2 * Wait::PAUSES {
+            assert!(wait.pause(|| Duration::MAX));
+        }
     }
 }
 

@@ -232,6 +232,25 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
 }
 
+#[cfg(all(test, not(loom)))]
+mod waiting {
+    use super::*;
+
+    #[test]
+    fn workers_wait_longer_while_any_inference_goes_on() {
+        let team = Team::new(1);
+        assert_eq!(team.shared.patience(), SPIN_BETWEEN);
+        team.begin();
+        team.begin();
+        assert_eq!(team.shared.patience(), SPIN_WITHIN);
+        team.end();
+        assert_eq!(team.shared.patience(), SPIN_WITHIN);
+        team.end();
+        assert_eq!(team.shared.patience(), SPIN_BETWEEN);
+        assert!(SPIN_BETWEEN < SPIN_WITHIN);
+    }
+}
+
 /// Models of the protocol: loom tries every order of the threads' steps, and fails on a race, a deadlock or a
 /// worker that outlives its team.
 #[cfg(all(test, loom))]

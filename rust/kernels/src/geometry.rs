@@ -95,8 +95,11 @@ mod tests {
 
     #[test]
     fn taps_inside_counts_each_coordinate_in_the_input() {
-        for (input, kernel, stride, dilation, pad) in
-            [(7, 3, 1, 1, 1), (7, 3, 2, 2, 4), (1, 5, 3, 2, 9), (5, 1, 1, 1, 0), (3, 7, 1, 3, 2)]
+        let axes = (0..7usize).flat_map(|input| (1..5usize).map(move |kernel| (input, kernel)));
+        let steps = (1..4usize).flat_map(|stride| (1..4usize).map(move |dilation| (stride, dilation)));
+        let frames = axes.flat_map(|axis| (0..8usize).map(move |pad| (axis, pad)));
+        for (((input, kernel), pad), (stride, dilation)) in
+            frames.flat_map(|frame| steps.clone().map(move |step| (frame, step)))
         {
             let window = Window {
                 input: [input; 2],

@@ -180,3 +180,66 @@ impl Kernels {
         self.0
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tiers_have_names_ranks_and_rows() {
+        assert_eq!(Isa::ALL.map(Isa::name), ["scalar", "avx2", "avx512vnni"]);
+        assert!(Isa::ALL.is_sorted());
+        for (row, isa) in TABLE.iter().zip(Isa::ALL) {
+            assert_eq!(row.isa, isa);
+            assert_eq!((Isa::from_name(isa.name()), isa.to_string()), (Some(isa), isa.name().to_owned()));
+        }
+        assert_eq!(Isa::from_name("avx"), None);
+    }
+
+    #[test]
+    fn a_tier_that_is_here_has_kernels_and_the_best_is_the_richest() {
+        let here = available();
+        assert_eq!(here[0], Isa::Scalar);
+        assert!(here.is_sorted() && here.iter().all(|isa| isa.is_available()));
+        for isa in Isa::ALL {
+            assert_eq!(Kernels::new(isa).map(Kernels::isa), here.contains(&isa).then_some(isa));
+        }
+        assert_eq!(Some(&Kernels::best().isa()), here.last());
+    }
+
+    /// An entry's name begins with the instruction set of its code, which is the row's own or a poorer one's.
+    #[test]
+    #[cfg(target_arch = "x86_64")]
+    fn rows_hold_their_own_kernels() {
+        for (rank, row) in TABLE.iter().enumerate() {
+            let own = row.isa.name();
+            let plain = [
+                row.float.unary.name,
+                row.float.binary.name,
+                row.float.reduce_last.name,
+                row.float.softmax.name,
+                row.float.depthwise.name,
+                row.elementwise.add.name,
+                row.elementwise.min.name,
+                row.lookup.lookup.name,
+                row.pool.max.name,
+                row.pool.mean.name,
+                row.quantize.quantize.name,
+                row.softmax.softmax.name,
+                row.gemm.tiles[0].name,
+                row.gemm.tiles[3].name,
+                row.gemm.pack.name,
+                row.gemm.row_sums.name,
+                row.float_gemm.tiles[0].name,
+                row.depthwise.tiles[row.depthwise.tiles.len() - 1].entry.name,
+            ];
+            for name in plain {
+                let of = Isa::from_name(name.split('-').next().unwrap_or_default()).expect(name);
+                assert!(of == row.isa || rank == 2 && of == Isa::Avx2, "{name} in the row of {own}");
+            }
+            for (units, tile) in (1..).zip(&row.gemm.tiles) {
+                assert_eq!(tile.units, units, "{}", tile.name);
+            }
+        }
+    }
+}

@@ -327,3 +327,17 @@ fn names_of_a_million_characters_are_shown_shortened() {
     assert!(error.starts_with("input \"a\\na\\n") && error.contains("has 0 bytes"), "{error}");
     assert!(error.len() < 500 && !error.contains('\n'), "{error}");
 }
+
+#[test]
+fn one_name_is_one_number_in_all_inputs() {
+    let n = || Dim::Symbol("N".to_owned());
+    let (a, b) = (vec![n(), Dim::Fixed(3)], vec![n(), n()]);
+    let inputs = [("a", DType::F32, Some(a)), ("b", DType::F32, Some(b))];
+    let session = session_of(one_node(Op::Add, &[], &inputs, DType::F32));
+    assert_eq!(session.plan(&[[3, 3], [3, 3]]).unwrap().outputs()[0].shape, [3, 3]);
+    let wrong = |shapes: [[usize; 2]; 2]| session.plan(&shapes).err().map(|error| error.to_string()).unwrap();
+    assert!(wrong([[2, 3], [3, 3]]).contains("dimension 0 ('N') must be 2, as in 'a'"));
+    assert!(wrong([[3, 3], [3, 2]]).contains("dimension 1 ('N') must be 3, as in 'a'"));
+    assert!(wrong([[3, 2], [3, 3]]).contains("dimension 1 must be 3"));
+    assert!(session.plan(&[[3, 3]]).is_err() && session.plan(&[[3, 3]; 3]).is_err());
+}

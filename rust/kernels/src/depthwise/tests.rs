@@ -39,7 +39,15 @@ impl Case {
             window,
             x,
             bias: (0..channels).map(|_| next() % 200_000 - 100_000).collect(),
-            multiplier: (0..channels).map(|_| (1 << 30) + (next() & 0x3fff_ffff)).collect(),
+            multiplier: (0..channels)
+                .map(|_| match next() & 15 {
+                    0 => 1 << 30,
+                    1 => i32::MAX,
+                    2 => -i32::MAX,
+                    3 => -(1 << 30) - (next() & 0x3fff_ffff),
+                    _ => (1 << 30) + (next() & 0x3fff_ffff),
+                })
+                .collect(),
             shift: (0..channels).map(|_| shifts.start + next() % (shifts.end - shifts.start)).collect(),
             zero_point: [0, 128, 255, next() & 255][(next() & 3) as usize],
             clamp: [(0, 255), (next() & 127, 128 + (next() & 127))][(next() & 1) as usize],
@@ -107,14 +115,22 @@ impl Case {
                 },
                 x_zero_point: self.x_zero_point,
             };
-            // In a tight allocation, so that an address sanitizer sees each byte too many.
-            let mut out = vec![0xa5; expected.len()];
-            run(k, &self.x, &d, rows.clone(), &mut out);
-            assert!(
-                out == expected,
-                "{isa} {w:?} rows {rows:?} differs first at {:?}",
-                first(&out, &expected)
-            );
+            // In a tight allocation, so that an address sanitizer sees each byte too many; then between guards.
+            for guard in [0, 32] {
+                let mut out = vec![0xa5; guard + expected.len() + guard];
+                run(k, &self.x, &d, rows.clone(), &mut out[guard..][..expected.len()]);
+                let (guards, out) = out.split_at(guard);
+                let (out, behind) = out.split_at(expected.len());
+                assert!(
+                    out == expected,
+                    "{isa} {w:?} rows {rows:?} differs first at {:?}",
+                    first(out, &expected)
+                );
+                assert!(
+                    guards.iter().chain(behind).all(|&byte| byte == 0xa5),
+                    "{isa} {w:?}: bytes beside it"
+                );
+            }
         }
     }
 }
@@ -169,13 +185,72 @@ fn every_shift() {
     }
 }
 
+/// Every number of channels below three groups, in one shape of each kernel.
+#[test]
+fn every_number_of_channels() {
+    for channels in 1..=50 {
+        for (kernel, stride) in [(3, 1), (3, 2), (5, 1), (5, 2), (2, 1), (7, 3)] {
+            let window = square(7, channels, kernel, stride, [kernel / 2; 2]);
+            Case::new(window, (channels * 100 + kernel) as u64).check(0..window.output[0]);
+        }
+    }
+}
+
+/// The largest sums of either sign that 25 taps make, behind any zero point.
+#[test]
+fn the_largest_sums() {
+    for (value, weight) in [(255, 127), (255, -127), (255, -128), (0, 127), (0, -128)] {
+        for (kernel, x_zero_point) in [(3, 0), (5, 0), (3, 255), (5, 255), (5, 7), (9, 255)] {
+            let mut case = Case::new(square(9, 35, kernel, 1, [kernel / 2; 2]), kernel as u64);
+            case.x.fill(value);
+            case.weights.fill(weight);
+            case.x_zero_point = x_zero_point;
+            case.bias.fill(0);
+            case.correct_bias();
+            // Quotients of some dozens, by shifts of either kind.
+            case.multiplier = (0..35).map(|c| (1 << 30) + c).collect();
+            for shift in [43, 45, 32] {
+                case.shift.fill(shift);
+                (case.zero_point, case.clamp) = (128, (0, 255));
+                case.check(0..9);
+            }
+        }
+    }
+}
+
+/// A shift below 33 can be raised only where bias and products, moved left as much, stay inside int32: biases on either
+/// side of that bound.
+#[test]
+fn raised_shifts_at_their_bound() {
+    for (kernel, stride) in [(3, 1), (5, 2)] {
+        for shift in 24..33 {
+            for (distance, sign) in [-1i64, 0, 1, 300_000, 600_000, 1 << 20, (1 << 20) + 1, 1 << 21]
+                .into_iter()
+                .flat_map(|distance| [(distance, 1), (distance, -1)])
+            {
+                let mut case = Case::new(square(8, 33, kernel, stride, [1, 1]), shift as u64);
+                case.x.fill(255);
+                case.x_zero_point = 0;
+                case.weights.fill(if sign > 0 { 127 } else { -127 });
+                case.shift.fill(shift);
+                let bias = ((1i64 << 31 >> (33 - shift)) - distance).clamp(0, 1 << 30) * sign;
+                case.bias.fill(bias as i32);
+                case.bias[17] = 0;
+                // What the quotient is does not matter if the sum is right: a large zero point shows its sign.
+                (case.zero_point, case.clamp) = (128, (0, 255));
+                case.check(0..2);
+            }
+        }
+    }
+}
+
 /// Sums whose product with the multiplier is an exact half: ties go up, for negative sums too.
 #[test]
 fn ties_go_up() {
     let mut case = Case::new(square(3, 32, 3, 1, [1, 1]), 1);
     case.weights.fill(0);
     case.bias = (0..32).map(|c| c - 16).collect();
-    case.multiplier = vec![1 << 30; 32];
+    case.multiplier = (0..32).map(|c| if c % 3 == 0 { -(1 << 30) } else { 1 << 30 }).collect();
     case.shift = (0..32).map(|c| 31 + c % 4).collect();
     case.zero_point = 100;
     case.clamp = (0, 255);
@@ -210,17 +285,19 @@ proptest! {
     fn special_kernels_in_any_frame(
         kernel in prop_oneof![Just(3usize), Just(5usize)], stride in 1..=3usize, input in (1..20usize, 1..20usize),
         pad in (0..7usize, 0..7usize), behind in (0..7usize, 0..7usize), channels in 1..=200usize,
-        dilation in prop_oneof![4 => Just(1usize), 1 => Just(2usize)], seed in any::<u64>(), first in 0..4usize,
+        dilation in prop_oneof![4 => Just([1usize, 1]), 1 => Just([1, 2]), 1 => Just([2, 1]), 1 => Just([2, 2])],
+        seed in any::<u64>(), first in 0..4usize,
     ) {
-        let reach = (kernel - 1) * dilation + 1;
-        let output = |n: usize, pad: usize, behind: usize| (n + pad + behind).saturating_sub(reach) / stride + 1;
+        let output = |n: usize, pad: usize, behind: usize, dilation: usize| {
+            (n + pad + behind).saturating_sub((kernel - 1) * dilation + 1) / stride + 1
+        };
         let window = Window {
             input: [input.0, input.1],
             channels,
-            output: [output(input.0, pad.0, behind.0), output(input.1, pad.1, behind.1)],
+            output: [output(input.0, pad.0, behind.0, dilation[0]), output(input.1, pad.1, behind.1, dilation[1])],
             kernel: [kernel; 2],
             stride: [stride; 2],
-            dilation: [dilation; 2],
+            dilation,
             pad: [pad.0, pad.1],
         };
         Case::new(window, seed).check(first.min(window.output[0])..window.output[0]);
@@ -264,7 +341,10 @@ fn kernels_by_name() {
     };
     let any = ["scalar-u8i8-depthwise-any", "avx2-u8i8-depthwise-any", "avx512vnni-u8i8-depthwise-any"];
     assert_eq!(names([7, 7], [1, 1], [1, 1]), any);
-    assert_eq!(names([3, 3], [1, 1], [2, 2]), any);
+    for dilation in [[2, 2], [1, 2], [2, 1]] {
+        assert_eq!(names([3, 3], [1, 1], dilation), any);
+    }
+    assert_eq!(names([3, 5], [1, 1], [1, 1]), any);
     assert_eq!(names([3, 3], [1, 2], [1, 1]), any);
     for (kernel, stride, tile) in [(3, 1, "3x3s1"), (3, 2, "3x3s2"), (5, 1, "5x5s1"), (5, 2, "5x5s2")] {
         let [scalar, avx2, avx512] = names([kernel; 2], [stride; 2], [1, 1]);

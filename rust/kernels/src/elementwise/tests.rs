@@ -70,7 +70,8 @@ proptest! {
     #[test]
     fn mul_equals_plain_integers(
         (a, b, length) in operands(), a_zero_point in zero_point(), b_zero_point in zero_point(),
-        y_zero_point in zero_point(), multiplier in prop_oneof![Just(i32::MAX), 1i32 << 30..i32::MAX],
+        y_zero_point in zero_point(),
+        multiplier in prop_oneof![Just(i32::MAX), Just(-i32::MAX), 1i32 << 30..i32::MAX, -i32::MAX..-1 << 30],
         shift in 1..=62u32, (lo, hi) in clamp(),
     ) {
         let p = MulParams { a_zero_point, b_zero_point, y_zero_point, multiplier, shift, lo, hi };
@@ -131,6 +132,90 @@ fn every_pair_of_values() {
             assert_eq!(out, plain_add(&a, &b, &p, a.len()), "{} {p:?}", k.isa());
         }
     }
+}
+
+/// Lengths about the pieces in which a scalar meets the other operand.
+#[test]
+fn scalars_on_either_side_of_any_length() {
+    let p = AddParams {
+        a_zero_point: 3,
+        b_zero_point: 200,
+        y_zero_point: 90,
+        a_multiplier: 12_345,
+        b_multiplier: -4321,
+        shift: 14,
+        lo: 7,
+        hi: 248,
+    };
+    let q = MulParams {
+        a_zero_point: 3,
+        b_zero_point: 200,
+        y_zero_point: 90,
+        multiplier: 0x5000_0001,
+        shift: 37,
+        lo: 7,
+        hi: 248,
+    };
+    for length in (0..70).chain([511, 512, 513, 1023, 1024, 1025, 1600]) {
+        let full: Vec<u8> = (0..length).map(|i| (i * 37 + i / 256 * 11) as u8).collect();
+        let scalar = [171];
+        for k in tiers() {
+            let mut out = vec![0; length];
+            for (a, b) in [(&full[..], &scalar[..]), (&scalar[..], &full[..]), (&full[..], &full[..])] {
+                add(k, a, b, &p, &mut out);
+                assert_eq!(out, plain_add(a, b, &p, length), "{} {length}", k.isa());
+                mul(k, a, b, &q, &mut out);
+                assert_eq!(out, plain_mul(a, b, &q, length), "{} {length}", k.isa());
+                max(k, a, b, &mut out);
+                assert!((0..length).all(|i| i64::from(out[i]) == at(a, i).max(at(b, i))), "{length}");
+                min(k, a, b, &mut out);
+                assert!((0..length).all(|i| i64::from(out[i]) == at(a, i).min(at(b, i))), "{length}");
+            }
+        }
+    }
+}
+
+#[test]
+fn parameters_out_of_their_ranges_are_refused() {
+    let fine = MulParams {
+        a_zero_point: 0,
+        b_zero_point: 255,
+        y_zero_point: 255,
+        multiplier: -i32::MAX,
+        shift: 62,
+        lo: 255,
+        hi: 255,
+    };
+    let is_refused =
+        |p: MulParams| std::panic::catch_unwind(|| mul(Kernels::best(), &[1], &[2], &p, &mut [0])).is_err();
+    assert!(!is_refused(fine) && !is_refused(MulParams { shift: 1, lo: 0, hi: 0, ..fine }));
+    let wrong = [
+        MulParams { a_zero_point: -1, ..fine },
+        MulParams { a_zero_point: 256, ..fine },
+        MulParams { b_zero_point: 256, ..fine },
+        MulParams { y_zero_point: 256, ..fine },
+        MulParams { multiplier: i32::MIN, ..fine },
+        MulParams { shift: 0, ..fine },
+        MulParams { shift: 63, ..fine },
+        MulParams { lo: -1, ..fine },
+        MulParams { hi: 256, ..fine },
+        MulParams { lo: 9, hi: 8, ..fine },
+    ];
+    for p in wrong {
+        assert!(is_refused(p), "{p:?}");
+    }
+    let p = AddParams {
+        a_zero_point: 0,
+        b_zero_point: 0,
+        y_zero_point: 0,
+        a_multiplier: 1,
+        b_multiplier: 1,
+        shift: 31,
+        lo: 0,
+        hi: 255,
+    };
+    let add = || add(Kernels::best(), &[1], &[2], &p, &mut [0]);
+    assert!(std::panic::catch_unwind(add).is_err(), "an addition's parameters are checked as well");
 }
 
 #[test]

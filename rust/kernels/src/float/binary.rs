@@ -77,3 +77,51 @@ pub(super) fn kernel(op: Binary, a: &[f32], b: &[f32], out: &mut [f32]) {
 fn prelu(a: f32, slope: f32) -> f32 {
     if a < 0.0 { a * slope } else { a }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::isa::available;
+
+    #[test]
+    fn one_element_stands_for_all() {
+        const ALL: [Binary; 8] = [
+            Binary::Add,
+            Binary::Sub,
+            Binary::Mul,
+            Binary::Div,
+            Binary::Pow,
+            Binary::Max,
+            Binary::Min,
+            Binary::PRelu,
+        ];
+        for k in available().into_iter().filter_map(Kernels::new) {
+            for (op, length) in ALL.into_iter().flat_map(|op| (0..40).map(move |length| (op, length))) {
+                let many: Vec<f32> = (0..length).map(|i| (i * 37 % 41) as f32 / 7.0 - 2.5).collect();
+                for one in [-1.5, 0.0, 2.25] {
+                    let splat = vec![one; length];
+                    let sides: [[&[f32]; 2]; 3] = [[&many, &[one]], [&[one], &many], [&[one], &[one]]];
+                    let whole = [[&many, &splat], [&splat, &many], [&splat, &splat]];
+                    for ([a, b], [whole_a, whole_b]) in sides.into_iter().zip(whole) {
+                        let (mut given, mut expected) = (vec![9.0f32; length], vec![7.0f32; length]);
+                        run(k, op, a, b, &mut given);
+                        run(k, op, whole_a, whole_b, &mut expected);
+                        let same =
+                            |(g, e): (&f32, &f32)| g.to_bits() == e.to_bits() || g.is_nan() && e.is_nan();
+                        assert!(given.iter().zip(&expected).all(same), "{} {op:?} {length} {one}", k.isa());
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn other_lengths_are_refused() {
+        let is_refused = |a: usize, b: usize, out: usize| {
+            let run = || run(Kernels::best(), Binary::Add, &vec![1.0; a], &vec![1.0; b], &mut vec![0.0; out]);
+            std::panic::catch_unwind(run).is_err()
+        };
+        assert!(!is_refused(3, 3, 3) && !is_refused(1, 3, 3) && !is_refused(3, 1, 3));
+        assert!(is_refused(2, 3, 3) && is_refused(3, 2, 3) && is_refused(3, 3, 2) && is_refused(0, 3, 3));
+    }
+}

@@ -93,6 +93,36 @@ mod tests {
     }
 
     #[test]
+    fn numbers_beyond_the_halves() {
+        let cases = [
+            (65_504.0, 0x7bff),
+            (65_519.996, 0x7bff),
+            (65_520.0, 0x7c00),
+            (65_536.0, 0x7c00),
+            (131_072.0, 0x7c00),
+            (f32::MAX, 0x7c00),
+            (f32::INFINITY, 0x7c00),
+            (f32::NAN, 0x7e00),
+            (f32::from_bits(0x7f80_0001), 0x7e00),
+            (f32::from_bits(0x7fff_ffff), 0x7e00),
+            (0.0, 0),
+            (f32::from_bits(1), 0),
+            (f32::MIN_POSITIVE, 0),
+            // A hair below and above half of the smallest half, and that itself.
+            (f32::from_bits(0x32ff_ffff), 0),
+            (f32::from_bits(0x3300_0000), 0),
+            (f32::from_bits(0x3300_0001), 1),
+        ];
+        for k in available().into_iter().filter_map(Kernels::new) {
+            for (number, half) in cases {
+                let mut given = [9; 2];
+                narrow(k, &[number, -number], &mut given);
+                assert_eq!(given, [half, half | 0x8000], "{} {number}", k.isa());
+            }
+        }
+    }
+
+    #[test]
     fn between_two_halves_the_nearer_one_is_taken_and_the_even_one_of_equals() {
         for isa in available() {
             let k = Kernels::new(isa).expect("available");

@@ -67,3 +67,48 @@ pub(super) fn kernel(x: &[f32], inner: usize, taps: &Taps<'_>, rows: Range<usize
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::isa::available;
+
+    #[test]
+    fn outputs_are_chains_over_their_taps() {
+        // Outputs of no, one and several taps, some of one element twice.
+        let starts = [0, 0, 1, 3, 7, 8, 12];
+        let indices = [4, 0, 1, 2, 2, 3, 0, 5, 1, 4, 5, 0];
+        let weights: Vec<f32> = (0..12).map(|i| (i * 37 % 11) as f32 / 7.0 - 0.6).collect();
+        let taps = Taps { starts: &starts, indices: &indices, weights: &weights };
+        for inner in (1..=84).chain([127, 128, 129, 150]) {
+            let x: Vec<f32> = (0..6 * inner).map(|i| ((i * 7919 + 3) % 1009) as f32 / 373.0 - 1.25).collect();
+            let output = |row: usize, j: usize| {
+                let own = starts[row]..starts[row + 1];
+                own.fold(0.0, |sum, tap| x[indices[tap] * inner + j].mul_add(weights[tap], sum))
+            };
+            for rows in [0..6, 2..5, 5..6, 3..3] {
+                let expected: Vec<f32> = rows
+                    .clone()
+                    .flat_map(|row| (0..inner).map(move |j| (row, j)))
+                    .map(|(r, j)| output(r, j))
+                    .collect();
+                for k in available().into_iter().filter_map(Kernels::new) {
+                    let mut y = vec![9.0; expected.len()];
+                    run(k, &x, inner, &taps, rows.clone(), &mut y);
+                    let same = y.iter().zip(&expected).all(|(a, b)| a.to_bits() == b.to_bits());
+                    assert!(same, "{} {inner} {rows:?}", k.isa());
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn rows_beyond_the_taps_are_refused() {
+        let taps = Taps { starts: &[0, 1, 2], indices: &[0, 1], weights: &[1.0; 2] };
+        let run = |rows: Range<usize>, out: usize| {
+            let run = || run(Kernels::best(), &[1.0; 4], 2, &taps, rows, &mut vec![0.0; out]);
+            std::panic::catch_unwind(run).is_err()
+        };
+        assert!(!run(0..2, 4) && run(0..3, 6) && run(0..2, 5) && run(1..2, 4));
+    }
+}

@@ -6,7 +6,7 @@ use std::f64::consts::{FRAC_PI_2, FRAC_PI_4, LN_2, LOG2_E, PI};
 use super::power::{exp2, horner, log2};
 
 /// `atan(t) = t + t z P(z)`, `z = t^2`, on `|t| <= sqrt(2) - 1`; fit error 2^-40.
-const ATAN: [f64; 7] = [
+pub(super) const ATAN: [f64; 7] = [
     -0.33333333296452,
     0.19999994408953217,
     -0.1428542672380977,
@@ -16,7 +16,7 @@ const ATAN: [f64; 7] = [
     -0.03795772185240534,
 ];
 /// `asin(t) = t + t z P(z)`, `z = t^2`, on `|t| <= 1/2`; fit error 2^-39.
-const ASIN: [f64; 8] = [
+pub(super) const ASIN: [f64; 8] = [
     0.16666666626715923,
     0.07500005043304729,
     0.044640687185454574,
@@ -27,10 +27,10 @@ const ASIN: [f64; 8] = [
     0.032944028598746504,
 ];
 /// `sinh(t) = t + t z P(z)`, `z = t^2`, on `|t| <= 1/2`; fit error 2^-44.
-const SINH: [f64; 4] =
+pub(super) const SINH: [f64; 4] =
     [0.1666666666598036, 0.008333333599942894, 0.00019840948024052018, 2.771037434008864e-06];
 /// Below it the first two terms of the inverse hyperbolic functions' series do.
-const TINY: f64 = 1.0 / 4096.0;
+pub(super) const TINY: f64 = 1.0 / 4096.0;
 
 /// The angle in -pi/2..pi/2; 0.501 ulp.
 #[inline(always)]

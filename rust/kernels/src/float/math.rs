@@ -8,16 +8,17 @@
 use std::f32::consts::LOG2_E;
 
 /// The upper 24 bits of ln 2; `n * LN2_HI` is exact inside a fused multiply-add.
-const LN2_HI: f32 = std::f32::consts::LN_2;
+pub(super) const LN2_HI: f32 = std::f32::consts::LN_2;
 /// ln 2 - `LN2_HI`.
-const LN2_LO: f32 = -1.904_654_2e-9;
+pub(super) const LN2_LO: f32 = -1.904_654_2e-9;
 /// Adding 1.5 * 2^23 leaves the nearest integer in the low bits.
 const ROUNDER: f32 = 12_582_912.0;
 
 /// `exp(r) = 1 + r + r^2 Q(r)` on `|r| <= ln 2 / 2`; fit error 2^-31 of `exp(r) - 1`.
-const EXP: [f32; 6] = [0.5, 0.166_666_66, 0.041_666_493, 0.008_333_544, 0.001_393_233_7, 0.000_197_634_23];
+pub(super) const EXP: [f32; 6] =
+    [0.5, 0.166_666_66, 0.041_666_493, 0.008_333_544, 0.001_393_233_7, 0.000_197_634_23];
 /// `log(1 + f) = f - f^2 / 2 + f^3 P(f)` on `sqrt(1/2) <= 1 + f < sqrt(2)`; fit error 2^-30.
-const LOG: [f32; 9] = [
+pub(super) const LOG: [f32; 9] = [
     0.333_333_13,
     -0.250_000_1,
     0.200_020_73,
@@ -29,9 +30,10 @@ const LOG: [f32; 9] = [
     0.067_506_95,
 ];
 /// `tanh(x) = x + x z P(z)`, `z = x^2`, on `|x| < 0.625`; fit error 2^-28.
-const TANH: [f32; 5] = [-0.333_332_84, 0.133_314_83, -0.053_742_83, 0.020_648_487, -0.005_714_791_4];
+pub(super) const TANH: [f32; 5] =
+    [-0.333_332_84, 0.133_314_83, -0.053_742_83, 0.020_648_487, -0.005_714_791_4];
 /// `erf(x) = x + x P(x^2)` on `|x| < 0.921875`; fit error 2^-30.
-const ERF_SMALL: [f32; 7] = [
+pub(super) const ERF_SMALL: [f32; 7] = [
     0.128_379_17,
     -0.376_126_32,
     0.112_836_786,
@@ -41,7 +43,7 @@ const ERF_SMALL: [f32; 7] = [
     8.328_412e-5,
 ];
 /// `erf(t) = 1 - exp(-t P(t))` on `0.92 <= t <= 4`; fit error 2^-34, absolute.
-const ERF_LARGE: [f32; 9] = [
+pub(super) const ERF_LARGE: [f32; 9] = [
     1.128_461_7,
     0.636_114_84,
     0.104_121_64,

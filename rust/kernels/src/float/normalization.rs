@@ -238,3 +238,141 @@ pub(super) fn norm_kernel(norm: Norm, x: &[f32], n: usize, inner: usize, lanes: 
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::isa::available;
+
+    fn numbers(len: usize, seed: usize) -> Vec<f32> {
+        (0..len).map(|i| ((i * 7919 + seed * 104_729) % 1009) as f32 / 373.0 - 1.25).collect()
+    }
+
+    /// A sum in 16 lanes, folded by halves, or in one chain.
+    fn plain_sum(x: impl Iterator<Item = f32>, lanes: bool) -> f32 {
+        let width = if lanes { 16 } else { 1 };
+        let mut sums = vec![0.0f32; width];
+        x.enumerate().for_each(|(i, x)| sums[i % width] += x);
+        while sums.len() > 1 {
+            let upper = sums.split_off(sums.len() / 2);
+            sums.iter_mut().zip(upper).for_each(|(a, b)| *a += b);
+        }
+        sums[0]
+    }
+
+    /// Mean and `sqrt(v + epsilon)`.
+    fn moments(x: &[f32], is_centred: bool, epsilon: f32) -> (f32, f32) {
+        let n = x.len() as f32;
+        let mean = if is_centred { plain_sum(x.iter().copied(), true) / n } else { 0.0 };
+        let squares = plain_sum(x.iter().map(|x| (x - mean) * (x - mean)), true);
+        (mean, (squares / n + epsilon).sqrt())
+    }
+
+    fn tiers() -> impl Iterator<Item = Kernels> {
+        available().into_iter().filter_map(Kernels::new)
+    }
+
+    fn assert_bits(k: Kernels, given: &[f32], expected: &[f32], what: &str) {
+        let differs = |(g, e): (&f32, &f32)| g.to_bits() != e.to_bits() && !(g.is_nan() && e.is_nan());
+        assert_eq!(given.iter().zip(expected).position(differs), None, "{}: {what}", k.isa());
+    }
+
+    #[test]
+    fn batches_of_any_run_give_the_plain_bits() {
+        for (channels, run) in [(1, 1), (3, 1), (19, 1), (33, 1), (1, 7), (3, 16), (5, 33), (19, 2)] {
+            let x = numbers(2 * channels * run, 1);
+            let [mean, factor, bias] = [2, 3, 4].map(|seed| numbers(channels, seed));
+            let by = Channels { mean: &mean, factor: &factor, bias: &bias };
+            let c = |i: usize| i / run % channels;
+            let expected: Vec<f32> =
+                (0..x.len()).map(|i| (x[i] - mean[c(i)]).mul_add(factor[c(i)], bias[c(i)])).collect();
+            for k in tiers() {
+                let mut y = vec![9.0; x.len()];
+                batch(k, &x, &by, run, &mut y);
+                assert_bits(k, &y, &expected, &format!("{channels} channels, {run} together"));
+            }
+        }
+    }
+
+    #[test]
+    fn vectors_of_any_length_give_the_plain_bits() {
+        let cases = (1..40).map(|n| (n, 1)).chain([(64, 1), (6, 3), (40, 20), (21, 7), (34, 34), (48, 16)]);
+        for (n, run) in cases {
+            for (rounds, first, is_centred, has_bias) in [
+                (1, 0, true, true),
+                (1, 5, false, false),
+                (3, 0, true, false),
+                (3, 2, true, true),
+                (2, 7, false, true),
+            ] {
+                let (count, epsilon) = (n / run, 0.01 + n as f32 / 100.0);
+                let (x, scale, bias) =
+                    (numbers(7 * n, 1), numbers(rounds * count, 2), numbers(rounds * count, 3));
+                let by =
+                    Vectors { n, is_centred, epsilon, run, scale: &scale, bias: has_bias.then_some(&bias) };
+                let mut expected = Vec::new();
+                for (i, x) in x.chunks(n).enumerate() {
+                    let (mean, deviation) = moments(x, is_centred, epsilon);
+                    for (j, x) in x.iter().enumerate() {
+                        let at = (first + i) % rounds * count + j / run;
+                        let scaled = (x - mean) / deviation * scale[at];
+                        expected.push(if has_bias { scaled + bias[at] } else { scaled });
+                    }
+                }
+                for k in tiers() {
+                    let mut y = vec![9.0; x.len()];
+                    vectors(k, &x, first, &by, &mut y);
+                    assert_bits(k, &y, &expected, &format!("{n} by {run}, {rounds} rounds from {first}"));
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn statistics_of_any_length_give_the_plain_bits() {
+        for n in (1..70).chain([1000]) {
+            let x = numbers(5 * n, n);
+            let moments: Vec<_> = x.chunks(n).map(|x| moments(x, true, 0.25)).collect();
+            let means: Vec<f32> = moments.iter().map(|m| m.0).collect();
+            let inverses: Vec<f32> = moments.iter().map(|m| 1.0 / m.1).collect();
+            for k in tiers() {
+                let mut y = vec![9.0; 5];
+                statistics(k, Statistic::Mean, &x, n, 0.25, &mut y);
+                assert_bits(k, &y, &means, &format!("means of {n}"));
+                statistics(k, Statistic::InverseDeviation, &x, n, 0.25, &mut y);
+                assert_bits(k, &y, &inverses, &format!("inverse deviations of {n}"));
+            }
+        }
+    }
+
+    #[test]
+    fn divisions_by_norms_give_the_plain_bits() {
+        for (n, inner) in (1..40).map(|n| (n, 1)).chain([(5, 2), (1, 16), (3, 15), (4, 17), (7, 33)]) {
+            let mut x = numbers(3 * n * inner, n);
+            // A vector of zeros, and one without end.
+            (0..n).for_each(|i| x[i * inner] = 0.0);
+            x[n * inner] = f32::INFINITY;
+            let at = |v: usize, i: usize| v / inner * n * inner + i * inner + v % inner;
+            for (norm, lanes) in [(Norm::L1, false), (Norm::L2, false), (Norm::L1, true), (Norm::L2, true)] {
+                if lanes && inner > 1 {
+                    continue;
+                }
+                let mut expected = vec![0.0; x.len()];
+                for v in 0..3 * inner {
+                    let vector = || (0..n).map(|i| x[at(v, i)]);
+                    let length = match norm {
+                        Norm::L1 => plain_sum(vector().map(f32::abs), lanes),
+                        Norm::L2 => plain_sum(vector().map(|x| x * x), lanes).sqrt(),
+                    };
+                    let divided = |x: f32| if length == 0.0 { 0.0 } else { x / length };
+                    (0..n).for_each(|i| expected[at(v, i)] = divided(x[at(v, i)]));
+                }
+                for k in tiers() {
+                    let mut y = vec![9.0; x.len()];
+                    by_norm(k, norm, &x, n, inner, lanes, &mut y);
+                    assert_bits(k, &y, &expected, &format!("{norm:?} of {n}, inner {inner}, lanes {lanes}"));
+                }
+            }
+        }
+    }
+}

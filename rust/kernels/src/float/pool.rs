@@ -205,8 +205,51 @@ mod tests {
                 let mut y = vec![9.0; largest.len()];
                 max_pool(k, &x, &window, 0..3, &mut y);
                 assert!(y.iter().zip(&largest).all(|(a, b)| same(a, b)), "{isa}: max of {channels}");
+                let from = 4 * channels;
+                max_pool(k, &x, &window, 1..3, &mut y[..2 * from]);
+                assert!(y.iter().zip(&largest[from..]).all(|(a, b)| same(a, b)), "{isa}: rows of {channels}");
                 average_pool(k, &x, &window, None, 0..3, &mut y);
                 assert!(y.iter().zip(&means).all(|(a, b)| same(a, b)), "{isa}: mean of {channels}");
+            }
+        }
+    }
+
+    /// The count of a window at every border, with padding counted that is behind the image, and windows beyond it.
+    #[test]
+    fn padding_counts_as_far_as_it_goes() {
+        for (pad, behind, stride, dilation) in [
+            ([0, 0], [0, 0], [1, 1], [1, 1]),
+            ([1, 2], [2, 1], [1, 2], [1, 1]),
+            ([2, 0], [0, 3], [2, 1], [2, 2]),
+        ] {
+            for channels in [2, 4, 17] {
+                let window =
+                    Window { input: [5, 6], channels, output: [4, 6], kernel: [3, 2], stride, dilation, pad };
+                let x: Vec<f32> = (0..30 * channels).map(|i| (i * 31 % 17) as f32 - 5.0).collect();
+                let mut expected = Vec::new();
+                for (y, column) in (0..4).flat_map(|y| (0..6).map(move |column| (y, column))) {
+                    for c in 0..channels {
+                        let (mut sum, mut count) = (0.0, 0);
+                        for (i, j) in (0..3).flat_map(|i| (0..2).map(move |j| (i, j))) {
+                            // Counted from the first element of the padding.
+                            let row = y * stride[0] + i * dilation[0];
+                            let at = column * stride[1] + j * dilation[1];
+                            let is_inside =
+                                (pad[0]..pad[0] + 5).contains(&row) && (pad[1]..pad[1] + 6).contains(&at);
+                            if is_inside {
+                                sum += x[((row - pad[0]) * 6 + at - pad[1]) * channels + c];
+                            }
+                            count += i32::from(row < pad[0] + 5 + behind[0] && at < pad[1] + 6 + behind[1]);
+                        }
+                        expected.push(sum / count as f32);
+                    }
+                }
+                for k in available().into_iter().filter_map(Kernels::new) {
+                    let mut y = vec![9.0f32; expected.len()];
+                    average_pool(k, &x, &window, Some(behind), 0..4, &mut y);
+                    let same = |(a, b): (&f32, &f32)| a.to_bits() == b.to_bits() || a.is_nan() && b.is_nan();
+                    assert!(y.iter().zip(&expected).all(same), "{}: {window:?} {behind:?}", k.isa());
+                }
             }
         }
     }

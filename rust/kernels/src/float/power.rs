@@ -1,7 +1,7 @@
 //! Powers, in float64 inside: `x^y = 2^(y log2 |x|)`, rounded to float32 once.
 
 /// `log2(m) = s P(s^2)`, `s = (m - 1) / (m + 1)`, on `sqrt(1/2) <= m < sqrt(2)`; fit error 2^-51.
-const LOG2: [f64; 7] = [
+pub(super) const LOG2: [f64; 7] = [
     2.885390081777927,
     0.9617966939244106,
     0.577078017227666,
@@ -11,7 +11,7 @@ const LOG2: [f64; 7] = [
     0.242891446003137,
 ];
 /// `2^r = P(r)` on `|r| <= 1/2`; fit error 2^-40.
-const EXP2: [f64; 9] = [
+pub(super) const EXP2: [f64; 9] = [
     0.9999999999997623,
     0.6931471805465084,
     0.24022650698886,

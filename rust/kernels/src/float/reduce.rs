@@ -155,9 +155,8 @@ pub(super) fn strided_kernel(op: Reduce, x: &[f32], n: usize, inner: usize, out:
             Reduce::L1 => over_rows(x, inner, start, out, |a, b| a + b.abs()),
             Reduce::SumSquare | Reduce::L2 => over_rows(x, inner, start, out, |a, b| a + b * b),
             Reduce::LogSumExp => {
-                for first in (0..inner).step_by(LANES) {
-                    let width = LANES.min(inner - first);
-                    log_sum_exp(&x[first..], n, inner, width, &mut out[first..first + width]);
+                for (block, out) in out.chunks_mut(LANES).enumerate() {
+                    log_sum_exp(x, n, inner, block * LANES, out);
                 }
             }
         }
@@ -165,23 +164,125 @@ pub(super) fn strided_kernel(op: Reduce, x: &[f32], n: usize, inner: usize, out:
     }
 }
 
-/// LogSumExp of up to 16 neighbouring vectors, whose elements lie `inner` apart.
+/// LogSumExp of up to 16 neighbouring vectors from number `first` on, whose elements lie `inner` apart.
 #[inline(always)]
-fn log_sum_exp(x: &[f32], n: usize, inner: usize, width: usize, out: &mut [f32]) {
+fn log_sum_exp(x: &[f32], n: usize, inner: usize, first: usize, out: &mut [f32]) {
+    let row = |i: usize| &x[i * inner + first..][..out.len()];
     let mut largest = [f32::NEG_INFINITY; LANES];
     for i in 0..n {
-        for (largest, &x) in largest.iter_mut().zip(&x[i * inner..][..width]) {
+        for (largest, &x) in largest.iter_mut().zip(row(i)) {
             *largest = maximum(*largest, x);
         }
     }
     let shifts = largest.map(shift);
     let mut sums = [0.0; LANES];
     for i in 0..n {
-        for (j, &x) in x[i * inner..][..width].iter().enumerate() {
+        for (j, &x) in row(i).iter().enumerate() {
             sums[j] += exp(x - shifts[j]);
         }
     }
     for (j, y) in out.iter_mut().enumerate() {
         *y = log(sums[j]) + shifts[j];
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::isa::available;
+
+    const ALL: [Reduce; 10] = [
+        Reduce::Mean,
+        Reduce::Sum,
+        Reduce::Max,
+        Reduce::Min,
+        Reduce::Prod,
+        Reduce::L1,
+        Reduce::SumSquare,
+        Reduce::L2,
+        Reduce::LogSum,
+        Reduce::LogSumExp,
+    ];
+
+    /// A chain in index order, or 16 of them, element i in the one of number i mod 16, folded by halves.
+    fn chain(x: &[f32], lanes: bool, start: f32, f: impl Fn(f32, f32) -> f32) -> f32 {
+        let width = if lanes { 16 } else { 1 };
+        let mut sums = vec![start; width];
+        x.iter().enumerate().for_each(|(i, &x)| sums[i % width] = f(sums[i % width], x));
+        while sums.len() > 1 {
+            let upper = sums.split_off(sums.len() / 2);
+            sums.iter_mut().zip(upper).for_each(|(a, b)| *a = f(*a, b));
+        }
+        sums[0]
+    }
+
+    /// The rule of each reduction as its text says it.
+    fn plain(op: Reduce, x: &[f32], lanes: bool) -> f32 {
+        let mapped = |map: fn(f32) -> f32| {
+            let x: Vec<f32> = x.iter().map(|&x| map(x)).collect();
+            chain(&x, lanes, 0.0, |a, b| a + b)
+        };
+        match op {
+            Reduce::Mean => mapped(|x| x) / x.len() as f32,
+            Reduce::Sum => mapped(|x| x),
+            Reduce::Max => chain(x, false, f32::NEG_INFINITY, maximum),
+            Reduce::Min => chain(x, false, f32::INFINITY, minimum),
+            Reduce::Prod => chain(x, lanes, 1.0, |a, b| a * b),
+            Reduce::L1 => mapped(f32::abs),
+            Reduce::SumSquare => mapped(|x| x * x),
+            Reduce::L2 => mapped(|x| x * x).sqrt(),
+            Reduce::LogSum => log(mapped(|x| x)),
+            Reduce::LogSumExp => {
+                let largest = chain(x, false, f32::NEG_INFINITY, maximum);
+                let shift = if largest.is_finite() { largest } else { 0.0 };
+                let e: Vec<f32> = x.iter().map(|x| exp(x - shift)).collect();
+                log(chain(&e, lanes, 0.0, |a, b| a + b)) + shift
+            }
+        }
+    }
+
+    /// Numbers of either sign, sums of which round; every 5th vector holds one that is special.
+    fn numbers(len: usize, n: usize) -> Vec<f32> {
+        let special = [-0.0, f32::INFINITY, f32::NEG_INFINITY, f32::NAN, 1e-40, 3e38];
+        (0..len)
+            .map(|i| match i {
+                i if i / n.max(1) % 5 == 4 && i % 11 == 3 => special[i / 11 % 6],
+                i => ((i * 7919 + 13) % 1009) as f32 / 373.0 - 1.25,
+            })
+            .collect()
+    }
+
+    fn same(a: f32, b: f32) -> bool {
+        a.to_bits() == b.to_bits() || a.is_nan() && b.is_nan()
+    }
+
+    #[test]
+    fn every_reduction_gives_the_plain_bits_at_every_length() {
+        for k in available().into_iter().filter_map(Kernels::new) {
+            for (op, n) in ALL.into_iter().flat_map(|op| (0..70).map(move |n| (op, n))) {
+                let x = numbers(11 * n, n);
+                let mut y = vec![9.0; 11];
+                last_axis(k, op, &x, n, &mut y);
+                for (i, &y) in y.iter().enumerate() {
+                    let expected = plain(op, &x[i * n..][..n], true);
+                    assert!(same(y, expected), "{} {op:?} of {n}: {y}, not {expected}", k.isa());
+                }
+                for inner in [1, 3, 16, 17, 35] {
+                    let x = numbers(2 * n * inner, inner);
+                    let mut y = vec![9.0; 2 * inner];
+                    strided(k, op, &x, n, inner, &mut y);
+                    for (at, &y) in y.iter().enumerate() {
+                        let from = at / inner * n * inner + at % inner;
+                        let column: Vec<f32> = (0..n).map(|i| x[from + i * inner]).collect();
+                        let expected = plain(op, &column, false);
+                        assert!(
+                            same(y, expected),
+                            "{} {op:?} of {n}, inner {inner}: {y}, {expected}",
+                            k.isa()
+                        );
+                    }
+                }
+            }
+        }
     }
 }

@@ -57,3 +57,53 @@ pub(super) fn kernel(by: &Scores<'_>, rows: &mut [f32]) {
         softmax::in_place(row);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::softmax::{Sum, softmax as whole_softmax};
+    use super::*;
+    use crate::isa::available;
+
+    #[test]
+    fn scores_are_a_factor_a_mask_and_a_softmax() {
+        let numbers = |len: usize, seed: usize| -> Vec<f32> {
+            (0..len).map(|i| ((i * 7919 + seed) % 1009) as f32 / 100.0 - 5.0).collect()
+        };
+        for n in (1..40).chain([64, 100]) {
+            let x = numbers(5 * n, n);
+            let mut mask = numbers(4 * (n + 3) + n, 77);
+            mask[n / 2] = f32::NEG_INFINITY;
+            for factor in [None, Some(Factor::Times(0.3)), Some(Factor::Over(7.0))] {
+                for stride in [None, Some(0), Some(n), Some(n + 3)] {
+                    let mut scaled: Vec<f32> = match factor {
+                        None => x.clone(),
+                        Some(Factor::Times(factor)) => x.iter().map(|x| x * factor).collect(),
+                        Some(Factor::Over(factor)) => x.iter().map(|x| x / factor).collect(),
+                    };
+                    if let Some(stride) = stride {
+                        scaled.iter_mut().enumerate().for_each(|(i, x)| *x += mask[i / n * stride + i % n]);
+                    }
+                    let mask = stride.map(|stride| Mask { data: &mask[..4 * stride + n], stride });
+                    for k in available().into_iter().filter_map(Kernels::new) {
+                        let mut expected = vec![0.0; 5 * n];
+                        // The softmax of vectors of their own is tested by itself.
+                        for (x, y) in scaled.chunks(n).zip(expected.chunks_mut(n)) {
+                            whole_softmax(k, x, n, 1, Sum::Lanes, false, y);
+                        }
+                        let mut rows = x.clone();
+                        run(k, &Scores { n, factor, mask }, &mut rows);
+                        let same = rows.iter().zip(&expected).all(|(a, b)| a.to_bits() == b.to_bits());
+                        assert!(same, "{} {n} {factor:?} {stride:?}", k.isa());
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    #[should_panic(expected = "mask")]
+    fn a_mask_too_short_is_refused() {
+        let by = Scores { n: 3, factor: None, mask: Some(Mask { data: &[0.0; 6], stride: 4 }) };
+        run(Kernels::best(), &by, &mut [1.0; 6]);
+    }
+}

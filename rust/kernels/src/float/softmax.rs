@@ -166,6 +166,51 @@ mod tests {
         x.iter().zip(&e).map(of).collect()
     }
 
+    /// One vector whose exponentials are summed in 16 lanes, folded by halves.
+    fn plain_lanes(x: &[f32], log: bool) -> Vec<f32> {
+        let max = x.iter().copied().fold(f32::NEG_INFINITY, maximum);
+        let mut lanes = vec![0.0; 16];
+        x.iter().enumerate().for_each(|(i, x)| lanes[i % 16] += exp(x - max));
+        while lanes.len() > 1 {
+            let upper = lanes.split_off(lanes.len() / 2);
+            lanes.iter_mut().zip(upper).for_each(|(a, b)| *a += b);
+        }
+        let of = |x: &f32| if log { (x - max) - ln(lanes[0]) } else { exp(x - max) / lanes[0] };
+        x.iter().map(of).collect()
+    }
+
+    /// Vectors of every length, fewer and more than go through together.
+    #[test]
+    fn lanes_and_chains_of_every_length() {
+        for n in 1..=40 {
+            for (count, log) in [(1, false), (15, true), (16, false), (17, true), (33, false), (40, true)] {
+                let x: Vec<f32> = (0..count * n).map(|i| (i * 7919 % 1009) as f32 / 100.0 - 5.0).collect();
+                let lanes: Vec<f32> = x.chunks(n).flat_map(|x| plain_lanes(x, log)).collect();
+                let chains: Vec<f32> = x.chunks(n).flat_map(|x| plain(x, log)).collect();
+                for k in available().into_iter().filter_map(Kernels::new) {
+                    let same =
+                        |y: &[f32], e: &[f32]| y.iter().zip(e).all(|(y, e)| y.to_bits() == e.to_bits());
+                    let mut y = vec![9.0; x.len()];
+                    softmax(k, &x, n, 1, Sum::Lanes, log, &mut y);
+                    assert!(same(&y, &lanes), "{}: {count} of {n}, {log}, lanes", k.isa());
+                    softmax(k, &x, n, 1, Sum::Chain, log, &mut y);
+                    assert!(same(&y, &chains), "{}: {count} of {n}, {log}, chains", k.isa());
+                    // The same vectors side by side, twice.
+                    let turned: Vec<f32> =
+                        (0..2 * count * n).map(|i| x[i % count * n + i / count % n]).collect();
+                    let mut y = vec![9.0; turned.len()];
+                    softmax(k, &turned, n, count, Sum::Chain, log, &mut y);
+                    let at = |i: usize| chains[i % count * n + i / count % n];
+                    assert!(
+                        (0..y.len()).all(|i| y[i].to_bits() == at(i).to_bits()),
+                        "{}: {count} of {n}",
+                        k.isa()
+                    );
+                }
+            }
+        }
+    }
+
     #[test]
     fn zeros_infinities_and_nan_give_the_plain_bits() {
         let special = [0.0, -0.0, f32::NAN, f32::NEG_INFINITY, -200.0, f32::INFINITY];

@@ -1,5 +1,7 @@
-//! Bits: every tier gives the digests in `digests.txt`, which the numpy reference gives too
-//! (`tests/reference/test_float_digests.py`).
+//! Bits: every tier gives the digests in `digests.txt`, which the numpy reference gives too, and the coefficients in
+//! `coefficients.txt` are the reference's own (`tests/reference/test_float_digests.py`).
+
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use super::binary::{self, Binary};
 use super::depthwise;
@@ -10,8 +12,9 @@ use super::pool;
 use super::reduce::{self, Reduce};
 use super::softmax::{Sum, softmax};
 use super::unary::{self, Unary};
+use super::{inverses, math, power, trigonometry};
 use crate::geometry::Window;
-use crate::isa::{Kernels, available};
+use crate::isa::{Isa, Kernels, available};
 
 /// CRC-32 (ISO-HDLC) of the elements as little-endian bytes, every NaN as 0x7fc00000.
 fn digest(values: &[f32]) -> u32 {
@@ -31,6 +34,30 @@ fn digest(values: &[f32]) -> u32 {
 /// Bit patterns `i * step` modulo 2^32 as floats.
 fn patterns(step: u32) -> Vec<f32> {
     (0..65_536).map(|i: u32| f32::from_bits(i.wrapping_mul(step))).collect()
+}
+
+/// Numbers from 2^-11 to 256 of both signs, as many in each octave: where functions bend.
+fn dense() -> Vec<f32> {
+    let bits = |i: u32| 0x3a00_0000 + i.wrapping_mul(0x9e37_79b1) % 0x0980_0000;
+    (0..1 << 17).map(|i: u32| f32::from_bits(bits(i) | (i & 1) << 31)).collect()
+}
+
+/// Where functions change their ways: each with its neighbours, of both signs, and NaN.
+fn breakpoints(neighbours: i32) -> Vec<f32> {
+    let mut points = vec![f32::NAN];
+    for line in include_str!("breakpoints.txt").lines() {
+        let bits = line.parse::<f32>().expect("a number").to_bits() as i32;
+        for step in -neighbours..=neighbours {
+            let x = f32::from_bits((bits + step).max(0) as u32);
+            points.extend([x, -x]);
+        }
+    }
+    points
+}
+
+/// Every element of some beside every one.
+fn pairs(x: &[f32]) -> (Vec<f32>, Vec<f32>) {
+    x.iter().flat_map(|&a| x.iter().map(move |&b| (a, b))).unzip()
 }
 
 /// Multiples of 2^-23 in [-1, 1), mixed from the index and a seed.
@@ -267,6 +294,57 @@ fn elementwise(k: Kernels) -> Vec<(String, u32)> {
     digests
 }
 
+fn bends(k: Kernels) -> Vec<(String, u32)> {
+    let (dense, points) = (dense(), breakpoints(2));
+    let mut digests = Vec::new();
+    for (name, op) in UNARY {
+        for (kind, x) in [("dense", &dense), ("breakpoints", &points)] {
+            let mut y = vec![0.0; x.len()];
+            unary::run(k, op, x, &mut y);
+            digests.push((format!("{name}_{kind}"), digest(&y)));
+        }
+    }
+    let (a, b) = pairs(&breakpoints(0));
+    let mut y = vec![0.0; a.len()];
+    for (name, op) in BINARY {
+        binary::run(k, op, &a, &b, &mut y);
+        digests.push((format!("{name}_breakpoints"), digest(&y)));
+    }
+    digests
+}
+
+#[test]
+fn coefficients_are_the_reference_s() {
+    let singles = |name: &str, of: &[f32]| {
+        of.iter().fold(name.to_owned(), |line, x| format!("{line} {:08x}", x.to_bits()))
+    };
+    let doubles = |name: &str, of: &[f64]| {
+        of.iter().fold(name.to_owned(), |line, x| format!("{line} {:016x}", x.to_bits()))
+    };
+    let words =
+        |name: &str, of: &[u64]| of.iter().fold(name.to_owned(), |line, x| format!("{line} {x:016x}"));
+    let lines = [
+        singles("LN2", &[math::LN2_HI, math::LN2_LO]),
+        singles("EXP", &math::EXP),
+        singles("LOG", &math::LOG),
+        singles("TANH", &math::TANH),
+        singles("ERF_SMALL", &math::ERF_SMALL),
+        singles("ERF_LARGE", &math::ERF_LARGE),
+        doubles("LOG2", &power::LOG2),
+        doubles("EXP2", &power::EXP2),
+        doubles("SIN", &trigonometry::SIN),
+        doubles("COS", &trigonometry::COS),
+        words("TWO_OVER_PI", &trigonometry::TWO_OVER_PI),
+        doubles("HALF_PI", &[trigonometry::HALF_PI_HI, trigonometry::HALF_PI_LO]),
+        doubles("ATAN", &inverses::ATAN),
+        doubles("ASIN", &inverses::ASIN),
+        doubles("SINH", &inverses::SINH),
+        doubles("TINY", &[inverses::TINY]),
+    ];
+    let expected: Vec<&str> = include_str!("coefficients.txt").lines().collect();
+    assert_eq!(lines.each_ref(), expected[..]);
+}
+
 #[test]
 fn every_tier_gives_the_reference_s_bits() {
     let expected: Vec<(String, u32)> = include_str!("digests.txt")
@@ -277,9 +355,54 @@ fn every_tier_gives_the_reference_s_bits() {
     for isa in available() {
         let k = Kernels::new(isa).expect("available");
         let digests =
-            [elementwise(k), products(k), pools(k), extremes(k), normalizations(k), reductions(k)].concat();
+            [elementwise(k), products(k), pools(k), extremes(k), normalizations(k), reductions(k), bends(k)]
+                .concat();
         let wrong: Vec<_> = expected.iter().filter(|line| !digests.contains(line)).collect();
         assert_eq!(digests.len(), expected.len(), "{isa}");
         assert!(wrong.is_empty(), "{isa}: {wrong:x?}");
     }
+}
+
+/// Every float32 there is through the functions that are computed in float32; the digests hold them to the reference.
+#[test]
+#[ignore = "takes minutes"]
+fn tiers_agree_on_every_float() {
+    const BLOCKS: u32 = 1 << 16;
+    let scalar = Kernels::new(Isa::Scalar).expect("everywhere");
+    let functions = [
+        Unary::Exp,
+        Unary::Elu { alpha: 0.75 },
+        Unary::Log,
+        Unary::Softplus,
+        Unary::Sigmoid,
+        Unary::Tanh,
+        Unary::Erf,
+        Unary::Gelu { tanh: true },
+        Unary::Mish,
+        Unary::Round,
+        Unary::Floor,
+        Unary::Ceil,
+    ];
+    let next = AtomicU32::new(0);
+    let sweep = || {
+        let (mut expected, mut y) = (vec![0.0f32; 1 << 16], vec![0.0f32; 1 << 16]);
+        while let block @ 0..BLOCKS = next.fetch_add(1, Ordering::Relaxed) {
+            let x: Vec<f32> = (0..1 << 16).map(|i| f32::from_bits(block << 16 | i)).collect();
+            for op in functions {
+                unary::run(scalar, op, &x, &mut expected);
+                for k in available().into_iter().filter_map(Kernels::new) {
+                    unary::run(k, op, &x, &mut y);
+                    let same = |i: usize| {
+                        y[i].to_bits() == expected[i].to_bits() || y[i].is_nan() && expected[i].is_nan()
+                    };
+                    let wrong = (0..x.len()).find(|&i| !same(i));
+                    assert_eq!(wrong.map(|i| x[i]), None, "{} {op:?}", k.isa());
+                }
+            }
+        }
+    };
+    std::thread::scope(|scope| {
+        let threads = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+        (0..threads).for_each(|_| drop(scope.spawn(sweep)));
+    });
 }

@@ -3,7 +3,7 @@
 use super::power::horner;
 
 /// `sin(r) = r + r z P(z)`, `z = r^2`, on `|r| <= pi / 4`; fit error 2^-47.
-const SIN: [f64; 5] = [
+pub(super) const SIN: [f64; 5] = [
     -0.16666666666631547,
     0.008333333325262494,
     -0.00019841263817451868,
@@ -11,7 +11,7 @@ const SIN: [f64; 5] = [
     -2.4761552352907092e-08,
 ];
 /// `cos(r) = 1 + z P(z)` on the same range; fit error 2^-43.
-const COS: [f64; 5] = [
+pub(super) const COS: [f64; 5] = [
     -0.49999999999544115,
     0.04166666656189258,
     -0.0013888881068093457,
@@ -19,11 +19,11 @@ const COS: [f64; 5] = [
     -2.717991847034971e-07,
 ];
 /// The bits of 2 / pi after the point, 32 a word, after one word of zeros.
-const TWO_OVER_PI: [u64; 8] =
+pub(super) const TWO_OVER_PI: [u64; 8] =
     [0, 0xa2f9_836e, 0x4e44_1529, 0xfc27_57d1, 0xf534_ddc0, 0xdb62_9599, 0x3c43_9041, 0xfe51_63ab];
 /// pi / 2 in two parts; the first has 33 bits, so that its product with a quadrant below 2^20 is exact.
-const HALF_PI_HI: f64 = 1.5707963267341256;
-const HALF_PI_LO: f64 = 6.077100506506192e-11;
+pub(super) const HALF_PI_HI: f64 = 1.5707963267341256;
+pub(super) const HALF_PI_LO: f64 = 6.077100506506192e-11;
 
 /// The quadrant (modulo 4) and the rest in [-pi/4, pi/4] of a magnitude below 2^17.
 #[inline(always)]

@@ -213,3 +213,49 @@ pub(super) fn kernel(op: Unary, x: &[f32], out: &mut [f32]) {
         Unary::Clip { lo, hi } => map(x, out, |x| math::minimum(math::maximum(x, lo), hi)),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::isa::available;
+
+    #[test]
+    fn in_place_is_the_same() {
+        for k in available().into_iter().filter_map(Kernels::new) {
+            for length in (0..40).chain([511, 512, 513, 1024, 1300]) {
+                let x: Vec<f32> = (0..length).map(|i| (i * 37 % 401) as f32 / 70.0 - 2.5).collect();
+                let (mut out, mut in_place) = (vec![9.0; length], x.clone());
+                run(k, Unary::Mish, &x, &mut out);
+                run_in_place(k, Unary::Mish, &mut in_place);
+                assert_eq!(out, in_place, "{} {length}", k.isa());
+                assert!((0..length).all(|i| out[i] == math::mish(x[i])), "{} {length}", k.isa());
+            }
+        }
+    }
+
+    /// Sine, cosine and tangent go through blocks of 64, those with a large number by another way.
+    #[test]
+    fn a_large_angle_changes_no_other() {
+        for (k, op) in available()
+            .into_iter()
+            .filter_map(Kernels::new)
+            .flat_map(|k| [Unary::Sin, Unary::Cos, Unary::Tan].map(|op| (k, op)))
+        {
+            let x: Vec<f32> = (0..200).map(|i| (i * 37 % 401) as f32 * 163.0 - 30_000.0).collect();
+            let mut expected = vec![9.0; 200];
+            run(k, op, &x, &mut expected);
+            for large in [65_535.996f32, 65_536.0, -65_536.0, 1e30, f32::NAN, f32::INFINITY] {
+                let mut alone = [9.0];
+                run(k, op, &[large], &mut alone);
+                for at in [0, 63, 64, 127, 130, 199] {
+                    let (mut x, mut y) = (x.clone(), vec![9.0f32; 200]);
+                    x[at] = large;
+                    run(k, op, &x, &mut y);
+                    let right = |i: usize| if i == at { alone[0] } else { expected[i] };
+                    let same = |a: f32, b: f32| a.to_bits() == b.to_bits() || a.is_nan() && b.is_nan();
+                    assert!((0..200).all(|i| same(y[i], right(i))), "{} {op:?} {large} at {at}", k.isa());
+                }
+            }
+        }
+    }
+}

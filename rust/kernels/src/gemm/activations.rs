@@ -222,6 +222,59 @@ mod tests {
         }
     }
 
+    /// The packed bytes are those of the weights `q - 128`, whatever lies between the elements, and every byte is
+    /// written; the sums do not leave int32.
+    #[test]
+    fn packed_activations_are_packed_weights() {
+        for (n, k) in (1..=34).map(|n| (n, n * 7 % 13 + 1)).chain([(3, 300), (17, 259), (2, 70_000)]) {
+            for (by_k, by_column) in [(n + 3, 1), (n, 1), (1, k + 2), (1, k), (2, 2 * k)] {
+                for fill in [None, Some(0), Some(255)] {
+                    let len = (k - 1) * by_k + (n - 1) * by_column + 1;
+                    let data: Vec<u8> = (0..len).map(|i| fill.unwrap_or_else(|| byte(i + n))).collect();
+                    let at = |k: usize, c: usize| (data[k * by_k + c * by_column] ^ 0x80) as i8;
+                    let weights: Vec<i8> =
+                        (0..n).flat_map(|c| (0..k).map(move |i| (i, c))).map(|(i, c)| at(i, c)).collect();
+                    let total = |c: usize| weights[c * k..][..k].iter().map(|&q| i32::from(q)).sum();
+                    let totals: Vec<i32> = (0..n).map(total).collect();
+                    for kernels in isa::available().into_iter().filter_map(Kernels::new) {
+                        let len = packed_len(kernels, n, 1, k);
+                        let (mut expected, mut given) = (vec![0; len], vec![0xA5; len]);
+                        crate::gemm::pack(kernels, &weights, n, 1, k, &mut expected);
+                        let mut sums = vec![7; n];
+                        let right = Right { data: &data, k, n, by_k, by_column };
+                        pack_activations(kernels, &right, &mut given, &mut sums);
+                        let isa = kernels.isa();
+                        assert!(given == expected, "{isa} {k} x {n} by {by_k}, {by_column}, {fill:?}");
+                        assert_eq!(sums, totals, "{isa} {k} x {n} by {by_k}, {by_column}, {fill:?}");
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn row_sums_equal_plain_integers() {
+        for (m, k, gap) in
+            [(1, 1, 0), (5, 3, 2), (7, 16, 0), (3, 33, 1), (2, 64, 5), (2, 300, 3), (2, 70_001, 0)]
+        {
+            for factor in [1, 0, -1, 128, -127, 100_000, i32::MIN] {
+                for fill in [None, Some(255)] {
+                    let data: Vec<u8> =
+                        (0..(m - 1) * (k + gap) + k).map(|i| fill.unwrap_or_else(|| byte(i))).collect();
+                    let row = |r: usize| &data[r * (k + gap)..][..k];
+                    let total = |r: usize| row(r).iter().map(|&q| i64::from(q)).sum::<i64>();
+                    let expected: Vec<i32> =
+                        (0..m).map(|r| (i128::from(total(r)) * i128::from(factor)) as i32).collect();
+                    for kernels in isa::available().into_iter().filter_map(Kernels::new) {
+                        let mut sums = vec![7; m];
+                        row_sums(kernels, &data, k + gap, k, factor, &mut sums);
+                        assert_eq!(sums, expected, "{} {m} rows of {k}, {gap} apart", kernels.isa());
+                    }
+                }
+            }
+        }
+    }
+
     #[test]
     fn a_matrix_that_leaves_its_data_is_refused() {
         let kernels = Kernels::best();

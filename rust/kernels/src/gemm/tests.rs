@@ -55,6 +55,34 @@ impl Random {
     fn range(&mut self, from: i64, to: i64) -> i64 {
         from + (self.next() % (to - from + 1) as u64) as i64
     }
+
+    /// A number of `from..=to`, each end in a sixteenth of the cases.
+    fn number(&mut self, from: i64, to: i64) -> i32 {
+        let any = self.range(from, to);
+        [from, to].get(self.range(0, 31) as usize / 2).copied().unwrap_or(any) as i32
+    }
+
+    /// What sums begin with: a typical number, or the least or the greatest of all.
+    fn sum(&mut self) -> i32 {
+        match self.range(0, 15) {
+            0 => i32::MIN,
+            1 => i32::MAX,
+            _ => self.range(-5_000_000, 5_000_000) as i32,
+        }
+    }
+
+    /// One of the rule's own, now and then of the other sign.
+    fn multiplier(&mut self) -> i32 {
+        let sign = if self.range(0, 7) == 0 { -1 } else { 1 };
+        sign * self.number(1 << 30, (1 << 31) - 1)
+    }
+
+    /// Two bounds: half of the time some on either side.
+    fn clamp(&mut self) -> (i32, i32) {
+        let lo = self.range(0, 255) * self.range(0, 1);
+        let hi = if self.range(0, 1) == 0 { 255 } else { self.range(lo, 255) };
+        (lo as i32, hi as i32)
+    }
 }
 
 /// Operands and parameters of one product, as vectors.
@@ -64,6 +92,8 @@ struct Case {
     data: Vec<u8>,
     stride: usize,
     table: OffsetTable,
+    /// The product's first row in the table.
+    first: usize,
     pad: Vec<u8>,
     weights: Vec<i8>,
     bias: Vec<i32>,
@@ -72,11 +102,18 @@ struct Case {
     zero_point: i32,
     lo: i32,
     hi: i32,
+    /// None, or a number a row and some more.
+    row_bias: Vec<i32>,
     residual: Vec<u8>,
+    residual_stride: usize,
     add: AddParams,
+    x_scale: f32,
     scale: Vec<f32>,
     float_bias: Vec<f32>,
     out_stride: usize,
+    /// Bytes or floats behind the output that must stay as they are. Where there are none, the output is as long as its
+    /// allocation, so that an address sanitizer sees what is written past it.
+    guard: usize,
 }
 
 impl Case {
@@ -89,10 +126,11 @@ impl Case {
         let len = if indirect { m * kc + kc4 } else { (m - 1) * stride + kc4 };
         let byte = |random: &mut Random| if fill == Fill::Random { random.next() as u8 } else { 255 };
         let data: Vec<u8> = (0..len).map(|_| byte(random)).collect();
-        let offsets = (0..if indirect { m * taps } else { 0 })
+        let (first, behind) = (random.range(0, 2) as usize, random.range(0, 1) as usize);
+        let offsets = (0..if indirect { (first + m + behind) * taps } else { 0 })
             .map(|_| if random.range(0, 3) == 0 { PAD } else { random.range(0, (len - kc4) as i64) as u32 })
             .collect();
-        let pad = vec![random.next() as u8; kc4];
+        let pad = (0..kc4).map(|_| random.next() as u8).collect();
         let weights = (0..n * taps * kc)
             .map(|_| match fill {
                 Fill::Random => random.range(-127, 127) as i8,
@@ -104,13 +142,14 @@ impl Case {
         let typical = 30 + (255.0 * 127.0 * ((taps * kc) as f64).sqrt()).log2() as i64 - 8;
         let least = if matches!(kind, Kind::AnyShift | Kind::ResidualAnyShift) { 1 } else { 33 };
         let shift = (0..n)
-            .map(|_| match random.range(0, 3) {
-                0 => random.range(least, 62),
+            .map(|_| match random.range(0, 15) {
+                0..3 => random.range(least, 62),
+                3 => random.range(32, 33).max(least),
                 _ => (typical + random.range(-3, 3)).clamp(least, 62),
             } as i32)
             .collect();
-        let lo = random.range(0, 255) * random.range(0, 1);
-        let hi = if random.range(0, 1) == 0 { 255 } else { random.range(lo, 255) };
+        let (lo, hi) = random.clamp();
+        let (add_lo, add_hi) = random.clamp();
         let zero_points = [0, 255, 128, random.range(0, 255)];
         let mut zero_point = || zero_points[random.range(0, 3) as usize] as i32;
         let (zero_point, a, b, y) = (zero_point(), zero_point(), zero_point(), zero_point());
@@ -119,13 +158,15 @@ impl Case {
             a_zero_point: a,
             b_zero_point: b,
             y_zero_point: y,
-            a_multiplier: random.range(-32767, 32767) as i32,
-            b_multiplier: random.range(-32767, 32767) as i32,
+            a_multiplier: random.number(-32767, 32767),
+            b_multiplier: random.number(-32767, 32767),
             shift: if random.range(0, 1) == 0 { add_shift } else { random.range(12, 17) as u32 },
-            lo: 0,
-            hi: 255 - random.range(0, 20) as i32,
+            lo: add_lo,
+            hi: add_hi,
         };
         let out_stride = n + random.range(0, 40) as usize;
+        let residual_stride = n + random.range(0, 9) as usize;
+        let row_biases = if random.range(0, 1) == 0 { 0 } else { m + random.range(0, 2) as usize };
         let float = |random: &mut Random| random.range(-1_000_000, 1_000_000) as f32 / 3.7e5;
         Case {
             shape,
@@ -133,25 +174,31 @@ impl Case {
             data,
             stride,
             table: OffsetTable::new(offsets, taps),
+            first,
             pad,
             weights,
-            bias: (0..n).map(|_| random.range(-5_000_000, 5_000_000) as i32).collect(),
-            multiplier: (0..n).map(|_| random.range(1 << 30, (1 << 31) - 1) as i32).collect(),
+            bias: (0..n).map(|_| random.sum()).collect(),
+            multiplier: (0..n).map(|_| random.multiplier()).collect(),
             shift,
             zero_point,
-            lo: lo as i32,
-            hi: hi as i32,
-            residual: (0..(m - 1) * (n + 3) + n).map(|_| random.next() as u8).collect(),
+            lo,
+            hi,
+            row_bias: (0..row_biases).map(|_| random.sum()).collect(),
+            residual: (0..(m - 1) * residual_stride + n).map(|_| random.next() as u8).collect(),
+            residual_stride,
             add,
+            x_scale: float(random),
             scale: (0..n).map(|_| float(random)).collect(),
             float_bias: (0..n).map(|_| float(random)).collect(),
             out_stride,
+            guard: random.range(0, 1) as usize * 64,
         }
     }
 
     fn rows(&self) -> Rows<'_> {
         if self.shape.indirect {
-            Rows::Indirect { data: &self.data, offsets: self.table.rows(0..self.shape.m), pad: &self.pad }
+            let rows = self.first..self.first + self.shape.m;
+            Rows::Indirect { data: &self.data, offsets: self.table.rows(rows), pad: &self.pad }
         } else {
             Rows::Dense { data: &self.data, stride: self.stride }
         }
@@ -177,7 +224,7 @@ impl Case {
 
     fn residual(&self) -> Option<Residual<'_>> {
         let has = matches!(self.kind, Kind::Residual | Kind::ResidualAnyShift);
-        has.then(|| Residual { data: &self.residual, stride: self.shape.n + 3, add: self.add })
+        has.then(|| Residual { data: &self.residual, stride: self.residual_stride, add: self.add })
     }
 
     fn columns<'a>(&self, packed: &'a [u8]) -> Columns<'a> {
@@ -185,29 +232,29 @@ impl Case {
         Columns { packed, n, taps, kc }
     }
 
-    /// The bytes (or the floats' bits) that a tier makes, gaps between rows included.
+    /// The bytes (or the floats' bits) that a tier makes, gaps between rows and what lies behind them included.
     fn run(&self, kernels: Kernels) -> Vec<u32> {
         let (m, stride) = (self.shape.m, self.out_stride);
         let packed = self.packed(kernels);
         let columns = self.columns(&packed);
         let len = (m - 1) * stride + self.shape.n;
         if self.kind == Kind::F32 {
-            let mut data = vec![f32::from_bits(GAP); len];
+            let mut data = vec![f32::from_bits(GAP); len + self.guard];
             let out = Out::F32 {
-                data: &mut data,
+                data: &mut data[..len],
                 stride,
                 acc_bias: &self.bias,
-                x_scale: X_SCALE,
+                x_scale: self.x_scale,
                 scale: &self.scale,
                 bias: &self.float_bias,
             };
-            run(kernels, m, &self.rows(), &columns, out);
+            run_with_row_bias(kernels, m, &self.rows(), &self.row_bias, &columns, out);
             return data.iter().map(|y| y.to_bits()).collect();
         }
-        let mut data = vec![GAP as u8; len];
+        let mut data = vec![GAP as u8; len + self.guard];
         let (requantize, residual) = (self.requantize(), self.residual());
-        let out = Out::U8 { data: &mut data, stride, requantize, residual };
-        run(kernels, m, &self.rows(), &columns, out);
+        let out = Out::U8 { data: &mut data[..len], stride, requantize, residual };
+        run_with_row_bias(kernels, m, &self.rows(), &self.row_bias, &columns, out);
         data.iter().map(|&y| u32::from(y)).collect()
     }
 
@@ -215,10 +262,10 @@ impl Case {
     fn plain(&self) -> Vec<u32> {
         let Shape { m, n, taps, kc, indirect } = self.shape;
         let gap = if self.kind == Kind::F32 { GAP } else { u32::from(GAP as u8) };
-        let mut out = vec![gap; (m - 1) * self.out_stride + n];
+        let mut out = vec![gap; (m - 1) * self.out_stride + n + self.guard];
         for r in 0..m {
             let row: Vec<u8> = (0..taps)
-                .flat_map(|t| match self.table.as_slice().get(r * taps + t) {
+                .flat_map(|t| match self.table.as_slice().get((self.first + r) * taps + t) {
                     _ if !indirect => &self.data[r * self.stride..][..kc],
                     Some(&PAD) => &self.pad[..kc],
                     Some(&offset) => &self.data[offset as usize..][..kc],
@@ -229,7 +276,8 @@ impl Case {
             for c in 0..n {
                 let weights = &self.weights[c * taps * kc..][..taps * kc];
                 let products = row.iter().zip(weights).map(|(&a, &w)| i64::from(a) * i64::from(w));
-                let acc = (products.sum::<i64>() + i64::from(self.bias[c])) as i32;
+                let row_bias = self.row_bias.get(r).copied().unwrap_or(0);
+                let acc = (products.sum::<i64>() + i64::from(self.bias[c]) + i64::from(row_bias)) as i32;
                 out[r * self.out_stride + c] = self.plain_epilogue(acc, r, c);
             }
         }
@@ -238,7 +286,7 @@ impl Case {
 
     fn plain_epilogue(&self, acc: i32, r: usize, c: usize) -> u32 {
         if self.kind == Kind::F32 {
-            return (acc as f32 * X_SCALE).mul_add(self.scale[c], self.float_bias[c]).to_bits();
+            return (acc as f32 * self.x_scale).mul_add(self.scale[c], self.float_bias[c]).to_bits();
         }
         let shift = self.shift[c];
         let scaled =
@@ -256,7 +304,6 @@ impl Case {
 
 /// What outputs hold before a run.
 const GAP: u32 = 0x1234_56AB;
-const X_SCALE: f32 = 0.0237;
 
 fn tiers() -> impl Iterator<Item = Kernels> {
     isa::available().into_iter().filter_map(Kernels::new)
@@ -264,18 +311,18 @@ fn tiers() -> impl Iterator<Item = Kernels> {
 
 /// Every tier here gives what the plain loops give.
 fn check_case(shape: Shape, kind: Kind, fill: Fill, seed: u64) {
-    let case = Case::new(shape, kind, fill, seed);
-    let expected = case.plain();
+    check(&Case::new(shape, kind, fill, seed), &format!("{kind:?} {fill:?} seed {seed}"));
+}
+
+fn check(case: &Case, what: &str) {
+    let (expected, shape) = (case.plain(), case.shape);
     for kernels in tiers() {
         let got = case.run(kernels);
         let first = got.iter().zip(&expected).position(|(got, expected)| got != expected);
         if let Some(at) = first {
             let (r, c) = (at / case.out_stride, at % case.out_stride);
             let (got, expected) = (got[at], expected[at]);
-            panic!(
-                "{}: row {r}, column {c}: {got:#x}, not {expected:#x}; {shape:?} {kind:?} {fill:?} seed {seed}",
-                kernels.isa()
-            );
+            panic!("{}: row {r}, column {c}: {got:#x}, not {expected:#x}; {shape:?} {what}", kernels.isa());
         }
     }
 }
@@ -330,10 +377,47 @@ fn extremes_do_not_saturate() {
     }
 }
 
+/// AVX2 takes 256 groups of 4 k at a time, wherever a tap ends.
+#[test]
+fn blocks_of_k_end_anywhere() {
+    let shapes =
+        [(1, 1020), (1, 1021), (1, 1024), (1, 1025), (1, 2048), (1, 2051), (2, 512), (3, 341), (5, 205)];
+    for (taps, kc) in shapes {
+        for (m, kind) in [1, 5, 6, 7, 13].into_iter().zip(KINDS) {
+            check_case(Shape { m, n: 33, taps, kc, indirect: taps > 1 }, kind, Fill::Random, kc as u64);
+        }
+    }
+}
+
+/// The high half of a product is not enough for a shift below 33, wherever it stands in a panel.
+#[test]
+fn one_small_shift_in_any_column() {
+    for n in [1, 15, 16, 17, 33, 64, 65, 80] {
+        for (column, shift) in (0..n).zip([32, 31, 1, 30].into_iter().cycle()) {
+            for kind in [Kind::High, Kind::Residual] {
+                let shape = Shape { m: 3, n, taps: 1, kc: 4, indirect: false };
+                let mut case = Case::new(shape, kind, Fill::Random, (n * 100 + column) as u64);
+                case.shift.fill(33);
+                case.shift[column] = shift;
+                // Sums that a shift of 32 takes to a byte, and some of them near a half.
+                case.weights.fill(0);
+                case.bias.iter_mut().enumerate().for_each(|(c, bias)| *bias = c as i32 * 3 - 100);
+                (case.zero_point, case.lo, case.hi) = (128, 0, 255);
+                if kind == Kind::Residual {
+                    (case.add.a_multiplier, case.add.shift, case.add.lo, case.add.hi) = (1 << 14, 14, 0, 255);
+                }
+                case.row_bias.clear();
+                check(&case, &format!("a shift of {shift} in column {column}"));
+            }
+        }
+    }
+}
+
 #[test]
 fn a_range_of_units_gives_its_columns() {
-    let case =
+    let mut case =
         Case::new(Shape { m: 13, n: 100, taps: 3, kc: 10, indirect: true }, Kind::High, Fill::Random, 5);
+    (case.guard, case.row_bias) = (0, Vec::new());
     let expected = case.plain();
     for kernels in tiers() {
         let packed = case.packed(kernels);
@@ -428,4 +512,74 @@ fn rows_that_leave_the_data_are_refused() {
     assert!(refused(indirect(&case.data[..end - 1], &case.pad), 5, 100), "an offset leaves the data");
     assert!(refused(indirect(&case.data, &case.pad[..7]), 5, 100), "the pad row is short");
     assert!(refused(indirect(&case.data, &case.pad), 6, 120), "the table has 5 rows");
+}
+
+/// Runs a case whose parameters have been changed; whether that was refused.
+fn is_refused(change: impl FnOnce(&mut Case)) -> bool {
+    let shape = Shape { m: 3, n: 20, taps: 1, kc: 6, indirect: false };
+    let mut case = Case::new(shape, Kind::Residual, Fill::Random, 4);
+    case.row_bias = vec![0; 3];
+    let packed = case.packed(Kernels::best());
+    change(&mut case);
+    std::panic::catch_unwind(|| {
+        let mut data = vec![0; 2 * case.out_stride + 20];
+        let (requantize, residual) = (case.requantize(), case.residual());
+        let out = Out::U8 { data: &mut data, stride: case.out_stride, requantize, residual };
+        let columns = case.columns(&packed);
+        run_with_row_bias(Kernels::best(), 3, &case.rows(), &case.row_bias, &columns, out);
+    })
+    .is_err()
+}
+
+#[test]
+fn parameters_out_of_their_ranges_are_refused() {
+    assert!(!is_refused(|_| ()));
+    let accepted: [fn(&mut Case); 12] = [
+        |case| case.zero_point = 0,
+        |case| case.zero_point = 255,
+        |case| (case.lo, case.hi) = (255, 255),
+        |case| case.shift[19] = 1,
+        |case| case.shift[0] = 62,
+        |case| (case.add.a_zero_point, case.add.b_zero_point, case.add.y_zero_point) = (255, 255, 255),
+        |case| (case.add.a_multiplier, case.add.b_multiplier) = (32767, -32767),
+        |case| case.add.shift = 1,
+        |case| case.add.shift = 30,
+        |case| (case.add.lo, case.add.hi) = (255, 255),
+        |case| (case.add.lo, case.add.hi) = (0, 0),
+        |case| case.row_bias.clear(),
+    ];
+    for (i, change) in accepted.into_iter().enumerate() {
+        assert!(!is_refused(change), "accepted {i}");
+    }
+    let refused: [fn(&mut Case); 26] = [
+        |case| case.zero_point = -1,
+        |case| case.zero_point = 256,
+        |case| case.lo = -1,
+        |case| case.hi = 256,
+        |case| (case.lo, case.hi) = (9, 8),
+        |case| case.shift[19] = 0,
+        |case| case.shift[0] = 63,
+        |case| case.add.a_zero_point = -1,
+        |case| case.add.b_zero_point = 256,
+        |case| case.add.y_zero_point = 256,
+        |case| case.add.a_multiplier = 32768,
+        |case| case.add.b_multiplier = -32768,
+        |case| case.add.shift = 0,
+        |case| case.add.shift = 31,
+        |case| case.add.lo = -1,
+        |case| case.add.hi = 256,
+        |case| (case.add.lo, case.add.hi) = (9, 8),
+        |case| case.row_bias.truncate(2),
+        |case| case.bias.truncate(19),
+        |case| case.multiplier.truncate(19),
+        |case| case.shift.truncate(19),
+        |case| case.residual.truncate(case.residual.len() - 1),
+        |case| case.data.truncate(case.data.len() - 1),
+        |case| case.out_stride = 19,
+        |case| case.shape.n = 32 + 1,
+        |case| case.shape.kc = 9,
+    ];
+    for (i, change) in refused.into_iter().enumerate() {
+        assert!(is_refused(change), "refused {i}");
+    }
 }

@@ -35,6 +35,15 @@ fn scale() -> impl Strategy<Value = f32> {
     ]
 }
 
+/// Numbers whose quotient by the scale is a half, or next to one: where a product with the scale's inverse would round to
+/// another integer.
+fn beside_ties(scale: f32) -> Vec<f32> {
+    let halves = (-520..=520).map(|half| half as f32 / 2.0 * scale);
+    halves
+        .flat_map(|x| [-2, -1, 0, 1, 2].map(|ulps| f32::from_bits(x.to_bits().wrapping_add_signed(ulps))))
+        .collect()
+}
+
 fn zero_point() -> impl Strategy<Value = i32> {
     prop_oneof![Just(0), Just(128), Just(255), 0..=255i32]
 }
@@ -48,6 +57,25 @@ proptest! {
             let mut out = vec![0; x.len()];
             quantize(k, &x, scale, zero_point, &mut out);
             prop_assert_eq!(&out, &expected, "{}", k.isa());
+        }
+    }
+
+    #[test]
+    fn ties_are_decided_by_the_true_quotient(scale in prop_oneof![1e-3..10.0f32, 1e-30..1e-20f32], zero_point in zero_point()) {
+        let x = beside_ties(scale);
+        let expected: Vec<u8> = x.iter().map(|&x| plain_quantize(x, scale, zero_point)).collect();
+        for k in tiers() {
+            let mut out = vec![0; x.len()];
+            quantize(k, &x, scale, zero_point, &mut out);
+            prop_assert_eq!(&out, &expected, "{}", k.isa());
+            for channels in 1..=5 {
+                let plane = x.len() / channels;
+                let x = &x[..channels * plane];
+                let mut out = vec![0; x.len()];
+                quantize_channels_last(k, x, channels, plane, 0..plane, scale, zero_point, &mut out);
+                let is_right = |i: usize| out[i] == expected[i % channels * plane + i / channels];
+                prop_assert!((0..x.len()).all(is_right), "{} {} channels", k.isa(), channels);
+            }
         }
     }
 
@@ -88,7 +116,8 @@ proptest! {
     #[test]
     fn requantize_equals_plain_integers(
         x in proptest::collection::vec(any::<u8>(), 0..300), x_zero_point in zero_point(),
-        y_zero_point in zero_point(), multiplier in 1i32 << 30..=i32::MAX, shift in 1..=62u32,
+        y_zero_point in zero_point(), shift in prop_oneof![1..=62u32, 29..=36u32],
+        multiplier in prop_oneof![4 => 1i32 << 30..=i32::MAX, 1 => -i32::MAX..=-1 << 30, 1 => Just(i32::MAX)],
         (lo, hi) in (0..=255i32, 0..=255i32).prop_map(|(a, b)| (a.min(b), a.max(b))),
     ) {
         let p = RequantizeParams { x_zero_point, y_zero_point, multiplier, shift, lo, hi };
@@ -103,4 +132,66 @@ proptest! {
             prop_assert!(x.iter().zip(&out).all(|(&x, &y)| y == expected(x)), "{} {:?}", k.isa(), p);
         }
     }
+}
+
+/// Every zero point, and the numbers about both ends of the bytes: saturation, infinities, NaN, zeros of both signs.
+#[test]
+fn every_zero_point_at_both_ends() {
+    for zero_point in 0..=255 {
+        let ends = [-zero_point, 255 - zero_point, 0].map(|end| end as f32);
+        let near = [-1.0, -0.75, -0.5, -0.25, -0.0, 0.0, 0.25, 0.5, 0.75, 1.0];
+        let mut x: Vec<f32> = ends.iter().flat_map(|end| near.map(|step| end + step)).collect();
+        x.extend([f32::NAN, -f32::NAN, f32::INFINITY, f32::NEG_INFINITY, f32::MAX, f32::MIN, -0.0]);
+        x.extend([f32::from_bits(1), 0.499_999_97, 4_194_304.5, 8_388_609.0, -8_388_609.0, 3e9, -3e9]);
+        let bits: Vec<u8> = (0..=255).collect();
+        for k in tiers() {
+            let mut out = vec![0; x.len()];
+            quantize(k, &x, 1.0, zero_point, &mut out);
+            for (&x, &y) in x.iter().zip(&out) {
+                assert_eq!(y, plain_quantize(x, 1.0, zero_point), "{} {x} {zero_point}", k.isa());
+            }
+            let mut numbers = vec![9.0; 256];
+            dequantize(k, &bits, 0.3, zero_point, &mut numbers);
+            let is_right =
+                |q: usize| numbers[q].to_bits() == (0.3 * (q as f32 - zero_point as f32)).to_bits();
+            assert!((0..256).all(is_right), "{} {zero_point}", k.isa());
+        }
+    }
+}
+
+#[test]
+fn parameters_out_of_their_ranges_are_refused() {
+    let refused = |run: fn()| std::panic::catch_unwind(run).is_err();
+    let wrong: [fn(); 12] = [
+        || quantize(Kernels::best(), &[1.0; 2], 1.0, 0, &mut [0; 3]),
+        || quantize(Kernels::best(), &[1.0; 2], 1.0, -1, &mut [0; 2]),
+        || quantize(Kernels::best(), &[1.0; 2], 1.0, 256, &mut [0; 2]),
+        || dequantize(Kernels::best(), &[1; 2], 1.0, 0, &mut [0.0; 3]),
+        || dequantize(Kernels::best(), &[1; 2], 1.0, 256, &mut [0.0; 2]),
+        || quantize_channels_last(Kernels::best(), &[1.0; 6], 2, 3, 0..4, 1.0, 0, &mut [0; 8]),
+        || quantize_channels_last(Kernels::best(), &[1.0; 6], 2, 3, 1..3, 1.0, 0, &mut [0; 3]),
+        || quantize_channels_last(Kernels::best(), &[1.0; 5], 2, 3, 0..3, 1.0, 0, &mut [0; 6]),
+        || quantize_channels_last(Kernels::best(), &[1.0; 6], 2, 3, 0..3, 1.0, 256, &mut [0; 6]),
+        || requantize_by(|p| p.shift = 63),
+        || requantize_by(|p| p.x_zero_point = 256),
+        || requantize_by(|p| (p.lo, p.hi) = (9, 8)),
+    ];
+    for (i, wrong) in wrong.into_iter().enumerate() {
+        assert!(refused(wrong), "{i}");
+    }
+    assert!(!refused(|| requantize_by(|_| ())));
+}
+
+/// Parameters at the ends of their ranges, but for a change.
+fn requantize_by(change: fn(&mut RequantizeParams)) {
+    let mut p = RequantizeParams {
+        x_zero_point: 255,
+        y_zero_point: 255,
+        multiplier: -i32::MAX,
+        shift: 62,
+        lo: 0,
+        hi: 255,
+    };
+    change(&mut p);
+    requantize(Kernels::best(), &[1], &p, &mut [0]);
 }

@@ -65,6 +65,55 @@ fn ties_and_the_largest_share() {
             let table = std::array::from_fn(|d| if d == 0 { i32::MAX } else { half });
             let x: Vec<u8> = (0..n).map(|i| if i % 2 == 0 { 200 } else { 100 }).collect();
             check(&x, n, 1, &table);
+            for inner in [2, 32, 33] {
+                let x: Vec<u8> = (0..n * inner).map(|i| if i / inner % 2 == 0 { 200 } else { 100 }).collect();
+                check(&x, n, inner, &table);
+            }
         }
     }
+}
+
+/// One large share among many small ones, whose sum leaves int32, uint32 and what float32 counts exactly: for every form
+/// of the loop, so that the share shows the sum.
+#[test]
+fn sums_beyond_any_narrow_integer() {
+    for n in [255, 256, 257, 511, 512, 513, 1025, 2047, 8191, 8192, 8193, 20_000] {
+        for small in [1, (1 << 22) - 3, 1 << 22, i32::MAX / n as i32, i32::MAX / 64] {
+            let table = std::array::from_fn(|d| match d {
+                0 => i32::MAX,
+                1..100 => i32::MAX / 3,
+                _ => small,
+            });
+            for inner in [1, 2, 31, 33] {
+                let x = |i: usize, lane: usize| match i % n {
+                    7 => 255 - (lane % 3) as u8,
+                    i if i % 97 == 0 => 200,
+                    _ => 3,
+                };
+                let x: Vec<u8> = (0..n * inner).map(|i| x(i / inner, i % inner)).collect();
+                check(&x, n, inner, &table);
+            }
+        }
+    }
+}
+
+/// Every number of lanes, a maximum in each place.
+#[test]
+fn every_width() {
+    for inner in 1..=70 {
+        for n in [1, 2, 5] {
+            let x: Vec<u8> = (0..2 * n * inner).map(|i| (i * 7919 % 256) as u8).collect();
+            check(&x, n, inner, &table(0.03));
+        }
+    }
+}
+
+#[test]
+fn lengths_that_are_no_shape_are_refused() {
+    let is_refused = |len: usize, n: usize, inner: usize, out: usize| {
+        let run = || softmax(Kernels::best(), &vec![1; len], n, inner, &[1; 256], &mut vec![0; out]);
+        std::panic::catch_unwind(run).is_err()
+    };
+    assert!(!is_refused(12, 2, 3, 12) && !is_refused(0, 0, 3, 0) && !is_refused(0, 2, 3, 0));
+    assert!(is_refused(12, 2, 3, 11) && is_refused(11, 2, 3, 11) && is_refused(12, 0, 3, 12));
 }

@@ -70,6 +70,39 @@ mod tests {
         assert_eq!(seen, Extremes { min: -30.0, max: 67.0, nan: 1, infinite: 2, count: 100 });
     }
 
+    /// In vectors and in what is left of them.
+    #[test]
+    fn every_place_of_every_length_is_seen() {
+        for length in 0..70 {
+            let mut values: Vec<f32> = (0..length).map(|i| (i % 7) as f32 / 8.0).collect();
+            let (min, max) = values.iter().fold((f32::INFINITY, f32::NEG_INFINITY), |(low, high), &x| {
+                (if x < low { x } else { low }, if x > high { x } else { high })
+            });
+            let count = length as u64;
+            let all = Extremes { min, max, nan: 0, infinite: 0, count };
+            assert_eq!(Extremes::of(&values), all);
+            for at in 0..length {
+                let found = std::mem::replace(&mut values[at], -3.0);
+                let seen = Extremes::of(&values);
+                assert_eq!((seen.min, seen.count), (-3.0, count), "the least at {at} of {length}");
+                values[at] = 5.0;
+                assert_eq!(Extremes::of(&values).max, 5.0, "the greatest at {at} of {length}");
+                values[at] = f32::MIN;
+                assert_eq!(Extremes::of(&values).min, f32::MIN);
+                values[at] = f32::NAN;
+                let seen = Extremes::of(&values);
+                assert_eq!((seen.nan, seen.infinite, seen.count), (1, 0, count), "NaN at {at} of {length}");
+                for end in [f32::INFINITY, f32::NEG_INFINITY] {
+                    values[at] = end;
+                    let seen = Extremes::of(&values);
+                    assert_eq!((seen.nan, seen.infinite), (0, 1), "{end} at {at} of {length}");
+                    assert!(seen.max < 1.0 && seen.min >= 0.0);
+                }
+                values[at] = found;
+            }
+        }
+    }
+
     #[test]
     fn nothing_finite_and_nothing_at_all() {
         let seen = Extremes::of(&[f32::NAN; 40]);

@@ -73,9 +73,8 @@ fn extents(
             sizes.iter().zip(axes).map(|(&s, &d)| s as f64 / shape[d] as f64).collect();
         let mut extents: Vec<usize> = sizes.iter().map(|&s| s as usize).collect();
         if policy != "stretch" {
-            let pick = if policy == "not_larger" { f64::min } else { f64::max };
-            let scale = scales.iter().copied().reduce(pick).unwrap_or(1.0);
-            scales.iter_mut().for_each(|s| *s = scale);
+            let scale = common_scale(policy, &scales);
+            scales.fill(scale);
             extents = axes.iter().map(|&d| (scale * shape[d] as f64 + 0.5).floor() as usize).collect();
         }
         return Ok((extents, scales));
@@ -88,6 +87,12 @@ fn extents(
     // A float32 product, as ONNX's own implementations take it: 0.7 times 10 is 7.
     let extents = scales.iter().zip(axes).map(|(s, &d)| (s * shape[d] as f32).floor() as usize).collect();
     Ok((extents, scales.into_iter().map(f64::from).collect()))
+}
+
+/// The one scale of all axes by which no size is larger, or none smaller, than was asked.
+fn common_scale(policy: &str, scales: &[f64]) -> f64 {
+    let pick = if policy == "not_larger" { f64::min } else { f64::max };
+    scales.iter().copied().reduce(pick).unwrap_or(1.0)
 }
 
 /// An axis that is resized.
@@ -154,4 +159,66 @@ fn nearest(rounding: &str, x: f64, n: usize) -> Option<usize> {
         _ => return None,
     };
     Some((index.max(0.0) as usize).min(n.saturating_sub(1)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_nearest_element_by_every_rule() {
+        let rules = ["round_prefer_floor", "round_prefer_ceil", "floor", "ceil"];
+        let cases = [
+            (-1.5, [0, 0, 0, 0]),
+            (-0.25, [0, 0, 0, 0]),
+            (0.0, [0, 0, 0, 0]),
+            (0.25, [0, 0, 0, 1]),
+            (0.5, [0, 1, 0, 1]),
+            (0.75, [1, 1, 0, 1]),
+            (1.0, [1, 1, 1, 1]),
+            (1.5, [1, 2, 1, 2]),
+            (2.5, [2, 3, 2, 3]),
+            (2.75, [3, 3, 2, 3]),
+            (3.0, [3, 3, 3, 3]),
+            (3.5, [3, 4, 3, 4]),
+            (4.0, [4, 4, 4, 4]),
+            (4.25, [4, 4, 4, 4]),
+            (9.0, [4, 4, 4, 4]),
+        ];
+        for (x, expected) in cases {
+            assert_eq!(rules.map(|rule| nearest(rule, x, 5)), expected.map(Some), "{x}");
+        }
+        assert_eq!((nearest("round", 1.0, 5), nearest("floor", 1.0, 0)), (None, Some(0)));
+    }
+
+    #[test]
+    fn the_aspect_ratio_is_kept_by_one_scale() {
+        let scales = [1.5, 0.5, 2.0];
+        assert_eq!((common_scale("not_larger", &scales), common_scale("not_smaller", &scales)), (0.5, 2.0));
+        assert_eq!(common_scale("not_larger", &[]), 1.0);
+    }
+
+    #[test]
+    fn coordinates_by_every_transformation() {
+        let axis = |n, extent, scale, region| Axis { n, extent, scale, region };
+        let all = |axis: &Axis, by: &str| -> Vec<f64> {
+            (0..axis.extent).map(|y| axis.original(by, y).expect("a known transformation")).collect()
+        };
+        let twice = axis(3, 6, 2.0, (0.25, 0.75));
+        assert_eq!(all(&twice, "half_pixel"), [-0.25, 0.25, 0.75, 1.25, 1.75, 2.25]);
+        assert_eq!(all(&twice, "pytorch_half_pixel"), [-0.25, 0.25, 0.75, 1.25, 1.75, 2.25]);
+        assert_eq!(all(&twice, "half_pixel_symmetric"), [-0.25, 0.25, 0.75, 1.25, 1.75, 2.25]);
+        assert_eq!(all(&twice, "asymmetric"), [0.0, 0.5, 1.0, 1.5, 2.0, 2.5]);
+        assert_eq!(all(&twice, "align_corners"), [0.0, 0.4, 0.8, 1.2, 1.6, 2.0]);
+        assert_eq!(all(&twice, "tf_crop_and_resize"), [0.5, 0.7, 0.9, 1.1, 1.3, 1.5]);
+        // A scale of 2.5 makes 7.5 elements, of which 7 are: the centre stays where it was.
+        let odd = axis(3, 7, 2.5, (0.0, 1.0));
+        let centre = odd.original("half_pixel_symmetric", 3).expect("known");
+        assert!((centre - 1.0).abs() < 1e-12, "{centre}");
+        // One element alone.
+        let one = axis(5, 1, 0.2, (0.5, 1.5));
+        let names = ["half_pixel", "pytorch_half_pixel", "align_corners", "tf_crop_and_resize", "asymmetric"];
+        assert_eq!(names.map(|by| one.original(by, 0)), [2.0, 0.0, 0.0, 4.0, 0.0].map(Some));
+        assert_eq!(one.original("cubic", 0), None);
+    }
 }

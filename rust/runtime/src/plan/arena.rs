@@ -69,3 +69,55 @@ pub fn place(buffers: &[Buffer], lives: &[Option<Life>]) -> (Vec<Slot>, usize) {
     }
     (slots, total)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn buffers() -> impl Strategy<Value = Vec<(usize, Option<(usize, usize)>)>> {
+        let bytes = prop_oneof![Just(0), Just(1), Just(64), 0..2000usize, 0..20usize];
+        let life = prop::option::weighted(0.9, (0..12usize, 0..5usize));
+        prop::collection::vec((bytes, life), 0..40)
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { cases: 2000, failure_persistence: None, ..ProptestConfig::default() })]
+
+        /// Buffers that live at the same time share no byte, slack included; each starts on a cache line inside the arena.
+        #[test]
+        fn what_lives_together_shares_no_byte(given in buffers()) {
+            let buffer = |&(bytes, _): &(usize, _)| Buffer::new(bytes, Home::Arena);
+            let all: Vec<Buffer> = given.iter().map(buffer).collect();
+            let life = |&(_, life): &(_, Option<(usize, usize)>)| {
+                life.map(|(first, length)| Life { first, last: first + length })
+            };
+            let lives: Vec<Option<Life>> = given.iter().map(life).collect();
+            let (slots, total) = place(&all, &lives);
+            let mut end = 0;
+            for (i, slot) in slots.iter().enumerate() {
+                prop_assert_eq!((slot.place, slot.len), (Place::Arena, given[i].0));
+                let Some(life) = lives[i] else { continue };
+                prop_assert!(slot.offset % ALIGNMENT == 0);
+                end = end.max(slot.offset + (slot.len + SLACK).next_multiple_of(ALIGNMENT));
+                for (other, other_life) in slots[..i].iter().zip(&lives) {
+                    let meets = other_life.is_some_and(|o| life.first <= o.last && o.first <= life.last);
+                    let (from, to) = (slot.offset.max(other.offset), slot.offset + slot.len + SLACK);
+                    let shares = from < to.min(other.offset + other.len + SLACK);
+                    prop_assert!(!(meets && shares), "{:?} and {:?}", slot, other);
+                }
+            }
+            prop_assert_eq!(total, end);
+        }
+    }
+
+    #[test]
+    fn bytes_are_used_again_and_the_caller_s_take_none() {
+        let life = |first, last| Some(Life { first, last });
+        let arena = |bytes| Buffer::new(bytes, Home::Arena);
+        let all = [arena(1000), arena(1000), Buffer::new(5000, Home::Input(1)), arena(1000)];
+        let (slots, total) = place(&all, &[life(0, 1), life(2, 3), life(0, 9), life(1, 2)]);
+        assert_eq!((slots[0].offset, slots[1].offset, total), (0, 0, 2 * 1088));
+        assert_eq!((slots[2].place, slots[2].offset, slots[3].offset), (Place::Input(1), 0, 1088));
+    }
+}

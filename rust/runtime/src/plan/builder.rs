@@ -53,6 +53,13 @@ pub struct Buffer {
     needs_slack: bool,
 }
 
+impl Buffer {
+    /// A buffer whose slack nobody needs yet.
+    pub fn new(bytes: usize, home: Home) -> Buffer {
+        Buffer { bytes, home, needs_slack: false }
+    }
+}
+
 /// A tensor of the plan: its type, and where and how it lies.
 #[derive(Clone, Debug)]
 pub struct Placed {
@@ -99,12 +106,6 @@ pub struct Strided {
     pub steps: Vec<usize>,
 }
 
-struct Draft {
-    step: Step,
-    reads: Vec<BufferId>,
-    writes: Vec<BufferId>,
-}
-
 /// The walk's state.
 pub struct Builder<'p> {
     /// The Program.
@@ -121,7 +122,7 @@ pub struct Builder<'p> {
     strided: BTreeMap<ValueId, Strided>,
     buffers: Vec<Buffer>,
     constants: Vec<Block>,
-    drafts: Vec<Draft>,
+    steps: Vec<Step>,
     observables: Vec<Observable>,
     /// Of the float32 values that are known, where all are looked at.
     known_extremes: Vec<(ValueId, Extremes)>,
@@ -223,7 +224,7 @@ impl<'p> Builder<'p> {
             strided: BTreeMap::new(),
             buffers: Vec::new(),
             constants: Vec::new(),
-            drafts: Vec::new(),
+            steps: Vec::new(),
             observables: Vec::new(),
             known_extremes: Vec::new(),
             readers,
@@ -296,7 +297,7 @@ impl<'p> Builder<'p> {
         let (slots, arena_bytes) = arena::place(&self.buffers, &lives);
         self.complete_observables();
         Ok(Plan {
-            steps: self.drafts.into_iter().map(|draft| draft.step).collect(),
+            steps: self.steps,
             slots,
             constants: self.constants,
             arena_bytes,
@@ -530,7 +531,7 @@ impl<'p> Builder<'p> {
     // ---- outputs
 
     fn buffer(&mut self, bytes: usize, home: Home) -> BufferId {
-        self.buffers.push(Buffer { bytes, home, needs_slack: false });
+        self.buffers.push(Buffer::new(bytes, home));
         BufferId(self.buffers.len() - 1)
     }
 
@@ -623,11 +624,8 @@ impl<'p> Builder<'p> {
         writes: &[BufferId],
         code: Code,
     ) {
-        self.drafts.push(Draft {
-            step: Step { name, op, kernel, macs, code },
-            reads: reads.to_vec(),
-            writes: writes.to_vec(),
-        });
+        let (reads, writes) = (reads.to_vec(), writes.to_vec());
+        self.steps.push(Step { name, op, kernel, macs, code, reads, writes });
     }
 
     /// Makes each of the plan's outputs the caller's buffer; where that cannot be, a step copies it there.
@@ -653,8 +651,8 @@ impl<'p> Builder<'p> {
     /// A value is complete after the last step that writes its buffer.
     fn complete_observables(&mut self) {
         let mut written = vec![0; self.buffers.len()];
-        for (index, draft) in self.drafts.iter().enumerate() {
-            draft.writes.iter().for_each(|id| written[id.0] = index + 1);
+        for (index, step) in self.steps.iter().enumerate() {
+            step.writes.iter().for_each(|id| written[id.0] = index + 1);
         }
         self.observables.iter_mut().for_each(|seen| seen.after = written[seen.buffer.0]);
         self.observables.sort_by_key(|seen| seen.after);
@@ -662,8 +660,8 @@ impl<'p> Builder<'p> {
 
     fn lives(&self) -> Vec<Option<Life>> {
         let mut lives: Vec<Option<Life>> = vec![None; self.buffers.len()];
-        for (index, draft) in self.drafts.iter().enumerate() {
-            for id in draft.writes.iter().chain(&draft.reads) {
+        for (index, step) in self.steps.iter().enumerate() {
+            for id in step.writes.iter().chain(&step.reads) {
                 let life = lives[id.0].get_or_insert(Life { first: index, last: index });
                 life.last = index;
             }

@@ -34,6 +34,8 @@ use crate::program::{DType, ValueId};
 pub(crate) struct Run<'a> {
     views: Views<'a, Block>,
     slots: &'a [Slot],
+    /// The step whose code runs.
+    step: Option<&'a Step>,
     /// The kernels of the session's tier.
     pub kernels: Kernels,
     /// The session's threads.
@@ -44,11 +46,15 @@ pub(crate) struct Run<'a> {
 
 impl Run<'_> {
     /// The bytes of the buffers that a step reads and writes, exact lengths.
+    ///
+    /// # Panics
+    /// Where the step has not declared a buffer, whose bytes may then be another's: a bug of the plan.
     pub fn get<const R: usize, const W: usize>(
         &mut self,
         reads: [BufferId; R],
         writes: [BufferId; W],
     ) -> ([&[u8]; R], [&mut [u8]; W]) {
+        self.check_declared(&reads, &writes);
         self.views.get(reads.map(|id| self.slots[id.0]), writes.map(|id| self.slots[id.0]))
     }
 
@@ -59,9 +65,18 @@ impl Run<'_> {
         reads: [BufferId; R],
         writes: [BufferId; W],
     ) -> ([&[u8]; R], [&mut [u8]; W]) {
+        self.check_declared(&reads, &writes);
         let mut slots = reads.map(|id| self.slots[id.0]);
         slots[0].len += arena::SLACK;
         self.views.get(slots, writes.map(|id| self.slots[id.0]))
+    }
+
+    fn check_declared(&self, reads: &[BufferId], writes: &[BufferId]) {
+        let Some(step) = self.step else { return };
+        let is_written = |id| step.writes.contains(id);
+        let is_declared =
+            writes.iter().all(is_written) && reads.iter().all(|id| step.reads.contains(id) || is_written(id));
+        assert!(is_declared, "{} {:?} uses a buffer that it has not declared", step.op, step.name);
     }
 }
 
@@ -79,6 +94,9 @@ pub struct Step {
     /// Multiply-accumulates of one run.
     pub macs: u64,
     code: Code,
+    /// The buffers that the code reads, and those that it writes: they have their bytes to themselves meanwhile.
+    reads: Vec<BufferId>,
+    writes: Vec<BufferId>,
 }
 
 /// A tensor's type and shape.
@@ -241,14 +259,16 @@ impl Plan {
             let _float_mode = FloatMode::set();
             let _awake = self.forks.then(|| pool.begin());
             let views = Views::new(&mut arena, inputs, outputs, &self.constants);
-            let mut run = Run { views, slots: &self.slots, kernels: self.kernels, pool, faults: &faults };
+            let (slots, kernels) = (&self.slots[..], self.kernels);
+            let mut run = Run { views, slots, step: None, kernels, pool, faults: &faults };
             let mut observables = self.observables.iter().peekable();
             for (index, step) in self.steps.iter().enumerate() {
                 if let Watch::Values(see) = &mut watch {
                     while let Some(seen) = observables.next_if(|o| o.after <= index) {
-                        see(seen, run.get([seen.buffer], []).0[0]);
+                        see(seen, run.views.get([slots[seen.buffer.0]], []).0[0]);
                     }
                 }
+                run.step = Some(step);
                 let start = matches!(watch, Watch::Time(_)).then(Instant::now);
                 (step.code)(&mut run);
                 if let (Watch::Time(seconds), Some(start)) = (&mut watch, start) {
@@ -261,7 +281,7 @@ impl Plan {
             }
             if let (Watch::Values(see), Ok(())) = (&mut watch, &result) {
                 for seen in observables {
-                    see(seen, run.get([seen.buffer], []).0[0]);
+                    see(seen, run.views.get([slots[seen.buffer.0]], []).0[0]);
                 }
             }
         }

@@ -2,7 +2,7 @@
 
 use super::super::epilogue::{Epilogue, Residual};
 use super::super::unary::{self, Unary};
-use super::{Rows, UNIT, pack, packed_len, run, select};
+use super::{ROW_BYTES, ROW_LEAST, Rows, UNIT, pack, pack_strided, packed_len, run, select};
 use crate::isa::{Kernels, TABLE, available};
 
 /// Numbers of either sign in [-1, 1], some of them zeros of either sign.
@@ -35,9 +35,15 @@ fn both(k: Kernels, case: &Case) -> (Vec<f32>, Vec<f32>) {
     let &Case { m, n, taps, kc, .. } = case;
     let (stride, data) = (n + 3, noise(m * (kc + 1) + kc, 1));
     let outside = |i: usize| i.is_multiple_of(5);
-    let offsets: Vec<u32> = (0..m * taps)
-        .map(|i| if outside(i) { u32::MAX } else { (i * 7 % (data.len() - kc + 1)) as u32 })
-        .collect();
+    // The last offset that has its elements, and the first one that has not.
+    let last = data.len() - kc;
+    let offset = |i: usize| match i {
+        i if i.is_multiple_of(10) => u32::MAX as usize,
+        i if outside(i) => last + 1,
+        i if i.is_multiple_of(6) => last,
+        i => i * 7 % (last + 1),
+    };
+    let offsets: Vec<u32> = (0..m * taps).map(|i| offset(i) as u32).collect();
     let rows = if case.is_dense {
         Rows::Dense { data: &data, stride: kc + 1 }
     } else {
@@ -61,7 +67,8 @@ fn both(k: Kernels, case: &Case) -> (Vec<f32>, Vec<f32>) {
         activation: case.activation,
     };
     let mut given = vec![UNTOUCHED; m * stride];
-    run(k, m, &rows, &packed, n, kc, &epilogue, &mut given, stride);
+    // The last row ends where its columns do.
+    run(k, m, &rows, &packed, n, kc, &epilogue, &mut given[..(m - 1) * stride + n], stride);
     let mut expected = vec![UNTOUCHED; m * stride];
     for (i, row) in expected.chunks_exact_mut(stride).enumerate() {
         for (j, y) in row[..n].iter_mut().enumerate() {
@@ -136,6 +143,10 @@ fn epilogues() {
         clip(f32::NEG_INFINITY, 0.0),
         clip(0.5, -0.5),
         clip(f32::NAN, 1.0),
+        clip(0.0, f32::INFINITY),
+        clip(-0.3, 0.2),
+        clip(0.1, 0.4),
+        clip(f32::NEG_INFINITY, f32::INFINITY),
         Some(Unary::Sigmoid),
         Some(Unary::Neg),
     ];
@@ -147,6 +158,69 @@ fn epilogues() {
         }
     }
     check(&cases);
+}
+
+/// Rows so long that they do not go through in one pass, whose last one is short; every epilogue in each.
+#[test]
+fn passes_over_many_rows() {
+    let mut cases = Vec::new();
+    for (m, n, kc) in [(193, 20, 1100), (2 * ROW_LEAST + 1, 70, 1000), (131, 400, 620)] {
+        assert!((kc + n) * 4 * m > ROW_BYTES && m > ROW_LEAST, "more than one pass");
+        for (is_dense, activation) in [(true, Some(Unary::Sigmoid)), (false, Some(Unary::Relu))] {
+            let taps = if is_dense { 1 } else { 2 };
+            let kc = kc / taps;
+            cases.push(Case { m, n, taps, kc, is_dense, has_bias: true, has_residual: true, activation });
+        }
+    }
+    check(&cases);
+}
+
+/// Weights that lie in any order are packed as those that lie column by column.
+#[test]
+fn strided_weights_are_packed_alike() {
+    for n in (1..=34).chain([48, 50]) {
+        for k in [0usize, 1, 2, 7, 33] {
+            for (column, step) in [(k, 1), (k + 3, 1), (1, n), (1, n + 2), (2, 2 * n + 1), (3 * k + 1, 3)] {
+                let len = (n - 1) * column + (k.max(1) - 1) * step + 1;
+                let weights = noise(len, n as u32);
+                let ordered: Vec<f32> = (0..n * k).map(|i| weights[i / k * column + i % k * step]).collect();
+                let mut expected = vec![f32::NAN; packed_len(n, 1, k)];
+                let mut given = expected.clone();
+                pack(&ordered, n, 1, k, &mut expected);
+                pack_strided(&weights, n, k, column, step, &mut given);
+                let same = given.iter().zip(&expected).all(|(g, e)| g.to_bits() == e.to_bits());
+                assert!(same, "{n} columns of {k}, {column} and {step} apart");
+            }
+        }
+    }
+}
+
+/// NaN and infinities pass every clamp and every activation.
+#[test]
+fn sums_without_end_keep_their_meaning() {
+    let (m, n) = (7, 37);
+    let special = [f32::NAN, f32::INFINITY, f32::NEG_INFINITY, 0.25, -0.0, 3e38];
+    for k in available().into_iter().filter_map(Kernels::new) {
+        let mut packed = vec![f32::NAN; packed_len(n, 1, 1)];
+        pack(&vec![1.0; n], n, 1, 1, &mut packed);
+        let bias: Vec<f32> = (0..n).map(|j| special[j % 6]).collect();
+        let data: Vec<f32> = (0..m).map(|i| special[5 - i % 6]).collect();
+        for (lo, hi) in [(0.0, f32::INFINITY), (-1.0, 0.5), (f32::NEG_INFINITY, 2.0), (0.25, 0.25)] {
+            let activation = Some(Unary::Clip { lo, hi });
+            let epilogue = Epilogue { bias: Some(&bias), activation, ..Epilogue::default() };
+            let mut out = vec![9.0; m * n];
+            run(k, m, &Rows::Dense { data: &data, stride: 1 }, &packed, n, 1, &epilogue, &mut out, n);
+            for (at, &y) in out.iter().enumerate() {
+                let sum = (data[at / n] + 0.0) + bias[at % n];
+                let expected = if sum.is_nan() { sum } else { sum.max(lo).min(hi) };
+                assert!(
+                    y == expected || y.is_nan() && expected.is_nan(),
+                    "{} {sum} in {lo}..{hi}: {y}",
+                    k.isa()
+                );
+            }
+        }
+    }
 }
 
 #[test]
