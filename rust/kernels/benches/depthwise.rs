@@ -1,12 +1,12 @@
-//! Depthwise convolution at MobileNetV2's shapes (3x3) and at 5x5, on every tier: multiply-adds a second.
+//! Depthwise convolution at MobileNetV2's shapes (3x3), at 5x5 and 7x7, on every tier: multiply-adds a second.
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
-use octavo_kernels::depthwise::{Depthwise, Window, pack, packed_len, run, select};
+use octavo_kernels::depthwise::{Depthwise, Floats, Window, run, run_to_floats};
 use octavo_kernels::isa::{self, Kernels};
 use octavo_kernels::requantize::Requantize;
 
 /// (input, channels, kernel, stride)
-const SHAPES: [(usize, usize, usize, usize); 15] = [
+const SHAPES: [(usize, usize, usize, usize); 17] = [
     (112, 32, 3, 1),
     (112, 96, 3, 2),
     (56, 144, 3, 1),
@@ -21,7 +21,9 @@ const SHAPES: [(usize, usize, usize, usize); 15] = [
     (28, 240, 5, 2),
     (14, 480, 5, 1),
     (7, 960, 5, 1),
+    (56, 96, 7, 1),
     (14, 384, 7, 1),
+    (112, 8, 3, 1),
 ];
 
 fn depthwise(c: &mut Criterion) {
@@ -41,12 +43,15 @@ fn depthwise(c: &mut Criterion) {
         let x: Vec<u8> = (0..input * input * channels).map(|i| (i * 31 % 251) as u8).collect();
         let weights: Vec<i8> = (0..channels * kernel * kernel).map(|i| (i * 17 % 255) as u8 as i8).collect();
         let mut out = vec![0; output * output * channels];
+        let mut floats = vec![0.0; out.len()];
         group.throughput(Throughput::Elements((out.len() * kernel * kernel) as u64));
         for isa in isa::available() {
             let k = Kernels::new(isa).expect("an available tier");
-            let mut packed = vec![0; packed_len(k, channels, [kernel; 2])];
-            pack(k, &weights, channels, [kernel; 2], &mut packed);
-            let requantize = Requantize {
+            let entries = &k.row().depthwise;
+            let (shape, side) = (format!("{input}x{input}x{channels}"), [kernel; 2]);
+            let mut packed = vec![0; entries.to_bytes.packed_len(channels, side)];
+            entries.to_bytes.pack(&weights, channels, side, &mut packed);
+            let epilogue = Requantize {
                 bias: &vec![1000; channels],
                 multiplier: &vec![1_500_000_000; channels],
                 shift: &vec![41; channels],
@@ -54,11 +59,20 @@ fn depthwise(c: &mut Criterion) {
                 lo: 0,
                 hi: 255,
             };
-            let d = Depthwise { window, packed: &packed, requantize, x_zero_point: 128 };
-            let name = select(k.row(), window.kernel, window.stride, window.dilation).name;
-            let shape = format!("{input}x{input}x{channels}");
-            group.bench_function(BenchmarkId::new(name, shape), |b| {
+            let d = Depthwise { window, packed: &packed, epilogue, x_zero_point: 128 };
+            let name = entries.to_bytes.select(side, window.stride, window.dilation).name;
+            group.bench_function(BenchmarkId::new(name, &shape), |b| {
                 b.iter(|| run(k, &x, &d, 0..output, &mut out));
+            });
+            let mut packed = vec![0; entries.to_floats.packed_len(channels, side)];
+            entries.to_floats.pack(&weights, channels, side, &mut packed);
+            let ones = vec![1.0; channels];
+            let epilogue =
+                Floats { acc_bias: &vec![1000; channels], x_scale: 0.01, scale: &ones, bias: &ones };
+            let d = Depthwise { window, packed: &packed, epilogue, x_zero_point: 128 };
+            let name = entries.to_floats.select(side, window.stride, window.dilation).name;
+            group.bench_function(BenchmarkId::new(name, &shape), |b| {
+                b.iter(|| run_to_floats(k, &x, &d, 0..output, &mut floats));
             });
         }
     }

@@ -231,7 +231,8 @@ mod tests {
                 row.gemm.pack.name,
                 row.gemm.row_sums.name,
                 row.float_gemm.tiles[0].name,
-                row.depthwise.tiles[row.depthwise.tiles.len() - 1].entry.name,
+                row.depthwise.to_bytes.select([1, 1], [9, 9], [1, 1]).name,
+                row.depthwise.to_floats.select([1, 1], [9, 9], [1, 1]).name,
             ];
             for name in plain {
                 let of = Isa::from_name(name.split('-').next().unwrap_or_default()).expect(name);

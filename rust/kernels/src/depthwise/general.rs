@@ -3,8 +3,9 @@
 
 use std::ops::Range;
 
-use super::pack::{first_channel, starts_words_at_columns};
+use super::pack::{Lines, first_channel};
 use super::{Depthwise, GROUP};
+use crate::geometry::Window;
 
 /// What a tier does with the 16 channels of a group.
 pub(super) trait Lanes {
@@ -31,12 +32,21 @@ pub(super) trait Lanes {
         weights: *const u8,
         channels: usize,
     ) -> Self::Sums;
+}
 
-    /// Requantizes and writes `channels` values from channel `first` on.
+/// What becomes of the sums of a group's channels.
+pub(super) trait Epilogue<L: Lanes> {
+    /// An element of the output.
+    type Out;
+
+    /// What each channel's sum begins with.
+    fn start(&self) -> &[i32];
+
+    /// Writes the results of `channels` channels from `first` on.
     ///
     /// # Safety
-    /// The tier's CPU features; `first + channels` parameters; `channels` bytes, at most 16, at `out`.
-    unsafe fn finish(sums: Self::Sums, d: &Depthwise<'_>, first: usize, channels: usize, out: *mut u8);
+    /// The tier's CPU features; `first + channels` parameters; room for `channels` elements, at most 16, at `out`.
+    unsafe fn finish(&self, sums: L::Sums, first: usize, channels: usize, out: *mut Self::Out);
 }
 
 /// The most taps that a word holds.
@@ -51,14 +61,19 @@ const GROUPS: usize = 16;
 /// # Safety
 /// The tier's CPU features, and the bounds that [`super::run`] asserts.
 #[inline(always)]
-pub(super) unsafe fn run<L: Lanes>(x: &[u8], d: &Depthwise<'_>, rows: Range<usize>, out: &mut [u8]) {
+pub(super) unsafe fn run<L: Lanes, E: Epilogue<L>>(
+    x: &[u8],
+    d: &Depthwise<'_, E>,
+    rows: Range<usize>,
+    out: &mut [E::Out],
+) {
     let columns = d.window.output[1];
     for (row, oy) in rows.enumerate() {
         for ox in 0..columns {
             let at = (row * columns + ox) * d.window.channels;
             let pixel = &mut out[at..][..d.window.channels];
             // SAFETY: the caller's promise; the slice is one pixel.
-            unsafe { run_pixel::<L>(x, d, [oy, ox], pixel) };
+            unsafe { run_pixel::<L, E>(x, d, [oy, ox], pixel) };
         }
     }
 }
@@ -66,14 +81,19 @@ pub(super) unsafe fn run<L: Lanes>(x: &[u8], d: &Depthwise<'_>, rows: Range<usiz
 /// One output pixel.
 ///
 /// # Safety
-/// As [`run`]; `pixel` has one byte a channel.
+/// As [`run`]; `pixel` has one element a channel.
 #[inline(always)]
-unsafe fn run_pixel<L: Lanes>(x: &[u8], d: &Depthwise<'_>, output: [usize; 2], pixel: &mut [u8]) {
+unsafe fn run_pixel<L: Lanes, E: Epilogue<L>>(
+    x: &[u8],
+    d: &Depthwise<'_, E>,
+    output: [usize; 2],
+    pixel: &mut [E::Out],
+) {
     let channels = d.window.channels;
     let lanes = channels.min(GROUP);
     let words = slots::<L>(d.window.kernel) / L::TAPS;
     let padding = [d.x_zero_point; GROUP];
-    let mut taps = Taps::new(x, d, output, &padding);
+    let mut taps = Taps::new(x, d.window, output, &padding);
     let groups = channels.div_ceil(GROUP);
     for block in (0..groups).step_by(GROUPS) {
         let block_groups = GROUPS.min(groups - block);
@@ -81,10 +101,11 @@ unsafe fn run_pixel<L: Lanes>(x: &[u8], d: &Depthwise<'_>, output: [usize; 2], p
         // has one byte a channel from it on, or 16 of padding, which a step of 0 keeps. The packed weights hold
         // `words` words a group.
         unsafe {
-            let mut sums = [L::start(d.requantize.bias.as_ptr(), lanes); GROUPS];
+            let start = d.epilogue.start().as_ptr();
+            let mut sums = [L::start(start, lanes); GROUPS];
             for group in 0..block_groups {
                 let first = first_channel(block + group, channels);
-                sums[group] = L::start(d.requantize.bias.as_ptr().add(first), lanes);
+                sums[group] = L::start(start.add(first), lanes);
             }
             for word in (0..words).step_by(LISTED / L::TAPS) {
                 let listed_words = (words - word).min(LISTED / L::TAPS);
@@ -106,7 +127,7 @@ unsafe fn run_pixel<L: Lanes>(x: &[u8], d: &Depthwise<'_>, output: [usize; 2], p
             }
             for group in 0..block_groups {
                 let first = first_channel(block + group, channels);
-                L::finish(sums[group], d, first, lanes, pixel.as_mut_ptr().add(first));
+                d.epilogue.finish(sums[group], first, lanes, pixel.as_mut_ptr().add(first));
             }
         }
     }
@@ -115,17 +136,14 @@ unsafe fn run_pixel<L: Lanes>(x: &[u8], d: &Depthwise<'_>, output: [usize; 2], p
 /// Slots for taps in the packed weights of a group, padding of words included.
 #[inline(always)]
 fn slots<L: Lanes>(kernel: [usize; 2]) -> usize {
-    if starts_words_at_columns(kernel) {
-        kernel[1] * kernel[0].next_multiple_of(L::TAPS)
-    } else {
-        (kernel[0] * kernel[1]).next_multiple_of(L::TAPS)
-    }
+    let lines = Lines::of(kernel);
+    lines.count * lines.length.next_multiple_of(L::TAPS)
 }
 
 /// The places of some taps of one output pixel, in the order of the packed weights.
 struct Taps<'a> {
     x: &'a [u8],
-    d: &'a Depthwise<'a>,
+    window: Window,
     output: [usize; 2],
     padding: &'a [u8; GROUP],
     /// The first slot and the number of those listed.
@@ -138,9 +156,9 @@ struct Taps<'a> {
 
 impl<'a> Taps<'a> {
     #[inline(always)]
-    fn new(x: &'a [u8], d: &'a Depthwise<'a>, output: [usize; 2], padding: &'a [u8; GROUP]) -> Self {
+    fn new(x: &'a [u8], window: Window, output: [usize; 2], padding: &'a [u8; GROUP]) -> Self {
         let (places, inside) = ([padding.as_ptr(); LISTED], [0; LISTED]);
-        Taps { x, d, output, padding, listed: 0..0, places, inside }
+        Taps { x, window, output, padding, listed: 0..0, places, inside }
     }
 
     /// Lists the places of `count` slots from `first` on, unless they are listed already.
@@ -150,25 +168,26 @@ impl<'a> Taps<'a> {
             return;
         }
         self.listed = first..first + count;
-        let window = &self.d.window;
-        let [kh, kw] = window.kernel;
-        let column = if starts_words_at_columns(window.kernel) { kh.next_multiple_of(L::TAPS) } else { kh };
-        let [mut kx, mut ky] = [first / column, first % column];
+        let window = self.window;
+        let lines = Lines::of(window.kernel);
+        let slots = lines.length.next_multiple_of(L::TAPS);
+        let [mut line, mut place] = [first / slots, first % slots];
         for slot in 0..count {
+            let [ky, kx] = lines.tap(line, place);
             let y = window.start(0, self.output[0]) + (ky * window.dilation[0]) as isize;
             let x = window.start(1, self.output[1]) + (kx * window.dilation[1]) as isize;
             let [height, width] = window.input;
-            let inside = ky < kh && kx < kw && (y as usize) < height && (x as usize) < width;
-            if inside {
+            let is_tap = line < lines.count && place < lines.length;
+            if is_tap && (y as usize) < height && (x as usize) < width {
                 self.places[slot] = self.x[window.pixel(y as usize, x as usize)..].as_ptr();
                 self.inside[slot] = usize::MAX;
             } else {
                 self.places[slot] = self.padding.as_ptr();
                 self.inside[slot] = 0;
             }
-            ky += 1;
-            if ky == column {
-                (kx, ky) = (kx + 1, 0);
+            place += 1;
+            if place == slots {
+                (line, place) = (line + 1, 0);
             }
         }
     }

@@ -1,8 +1,8 @@
 //! The layout of packed weights.
 //!
 //! A *word* is a few taps of the 16 channels of a group, channel by channel, the taps of a channel side by side as the
-//! tier's multiply instruction takes them; what a word has no tap for is 0. Taps go down the columns of the kernel.
-//! The kernels with code of their own (3x3, 5x5) begin each column with a new word; in the others, words run on.
+//! tier's multiply instruction takes them; what a word has no tap for is 0. Taps go down the kernel's columns, each of
+//! which begins with a new word; a kernel of one row is one line that lies down.
 
 use super::GROUP;
 
@@ -23,11 +23,8 @@ impl Layout {
 
     /// Words of a group.
     pub(super) fn words(&self, kernel: [usize; 2]) -> usize {
-        if starts_words_at_columns(kernel) {
-            kernel[1] * kernel[0].div_ceil(self.taps)
-        } else {
-            kernel[0].checked_mul(kernel[1]).expect("kh * kw is a number").div_ceil(self.taps)
-        }
+        let lines = Lines::of(kernel);
+        lines.count.checked_mul(lines.length.div_ceil(self.taps)).expect("kh * kw is a number")
     }
 
     pub(super) fn packed_len(&self, channels: usize, kernel: [usize; 2]) -> usize {
@@ -45,9 +42,11 @@ impl Layout {
         }
         for (group, out) in out.chunks_exact_mut(self.words(kernel) * self.word()).enumerate() {
             let first = first_channel(group, channels);
+            let lines = Lines::of(kernel);
             let mut slot = 0;
-            for kx in 0..kernel[1] {
-                for ky in 0..kernel[0] {
+            for line in 0..lines.count {
+                for place in 0..lines.length {
+                    let [ky, kx] = lines.tap(line, place);
                     for lane in 0..GROUP.min(channels) {
                         let weight = weights[(first + lane) * taps + ky * kernel[1] + kx];
                         let at = slot / self.taps * self.word()
@@ -59,17 +58,39 @@ impl Layout {
                     }
                     slot += 1;
                 }
-                if starts_words_at_columns(kernel) {
-                    slot = slot.next_multiple_of(self.taps);
-                }
+                slot = slot.next_multiple_of(self.taps);
             }
         }
     }
 }
 
-/// Whether each column of the kernel begins with a new word.
-pub(super) fn starts_words_at_columns(kernel: [usize; 2]) -> bool {
-    kernel == [3, 3] || kernel == [5, 5]
+/// The lines of a kernel's taps: its columns, or its only row.
+#[derive(Clone, Copy)]
+pub(super) struct Lines {
+    /// How many there are.
+    pub(super) count: usize,
+    /// Taps of each.
+    pub(super) length: usize,
+    /// Whether the line is a row.
+    pub(super) lie: bool,
+}
+
+impl Lines {
+    #[inline(always)]
+    pub(super) fn of(kernel: [usize; 2]) -> Lines {
+        let [kh, kw] = kernel;
+        if kh == 1 {
+            Lines { count: 1, length: kw, lie: true }
+        } else {
+            Lines { count: kw, length: kh, lie: false }
+        }
+    }
+
+    /// The row and column of a tap.
+    #[inline(always)]
+    pub(super) fn tap(self, line: usize, place: usize) -> [usize; 2] {
+        if self.lie { [line, place] } else { [place, line] }
+    }
 }
 
 /// The first channel of a group.

@@ -2,22 +2,37 @@
 
 use std::ops::Range;
 
-use super::general::{self, Lanes, TAPS_MAX};
+use super::general::{self, Epilogue, Lanes, TAPS_MAX};
 use super::pack::Layout;
-use super::{Depthwise, Entries, GROUP, Tile};
+use super::{Depthwise, Entries, Floats, GROUP, Tile, Tiles};
 use crate::isa::Entry;
-use crate::requantize::requantize;
+use crate::requantize::{Requantize, requantize};
+
+const LAYOUT: Layout = Layout { taps: 1, bytes: 1 };
 
 pub(crate) const SCALAR: Entries = Entries {
-    layout: Layout { taps: 1, bytes: 1 },
-    tiles: &[Tile { shape: None, entry: Entry { name: "scalar-u8i8-depthwise-any", run } }],
+    to_bytes: Tiles {
+        layout: LAYOUT,
+        all: &[Tile { shape: None, entry: Entry { name: "scalar-u8i8-depthwise-any", run: to_bytes } }],
+    },
+    to_floats: Tiles {
+        layout: LAYOUT,
+        all: &[Tile { shape: None, entry: Entry { name: "scalar-u8i8f32-depthwise-any", run: to_floats } }],
+    },
 };
 
 /// # Safety
 /// The bounds that [`super::run`] asserts.
-unsafe fn run(x: &[u8], d: &Depthwise<'_>, rows: Range<usize>, out: &mut [u8]) {
+unsafe fn to_bytes(x: &[u8], d: &Depthwise<'_, Requantize<'_>>, rows: Range<usize>, out: &mut [u8]) {
     // SAFETY: plain code; the caller's promise.
-    unsafe { general::run::<Plain>(x, d, rows, out) }
+    unsafe { general::run::<Plain, _>(x, d, rows, out) }
+}
+
+/// # Safety
+/// The bounds that [`super::run_to_floats`] asserts.
+unsafe fn to_floats(x: &[u8], d: &Depthwise<'_, Floats<'_>>, rows: Range<usize>, out: &mut [f32]) {
+    // SAFETY: plain code; the caller's promise.
+    unsafe { general::run::<Plain, _>(x, d, rows, out) }
 }
 
 /// One tap a word, int8.
@@ -55,15 +70,42 @@ impl Lanes for Plain {
         }
         sums
     }
+}
+
+impl Epilogue<Plain> for Requantize<'_> {
+    type Out = u8;
 
     #[inline(always)]
-    unsafe fn finish(sums: Self::Sums, d: &Depthwise<'_>, first: usize, channels: usize, out: *mut u8) {
-        let r = &d.requantize;
+    fn start(&self) -> &[i32] {
+        self.bias
+    }
+
+    #[inline(always)]
+    unsafe fn finish(&self, sums: [i32; GROUP], first: usize, channels: usize, out: *mut u8) {
+        // SAFETY: the caller's promise.
+        let out = unsafe { std::slice::from_raw_parts_mut(out, channels) };
+        for (lane, out) in out.iter_mut().enumerate() {
+            let (multiplier, shift) = (self.multiplier[first + lane], self.shift[first + lane] as u32);
+            *out = requantize(sums[lane], multiplier, shift, self.zero_point, self.lo, self.hi);
+        }
+    }
+}
+
+impl Epilogue<Plain> for Floats<'_> {
+    type Out = f32;
+
+    #[inline(always)]
+    fn start(&self) -> &[i32] {
+        self.acc_bias
+    }
+
+    #[inline(always)]
+    unsafe fn finish(&self, sums: [i32; GROUP], first: usize, channels: usize, out: *mut f32) {
         // SAFETY: the caller's promise.
         let out = unsafe { std::slice::from_raw_parts_mut(out, channels) };
         for (lane, out) in out.iter_mut().enumerate() {
             let c = first + lane;
-            *out = requantize(sums[lane], r.multiplier[c], r.shift[c] as u32, r.zero_point, r.lo, r.hi);
+            *out = (sums[lane] as f32 * self.x_scale).mul_add(self.scale[c], self.bias[c]);
         }
     }
 }

@@ -66,8 +66,8 @@ impl Case {
         }
     }
 
-    /// One output value, in plain integers.
-    fn plain(&self, oy: usize, ox: usize, c: usize) -> u8 {
+    /// One output's sum, in plain integers.
+    fn sum(&self, oy: usize, ox: usize, c: usize) -> i64 {
         let w = &self.window;
         let mut acc = i64::from(self.bias[c]);
         for ky in 0..w.kernel[0] {
@@ -84,7 +84,12 @@ impl Case {
                 acc += i64::from(value) * i64::from(weight);
             }
         }
-        let scaled = i128::from(acc) * i128::from(self.multiplier[c]) + (1i128 << (self.shift[c] - 1));
+        acc
+    }
+
+    /// The byte of a sum, in plain integers.
+    fn byte(&self, sum: i64, c: usize) -> u8 {
+        let scaled = i128::from(sum) * i128::from(self.multiplier[c]) + (1i128 << (self.shift[c] - 1));
         let y = scaled.div_euclid(1i128 << self.shift[c]) + i128::from(self.zero_point);
         y.clamp(self.clamp.0.into(), self.clamp.1.into()) as u8
     }
@@ -92,51 +97,64 @@ impl Case {
     /// Every available tier against plain integers on some rows.
     fn check(&self, rows: Range<usize>) {
         let w = &self.window;
-        let mut expected = Vec::new();
+        let mut sums = Vec::new();
         for oy in rows.clone() {
             for ox in 0..w.output[1] {
-                expected.extend((0..w.channels).map(|c| self.plain(oy, ox, c)));
+                sums.extend((0..w.channels).map(|c| self.sum(oy, ox, c)));
             }
         }
+        let channel = |i: usize| i % w.channels;
+        let bytes: Vec<u8> = sums.iter().enumerate().map(|(i, &sum)| self.byte(sum, channel(i))).collect();
+        let scale: Vec<f32> = self.multiplier.iter().map(|&m| m as f32 * 2e-12).collect();
+        let bias: Vec<f32> = self.shift.iter().map(|&shift| shift as f32 / 3.0 - 9.0).collect();
+        let epilogue = Floats { acc_bias: &self.bias, x_scale: 0.037, scale: &scale, bias: &bias };
+        let float = |(i, &sum): (usize, &i64)| {
+            // A float32 times a float32 is exact in float64; then it is rounded once.
+            let x = (f64::from(sum as f32) * f64::from(0.037f32)) as f32;
+            x.mul_add(scale[channel(i)], bias[channel(i)])
+        };
+        let floats: Vec<f32> = sums.iter().enumerate().map(float).collect();
         for isa in isa::available() {
             let k = Kernels::new(isa).expect("an available tier");
-            let mut packed = vec![0xa5; packed_len(k, w.channels, w.kernel)];
-            pack(k, &self.weights, w.channels, w.kernel, &mut packed);
-            let d = Depthwise {
-                window: *w,
-                packed: &packed,
-                requantize: Requantize {
-                    bias: &self.bias,
-                    multiplier: &self.multiplier,
-                    shift: &self.shift,
-                    zero_point: self.zero_point,
-                    lo: self.clamp.0,
-                    hi: self.clamp.1,
-                },
-                x_zero_point: self.x_zero_point,
+            let place = format!("{isa} {w:?} rows {rows:?}");
+            let (window, x_zero_point) = (*w, self.x_zero_point);
+            let mut packed = vec![0xa5; k.row().depthwise.to_bytes.packed_len(w.channels, w.kernel)];
+            k.row().depthwise.to_bytes.pack(&self.weights, w.channels, w.kernel, &mut packed);
+            let requantize = Requantize {
+                bias: &self.bias,
+                multiplier: &self.multiplier,
+                shift: &self.shift,
+                zero_point: self.zero_point,
+                lo: self.clamp.0,
+                hi: self.clamp.1,
             };
-            // In a tight allocation, so that an address sanitizer sees each byte too many; then between guards.
-            for guard in [0, 32] {
-                let mut out = vec![0xa5; guard + expected.len() + guard];
-                run(k, &self.x, &d, rows.clone(), &mut out[guard..][..expected.len()]);
-                let (guards, out) = out.split_at(guard);
-                let (out, behind) = out.split_at(expected.len());
-                assert!(
-                    out == expected,
-                    "{isa} {w:?} rows {rows:?} differs first at {:?}",
-                    first(out, &expected)
-                );
-                assert!(
-                    guards.iter().chain(behind).all(|&byte| byte == 0xa5),
-                    "{isa} {w:?}: bytes beside it"
-                );
-            }
+            let d = Depthwise { window, packed: &packed, epilogue: requantize, x_zero_point };
+            between_guards(&place, 0xa5, &bytes, |out| run(k, &self.x, &d, rows.clone(), out));
+            let mut packed = vec![0xa5; k.row().depthwise.to_floats.packed_len(w.channels, w.kernel)];
+            k.row().depthwise.to_floats.pack(&self.weights, w.channels, w.kernel, &mut packed);
+            let d = Depthwise { window, packed: &packed, epilogue, x_zero_point };
+            between_guards(&place, -7.5, &floats, |out| run_to_floats(k, &self.x, &d, rows.clone(), out));
         }
     }
 }
 
-fn first(a: &[u8], b: &[u8]) -> Option<(usize, u8, u8)> {
-    (0..a.len()).find(|&i| a[i] != b[i]).map(|i| (i, a[i], b[i]))
+/// What a kernel writes: in a tight allocation, so that an address sanitizer sees each element too many; then between
+/// guards.
+fn between_guards<T: Copy + PartialEq + std::fmt::Debug>(
+    place: &str,
+    guard: T,
+    expected: &[T],
+    run: impl Fn(&mut [T]),
+) {
+    for guards in [0, 32] {
+        let mut out = vec![guard; guards + expected.len() + guards];
+        run(&mut out[guards..][..expected.len()]);
+        let (before, out) = out.split_at(guards);
+        let (out, behind) = out.split_at(expected.len());
+        let first = (0..out.len()).find(|&i| out[i] != expected[i]);
+        assert!(first.is_none(), "{place} differs first at {:?}", first.map(|i| (i, out[i], expected[i])));
+        assert!(before.iter().chain(behind).all(|&x| x == guard), "{place}: elements beside it");
+    }
 }
 
 fn square(input: usize, channels: usize, kernel: usize, stride: usize, pad: [usize; 2]) -> Window {
@@ -192,6 +210,41 @@ fn every_number_of_channels() {
         for (kernel, stride) in [(3, 1), (3, 2), (5, 1), (5, 2), (2, 1), (7, 3)] {
             let window = square(7, channels, kernel, stride, [kernel / 2; 2]);
             Case::new(window, (channels * 100 + kernel) as u64).check(0..window.output[0]);
+        }
+    }
+}
+
+/// Rows longer than a strip, dilations that fill one and go beyond it, kernels of one row and of one column.
+#[test]
+fn rows_beyond_a_strip() {
+    for (kernel, dilation, stride) in [
+        ([3, 3], [1, 2], [1, 1]),
+        ([3, 3], [2, 120], [1, 1]),
+        ([3, 3], [1, 126], [1, 1]),
+        ([3, 3], [1, 127], [2, 1]),
+        ([1, 5], [1, 1], [1, 1]),
+        ([1, 4], [1, 3], [1, 2]),
+        ([1, 3], [1, 254], [1, 1]),
+        ([1, 3], [1, 255], [1, 1]),
+        ([5, 1], [3, 1], [2, 3]),
+        ([7, 7], [1, 1], [1, 1]),
+        ([7, 7], [1, 1], [2, 2]),
+        ([4, 4], [1, 1], [4, 4]),
+    ] {
+        for (width, channels) in [(700, 8), (259, 24), (33, 16), (5, 40)] {
+            let output = |n: usize, axis: usize| {
+                (n + 2 * 9usize).saturating_sub((kernel[axis] - 1) * dilation[axis] + 1) / stride[axis] + 1
+            };
+            let window = Window {
+                input: [6, width],
+                channels,
+                output: [output(6, 0).min(3), output(width, 1)],
+                kernel,
+                stride,
+                dilation,
+                pad: [9, 9],
+            };
+            Case::new(window, (width + channels) as u64).check(0..window.output[0]);
         }
     }
 }
@@ -307,7 +360,8 @@ proptest! {
 /// More taps than are listed at a time, and more groups than wait for them.
 #[test]
 fn kernels_and_channels_beyond_a_block() {
-    for (kernel, channels) in [([9, 9], 33), ([1, 70], 16), ([70, 1], 5), ([9, 8], 300), ([2, 2], 530)] {
+    let kernels = [[9, 9], [1, 70], [70, 1], [9, 8], [2, 2], [31, 31], [32, 2], [33, 2], [1, 300]];
+    for (kernel, channels) in kernels.into_iter().zip([33, 16, 5, 300, 530, 16, 8, 24, 40]) {
         let window = Window {
             input: [11, 11],
             channels,
@@ -337,7 +391,7 @@ fn an_image_without_pixels() {
 #[test]
 fn kernels_by_name() {
     let names = |kernel, stride, dilation| {
-        isa::TABLE.each_ref().map(|row| select(row, kernel, stride, dilation).name)
+        isa::TABLE.each_ref().map(|row| row.depthwise.to_bytes.select(kernel, stride, dilation).name)
     };
     let any = ["scalar-u8i8-depthwise-any", "avx2-u8i8-depthwise-any", "avx512vnni-u8i8-depthwise-any"];
     assert_eq!(names([7, 7], [1, 1], [1, 1]), any);
@@ -351,6 +405,12 @@ fn kernels_by_name() {
         assert_eq!(scalar, any[0]);
         assert_eq!(avx2, format!("avx2-u8i8-depthwise-{tile}"));
         assert_eq!(avx512, format!("avx512vnni-u8i8-depthwise-{tile}"));
+        let [scalar, avx2, avx512] = isa::TABLE
+            .each_ref()
+            .map(|row| row.depthwise.to_floats.select([kernel; 2], [stride; 2], [1, 1]).name);
+        assert_eq!(scalar, "scalar-u8i8f32-depthwise-any");
+        assert_eq!(avx2, format!("avx2-u8i8f32-depthwise-{tile}"));
+        assert_eq!(avx512, avx2);
     }
 }
 

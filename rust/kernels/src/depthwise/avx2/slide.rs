@@ -6,13 +6,9 @@
 use std::arch::x86_64::*;
 use std::ops::Range;
 
-use super::{HighScale, TAPS, WORD};
-use crate::depthwise::pack::first_channel;
-use crate::depthwise::{Depthwise, GROUP, HIGH_SHIFT};
-use crate::requantize::Requantize;
+use super::{Eight, TAPS, WORD, halves};
+use crate::depthwise::{Depthwise, GROUP};
 
-/// Channels of a register of sums: half a group.
-const HALF: usize = 8;
 /// Pairs of rows of a column, 8 channels of int16: rows 0 and 1, 2 and 3, 4 and 5.
 type Column = [__m256i; 3];
 
@@ -36,7 +32,13 @@ impl Columns {
     /// `x` is the image of `d`'s window and `first + 8` channels are in it; 8 bytes at `padding`, which stay.
     #[inline]
     #[target_feature(enable = "avx2")]
-    unsafe fn new(x: &[u8], d: &Depthwise<'_>, top: isize, first: usize, padding: *const u8) -> Columns {
+    unsafe fn new<E>(
+        x: &[u8],
+        d: &Depthwise<'_, E>,
+        top: isize,
+        first: usize,
+        padding: *const u8,
+    ) -> Columns {
         let [height, width] = d.window.input;
         let mut columns = Columns {
             x: d.window.start(1, 0),
@@ -109,8 +111,8 @@ unsafe fn load_weights<const KERNEL: usize, const DOWN: usize>(packed: *const u8
 /// Some rows of the output image, `DOWN` x `RIGHT` outputs of 8 channels at a time.
 ///
 /// # Safety
-/// The CPU has the tier; the bounds that [`crate::depthwise::run`] asserts; at least 16 channels; every shift at least
-/// 33, or where `RAISED` [`crate::depthwise::can_raise_shifts`].
+/// The CPU has the tier; the bounds that [`crate::depthwise::run`] asserts; [`super::have_halves`]; what the epilogue
+/// asks for.
 #[inline]
 #[target_feature(enable = "avx2,fma")]
 pub(super) unsafe fn run<
@@ -118,12 +120,12 @@ pub(super) unsafe fn run<
     const STRIDE: usize,
     const DOWN: usize,
     const RIGHT: usize,
-    const RAISED: bool,
+    E: Eight,
 >(
     x: &[u8],
-    d: &Depthwise<'_>,
+    d: &Depthwise<'_, E::Of<'_>>,
     rows: Range<usize>,
-    out: &mut [u8],
+    out: &mut [E::Out],
 ) {
     let channels = d.window.channels;
     let line = d.window.output[1] * channels;
@@ -132,23 +134,31 @@ pub(super) unsafe fn run<
     for oy in rows.clone().step_by(DOWN) {
         let down = DOWN.min(rows.end - oy);
         let out = &mut out[(oy - rows.start) * line..][..down * line];
-        for half in 0..channels.div_ceil(GROUP) * 2 {
-            let first = first_channel(half / 2, channels) + half % 2 * HALF;
+        for (first, packed) in halves(channels, group_bytes) {
             // SAFETY: `first + 8` channels are in the image, the parameters and the output; the packed weights have
             // a group for each group of channels, in two halves.
             unsafe {
                 let source = Columns::new(x, d, d.window.start(0, oy), first, padding.as_ptr());
-                let packed = d.packed.as_ptr().add(half / 2 * group_bytes + half % 2 * (WORD / 2));
-                let weights = load_weights::<KERNEL, DOWN>(packed);
-                let epilogue = Epilogue::<RAISED>::new(&d.requantize, first);
+                let weights = load_weights::<KERNEL, DOWN>(d.packed.as_ptr().add(packed));
+                let epilogue = E::new(&d.epilogue, first);
+                let frame = Frame { columns: d.window.output[1], channels, down };
                 let out = out.as_mut_ptr().add(first);
-                slide_row::<KERNEL, STRIDE, DOWN, RIGHT, RAISED>(source, &weights, &epilogue, d, down, out);
+                slide_row::<KERNEL, STRIDE, DOWN, RIGHT, E>(source, &weights, &epilogue, frame, out);
             }
         }
     }
 }
 
-/// 8 channels of `down` output rows, at most `DOWN`, along their whole width.
+/// The output rows that are made together.
+struct Frame {
+    /// Outputs of a row.
+    columns: usize,
+    channels: usize,
+    /// Rows.
+    down: usize,
+}
+
+/// 8 channels of the frame's rows, at most `DOWN`, along their whole width.
 ///
 /// # Safety
 /// As [`run`]; `out` is the first of the channels of the first output.
@@ -158,18 +168,17 @@ unsafe fn slide_row<
     const STRIDE: usize,
     const DOWN: usize,
     const RIGHT: usize,
-    const RAISED: bool,
+    E: Eight,
 >(
     mut source: Columns,
     weights: &Weights<KERNEL, DOWN>,
-    epilogue: &Epilogue<RAISED>,
-    d: &Depthwise<'_>,
-    down: usize,
-    out: *mut u8,
+    epilogue: &E,
+    frame: Frame,
+    out: *mut E::Out,
 ) {
     // SAFETY: the caller's promise; an output is written only where it is one.
     unsafe {
-        let (columns, channels) = (d.window.output[1], d.window.channels);
+        let Frame { columns, channels, down } = frame;
         let kept = KERNEL - STRIDE;
         // KERNEL + (RIGHT - 1) * STRIDE columns are in use.
         let mut window = [[_mm256_setzero_si256(); 3]; 7];
@@ -181,7 +190,7 @@ unsafe fn slide_row<
             for column in kept..kept + RIGHT * STRIDE {
                 window[column] = next_column::<KERNEL, STRIDE, DOWN>(&mut source);
             }
-            let mut sums = [[epilogue.bias; RIGHT]; DOWN];
+            let mut sums = [[epilogue.start(); RIGHT]; DOWN];
             for kx in 0..KERNEL {
                 for word in 0..((DOWN - 1) * STRIDE + KERNEL).div_ceil(TAPS) {
                     for row in 0..DOWN {
@@ -193,17 +202,10 @@ unsafe fn slide_row<
                     }
                 }
             }
-            let at = out.add(ox * channels);
-            let line = columns * channels;
-            let bytes = epilogue.apply(sums);
-            for row in 0..DOWN {
-                for right in 0..RIGHT {
-                    if row < down && ox + right < columns {
-                        let place = at.add(row * line + right * channels).cast::<u64>();
-                        place.write_unaligned(bytes[row * RIGHT + right]);
-                    }
-                }
-            }
+            epilogue.write(sums, |row, right| {
+                let is_there = row < down && ox + right < columns;
+                is_there.then(|| out.add((row * columns + ox + right) * channels))
+            });
             for column in 0..kept {
                 window[column] = window[column + RIGHT * STRIDE];
             }
@@ -226,65 +228,5 @@ unsafe fn next_column<const KERNEL: usize, const STRIDE: usize, const DOWN: usiz
             5 => source.next::<5>(),
             _ => source.next::<6>(),
         }
-    }
-}
-
-/// The requantization of 8 channels. A shift below 33, which there is only where `RAISED`, is raised to 33 and the sum
-/// moved left by as much: the same quotient.
-struct Epilogue<const RAISED: bool> {
-    bias: __m256i,
-    /// By how much each sum moves left.
-    left: __m256i,
-    scale: HighScale,
-    zero_point: __m256i,
-    lo: __m256i,
-    hi: __m256i,
-}
-
-impl<const RAISED: bool> Epilogue<RAISED> {
-    /// # Safety
-    /// The CPU has the tier; 8 channels from `first` on.
-    #[inline]
-    #[target_feature(enable = "avx2")]
-    unsafe fn new(r: &Requantize<'_>, first: usize) -> Self {
-        // SAFETY: the caller's promise.
-        let load = |values: &[i32]| unsafe { _mm256_loadu_si256(values.as_ptr().add(first).cast()) };
-        let given = load(r.shift);
-        let shift = _mm256_max_epi32(given, _mm256_set1_epi32(HIGH_SHIFT));
-        Epilogue {
-            bias: load(r.bias),
-            left: _mm256_sub_epi32(shift, given),
-            scale: HighScale::new(load(r.multiplier), shift),
-            zero_point: _mm256_set1_epi16(r.zero_point as i16),
-            lo: _mm256_set1_epi8(r.lo as i8),
-            hi: _mm256_set1_epi8(r.hi as i8),
-        }
-    }
-
-    /// The bytes of 2 or 4 vectors of sums, 8 each. Packs saturate, which the clamp at the end makes good.
-    #[inline]
-    #[target_feature(enable = "avx2")]
-    fn apply<const DOWN: usize, const RIGHT: usize>(&self, sums: [[__m256i; RIGHT]; DOWN]) -> [u64; 4] {
-        let at = |i: usize| {
-            let sum = sums[i / RIGHT][i % RIGHT];
-            self.scale.apply(if RAISED { _mm256_sllv_epi32(sum, self.left) } else { sum })
-        };
-        let first = _mm256_adds_epi16(_mm256_packs_epi32(at(0), at(1)), self.zero_point);
-        let second = if DOWN * RIGHT == 4 {
-            _mm256_adds_epi16(_mm256_packs_epi32(at(2), at(3)), self.zero_point)
-        } else {
-            first
-        };
-        let bytes = _mm256_packus_epi16(first, second);
-        let bytes = _mm256_min_epu8(_mm256_max_epu8(bytes, self.lo), self.hi);
-        // In each half are 4 channels of each output; now the two fours of each output are neighbours.
-        let bytes = _mm256_permutevar8x32_epi32(bytes, _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7));
-        let (low, high) = (_mm256_castsi256_si128(bytes), _mm256_extracti128_si256::<1>(bytes));
-        [
-            _mm_cvtsi128_si64(low) as u64,
-            _mm_extract_epi64::<1>(low) as u64,
-            _mm_cvtsi128_si64(high) as u64,
-            _mm_extract_epi64::<1>(high) as u64,
-        ]
     }
 }

@@ -10,25 +10,32 @@ use std::arch::asm;
 use std::arch::x86_64::*;
 use std::ops::Range;
 
-use crate::depthwise::general::{self, Lanes, TAPS_MAX};
+use crate::depthwise::general::{self, Epilogue, Lanes, TAPS_MAX};
 use crate::depthwise::pack::Layout;
-use crate::depthwise::{self, Depthwise, Entries, GROUP, HIGH_SHIFT, Tile, can_raise_shifts};
+use crate::depthwise::{Depthwise, Entries, GROUP, HIGH_SHIFT, Tile, Tiles, ToBytes, avx2, can_raise_shifts};
 use crate::isa::Entry;
+use crate::requantize::Requantize;
 
 pub(crate) const ENTRIES: Entries = Entries {
-    layout: Layout { taps: TAPS, bytes: 1 },
-    tiles: &[
-        tile([3, 3], [1, 1], "avx512vnni-u8i8-depthwise-3x3s1", run_3x3s1),
-        tile([3, 3], [2, 2], "avx512vnni-u8i8-depthwise-3x3s2", run_3x3s2),
-        tile([5, 5], [1, 1], "avx512vnni-u8i8-depthwise-5x5s1", run_5x5s1),
-        tile([5, 5], [2, 2], "avx512vnni-u8i8-depthwise-5x5s2", run_5x5s2),
-        Tile { shape: None, entry: Entry { name: "avx512vnni-u8i8-depthwise-any", run: run_any } },
-    ],
+    to_bytes: Tiles {
+        layout: Layout { taps: TAPS, bytes: 1 },
+        all: &[
+            tile([3, 3], [1, 1], "avx512vnni-u8i8-depthwise-3x3s1", run_3x3s1),
+            tile([3, 3], [2, 2], "avx512vnni-u8i8-depthwise-3x3s2", run_3x3s2),
+            tile([5, 5], [1, 1], "avx512vnni-u8i8-depthwise-5x5s1", run_5x5s1),
+            tile([5, 5], [2, 2], "avx512vnni-u8i8-depthwise-5x5s2", run_5x5s2),
+            Tile { shape: None, entry: Entry { name: "avx512vnni-u8i8-depthwise-any", run: run_any } },
+        ],
+    },
+    to_floats: avx2::FLOATS,
 };
 
-const fn tile(kernel: [usize; 2], stride: [usize; 2], name: &'static str, run: depthwise::Run) -> Tile {
+const fn tile(kernel: [usize; 2], stride: [usize; 2], name: &'static str, run: ToBytes) -> Tile<ToBytes> {
     Tile { shape: Some((kernel, stride)), entry: Entry { name, run } }
 }
+
+/// A convolution whose results are bytes.
+type ByteDepthwise<'a> = Depthwise<'a, Requantize<'a>>;
 
 /// Taps of a word.
 const TAPS: usize = 4;
@@ -39,19 +46,19 @@ const WORD: usize = GROUP * TAPS;
 macro_rules! sliding {
     ($name:ident, [$($slide:literal),*], $wide:expr) => {
         /// # Safety
-        /// The CPU has the tier; the bounds that [`depthwise::run`] asserts.
+        /// The CPU has the tier; the bounds that [`crate::depthwise::run`] asserts.
         #[target_feature(enable = "avx2,fma,avx512f,avx512bw,avx512vl,avx512dq,avx512vnni")]
-        unsafe fn $name(x: &[u8], d: &Depthwise<'_>, rows: Range<usize>, out: &mut [u8]) {
+        unsafe fn $name(x: &[u8], d: &ByteDepthwise<'_>, rows: Range<usize>, out: &mut [u8]) {
             let channels = d.window.channels;
-            let is_plain = channels >= GROUP && d.requantize.shift.iter().all(|&shift| shift >= HIGH_SHIFT);
+            let is_plain = channels >= GROUP && d.epilogue.shift.iter().all(|&shift| shift >= HIGH_SHIFT);
             let wide: Option<Wide> = $wide;
             // SAFETY: the caller's promise, and what each asks for beside it.
             unsafe {
                 if !is_plain {
-                    return if can_raise_shifts(&d.requantize) {
+                    return if can_raise_shifts(d) {
                         slide::run::<$($slide,)* false>(x, d, rows, out, 0)
                     } else {
-                        general::run::<Fours>(x, d, rows, out)
+                        general::run::<Fours, _>(x, d, rows, out)
                     };
                 }
                 match wide {
@@ -67,18 +74,18 @@ macro_rules! sliding {
     };
 }
 /// A kernel of whole blocks of 32 channels.
-type Wide = unsafe fn(&[u8], &Depthwise<'_>, Range<usize>, &mut [u8]);
+type Wide = unsafe fn(&[u8], &ByteDepthwise<'_>, Range<usize>, &mut [u8]);
 sliding!(run_3x3s1, [3, 1, 2, 2], Some(wide::run::<1, 2>));
 sliding!(run_3x3s2, [3, 2, 1, 2], Some(wide::run::<2, 1>));
 sliding!(run_5x5s1, [5, 1, 2, 2], None);
 sliding!(run_5x5s2, [5, 2, 1, 2], None);
 
 /// # Safety
-/// The CPU has the tier; the bounds that [`depthwise::run`] asserts.
+/// The CPU has the tier; the bounds that [`crate::depthwise::run`] asserts.
 #[target_feature(enable = "avx2,fma,avx512f,avx512bw,avx512vl,avx512dq,avx512vnni")]
-unsafe fn run_any(x: &[u8], d: &Depthwise<'_>, rows: Range<usize>, out: &mut [u8]) {
+unsafe fn run_any(x: &[u8], d: &ByteDepthwise<'_>, rows: Range<usize>, out: &mut [u8]) {
     // SAFETY: the caller's promise.
-    unsafe { general::run::<Fours>(x, d, rows, out) }
+    unsafe { general::run::<Fours, _>(x, d, rows, out) }
 }
 
 /// Turns 4 rows of 16 bytes into 16 lanes of 4: a transposition of 4 x 4 lanes, then one of 4 x 4 bytes in each
@@ -200,18 +207,27 @@ impl Lanes for Fours {
             _mm512_dpbusd_epi32(sums, values, _mm512_loadu_si512(weights.cast()))
         }
     }
+}
+
+impl Epilogue<Fours> for Requantize<'_> {
+    type Out = u8;
 
     #[inline(always)]
-    unsafe fn finish(sums: __m512i, d: &Depthwise<'_>, first: usize, channels: usize, out: *mut u8) {
-        let r = &d.requantize;
+    fn start(&self) -> &[i32] {
+        self.bias
+    }
+
+    #[inline(always)]
+    unsafe fn finish(&self, sums: __m512i, first: usize, channels: usize, out: *mut u8) {
         // SAFETY: the caller's promise; only the channels' lanes are read and written.
         unsafe {
             let lanes = first_lanes(channels);
-            let multiplier = _mm512_maskz_loadu_epi32(lanes, r.multiplier.as_ptr().add(first));
-            let shift = _mm512_maskz_loadu_epi32(lanes, r.shift.as_ptr().add(first));
+            let multiplier = _mm512_maskz_loadu_epi32(lanes, self.multiplier.as_ptr().add(first));
+            let shift = _mm512_maskz_loadu_epi32(lanes, self.shift.as_ptr().add(first));
             let scaled = scale_any(sums, multiplier, shift);
-            let y = _mm512_add_epi32(scaled, _mm512_set1_epi32(r.zero_point));
-            let y = _mm512_min_epi32(_mm512_max_epi32(y, _mm512_set1_epi32(r.lo)), _mm512_set1_epi32(r.hi));
+            let y = _mm512_add_epi32(scaled, _mm512_set1_epi32(self.zero_point));
+            let y =
+                _mm512_min_epi32(_mm512_max_epi32(y, _mm512_set1_epi32(self.lo)), _mm512_set1_epi32(self.hi));
             _mm_mask_storeu_epi8(out.cast(), lanes, _mm512_cvtepi32_epi8(y));
         }
     }

@@ -6,9 +6,11 @@
 use std::arch::x86_64::*;
 use std::ops::Range;
 
-use super::{Interleave, TAPS, WORD, even_lanes, first_lanes, high_halves, odd_lanes, transpose_lanes};
+use super::{
+    ByteDepthwise, Interleave, TAPS, WORD, even_lanes, first_lanes, high_halves, odd_lanes, transpose_lanes,
+};
 use crate::depthwise::pack::first_channel;
-use crate::depthwise::{Depthwise, GROUP, HIGH_SHIFT};
+use crate::depthwise::{GROUP, HIGH_SHIFT};
 use crate::requantize::Requantize;
 
 /// The words of a column: rows 0..4, and rows 4..8 where there are so many.
@@ -37,7 +39,7 @@ impl Rows {
     /// `x` is the image of `d`'s window and the group's channels are in it.
     #[inline]
     #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx512vnni")]
-    unsafe fn new(x: &[u8], d: &Depthwise<'_>, top: isize, count: usize, first: usize) -> Rows {
+    unsafe fn new(x: &[u8], d: &ByteDepthwise<'_>, top: isize, count: usize, first: usize) -> Rows {
         let [height, width] = d.window.input;
         let mut rows = Rows {
             places: [x.as_ptr(); 8],
@@ -131,7 +133,7 @@ pub(super) unsafe fn run<
     const PLAIN: bool,
 >(
     x: &[u8],
-    d: &Depthwise<'_>,
+    d: &ByteDepthwise<'_>,
     rows: Range<usize>,
     out: &mut [u8],
     from: usize,
@@ -150,7 +152,7 @@ pub(super) unsafe fn run<
                 let top = d.window.start(0, oy);
                 let source = Rows::new(x, d, top, (DOWN - 1) * STRIDE + KERNEL, first);
                 let weights = load_weights::<KERNEL, DOWN>(d.packed.as_ptr().add(group * group_bytes));
-                let epilogue = Epilogue::<PLAIN>::new(&d.requantize, first, source.group);
+                let epilogue = Epilogue::<PLAIN>::new(&d.epilogue, first, source.group);
                 slide_row::<KERNEL, STRIDE, DOWN, RIGHT, PLAIN>(
                     &source,
                     &weights,
@@ -179,7 +181,7 @@ unsafe fn slide_row<
     source: &Rows,
     weights: &Weights<KERNEL, DOWN>,
     epilogue: &Epilogue<PLAIN>,
-    d: &Depthwise<'_>,
+    d: &ByteDepthwise<'_>,
     down: usize,
     out: *mut u8,
 ) {

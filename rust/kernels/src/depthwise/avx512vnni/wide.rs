@@ -8,8 +8,8 @@
 use std::arch::x86_64::*;
 use std::ops::Range;
 
-use super::{WORD, even_lanes, high_halves, odd_lanes};
-use crate::depthwise::{Depthwise, GROUP, HIGH_SHIFT};
+use super::{ByteDepthwise, WORD, even_lanes, high_halves, odd_lanes};
+use crate::depthwise::{GROUP, HIGH_SHIFT};
 use crate::requantize::Requantize;
 
 /// Channels that go through together: two groups.
@@ -121,7 +121,7 @@ impl Rows {
     ///
     /// # Safety
     /// `x` is the image of `d`'s window and `first + 32` channels are in it; 32 bytes at `padding`, which stay.
-    unsafe fn new(x: &[u8], d: &Depthwise<'_>, top: isize, first: usize, padding: *const u8) -> Rows {
+    unsafe fn new(x: &[u8], d: &ByteDepthwise<'_>, top: isize, first: usize, padding: *const u8) -> Rows {
         let [height, width] = d.window.input;
         let (places, inside) = ([padding; 4], [0; 4]);
         let mut rows = Rows { places, inside, width, channels: d.window.channels, padding };
@@ -191,7 +191,7 @@ impl Rows {
 #[target_feature(enable = "avx2,fma,avx512f,avx512bw,avx512vl,avx512dq,avx512vnni")]
 pub(super) unsafe fn run<const STRIDE: usize, const DOWN: usize>(
     x: &[u8],
-    d: &Depthwise<'_>,
+    d: &ByteDepthwise<'_>,
     rows: Range<usize>,
     out: &mut [u8],
 ) {
@@ -208,7 +208,7 @@ pub(super) unsafe fn run<const STRIDE: usize, const DOWN: usize>(
             // the last one that overlaps; a row of the output is written only where it is one of `rows`.
             unsafe {
                 let packed = d.packed.as_ptr().add(block * 2 * KERNEL * WORD);
-                let block = Block::<DOWN>::new(&d.requantize, first, packed);
+                let block = Block::<DOWN>::new(&d.epilogue, first, packed);
                 for oy in (top..rows.end.min(top + strip)).step_by(DOWN) {
                     let source = Rows::new(x, d, d.window.start(0, oy), first, padding.as_ptr());
                     let out = out.as_mut_ptr().add((oy - rows.start) * line + first);
@@ -228,7 +228,7 @@ pub(super) unsafe fn run<const STRIDE: usize, const DOWN: usize>(
 unsafe fn run_row<const STRIDE: usize, const DOWN: usize>(
     source: &Rows,
     block: &Block<DOWN>,
-    d: &Depthwise<'_>,
+    d: &ByteDepthwise<'_>,
     down: usize,
     out: *mut u8,
 ) {

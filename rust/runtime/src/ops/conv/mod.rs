@@ -1,5 +1,6 @@
 //! QConv and Conv over one or two spatial axes; Conv over more, and ConvTranspose.
 
+mod depthwise;
 mod double;
 mod float;
 mod integer;

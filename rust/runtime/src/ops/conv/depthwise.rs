@@ -1,0 +1,130 @@
+//! QConv of one filter a channel, by kernels of its own, to uint8 or float32.
+
+use std::ops::Range;
+
+use octavo_exec::cast_mut;
+use octavo_kernels::depthwise::{self, Depthwise, Floats, Window};
+use octavo_kernels::isa::Kernels;
+use octavo_kernels::requantize::Requantize;
+
+use super::Convolution;
+use crate::error::Error;
+use crate::ops::product::{Epilogue, NANOSECONDS_A_MAC, epilogue, zero_point_correction};
+use crate::ops::{made, needed};
+use crate::plan::builder::{Builder, Placed};
+use crate::plan::fusion::{self, int32};
+use crate::plan::layout::Layout;
+use crate::plan::packing::Key;
+use crate::program::{Node, Op, ValueId};
+
+/// Nanoseconds of a multiply-accumulate beside those of a product: channels go through one tap at a time.
+const NANOSECONDS: f64 = 4.0 * NANOSECONDS_A_MAC;
+
+/// Plans the convolution.
+pub fn plan(b: &mut Builder<'_>, node: &Node, conv: &Convolution, x: &Placed) -> Result<(), Error> {
+    let (g, channels) = (&conv.geometry, conv.outputs);
+    let weights = conv.weights.i8s()?;
+    let zero_point = int32(node, node.attributes.int("x_zero_point")?)?;
+    let mut epilogue = epilogue(b, node, zero_point_correction(&weights, channels, zero_point))?;
+    let entries = &b.kernels.row().depthwise;
+    let to_bytes = epilogue.element() == 1;
+    let (form, len, kernel) = if to_bytes {
+        let tiles = &entries.to_bytes;
+        ("depthwise", tiles.packed_len(channels, g.kernel), tiles.select(g.kernel, g.stride, g.dilation).name)
+    } else {
+        let tiles = &entries.to_floats;
+        let name = tiles.select(g.kernel, g.stride, g.dilation).name;
+        ("depthwise-to-floats", tiles.packed_len(channels, g.kernel), name)
+    };
+    let key = Key { weight: needed(node, 1)?.0, form, part: 0, parts: 1 };
+    let packed = b.packing.get(key, len, |out| {
+        if to_bytes {
+            entries.to_bytes.pack(&weights, channels, g.kernel, out);
+        } else {
+            entries.to_floats.pack(&weights, channels, g.kernel, out);
+        }
+    })?;
+    let (output, name) = look_up(b, node, &mut epilogue)?;
+    let y = b.output(output, g.output_shape(channels), Layout::ChannelsLast)?;
+    let window = g.window();
+    let row = g.output[1] * channels * epilogue.element();
+    let (image_in, lines) = (g.input[0] * g.input[1] * channels, g.output[0]);
+    if y.elements() == 0 {
+        return Ok(());
+    }
+    let cost = (g.output[1] * channels * conv.taps()) as f64 * NANOSECONDS;
+    let chunk = b.chunk(lines * g.images, cost, 2);
+    let (xb, yb) = (x.buffer, y.buffer);
+    b.push(
+        name,
+        "QConv",
+        kernel,
+        conv.macs(),
+        &[xb],
+        &[yb],
+        Box::new(move |run| {
+            let (kernels, pool) = (run.kernels, run.pool);
+            let ([x], [y]) = run.get([xb], [yb]);
+            pool.slices(y, chunk * row, |i, mut y| {
+                let mut line = i * chunk;
+                while !y.is_empty() {
+                    let (image, first) = (line / lines, line % lines);
+                    let here = (y.len() / row).min(lines - first);
+                    let (now, later) = y.split_at_mut(here * row);
+                    let x = &x[image * image_in..][..image_in];
+                    let of = Weights { window, packed: packed.bytes(), x_zero_point: zero_point as u8 };
+                    convolve(kernels, x, of, &epilogue, first..first + here, now);
+                    (line, y) = (line + here, later);
+                }
+            });
+        }),
+    );
+    Ok(())
+}
+
+/// Fuses a Lookup that follows; an addition is a step of its own, for depthwise rows have no residual epilogue. Gives
+/// back what the step makes, and its name.
+fn look_up(b: &mut Builder<'_>, node: &Node, epilogue: &mut Epilogue) -> Result<(ValueId, String), Error> {
+    let output = made(node, 0)?;
+    if let Epilogue::U8 { table, .. } = epilogue
+        && let Some((index, lookup)) = b.only_reader(output)
+        && lookup.op == Op::Lookup
+    {
+        *table = Some(fusion::table(b, lookup)?);
+        b.absorb(index);
+        return Ok((made(lookup, 0)?, format!("{} + {}", node.name, lookup.name)));
+    }
+    Ok((output, node.name.clone()))
+}
+
+/// What a kernel needs beside the image and the epilogue.
+struct Weights<'a> {
+    window: Window,
+    packed: &'a [u8],
+    x_zero_point: u8,
+}
+
+/// Some rows of an image's output.
+fn convolve(
+    kernels: Kernels,
+    x: &[u8],
+    of: Weights<'_>,
+    epilogue: &Epilogue,
+    rows: Range<usize>,
+    y: &mut [u8],
+) {
+    let Weights { window, packed, x_zero_point } = of;
+    match epilogue {
+        &Epilogue::U8 { ref bias, ref multiplier, ref shift, zero_point, lo, hi, .. } => {
+            let requantize = Requantize { bias, multiplier, shift, zero_point, lo, hi };
+            let d = Depthwise { window, packed, epilogue: requantize, x_zero_point };
+            depthwise::run(kernels, x, &d, rows, y);
+            epilogue.look_up(kernels, y);
+        }
+        &Epilogue::F32 { ref acc_bias, x_scale, ref scale, ref bias } => {
+            let floats = Floats { acc_bias, x_scale, scale, bias };
+            let d = Depthwise { window, packed, epilogue: floats, x_zero_point };
+            depthwise::run_to_floats(kernels, x, &d, rows, cast_mut(y));
+        }
+    }
+}
