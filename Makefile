@@ -8,6 +8,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 WHEEL_VENV := .wheel-venv
 BENCH_VENV := .bench-venv
+CARGO_MUTANTS := .mutants/bin/cargo-mutants
 LOCKED := $(VENV)/.locked
 EXTENSION := python/octavo/_core.abi3.so
 RUST_SOURCES := Cargo.toml Cargo.lock pyproject.toml $(shell find rust -name '*.rs' -o -name Cargo.toml)
@@ -15,7 +16,7 @@ CARGO_TEST := cargo test --locked --workspace --exclude octavo-python
 
 .DEFAULT_GOAL := build
 .DELETE_ON_ERROR:
-.PHONY: build demo test test-rust test-python test-long test-loom test-asan lint format wheel bench lock clean
+.PHONY: build demo test test-rust test-python test-long test-loom test-asan mutants lint format wheel bench lock clean
 
 # The package in .venv, built for speed. Only what changed is built again; Python sources need no building.
 build: $(EXTENSION)
@@ -57,6 +58,15 @@ test-loom:
 test-asan:
 	RUSTFLAGS=-Zsanitizer=address ASAN_OPTIONS=allocator_may_return_null=1 cargo +nightly test --locked \
 		--package octavo-exec --package octavo-kernels --target $(shell rustc --print host-tuple)
+
+# How many small faults, put in one at a time, the tests of their own rooms catch: a sample of SAMPLE of each kind,
+# another one each time (0 for all, which takes days).
+SAMPLE ?= 12
+$(CARGO_MUTANTS):
+	cargo install --locked --version 27.1.0 --root .mutants cargo-mutants
+
+mutants: build $(CARGO_MUTANTS)
+	$(BIN)/python tests/mutants/run.py --sample $(SAMPLE)
 
 lint: build
 	cargo fmt --all --check
@@ -117,4 +127,4 @@ lock:
 	touch $(LOCKED)
 
 clean:
-	rm -rf $(VENV) $(WHEEL_VENV) $(BENCH_VENV) dist target .mypy_cache .pytest_cache .ruff_cache $(EXTENSION)
+	rm -rf $(VENV) $(WHEEL_VENV) $(BENCH_VENV) .mutants dist target .mypy_cache .pytest_cache .ruff_cache $(EXTENSION)
