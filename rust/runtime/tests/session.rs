@@ -147,7 +147,7 @@ fn tensors_that_are_not_those_of_the_plan() {
     let (x, longer) = (vec![0f32; 192], vec![0f32; 193]);
     let (mut scores, mut codes) = (vec![0f32; 10], vec![7u8; 16 * 64]);
     let x = bytes_of(&x);
-    let mut run = |inputs: &[&[u8]], outputs: &mut [&mut [u8]]| refused(session.run(&plan, inputs, outputs));
+    let run = |inputs: &[&[u8]], outputs: &mut [&mut [u8]]| refused(session.run(&plan, inputs, outputs));
 
     let count = "0 inputs are given, the plan has 1 [\"x\"]: give the bytes of each, in this order";
     assert_eq!(run(&[], &mut [bytes_of_mut(&mut scores), &mut codes]), count);
