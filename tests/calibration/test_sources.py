@@ -81,6 +81,8 @@ BAD = {
     ),
     "rank": (BATCH[0, 0], r"have the shape \[2, 2\]; a sample is"),
     "item shape": ([BATCH[0], BATCH[0, :, :, :1]], r"sample 1 for 'image' has the shape \[1, 1, 2, 1\]"),
+    "item rank": ([BATCH[0, 0]], r"sample 0 for 'image' has the shape \[2, 2\], the model takes"),
+    "item of more": ([BATCH[None]], r"sample 0 for 'image' has the shape \[1, 3, 1, 2, 2\], the model takes"),
     "name": (
         {"picture": BATCH},
         "no data for 'image'; the model's inputs are 'image'; the data have 'picture'",

@@ -288,3 +288,14 @@ def test_two_bits_are_the_most_that_a_float_reader_may_cost(joined, high, apart)
     ranges = {"p": (0, 1), "q": (0, high)}
     case, _ = joined(nodes, ranges, ", float[N,4,8,8] z", [4])
     assert any("differ by a factor of 4.0" in reason for reason in case.reasons.values()) == apart
+
+
+def test_a_join_of_a_last_product_stays_float(quantized, image, weight):
+    """One input would be float32 from a product's sums: joining it in integers would cost its precision."""
+    for order in ("c, p", "p, c"):
+        text = f"""g (float[N,3,8,8] x) => (float[N,8,8,8] y)
+            {{ {START} d = Conv<pads=[1,1,1,1]>(x, w) p = AveragePool<kernel_shape=[1,1]>(d)
+               y = Concat<axis=1>({order}) }}"""
+        case = quantized(text, image, w=weight)
+        assert case.reasons == {"concat3": "it follows a product's float32 result, which no integer op reads"}
+        assert case.ops == ["Quantize", "QConv", "QConv", "QAveragePool", "Dequantize", "Concat"]
