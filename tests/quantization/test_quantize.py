@@ -261,3 +261,13 @@ def test_options_stand_before_the_recipe(model, digits):
     )
     same = octavo.quantize(model, digits, per_channel=True, range_rule="minmax").program
     assert artifact.to_bytes(same) == artifact.to_bytes(octavo.quantize(model, digits).program)
+
+
+def test_the_sample_that_measures_shapes_is_calibrated_with_too():
+    text = """<ir_version: 10, opset_import: ["" : 21]> g (float[N,4] x) => (float y)
+        <int64[1] k = {2}> { s = Shape(x) t = Mul(s, k) d = Div(t, k) y = Reshape(x, d) }"""
+    data = np.array([[9, -9, 0, 0], [1, 1, 1, 1], [2, 2, 2, 2]], np.float32)
+    seen = []
+    report = octavo.quantize(onnx.parser.parse_model(text), data, progress=seen.append).report
+    assert (report.samples, seen) == (3, [1, 2, 3])
+    assert [(item.minimum, item.maximum) for item in report.inputs] == [(-9.0, 9.0)]
