@@ -111,15 +111,6 @@ def test_matmul_of_rank_three_takes_its_bias_in(quantized, rng):
     assert np.array_equal(case.constant("QGemm", 2), bias.reshape(-1))
 
 
-def test_batch_normalization_alone_is_a_depthwise_conv(quantized, image, rng):
-    text = "g (float[N,3,8,8] x) => (float[N,3,8,8] y) { y = BatchNormalization(x, s, b, m, v) }"
-    s, b, m = rng.normal(size=(3, 3)).astype(np.float32)
-    case = quantized(text, image, s=s, b=b, m=m, v=np.array([1, 2, 0.5], np.float32))
-    assert case.ops == ["Quantize", "QConv"]
-    assert np.array_equal(np.abs(case.constant("QConv", 1)).reshape(-1), [127] * 3)
-    assert case.sqnr() > 35
-
-
 TWO = """g (float[N,3,8,8] x) => (float[N,4,8,8] y)
     {{ a = Conv<pads=[1,1,1,1]>(x, w) b = Conv<pads=[1,1,1,1]>(x, u) s = {op}(a, b) y = Conv(s, v) }}"""
 

@@ -1,4 +1,4 @@
-"""The reference gives the digests, and has the coefficients, that rust/kernels/src/float/tests.rs holds every tier to.
+"""The reference gives the digests and coefficients that rust/kernels/src/float/tests.rs holds every tier to.
 
 Run as a script it writes both files.
 """
@@ -31,9 +31,9 @@ def patterns(step: int) -> np.ndarray:
 def dense() -> np.ndarray:
     """Numbers from 2^-11 to 256 of both signs, as many in each octave."""
     i = np.arange(1 << 17, dtype=np.uint32)
-    return (np.uint32(0x3A000000) + i * np.uint32(0x9E3779B1) % np.uint32(0x09800000) | i << np.uint32(31)).view(
-        f32
-    )
+    return (
+        np.uint32(0x3A000000) + i * np.uint32(0x9E3779B1) % np.uint32(0x09800000) | i << np.uint32(31)
+    ).view(f32)
 
 
 def breakpoints(neighbours: int) -> np.ndarray:
@@ -219,7 +219,9 @@ def all_coefficients() -> list[str]:
     doubles["HALF_PI"] = (trigonometry.HALF_PI_HI, trigonometry.HALF_PI_LO)
     doubles |= {name: getattr(trigonometry, name) for name in ("ATAN", "ASIN", "SINH")}
     doubles["TINY"] = (trigonometry.TINY,)
-    lines = [[name, *(f"{bits:08x}" for bits in np.array(of, f32).view("u4"))] for name, of in singles.items()]
+    lines = [
+        [name, *(f"{bits:08x}" for bits in np.array(of, f32).view("u4"))] for name, of in singles.items()
+    ]
     lines += [[name, *(f"{bits:016x}" for bits in np.array(of).view("u8"))] for name, of in doubles.items()]
     return [" ".join(line) for line in lines]
 

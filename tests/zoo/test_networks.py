@@ -78,10 +78,12 @@ def test_close_to_float(case):
 
 
 def test_products_are_in_integer_kernels(case):
-    rows = octavo.Session(case.quantized).profile(case.feeds)
-    total = sum(row.macs for row in rows)
-    integers = sum(row.macs for row in rows if row.op in ("QConv", "QGemm"))
-    assert integers == total > 0, [(row.name, row.op, row.macs) for row in rows]
+    """But for those that the report says are better off in float."""
+    rows = [row for row in octavo.Session(case.quantized).profile(case.feeds) if row.macs]
+    chosen = {stay.name for stay in case.quantized.report.stays if stay.expected}
+    floats = {row.name.split(" + ")[0] for row in rows if row.op not in ("QConv", "QGemm")}
+    assert floats <= chosen
+    assert len(floats) < len(rows)
 
 
 def test_every_float_op_has_its_reason(case):

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from octavo.lowering.affine import Affine, Range, affine
 from octavo.lowering.builder import Builder
 from octavo.lowering.capability import Kind
-from octavo.lowering.conv import lower_batch_normalization, lower_conv
+from octavo.lowering.conv import lower_conv
 from octavo.lowering.elementwise import lower_add, lower_div, lower_mul
 from octavo.lowering.evaluation import evaluate
 from octavo.lowering.gemm import lower_gemm, lower_matmul
@@ -39,7 +39,6 @@ _BY_KIND: dict[Kind, Rule] = {
 }
 _BY_OP: dict[str, Rule] = {
     "Conv": lower_conv,
-    "BatchNormalization": lower_batch_normalization,
     "Gemm": lower_gemm,
     "MatMul": lower_matmul,
     "Add": lower_add,

@@ -11,6 +11,7 @@ from enum import Enum
 
 import numpy as np
 
+from octavo.lowering.speed import no_fast_kernel
 from octavo.lowering.wiring import Unit, Wiring, integer, integers
 from octavo.program import Node
 
@@ -36,10 +37,14 @@ class Kind(Enum):
 
 @dataclass(frozen=True)
 class Condition:
-    """`needs`: for the documentation. `failure`: why a unit does not meet it, or None where it does."""
+    """`needs`: for the documentation. `failure`: why a unit does not meet it, or None where it does.
+
+    `expected`: a unit that fails it has an integer form, and is better off without.
+    """
 
     needs: str
     failure: Callable[[Wiring, Unit], str | None]
+    expected: bool = False
 
 
 @dataclass(frozen=True)
@@ -54,23 +59,32 @@ class Row:
 
 @dataclass(frozen=True)
 class Verdict:
-    """The row that a unit runs by, or the reason why it has none."""
+    """The row that a unit runs by, or the reason why it has none; `expected`: it is better off in float."""
 
     row: Row | None
     reason: str = ""
+    expected: bool = False
 
 
 def judge(wiring: Wiring, unit: Unit) -> Verdict:
     """How the unit can run in integers, before any range is known."""
     op = unit.node.op
-    rows = ROWS.get(op, ())
-    failure = f"{op} has no integer form"
-    for row in rows:
-        found = next((f for f in (c.failure(wiring, unit) for c in row.conditions) if f), None)
-        if found is None:
-            return Verdict(row)
-        failure = found
-    return Verdict(None, failure)
+    if op in BETTER_IN_FLOAT:
+        return Verdict(None, BETTER_IN_FLOAT[op], expected=True)
+    verdict = Verdict(None, f"{op} has no integer form")
+    for row in ROWS.get(op, ()):
+        verdict = _judge_by(row, wiring, unit)
+        if verdict.row is not None:
+            break
+    return verdict
+
+
+def _judge_by(row: Row, wiring: Wiring, unit: Unit) -> Verdict:
+    for condition in row.conditions:
+        failure = condition.failure(wiring, unit)
+        if failure is not None:
+            return Verdict(None, failure, condition.expected)
+    return Verdict(row)
 
 
 def _constant_weights(wiring: Wiring, unit: Unit) -> str | None:
@@ -206,18 +220,12 @@ def _constant_indices(wiring: Wiring, unit: Unit) -> str | None:
     return None if wiring.constant(unit.node.inputs[1]) is not None else "its indices are no constant"
 
 
-def _static_statistics(wiring: Wiring, unit: Unit) -> str | None:
-    if any(wiring.constant(name) is None for name in unit.node.inputs[1:5]):
-        return "its statistics are no constants"
-    rank = wiring.rank(unit.node.inputs[0])
-    return None if rank in (3, 4) else "a normalization of images or sequences alone runs in integers"
-
-
 _WEIGHTS = Condition("constant weights", _constant_weights)
 _BIAS = Condition("a constant bias, if any", _constant_bias)
 _MATRIX = Condition("a weight matrix of two axes", _matrix_weights)
 _ROWS = Condition("activations of at least two axes", _rows_of_activations)
 _POOL = Condition("one or two spatial axes", _pools_one_or_two_axes)
+_FAST = Condition("a fast kernel for its groups (see below)", no_fast_kernel, expected=True)
 _SCALARS = Condition("constants of one element, or functions of one tensor", _scalar_operands)
 
 _UNARY_OPS = (
@@ -272,7 +280,7 @@ TABLE: tuple[Row, ...] = (
         "Conv",
         Kind.PRODUCT,
         "QConv",
-        (_WEIGHTS, _BIAS, Condition("one or two spatial axes", _one_or_two_axes)),
+        (_WEIGHTS, _BIAS, Condition("one or two spatial axes", _one_or_two_axes), _FAST),
     ),
     Row(
         "Gemm",
@@ -287,12 +295,6 @@ TABLE: tuple[Row, ...] = (
     ),
     Row("MatMul", Kind.PRODUCT, "QGemm", (_WEIGHTS, _MATRIX, _ROWS)),
     Row("MatMul", Kind.PRODUCT, "QMatMul"),
-    Row(
-        "BatchNormalization",
-        Kind.PRODUCT,
-        "QConv",
-        (Condition("constant statistics, three or four axes", _static_statistics),),
-    ),
     *(
         Row(op, Kind.UNARY, "Lookup", (_SCALARS,))
         for op in ("Add", "Sub", "Mul", "Div", "Pow", "PRelu", "Max", "Min")
@@ -315,6 +317,11 @@ TABLE: tuple[Row, ...] = (
     Row("Gather", Kind.MOVEMENT, "Gather", (Condition("constant indices", _constant_indices),)),
     *(Row(op, Kind.MOVEMENT, op) for op in _MOVEMENT_OPS),
 )
+
+BETTER_IN_FLOAT = {
+    "BatchNormalization": "a factor and an addend a channel are as fast in float, and more precise",
+}
+"""Ops that could run in integers and gain nothing by it, with the reason."""
 
 ROWS: dict[str, tuple[Row, ...]] = {
     op: tuple(row for row in TABLE if row.op == op) for op in dict.fromkeys(row.op for row in TABLE)

@@ -73,7 +73,7 @@ class Plan:
             if verdict.row is None or verdict.row.kind is not Kind.UNARY:
                 self.wiring.forget_function(unit)
             if verdict.row is None:
-                self._reasons[unit.name] = (verdict.reason, False)
+                self._reasons[unit.name] = (verdict.reason, verdict.expected)
             else:
                 self.rows[unit.name] = verdict.row
 
