@@ -213,6 +213,7 @@ def run(command: tuple[str, ...], limit: float | None) -> subprocess.CompletedPr
         **os.environ,
         "PYTHONPATH": str(TREE / "python"),
         "CARGO_TARGET_DIR": str(WORK / "target"),
+        "CARGO_PROFILE_TEST_OPT_LEVEL": "1",  # most of the time is the compiler's
         "OCTAVO_TEST_DATA": data,
     }
     process = subprocess.Popen(
