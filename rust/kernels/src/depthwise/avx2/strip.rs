@@ -17,7 +17,7 @@ use crate::geometry::Window;
 const VECTORS: usize = 512;
 /// Outputs that go through together.
 const RIGHT: usize = 4;
-/// Rows of a kernel at most.
+/// Rows of a strip at most.
 const ROWS: usize = 32;
 
 /// How the kernel's lines lie in a strip.
@@ -74,35 +74,66 @@ pub(super) unsafe fn run<E: Eight>(
         // SAFETY: the caller's promise.
         return unsafe { general::run::<Pairs, _>(x, d, rows, out) };
     };
-    let (channels, columns) = (d.window.channels, d.window.output[1]);
-    let group_bytes = steps.count * steps.words * WORD;
+    // Of an odd number of rows, the last pair has room for one more: for that of the output row below.
+    let [kh, ..] = d.window.kernel;
+    let is_paired = kh > 1 && kh % 2 == 1 && d.window.stride[0] == 1 && d.window.dilation[0] == 1;
+    let line = d.window.output[1] * d.window.channels;
     let mut strip = [_mm256_setzero_si256(); VECTORS];
-    for (row, oy) in rows.enumerate() {
-        for (first, packed) in halves(channels, group_bytes) {
-            for ox in (0..columns).step_by(steps.piece) {
-                let outputs = steps.piece.min(columns - ox);
-                let at = (row * columns + ox) * channels + first;
-                // SAFETY: `first + 8` channels are in the image, the parameters and the output; the packed weights
-                // have a group for each group of channels, in two halves; a strip has the columns of a piece.
-                unsafe {
-                    fill(&mut strip, x, d, steps, [oy, ox], outputs, first);
-                    let epilogue = E::new(&d.epilogue, first);
-                    let out = out[at..].as_mut_ptr();
-                    let weights = d.packed.as_ptr().add(packed);
-                    multiply(&strip, weights, &epilogue, steps, &d.window, outputs, out);
-                }
+    let mut oy = rows.start;
+    while oy < rows.end {
+        let out = &mut out[(oy - rows.start) * line..];
+        // SAFETY: the caller's promise; the rows are in the output.
+        unsafe {
+            if is_paired && oy + 2 <= rows.end {
+                lines::<E, 2>(&mut strip, x, d, steps, oy, out);
+                oy += 2;
+            } else {
+                lines::<E, 1>(&mut strip, x, d, steps, oy, out);
+                oy += 1;
             }
         }
     }
 }
 
-/// The columns of `outputs` outputs from `output` on.
+/// `DOWN` output rows, the first of which is `oy`; where there are two, the window moves down by one row.
+///
+/// # Safety
+/// As [`run`]; `out` begins with the rows.
+#[inline]
+#[target_feature(enable = "avx2,fma")]
+unsafe fn lines<E: Eight, const DOWN: usize>(
+    strip: &mut [__m256i; VECTORS],
+    x: &[u8],
+    d: &Depthwise<'_, E::Of<'_>>,
+    steps: Steps,
+    oy: usize,
+    out: &mut [E::Out],
+) {
+    let (channels, columns) = (d.window.channels, d.window.output[1]);
+    let group_bytes = steps.count * steps.words * WORD;
+    for (first, packed) in halves(channels, group_bytes) {
+        for ox in (0..columns).step_by(steps.piece) {
+            let outputs = steps.piece.min(columns - ox);
+            let out = &mut out[ox * channels + first..];
+            // SAFETY: `first + 8` channels are in the image, the parameters and the output; the packed weights have a
+            // group for each group of channels, in two halves; a strip has the columns of a piece.
+            unsafe {
+                fill::<_, DOWN>(strip, x, d, steps, [oy, ox], outputs, first);
+                let epilogue = E::new(&d.epilogue, first);
+                let weights = d.packed.as_ptr().add(packed);
+                multiply::<E, DOWN>(strip, weights, &epilogue, steps, &d.window, outputs, out.as_mut_ptr());
+            }
+        }
+    }
+}
+
+/// The columns of `outputs` outputs from `output` on, for `DOWN` rows of them.
 ///
 /// # Safety
 /// The CPU has the tier; `x` is the image of `d`'s window, which has 8 channels from `first` on.
 #[inline]
 #[target_feature(enable = "avx2,fma")]
-unsafe fn fill<E>(
+unsafe fn fill<E, const DOWN: usize>(
     strip: &mut [__m256i; VECTORS],
     x: &[u8],
     d: &Depthwise<'_, E>,
@@ -112,12 +143,12 @@ unsafe fn fill<E>(
     first: usize,
 ) {
     let window = &d.window;
-    let [kh, [height, width]] = [[window.kernel[0]; 2], window.input];
+    let (last, [height, width]) = (window.kernel[0] + DOWN - 2, window.input);
     let padding = [d.x_zero_point; HALF];
     let (top, left) = (window.start(0, output[0]), window.start(1, output[1]));
     // A row's first pixel, and from one pixel to the next; the padding stays where it is.
     let mut places = [(padding.as_ptr(), 0); ROWS];
-    for (ky, place) in places.iter_mut().enumerate().take(kh[0]) {
+    for (ky, place) in places.iter_mut().enumerate().take(last + 1) {
         let y = top + (ky * window.dilation[0]) as isize;
         if (y as usize) < height && width > 0 {
             *place = (x[window.pixel(y as usize, 0) + first..].as_ptr(), window.channels);
@@ -132,7 +163,7 @@ unsafe fn fill<E>(
             let (even, odd) = if lies {
                 ((0, at), (0, at + window.dilation[1] as isize))
             } else {
-                ((TAPS * word, at), ((TAPS * word + 1).min(kh[0] - 1), at))
+                ((TAPS * word, at), ((TAPS * word + 1).min(last), at))
             };
             let load = |(ky, at): (usize, isize)| {
                 let (place, step) = places[ky];
@@ -149,14 +180,14 @@ unsafe fn fill<E>(
     }
 }
 
-/// `outputs` outputs of 8 channels from the strip that holds their columns.
+/// `outputs` outputs of 8 channels, in `DOWN` rows, from the strip that holds their columns.
 ///
 /// # Safety
 /// The CPU has the tier; `steps.count * steps.words` words at `weights`, of which half each is read; room for the
-/// outputs' channels at `out`.
+/// outputs' channels at `out`, and in the row below where there are two.
 #[inline]
 #[target_feature(enable = "avx2,fma")]
-unsafe fn multiply<E: Eight>(
+unsafe fn multiply<E: Eight, const DOWN: usize>(
     strip: &[__m256i; VECTORS],
     weights: *const u8,
     epilogue: &E,
@@ -171,23 +202,33 @@ unsafe fn multiply<E: Eight>(
         let starts: [usize; RIGHT] = std::array::from_fn(|right| (ox + right).min(outputs - 1) * stride);
         // SAFETY: the caller's promise; the strip has all columns of the outputs.
         unsafe {
-            let mut sums = [[epilogue.start(); RIGHT]];
+            let mut sums = [[epilogue.start(); RIGHT]; DOWN];
             let mut weights = weights;
             for step in 0..steps.count {
                 let column = step * steps.distance * steps.words;
+                // The row below meets each of the strip's rows one tap earlier.
+                let mut carried = _mm256_setzero_si256();
                 for word in 0..steps.words {
                     let taps = _mm256_loadu_si256(weights.cast());
+                    let below = _mm256_or_si256(_mm256_slli_epi32::<16>(taps), carried);
+                    carried = _mm256_srli_epi32::<16>(taps);
                     weights = weights.add(WORD);
                     for right in 0..RIGHT {
-                        let values = strip.as_ptr().add(starts[right] + column + word);
-                        let products = _mm256_madd_epi16(_mm256_load_si256(values), taps);
-                        sums[0][right] = _mm256_add_epi32(sums[0][right], products);
+                        let values = _mm256_load_si256(strip.as_ptr().add(starts[right] + column + word));
+                        for down in 0..DOWN {
+                            let taps = if down == 0 { taps } else { below };
+                            let products = _mm256_madd_epi16(values, taps);
+                            sums[down][right] = _mm256_add_epi32(sums[down][right], products);
+                        }
                     }
                 }
             }
-            epilogue.write(sums, |_, right| {
-                (ox + right < outputs).then(|| out.add((ox + right) * window.channels))
-            });
+            for down in 0..DOWN {
+                epilogue.write([sums[down]], |_, right| {
+                    let at = down * window.output[1] + ox + right;
+                    (ox + right < outputs).then(|| out.add(at * window.channels))
+                });
+            }
         }
     }
 }
