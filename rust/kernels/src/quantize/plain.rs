@@ -50,16 +50,69 @@ fn quantize_channels_last_source(
         2 => interleave::<2>(x, plane, scale, zero_point, out),
         3 => interleave::<3>(x, plane, scale, zero_point, out),
         4 => interleave::<4>(x, plane, scale, zero_point, out),
-        _ => {
-            let pixels = out.len() / channels;
+        5..EIGHT => {
             for channel in 0..channels {
-                let plane = &x[channel * plane..][..pixels];
+                let plane = &x[channel * plane..];
                 for (&x, out) in plane.iter().zip(out[channel..].iter_mut().step_by(channels)) {
                     *out = quantize_one(x, scale, zero_point);
                 }
             }
         }
+        _ => interleave_eights(x, plane, channels, scale, zero_point, out),
     }
+}
+
+/// Channels that are interleaved together, where there are as many.
+const EIGHT: usize = 8;
+/// Pixels that are interleaved together: four squares.
+const PIXELS: usize = 32;
+/// Pixels of a piece, so many that 8 planes are read in long pieces and few that its output stays in a cache.
+const PIECE: usize = 8 * PIXELS;
+
+/// Many planes, 8 of them and a piece of pixels at a time; the last 8 may overlap those before them.
+#[inline(always)]
+fn interleave_eights(x: &[f32], plane: usize, channels: usize, scale: f32, zero_point: i32, out: &mut [u8]) {
+    for (piece, out) in out.chunks_mut(PIECE * channels).enumerate() {
+        for channel in (0..channels).step_by(EIGHT) {
+            let first = channel.min(channels - EIGHT);
+            for (part, out) in out.chunks_mut(PIXELS * channels).enumerate() {
+                let (start, pixels) = (piece * PIECE + part * PIXELS, out.len() / channels);
+                let mut rows = [[0u8; PIXELS]; EIGHT];
+                for (i, row) in rows.iter_mut().enumerate() {
+                    let x = &x[(first + i) * plane + start..][..pixels];
+                    match x.first_chunk::<PIXELS>() {
+                        Some(x) => quantize_source(x, scale, zero_point, row),
+                        None => quantize_source(x, scale, zero_point, row),
+                    }
+                }
+                for (eight, out) in transposed(&rows).iter().zip(out.chunks_exact_mut(channels)) {
+                    out[first..][..EIGHT].copy_from_slice(eight);
+                }
+            }
+        }
+    }
+}
+
+/// The columns of 8 rows, by three exchanges of ever smaller halves in each of the squares of 8 x 8.
+#[inline(always)]
+fn transposed(rows: &[[u8; PIXELS]; EIGHT]) -> [[u8; EIGHT]; PIXELS] {
+    let mut squares = [[0u64; PIXELS / EIGHT]; EIGHT];
+    for (row, square) in rows.iter().zip(&mut squares) {
+        for (eight, word) in row.as_chunks::<EIGHT>().0.iter().zip(square) {
+            *word = u64::from_le_bytes(*eight);
+        }
+    }
+    for (half, mask) in [(4, 0xffff_ffff), (2, 0xffff_0000_ffff), (1, 0xff_00ff_00ff_00ff)] {
+        for i in (0..EIGHT).filter(|i| i & half == 0) {
+            for square in 0..PIXELS / EIGHT {
+                let (upper, lower) = (squares[i][square], squares[i + half][square]);
+                let moved = ((upper >> (8 * half)) ^ lower) & mask;
+                squares[i][square] = upper ^ moved << (8 * half);
+                squares[i + half][square] = lower ^ moved;
+            }
+        }
+    }
+    std::array::from_fn(|pixel| squares[pixel % EIGHT][pixel / EIGHT].to_le_bytes())
 }
 
 /// A few planes, a block of pixels at a time: a pixel's channels are gathered in one word.

@@ -10,21 +10,16 @@ use crate::plan::fusion::int32;
 use crate::plan::layout::{Layout, is_same_bytes};
 use crate::program::{Node, Op, ValueId};
 
-/// Most channels that are interleaved while they are quantized: pictures have up to four.
-const INTERLEAVED: usize = 4;
-
-/// Plans a Quantize; a picture that a convolution reads next gets its channels last on the way.
+/// Plans a Quantize; an image that a convolution reads next gets its channels last on the way.
 pub fn plan_quantize(b: &mut Builder<'_>, node: &Node) -> Result<(), Error> {
     let x = b.input(needed(node, 0)?)?;
     let output = made(node, 0)?;
     let scale = node.attributes.f32("scale")?;
     let zero_point = int32(node, node.attributes.int("zero_point")?)?;
-    let is_picture = x.layout == Layout::RowMajor
-        && !is_same_bytes(x.shape())
-        && x.shape()[1] <= INTERLEAVED
-        && wants_channels_last(b, output);
-    if is_picture {
-        return plan_picture(b, node, &x, output, scale, zero_point);
+    let is_image =
+        x.layout == Layout::RowMajor && !is_same_bytes(x.shape()) && wants_channels_last(b, output);
+    if is_image {
+        return plan_image(b, node, &x, output, scale, zero_point);
     }
     let y = b.output(output, x.shape().to_vec(), x.layout)?;
     let chunk = b.chunk_elements(y.elements());
@@ -51,7 +46,7 @@ fn wants_channels_last(b: &Builder<'_>, value: ValueId) -> bool {
     false
 }
 
-fn plan_picture(
+fn plan_image(
     b: &mut Builder<'_>,
     node: &Node,
     x: &Placed,
