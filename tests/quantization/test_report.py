@@ -77,6 +77,7 @@ STAYS = [
     Stay("n4", "Softmax", "it is last", True),
 ]
 REPORT = Report(
+    recipe="int8",
     samples=7,
     inputs=[Seen("x", -1.5, 2.0, 0, 0)],
     integer_ops={"QAdd": 1, "QConv": 2},
