@@ -56,7 +56,7 @@ def test_sizes_and_times():
         "1.0 kB",
         "1,234.6 kB",
     ]
-    assert [console.format_time(s) for s in (0.0, 0.0012345, 2.0)] == ["0.000 ms", "1.234 ms", "2000.000 ms"]
+    assert [console.format_time(s) for s in (0.0, 0.0012345, 2.0)] == ["0.00 µs", "1,234 µs", "2,000,000 µs"]
 
 
 def test_json_has_no_number_that_is_none(capsys):

@@ -132,6 +132,10 @@ class Draw:
             for name, (kind, left_out) in self.form.attributes.items()
             if not left_out or self.chance(0.5)
         }
+        if {"pads", "auto_pad"} <= self.form.attributes.keys() and self.chance(0.9):
+            pads = self.one(("pads", "auto_pad"))  # one of them, as all but hostile nodes have it
+            kinds = {name: kind for name, kind in kinds.items() if name not in ("pads", "auto_pad")}
+            kinds[pads] = self.form.attributes[pads][0]
         wild = self.one(list(kinds)) if kinds and self.wild else None
         attributes = {name: self.attribute(name, kind, name == wild) for name, kind in kinds.items()}
         if self.op == "Cast":
@@ -172,8 +176,8 @@ def test_extremes(op):
 # fmt: off
 SELDOM = {
     "BatchNormalization", "Col2Im", "Conv", "ConvTranspose", "DepthToSpace", "EyeLike", "GridSample",
-    "GroupNormalization", "InstanceNormalization", "NonMaxSuppression", "OneHot", "Pad", "QGemm", "Resize",
-    "RoiAlign", "ScatterElements", "ScatterND", "Split", "TensorScatter", "TopK",
+    "GroupNormalization", "InstanceNormalization", "NonMaxSuppression", "OneHot", "Pad", "QConv", "QGemm",
+    "Resize", "RoiAlign", "ScatterElements", "ScatterND", "Split", "TensorScatter", "TopK",
 }
 # fmt: on
 """Operators whose inputs must fit together so closely that these cases hardly ever run."""

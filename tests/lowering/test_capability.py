@@ -7,7 +7,7 @@ from octavo.lowering.wiring import Wiring
 
 ONES = np.ones
 KINDS = {
-    Kind.PRODUCT: {"QConv": "Conv BatchNormalization", "QGemm": "Gemm MatMul", "QMatMul": "MatMul"},
+    Kind.PRODUCT: {"QConv": "Conv", "QGemm": "Gemm MatMul", "QMatMul": "MatMul"},
     Kind.ELEMENTWISE: {"QAdd": "Add Sub", "QMul": "Mul Div"},
     Kind.MEAN: {"QAveragePool": "AveragePool", "QReduceMean": "GlobalAveragePool ReduceMean"},
     Kind.SOFTMAX: {"QSoftmax": "Softmax"},
@@ -65,11 +65,7 @@ CASES = [
     ("r = MatMul(x, w)", "6,6", {"w": ONES((2, 6, 5))}, "QMatMul"),
     ("r = MatMul(x, x)", "6,6", {}, "QMatMul"),
     # BatchNormalization
-    ("r = BatchNormalization(x, s, s, s, s)", "N,2,8", {"s": ONES(2)}, "QConv"),
-    ("r = BatchNormalization(x, s, s, s, s)", "N,2,8,8", {"s": ONES(2)}, "QConv"),
-    ("r = BatchNormalization(x, s, s, s, s)", "N,2", {"s": ONES(2)}, "images or sequences alone"),
-    ("r = BatchNormalization(x, s, s, s, s)", "N,2,8,8,8", {"s": ONES(2)}, "images or sequences alone"),
-    ("t = Abs(fed_v) r = BatchNormalization(x, s, s, s, t)", "N,2,8", {"s": ONES(2)}, "are no constants"),
+    ("r = BatchNormalization(x, s, s, s, s)", "N,2,8", {"s": ONES(2)}, "are as fast in float"),
     # functions of one tensor
     ("r = Add(x, k)", "N,4", {"k": ONES(())}, "Lookup"),
     ("r = Add(x, k)", "N,4", {"k": ONES((1, 1))}, "Lookup"),
@@ -95,7 +91,7 @@ CASES = [
     ("r = AveragePool<kernel_shape=[2]>(x)", "N,2,8", {}, "QAveragePool"),
     ("r = AveragePool<kernel_shape=[2,2]>(x)", "N,2,8,8", {}, "QAveragePool"),
     ("r = AveragePool<kernel_shape=[2,2,2]>(x)", "N,2,8,8,8", {}, "a pool over 3 axes"),
-    ("r = AveragePool<kernel_shape=[2], auto_pad=\"SAME_UPPER\">(x)", "N,2,L", {}, "its auto_pad depends"),
+    ("r = AveragePool<kernel_shape=[2], auto_pad=\"SAME_UPPER\">(x)", "N,2,L", {}, "QAveragePool"),
     ("r = GlobalAveragePool(x)", "N,2,8", {}, "QReduceMean"),
     ("r = GlobalAveragePool(x)", "N,2,8,8,8", {}, "QReduceMean"),
     ("r = ReduceMean(x, a)", "N,2,8", {"a": [2]}, "QReduceMean"),
@@ -110,7 +106,7 @@ CASES = [
     ("r = MaxPool<kernel_shape=[2]>(x)", "N,2,8", {}, "MaxPool"),
     ("r = MaxPool<kernel_shape=[2,2,2]>(x)", "N,2,8,8,8", {}, "a pool over 3 axes"),
     ("r, i = MaxPool<kernel_shape=[2]>(x)", "N,2,8", {}, "places of the largest"),
-    ("r = MaxPool<kernel_shape=[2], auto_pad=\"SAME_LOWER\">(x)", "N,2,L", {}, "its auto_pad depends"),
+    ("r = MaxPool<kernel_shape=[2], auto_pad=\"SAME_LOWER\">(x)", "N,2,L", {}, "MaxPool"),
     ("r = Pad(x, a)", "2,2", {"a": [1, 0, 0, 1]}, "Pad"),
     ("r = Pad(x, a, k)", "2,2", {"a": [1, 0, 0, 1], "k": ONES(())}, "Pad"),
     ("r = Pad(x, a, k)", "2,2", {"a": [1, 0, 0, 1], "k": np.array(np.nan)}, "infinite value or NaN"),

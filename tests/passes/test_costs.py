@@ -34,6 +34,7 @@ CASES = {
     "at most": (node("NonZero", zeros(3, 4)), 2 * 12 * 8),
     "at most so many boxes": (node("NonMaxSuppression", zeros(1, 9, 4), zeros(1, 2, 9), ints(3)), 3 * 18 * 8),
     "Range": (node("Range", F(0), F(1), F(0.25)), 16),
+    "Range to a vector of one": (node("Range", F(0), F([1]), F(0.25)), 16),
     "Range downwards": (node("Range", np.int64(9), np.int64(0), np.int64(-2)), 40),
     "no elements": (node("Range", F(1), F(0), F(0.25)), 0),
     "an input left out": (node("Clip", zeros(3), None, F(1)), 12),

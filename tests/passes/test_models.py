@@ -24,7 +24,7 @@ EXPECTED = {
     "Mul 3 Exp 1 Div 1 Sub 1",
     "vww": "Transpose 1 Conv 27 Relu 27 AveragePool 1 Reshape 1 Gemm 1 Softmax 1",
 }
-OTHERS = ("mobilenetv2-qdq", "silero-vad", "silero-vad-op15")
+OTHERS = ("silero-vad", "silero-vad-op15")
 
 
 def session_of(source):

@@ -6,7 +6,7 @@ import numpy as np
 import onnx.parser
 import pytest
 from octavo import frontend
-from octavo.lowering import lower
+from octavo.lowering import evaluate, lower
 from octavo.passes import simplify
 from octavo.quantization.preprocessing import Answers, _is_better, _judged, unlike_training
 from octavo.quantization.scales import SCALES, scale_of
@@ -87,7 +87,7 @@ def program(text, **constants):
     proto = onnx.parser.parse_model(f'<ir_version: 10, opset_import: ["" : 21]> {text}')
     for name, array in constants.items():
         proto.graph.initializer.append(onnx.numpy_helper.from_array(np.asarray(array, np.float32), name))
-    return lower(simplify(frontend.load(proto))).program
+    return lower(simplify(frontend.load(proto), evaluate)).program
 
 
 RELU6 = """g (float[N,3,16,16] x) => (float[N,8,14,14] y)

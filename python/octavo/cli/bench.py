@@ -116,7 +116,8 @@ def _profile(session: "octavo.Session", feeds: "Feeds") -> list[dict[str, Any]]:
 
 def _show(results: list[dict[str, Any]]) -> None:
     base = results[0]["median_seconds"]
-    console.show(f"{console.format_machine(results[0]['isa'], results[0]['threads'])}\n")
+    console.show(console.format_machine(results[0]["isa"], results[0]["threads"]))
+    console.show()
     console.show_table(
         ["model", "median", "min", "spread", "runs", "speed"],
         [

@@ -56,7 +56,7 @@ def facts(path: str | os.PathLike[str]) -> FileFacts:
     return FileFacts(
         ir_version=proto.ir_version,
         opsets={printable(item.domain) or "ai.onnx": item.version for item in proto.opset_import},
-        producer=printable(f"{proto.producer_name} {proto.producer_version}") or "not stated",
+        producer=printable(f"{proto.producer_name} {proto.producer_version}".strip()) or "not stated",
         nodes=len(nodes),
         ops=dict(sorted(Counter(_operator(node) for node in nodes).items())),
         functions=len(proto.functions),

@@ -65,10 +65,10 @@ def _outputs(
     node: ir.Node, tensors: Sequence[ir.TensorProtocol | None]
 ) -> list[tuple[ir.DataType, Shape | None]]:
     """The dtype and shape of each output that is wanted, or nothing; no shape where ONNX cannot tell it."""
-    if (
-        node.op_type == "GroupNormalization" and tensors and tensors[0] is not None
-    ):  # ONNX infers nothing of it
-        return [(tensors[0].dtype, tuple(tensors[0].shape.numpy()))]
+    if tensors and tensors[0] is not None and node.op_type in ("GroupNormalization", "Range"):
+        # ONNX infers nothing of the one, and of the other refuses bounds of one element that runtimes take.
+        shape = tuple(tensors[0].shape.numpy()) if node.op_type == "GroupNormalization" else None
+        return [(tensors[0].dtype, shape)]
     proto = onnx.NodeProto(op_type=node.op_type)
     proto.input.extend("" if tensor is None else f"x{index}" for index, tensor in enumerate(tensors))
     proto.output.extend(f"y{index}" if value.name else "" for index, value in enumerate(node.outputs))
