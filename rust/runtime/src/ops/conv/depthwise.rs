@@ -114,14 +114,14 @@ fn convolve(
     y: &mut [u8],
 ) {
     let Weights { window, packed, x_zero_point } = of;
-    match epilogue {
-        &Epilogue::U8 { ref bias, ref multiplier, ref shift, zero_point, lo, hi, .. } => {
+    match *epilogue {
+        Epilogue::U8 { ref bias, ref multiplier, ref shift, zero_point, lo, hi, .. } => {
             let requantize = Requantize { bias, multiplier, shift, zero_point, lo, hi };
             let d = Depthwise { window, packed, epilogue: requantize, x_zero_point };
             depthwise::run(kernels, x, &d, rows, y);
             epilogue.look_up(kernels, y);
         }
-        &Epilogue::F32 { ref acc_bias, x_scale, ref scale, ref bias } => {
+        Epilogue::F32 { ref acc_bias, x_scale, ref scale, ref bias } => {
             let floats = Floats { acc_bias, x_scale, scale, bias };
             let d = Depthwise { window, packed, epilogue: floats, x_zero_point };
             depthwise::run_to_floats(kernels, x, &d, rows, cast_mut(y));
