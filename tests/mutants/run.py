@@ -58,10 +58,8 @@ def suites(file: str) -> list[Suite]:
     parts = Path(file).parts
     if parts[0] == "python":
         room = parts[2].removesuffix(".py")
-        folder = {"demo": "cli", "errors": "session", "__init__": "session", "__main__": "cli"}.get(
-            room, room
-        )
-        return [Suite((), pytest(f"tests/{folder}"))]
+        tests = {"errors": "test_errors.py", "__init__": "session", "__main__": "cli"}.get(room, room)
+        return [Suite((), pytest(f"tests/{tests}"))]
     if parts[1] == "python":
         return [Suite(extension(), pytest("tests/session"))]
     crate = ("cargo", "test", "--locked", "--quiet", "--package", f"octavo-{parts[1]}")

@@ -39,6 +39,22 @@ def test_max_pool_with_indices(run_node, shape, attributes, dtype, order):
     np.testing.assert_array_equal(found, places)
 
 
+@pytest.mark.parametrize("kernel", [1, 2, 3])
+@pytest.mark.parametrize("stride", [1, 2, 3])
+def test_the_last_window_where_the_count_is_rounded_up(run_node, kernel, stride):
+    """It has to begin inside the input or the padding before it: on either side of that bound."""
+    for size in range(kernel, 8):
+        for begin in range(kernel):
+            for end in range(kernel):
+                x = values((1, 1, size), seed=size)
+                attributes = window(
+                    1, kernel_shape=[kernel], strides=[stride], pads=[begin, end], ceil_mode=1
+                )
+                (y,) = run_node("MaxPool", [x], attributes | {"storage_order": 0})
+                (expected,) = onnx_runtime("MaxPool", [x], **attributes)
+                np.testing.assert_array_equal(y, expected, f"{size}, pads {begin} and {end}")
+
+
 @pytest.mark.parametrize(("shape", "attributes"), WINDOWS)
 @pytest.mark.parametrize("p", [1, 2, 3])
 def test_lp_pool(run_node, shape, attributes, p):
