@@ -10,7 +10,7 @@ import onnx
 import onnx_ir as ir
 import pytest
 from octavo.program import artifact
-from octavo.session import files_read, load_program
+from octavo.session import files_read, is_artifact_file, load_program
 
 DEMO = Path(octavo.__file__).parent / "demo"
 MODEL = DEMO / "mnist-cnn.onnx"
@@ -41,6 +41,22 @@ def test_artifact_sources_agree(quantized, tmp_path):
     for source in (path, path.read_bytes(), quantized.program, tmp_path / "any.name"):
         assert np.array_equal(octavo.Session(source).run(None, {"input": x}), want)
     assert load_program(path).nodes == quantized.program.nodes
+
+
+def test_a_file_is_read_as_what_its_bytes_are(quantized, tmp_path):
+    """Its name decides where they are neither."""
+    (tmp_path / "float.octavo").write_bytes(MODEL.read_bytes())
+    artifact.save(quantized.program, tmp_path / "bytes.onnx")
+    (tmp_path / "neither.octavo").write_bytes(b"neither")
+    (tmp_path / "neither.onnx").write_bytes(b"neither")
+    names = ("float.octavo", "bytes.onnx", "neither.octavo", "neither.onnx")
+    assert [is_artifact_file(tmp_path / name) for name in names] == [False, True, True, False]
+    assert load_program(tmp_path / "float.octavo").nodes == load_program(MODEL).nodes
+    assert load_program(tmp_path / "bytes.onnx").nodes == quantized.program.nodes
+    with pytest.raises(octavo.ArtifactError, match="neither"):
+        octavo.Session(tmp_path / "neither.octavo")
+    with pytest.raises(octavo.ModelError, match="neither"):
+        octavo.Session(tmp_path / "neither.onnx")
 
 
 @pytest.mark.parametrize("kind", ["artifact", "onnx"])
