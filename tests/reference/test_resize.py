@@ -118,6 +118,13 @@ def test_the_aspect_ratio_is_kept(run_node, policy):
     np.testing.assert_array_equal(found, expected, strict=True)
 
 
+@pytest.mark.parametrize(("length", "made"), [(1, 1), (3, 2), (5, 3), (7, 4), (6, 3)])
+def test_a_kept_ratio_rounds_halves_up(run_node, length, made):
+    x = np.arange(4 * length, dtype=np.float32).reshape(4, length)
+    attributes = {"keep_aspect_ratio_policy": "not_larger"}
+    assert resize(run_node, x, sizes=i64(2, 100), **attributes).shape == (2, made)
+
+
 def test_the_length_is_the_floor_of_a_float32_product(run_node):
     x = np.arange(10, dtype=np.uint8)
     assert resize(run_node, x, scales=f32(0.7)).shape == (7,)  # float32(0.7) * 10 in float64 is below 7

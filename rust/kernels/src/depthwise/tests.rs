@@ -189,16 +189,23 @@ fn special_shapes() {
     }
 }
 
-/// Every shift, in every lane, with tiny multipliers' and huge multipliers' sums.
+/// Every shift, in every lane, with tiny multipliers' and huge multipliers' sums; by few channels, which no special
+/// kernel takes, as well.
 #[test]
 fn every_shift() {
-    for shift in 1..=62 {
-        let mut case = Case::new(square(4, 37, 3, 1, [1, 1]), shift as u64);
-        case.shift = (0..37).map(|c| if c % 5 == 0 { 33 + c % 30 } else { shift }).collect();
+    for (shift, channels) in (1..=62).flat_map(|shift| [(shift, 37), (shift, 12), (shift, 5)]) {
+        let mut case = Case::new(square(4, channels, 3, 1, [1, 1]), shift as u64);
+        case.shift = (0..channels as i32).map(|c| if c % 5 == 0 { 33 + c % 30 } else { shift }).collect();
         case.check(0..4);
-        case.shift = vec![shift; 37];
+        case.shift = vec![shift; channels];
         case.multiplier[..2].copy_from_slice(&[1 << 30, i32::MAX]);
         case.bias[..2].copy_from_slice(&[i32::MAX - 300_000, i32::MIN + 300_000]);
+        case.check(0..4);
+        // Sums small enough for results between the clamps.
+        case.bias.fill(7);
+        case.x.fill(case.x_zero_point);
+        case.correct_bias();
+        (case.zero_point, case.clamp) = (100, (0, 255));
         case.check(0..4);
     }
 }
