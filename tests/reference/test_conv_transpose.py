@@ -54,3 +54,16 @@ def test_pads_beyond_the_output(run_node):
     given = {"strides": [1], "dilations": [1], "group": 1, "output_padding": [0], "pads": [4, 4]}
     with pytest.raises(RunError, match="ConvTranspose"):
         run_node("ConvTranspose", [normal((1, 1, 3), 0), normal((1, 1, 2), 1)], given, constants=(1,))
+
+
+def test_pads_of_the_whole_output_leave_nothing(run_node):
+    """Of 4 elements; one pad more is too many."""
+    given = {"strides": [1], "dilations": [1], "group": 1, "output_padding": [0]}
+    inputs = [normal((1, 1, 3), 0), normal((1, 1, 2), 1)]
+    (y,) = run_node("ConvTranspose", inputs, given | {"pads": [2, 2]}, constants=(1,))
+    assert y.shape == (1, 1, 0)
+    (y,) = run_node("ConvTranspose", inputs, given | {"pads": [2, 1]}, constants=(1,))
+    assert y.shape == (1, 1, 1)
+    for pads in ([2, 3], [5, 0]):
+        with pytest.raises(RunError, match="its pads take more than the 4 elements of axis 0"):
+            run_node("ConvTranspose", inputs, given | {"pads": pads}, constants=(1,))

@@ -192,6 +192,8 @@ def test_add_and_mul_broadcast(run_node, rng, shapes):
         ((6, 5), [3, 3], [2, 2], [1, 1, 1, 1], [1, 1]),
         ((6, 7), [3, 2], [3, 2], [2, 0, 0, 1], [1, 2]),
         ((9,), [4], [3], [1, 2], [1]),
+        ((6,), [2], [3], [0, 1], [1]),  # rounded up, a window would begin just behind the input
+        ((6,), [2], [3], [1, 1], [1]),
         ((1, 1), [2, 2], [1, 1], [2, 2, 2, 2], [3, 3]),  # some windows see the padding alone
     ],
 )
@@ -307,3 +309,45 @@ def test_channels_that_do_not_fit_are_an_error(run_node, rng):
     constants = [i8(rng, 2, 3, 1), *channel_constants(rng, 2)]
     with pytest.raises(RunError, match=r"QConv node 'node' .*4 channels.* take 3"):
         run_node("QConv", [u8(rng, 1, 4, 5), *constants], attributes | CLAMP, constants=range(1, 5))
+
+
+@pytest.mark.parametrize("zeros", [(0, 0), (128, 7), (255, 255)])
+@pytest.mark.parametrize(
+    ("a_shape", "b_shape"), [((3, 7), (7, 5)), ((2, 3, 7), (7, 5)), ((2, 1, 3, 7), (4, 7, 5)), ((7,), (7, 5))]
+)
+def test_matmul_of_activations(run_node, rng, a_shape, b_shape, zeros):
+    a, b = u8(rng, *a_shape), u8(rng, *b_shape)
+    exact = np.matmul(a.astype(object) - zeros[0], b.astype(object) - zeros[1])
+    attributes = {"a_zero_point": zeros[0], "b_zero_point": zeros[1]}
+    multiplier, shift = 3 << 29, 45
+    (y,) = run_node("QMatMul", [a, b], attributes | CLAMP | {"multiplier": multiplier, "shift": shift})
+    want = [clamped(scaled(total, multiplier, shift)) for total in exact.reshape(-1)]
+    assert y.shape == exact.shape
+    assert y.reshape(-1).tolist() == want
+    scales = {"a_scale": np.float32(0.1), "b_scale": np.float32(0.3)}
+    (floats,) = run_node("QMatMul", [a, b], attributes | scales, "f32")
+    for got, total in zip(floats.reshape(-1), exact.reshape(-1), strict=True):
+        assert got == np.float32(np.float32(total) * np.float32(0.1)) * np.float32(0.3)
+
+
+LONGEST = {
+    (0, 0): 33025, (255, 255): 33025, (0, 255): 33025, (128, 0): 65793, (0, 127): 65793, (128, 128): 131071,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("zeros", "longest"), LONGEST.items())
+def test_sums_of_activations_that_could_leave_32_bits_are_an_error(run_node, zeros, longest):
+    attributes = {"a_zero_point": zeros[0], "b_zero_point": zeros[1]}
+    attributes |= {"a_scale": np.float32(1), "b_scale": np.float32(1)}
+    furthest = [np.uint8(255 if zero < 128 else 0) for zero in zeros]
+    for k in (longest, longest + 1):
+        inputs = [np.full(shape, x) for shape, x in zip(((1, k), (k, 1)), furthest, strict=True)]
+        if k == longest:
+            (y,) = run_node("QMatMul", inputs, attributes, "f32")
+            assert (
+                abs(int(y.item()) - k * math.prod(int(x) - z for x, z in zip(furthest, zeros, strict=True)))
+                <= 64
+            )
+        else:
+            with pytest.raises(RunError, match=f"its sums over K = {k} products can leave 32 bits"):
+                run_node("QMatMul", inputs, attributes, "f32")
