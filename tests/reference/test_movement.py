@@ -2,6 +2,7 @@
 
 import numpy as np
 import onnx
+import onnxruntime
 import pytest
 from octavo.errors import RunError
 from octavo.program import OPSET
@@ -252,3 +253,48 @@ def test_constant_of_a_shape_without_end_is_an_error(run_node):
             dtypes="f32",
             constants=[1],
         )
+
+
+@pytest.mark.parametrize(
+    ("start", "end", "step", "want"),
+    [
+        (-99, -99, -1, [1]),  # a start before the first element is that element
+        (-4, -99, -1, [1]),
+        (99, -99, -1, [4, 3, 2, 1]),
+        (3, 0, -2, [4, 2]),
+        (-99, 99, 1, [1, 2, 3, 4]),
+        (-99, 99, 3, [1, 4]),
+        (4, 99, 1, []),
+        (2, 2, 1, []),
+        (2, 2, -1, []),
+    ],
+)
+def test_slices_clamp_as_onnx_runtime_does(run_node, start, end, step, want):
+    x = np.array([1, 2, 3, 4], np.int64)
+    cuts = [i64(number) for number in (start, end, 0, step)]
+    (y,) = run_node("Slice", [x, *cuts], {})
+    assert y.tolist() == want
+    info, names = onnx.helper.make_tensor_value_info, ["x", "start", "end", "axis", "step"]
+    graph = onnx.helper.make_graph(
+        [onnx.helper.make_node("Slice", names, ["y"])],
+        "g",
+        [
+            info(name, onnx.TensorProto.INT64, [len(array)])
+            for name, array in zip(names, [x, *cuts], strict=True)
+        ],
+        [info("y", onnx.TensorProto.INT64, None)],
+    )
+    model = onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 21)], ir_version=10)
+    session = onnxruntime.InferenceSession(model.SerializeToString())
+    assert session.run(None, dict(zip(names, [x, *cuts], strict=True)))[0].tolist() == want
+
+
+@pytest.mark.parametrize(("index", "inside"), [(-4, False), (-3, True), (2, True), (3, False)])
+def test_an_index_is_within_its_axis(run_node, index, inside):
+    x = np.arange(6, dtype=np.float32).reshape(3, 2)
+    if inside:
+        (y,) = run_node("Gather", [x, np.array(index)], {"axis": 0})
+        assert y.tolist() == x[index].tolist()
+        return
+    with pytest.raises(RunError, match="an index is outside the 3 elements of axis 0"):
+        run_node("Gather", [x, np.array(index)], {"axis": 0})
