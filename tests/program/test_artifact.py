@@ -42,6 +42,7 @@ def test_what_is_written_is_read(every_encoding, data):
         assert program.constants[name].shape == array.shape
         assert program.constants[name].tobytes() == array.tobytes()
         assert program.constants[name].flags.aligned
+        assert program.constants[name].flags.writeable  # of the reader's own, no view of the file
     assert list(program.values) == list(every_encoding.values)
     for name, value in every_encoding.values.items():
         found = program.values[name]
@@ -138,6 +139,32 @@ def test_a_sealed_lie_is_an_error_that_names_it(data, forge, lie):
     assert "the artifact" in str(caught.value) or "the program is not valid" in str(caught.value)
     with pytest.raises(octavo.ArtifactError):
         octavo.Session(forged, threads=1)
+
+
+def test_a_checksum_in_another_place_is_an_error(data, forge, every_encoding):
+    """A constant of such a name, first in the header: what stands there is the sum that is right."""
+    name = 'crc32":"00000000'
+
+    def edit(document):
+        document["values"].append({"name": name, "dtype": "u8", "shape": [0], "quant": None})
+
+    def first(header):
+        rest = dict(header)
+        header.clear()
+        header[name] = {"dtype": "U8", "shape": [0], "data_offsets": [0, 0]}
+        header.update(rest)
+
+    forged = forge(data, edit, first)
+    with pytest.raises(octavo.ArtifactError, match="its checksum is not where the format has it"):
+        artifact.from_bytes(forged)
+
+
+def test_bits_of_every_digit_are_read(data, forge):
+    def edit(document):
+        document["nodes"][2]["attributes"]["ratio"] = {"f64": "3fedcba987654210"}
+
+    ratio = artifact.from_bytes(forge(data, edit)).nodes[2].attributes["ratio"]
+    assert ratio == np.uint64(0x3FEDCBA987654210).view(np.float64)
 
 
 def test_json_nested_without_end_is_an_error(data, forge):
