@@ -1,12 +1,8 @@
 """Both sides of what a small pass may do: neutral numbers, signs, axes and sizes, one at a time."""
 
-import re
-
 import numpy as np
 import pytest
-from octavo.passes import folding, should_fold
 from octavo.passes.duplicates import remove_unused
-from octavo.passes.folding import fold_constants, folded_bytes
 from octavo.passes.gemm import form_gemm
 from octavo.passes.no_ops import remove_no_ops
 from octavo.passes.padding import fold_padding
@@ -152,48 +148,3 @@ def test_terms_are_added_from_the_first_to_the_last(graphs, op, count):
     want = total / F(count) if op == "Mean" else total
     assert np.array_equal(graphs.answers(after, feeds)[0], want)
     assert graphs.ops(after) == {"Add": count - 1} | ({"Div": 1} if op == "Mean" else {})
-
-
-def test_the_sum_of_what_is_folded_has_a_bound(graphs, monkeypatch):
-    body = "a = Neg(k) b = Abs(l) c = Add(x, a) y = Add(c, b)"
-    weights = {"k": np.ones(16, F), "l": np.ones(16, F)}
-    for bound, left in ((128, {"Add": 2}), (127, {"Abs": 1, "Add": 2}), (63, {"Neg": 1, "Abs": 1, "Add": 2})):
-        monkeypatch.setattr(folding, "MAX_TOTAL_BYTES", bound)
-        model = graphs.build("float[N,16] x", body, **weights)
-        fold_constants(model)
-        remove_unused(model)
-        assert graphs.ops(model) == left
-
-
-@pytest.mark.parametrize(
-    ("body", "weights", "size"),
-    [
-        ("y = Add(k, l)", {"k": np.ones((3, 1), F), "l": np.ones(5, F)}, 60),
-        ("y = Cast<to=11>(k)", {"k": np.ones((3, 1), F)}, 24),
-        ("y = Concat<axis=0>(k, l)", {"k": np.ones(3, F), "l": np.ones(5, F)}, 32),
-        ("y = Expand(k, s)", {"k": np.ones((3, 1), F), "s": ints(2, 1, 5)}, 120),
-        ("y = Gather<axis=1>(k, s)", {"k": np.ones((3, 4, 5), F), "s": ints(0, 1)}, 120),
-        ("y = Gather<axis=-1>(k, s)", {"k": np.ones((3, 4, 5), F), "s": ints(0, 1)}, 96),
-        ("y = Pad(k, s)", {"k": np.ones((2, 3), F), "s": ints(1, 0, 0, 2)}, 60),
-        ("y = Pad(k, s)", {"k": np.ones((2, 3), F), "s": ints(-1, 0, 0, 2)}, 20),
-        ("y = Tile(k, s)", {"k": np.ones((2, 3), F), "s": ints(2, 3)}, 144),
-        ("y = ConstantOfShape(s)", {"s": ints(2, 3)}, 24),
-        ("y = Range(a, b, c)", {"a": F(0), "b": F(5), "c": F(2)}, 12),
-        ("y = Range(a, b, c)", {"a": F(5), "b": F(0), "c": F(-2)}, 12),
-        ("y = Range(a, b, c)", {"a": F(5), "b": F(0), "c": F(2)}, 0),
-        ("y = Size(k)", {"k": np.ones((2, 3), F)}, 8),
-        ("y = Shape(k)", {"k": np.ones((2, 3), F)}, 16),
-        ("y = NonZero(k)", {"k": np.ones((2, 3), F)}, 96),
-        ("y = Exp(k)", {"k": np.ones(3, F)}, None),
-        ("y = ReduceSum(k)", {"k": np.ones(3, F)}, None),
-        ("y = ReduceSum(k)", {"k": ints(1, 2, 3)}, 24),
-    ],
-)
-def test_the_size_of_an_output_is_known_before(graphs, body, weights, size):
-    types = {"Size": "int64", "Shape": "int64", "NonZero": "int64", "Cast": "double"}
-    made = "int64" if "ReduceSum" in body and weights["k"].dtype == np.int64 else "float"
-    kind = types.get(re.findall(r"y = (\w+)", body)[0], made)
-    model = graphs.build("float[1] x", f"{body} z = Relu(x)", outputs=f"{kind} y,z", **weights)
-    node = next(node for node in model.graph if node.op_type != "Relu")
-    assert folded_bytes(node) == size
-    assert should_fold(node) == (size is not None)
