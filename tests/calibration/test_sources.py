@@ -66,6 +66,9 @@ def test_inputs_with_unlike_free_axes_are_not_cut():
     text = ValueInfo("text", ["M", 3], "tensor(float)")
     (feeds,) = samples([{"image": BATCH, "text": np.zeros((2, 3), "f4")}], [IMAGE, text])
     assert (len(feeds["image"]), len(feeds["text"])) == (3, 2)
+    # Nor where the lengths are the same by chance.
+    (feeds,) = samples([{"image": BATCH, "text": np.zeros((3, 3), "f4")}], [IMAGE, text])
+    assert (len(feeds["image"]), len(feeds["text"])) == (3, 3)
 
 
 BAD = {

@@ -124,6 +124,9 @@ def test_where_outputs_are_written(tmp_path):
             output_paths(names, None, assignments)
     with pytest.raises(DataError, match="two outputs would be written to one file"):
         output_paths(["a/b", "a:b"], tmp_path, [])
+    (tmp_path / "link.npy").symlink_to("y.npy")
+    with pytest.raises(DataError, match="two outputs would be written to one file"):
+        output_paths(["y", "z"], tmp_path, [f"z={tmp_path}/link.npy"])
 
 
 def test_an_array_is_written_whole_or_not_at_all(tmp_path):

@@ -83,6 +83,19 @@ def test_clip_bounds_in_the_output_scale(quantized, image, weight, square):
     assert case.sqnr() > 35
 
 
+def test_clip_with_one_bound_keeps_its_side(quantized, image, weight, square):
+    for bounds, lowest, highest in (("low", -1.0, 99.0), (", high", -99.0, 2.0)):
+        text = f"""g (float[N,3,8,8] x) => (float[N,4,8,8] y)
+            {{ c = Conv<pads=[1,1,1,1]>(x, w) r = Clip(c, {bounds}) y = Conv(r, v) }}"""
+        constants = {"low": np.float32(-1)} if bounds == "low" else {"high": np.float32(2)}
+        case = quantized(text, image, w=weight, v=square, **constants)
+        assert case.ops == ["Quantize", "QConv", "QConv"]
+        node = case.lowered.program.nodes[1]
+        quant = case.lowered.program.values[node.outputs[0]].quant
+        lo, hi = (round(x / float(quant.scale[0])) + int(quant.zero_point[0]) for x in (lowest, highest))
+        assert (node.attributes["lo"], node.attributes["hi"]) == (max(0, lo), min(255, hi))
+
+
 def test_clip_with_crossed_bounds_is_a_table(quantized, image, weight, square):
     text = """g (float[N,3,8,8] x) => (float[N,4,8,8] y)
         { c = Conv<pads=[1,1,1,1]>(x, w) r = Clip(c, low, high) y = Conv(r, v) }"""
