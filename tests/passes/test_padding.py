@@ -52,6 +52,13 @@ def test_left_alone(graphs, rng):
     graphs.run(
         [fold_padding, remove_unused],
         [
+            (
+                "AveragePool whose own padding does not count",
+                X,
+                "a = Pad(x, p) y = AveragePool<kernel_shape=[3,3], pads=[1,0,0,0]>(a)",
+                {"p": P},
+                "Pad AveragePool",
+            ),
             ("another value", X, "a = Pad(x, p, c) y = Conv(a, w)", {"p": P, "c": F(1), "w": w}, "Pad Conv"),
             ("reflected", X, 'a = Pad<mode="reflect">(x, p) y = Conv(a, w)', {"p": P, "w": w}, "Pad Conv"),
             (
