@@ -292,4 +292,13 @@ _ONNX_TYPES = {
     "f64": "double",
 }
 
-__all__ = ["ProfileRow", "Session", "Source", "ValueInfo", "files_read", "load_program", "tiers"]
+__all__ = [
+    "ProfileRow",
+    "Session",
+    "Source",
+    "ValueInfo",
+    "files_read",
+    "is_artifact_file",
+    "load_program",
+    "tiers",
+]

@@ -59,12 +59,12 @@ def _stays_float(program: Program) -> list[dict[str, Any]]:
 
 def describe(program: Program) -> dict[str, Any]:
     """A Program as plain data: what `--json` prints."""
+    from octavo.quantization.report import counted_ops
+
     nodes = [_node(program, node) for node in program.nodes]
     sizes: Counter[str] = Counter()
     for name, array in program.constants.items():
         sizes[program.values[name].dtype] += array.nbytes
-    from octavo.quantization.report import counted_ops
-
     return {
         "format": "octavo",
         "producer": program.producer,
