@@ -11,6 +11,11 @@ from onnx.reference import ReferenceEvaluator
 NAMES = {dtype: name for name, dtype in DTYPES.items()}
 
 
+def multipliers(rng: np.random.Generator, count: int) -> np.ndarray:
+    """Multipliers of full range: odd integers of 24 bits times 2^7."""
+    return (256 * rng.integers(2**22, 2**23, count) + 128).astype(np.int32)
+
+
 @dataclass
 class Case:
     """inputs: None is left out. outputs: the dtype of each, empty where nobody wants it."""

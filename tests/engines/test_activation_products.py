@@ -5,6 +5,7 @@ import re
 import numpy as np
 import octavo
 import pytest
+from single_node import multipliers
 
 SHAPES = [
     ((5, 7), (7, 3)),
@@ -39,7 +40,7 @@ def product(build, rng, a, b, zeros, is_float):
         )
     lo, hi = sorted(int(v) for v in rng.choice([0, 7, 128, 200, 255], 2, replace=False))
     return build.node(
-        "QMatMul", [a, b], y_zero_point=int(rng.integers(256)), multiplier=int(rng.integers(2**30, 2**31)),
+        "QMatMul", [a, b], y_zero_point=int(rng.integers(256)), multiplier=int(multipliers(rng, 1)[0]),
         shift=int(rng.integers(40, 47)), lo=lo, hi=hi, **points,
     )  # fmt: skip
 

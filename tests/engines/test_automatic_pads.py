@@ -4,6 +4,7 @@ import numpy as np
 import octavo
 import pytest
 from octavo.program import Program
+from single_node import multipliers
 
 SIZES = ([1, 1], [2, 3], [5, 4], [6, 6], [7, 9], [16, 13])
 
@@ -63,7 +64,7 @@ def test_convolutions(build, same, seed):
     attributes |= {"group": group, "x_zero_point": int(rng.integers(1, 256))}
     vectors = {
         "b": rng.integers(-999, 999, outputs).astype(np.int32),
-        "m": rng.integers(2**30, 2**31, outputs).astype(np.int32),
+        "m": multipliers(rng, outputs),
         "sh": np.full(outputs, 40, np.int32),
         "fb": rng.standard_normal(outputs).astype(np.float32),
         "fs": rng.uniform(1e-4, 1e-1, outputs).astype(np.float32),

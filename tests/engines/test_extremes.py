@@ -31,7 +31,7 @@ WORDS = {
         "circular",
     ),
 }  # fmt: skip
-PLAIN = {"multiplier": 2**30, "shift": 20, "lo": 0, "hi": 255, "group": 1, "p": 2, "stash_type": 1}
+PLAIN = {"multiplier": 2**30 + 128, "shift": 20, "lo": 0, "hi": 255, "group": 1, "p": 2, "stash_type": 1}
 
 
 class Draw:

@@ -38,7 +38,7 @@ def test_a_weight_shared_by_convolutions_of_different_groups(build, same, dtype)
         constants = [
             build.constant("w", rng.integers(-127, 128, (6, 4, 1, 1)).astype(np.int8)),
             build.constant("b", np.zeros(6, np.int32)),
-            build.constant("m", np.full(6, 2**30, np.int32)),
+            build.constant("m", np.full(6, 2**30 + 128, np.int32)),
             build.constant("s", np.full(6, 38, np.int32)),
         ]
         more = {"x_zero_point": 3, "y_zero_point": 128, "lo": 0, "hi": 255}

@@ -3,13 +3,14 @@
 import numpy as np
 import octavo
 import pytest
+from single_node import multipliers
 
 PRODUCT = {"y_zero_point": 7, "lo": 0, "hi": 255}
 
 
 def requantization(rng, channels):
     """Multipliers of full range, and shifts that bring sums of a few thousands into bytes, or any at all."""
-    multiplier = rng.integers(2**30, 2**31, channels).astype(np.int32)
+    multiplier = multipliers(rng, channels)
     low, high = [(34, 44), (1, 63), (30, 36)][int(rng.integers(3))]
     return multiplier, rng.integers(low, high, channels).astype(np.int32)
 
@@ -95,7 +96,7 @@ def test_sums_at_their_extremes(build, same, sign, zero_point):
     x = build.input("x", "u8", ("N", k))
     w = build.constant("w", np.full((k, 33), sign * 127, np.int8))
     b = build.constant("b", np.zeros(33, np.int32))
-    m = build.constant("m", np.full(33, 2**30, np.int32))
+    m = build.constant("m", np.full(33, 2**30 + 128, np.int32))
     s = build.constant("sh", np.full(33, 30 + 20, np.int32))
     y = build.node("QGemm", [x, w, b, m, s], x_zero_point=zero_point, y_zero_point=128, lo=0, hi=255)
     data = np.full((3, k), 255 - zero_point, np.uint8)

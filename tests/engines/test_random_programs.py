@@ -13,6 +13,7 @@ from octavo.errors import RunError
 from octavo.program import Program
 from octavo.program.checks import ONNX_DTYPES
 from octavo.program.ops import DTYPE_SETS, signatures
+from single_node import multipliers
 
 Recipe = Callable[[Growth, str], bool]
 RECIPES: dict[str, Recipe] = {}
@@ -70,7 +71,7 @@ def _broadcast_with(g: Growth, x: str) -> str:
 
 
 def _factor(draw: Draw) -> dict[str, int]:
-    return {"multiplier": draw.number(2**30, 2**31 - 1), "shift": draw.number(28, 40)}
+    return {"multiplier": int(multipliers(draw.rng, 1)[0]), "shift": draw.number(28, 40)}
 
 
 @recipe("Quantize", "Dequantize")
@@ -163,7 +164,7 @@ def _integer_product(g: Growth, x: str, w: Any, axis: int) -> tuple[list[str], d
         return inputs, {"x_zero_point": draw.number(0, 255), "x_scale": draw.f32(0.01, 0.1)}
     shift = 31 + 6 + int(np.log2(taps)) // 2 + draw.number(-3, 3)
     inputs += [g.constant(draw.rng.integers(-9999, 9999, outputs).astype(np.int32))]
-    inputs += [g.constant(draw.rng.integers(2**30, 2**31, outputs).astype(np.int32))]
+    inputs += [g.constant(multipliers(draw.rng, outputs))]
     inputs += [g.constant(np.clip(draw.rng.integers(-2, 3, outputs) + shift, 1, 62).astype(np.int32))]
     points = {"x_zero_point": draw.number(0, 255), "y_zero_point": draw.number(0, 255)}
     return inputs, {**points, **draw.clamp()}

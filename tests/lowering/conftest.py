@@ -1,5 +1,6 @@
 """Small graphs from text, and what their int8 Programs give beside the float ones."""
 
+import math
 from dataclasses import dataclass
 from fractions import Fraction
 
@@ -73,12 +74,11 @@ def observed(program, feeds):
 
 
 def factor(m):
-    """The rule of requantization, in fractions: M = rne(m * 2^S) in [2^30, 2^31)."""
+    """The rule of requantization, in fractions: M = 2^7 times the nearest odd integer of 24 bits."""
     if Fraction(m) < Fraction(1, 2**32):
-        return 2**30, 62
-    shift = next(s for s in range(62, -1, -1) if Fraction(m) * 2**s < 2**31)
-    multiplier = round(Fraction(m) * 2**shift)
-    return (multiplier // 2, shift - 1) if multiplier == 2**31 else (multiplier, shift)
+        return 2**30 + 2**7, 62
+    shift = next(s for s in range(62, 0, -1) if Fraction(m) * 2**s < 2**31)
+    return 2**7 * (2 * math.floor(Fraction(m) * 2**shift / 2**8) + 1), shift
 
 
 def factors_of_a_sum(a, b):

@@ -24,7 +24,7 @@ def every_encoding():
     weights = np.array([-127, 5, 0, 1, 127, -3], np.int8).reshape(2, 3, 1, 1)
     add_constant(values, constants, "weights", weights, per_channel)
     add_constant(values, constants, "bias", np.array([100, -100], np.int32))
-    add_constant(values, constants, "multiplier", np.array([1 << 30, 2**31 - 1], np.int32))
+    add_constant(values, constants, "multiplier", np.array([2**30 + 128, 2**31 - 128], np.int32))
     add_constant(values, constants, "shift", np.array([40, 1], np.int32))
     add_constant(values, constants, "table", np.arange(255, -1, -1, dtype=np.uint8))
     add_constant(values, constants, "shape", np.array([0, -1], np.int64))

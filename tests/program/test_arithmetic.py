@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from octavo.program.arithmetic import (
     add_multipliers_shift,
+    is_multiplier,
     multiplier_shift,
     requantize,
     scale_and_round,
@@ -46,12 +47,12 @@ def multiplier_shift_by_the_rule(m):
         return None
     exact = Fraction(m)
     if exact < Fraction(1, 2**32):
-        return 2**30, 62
+        return 2**7 * (2**23 + 1), 62
     shift = next(s for s in range(62, 0, -1) if exact * 2**s < 2**31)
-    multiplier = rounded_half_even(exact * 2**shift)
-    if multiplier == 2**31:
-        multiplier, shift = 2**30, shift - 1
-    return (multiplier, shift) if shift >= 1 else None
+    wanted = exact * 2 ** (shift - 7) if shift >= 7 else exact / 2 ** (7 - shift)
+    near = range(math.floor(wanted) - 2, math.floor(wanted) + 4)
+    odd = min((k for k in near if k % 2), key=lambda k: (abs(k - wanted), -k))
+    return 2**7 * odd, shift
 
 
 def test_multipliers_and_shifts_follow_the_rule():
@@ -66,12 +67,20 @@ def test_multipliers_and_shifts_follow_the_rule():
         found = multiplier_shift(float(m))
         assert found == multiplier_shift_by_the_rule(float(m)), m
         if found is not None:
-            assert 2**30 <= found[0] < 2**31
+            assert 2**30 < found[0] < 2**31
+            assert is_multiplier(found[0])
             assert 1 <= found[1] <= 62
 
 
 def test_a_numpy_float_is_taken():
-    assert multiplier_shift(np.float64(0.75)) == (3 << 29, 31)
+    assert multiplier_shift(np.float64(0.75)) == ((3 << 29) + 128, 31)
+
+
+def test_a_multiplier_is_an_odd_integer_of_24_bits_times_128():
+    least, greatest = 128 * (2**23 + 1), 128 * (2**24 - 1)
+    taken = [least, least + 256, greatest - 256, greatest]
+    refused = [0, 1, 128, -least, 2**30, 2**30 - 128, least + 1, least + 64, least + 128, 2**31 - 1]
+    assert is_multiplier(np.array(taken + refused)).tolist() == [True] * 4 + [False] * 10
 
 
 def test_multipliers_of_an_addition_are_the_finest_that_fit():

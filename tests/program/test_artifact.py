@@ -35,7 +35,7 @@ def test_what_is_written_is_read(every_encoding, data):
         assert {k: type(v) for k, v in node.attributes.items()} == {
             k: type(v) for k, v in original.attributes.items()
         }
-    assert (program.opset, program.format_version, program.producer) == (25, 1, "octavo test")
+    assert (program.opset, program.format_version, program.producer) == (25, 2, "octavo test")
     assert program.constants.keys() == every_encoding.constants.keys()
     for name, array in every_encoding.constants.items():
         assert program.constants[name].dtype == array.dtype

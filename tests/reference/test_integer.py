@@ -23,7 +23,7 @@ def clamped(y):
 def factor(ratio):
     """The multiplier and shift of an exact positive ratio below 1."""
     shift = next(s for s in range(62, 0, -1) if ratio * 2**s < 2**31)
-    return round(ratio * 2**shift), shift
+    return 2**7 * (2 * math.floor(ratio * 2**shift / 2**8) + 1), shift
 
 
 def u8(rng, *shape):
@@ -41,7 +41,7 @@ def i8(rng, *shape):
 
 def channel_constants(rng, count):
     bias = rng.integers(-(2**24), 2**24, count).astype(np.int32)
-    multiplier = rng.integers(2**30, 2**31, count).astype(np.int32)
+    multiplier = (256 * rng.integers(2**22, 2**23, count) + 128).astype(np.int32)
     shift = rng.integers(36, 48, count).astype(np.int32)
     return bias, multiplier, shift
 
@@ -155,9 +155,9 @@ def test_sums_near_the_bound_stay_exact(run_node):
     x, w = np.full((1, k), 255, np.uint8), np.full((k, 2), 127, np.int8)
     w[:, 1] = -127
     room = 2**31 - 1 - k * 127 * 255
-    constants = [np.array(v, np.int32) for v in ([room, -room], [2**30, 2**30], [53, 53])]
+    constants = [np.array(v, np.int32) for v in ([room, -room], [2**30 + 128] * 2, [53, 53])]
     (y,) = run_node("QGemm", [x, w, *constants], {**CLAMP, "x_zero_point": 0}, constants=range(1, 5))
-    assert y.tolist() == [[clamped(scaled(acc, 2**30, 53)) for acc in (2**31 - 1, 1 - 2**31)]]
+    assert y.tolist() == [[clamped(scaled(acc, 2**30 + 128, 53)) for acc in (2**31 - 1, 1 - 2**31)]]
 
 
 @pytest.mark.parametrize(
@@ -177,10 +177,10 @@ def test_add_and_mul_broadcast(run_node, rng, shapes):
         for place, (p, q) in zip(np.ndindex(y.shape), np.broadcast(a, b), strict=True):
             acc = (int(p) - 3) * a_multiplier + (int(q) - 200) * b_multiplier
             assert y[place] == clamped(scaled(acc, 1, shift))
-    (y,) = run_node("QMul", [a, b], zeros | CLAMP | {"multiplier": 2**30 + 12345, "shift": 38})
+    (y,) = run_node("QMul", [a, b], zeros | CLAMP | {"multiplier": 2**30 + 12416, "shift": 38})
     assert y.shape == np.broadcast_shapes(*shapes)
     for place, (p, q) in zip(np.ndindex(y.shape), np.broadcast(a, b), strict=True):
-        assert y[place] == clamped(scaled((int(p) - 3) * (int(q) - 200), 2**30 + 12345, 38))
+        assert y[place] == clamped(scaled((int(p) - 3) * (int(q) - 200), 2**30 + 12416, 38))
 
 
 @pytest.mark.parametrize("include", [0, 1])
@@ -257,7 +257,7 @@ def test_a_mean_whose_sum_could_leave_32_bits_is_an_error(run_node):
 
 def test_requantize(run_node):
     x = np.arange(256, dtype=np.uint8)
-    factors = {"multiplier": 2**31 - 1, "shift": 31, "x_zero_point": 128}
+    factors = {"multiplier": 2**31 - 128, "shift": 31, "x_zero_point": 128}
     (y,) = run_node("Requantize", [x], factors | CLAMP)
     assert y.tolist() == [clamped(scaled(q - 128, 2**31 - 1, 31)) for q in range(256)]
 
@@ -319,7 +319,7 @@ def test_matmul_of_activations(run_node, rng, a_shape, b_shape, zeros):
     a, b = u8(rng, *a_shape), u8(rng, *b_shape)
     exact = np.matmul(a.astype(object) - zeros[0], b.astype(object) - zeros[1])
     attributes = {"a_zero_point": zeros[0], "b_zero_point": zeros[1]}
-    multiplier, shift = 3 << 29, 45
+    multiplier, shift = (3 << 29) + 128, 45
     (y,) = run_node("QMatMul", [a, b], attributes | CLAMP | {"multiplier": multiplier, "shift": shift})
     want = [clamped(scaled(total, multiplier, shift)) for total in exact.reshape(-1)]
     assert y.shape == exact.shape

@@ -26,7 +26,7 @@ def convolution(values, constants, name, source, shape, pads, group):
     arrays = {
         "weights": numbers(int(np.prod(shape)), -127, 127).astype(np.int8).reshape(shape),
         "bias": numbers(outputs, -5000, 5000).astype(np.int32),
-        "multiplier": (2**30 + numbers(outputs, 0, 9999)).astype(np.int32),
+        "multiplier": (2**30 + 128 + 256 * numbers(outputs, 0, 9999)).astype(np.int32),
         "shift": np.full(outputs, 39, np.int32),
     }
     inputs = [constant(values, constants, f"{name}.{key}", array) for key, array in arrays.items()]

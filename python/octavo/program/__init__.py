@@ -14,7 +14,7 @@ import numpy.typing as npt
 OPSET = 25
 """The ONNX operator set that every Program is in; a model on load is converted to it."""
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 """The newest artifact format that this code writes and reads."""
 
 Attribute: TypeAlias = int | str | list[int] | np.float32 | np.float64 | list[np.float32]

@@ -12,8 +12,8 @@ import numpy.typing as npt
 
 Integers: TypeAlias = int | npt.NDArray[np.integer[Any]]
 
-MULTIPLIER_MIN = 1 << 30
-"""The smallest multiplier: M lies in [2^30, 2^31)."""
+MULTIPLIER_MIN = (1 << 30) + (1 << 7)
+"""The smallest multiplier: M is 2^7 times an odd integer of 24 bits, so it lies in (2^30, 2^31)."""
 
 SHIFT_MAX = 62
 """The largest shift: S lies in 1..62."""
@@ -25,23 +25,26 @@ ADD_MULTIPLIER_END = 1 << 15
 
 
 def multiplier_shift(m: float) -> tuple[int, int] | None:
-    """The multiplier and shift of a positive real factor: `M = rne(m * 2^S)` in [2^30, 2^31), S in 1..62.
+    """The multiplier and shift of a positive real factor, formula (8) of docs/arithmetic.md.
 
-    A multiplier that rounds up to 2^31 is halved and its shift lowered by one; m < 2^-32 takes (2^30, 62).
+    M is 2^7 times the odd integer nearest to m * 2^(S-7), which lies in [2^23, 2^24), the larger of two;
+    S is in 1..62; m < 2^-32 takes the least M at S = 62.
     None where m is not a positive finite number, or is 2^30 or more: the op must stay float.
     """
     m = float(m)
-    if not 0.0 < m < MULTIPLIER_MIN:
+    if not 0.0 < m < 2.0**30:
         return None
     if m < 2.0**-32:
         return MULTIPLIER_MIN, SHIFT_MAX
     _, exponent = math.frexp(m)  # m in [2^(exponent - 1), 2^exponent)
     shift = 31 - exponent
-    multiplier = round(math.ldexp(m, shift))  # exact but for the one rounding, half to even
-    if multiplier == 1 << 31:
-        multiplier, shift = MULTIPLIER_MIN, shift - 1
-    # Just below 2^30 the halving would leave a shift of 0, which the rule does not have.
-    return (multiplier, shift) if shift >= 1 else None
+    return (math.floor(math.ldexp(m, shift - 7)) | 1) << 7, shift
+
+
+def is_multiplier(multiplier: Integers) -> npt.NDArray[np.bool_]:
+    """Whether each is an odd integer of 24 bits times 2^7. multiplier: within int32."""
+    multiplier = np.asarray(multiplier, np.int64)
+    return np.asarray((multiplier >= MULTIPLIER_MIN) & (multiplier % 256 == 128))
 
 
 def add_multipliers_shift(a: float, b: float) -> tuple[int, int, int] | None:

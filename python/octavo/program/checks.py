@@ -16,8 +16,8 @@ from octavo.program import Node, Program
 from octavo.program.arithmetic import (
     ADD_MULTIPLIER_END,
     ADD_SHIFT_MAX,
-    MULTIPLIER_MIN,
     SHIFT_MAX,
+    is_multiplier,
     multiplier_shift,
 )
 
@@ -112,7 +112,9 @@ def _check_edge(program: Program, node: Node) -> None:
 
 def _check_requantize(program: Program, node: Node) -> None:
     _zero_points(node)
-    _within(node, "multiplier", MULTIPLIER_MIN, INT32_MAX)
+    multiplier = _int(node, "multiplier")
+    if not (0 < multiplier <= INT32_MAX and is_multiplier(multiplier)):
+        _fail(node, f"multiplier is {multiplier}, not an odd integer of 24 bits times 2^7")
     _within(node, "shift", 1, SHIFT_MAX)
     _clamp(node)
 
@@ -144,8 +146,8 @@ def _channels(program: Program, node: Node, taps: npt.NDArray[np.int64]) -> None
     if len(vectors) == 3:
         _clamp(node)
         bias, multiplier, shift = vectors
-        if (multiplier < MULTIPLIER_MIN).any():
-            _fail(node, "a multiplier is outside 2^30..2^31")
+        if not is_multiplier(multiplier).all():
+            _fail(node, "a multiplier is not an odd integer of 24 bits times 2^7")
         if ((shift < 1) | (shift > SHIFT_MAX)).any():
             _fail(node, f"a shift is outside 1..{SHIFT_MAX}")
         reach = reach + np.abs(bias.astype(np.int64))

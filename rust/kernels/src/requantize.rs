@@ -3,8 +3,8 @@
 //! `y = clamp(zero_point + floor((acc * M + 2^(S-1)) / 2^S), lo, hi)`: the exact 64-bit product, ties up.
 //! This scalar code is the text of the rule; every vector kernel equals it bit for bit.
 
-/// The smallest multiplier: `M` lies in `[2^30, 2^31)`.
-pub const MULTIPLIER_MIN: i32 = 1 << 30;
+/// The smallest multiplier: `M` is `2^7` times an odd integer of 24 bits, so it lies in `(2^30, 2^31)`.
+pub const MULTIPLIER_MIN: i32 = (1 << 30) + (1 << 7);
 /// The largest shift: `S` lies in `1..=62`.
 pub const SHIFT_MAX: u32 = 62;
 
@@ -23,13 +23,14 @@ pub fn requantize(acc: i32, multiplier: i32, shift: u32, zero_point: i32, lo: i3
     y.clamp(i64::from(lo), i64::from(hi)) as u8
 }
 
-/// The multiplier and shift of a positive real factor `m`: `M = rne(m * 2^S)` in `[2^30, 2^31)`.
+/// The multiplier and shift of a positive real factor `m`, formula (8) of docs/arithmetic.md.
 ///
-/// A multiplier that rounds up to `2^31` is halved and its shift lowered by one; `m < 2^-32` takes `(2^30, 62)`.
+/// `M` is `2^7` times the odd integer nearest to `m * 2^(S-7)`, which lies in `[2^23, 2^24)`, the larger of two;
+/// `m < 2^-32` takes the least `M` at `S = 62`.
 /// `None` where `m` is not a positive finite number, or is `2^30` or more (the op must stay float).
 pub fn multiplier_shift(m: f64) -> Option<(i32, u32)> {
     // NaN fails the first comparison, infinity the second.
-    if !(m > 0.0 && m < f64::from(MULTIPLIER_MIN)) {
+    if !(m > 0.0 && m < f64::from(1 << 30)) {
         return None;
     }
     if m < (2f64).powi(-32) {
@@ -38,12 +39,14 @@ pub fn multiplier_shift(m: f64) -> Option<(i32, u32)> {
     // m is a normal number here, so its exponent field is floor(log2 m) + 1023.
     let exponent = ((m.to_bits() >> 52) as i32) - 1023;
     let shift = 30 - exponent;
-    // A power of two times m is exact; the rounding is the only one.
-    let rounded = (m * (2f64).powi(shift)).round_ties_even() as i64;
-    let (multiplier, shift) =
-        if rounded == 1 << 31 { (MULTIPLIER_MIN, shift - 1) } else { (rounded as i32, shift) };
-    // Just below 2^30 the halving would leave a shift of 0, which the rule does not have.
-    (shift >= 1).then_some((multiplier, shift as u32))
+    // A power of two times m is exact; taking the odd integer is the only rounding.
+    let odd = (m * (2f64).powi(shift - 7)) as i32 | 1;
+    Some((odd << 7, shift as u32))
+}
+
+/// Whether this is an odd integer of 24 bits times `2^7`.
+pub fn is_multiplier(multiplier: i32) -> bool {
+    multiplier >= MULTIPLIER_MIN && multiplier % 256 == 128
 }
 
 /// What turns the int32 accumulators of a matrix product or a convolution into 8-bit values: for channel `c`,

@@ -39,7 +39,10 @@ impl Case {
         [
             numbers(self.weights_shape().iter().product(), self.seed, -127, 127),
             numbers(self.outputs, self.seed + 1, -20_000, 20_000),
-            numbers(self.outputs, self.seed + 2, 1 << 30, (1 << 31) - 1),
+            numbers(self.outputs, self.seed + 2, 1 << 22, (1 << 23) - 1)
+                .iter()
+                .map(|m| m * 256 + 128)
+                .collect(),
             numbers(self.outputs, self.seed + 3, 36, 42),
         ]
     }

@@ -123,7 +123,9 @@ impl Build {
             self.numbers(shape.iter().product(), -127, 127).into_iter().map(|n| n as i8).collect();
         let weights = self.constant(Tensor::from_i8s(&shape, &weights).unwrap());
         let bias = self.i32s(channels, -20_000, 20_000);
-        let multiplier = self.i32s(channels, 1 << 30, (1 << 31) - 1);
+        let odd = self.numbers(channels, 1 << 22, (1 << 23) - 1);
+        let multiplier: Vec<i32> = odd.into_iter().map(|m| m as i32 * 256 + 128).collect();
+        let multiplier = self.constant(Tensor::from_i32s(&[channels], &multiplier).unwrap());
         let least = self.random.range(30, 36);
         let shift = self.i32s(channels, least, 42);
         let mut given = self.convolution(kernel, group);

@@ -4,6 +4,9 @@ use proptest::prelude::*;
 
 use super::*;
 
+const LEAST: i32 = (1 << 30) + 128;
+const GREATEST: i32 = i32::MAX - 127;
+
 /// `floor((acc * multiplier + 2^(shift-1)) / 2^shift)` in 128 bits.
 fn plain(acc: i32, multiplier: i32, shift: u32) -> i128 {
     (i128::from(acc) * i128::from(multiplier) + (1 << (shift - 1))).div_euclid(1 << shift)
@@ -78,18 +81,20 @@ fn the_clamp_comes_last() {
 #[test]
 fn multipliers_by_name() {
     let cases = [
-        (1.0, Some((1 << 30, 30))),
-        (0.5, Some((1 << 30, 31))),
-        (0.75, Some((3 << 29, 31))),
-        // Rounds up to 2^31, so halved.
-        (1.0 - f64::EPSILON / 2.0, Some((1 << 30, 30))),
-        (2f64.powi(-32), Some((1 << 30, 62))),
-        (2f64.powi(-33), Some((1 << 30, 62))),
-        (f64::from_bits(1), Some((1 << 30, 62))),
-        (2f64.powi(29), Some((1 << 30, 1))),
-        (2f64.powi(30) - 1.0, Some((i32::MAX - 1, 1))),
-        // A shift of 0 after the halving.
-        (2f64.powi(30).next_down(), None),
+        // An even integer of 24 bits: the odd one above it.
+        (1.0, Some((LEAST, 30))),
+        (0.5, Some((LEAST, 31))),
+        (0.75, Some(((3 << 29) + 128, 31))),
+        (1.0 - f64::EPSILON / 2.0, Some((GREATEST, 31))),
+        (1.0 - 2f64.powi(-24), Some((GREATEST, 31))),
+        (1.0 - 2f64.powi(-23), Some((GREATEST, 31))),
+        ((1.0 - 2f64.powi(-23)).next_down(), Some((GREATEST - 256, 31))),
+        (2f64.powi(-32), Some((LEAST, 62))),
+        (2f64.powi(-33), Some((LEAST, 62))),
+        (f64::from_bits(1), Some((LEAST, 62))),
+        (2f64.powi(29), Some((LEAST, 1))),
+        (2f64.powi(30) - 1.0, Some((GREATEST, 1))),
+        (2f64.powi(30).next_down(), Some((GREATEST, 1))),
         (2f64.powi(30), None),
         (0.0, None),
         (-0.5, None),
@@ -101,14 +106,14 @@ fn multipliers_by_name() {
     }
 }
 
-/// `m * 2^shift` rounded to the nearest integer, ties to even, from the bits of `m`.
-fn rounded(m: f64, shift: u32) -> i128 {
-    let significand = i128::from((m.to_bits() & ((1 << 52) - 1)) | 1 << 52);
-    let exponent = (m.to_bits() >> 52) as i32 - 1075 + shift as i32;
-    assert!(exponent < 0, "the product has a fraction");
-    let (quotient, remainder) = (significand >> -exponent, significand & ((1 << -exponent) - 1));
-    let half = 1 << (-exponent - 1);
-    quotient + i128::from(remainder > half || (remainder == half && quotient % 2 == 1))
+#[test]
+fn a_multiplier_is_odd_and_of_24_bits() {
+    for taken in [LEAST, LEAST + 256, GREATEST - 256, GREATEST] {
+        assert!(is_multiplier(taken), "{taken}");
+    }
+    for refused in [0, 128, -LEAST, 1 << 30, LEAST - 256, LEAST + 1, LEAST + 64, LEAST + 128, i32::MAX] {
+        assert!(!is_multiplier(refused), "{refused}");
+    }
 }
 
 proptest! {
@@ -142,12 +147,14 @@ proptest! {
     }
 
     #[test]
-    fn a_multiplier_is_the_nearest(bits in 1f64.to_bits()..2f64.to_bits(), exponent in -32i32..29) {
+    fn a_multiplier_is_the_nearest(bits in 1f64.to_bits()..2f64.to_bits(), exponent in -32i32..30) {
         let m = f64::from_bits(bits) * 2f64.powi(exponent);
-        let (multiplier, shift) = multiplier_shift(m).expect("a factor below 2^29");
-        prop_assert!((1..=62).contains(&shift) && multiplier >= 1 << 30);
-        // Doubled and one shift higher where the rounding had reached 2^31.
-        let same = rounded(m, shift) == multiplier.into() || rounded(m, shift + 1) == 1 << 31;
-        prop_assert!(same, "{} {} {}", m, multiplier, shift);
+        let (multiplier, shift) = multiplier_shift(m).expect("a factor below 2^30");
+        prop_assert!((1..=62).contains(&shift) && is_multiplier(multiplier));
+        // m * 2^S in units of 2^-22, from the bits of m: 53 bits, of which 31 stand before the point.
+        prop_assert_eq!(shift, (30 - exponent) as u32);
+        let exact = i128::from((bits & ((1 << 52) - 1)) | 1 << 52);
+        let distance = (i128::from(multiplier) << 22) - exact;
+        prop_assert!((-1i128 << 29 < distance) && distance <= 1 << 29, "{} {} {}", m, multiplier, distance);
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! The plan and the kernels rely on it: parameters within the bounds of the arithmetic, accumulators that fit in int32.
 
-use octavo_kernels::requantize::{MULTIPLIER_MIN, SHIFT_MAX, multiplier_shift};
+use octavo_kernels::requantize::{SHIFT_MAX, is_multiplier, multiplier_shift};
 
 use super::validate::wrong;
 use super::{DType, Node, Op, Program, Tensor, ValueId};
@@ -140,7 +140,13 @@ fn zero_points(node: &Node) -> Checked {
 
 fn requantize(node: &Node) -> Checked {
     zero_points(node)?;
-    within(node, "multiplier", i64::from(MULTIPLIER_MIN), i64::from(i32::MAX))?;
+    let multiplier = node.attributes.int("multiplier")?;
+    if !i32::try_from(multiplier).is_ok_and(is_multiplier) {
+        return Err(bad(
+            node,
+            format_args!("multiplier is {multiplier}, not an odd integer of 24 bits times 2^7"),
+        ));
+    }
     within(node, "shift", 1, i64::from(SHIFT_MAX))?;
     clamp(node)
 }
@@ -182,8 +188,8 @@ fn channels(program: &Program, node: &Node, count: usize, taps: &[i64]) -> Check
         clamp(node)?;
         let multipliers = constant(program, node, 3)?.i32s()?;
         let shifts = constant(program, node, 4)?.i32s()?;
-        if multipliers.iter().any(|&m| m < MULTIPLIER_MIN) {
-            return Err(bad(node, "a multiplier is outside 2^30..2^31"));
+        if !multipliers.iter().all(|&m| is_multiplier(m)) {
+            return Err(bad(node, "a multiplier is not an odd integer of 24 bits times 2^7"));
         }
         if shifts.iter().any(|&s| !u32::try_from(s).is_ok_and(|s| (1..=SHIFT_MAX).contains(&s))) {
             return Err(bad(node, format_args!("a shift is outside 1..{SHIFT_MAX}")));
