@@ -7,6 +7,7 @@ import tomllib
 from pathlib import Path
 
 import pytest
+from rust_modules import Crate, circle
 
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGE = ROOT / "python" / "octavo"
@@ -30,6 +31,9 @@ CRATES = {
     "runtime": {"octavo-kernels", "octavo-exec"},
     "python": {"octavo-kernels", "octavo-exec", "octavo-runtime"},
 }
+
+
+RUNTIME_ROOMS = ("error", "observe", "program", "plan", "ops", "walk", "session")
 
 
 def python_files():
@@ -96,6 +100,38 @@ def test_crates_depend_only_on_crates_before_them(crate):
         name for table in tables for name in table.get("dependencies", {}) if name.startswith("octavo-")
     }
     assert dependencies <= CRATES[crate]
+
+
+def test_rooms_of_the_runtime_import_only_from_rooms_before_them():
+    wrong = []
+    for module, imported in Crate(ROOT / "rust/runtime/src").imports().items():
+        for other in imported if module else ():
+            if RUNTIME_ROOMS.index(other[0]) > RUNTIME_ROOMS.index(module[0]):
+                wrong.append(f"{'::'.join(module)} imports {'::'.join(other)}")
+    assert not wrong, "\n".join(wrong)
+
+
+@pytest.mark.parametrize("crate", ["exec", "runtime", "python"])
+def test_no_files_of_a_crate_import_from_each_other_in_a_circle(crate):
+    found = circle(Crate(ROOT / "rust" / crate / "src").imports())
+    assert not found, " -> ".join("::".join(module) or "lib" for module in found)
+
+
+def test_circles_and_imports_are_found(tmp_path):
+    files = {
+        "lib.rs": "mod a;\nmod b;\n",
+        "a/mod.rs": "mod c;\npub use c::{C, D as E};\nuse crate::b::B;\n",
+        "a/c.rs": "//! crate::b::B\npub struct C;\n#[cfg(test)]\nmod tests {\n    use crate::b::B;\n}\n",
+        "b.rs": "use crate::a::{C};\nuse std::fmt;\n",
+    }
+    for name, text in files.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(text)
+    imports = Crate(tmp_path).imports()
+    assert imports == {(): set(), ("a",): {("b",)}, ("a", "c"): set(), ("b",): {("a", "c")}}
+    assert circle(imports) == []
+    (tmp_path / "a/c.rs").write_text("fn f() { super::plan(); }\n")
+    assert circle(Crate(tmp_path).imports()) == [("a",), ("b",), ("a", "c")]
 
 
 def test_the_runtime_has_no_unsafe_code():

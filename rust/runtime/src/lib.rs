@@ -7,6 +7,7 @@ mod ops;
 pub mod plan;
 pub mod program;
 pub mod session;
+mod walk;
 
 pub use error::Error;
 pub use octavo_exec::{Arena, Pod, bytes_of, bytes_of_mut, cast, cast_mut};

@@ -10,9 +10,10 @@ use crate::error::Error;
 use crate::observe::Extremes;
 use crate::plan::builder::Builder;
 use crate::plan::packing::{Blocks, Packing};
-use crate::plan::stages::{Place, Rest};
-use crate::plan::{Owner, Plan, Step, TensorType};
+use crate::plan::rest::{Place, Rest};
+use crate::plan::{Owner, Plan, Step, TensorType, arena};
 use crate::program::{DType, Dim, Program, Tensor, Value, ValueId};
+use crate::walk;
 
 /// Plans kept; the one used longest ago makes room.
 const MOST_PLANS: usize = 16;
@@ -140,7 +141,7 @@ impl Session {
         let threads = self.pool.threads();
         let packing = Packing::new(&self.program, &self.blocks);
         let builder = Builder::new(&self.program, self.kernels, threads, packing, &shapes)?;
-        let plan = Arc::new(builder.observed(observed).owned_by(&self.owner).finish()?);
+        let plan = Arc::new(walk::plan(builder.observed(observed).owned_by(&self.owner))?);
         let mut plans = self.plans.lock().unwrap_or_else(|e| e.into_inner());
         if let Some(theirs) = kept(&mut plans, &shapes, observed) {
             return Ok(theirs);
@@ -268,7 +269,7 @@ impl Session {
     }
 
     /// The plan of a rest, for what the tensor that it waits for holds.
-    fn next_stage(&self, rest: &Rest, inputs: &[&[u8]], made: &[Arena]) -> Result<Arc<Plan>, Error> {
+    fn next_stage(&self, rest: &Rest<Plan>, inputs: &[&[u8]], made: &[Arena]) -> Result<Arc<Plan>, Error> {
         let value = self.program.value(rest.wanted);
         let (shape, bytes) = match rest.place(&self.program.inputs) {
             Some(Place::Input(at)) => (&rest.inputs[at], inputs[at]),
@@ -280,7 +281,7 @@ impl Session {
             let packing = Packing::new(&self.program, &self.blocks);
             let threads = self.pool.threads();
             let builder = Builder::resume(&self.program, self.kernels, threads, packing, rest, wanted)?;
-            builder.observed(rest.observed).owned_by(&self.owner).finish()
+            walk::plan(builder.observed(rest.observed).owned_by(&self.owner))
         })
     }
 }
@@ -293,7 +294,7 @@ fn row(step: &Step, seconds: f64) -> Row {
 }
 
 fn output_buffers(types: &[TensorType]) -> Result<Vec<Arena>, Error> {
-    types.iter().map(|t| crate::plan::arena::allocate(t.bytes())).collect()
+    types.iter().map(|t| arena::allocate(t.bytes())).collect()
 }
 
 fn wrong_shape(value: &Value, given: &[usize], what: &str) -> Error {

@@ -4,9 +4,9 @@
 
 use octavo_exec::{Pod, cast, cast_mut};
 
-use crate::error::Error;
-use crate::ops::error;
+use crate::ops::node::error;
 use crate::ops::numbers::Number;
+use crate::plan::builder::Stop;
 use crate::program::{DType, Node, Op};
 
 /// What profiles call this code.
@@ -198,7 +198,7 @@ pub fn map<X: Pod, Y: Pod>(f: impl Fn(X) -> Y + Send + Sync + 'static) -> Map {
 }
 
 /// The function of two tensors of a type that a node stands for.
-pub fn pair(node: &Node, dtype: DType) -> Result<Pair, Error> {
+pub fn pair(node: &Node, dtype: DType) -> Result<Pair, Stop> {
     match dtype {
         DType::U8 => pair_of_integers::<u8>(node),
         DType::I8 => pair_of_integers::<i8>(node),
@@ -211,7 +211,7 @@ pub fn pair(node: &Node, dtype: DType) -> Result<Pair, Error> {
     }
 }
 
-fn pair_of_integers<T: Integer>(node: &Node) -> Result<Pair, Error> {
+fn pair_of_integers<T: Integer>(node: &Node) -> Result<Pair, Stop> {
     Ok(match node.op {
         Op::Pow => zip(T::power),
         Op::BitShift if node.attributes.str("direction")? == "LEFT" => zip(T::left),
@@ -223,7 +223,7 @@ fn pair_of_integers<T: Integer>(node: &Node) -> Result<Pair, Error> {
     })
 }
 
-fn pair_of_numbers<T: Arithmetic>(node: &Node) -> Result<Pair, Error> {
+fn pair_of_numbers<T: Arithmetic>(node: &Node) -> Result<Pair, Stop> {
     Ok(match node.op {
         Op::Add => zip(T::plus),
         Op::Sub => zip(T::minus),
@@ -239,7 +239,7 @@ fn pair_of_numbers<T: Arithmetic>(node: &Node) -> Result<Pair, Error> {
 }
 
 /// The function of one tensor of a type that a node stands for.
-pub fn single(node: &Node, dtype: DType) -> Result<Map, Error> {
+pub fn single(node: &Node, dtype: DType) -> Result<Map, Stop> {
     match dtype {
         DType::U8 => map_of_integers::<u8>(node),
         DType::I8 => map_of_integers::<i8>(node),
@@ -251,11 +251,11 @@ pub fn single(node: &Node, dtype: DType) -> Result<Map, Error> {
     }
 }
 
-fn map_of_integers<T: Integer>(node: &Node) -> Result<Map, Error> {
+fn map_of_integers<T: Integer>(node: &Node) -> Result<Map, Stop> {
     if node.op == Op::BitwiseNot { Ok(map(T::flipped)) } else { map_of_numbers::<T>(node) }
 }
 
-fn map_of_doubles(node: &Node) -> Result<Map, Error> {
+fn map_of_doubles(node: &Node) -> Result<Map, Stop> {
     let alpha = || node.attributes.f32("alpha").map(f64::from);
     Ok(match node.op {
         Op::LeakyRelu => alpha().map(|alpha| map(move |x: f64| if x < 0.0 { alpha * x } else { x }))?,
@@ -269,7 +269,7 @@ fn map_of_doubles(node: &Node) -> Result<Map, Error> {
     })
 }
 
-fn map_of_numbers<T: Arithmetic>(node: &Node) -> Result<Map, Error> {
+fn map_of_numbers<T: Arithmetic>(node: &Node) -> Result<Map, Stop> {
     Ok(match node.op {
         Op::Relu => map(|x: T| if x <= T::ZERO { T::ZERO } else { x }),
         Op::Abs => map(T::magnitude),
@@ -284,7 +284,7 @@ fn map_of_numbers<T: Arithmetic>(node: &Node) -> Result<Map, Error> {
     })
 }
 
-fn unfit(node: &Node, dtype: DType) -> Error {
+fn unfit(node: &Node, dtype: DType) -> Stop {
     error(node, &format!("tensors of {} do not run", dtype.name()))
 }
 

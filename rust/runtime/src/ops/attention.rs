@@ -7,12 +7,11 @@ use octavo_kernels::float::softmax::{self, Sum};
 use octavo_kernels::isa::Kernels;
 use octavo_kernels::quantize;
 
-use crate::error::Error;
-use crate::ops::movement::strides;
-use crate::ops::{axis, left_padded, made};
-use crate::plan::builder::{BufferId, Builder};
-use crate::plan::fusion::int32;
+use crate::ops::node::{axis, left_padded, made};
+use crate::plan::buffers::BufferId;
+use crate::plan::builder::{Builder, Stop};
 use crate::plan::layout::Layout;
+use crate::plan::relocation::strides;
 use crate::program::{DType, Node, Op, ValueId};
 
 /// Scores of a block.
@@ -61,7 +60,7 @@ pub struct Mask {
 }
 
 /// The nodes behind the float scores of `node`, where they are those; they are marked as planned.
-pub fn shares(b: &mut Builder<'_>, node: &Node, shape: &[usize]) -> Result<Option<Shares>, Error> {
+pub fn shares(b: &mut Builder<'_>, node: &Node, shape: &[usize]) -> Result<Option<Shares>, Stop> {
     let n = shape.last().copied().unwrap_or(0);
     let mut value = made(node, 0)?;
     let (mut names, mut done, mut mask) = (node.name.clone(), vec![], None);
@@ -75,7 +74,8 @@ pub fn shares(b: &mut Builder<'_>, node: &Node, shape: &[usize]) -> Result<Optio
         done.push(index);
     }
     let Some((index, softmax)) = b.only_reader(value) else { return Ok(None) };
-    let is_last = || Ok(axis(softmax, softmax.attributes.int("axis")?, shape.len())? + 1 == shape.len());
+    let is_last =
+        || Ok::<bool, Stop>(axis(softmax, softmax.attributes.int("axis")?, shape.len())? + 1 == shape.len());
     if softmax.op != Op::Softmax || !(1..=SCORES).contains(&n) || !is_last()? {
         return Ok(None);
     }
@@ -98,12 +98,12 @@ pub fn shares(b: &mut Builder<'_>, node: &Node, shape: &[usize]) -> Result<Optio
         mask,
         n,
         scale: quantize.attributes.f32("scale")?,
-        zero_point: int32(quantize, quantize.attributes.int("zero_point")?)?,
+        zero_point: quantize.attributes.int32("zero_point")?,
     }))
 }
 
 /// The tensor as a mask of scores of that shape, if it is there already and broadcasts to no more than that.
-fn placed_mask(b: &mut Builder<'_>, value: ValueId, shape: &[usize]) -> Result<Option<Mask>, Error> {
+fn placed_mask(b: &mut Builder<'_>, value: ValueId, shape: &[usize]) -> Result<Option<Mask>, Stop> {
     if b.placed(value).is_none() && b.known(value).is_none() {
         return Ok(None);
     }

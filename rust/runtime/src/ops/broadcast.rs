@@ -2,12 +2,12 @@
 
 use octavo_kernels::isa::Kernels;
 
-use crate::error::Error;
-use crate::ops::movement::{convert_layout, strides};
-use crate::ops::{broadcast, left_padded, spatial_last};
-use crate::plan::TensorType;
-use crate::plan::builder::{Builder, Placed};
+use crate::ops::node::{broadcast, left_padded, spatial_last};
+use crate::plan::buffers::{Placed, TensorType};
+use crate::plan::builder::{Builder, Stop};
+use crate::plan::conversion::convert_layout;
 use crate::plan::layout::{Layout, is_same_bytes};
+use crate::plan::relocation::strides;
 use crate::program::{Node, ValueId};
 
 /// Operands of one rank in one layout, and the shape that they broadcast to.
@@ -21,7 +21,7 @@ pub struct Operands {
 }
 
 /// Asks for the node's inputs as operands of one broadcast.
-pub fn operands(b: &mut Builder<'_>, node: &Node) -> Result<Operands, Error> {
+pub fn operands(b: &mut Builder<'_>, node: &Node) -> Result<Operands, Stop> {
     let values: Vec<_> = node.inputs.iter().flatten().copied().collect();
     let mut rank = 0;
     for &value in &values {
@@ -41,7 +41,7 @@ pub fn operands(b: &mut Builder<'_>, node: &Node) -> Result<Operands, Error> {
 ///
 /// Operands of less dimensions stand at the end of the logical shape, so only a row-major one can be padded in front as
 /// it lies; a constant or a scalar can in any layout.
-pub fn layout_of(b: &Builder<'_>, values: &[ValueId], rank: usize) -> Result<Layout, Error> {
+pub fn layout_of(b: &Builder<'_>, values: &[ValueId], rank: usize) -> Result<Layout, Stop> {
     for &value in values {
         let own = b.tensor(value)?.shape.len();
         if own != rank && own != 0 && b.placed(value).is_some() {
@@ -52,9 +52,9 @@ pub fn layout_of(b: &Builder<'_>, values: &[ValueId], rank: usize) -> Result<Lay
 }
 
 /// A value as an operand of that rank, in that layout.
-pub fn operand(b: &mut Builder<'_>, value: ValueId, rank: usize, layout: Layout) -> Result<Placed, Error> {
+pub fn operand(b: &mut Builder<'_>, value: ValueId, rank: usize, layout: Layout) -> Result<Placed, Stop> {
     let shape = b.tensor(value)?.shape;
-    if shape.len() == rank { b.input_as(value, layout) } else { padded(b, value, &shape, rank, layout) }
+    if shape.len() == rank { Ok(b.input_as(value, layout)?) } else { padded(b, value, &shape, rank, layout) }
 }
 
 /// An operand of less dimensions, as if ones stood in front of its shape.
@@ -64,7 +64,7 @@ fn padded(
     shape: &[usize],
     rank: usize,
     layout: Layout,
-) -> Result<Placed, Error> {
+) -> Result<Placed, Stop> {
     let placed = b.input_as(value, Layout::RowMajor)?;
     let full = left_padded(shape, rank);
     let tensor = TensorType { dtype: placed.dtype(), shape: full };
@@ -74,9 +74,9 @@ fn padded(
     if !moves {
         return Ok(Placed { layout, ..padded });
     }
-    let buffer = b.temporary(padded.tensor.bytes());
+    let buffer = b.steps.temporary(padded.tensor.bytes());
     let name = b.name(value).to_owned();
-    convert_layout(b, name, &padded, layout, buffer);
+    convert_layout(&mut b.steps, name, &padded, layout, buffer);
     Ok(Placed { layout, buffer, ..padded })
 }
 
@@ -162,11 +162,11 @@ pub fn push<const N: usize>(
     let element = y.dtype().size();
     let is_one_run = loops.outer.is_empty();
     let chunk = if is_one_run {
-        b.chunk_elements(loops.run)
+        b.steps.chunk_elements(loops.run)
     } else {
-        b.chunk(y.elements() / loops.run, loops.run as f64 * 0.1, 1)
+        b.steps.chunk(y.elements() / loops.run, loops.run as f64 * 0.1, 1)
     };
-    b.push(
+    b.steps.push(
         node.name.clone(),
         node.op.name(),
         kernel,

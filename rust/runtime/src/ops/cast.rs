@@ -3,13 +3,12 @@
 use octavo_exec::{Pod, cast, cast_mut};
 use octavo_kernels::float::half;
 
-use crate::error::Error;
-use crate::ops::{error, made, needed, push_map};
-use crate::plan::builder::Builder;
+use crate::ops::node::{error, made, needed, push_map};
+use crate::plan::builder::{Builder, Stop};
 use crate::program::{DType, Node};
 
 /// Plans a Cast.
-pub fn plan(b: &mut Builder<'_>, node: &Node) -> Result<(), Error> {
+pub fn plan(b: &mut Builder<'_>, node: &Node) -> Result<(), Stop> {
     let (value, output) = (needed(node, 0)?, made(node, 0)?);
     let to = node.attributes.int("to")?;
     let to = DType::ALL.into_iter().find(|dtype| dtype.onnx() == to);
@@ -17,11 +16,11 @@ pub fn plan(b: &mut Builder<'_>, node: &Node) -> Result<(), Error> {
     let x = b.input(value)?;
     let from = x.dtype();
     if from == to {
-        return b.alias(output, &x, x.shape().to_vec(), x.layout);
+        return Ok(b.alias(output, &x, x.shape().to_vec(), x.layout)?);
     }
     let y = b.output(output, x.shape().to_vec(), x.layout)?;
-    let chunk = b.chunk_elements(y.elements());
-    let floats = &b.kernels.row().float;
+    let chunk = b.steps.chunk_elements(y.elements());
+    let floats = &b.steps.kernels.row().float;
     if (from, to) == (DType::F16, DType::F32) {
         push_map(b, node, floats.widen.name, &x, &y, chunk, half::widen);
         return Ok(());
@@ -31,7 +30,7 @@ pub fn plan(b: &mut Builder<'_>, node: &Node) -> Result<(), Error> {
         return Ok(());
     }
     let (xb, yb) = (x.buffer, y.buffer);
-    b.push(
+    b.steps.push(
         node.name.clone(),
         "Cast",
         "cast",

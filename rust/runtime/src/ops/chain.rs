@@ -6,10 +6,11 @@ use octavo_kernels::float::binary::{self, Binary};
 use octavo_kernels::float::unary::{self, Unary};
 use octavo_kernels::isa::Kernels;
 
-use crate::error::Error;
 use crate::ops::broadcast::{layout_of, operand};
-use crate::ops::{broadcast, elementwise, left_padded, made, unary as functions};
-use crate::plan::builder::{BufferId, Builder, Placed};
+use crate::ops::node::{broadcast, left_padded, made};
+use crate::ops::{elementwise, unary as functions};
+use crate::plan::buffers::{BufferId, Placed};
+use crate::plan::builder::{Builder, Stop};
 use crate::program::{DType, Node, Op, ValueId};
 
 /// Elements that all nodes see before the next ones.
@@ -66,7 +67,7 @@ struct Link {
 }
 
 /// Plans the node and those that go on from it as one step; false where there are none.
-pub fn plan(b: &mut Builder<'_>, index: usize) -> Result<bool, Error> {
+pub fn plan(b: &mut Builder<'_>, index: usize) -> Result<bool, Stop> {
     let Some((links, shape)) = find(b, index) else { return Ok(false) };
     let nodes = &b.program.nodes;
     let is_inner = |value: ValueId| links.iter().any(|link| link.output == value);
@@ -257,15 +258,15 @@ fn push(
     let names: Vec<&str> = links.iter().map(|link| nodes[link.index].name.as_str()).collect();
     let (name, op) = (names.join(" + "), nodes[links[0].index].op.name());
     let kernel = match links[0].function {
-        Function::One(_) => b.kernels.row().float.unary.name,
-        Function::Two(_) => b.kernels.row().float.binary.name,
+        Function::One(_) => b.steps.kernels.row().float.unary.name,
+        Function::Two(_) => b.steps.kernels.row().float.binary.name,
     };
-    let chunk = b.chunk(y.elements(), 0.1 * links.len() as f64, 64);
+    let chunk = b.steps.chunk(y.elements(), 0.1 * links.len() as f64, 64);
     // Those that are missing stand for nothing.
     let reads: [BufferId; MOST_OPERANDS] = std::array::from_fn(|i| *buffers.get(i).unwrap_or(&buffers[0]));
     let view = move |i: usize| views.get(i).copied().unwrap_or(View { inner: 1, period: 1 });
     let target = y.buffer;
-    b.push(
+    b.steps.push(
         name,
         op,
         kernel,

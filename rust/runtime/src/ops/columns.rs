@@ -2,11 +2,9 @@
 
 use octavo_exec::{cast, cast_mut};
 
-use crate::error::Error;
-use crate::ops::movement::checked_elements;
+use crate::ops::node::{checked_elements, error, made, needed};
 use crate::ops::numbers::{Element, Number, with_element};
-use crate::ops::{error, made, needed};
-use crate::plan::builder::Builder;
+use crate::plan::builder::{Builder, Stop};
 use crate::plan::layout::Layout;
 use crate::program::Node;
 
@@ -32,7 +30,7 @@ impl Axis {
 }
 
 /// Plans Col2Im; image and block are known before the run.
-pub fn plan(b: &mut Builder<'_>, node: &Node) -> Result<(), Error> {
+pub fn plan(b: &mut Builder<'_>, node: &Node) -> Result<(), Stop> {
     let (image, block) = (b.known_shape(node, 1)?, b.known_shape(node, 2)?);
     let x = b.input_as(needed(node, 0)?, Layout::RowMajor)?;
     let &[batch, rows, columns] = x.shape() else {
@@ -54,9 +52,9 @@ pub fn plan(b: &mut Builder<'_>, node: &Node) -> Result<(), Error> {
         return Ok(());
     }
     let plane: usize = image.iter().product();
-    let chunk = b.chunk(batch * (rows / size), (size * columns) as f64 * 2.0, 1);
+    let chunk = b.steps.chunk(batch * (rows / size), (size * columns) as f64 * 2.0, 1);
     let (xb, yb, dtype) = (x.buffer, y.buffer, x.dtype());
-    b.push(
+    b.steps.push(
         node.name.clone(),
         node.op.name(),
         "scalar-col2im",
@@ -84,7 +82,7 @@ pub fn plan(b: &mut Builder<'_>, node: &Node) -> Result<(), Error> {
 }
 
 /// The attributes by axis, and how many blocks fit.
-fn axes(node: &Node, image: &[usize], block: &[usize]) -> Result<Vec<Axis>, Error> {
+fn axes(node: &Node, image: &[usize], block: &[usize]) -> Result<Vec<Axis>, Stop> {
     let rank = image.len();
     let (ones, zeros) = (vec![1; rank], vec![0; 2 * rank]);
     let strides = node.attributes.ints_or("strides", &ones)?;

@@ -2,14 +2,14 @@
 
 use octavo_exec::{Pod, cast, cast_mut};
 
-use crate::error::Error;
 use crate::ops::arithmetic::{Map, NAME, Pair, map, zip};
-use crate::ops::{broadcast, error, made};
-use crate::plan::builder::Builder;
+use crate::ops::broadcast;
+use crate::ops::node::{error, made};
+use crate::plan::builder::{Builder, Stop};
 use crate::program::{DType, Node, Op};
 
 /// Plans a comparison or a function of two booleans.
-pub fn plan(b: &mut Builder<'_>, node: &Node) -> Result<(), Error> {
+pub fn plan(b: &mut Builder<'_>, node: &Node) -> Result<(), Stop> {
     let operands = broadcast::operands(b, node)?;
     let y = b.output(made(node, 0)?, operands.shape, operands.layout)?;
     let [left, right] = &operands.placed[..] else {
@@ -23,7 +23,7 @@ pub fn plan(b: &mut Builder<'_>, node: &Node) -> Result<(), Error> {
     Ok(())
 }
 
-fn pair(node: &Node, dtype: DType) -> Result<Pair, Error> {
+fn pair(node: &Node, dtype: DType) -> Result<Pair, Stop> {
     match (node.op, dtype) {
         (Op::And, _) => Ok(zip(|a: u8, b: u8| u8::from((a != 0) & (b != 0)))),
         (Op::Or, _) => Ok(zip(|a: u8, b: u8| u8::from(a | b != 0))),
@@ -41,7 +41,7 @@ fn pair(node: &Node, dtype: DType) -> Result<Pair, Error> {
 }
 
 /// How two numbers compare, as 0 or 1; no way where one is NaN.
-fn order<T: Pod + PartialOrd>(node: &Node) -> Result<Pair, Error> {
+fn order<T: Pod + PartialOrd>(node: &Node) -> Result<Pair, Stop> {
     Ok(match node.op {
         Op::Equal => zip(|a: T, b: T| u8::from(a == b)),
         Op::Less | Op::Greater => zip(|a: T, b: T| u8::from(a < b)),
@@ -51,7 +51,7 @@ fn order<T: Pod + PartialOrd>(node: &Node) -> Result<Pair, Error> {
 }
 
 /// Not, IsNaN and IsInf: a function of one tensor that answers with booleans.
-pub fn predicate(node: &Node, dtype: DType) -> Result<Map, Error> {
+pub fn predicate(node: &Node, dtype: DType) -> Result<Map, Stop> {
     let doubles = dtype == DType::F64;
     Ok(match node.op {
         Op::Not => map(|x: u8| u8::from(x == 0)),
@@ -74,7 +74,7 @@ pub fn predicate(node: &Node, dtype: DType) -> Result<Map, Error> {
 }
 
 /// Plans a Where: elements of the second operand where the first is true, else of the third.
-pub fn plan_where(b: &mut Builder<'_>, node: &Node) -> Result<(), Error> {
+pub fn plan_where(b: &mut Builder<'_>, node: &Node) -> Result<(), Stop> {
     let operands = broadcast::operands(b, node)?;
     let y = b.output(made(node, 0)?, operands.shape, operands.layout)?;
     let [condition, left, right] = &operands.placed[..] else {

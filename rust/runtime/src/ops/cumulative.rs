@@ -2,16 +2,15 @@
 
 use octavo_exec::{cast, cast_mut};
 
-use crate::error::Error;
+use crate::ops::lines::Lines;
+use crate::ops::node::{axis, error, made, needed};
 use crate::ops::numbers::{Element, Number, with_element};
-use crate::ops::order::Lines;
-use crate::ops::{axis, error, made, needed};
-use crate::plan::builder::Builder;
+use crate::plan::builder::{Builder, Stop};
 use crate::plan::layout::Layout;
 use crate::program::Node;
 
 /// Plans CumSum; the axis is known before the run.
-pub fn plan(b: &mut Builder<'_>, node: &Node) -> Result<(), Error> {
+pub fn plan(b: &mut Builder<'_>, node: &Node) -> Result<(), Stop> {
     let x = b.input_as(needed(node, 0)?, Layout::RowMajor)?;
     let &[along] = &b.known_ints(node, 1)?[..] else {
         return Err(error(node, "the axis must be one number"));
@@ -25,9 +24,9 @@ pub fn plan(b: &mut Builder<'_>, node: &Node) -> Result<(), Error> {
     let is_exclusive = node.attributes.int("exclusive")? != 0;
     let is_reverse = node.attributes.int("reverse")? != 0;
     let row = lines.n * lines.inner;
-    let rows = b.chunk(lines.outer, row as f64, 1);
+    let rows = b.steps.chunk(lines.outer, row as f64, 1);
     let (xb, yb, dtype) = (x.buffer, y.buffer, x.dtype());
-    b.push(
+    b.steps.push(
         node.name.clone(),
         node.op.name(),
         "scalar-cumsum",

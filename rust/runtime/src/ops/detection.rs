@@ -1,10 +1,9 @@
 //! Ops of detectors: NonMaxSuppression.
 
-use crate::error::Error;
+use crate::ops::node::{error, made};
 use crate::ops::numbers::Number;
 use crate::ops::selection::single;
-use crate::ops::{error, made};
-use crate::plan::builder::Builder;
+use crate::plan::builder::{Builder, Stop};
 use crate::program::{DType, Node, Tensor};
 
 /// A box by its corners.
@@ -51,7 +50,7 @@ impl Corners {
 
 /// Plans NonMaxSuppression: rows `[batch, class, box]`, class by class, the best score first, of equal scores the box of
 /// the lower index. A box whose score is NaN is never taken.
-pub fn plan_nms(b: &mut Builder<'_>, node: &Node) -> Result<(), Error> {
+pub fn plan_nms(b: &mut Builder<'_>, node: &Node) -> Result<(), Stop> {
     let (boxes, scores) = (b.known_input(node, 0)?, b.known_input(node, 1)?);
     let most = single(b, node, 2, DType::I64, Tensor::i64s)?.unwrap_or(0);
     let most = usize::try_from(most.max(0)).unwrap_or(usize::MAX);
@@ -91,5 +90,5 @@ pub fn plan_nms(b: &mut Builder<'_>, node: &Node) -> Result<(), Error> {
         }
         selected.extend(taken.into_iter().flat_map(|taken| [batch as i64, class as i64, taken as i64]));
     }
-    b.know(made(node, 0)?, Tensor::from_i64s(&[selected.len() / 3, 3], &selected)?)
+    Ok(b.know(made(node, 0)?, Tensor::from_i64s(&[selected.len() / 3, 3], &selected)?)?)
 }

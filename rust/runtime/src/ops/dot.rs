@@ -2,16 +2,16 @@
 
 use octavo_exec::{Pod, cast, cast_mut};
 
-use crate::error::Error;
 use crate::ops::matmul::products;
+use crate::ops::node::{error, left_padded, made, needed};
 use crate::ops::numbers::Number;
-use crate::ops::{error, left_padded, made, needed};
-use crate::plan::builder::{Builder, Placed};
+use crate::plan::buffers::Placed;
+use crate::plan::builder::{Builder, Stop};
 use crate::plan::layout::Layout;
 use crate::program::{DType, Node};
 
 /// Plans a MatMul of any ranks, with numpy's broadcasting of the leading dimensions.
-pub fn plan(b: &mut Builder<'_>, node: &Node) -> Result<(), Error> {
+pub fn plan(b: &mut Builder<'_>, node: &Node) -> Result<(), Stop> {
     let left = b.input_as(needed(node, 0)?, Layout::RowMajor)?;
     let right = b.input_as(needed(node, 1)?, Layout::RowMajor)?;
     let (mut p, mut q) = (left.shape().to_vec(), right.shape().to_vec());
@@ -71,10 +71,10 @@ fn push<T: Pod + Number>(
     [m, n, k]: [usize; 3],
     [left, right, y]: [&Placed; 3],
 ) {
-    let chunk = b.chunk(sources.len() * m, (n * k) as f64 * 0.3, 1);
+    let chunk = b.steps.chunk(sources.len() * m, (n * k) as f64 * 0.3, 1);
     let (lb, rb, yb) = (left.buffer, right.buffer, y.buffer);
     let macs = [sources.len(), m, n, k].into_iter().fold(1u64, |all, n| all.saturating_mul(n as u64));
-    b.push(
+    b.steps.push(
         node.name.clone(),
         node.op.name(),
         "plain-product",

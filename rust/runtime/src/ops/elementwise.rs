@@ -5,12 +5,12 @@ use octavo_kernels::elementwise::{self, AddParams, MulParams};
 use octavo_kernels::float::binary::{self, Binary};
 use octavo_kernels::isa::Kernels;
 
-use crate::error::Error;
 use crate::ops::arithmetic::{self, Pair};
-use crate::ops::{broadcast, made};
-use crate::plan::TensorType;
-use crate::plan::builder::{Builder, Placed};
-use crate::plan::fusion::{add_params, int32};
+use crate::ops::broadcast;
+use crate::ops::fusion::add_params;
+use crate::ops::node::{broadcast, made};
+use crate::plan::buffers::{Placed, TensorType};
+use crate::plan::builder::{Builder, Stop};
 use crate::program::{DType, Node, Op};
 
 /// What two runs of elements become.
@@ -24,7 +24,7 @@ enum Function {
 }
 
 impl Function {
-    fn of(node: &Node, dtype: DType) -> Result<Function, Error> {
+    fn of(node: &Node, dtype: DType) -> Result<Function, Stop> {
         Ok(match (node.op, dtype) {
             (Op::QAdd, _) => Function::Add(add_params(node)?),
             (Op::QMul, _) => Function::Mul(mul_params(node)?),
@@ -78,25 +78,25 @@ pub fn of_two(op: Op) -> Option<Binary> {
     })
 }
 
-fn mul_params(node: &Node) -> Result<MulParams, Error> {
+fn mul_params(node: &Node) -> Result<MulParams, Stop> {
     let a = &node.attributes;
     Ok(MulParams {
-        a_zero_point: int32(node, a.int("a_zero_point")?)?,
-        b_zero_point: int32(node, a.int("b_zero_point")?)?,
-        y_zero_point: int32(node, a.int("y_zero_point")?)?,
-        multiplier: int32(node, a.int("multiplier")?)?,
-        shift: int32(node, a.int("shift")?)?.unsigned_abs(),
-        lo: int32(node, a.int("lo")?)?,
-        hi: int32(node, a.int("hi")?)?,
+        a_zero_point: a.int32("a_zero_point")?,
+        b_zero_point: a.int32("b_zero_point")?,
+        y_zero_point: a.int32("y_zero_point")?,
+        multiplier: a.int32("multiplier")?,
+        shift: a.int32("shift")?.unsigned_abs(),
+        lo: a.int32("lo")?,
+        hi: a.int32("hi")?,
     })
 }
 
 /// Plans the op: operands beyond two (Max, Min) are taken one after the other.
-pub fn plan(b: &mut Builder<'_>, node: &Node) -> Result<(), Error> {
+pub fn plan(b: &mut Builder<'_>, node: &Node) -> Result<(), Stop> {
     let operands = broadcast::operands(b, node)?;
     let output = made(node, 0)?;
     if operands.placed.len() == 1 {
-        return b.alias(output, &operands.placed[0], operands.shape, operands.layout);
+        return Ok(b.alias(output, &operands.placed[0], operands.shape, operands.layout)?);
     }
     let y = b.output(output, operands.shape, operands.layout)?;
     let mut so_far = operands.placed[0].clone();
@@ -108,10 +108,10 @@ pub fn plan(b: &mut Builder<'_>, node: &Node) -> Result<(), Error> {
             // No larger than the two need, so that one of them moves along every dimension.
             let shape = broadcast(node, so_far.shape(), operand.shape())?;
             let tensor = TensorType { dtype: y.dtype(), shape };
-            Placed { buffer: b.temporary(tensor.bytes()), tensor, layout: y.layout }
+            Placed { buffer: b.steps.temporary(tensor.bytes()), tensor, layout: y.layout }
         };
         let function = Function::of(node, y.dtype())?;
-        let kernel = function.name(b.kernels);
+        let kernel = function.name(b.steps.kernels);
         broadcast::push(b, node, kernel, [&so_far, operand], &target, move |kernels, [a, b], y| {
             function.run(kernels, a, b, y);
         });

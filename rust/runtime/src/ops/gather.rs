@@ -2,17 +2,16 @@
 
 use octavo_exec::{cast, cast_mut};
 
-use crate::error::Error;
 use crate::ops::indices::{Grid, Tuples, with_index};
-use crate::ops::movement::checked_elements;
+use crate::ops::node::{axis, checked_elements, error, made, needed};
 use crate::ops::numbers::with_size;
-use crate::ops::{axis, error, made, needed};
-use crate::plan::builder::{Builder, Placed};
+use crate::plan::buffers::Placed;
+use crate::plan::builder::{Builder, Stop};
 use crate::plan::layout::Layout;
 use crate::program::Node;
 
 /// Plans GatherElements: of each index's position, the element at that index along the axis.
-pub fn plan_elements(b: &mut Builder<'_>, node: &Node) -> Result<(), Error> {
+pub fn plan_elements(b: &mut Builder<'_>, node: &Node) -> Result<(), Stop> {
     let x = b.input_as(needed(node, 0)?, Layout::RowMajor)?;
     let indices = b.input_as(needed(node, 1)?, Layout::RowMajor)?;
     let along = axis(node, node.attributes.int("axis")?, x.shape().len())?;
@@ -21,10 +20,10 @@ pub fn plan_elements(b: &mut Builder<'_>, node: &Node) -> Result<(), Error> {
     if y.elements() == 0 {
         return Ok(());
     }
-    let rows = b.chunk(y.elements() / grid.width, grid.width as f64 + 5.0, 1);
+    let rows = b.steps.chunk(y.elements() / grid.width, grid.width as f64 + 5.0, 1);
     let (xb, ib, yb) = (x.buffer, indices.buffer, y.buffer);
     let (size, of) = (x.dtype().size(), indices.dtype());
-    b.push(
+    b.steps.push(
         node.name.clone(),
         node.op.name(),
         "gather",
@@ -55,7 +54,7 @@ pub fn plan_elements(b: &mut Builder<'_>, node: &Node) -> Result<(), Error> {
 }
 
 /// Plans GatherND: the slices that the index tuples of the last axis name, batch by batch.
-pub fn plan_nd(b: &mut Builder<'_>, node: &Node) -> Result<(), Error> {
+pub fn plan_nd(b: &mut Builder<'_>, node: &Node) -> Result<(), Stop> {
     let x = b.input_as(needed(node, 0)?, Layout::RowMajor)?;
     let indices = b.input_as(needed(node, 1)?, Layout::RowMajor)?;
     let batches = node.attributes.size("batch_dims")?;
@@ -66,9 +65,9 @@ pub fn plan_nd(b: &mut Builder<'_>, node: &Node) -> Result<(), Error> {
     let y = b.output(made(node, 0)?, shape, Layout::RowMajor)?;
     let run = tuples.slice * x.dtype().size();
     let rows = y.tensor.bytes().checked_div(run).unwrap_or(0);
-    let chunk = b.chunk(rows, 5.0 + run as f64 * 0.1, 1);
+    let chunk = b.steps.chunk(rows, 5.0 + run as f64 * 0.1, 1);
     let (xb, ib, yb) = (x.buffer, indices.buffer, y.buffer);
-    b.push(
+    b.steps.push(
         node.name.clone(),
         node.op.name(),
         "gather",
@@ -93,7 +92,7 @@ pub fn plan_nd(b: &mut Builder<'_>, node: &Node) -> Result<(), Error> {
 }
 
 /// Plans ReverseSequence: of each sequence of the batch, the first elements backwards, as many as its length says.
-pub fn plan_reverse(b: &mut Builder<'_>, node: &Node) -> Result<(), Error> {
+pub fn plan_reverse(b: &mut Builder<'_>, node: &Node) -> Result<(), Stop> {
     let x = b.input_as(needed(node, 0)?, Layout::RowMajor)?;
     let lengths = b.input_as(needed(node, 1)?, Layout::RowMajor)?;
     let is_time_first = node.attributes.int("time_axis")? == 0;
@@ -118,9 +117,9 @@ fn push_reverse(
     is_time_first: bool,
 ) {
     let count = y.tensor.bytes().checked_div(run).unwrap_or(0);
-    let chunk = b.chunk(count, 5.0 + run as f64 * 0.1, 1);
+    let chunk = b.steps.chunk(count, 5.0 + run as f64 * 0.1, 1);
     let (xb, lb, yb) = (x.buffer, lengths.buffer, y.buffer);
-    b.push(
+    b.steps.push(
         node.name.clone(),
         node.op.name(),
         "gather",

@@ -4,18 +4,17 @@ use octavo_exec::{cast, cast_mut};
 use octavo_kernels::float::gemm as float;
 use octavo_kernels::gemm;
 
-use crate::error::Error;
-use crate::ops::matmul;
-use crate::ops::movement::transpose;
+use crate::ops::float_fusion::Fused;
+use crate::ops::node::{broadcast, error, left_padded, made, needed};
 use crate::ops::product::{
     Group, NANOSECONDS_A_MAC, Product, Source, epilogue, push_rows, settle, zero_point_correction,
 };
-use crate::ops::{broadcast, error, left_padded, made, needed};
-use crate::plan::builder::{BufferId, Builder, Placed};
-use crate::plan::float_fusion::{self, Fused};
-use crate::plan::fusion::int32;
+use crate::ops::{float_fusion, matmul};
+use crate::plan::buffers::{BufferId, Placed};
+use crate::plan::builder::{Builder, Stop};
 use crate::plan::layout::Layout;
 use crate::plan::packing::Key;
+use crate::plan::relocation::transpose;
 use crate::program::{Node, ValueId};
 
 /// Columns that one thread takes of a single row: four units.
@@ -29,7 +28,7 @@ const NANOSECONDS_A_WEIGHT: f64 = 0.06;
 const ROW_COLUMNS: usize = 8 * float::UNIT;
 
 /// Plans a QGemm: `[.., K]` times a constant `[K, N]`.
-pub fn plan_qgemm(b: &mut Builder<'_>, index: usize) -> Result<(), Error> {
+pub fn plan_qgemm(b: &mut Builder<'_>, index: usize) -> Result<(), Stop> {
     let node = &b.program.nodes[index];
     let x = b.input_as(needed(node, 0)?, Layout::RowMajor)?;
     let weights = b.known_input(node, 1)?;
@@ -42,9 +41,9 @@ pub fn plan_qgemm(b: &mut Builder<'_>, index: usize) -> Result<(), Error> {
     let given = weights.i8s()?;
     let mut by_column = vec![0; given.len()];
     transpose(&given, k, n, &mut by_column);
-    let zero_point = int32(node, node.attributes.int("x_zero_point")?)?;
+    let zero_point = node.attributes.int32("x_zero_point")?;
     let mut epilogue = epilogue(b, node, zero_point_correction(&by_column, n, zero_point))?;
-    let kernels = b.kernels;
+    let kernels = b.steps.kernels;
     let key = Key { weight: needed(node, 1)?.0, form: "matrix", part: 0, parts: 1 };
     let packed = b.packing.get(key, gemm::packed_len(kernels, n, 1, k), |out| {
         gemm::pack(kernels, &by_column, n, 1, k, out);
@@ -92,13 +91,13 @@ fn push_columns(
     if n == 0 {
         return;
     }
-    let tile = gemm::select(b.kernels.row(), 1, n, k);
+    let tile = gemm::select(b.steps.kernels.row(), 1, n, k);
     // One row reads every weight once, so memory, not arithmetic, sets its time.
-    let chunk = b.chunk(n, k as f64 * NANOSECONDS_A_MAC * 8.0, COLUMNS);
+    let chunk = b.steps.chunk(n, k as f64 * NANOSECONDS_A_MAC * 8.0, COLUMNS);
     let element = product.element();
     let target = y.buffer;
     let reads: Vec<BufferId> = std::iter::once(x).chain(residual).collect();
-    b.push(
+    b.steps.push(
         name,
         "QGemm",
         tile.name,
@@ -115,7 +114,7 @@ fn push_columns(
 }
 
 /// Plans a float Gemm: `alpha * A' * B' + beta * C`; alpha, beta and the sum one rounding each after the chain.
-pub fn plan_gemm(b: &mut Builder<'_>, node: &Node) -> Result<(), Error> {
+pub fn plan_gemm(b: &mut Builder<'_>, node: &Node) -> Result<(), Stop> {
     let a = &node.attributes;
     let (alpha, beta) = (a.f32("alpha")?, a.f32("beta")?);
     let left = matrix(b, node, 0, a.int("transA")? != 0)?;
@@ -162,7 +161,7 @@ struct Matrix {
     is_transposed: bool,
 }
 
-fn matrix(b: &mut Builder<'_>, node: &Node, place: usize, is_transposed: bool) -> Result<Matrix, Error> {
+fn matrix(b: &mut Builder<'_>, node: &Node, place: usize, is_transposed: bool) -> Result<Matrix, Stop> {
     let value = needed(node, place)?;
     let shape = b.tensor(value)?.shape;
     let &[rows, columns] = &shape[..] else {
@@ -208,7 +207,7 @@ impl Addend {
     }
 }
 
-fn push_float(b: &mut Builder<'_>, node: &Node, p: FloatProduct, scale: Option<Scale>) -> Result<(), Error> {
+fn push_float(b: &mut Builder<'_>, node: &Node, p: FloatProduct, scale: Option<Scale>) -> Result<(), Stop> {
     let FloatProduct { m, n, k, left, right, y, fused } = p;
     if m == 0 || n == 0 {
         return Ok(());
@@ -224,17 +223,17 @@ fn push_float(b: &mut Builder<'_>, node: &Node, p: FloatProduct, scale: Option<S
         })?;
         (Some(block), None)
     } else {
-        (None, Some((b.temporary(n * k * 4), b.temporary(floats * 4))))
+        (None, Some((b.steps.temporary(n * k * 4), b.steps.temporary(floats * 4))))
     };
-    let turned = left.is_transposed.then(|| b.temporary(m * k * 4));
+    let turned = left.is_transposed.then(|| b.steps.temporary(m * k * 4));
     let macs = macs([m, n, k]);
-    let tile = float::select(b.kernels.row(), m, n);
+    let tile = float::select(b.steps.kernels.row(), m, n);
     // One row reads every weight once, so memory, not arithmetic, sets its time; its columns are cut between threads.
     let is_row = m == 1 && scale.is_none();
     let chunk = if is_row {
-        b.chunk(n, k as f64 * NANOSECONDS_A_WEIGHT, ROW_COLUMNS)
+        b.steps.chunk(n, k as f64 * NANOSECONDS_A_WEIGHT, ROW_COLUMNS)
     } else {
-        b.chunk_of_tiles(m, (n * k) as f64 * NANOSECONDS_A_FLOAT_MAC, tile.rows)
+        b.steps.chunk_of_tiles(m, (n * k) as f64 * NANOSECONDS_A_FLOAT_MAC, tile.rows)
     };
     let from = left.buffer.ok_or_else(|| error(node, "the left side has no place"))?;
     let other = right.buffer.unwrap_or(from);
@@ -249,7 +248,7 @@ fn push_float(b: &mut Builder<'_>, node: &Node, p: FloatProduct, scale: Option<S
     if packed.is_none() {
         reads.push(other);
     }
-    b.push(
+    b.steps.push(
         fused.names,
         node.op.name(),
         tile.name,
@@ -320,7 +319,7 @@ fn pack_right(w: &[f32], n: usize, k: usize, is_transposed: bool, turned: &mut [
 }
 
 /// Plans a float MatMul: by a constant matrix, else of two tensors of the run.
-pub fn plan_matmul(b: &mut Builder<'_>, node: &Node) -> Result<(), Error> {
+pub fn plan_matmul(b: &mut Builder<'_>, node: &Node) -> Result<(), Stop> {
     let (a, w) = (needed(node, 0)?, needed(node, 1)?);
     let right = b.known(w).map(|known| known.shape().to_vec()).unwrap_or_default();
     let &[k, n] = &right[..] else { return matmul::plan(b, node) };

@@ -2,9 +2,9 @@
 
 use octavo_kernels::geometry::Window;
 
-use crate::error::Error;
-use crate::ops::error;
+use crate::ops::node::error;
 use crate::ops::spatial::Axis;
+use crate::plan::builder::Stop;
 use crate::program::Node;
 
 /// Most offsets in a plan: a GiB of them. Padding, of which a few bytes can ask for any amount, counts as well.
@@ -37,7 +37,7 @@ pub struct Geometry {
 
 impl Geometry {
     /// From a node's attributes, the input's shape (N, C, spatial...) and the kernel's spatial shape.
-    pub fn new(node: &Node, shape: &[usize], kernel: &[usize]) -> Result<Geometry, Error> {
+    pub fn new(node: &Node, shape: &[usize], kernel: &[usize]) -> Result<Geometry, Stop> {
         let axes = kernel.len();
         let one = Axis { input: 1, output: 1, kernel: 1, stride: 1, dilation: 1, pad: 0, pad_end: 0 };
         let [vertical, horizontal] = match Axis::of_node(node, shape, kernel)?[..] {

@@ -2,9 +2,8 @@
 
 use octavo_exec::{cast, cast_mut};
 
-use crate::error::Error;
-use crate::ops::{error, made, needed};
-use crate::plan::builder::Builder;
+use crate::ops::node::{error, made, needed};
+use crate::plan::builder::{Builder, Stop};
 use crate::plan::layout::Layout;
 use crate::program::Node;
 
@@ -34,7 +33,7 @@ struct Sampler {
 type Taps = [(Option<usize>, f32); 4];
 
 /// Plans a GridSample.
-pub fn plan(b: &mut Builder<'_>, node: &Node) -> Result<(), Error> {
+pub fn plan(b: &mut Builder<'_>, node: &Node) -> Result<(), Stop> {
     let a = &node.attributes;
     let sampler = Sampler {
         mode: match a.str("mode")? {
@@ -68,9 +67,9 @@ pub fn plan(b: &mut Builder<'_>, node: &Node) -> Result<(), Error> {
     }
     let (sizes, pixels) = (sizes.to_vec(), places.iter().product::<usize>());
     let area: usize = sizes.iter().product();
-    let chunk = b.chunk(images * channels, pixels as f64 * 20.0, 1);
+    let chunk = b.steps.chunk(images * channels, pixels as f64 * 20.0, 1);
     let (xb, gb, yb) = (x.buffer, grid.buffer, y.buffer);
-    b.push(
+    b.steps.push(
         node.name.clone(),
         node.op.name(),
         "f32-grid",

@@ -2,10 +2,10 @@
 
 use octavo_exec::Pod;
 
-use crate::error::Error;
-use crate::ops::error;
-use crate::ops::movement::{first_outside, strides};
+use crate::ops::node::error;
+use crate::plan::builder::Stop;
 use crate::plan::faults::Faults;
+use crate::plan::relocation::strides;
 use crate::program::Node;
 
 /// An index within an axis, counted from its front.
@@ -31,7 +31,7 @@ pub struct Grid {
 
 impl Grid {
     /// Of an index tensor over a tensor of as many axes, of which each but the axis of the indices is as long or longer.
-    pub fn new(node: &Node, shape: &[usize], indices: &[usize], along: usize) -> Result<Grid, Error> {
+    pub fn new(node: &Node, shape: &[usize], indices: &[usize], along: usize) -> Result<Grid, Stop> {
         let rank = shape.len();
         let fits =
             indices.len() == rank && (0..rank).all(|d| d == along || indices[d] <= shape[d]) && rank > 0;
@@ -100,7 +100,7 @@ pub struct Tuples {
 
 impl Tuples {
     /// Of indices `[batches.., .., m]` over a tensor whose first axes are the same batches.
-    pub fn new(node: &Node, shape: &[usize], indices: &[usize], batches: usize) -> Result<Tuples, Error> {
+    pub fn new(node: &Node, shape: &[usize], indices: &[usize], batches: usize) -> Result<Tuples, Stop> {
         let wrong = || error(node, &format!("indices of shape {indices:?} on a tensor of shape {shape:?}"));
         let (&m, outer) = indices.split_last().ok_or_else(wrong)?;
         if batches > outer.len()
@@ -147,4 +147,10 @@ impl Tuples {
         faults.report(format!("index {index} (element {at}) is outside the {n} elements of axis {axis}"));
         true
     }
+}
+
+/// The first index that is none of `n` elements, counted from either end, and its place.
+pub fn first_outside<I: Pod + Into<i64>>(indices: &[I], n: usize) -> Option<(usize, i64)> {
+    let n = n as i64;
+    indices.iter().map(|&index| index.into()).enumerate().find(|(_, index)| !(-n..n).contains(index))
 }

@@ -3,10 +3,11 @@
 use octavo_exec::{cast, cast_mut};
 use octavo_kernels::float::interpolate::{self, Taps};
 
-use crate::error::Error;
+use crate::ops::node::{LARGEST_EXTENT, error, made, needed};
 use crate::ops::resize::{Axis, resized_axes};
-use crate::ops::{error, made, needed};
-use crate::plan::builder::{BufferId, Builder};
+use crate::plan::buffers::BufferId;
+use crate::plan::builder::{Builder, Stop};
+use crate::plan::conversion::copy;
 use crate::program::Node;
 
 /// The taps of an axis: those of output i are `starts[i]..starts[i + 1]`.
@@ -25,7 +26,7 @@ struct Filter {
 }
 
 /// Plans a Resize whose mode is linear or cubic.
-pub fn plan(b: &mut Builder<'_>, node: &Node) -> Result<(), Error> {
+pub fn plan(b: &mut Builder<'_>, node: &Node) -> Result<(), Stop> {
     let a = &node.attributes;
     let filter = Filter {
         is_cubic: a.str("mode")? == "cubic",
@@ -62,7 +63,7 @@ pub fn plan(b: &mut Builder<'_>, node: &Node) -> Result<(), Error> {
     let (mut from, count) = (x.buffer, passes.len());
     if count == 0 {
         // A step of its own: what lies outside is written over.
-        crate::ops::movement::copy(b, node.name.clone(), from, y.buffer);
+        copy(&mut b.steps, node.name.clone(), from, y.buffer);
     }
     for (index, (place, weights)) in passes.into_iter().enumerate() {
         let after = weights.starts.len() - 1;
@@ -70,7 +71,7 @@ pub fn plan(b: &mut Builder<'_>, node: &Node) -> Result<(), Error> {
         let inner: usize = dims[place + 1..].iter().product();
         dims[place] = after;
         let target =
-            if index + 1 == count { y.buffer } else { b.temporary(dims.iter().product::<usize>() * 4) };
+            if index + 1 == count { y.buffer } else { b.steps.temporary(dims.iter().product::<usize>() * 4) };
         push_pass(b, node, weights, [outer, n, inner], from, target);
         from = target;
     }
@@ -91,11 +92,11 @@ fn push_pass(
 ) {
     let after = of.starts.len() - 1;
     let taps = of.weights.len() as f64 / after as f64;
-    let chunk = b.chunk(outer * after, inner as f64 * taps * 0.05 + 2.0, 1);
-    b.push(
+    let chunk = b.steps.chunk(outer * after, inner as f64 * taps * 0.05 + 2.0, 1);
+    b.steps.push(
         node.name.clone(),
         node.op.name(),
-        b.kernels.row().float.interpolate.name,
+        b.steps.kernels.row().float.interpolate.name,
         0,
         &[from],
         &[target],
@@ -129,7 +130,7 @@ fn push_outside(b: &mut Builder<'_>, node: &Node, outside: &[(usize, usize)], di
             [dims[..place].iter().product(), dims[place] * inner, index * inner, inner]
         })
         .collect();
-    b.push(
+    b.steps.push(
         node.name.clone(),
         node.op.name(),
         "fill",
@@ -158,12 +159,12 @@ impl Weights {
 }
 
 impl Filter {
-    fn weights(&self, node: &Node, axis: &Axis, coordinates: &[f64]) -> Result<Weights, Error> {
+    fn weights(&self, node: &Node, axis: &Axis, coordinates: &[f64]) -> Result<Weights, Stop> {
         let mut all = Weights { starts: vec![0], indices: Vec::new(), weights: Vec::new() };
         let last = axis.n.saturating_sub(1) as f64;
         for &x in coordinates {
             let mut taps = self.taps(axis, x);
-            if taps.len() > crate::ops::movement::LARGEST_EXTENT {
+            if taps.len() > LARGEST_EXTENT {
                 return Err(error(node, &format!("{} neighbours make one element", taps.len())));
             }
             if self.antialias {

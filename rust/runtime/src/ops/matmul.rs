@@ -7,13 +7,14 @@ use octavo_kernels::float::gemm::{self, Rows};
 use octavo_kernels::float::scores;
 use octavo_kernels::isa::Kernels;
 
-use crate::error::Error;
-use crate::ops::movement::strides;
+use crate::ops::node::{broadcast, error, left_padded, made, needed};
 use crate::ops::qmatmul::{Turned, turned};
 use crate::ops::scores::{Softened, softmax_behind};
-use crate::ops::{broadcast, error, left_padded, made, needed};
-use crate::plan::builder::{BufferId, Builder, Strided};
+use crate::ops::strides::{broadcast_strides, offsets};
+use crate::plan::buffers::{BufferId, Strided};
+use crate::plan::builder::{Builder, Stop};
 use crate::plan::layout::Layout;
+use crate::plan::relocation::strides;
 use crate::program::{DType, Node, Op, ValueId};
 
 /// Nanoseconds of a multiply-accumulate on one thread, by which steps are cut; the order of magnitude is enough.
@@ -29,7 +30,7 @@ const SOFTENED_BYTES: usize = 24 << 10;
 const MOST_PRODUCTS: usize = 1 << 24;
 
 /// Plans a MatMul of any ranks, with numpy's broadcasting of the leading dimensions.
-pub fn plan(b: &mut Builder<'_>, node: &Node) -> Result<(), Error> {
+pub fn plan(b: &mut Builder<'_>, node: &Node) -> Result<(), Stop> {
     let (mut left, mut right) = (View::of(b, needed(node, 0)?)?, View::of(b, needed(node, 1)?)?);
     let (is_row, is_column) = (left.shape.len() == 1, right.shape.len() == 1);
     if is_row {
@@ -106,7 +107,7 @@ pub fn plan(b: &mut Builder<'_>, node: &Node) -> Result<(), Error> {
 }
 
 /// The shape of all products of matrices, by the leading dimensions of both sides.
-pub fn products(node: &Node, p: &[usize], q: &[usize]) -> Result<Vec<usize>, Error> {
+pub fn products(node: &Node, p: &[usize], q: &[usize]) -> Result<Vec<usize>, Stop> {
     let leading = broadcast(node, p, q)?;
     let count = leading.iter().try_fold(1usize, |all, &n| all.checked_mul(n));
     if count.is_none_or(|count| count > MOST_PRODUCTS) {
@@ -136,7 +137,7 @@ pub struct View {
 
 impl View {
     /// A float value, where it lies.
-    pub fn of(b: &mut Builder<'_>, value: ValueId) -> Result<View, Error> {
+    pub fn of(b: &mut Builder<'_>, value: ValueId) -> Result<View, Stop> {
         if let Some(Strided { buffer, shape, steps, .. }) = b.strided(value) {
             let strides = steps.iter().map(|step| step / size_of::<f32>()).collect();
             return Ok(View { buffer: *buffer, shape: shape.clone(), strides });
@@ -152,20 +153,6 @@ impl View {
         self.shape.insert(at, 1);
         self.strides.insert(at, 0);
     }
-}
-
-/// The place of each index of a shape, in index order, for these strides.
-pub fn offsets(shape: &[usize], strides: &[usize]) -> Vec<usize> {
-    let step = |all: Vec<usize>, (&n, &stride): (&usize, &usize)| {
-        all.iter().flat_map(|&at| (0..n).map(move |i| at + i * stride)).collect()
-    };
-    shape.iter().zip(strides).fold(vec![0], step)
-}
-
-/// The strides of dimensions that broadcast to `rank` ones: 0 along those that are repeated.
-pub fn broadcast_strides(own: &[usize], strides: &[usize], rank: usize) -> Vec<usize> {
-    let moving = own.iter().zip(strides).map(|(&n, &stride)| if n == 1 { 0 } else { stride });
-    std::iter::repeat_n(0, rank - own.len()).chain(moving).collect()
 }
 
 /// The right sides of a product.
@@ -199,12 +186,12 @@ pub fn push_packing(b: &mut Builder<'_>, name: &str, right: &Right) -> BufferId 
     let &Right { buffer, n, k, strides: [column, step], .. } = right;
     let offsets = right.offsets.clone();
     let len = gemm::packed_len(n, 1, k);
-    let packed = b.temporary(offsets.len() * len * size_of::<f32>());
+    let packed = b.steps.temporary(offsets.len() * len * size_of::<f32>());
     if len == 0 {
         return packed;
     }
-    let chunk = b.chunk(offsets.len(), len as f64 * NANOSECONDS_A_PACKED, 1);
-    b.push(
+    let chunk = b.steps.chunk(offsets.len(), len as f64 * NANOSECONDS_A_PACKED, 1);
+    b.steps.push(
         name.to_owned(),
         "MatMul",
         "pack",
@@ -283,13 +270,13 @@ fn push(b: &mut Builder<'_>, name: String, product: Product, from: BufferId, pac
     let products = product.lefts.len();
     let width = interleaved * n;
     let macs = [products, m, n, k].into_iter().fold(1u64, |all, factor| all.saturating_mul(factor as u64));
-    let tile = gemm::select(b.kernels.row(), m, n);
+    let tile = gemm::select(b.steps.kernels.row(), m, n);
     let rows = products / interleaved * m;
     let softening = if product.softened.is_some() { NANOSECONDS_A_SCORE } else { 0.0 };
     let nanoseconds = (width * k) as f64 * NANOSECONDS_A_MAC + width as f64 * softening;
-    let chunk = b.chunk_of_tiles(rows, nanoseconds, tile.rows);
+    let chunk = b.steps.chunk_of_tiles(rows, nanoseconds, tile.rows);
     let mask = product.softened.as_ref().and_then(Softened::buffer).unwrap_or(from);
-    b.push(
+    b.steps.push(
         name,
         "MatMul",
         tile.name,

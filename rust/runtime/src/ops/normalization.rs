@@ -5,14 +5,14 @@ use octavo_kernels::float::normalization::{
     Channels, Norm, Statistic, Vectors, batch, by_norm, statistics, vectors,
 };
 
-use crate::error::Error;
-use crate::ops::{axis, check_vector, error, left_padded, made, needed, push_map};
-use crate::plan::builder::{Builder, Placed};
+use crate::ops::node::{axis, check_vector, error, left_padded, made, needed, push_map};
+use crate::plan::buffers::Placed;
+use crate::plan::builder::{Builder, Stop};
 use crate::plan::layout::Layout;
 use crate::program::{Node, Op};
 
 /// Plans `fma(x - mean, scale / sqrt(variance + epsilon), bias)`, each operation rounded.
-pub fn plan_batch(b: &mut Builder<'_>, node: &Node) -> Result<(), Error> {
+pub fn plan_batch(b: &mut Builder<'_>, node: &Node) -> Result<(), Stop> {
     let x = b.input(needed(node, 0)?)?;
     let epsilon = node.attributes.f32("epsilon")?;
     let channels = *x.shape().get(1).ok_or_else(|| error(node, "the input has no channels"))?;
@@ -34,10 +34,10 @@ pub fn plan_batch(b: &mut Builder<'_>, node: &Node) -> Result<(), Error> {
         Layout::ChannelsLast => 1,
         Layout::RowMajor => x.shape()[2..].iter().product(),
     };
-    let chunk = b.chunk(y.elements() / run, run as f64, channels);
+    let chunk = b.steps.chunk(y.elements() / run, run as f64, channels);
     let (xb, yb) = (x.buffer, y.buffer);
-    let kernel = b.kernels.row().float.batch_normalization.name;
-    b.push(
+    let kernel = b.steps.kernels.row().float.batch_normalization.name;
+    b.steps.push(
         node.name.clone(),
         "BatchNormalization",
         kernel,
@@ -58,7 +58,7 @@ pub fn plan_batch(b: &mut Builder<'_>, node: &Node) -> Result<(), Error> {
 }
 
 /// Plans LayerNormalization and RMSNormalization: the axes from `axis` on are one vector.
-pub fn plan_layer(b: &mut Builder<'_>, node: &Node) -> Result<(), Error> {
+pub fn plan_layer(b: &mut Builder<'_>, node: &Node) -> Result<(), Stop> {
     let x = b.input_as(needed(node, 0)?, Layout::RowMajor)?;
     let first = axis(node, node.attributes.int("axis")?, x.shape().len())?;
     let (outer, normalized) = x.shape().split_at(first);
@@ -77,7 +77,7 @@ pub fn plan_layer(b: &mut Builder<'_>, node: &Node) -> Result<(), Error> {
 }
 
 /// Plans InstanceNormalization and GroupNormalization: some channels of an image are one vector.
-pub fn plan_group(b: &mut Builder<'_>, node: &Node) -> Result<(), Error> {
+pub fn plan_group(b: &mut Builder<'_>, node: &Node) -> Result<(), Stop> {
     let x = b.input_as(needed(node, 0)?, Layout::RowMajor)?;
     let &[_, channels, ref spatial @ ..] = x.shape() else {
         return Err(error(node, &format!("an input of shape {:?} has no channels", x.shape())));
@@ -102,8 +102,8 @@ struct Parameters {
 
 impl Parameters {
     /// Inputs 1 and 2, of that shape.
-    fn of(b: &mut Builder<'_>, node: &Node, shape: &[usize]) -> Result<Parameters, Error> {
-        let mut one = |value| -> Result<Placed, Error> {
+    fn of(b: &mut Builder<'_>, node: &Node, shape: &[usize]) -> Result<Parameters, Stop> {
+        let mut one = |value| -> Result<Placed, Stop> {
             let placed = b.input_as(value, Layout::RowMajor)?;
             let given = placed.shape();
             if given.len() > shape.len() || left_padded(given, shape.len()) != shape {
@@ -130,19 +130,19 @@ fn push_vectors(
     x: &Placed,
     shape: Shape,
     parameters: Parameters,
-) -> Result<(), Error> {
+) -> Result<(), Stop> {
     let Shape { n, run, is_centred } = shape;
     let epsilon = node.attributes.f32("epsilon")?;
     let y = b.output(made(node, 0)?, x.shape().to_vec(), Layout::RowMajor)?;
     if y.elements() == 0 {
         return Ok(());
     }
-    let chunk = b.chunk(y.elements() / n, n as f64, 1);
+    let chunk = b.steps.chunk(y.elements() / n, n as f64, 1);
     let (xb, yb, scale) = (x.buffer, y.buffer, parameters.scale.buffer);
     let bias = parameters.bias.map(|bias| bias.buffer);
     let reads: Vec<_> = [xb, scale].into_iter().chain(bias).collect();
-    let kernel = b.kernels.row().float.vector_normalization.name;
-    b.push(
+    let kernel = b.steps.kernels.row().float.vector_normalization.name;
+    b.steps.push(
         node.name.clone(),
         node.op.name(),
         kernel,
@@ -169,12 +169,12 @@ fn push_statistics(
     n: usize,
     which: Statistic,
     y: &Placed,
-) -> Result<(), Error> {
+) -> Result<(), Stop> {
     let epsilon = node.attributes.f32("epsilon")?;
     let (xb, yb) = (x.buffer, y.buffer);
-    let chunk = b.chunk(y.elements(), n as f64, 1);
-    let kernel = b.kernels.row().float.vector_statistics.name;
-    b.push(
+    let chunk = b.steps.chunk(y.elements(), n as f64, 1);
+    let kernel = b.steps.kernels.row().float.vector_statistics.name;
+    b.steps.push(
         node.name.clone(),
         node.op.name(),
         kernel,
@@ -194,7 +194,7 @@ fn push_statistics(
 }
 
 /// Plans LpNormalization, which divides the vectors along an axis by their norms.
-pub fn plan_lp(b: &mut Builder<'_>, node: &Node) -> Result<(), Error> {
+pub fn plan_lp(b: &mut Builder<'_>, node: &Node) -> Result<(), Stop> {
     let x = b.input_as(needed(node, 0)?, Layout::RowMajor)?;
     let along = axis(node, node.attributes.int("axis")?, x.shape().len())?;
     let norm = if node.attributes.int("p")? == 1 { Norm::L1 } else { Norm::L2 };
@@ -204,8 +204,8 @@ pub fn plan_lp(b: &mut Builder<'_>, node: &Node) -> Result<(), Error> {
     }
     let lanes = along + 1 == x.shape().len();
     let (n, inner): (usize, usize) = (x.shape()[along], x.shape()[along + 1..].iter().product());
-    let chunk = b.chunk(y.elements() / (n * inner), (n * inner) as f64, 1) * n * inner;
-    let kernel = b.kernels.row().float.norm_division.name;
+    let chunk = b.steps.chunk(y.elements() / (n * inner), (n * inner) as f64, 1) * n * inner;
+    let kernel = b.steps.kernels.row().float.norm_division.name;
     push_map(b, node, kernel, &x, &y, chunk, move |kernels, x: &[f32], y: &mut [f32]| {
         by_norm(kernels, norm, x, n, inner, lanes, y);
     });

@@ -6,37 +6,16 @@ use std::cmp::Ordering;
 
 use octavo_exec::{cast, cast_mut};
 
-use crate::error::Error;
+use crate::ops::lines::Lines;
+use crate::ops::node::{axis, error, made, needed};
 use crate::ops::numbers::{Element, Number, with_element, with_size};
-use crate::ops::{axis, error, made, needed};
-use crate::plan::builder::{BufferId, Builder, Placed};
+use crate::plan::buffers::{BufferId, Placed};
+use crate::plan::builder::{Builder, Stop};
 use crate::plan::layout::Layout;
 use crate::program::{Node, Op};
 
-/// A row-major shape around one of its axes: `[outer, n, inner]`.
-#[derive(Clone, Copy)]
-pub struct Lines {
-    /// Elements before the axis.
-    pub outer: usize,
-    /// The axis.
-    pub n: usize,
-    /// Elements behind it.
-    pub inner: usize,
-}
-
-impl Lines {
-    /// A shape around one of its axes.
-    pub fn of(shape: &[usize], along: usize) -> Lines {
-        Lines {
-            outer: shape[..along].iter().product(),
-            n: shape[along],
-            inner: shape[along + 1..].iter().product(),
-        }
-    }
-}
-
 /// Plans ArgMax or ArgMin. NaN counts as the extreme of both, as in numpy.
-pub fn plan_arg(b: &mut Builder<'_>, node: &Node) -> Result<(), Error> {
+pub fn plan_arg(b: &mut Builder<'_>, node: &Node) -> Result<(), Stop> {
     let x = b.input_as(needed(node, 0)?, Layout::RowMajor)?;
     let along = axis(node, node.attributes.int("axis")?, x.shape().len())?;
     let lines = Lines::of(x.shape(), along);
@@ -58,9 +37,9 @@ pub fn plan_arg(b: &mut Builder<'_>, node: &Node) -> Result<(), Error> {
     }
     let is_largest = node.op == Op::ArgMax;
     let takes_last = node.attributes.int("select_last_index")? != 0;
-    let rows = b.chunk(lines.outer, (lines.n * lines.inner) as f64, 1);
+    let rows = b.steps.chunk(lines.outer, (lines.n * lines.inner) as f64, 1);
     let (xb, yb, dtype) = (x.buffer, y.buffer, x.dtype());
-    b.push(
+    b.steps.push(
         node.name.clone(),
         node.op.name(),
         "scalar-arg",
@@ -175,7 +154,7 @@ fn arg_of_line<E: Element>(x: &[E::Bits], beats: &impl Fn(E::Number, E::Number) 
 }
 
 /// Plans TopK: the indices in their order, then the values at them.
-pub fn plan_topk(b: &mut Builder<'_>, node: &Node) -> Result<(), Error> {
+pub fn plan_topk(b: &mut Builder<'_>, node: &Node) -> Result<(), Stop> {
     let x = b.input_as(needed(node, 0)?, Layout::RowMajor)?;
     let along = axis(node, node.attributes.int("axis")?, x.shape().len())?;
     let lines = Lines::of(x.shape(), along);
@@ -192,7 +171,7 @@ pub fn plan_topk(b: &mut Builder<'_>, node: &Node) -> Result<(), Error> {
     let elements = lines.outer * k * lines.inner;
     let indices = match node.outputs.get(1).copied().flatten() {
         Some(output) => b.output(output, shape.clone(), Layout::RowMajor)?.buffer,
-        None => b.temporary(elements * size_of::<i64>()),
+        None => b.steps.temporary(elements * size_of::<i64>()),
     };
     let values = match node.outputs.first().copied().flatten() {
         Some(output) => Some(b.output(output, shape, Layout::RowMajor)?),
@@ -218,11 +197,11 @@ fn push_topk(
     lines: Lines,
     k: usize,
     indices: BufferId,
-) -> Result<(), Error> {
+) -> Result<(), Stop> {
     let is_largest = node.attributes.int("largest")? != 0;
-    let rows = b.chunk(lines.outer, (lines.n * lines.inner) as f64 * 4.0, 1);
+    let rows = b.steps.chunk(lines.outer, (lines.n * lines.inner) as f64 * 4.0, 1);
     let (xb, dtype) = (x.buffer, x.dtype());
-    b.push(
+    b.steps.push(
         node.name.clone(),
         node.op.name(),
         "scalar-topk",
@@ -291,10 +270,10 @@ fn push_values(
     indices: BufferId,
     y: &Placed,
 ) {
-    let rows = b.chunk(lines.outer, (k * lines.inner) as f64, 1);
+    let rows = b.steps.chunk(lines.outer, (k * lines.inner) as f64, 1);
     let (xb, yb, size) = (x.buffer, y.buffer, x.dtype().size());
     let Lines { n, inner, .. } = lines;
-    b.push(
+    b.steps.push(
         node.name.clone(),
         node.op.name(),
         "copy",

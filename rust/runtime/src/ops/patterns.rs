@@ -2,17 +2,15 @@
 
 use octavo_exec::{Pod, cast, cast_mut};
 
-use crate::error::Error;
-use crate::ops::movement::checked_elements;
+use crate::ops::lines::Lines;
+use crate::ops::node::{axis, checked_elements, error, made, needed};
 use crate::ops::numbers::{Element, Number, whole, with_element, with_size};
-use crate::ops::order::Lines;
-use crate::ops::{axis, error, made, needed};
-use crate::plan::builder::Builder;
+use crate::plan::builder::{Builder, Stop};
 use crate::plan::layout::Layout;
 use crate::program::{Node, Tensor};
 
 /// Plans OneHot: `values` is [off, on]; a negative index counts from the end, one beyond `depth` is off everywhere.
-pub fn plan_one_hot(b: &mut Builder<'_>, node: &Node) -> Result<(), Error> {
+pub fn plan_one_hot(b: &mut Builder<'_>, node: &Node) -> Result<(), Stop> {
     let indices = b.input_as(needed(node, 0)?, Layout::RowMajor)?;
     let depth = whole(&b.known_input(node, 1)?);
     let depth = match depth[..] {
@@ -37,10 +35,10 @@ pub fn plan_one_hot(b: &mut Builder<'_>, node: &Node) -> Result<(), Error> {
         return Ok(());
     }
     let row = lines.n * lines.inner;
-    let rows = b.chunk(lines.outer, row as f64 * 0.2, 1);
+    let rows = b.steps.chunk(lines.outer, row as f64 * 0.2, 1);
     let (ib, vb, yb) = (indices.buffer, values.buffer, y.buffer);
     let (from, size) = (indices.dtype(), values.dtype().size());
-    b.push(
+    b.steps.push(
         node.name.clone(),
         node.op.name(),
         "one-hot",
@@ -81,7 +79,7 @@ fn one_hot<E: Element, T: Pod>(indices: &[E::Bits], off: T, on: T, lines: Lines,
 }
 
 /// Plans Trilu: the upper or lower triangle of the last two axes from diagonal `k` on, 0 elsewhere.
-pub fn plan_trilu(b: &mut Builder<'_>, node: &Node) -> Result<(), Error> {
+pub fn plan_trilu(b: &mut Builder<'_>, node: &Node) -> Result<(), Stop> {
     let x = b.input_as(needed(node, 0)?, Layout::RowMajor)?;
     let &[.., m, n] = x.shape() else {
         return Err(error(node, &format!("needs two axes, got shape {:?}", x.shape())));
@@ -106,9 +104,9 @@ pub fn plan_trilu(b: &mut Builder<'_>, node: &Node) -> Result<(), Error> {
         }
     };
     let size = x.dtype().size();
-    let rows = b.chunk(y.elements() / n, (n * size) as f64 * 0.1, 1);
+    let rows = b.steps.chunk(y.elements() / n, (n * size) as f64 * 0.1, 1);
     let (xb, yb) = (x.buffer, y.buffer);
-    b.push(
+    b.steps.push(
         node.name.clone(),
         node.op.name(),
         "copy",
@@ -134,7 +132,7 @@ pub fn plan_trilu(b: &mut Builder<'_>, node: &Node) -> Result<(), Error> {
 }
 
 /// Plans EyeLike: 1 on diagonal `k` of a matrix of the input's shape, 0 elsewhere.
-pub fn plan_eye_like(b: &mut Builder<'_>, node: &Node) -> Result<(), Error> {
+pub fn plan_eye_like(b: &mut Builder<'_>, node: &Node) -> Result<(), Stop> {
     let shape = b.tensor(needed(node, 0)?)?.shape;
     let &[m, n] = &shape[..] else {
         return Err(error(node, &format!("needs two axes, got shape {shape:?}")));
@@ -145,7 +143,7 @@ pub fn plan_eye_like(b: &mut Builder<'_>, node: &Node) -> Result<(), Error> {
         return Ok(());
     }
     let (yb, dtype) = (y.buffer, y.dtype());
-    b.push(
+    b.steps.push(
         node.name.clone(),
         node.op.name(),
         "fill",
@@ -171,7 +169,7 @@ pub fn plan_eye_like(b: &mut Builder<'_>, node: &Node) -> Result<(), Error> {
 }
 
 /// Plans Size: the number of elements, known with the shape.
-pub fn plan_size(b: &mut Builder<'_>, node: &Node) -> Result<(), Error> {
+pub fn plan_size(b: &mut Builder<'_>, node: &Node) -> Result<(), Stop> {
     let elements = b.tensor(needed(node, 0)?)?.elements();
-    b.know(made(node, 0)?, Tensor::from_i64s(&[], &[elements as i64])?)
+    Ok(b.know(made(node, 0)?, Tensor::from_i64s(&[], &[elements as i64])?)?)
 }

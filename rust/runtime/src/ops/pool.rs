@@ -5,11 +5,10 @@ use octavo_kernels::float::pool as float;
 use octavo_kernels::pool::{self, Average};
 use octavo_kernels::requantize::multiplier_shift;
 
-use crate::error::Error;
 use crate::ops::geometry::Geometry;
-use crate::ops::{error, made, needed};
-use crate::plan::builder::{Builder, Placed};
-use crate::plan::fusion::int32;
+use crate::ops::node::{error, made, needed};
+use crate::plan::buffers::Placed;
+use crate::plan::builder::{Builder, Stop};
 use crate::plan::layout::Layout;
 use crate::program::{DType, Node, Op};
 
@@ -17,7 +16,7 @@ use crate::program::{DType, Node, Op};
 const LARGEST_COUNT: usize = 1 << 20;
 
 /// Plans a pool.
-pub fn plan(b: &mut Builder<'_>, node: &Node) -> Result<(), Error> {
+pub fn plan(b: &mut Builder<'_>, node: &Node) -> Result<(), Stop> {
     let x = b.input_as(needed(node, 0)?, Layout::ChannelsLast)?;
     let kernel = node.attributes.sizes("kernel_shape")?;
     let g = Geometry::new(node, x.shape(), &kernel)?;
@@ -32,10 +31,10 @@ pub fn plan(b: &mut Builder<'_>, node: &Node) -> Result<(), Error> {
         (Op::QAveragePool, DType::U8) => {
             let factors = factors(node, &g)?;
             let a = &node.attributes;
-            let x_zero_point = int32(node, a.int("x_zero_point")?)?;
-            let y_zero_point = int32(node, a.int("y_zero_point")?)?;
-            let (lo, hi) = (int32(node, a.int("lo")?)?, int32(node, a.int("hi")?)?);
-            let kernel = b.kernels.row().pool.average.name;
+            let x_zero_point = a.int32("x_zero_point")?;
+            let y_zero_point = a.int32("y_zero_point")?;
+            let (lo, hi) = (a.int32("lo")?, a.int32("hi")?);
+            let kernel = b.steps.kernels.row().pool.average.name;
             push::<u8>(b, node, &g, &x, &y, kernel, move |kernels, x, rows, y| {
                 let average = Average {
                     x_zero_point,
@@ -49,19 +48,19 @@ pub fn plan(b: &mut Builder<'_>, node: &Node) -> Result<(), Error> {
             });
         }
         (Op::MaxPool, DType::U8) => {
-            let kernel = b.kernels.row().pool.max.name;
+            let kernel = b.steps.kernels.row().pool.max.name;
             push::<u8>(b, node, &g, &x, &y, kernel, move |kernels, x, rows, y| {
                 pool::max_pool_u8(kernels, x, &window, rows, y);
             });
         }
         (Op::MaxPool, DType::F32) => {
-            let kernel = b.kernels.row().float.max_pool.name;
+            let kernel = b.steps.kernels.row().float.max_pool.name;
             push::<f32>(b, node, &g, &x, &y, kernel, move |kernels, x, rows, y| {
                 float::max_pool(kernels, x, &window, rows, y);
             });
         }
         (Op::AveragePool, DType::F32) => {
-            let kernel = b.kernels.row().float.average_pool.name;
+            let kernel = b.steps.kernels.row().float.average_pool.name;
             push::<f32>(b, node, &g, &x, &y, kernel, move |kernels, x, rows, y| {
                 float::average_pool(kernels, x, &window, ends, rows, y);
             });
@@ -72,7 +71,7 @@ pub fn plan(b: &mut Builder<'_>, node: &Node) -> Result<(), Error> {
 }
 
 /// Multiplier and shift of `ratio / count` for every count of a window.
-fn factors(node: &Node, g: &Geometry) -> Result<Vec<(i32, u32)>, Error> {
+fn factors(node: &Node, g: &Geometry) -> Result<Vec<(i32, u32)>, Stop> {
     let ratio = node.attributes.f64("ratio")?;
     let largest = g.kernel[0].saturating_mul(g.kernel[1]);
     if largest > LARGEST_COUNT {
@@ -99,9 +98,9 @@ fn push<T: octavo_exec::Pod>(
     let (row, lines) = (g.output[1] * g.channels, g.output[0]);
     let image_in = g.input[0] * g.input[1] * g.channels;
     let taps = g.kernel[0] * g.kernel[1];
-    let chunk = b.chunk(lines, row as f64 * taps as f64 * 0.05, 1);
+    let chunk = b.steps.chunk(lines, row as f64 * taps as f64 * 0.05, 1);
     let (xb, yb, images) = (x.buffer, y.buffer, g.images);
-    b.push(
+    b.steps.push(
         node.name.clone(),
         node.op.name(),
         kernel,

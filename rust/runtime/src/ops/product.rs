@@ -8,10 +8,10 @@ use octavo_kernels::gemm::{self, AddParams, Columns, OffsetTable, Out, Requantiz
 use octavo_kernels::isa::Kernels;
 use octavo_kernels::lookup;
 
-use crate::error::Error;
-use crate::ops::made;
-use crate::plan::builder::{BufferId, Builder, Placed};
-use crate::plan::fusion::{self, int32};
+use crate::ops::fusion;
+use crate::ops::node::made;
+use crate::plan::buffers::{BufferId, Placed};
+use crate::plan::builder::{Builder, Stop};
 use crate::plan::layout::Layout;
 use crate::program::Node;
 
@@ -258,7 +258,7 @@ pub fn zero_point_correction(weights: &[i8], outputs: usize, zero_point: i32) ->
 }
 
 /// The epilogue of a QConv or QGemm node from its constants, before anything is fused.
-pub fn epilogue(b: &Builder<'_>, node: &Node, correction: Vec<i32>) -> Result<Epilogue, Error> {
+pub fn epilogue(b: &Builder<'_>, node: &Node, correction: Vec<i32>) -> Result<Epilogue, Stop> {
     let a = &node.attributes;
     if node.inputs.len() == 4 {
         return Ok(Epilogue::F32 {
@@ -273,9 +273,9 @@ pub fn epilogue(b: &Builder<'_>, node: &Node, correction: Vec<i32>) -> Result<Ep
         bias: bias.iter().zip(&correction).map(|(&b, &c)| b.wrapping_add(c)).collect(),
         multiplier: b.known_input(node, 3)?.i32s()?,
         shift: b.known_input(node, 4)?.i32s()?,
-        zero_point: int32(node, a.int("y_zero_point")?)?,
-        lo: int32(node, a.int("lo")?)?,
-        hi: int32(node, a.int("hi")?)?,
+        zero_point: a.int32("y_zero_point")?,
+        lo: a.int32("lo")?,
+        hi: a.int32("hi")?,
         residual: None,
         table: None,
     })
@@ -288,7 +288,7 @@ pub fn settle(
     shape: Vec<usize>,
     layout: Layout,
     epilogue: &mut Epilogue,
-) -> Result<(Placed, Option<BufferId>, String), Error> {
+) -> Result<(Placed, Option<BufferId>, String), Stop> {
     let output = made(node, 0)?;
     let Epilogue::U8 { residual, table, .. } = epilogue else {
         return Ok((b.output(output, shape, layout)?, None, node.name.clone()));
@@ -319,12 +319,12 @@ pub fn push_rows(
         return;
     }
     let k = product.taps * product.kc;
-    let tile = gemm::select(b.kernels.row(), rows, product.group_columns, k);
-    let chunk = b.chunk_of_tiles(rows, macs as f64 / rows as f64 * NANOSECONDS_A_MAC, tile.rows);
+    let tile = gemm::select(b.steps.kernels.row(), rows, product.group_columns, k);
+    let chunk = b.steps.chunk_of_tiles(rows, macs as f64 / rows as f64 * NANOSECONDS_A_MAC, tile.rows);
     let row_bytes = product.columns * product.element();
     let target = y.buffer;
     let reads: Vec<BufferId> = std::iter::once(x).chain(residual).collect();
-    b.push(
+    b.steps.push(
         name,
         op,
         tile.name,

@@ -7,14 +7,13 @@ use octavo_exec::{cast, cast_mut};
 use octavo_kernels::gemm::{self, Columns, Right, Rows};
 use octavo_kernels::isa::Kernels;
 
-use crate::error::Error;
 use crate::ops::attention::{self, Block, Mask, Shares};
-use crate::ops::movement::{self, strides};
+use crate::ops::node::{broadcast, error, left_padded, made, needed, perm};
 use crate::ops::product::{Epilogue, NANOSECONDS_A_MAC, settle};
-use crate::ops::{broadcast, error, left_padded, made, needed};
-use crate::plan::builder::{BufferId, Builder};
-use crate::plan::fusion::int32;
+use crate::plan::buffers::BufferId;
+use crate::plan::builder::{Builder, Stop};
 use crate::plan::layout::Layout;
+use crate::plan::relocation::strides;
 use crate::program::{Node, Op, ValueId};
 
 /// Nanoseconds to pack a byte on one thread, in order of magnitude.
@@ -88,7 +87,7 @@ impl Side {
 }
 
 /// The operand at a place, of `rank` dimensions at least, where it lies if its strides suit, else as a copy.
-fn side(b: &mut Builder<'_>, node: &Node, place: usize) -> Result<Side, Error> {
+fn side(b: &mut Builder<'_>, node: &Node, place: usize) -> Result<Side, Stop> {
     let value = needed(node, place)?;
     let (buffer, mut shape, mut steps) = match b.strided(value) {
         Some(strided) => (strided.buffer, strided.shape.clone(), strided.steps.clone()),
@@ -224,7 +223,7 @@ struct Operands<'a> {
 }
 
 /// Plans a QMatMul.
-pub fn plan(b: &mut Builder<'_>, node: &Node) -> Result<(), Error> {
+pub fn plan(b: &mut Builder<'_>, node: &Node) -> Result<(), Stop> {
     let (mut left, mut right) = (side(b, node, 0)?, side(b, node, 1)?);
     let (given, other) = (left.shape.clone(), right.shape.clone());
     let rank = given.len().max(other.len());
@@ -237,7 +236,7 @@ pub fn plan(b: &mut Builder<'_>, node: &Node) -> Result<(), Error> {
     if right.shape[rank - 2] != k {
         return Err(error(node, &format!("shapes {given:?} and {other:?} do not multiply")));
     }
-    let zero = |name: &str| int32(node, node.attributes.int(name)?);
+    let zero = |name: &str| node.attributes.int32(name);
     let (a_zero, b_zero) = (zero("a_zero_point")?, zero("b_zero_point")?);
     let reach = |zero: i32| zero.max(255 - zero) as usize;
     let fits = k.checked_mul(reach(a_zero) * reach(b_zero)).is_some_and(|sum| sum <= i32::MAX as usize);
@@ -284,9 +283,9 @@ pub fn plan(b: &mut Builder<'_>, node: &Node) -> Result<(), Error> {
         return Ok(());
     }
     let too_large = || error(node, "its right side is too large");
-    let packed = gemm::packed_len(b.kernels, n, 1, k);
+    let packed = gemm::packed_len(b.steps.kernels, n, 1, k);
     let block = packed + (n * 4).next_multiple_of(LINE);
-    let blocks = b.temporary(right.matrices().checked_mul(block).ok_or_else(too_large)?);
+    let blocks = b.steps.temporary(right.matrices().checked_mul(block).ok_or_else(too_large)?);
     let left_step = left.steps[rank - 2];
     let product = Product { m, n, k, outer, inner, left_step, packed, block, epilogue, shares };
     push_pack(b, node, &product, &right, blocks, [a_zero, b_zero]);
@@ -297,7 +296,7 @@ pub fn plan(b: &mut Builder<'_>, node: &Node) -> Result<(), Error> {
 }
 
 /// What becomes of the sums; their bias is the packing's.
-fn epilogue(node: &Node, n: usize) -> Result<Epilogue, Error> {
+fn epilogue(node: &Node, n: usize) -> Result<Epilogue, Stop> {
     let a = &node.attributes;
     if !a.has("multiplier") {
         let scale = a.f32("b_scale")?;
@@ -308,7 +307,7 @@ fn epilogue(node: &Node, n: usize) -> Result<Epilogue, Error> {
             bias: vec![0.0; n],
         });
     }
-    let number = |name: &str| int32(node, a.int(name)?);
+    let number = |name: &str| a.int32(name);
     Ok(Epilogue::U8 {
         bias: vec![],
         multiplier: vec![number("multiplier")?; n],
@@ -332,12 +331,12 @@ pub struct Turned {
 }
 
 /// The Transpose behind a product of that many dimensions that leaves the columns last, where nobody else sees it.
-pub fn turned(b: &Builder<'_>, node: &Node, rank: usize) -> Result<Option<Turned>, Error> {
+pub fn turned(b: &Builder<'_>, node: &Node, rank: usize) -> Result<Option<Turned>, Stop> {
     let Some((index, transpose)) = b.only_reader(made(node, 0)?) else { return Ok(None) };
     if transpose.op != Op::Transpose {
         return Ok(None);
     }
-    let perm = movement::perm(transpose, rank)?;
+    let perm = perm(transpose, rank)?;
     if perm[rank - 1] != rank - 1 {
         return Ok(None);
     }
@@ -345,13 +344,13 @@ pub fn turned(b: &Builder<'_>, node: &Node, rank: usize) -> Result<Option<Turned
 }
 
 /// A product over no elements: every sum is 0.
-fn push_empty(b: &mut Builder<'_>, node: &Node, shape: Vec<usize>, epilogue: &Epilogue) -> Result<(), Error> {
+fn push_empty(b: &mut Builder<'_>, node: &Node, shape: Vec<usize>, epilogue: &Epilogue) -> Result<(), Stop> {
     let y = b.output(made(node, 0)?, shape, Layout::RowMajor)?.buffer;
     let byte = match *epilogue {
         Epilogue::U8 { zero_point, lo, hi, .. } => zero_point.max(lo).min(hi) as u8,
         Epilogue::F32 { .. } => 0,
     };
-    b.push(
+    b.steps.push(
         node.name.clone(),
         "QMatMul",
         "fill",
@@ -380,11 +379,11 @@ fn push_pack(
     let (by_k, by_column) = (by_k[0], by_column[0]);
     let rest = (k as i32).wrapping_mul(128 - b_zero);
     let from = right.buffer;
-    let matrices = b.chunk(right.matrices(), (n * k) as f64 * NANOSECONDS_A_BYTE, 1);
-    b.push(
+    let matrices = b.steps.chunk(right.matrices(), (n * k) as f64 * NANOSECONDS_A_BYTE, 1);
+    b.steps.push(
         format!("{} (right side)", node.name),
         "QMatMul",
-        b.kernels.row().gemm.pack.name,
+        b.steps.kernels.row().gemm.pack.name,
         0,
         &[from],
         &[blocks],
@@ -409,12 +408,12 @@ fn push_pack(
 fn push_row_sums(b: &mut Builder<'_>, node: &Node, product: &Product, left: &Side, factor: i32) -> BufferId {
     let &Product { m, k, left_step, .. } = product;
     let (batch, bytes) = (left.batch().to_vec(), left.steps[..left.batch().len()].to_vec());
-    let (from, to) = (left.buffer, b.temporary(left.matrices() * m * 4));
-    let matrices = b.chunk(left.matrices(), (m * k) as f64 * NANOSECONDS_A_BYTE, 1);
-    b.push(
+    let (from, to) = (left.buffer, b.steps.temporary(left.matrices() * m * 4));
+    let matrices = b.steps.chunk(left.matrices(), (m * k) as f64 * NANOSECONDS_A_BYTE, 1);
+    b.steps.push(
         format!("{} (sums of rows)", node.name),
         "QMatMul",
-        b.kernels.row().gemm.row_sums.name,
+        b.steps.kernels.row().gemm.row_sums.name,
         0,
         &[from],
         &[to],
@@ -446,14 +445,14 @@ fn push_product(b: &mut Builder<'_>, name: String, product: Product, buffers: Bu
     let Buffers { left, blocks, row_bias, residual, y } = buffers;
     let width = n * product.inner.shape.iter().product::<usize>();
     let rows = elements / width;
-    let tile = gemm::select(b.kernels.row(), m, n, k);
-    let chunk = b.chunk_of_tiles(rows, (width * k) as f64 * NANOSECONDS_A_MAC, tile.rows);
+    let tile = gemm::select(b.steps.kernels.row(), m, n, k);
+    let chunk = b.steps.chunk_of_tiles(rows, (width * k) as f64 * NANOSECONDS_A_MAC, tile.rows);
     let element = if product.shares.is_some() { 1 } else { product.epilogue.element() };
     let bytes = chunk * width * element;
     let mask = product.shares.as_ref().and_then(|shares| shares.mask.as_ref()).map(|mask| mask.buffer);
     let mut reads = vec![left, blocks];
     reads.extend([row_bias, residual, mask].into_iter().flatten());
-    b.push(
+    b.steps.push(
         name,
         "QMatMul",
         tile.name,

@@ -3,27 +3,26 @@
 use octavo_exec::cast;
 use octavo_kernels::quantize::{self, RequantizeParams};
 
-use crate::error::Error;
-use crate::ops::{made, needed, push_map};
-use crate::plan::builder::{Builder, Placed};
-use crate::plan::fusion::int32;
+use crate::ops::node::{made, needed, push_map};
+use crate::plan::buffers::Placed;
+use crate::plan::builder::{Builder, Stop};
 use crate::plan::layout::{Layout, is_same_bytes};
 use crate::program::{Node, Op, ValueId};
 
 /// Plans a Quantize; an image that a convolution reads next gets its channels last on the way.
-pub fn plan_quantize(b: &mut Builder<'_>, node: &Node) -> Result<(), Error> {
+pub fn plan_quantize(b: &mut Builder<'_>, node: &Node) -> Result<(), Stop> {
     let x = b.input(needed(node, 0)?)?;
     let output = made(node, 0)?;
     let scale = node.attributes.f32("scale")?;
-    let zero_point = int32(node, node.attributes.int("zero_point")?)?;
+    let zero_point = node.attributes.int32("zero_point")?;
     let is_image =
         x.layout == Layout::RowMajor && !is_same_bytes(x.shape()) && wants_channels_last(b, output);
     if is_image {
         return plan_image(b, node, &x, output, scale, zero_point);
     }
     let y = b.output(output, x.shape().to_vec(), x.layout)?;
-    let chunk = b.chunk_elements(y.elements());
-    let kernel = b.kernels.row().quantize.quantize.name;
+    let chunk = b.steps.chunk_elements(y.elements());
+    let kernel = b.steps.kernels.row().quantize.quantize.name;
     push_map(b, node, kernel, &x, &y, chunk, move |kernels, x: &[f32], y: &mut [u8]| {
         quantize::quantize(kernels, x, scale, zero_point, y);
     });
@@ -53,18 +52,18 @@ fn plan_image(
     output: ValueId,
     scale: f32,
     zero_point: i32,
-) -> Result<(), Error> {
+) -> Result<(), Stop> {
     let y = b.output(output, x.shape().to_vec(), Layout::ChannelsLast)?;
     let (images, channels) = (x.shape()[0], x.shape()[1]);
     let plane: usize = x.shape()[2..].iter().product();
     if y.elements() == 0 {
         return Ok(());
     }
-    let chunk = b.chunk(plane, channels as f64 * 0.2, 64);
-    let kernel = b.kernels.row().quantize.quantize_channels_last.name;
+    let chunk = b.steps.chunk(plane, channels as f64 * 0.2, 64);
+    let kernel = b.steps.kernels.row().quantize.quantize_channels_last.name;
     let (xb, yb) = (x.buffer, y.buffer);
     let image = plane * channels;
-    b.push(
+    b.steps.push(
         node.name.clone(),
         "Quantize",
         kernel,
@@ -90,13 +89,13 @@ fn plan_image(
 }
 
 /// Plans a Dequantize.
-pub fn plan_dequantize(b: &mut Builder<'_>, node: &Node) -> Result<(), Error> {
+pub fn plan_dequantize(b: &mut Builder<'_>, node: &Node) -> Result<(), Stop> {
     let x = b.input(needed(node, 0)?)?;
     let scale = node.attributes.f32("scale")?;
-    let zero_point = int32(node, node.attributes.int("zero_point")?)?;
+    let zero_point = node.attributes.int32("zero_point")?;
     let y = b.output(made(node, 0)?, x.shape().to_vec(), x.layout)?;
-    let chunk = b.chunk_elements(y.elements());
-    let kernel = b.kernels.row().quantize.dequantize.name;
+    let chunk = b.steps.chunk_elements(y.elements());
+    let kernel = b.steps.kernels.row().quantize.dequantize.name;
     push_map(b, node, kernel, &x, &y, chunk, move |kernels, x: &[u8], y: &mut [f32]| {
         quantize::dequantize(kernels, x, scale, zero_point, y);
     });
@@ -104,20 +103,20 @@ pub fn plan_dequantize(b: &mut Builder<'_>, node: &Node) -> Result<(), Error> {
 }
 
 /// Plans a Requantize.
-pub fn plan_requantize(b: &mut Builder<'_>, node: &Node) -> Result<(), Error> {
+pub fn plan_requantize(b: &mut Builder<'_>, node: &Node) -> Result<(), Stop> {
     let x = b.input(needed(node, 0)?)?;
     let a = &node.attributes;
     let params = RequantizeParams {
-        x_zero_point: int32(node, a.int("x_zero_point")?)?,
-        y_zero_point: int32(node, a.int("y_zero_point")?)?,
-        multiplier: int32(node, a.int("multiplier")?)?,
-        shift: int32(node, a.int("shift")?)?.unsigned_abs(),
-        lo: int32(node, a.int("lo")?)?,
-        hi: int32(node, a.int("hi")?)?,
+        x_zero_point: a.int32("x_zero_point")?,
+        y_zero_point: a.int32("y_zero_point")?,
+        multiplier: a.int32("multiplier")?,
+        shift: a.int32("shift")?.unsigned_abs(),
+        lo: a.int32("lo")?,
+        hi: a.int32("hi")?,
     };
     let y = b.output(made(node, 0)?, x.shape().to_vec(), x.layout)?;
-    let chunk = b.chunk_elements(y.elements());
-    let kernel = b.kernels.row().quantize.requantize_table.name;
+    let chunk = b.steps.chunk_elements(y.elements());
+    let kernel = b.steps.kernels.row().quantize.requantize_table.name;
     push_map(b, node, kernel, &x, &y, chunk, move |kernels, x: &[u8], y: &mut [u8]| {
         quantize::requantize(kernels, x, &params, y);
     });

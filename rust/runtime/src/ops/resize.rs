@@ -1,14 +1,13 @@
 //! Resize: where each element of the output lies in the input, and which element is the nearest.
 
-use crate::error::Error;
-use crate::ops::movement::{FILL, LARGEST_EXTENT, Map, checked_elements};
-use crate::ops::{axes, error};
-use crate::plan::builder::Builder;
+use crate::ops::node::{LARGEST_EXTENT, Map, axes, checked_elements, error};
+use crate::plan::builder::{Builder, Stop};
+use crate::plan::relocation::FILL;
 use crate::program::Node;
 
 /// The resized axes of a node, in the node's order, each with its dimension. No output that is checked here is large
 /// out of proportion.
-pub fn resized_axes(b: &Builder<'_>, node: &Node, shape: &[usize]) -> Result<Vec<(usize, Axis)>, Error> {
+pub fn resized_axes(b: &Builder<'_>, node: &Node, shape: &[usize]) -> Result<Vec<(usize, Axis)>, Stop> {
     let rank = shape.len();
     let a = &node.attributes;
     let along = if a.has("axes") { axes(node, a.ints("axes")?, rank)? } else { (0..rank).collect() };
@@ -29,7 +28,7 @@ pub fn resized_axes(b: &Builder<'_>, node: &Node, shape: &[usize]) -> Result<Vec
 }
 
 /// One map a dimension, as ONNX's Resize by the nearest element defines them.
-pub fn nearest_maps(b: &Builder<'_>, node: &Node, shape: &[usize]) -> Result<Vec<Map>, Error> {
+pub fn nearest_maps(b: &Builder<'_>, node: &Node, shape: &[usize]) -> Result<Vec<Map>, Stop> {
     let rounding = node.attributes.str("nearest_mode")?;
     let mut maps = vec![None; shape.len()];
     for (d, axis) in resized_axes(b, node, shape)? {
@@ -45,7 +44,7 @@ pub fn nearest_maps(b: &Builder<'_>, node: &Node, shape: &[usize]) -> Result<Vec
 }
 
 /// Start and end of the region of each axis that tf_crop_and_resize takes, in parts of the axis.
-fn regions(b: &Builder<'_>, node: &Node, axes: usize) -> Result<Vec<(f64, f64)>, Error> {
+fn regions(b: &Builder<'_>, node: &Node, axes: usize) -> Result<Vec<(f64, f64)>, Stop> {
     if node.attributes.str("coordinate_transformation_mode")? != "tf_crop_and_resize" {
         return Ok(vec![(0.0, 1.0); axes]);
     }
@@ -62,7 +61,7 @@ fn extents(
     node: &Node,
     shape: &[usize],
     axes: &[usize],
-) -> Result<(Vec<usize>, Vec<f64>), Error> {
+) -> Result<(Vec<usize>, Vec<f64>), Stop> {
     let policy = node.attributes.str("keep_aspect_ratio_policy")?;
     if let Some(sizes) = b.known_ints_opt(node, 3)?.filter(|sizes| !sizes.is_empty()) {
         let is_empty = axes.iter().any(|&d| shape[d] == 0);
@@ -108,7 +107,7 @@ pub struct Axis {
 
 impl Axis {
     /// Where each element of the output lies in the input.
-    pub fn coordinates(&self, node: &Node) -> Result<Vec<f64>, Error> {
+    pub fn coordinates(&self, node: &Node) -> Result<Vec<f64>, Stop> {
         let transformation = node.attributes.str("coordinate_transformation_mode")?;
         (0..self.extent)
             .map(|y| {
@@ -119,7 +118,7 @@ impl Axis {
     }
 
     /// Whether a coordinate gives the extrapolation value.
-    pub fn is_outside(&self, node: &Node, x: f64) -> Result<bool, Error> {
+    pub fn is_outside(&self, node: &Node, x: f64) -> Result<bool, Stop> {
         let crops = node.attributes.str("coordinate_transformation_mode")? == "tf_crop_and_resize";
         Ok(crops && (x < 0.0 || x > self.n as f64 - 1.0))
     }

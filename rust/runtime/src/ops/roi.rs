@@ -2,11 +2,10 @@
 
 use octavo_exec::{cast, cast_mut};
 
-use crate::error::Error;
-use crate::ops::movement::checked_elements;
+use crate::ops::node::{checked_elements, error, made, needed};
 use crate::ops::numbers::Number;
-use crate::ops::{error, made, needed};
-use crate::plan::builder::{Builder, Placed};
+use crate::plan::buffers::Placed;
+use crate::plan::builder::{Builder, Stop};
 use crate::plan::layout::Layout;
 use crate::program::Node;
 
@@ -76,7 +75,7 @@ impl Span {
 type Sample = ([usize; 4], [f32; 4]);
 
 /// Plans RoiAlign.
-pub fn plan(b: &mut Builder<'_>, node: &Node) -> Result<(), Error> {
+pub fn plan(b: &mut Builder<'_>, node: &Node) -> Result<(), Stop> {
     let x = b.input_as(needed(node, 0)?, Layout::RowMajor)?;
     let regions = b.input_as(needed(node, 1)?, Layout::RowMajor)?;
     let images = b.input_as(needed(node, 2)?, Layout::RowMajor)?;
@@ -114,9 +113,9 @@ fn push(b: &mut Builder<'_>, node: &Node, [x, regions, images, y]: [&Placed; 4],
     let [channels, height, width] = settings.input;
     let batch = x.shape()[0] as i64;
     let region = channels * settings.output[0] * settings.output[1];
-    let chunk = b.chunk(images.elements(), region as f64 * 20.0, 1);
+    let chunk = b.steps.chunk(images.elements(), region as f64 * 20.0, 1);
     let (xb, rb, ib, yb) = (x.buffer, regions.buffer, images.buffer, y.buffer);
-    b.push(
+    b.steps.push(
         node.name.clone(),
         node.op.name(),
         "roi-align",

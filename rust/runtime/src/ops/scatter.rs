@@ -3,12 +3,12 @@
 
 use octavo_exec::{cast, cast_mut};
 
-use crate::error::Error;
 use crate::ops::indices::{Grid, Tuples, with_index};
+use crate::ops::lines::Lines;
+use crate::ops::node::{axis, error, made, needed};
 use crate::ops::numbers::{Element, Number, with_element};
-use crate::ops::order::Lines;
-use crate::ops::{axis, error, made, needed};
-use crate::plan::builder::{Builder, Placed};
+use crate::plan::buffers::Placed;
+use crate::plan::builder::{Builder, Stop};
 use crate::plan::faults::Faults;
 use crate::plan::layout::Layout;
 use crate::program::{Node, ValueId};
@@ -24,7 +24,7 @@ enum Reduction {
 }
 
 impl Reduction {
-    fn of(node: &Node) -> Result<Reduction, Error> {
+    fn of(node: &Node) -> Result<Reduction, Stop> {
         match node.attributes.str("reduction")? {
             "none" => Ok(Reduction::Set),
             "add" => Ok(Reduction::Add),
@@ -51,7 +51,7 @@ impl Reduction {
 }
 
 /// Plans ScatterElements: the element at each index along the axis, at the index's own position on the others.
-pub fn plan_elements(b: &mut Builder<'_>, node: &Node) -> Result<(), Error> {
+pub fn plan_elements(b: &mut Builder<'_>, node: &Node) -> Result<(), Stop> {
     let x = b.input_as(needed(node, 0)?, Layout::RowMajor)?;
     let indices = b.input_as(needed(node, 1)?, Layout::RowMajor)?;
     let updates = b.input_as(needed(node, 2)?, Layout::RowMajor)?;
@@ -77,7 +77,7 @@ pub fn plan_elements(b: &mut Builder<'_>, node: &Node) -> Result<(), Error> {
 }
 
 /// Plans ScatterND: the slices that the index tuples name.
-pub fn plan_nd(b: &mut Builder<'_>, node: &Node) -> Result<(), Error> {
+pub fn plan_nd(b: &mut Builder<'_>, node: &Node) -> Result<(), Stop> {
     let x = b.input_as(needed(node, 0)?, Layout::RowMajor)?;
     let indices = b.input_as(needed(node, 1)?, Layout::RowMajor)?;
     let updates = b.input_as(needed(node, 2)?, Layout::RowMajor)?;
@@ -103,7 +103,7 @@ pub fn plan_nd(b: &mut Builder<'_>, node: &Node) -> Result<(), Error> {
 }
 
 /// Plans TensorScatter: a cache of sequences, into each of which an update is written from its own index on.
-pub fn plan_cache(b: &mut Builder<'_>, node: &Node) -> Result<(), Error> {
+pub fn plan_cache(b: &mut Builder<'_>, node: &Node) -> Result<(), Stop> {
     let cache = b.input_as(needed(node, 0)?, Layout::RowMajor)?;
     let update = b.input_as(needed(node, 1)?, Layout::RowMajor)?;
     let along = axis(node, node.attributes.int("axis")?, cache.shape().len())?;
@@ -153,7 +153,7 @@ pub fn plan_cache(b: &mut Builder<'_>, node: &Node) -> Result<(), Error> {
     push(b, node, [&cache, starts.as_ref().unwrap_or(&update), &update], made(node, 0)?, scatter)
 }
 
-fn check_updates(node: &Node, updates: &Placed, wanted: &[usize]) -> Result<(), Error> {
+fn check_updates(node: &Node, updates: &Placed, wanted: &[usize]) -> Result<(), Stop> {
     if updates.shape() == wanted {
         return Ok(());
     }
@@ -168,10 +168,10 @@ fn push(
     [x, indices, updates]: [&Placed; 3],
     output: ValueId,
     scatter: impl Fn(&[u8], &[u8], &mut [u8], &Faults) + Send + Sync + 'static,
-) -> Result<(), Error> {
+) -> Result<(), Stop> {
     let y = b.output(output, x.shape().to_vec(), Layout::RowMajor)?;
     let (xb, ib, ub, yb) = (x.buffer, indices.buffer, updates.buffer, y.buffer);
-    b.push(
+    b.steps.push(
         node.name.clone(),
         node.op.name(),
         "scatter",

@@ -3,12 +3,12 @@
 
 use octavo_kernels::float::scores::{Factor, Mask, Scores};
 
-use crate::error::Error;
-use crate::ops::made;
-use crate::ops::matmul::{broadcast_strides, offsets};
-use crate::ops::movement::strides;
-use crate::plan::builder::{BufferId, Builder};
+use crate::ops::node::made;
+use crate::ops::strides::{broadcast_strides, offsets};
+use crate::plan::buffers::BufferId;
+use crate::plan::builder::{Builder, Stop};
 use crate::plan::layout::Layout;
+use crate::plan::relocation::strides;
 use crate::program::{DType, Node, Op, ValueId};
 
 /// The nodes behind a product that end in a softmax of its rows.
@@ -46,7 +46,7 @@ impl Softened {
 }
 
 /// What follows the product that a node makes, of that shape, where it ends in a softmax over the last dimension.
-pub fn softmax_behind(b: &mut Builder<'_>, node: &Node, shape: &[usize]) -> Result<Option<Softened>, Error> {
+pub fn softmax_behind(b: &mut Builder<'_>, node: &Node, shape: &[usize]) -> Result<Option<Softened>, Stop> {
     let (mut value, mut indices) = (made(node, 0)?, Vec::new());
     let mut factor = None;
     if let Some((index, found, output)) = factor_behind(b, value) {
@@ -99,7 +99,7 @@ fn mask_behind(b: &Builder<'_>, value: ValueId, shape: &[usize]) -> Option<(usiz
     (fits && own.last() == shape.last()).then_some((index, other, made(node, 0).ok()?))
 }
 
-fn addend(b: &mut Builder<'_>, mask: ValueId, shape: &[usize]) -> Result<Addend, Error> {
+fn addend(b: &mut Builder<'_>, mask: ValueId, shape: &[usize]) -> Result<Addend, Stop> {
     let mask = b.input_as(mask, Layout::RowMajor)?;
     let order: Vec<usize> = (0..mask.shape().len()).collect();
     let strides = broadcast_strides(mask.shape(), &strides(mask.shape(), &order, 1), shape.len());

@@ -3,18 +3,18 @@
 use std::cmp::Ordering;
 
 use crate::error::Error;
-use crate::ops::movement::permuted;
+use crate::ops::lines::Lines;
+use crate::ops::node::{axis, error, made};
 use crate::ops::numbers::{Element, Number, elements, with_element};
-use crate::ops::order::Lines;
-use crate::ops::{axis, error, made};
-use crate::plan::builder::Builder;
+use crate::plan::builder::{Builder, Stop};
+use crate::plan::relocation::permuted;
 use crate::program::{DType, Node, Tensor};
 
 /// Most bytes of indices that one node can make while planning.
 const MOST_BYTES: usize = 1 << 28;
 
 /// Plans NonZero: `[rank, count]`, the coordinates of what is not 0 in row-major order.
-pub fn plan_nonzero(b: &mut Builder<'_>, node: &Node) -> Result<(), Error> {
+pub fn plan_nonzero(b: &mut Builder<'_>, node: &Node) -> Result<(), Stop> {
     fn places<E: Element>(x: &Tensor) -> Vec<usize> {
         let is_set = |bits: E::Bits| E::load(bits) != E::Number::ZERO;
         elements::<E::Bits>(x).into_iter().zip(0..).filter(|&(x, _)| is_set(x)).map(|(_, at)| at).collect()
@@ -30,11 +30,11 @@ pub fn plan_nonzero(b: &mut Builder<'_>, node: &Node) -> Result<(), Error> {
         let inner: usize = shape[d + 1..].iter().product();
         coordinates.extend(places.iter().map(|at| (at / inner % n) as i64));
     }
-    b.know(made(node, 0)?, Tensor::from_i64s(&[shape.len(), places.len()], &coordinates)?)
+    Ok(b.know(made(node, 0)?, Tensor::from_i64s(&[shape.len(), places.len()], &coordinates)?)?)
 }
 
 /// Plans Compress: the slices along the axis, or the elements, where the condition is true.
-pub fn plan_compress(b: &mut Builder<'_>, node: &Node) -> Result<(), Error> {
+pub fn plan_compress(b: &mut Builder<'_>, node: &Node) -> Result<(), Stop> {
     let (x, condition) = (b.known_input(node, 0)?, b.known_input(node, 1)?);
     let (lines, mut shape, along) = if node.attributes.has("axis") {
         let along = axis(node, node.attributes.int("axis")?, x.shape().len())?;
@@ -49,7 +49,7 @@ pub fn plan_compress(b: &mut Builder<'_>, node: &Node) -> Result<(), Error> {
     let taken: Vec<usize> = (0..condition.len()).filter(|&i| condition.bytes()[i] != 0).collect();
     shape[along] = taken.len();
     let bytes = taken_along(&x, lines, &taken);
-    b.know(made(node, 0)?, Tensor::new(x.dtype(), shape, &bytes)?)
+    Ok(b.know(made(node, 0)?, Tensor::new(x.dtype(), shape, &bytes)?)?)
 }
 
 /// The bytes of the slices at these indices.
@@ -77,7 +77,7 @@ struct Distinct {
 /// Plans Unique: the distinct elements, or slices along the axis, rising or in the order in which they first occur.
 ///
 /// All NaN are one, greater than every number; of equal zeros the first stands for both.
-pub fn plan_unique(b: &mut Builder<'_>, node: &Node) -> Result<(), Error> {
+pub fn plan_unique(b: &mut Builder<'_>, node: &Node) -> Result<(), Stop> {
     let x = b.known_input(node, 0)?;
     let (lines, mut shape, along) = if node.attributes.has("axis") {
         let along = axis(node, node.attributes.int("axis")?, x.shape().len())?;
@@ -141,7 +141,7 @@ pub fn single<T>(
     place: usize,
     dtype: DType,
     read: impl Fn(&Tensor) -> Result<Vec<T>, Error>,
-) -> Result<Option<T>, Error> {
+) -> Result<Option<T>, Stop> {
     if node.input(place).is_none() {
         return Ok(None);
     }

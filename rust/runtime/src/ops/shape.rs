@@ -2,11 +2,9 @@
 
 use octavo_exec::bytes_of;
 
-use crate::error::Error;
-use crate::ops::movement::checked_elements;
+use crate::ops::node::{checked_elements, error, made, needed};
 use crate::ops::numbers::{Element, Number, elements, with_element};
-use crate::ops::{error, made, needed};
-use crate::plan::builder::Builder;
+use crate::plan::builder::{Builder, Stop};
 use crate::plan::layout::Layout;
 use crate::program::{Node, Tensor};
 
@@ -14,18 +12,18 @@ use crate::program::{Node, Tensor};
 pub const MOST_ELEMENTS: usize = 1 << 22;
 
 /// Shape: known once the input's is.
-pub fn plan_shape(b: &mut Builder<'_>, node: &Node) -> Result<(), Error> {
+pub fn plan_shape(b: &mut Builder<'_>, node: &Node) -> Result<(), Stop> {
     let shape = b.tensor(needed(node, 0)?)?.shape;
     let rank = shape.len() as i64;
     let place = |at: i64| (if at < 0 { at + rank } else { at }).clamp(0, rank) as usize;
     let start = place(node.attributes.int_or("start", 0)?);
     let end = place(node.attributes.int_or("end", rank)?);
     let dims: Vec<i64> = shape.get(start..end).unwrap_or(&[]).iter().map(|&d| d as i64).collect();
-    b.know(made(node, 0)?, Tensor::from_i64s(&[dims.len()], &dims)?)
+    Ok(b.know(made(node, 0)?, Tensor::from_i64s(&[dims.len()], &dims)?)?)
 }
 
 /// ConstantOfShape: a step, for the output may be large.
-pub fn plan_constant(b: &mut Builder<'_>, node: &Node) -> Result<(), Error> {
+pub fn plan_constant(b: &mut Builder<'_>, node: &Node) -> Result<(), Stop> {
     let shape = b.known_shape(node, 0)?;
     let value = b.known_input(node, 1)?.bytes().to_vec();
     if value.len() != b.tensor(needed(node, 1)?)?.dtype.size() {
@@ -33,9 +31,9 @@ pub fn plan_constant(b: &mut Builder<'_>, node: &Node) -> Result<(), Error> {
     }
     checked_elements(node, &[], &shape)?;
     let y = b.output(made(node, 0)?, shape, Layout::RowMajor)?;
-    let chunk = b.chunk_elements(y.elements());
+    let chunk = b.steps.chunk_elements(y.elements());
     let target = y.buffer;
-    b.push(
+    b.steps.push(
         node.name.clone(),
         node.op.name(),
         "fill",
@@ -54,16 +52,16 @@ pub fn plan_constant(b: &mut Builder<'_>, node: &Node) -> Result<(), Error> {
 }
 
 /// Range: its length follows from what its inputs hold.
-pub fn plan_range(b: &mut Builder<'_>, node: &Node) -> Result<(), Error> {
+pub fn plan_range(b: &mut Builder<'_>, node: &Node) -> Result<(), Stop> {
     let inputs = [b.known_input(node, 0)?, b.known_input(node, 1)?, b.known_input(node, 2)?];
     if inputs.iter().any(|input| input.len() != 1) {
         return Err(error(node, "start, limit and delta must be single numbers"));
     }
     let answer = with_element!(inputs[0].dtype(), E => range_of::<E>(node, &inputs))?;
-    b.know(made(node, 0)?, answer)
+    Ok(b.know(made(node, 0)?, answer)?)
 }
 
-fn range_of<E: Element>(node: &Node, inputs: &[Tensor; 3]) -> Result<Tensor, Error> {
+fn range_of<E: Element>(node: &Node, inputs: &[Tensor; 3]) -> Result<Tensor, Stop> {
     let [start, limit, delta] = inputs.each_ref().map(|input| E::load(elements::<E::Bits>(input)[0]));
     if delta == E::Number::ZERO {
         return Err(error(node, "delta is 0"));
@@ -73,5 +71,5 @@ fn range_of<E: Element>(node: &Node, inputs: &[Tensor; 3]) -> Result<Tensor, Err
         error(node, &format!("there are none, or over {MOST_ELEMENTS}, numbers from start to limit by delta"))
     })?;
     let bits: Vec<E::Bits> = (0..count).map(|i| E::store(start.advanced(delta, i))).collect();
-    Tensor::new(inputs[0].dtype(), vec![count], bytes_of(&bits))
+    Ok(Tensor::new(inputs[0].dtype(), vec![count], bytes_of(&bits))?)
 }

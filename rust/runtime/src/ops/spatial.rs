@@ -1,7 +1,7 @@
 //! Windows that slide along spatial axes, one axis at a time: attributes and shapes become numbers.
 
-use crate::error::Error;
-use crate::ops::error;
+use crate::ops::node::error;
+use crate::plan::builder::Stop;
 use crate::program::{Node, Op};
 
 /// Strides, dilations, kernels and pads stay below, so that their sums are far from overflow.
@@ -28,7 +28,7 @@ pub struct Axis {
 
 impl Axis {
     /// The axes of a node from its attributes, the input's shape (N, C, spatial...) and the kernel's spatial shape.
-    pub fn of_node(node: &Node, shape: &[usize], kernel: &[usize]) -> Result<Vec<Axis>, Error> {
+    pub fn of_node(node: &Node, shape: &[usize], kernel: &[usize]) -> Result<Vec<Axis>, Stop> {
         let count = kernel.len();
         if count == 0 || shape.len() != count + 2 {
             let what = format!(
@@ -72,7 +72,7 @@ impl Axis {
     }
 
     /// Settles padding and output of a window that slides over the input.
-    fn sliding(mut self, node: &Node) -> Result<Axis, Error> {
+    fn sliding(mut self, node: &Node) -> Result<Axis, Stop> {
         let auto = node.attributes.str_or("auto_pad", "NOTSET")?;
         if auto == "VALID" {
             (self.pad, self.pad_end) = (0, 0);
@@ -88,7 +88,7 @@ impl Axis {
     }
 
     /// Settles padding and output of a ConvTranspose: as if its input were a sliding window's output.
-    fn transposed(mut self, node: &Node, padding: usize, wanted: Option<usize>) -> Result<Axis, Error> {
+    fn transposed(mut self, node: &Node, padding: usize, wanted: Option<usize>) -> Result<Axis, Stop> {
         let too_large = || error(node, &format!("an output of {} elements by a stride", self.input));
         let steps = self.input.saturating_sub(1).checked_mul(self.stride).ok_or_else(too_large)?;
         let whole = steps.checked_add(self.span() + padding).ok_or_else(too_large)?;
@@ -145,7 +145,7 @@ impl Axis {
 }
 
 /// The lengths of the spatial axes of images [N, C, spatial...], of which there may be none.
-pub fn lengths<'a>(node: &Node, shape: &'a [usize]) -> Result<&'a [usize], Error> {
+pub fn lengths<'a>(node: &Node, shape: &'a [usize]) -> Result<&'a [usize], Stop> {
     shape.get(2..).ok_or_else(|| {
         error(node, &format!("an input of shape {shape:?} has no channels: it must be [N, C, ...]"))
     })
@@ -167,7 +167,7 @@ pub fn coordinates(mut index: usize, extents: &[usize]) -> Vec<usize> {
 }
 
 /// A list of that many sizes, `default` each where the node has none.
-fn sizes(node: &Node, name: &str, count: usize, default: usize) -> Result<Vec<usize>, Error> {
+fn sizes(node: &Node, name: &str, count: usize, default: usize) -> Result<Vec<usize>, Stop> {
     if !node.attributes.has(name) {
         return Ok(vec![default; count]);
     }

@@ -3,20 +3,19 @@
 use octavo_kernels::float::unary::{self, Unary};
 use octavo_kernels::lookup;
 
-use crate::error::Error;
-use crate::ops::{arithmetic, broadcast, comparison, error, made, needed, push_map};
-use crate::plan::builder::Builder;
-use crate::plan::fusion;
+use crate::ops::node::{error, made, needed, push_map};
+use crate::ops::{arithmetic, broadcast, comparison, fusion};
+use crate::plan::builder::{Builder, Stop};
 use crate::program::{DType, Node, Op};
 
 /// Plans the op, in whatever layout its input has.
-pub fn plan(b: &mut Builder<'_>, node: &Node) -> Result<(), Error> {
+pub fn plan(b: &mut Builder<'_>, node: &Node) -> Result<(), Stop> {
     let x = b.input(needed(node, 0)?)?;
     let y = b.output(made(node, 0)?, x.shape().to_vec(), x.layout)?;
-    let chunk = b.chunk_elements(y.elements());
+    let chunk = b.steps.chunk_elements(y.elements());
     if node.op == Op::Lookup {
         let table = fusion::table(b, node)?;
-        let kernel = b.kernels.row().lookup.lookup.name;
+        let kernel = b.steps.kernels.row().lookup.lookup.name;
         push_map(b, node, kernel, &x, &y, chunk, move |kernels, x: &[u8], y: &mut [u8]| {
             lookup::lookup(kernels, x, &table, y);
         });
@@ -31,7 +30,7 @@ pub fn plan(b: &mut Builder<'_>, node: &Node) -> Result<(), Error> {
         return Ok(());
     }
     let function = function(b, node)?;
-    let kernel = b.kernels.row().float.unary.name;
+    let kernel = b.steps.kernels.row().float.unary.name;
     push_map(b, node, kernel, &x, &y, chunk, move |kernels, x: &[f32], y: &mut [f32]| {
         unary::run(kernels, function, x, y);
     });
@@ -39,7 +38,7 @@ pub fn plan(b: &mut Builder<'_>, node: &Node) -> Result<(), Error> {
 }
 
 /// The function of a node, with its attributes.
-pub fn function(b: &Builder<'_>, node: &Node) -> Result<Unary, Error> {
+pub fn function(b: &Builder<'_>, node: &Node) -> Result<Unary, Stop> {
     let a = &node.attributes;
     Ok(match node.op {
         Op::Relu => Unary::Relu,
@@ -87,7 +86,7 @@ pub fn function(b: &Builder<'_>, node: &Node) -> Result<Unary, Error> {
     })
 }
 
-fn bound(b: &Builder<'_>, node: &Node, place: usize, missing: f32) -> Result<f32, Error> {
+fn bound(b: &Builder<'_>, node: &Node, place: usize, missing: f32) -> Result<f32, Stop> {
     if node.input(place).is_none() {
         return Ok(missing);
     }

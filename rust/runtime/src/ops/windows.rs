@@ -4,12 +4,12 @@
 use octavo_exec::{Pod, cast, cast_mut};
 use octavo_kernels::float::power::pow;
 
-use crate::error::Error;
 use crate::ops::geometry::MOST_OFFSETS;
+use crate::ops::node::{error, made, needed};
 use crate::ops::numbers::Number;
 use crate::ops::spatial::{self, Axis, coordinates};
-use crate::ops::{error, made, needed};
-use crate::plan::builder::{Builder, Placed};
+use crate::plan::buffers::Placed;
+use crate::plan::builder::{Builder, Stop};
 use crate::plan::layout::Layout;
 use crate::program::{DType, Node, Op};
 
@@ -25,7 +25,7 @@ pub struct Windows {
 
 impl Windows {
     /// The windows of these axes.
-    pub fn new(node: &Node, axes: &[Axis]) -> Result<Windows, Error> {
+    pub fn new(node: &Node, axes: &[Axis]) -> Result<Windows, Stop> {
         let product =
             |of: fn(&Axis) -> usize| axes.iter().try_fold(1usize, |all, axis| all.checked_mul(of(axis)));
         let (area, count) = (product(|axis| axis.input), product(|axis| axis.output));
@@ -65,7 +65,7 @@ impl Windows {
 }
 
 /// Whether a pool has no kernel: then [`plan`] plans it.
-pub fn is_general(b: &Builder<'_>, node: &Node) -> Result<bool, Error> {
+pub fn is_general(b: &Builder<'_>, node: &Node) -> Result<bool, Stop> {
     let tensor = b.tensor(needed(node, 0)?)?;
     let has_indices = node.outputs.get(1).is_some_and(Option::is_some);
     let is_other = !matches!(tensor.dtype, DType::U8 | DType::F32) || node.op == Op::LpPool;
@@ -73,7 +73,7 @@ pub fn is_general(b: &Builder<'_>, node: &Node) -> Result<bool, Error> {
 }
 
 /// Plans a MaxPool, AveragePool, LpPool or GlobalLpPool.
-pub fn plan(b: &mut Builder<'_>, node: &Node) -> Result<(), Error> {
+pub fn plan(b: &mut Builder<'_>, node: &Node) -> Result<(), Stop> {
     let x = b.input_as(needed(node, 0)?, Layout::RowMajor)?;
     let axes = if node.op == Op::GlobalLpPool {
         spatial::lengths(node, x.shape())?.iter().map(|&n| whole(n)).collect()
@@ -121,7 +121,7 @@ fn whole(n: usize) -> Axis {
 }
 
 /// By what each window's sum is divided.
-fn counts(node: &Node, windows: &Windows, axes: &[Axis]) -> Result<Vec<f32>, Error> {
+fn counts(node: &Node, windows: &Windows, axes: &[Axis]) -> Result<Vec<f32>, Stop> {
     if node.attributes.int("count_include_pad")? == 0 {
         return Ok((0..windows.len()).map(|i| windows.offsets(i).len() as f32).collect());
     }
@@ -156,9 +156,9 @@ fn push_planes(
     of: impl Fn(usize, &[f32], &[u32]) -> f32 + Send + Sync + 'static,
 ) {
     let (area, count) = (x.elements() / planes(x), windows.len());
-    let chunk = b.chunk(planes(x), windows.offsets.len() as f64, 1);
+    let chunk = b.steps.chunk(planes(x), windows.offsets.len() as f64, 1);
     let (xb, yb) = (x.buffer, y.buffer);
-    b.push(
+    b.steps.push(
         node.name.clone(),
         node.op.name(),
         "f32-windows",
@@ -206,7 +206,7 @@ fn push_max<T: Pod + Number>(
     let mut writes = vec![yb];
     writes.extend(indices.as_ref().map(|indices| indices.buffer));
     let places = indices.map(|indices| indices.buffer);
-    b.push(
+    b.steps.push(
         node.name.clone(),
         node.op.name(),
         "maxpool-windows",

@@ -3,12 +3,10 @@
 use octavo_exec::{Arena, Place, Slot};
 
 use crate::error::Error;
-use crate::plan::builder::{Buffer, Home};
+use crate::plan::buffers::{Buffer, Home, SLACK};
 
 /// Every buffer starts on a cache line.
 const ALIGNMENT: usize = 64;
-/// Bytes behind every buffer that kernels may read: they take whole groups of four.
-pub const SLACK: usize = 64;
 
 /// The first and last step at which a buffer holds something.
 #[derive(Clone, Copy, Debug)]

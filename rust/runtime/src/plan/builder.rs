@@ -1,23 +1,25 @@
-//! The walk over a Program's nodes that makes the steps: shapes, layouts, fusions, packed weights, kernels.
+//! What is known and where values lie, while a plan is made.
 //!
-//! Each operator family (in [`crate::ops`]) plans its nodes through the methods here: it asks for its inputs in the
-//! layout it wants, declares its outputs, and pushes steps.
+//! Each operator family plans its nodes through the methods here: it asks for its inputs in the layout it wants,
+//! declares its outputs, and adds steps. No operator is known here.
 
-use std::cell::Cell;
 use std::collections::{BTreeMap, HashMap};
+use std::ops::Range;
 use std::sync::Mutex;
 
 use octavo_kernels::isa::Kernels;
 
 use crate::error::Error;
 use crate::observe::Extremes;
-use crate::ops;
-use crate::plan::arena::{self, Life};
+use crate::plan::arena;
+use crate::plan::buffers::{BufferId, Home, Placed, Strided, TensorType};
+use crate::plan::conversion::{self, convert_layout, relocate};
 use crate::plan::layout::{Layout, is_same_bytes};
 use crate::plan::packing::{Block, Key, Packing};
-use crate::plan::split;
-use crate::plan::stages::Rest;
-use crate::plan::{Code, Observable, Owner, Plan, Step, TensorType};
+use crate::plan::relocation::{Relocation, permuted};
+use crate::plan::rest::Rest;
+use crate::plan::steps::Steps;
+use crate::plan::{Observable, Owner, Plan};
 use crate::program::{DType, MAX_RANK, Node, Program, Tensor, ValueId};
 
 /// Most inputs, outputs, constant operands: what a [`Home`] can number.
@@ -25,118 +27,55 @@ const MOST_TENSORS: usize = 1 << 16;
 /// Most bytes of all tensors that are computed while planning: each node could ask for more otherwise.
 const MOST_KNOWN_BYTES: usize = 1 << 28;
 
-/// A buffer of the plan.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct BufferId(pub usize);
-
-/// Where a buffer's bytes live.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Home {
-    /// In the plan's arena.
-    Arena,
-    /// The caller's input.
-    Input(u16),
-    /// The caller's output.
-    Output(u16),
-    /// A constant of the plan.
-    Constant(u16),
+/// What planning a node has come to.
+pub enum Planned {
+    /// Its outputs are declared, its steps added.
+    Done,
+    /// It depends on what this value holds, which a step makes or the caller feeds: it is planned once a run knows.
+    Waits(ValueId),
 }
 
-/// A buffer before it has its place.
-#[derive(Clone, Copy, Debug)]
-pub struct Buffer {
-    /// Its bytes, without slack.
-    pub bytes: usize,
-    /// Where it lives.
-    pub home: Home,
-    /// Kernels read past its end, so it cannot be the caller's.
-    needs_slack: bool,
+/// Why a node is not planned.
+#[derive(Debug)]
+pub enum Stop {
+    /// As [`Planned::Waits`].
+    Waits(ValueId),
+    /// It cannot be.
+    Failed(Error),
 }
 
-impl Buffer {
-    /// A buffer whose slack nobody needs yet.
-    pub fn new(bytes: usize, home: Home) -> Buffer {
-        Buffer { bytes, home, needs_slack: false }
+impl From<Error> for Stop {
+    fn from(error: Error) -> Stop {
+        Stop::Failed(error)
     }
 }
 
-/// A tensor of the plan: its type, and where and how it lies.
-#[derive(Clone, Debug)]
-pub struct Placed {
-    /// Type and logical shape.
-    pub tensor: TensorType,
-    /// The order of its dimensions in memory.
-    pub layout: Layout,
-    /// Its bytes.
-    pub buffer: BufferId,
-}
-
-impl Placed {
-    /// The logical shape.
-    pub fn shape(&self) -> &[usize] {
-        &self.tensor.shape
-    }
-
-    /// The shape as it lies in memory.
-    pub fn physical(&self) -> Vec<usize> {
-        self.layout.physical(&self.tensor.shape)
-    }
-
-    /// The number of elements.
-    pub fn elements(&self) -> usize {
-        self.tensor.elements()
-    }
-
-    /// The element type.
-    pub fn dtype(&self) -> DType {
-        self.tensor.dtype
-    }
-}
-
-/// The output of a Transpose that no step has moved: where its bytes lie, in a buffer with slack.
-#[derive(Clone, Debug)]
-pub struct Strided {
-    /// The node.
-    pub node: usize,
-    /// The bytes.
-    pub buffer: BufferId,
-    /// The logical shape.
-    pub shape: Vec<usize>,
-    /// Bytes from one element to the next along each dimension.
-    pub steps: Vec<usize>,
-}
-
-/// The walk's state.
+/// A plan that is being made.
 pub struct Builder<'p> {
     /// The Program.
     pub program: &'p Program,
-    /// The tier's kernels.
-    pub kernels: Kernels,
-    /// The threads that steps are cut for.
-    pub threads: usize,
+    /// Its buffers and steps.
+    pub steps: Steps,
     /// Packed weights.
     pub packing: Packing<'p>,
     placed: Vec<Option<Placed>>,
     known: Vec<Option<Tensor>>,
     converted: HashMap<(ValueId, Layout), BufferId>,
     strided: BTreeMap<ValueId, Strided>,
-    buffers: Vec<Buffer>,
     constants: Vec<Block>,
-    steps: Vec<Step>,
     observables: Vec<Observable>,
     /// Of the float32 values that are known, where all are looked at.
     known_extremes: Vec<(ValueId, Extremes)>,
     readers: Vec<Vec<usize>>,
     is_output: Vec<bool>,
     done: Vec<bool>,
+    /// What the node that is being planned has begun: nodes marked as planned, and how much had been settled before.
+    begun: Vec<usize>,
+    settled_before: usize,
     /// Bytes of the tensors that were computed while planning.
     known_bytes: usize,
-    /// Some step is cut between threads.
-    forks: bool,
     /// The first node of this plan; those before it are in the plans before.
     first: usize,
-    /// What a node asked for that is not known.
-    wanted: Cell<Option<ValueId>>,
     /// The plan computes what is known, and no more.
     is_of_known: bool,
     /// Every value is looked at, so that none may be left out by a fusion.
@@ -148,7 +87,7 @@ pub struct Builder<'p> {
 }
 
 impl<'p> Builder<'p> {
-    /// A walk that has seen no node; `shapes` are those of the Program's inputs.
+    /// A plan without a node; `shapes` are those of the Program's inputs.
     pub fn new(
         program: &'p Program,
         kernels: Kernels,
@@ -161,21 +100,21 @@ impl<'p> Builder<'p> {
         Ok(builder)
     }
 
-    /// A walk over a Program without inputs, all of whose constants are at hand.
+    /// A plan of a Program without inputs, all of whose constants are at hand.
     pub fn of_known(program: &'p Program, kernels: Kernels, packing: Packing<'p>) -> Result<Self, Error> {
         let mut builder = Builder::empty(program, kernels, 1, packing)?;
         builder.is_of_known = true;
         Ok(builder)
     }
 
-    /// The walk that goes on where a plan ended, for what the value that it ended for holds. The inputs of its plan are
-    /// the Program's, then those that the rest is to be given.
+    /// Resumes after a plan that ended early, for what the value that it ended for holds. The inputs of its plan are the
+    /// Program's, then those that the rest is to be given.
     pub fn resume(
         program: &'p Program,
         kernels: Kernels,
         threads: usize,
         packing: Packing<'p>,
-        rest: &Rest,
+        rest: &Rest<Plan>,
         wanted: Tensor,
     ) -> Result<Self, Error> {
         let mut builder = Builder::empty(program, kernels, threads, packing)?;
@@ -183,7 +122,7 @@ impl<'p> Builder<'p> {
         for (index, (value, tensor)) in rest.live.iter().enumerate() {
             let home = u16::try_from(program.inputs.len() + index).map(Home::Input);
             let home = home.map_err(|_| Error::Run(format!("more than {MOST_TENSORS} tensors at once")))?;
-            let buffer = builder.buffer(tensor.bytes(), home);
+            let buffer = builder.steps.buffer(tensor.bytes(), home);
             builder.inputs.push(*value);
             builder.settle(*value, Placed { tensor: tensor.clone(), layout: Layout::RowMajor, buffer });
         }
@@ -215,25 +154,22 @@ impl<'p> Builder<'p> {
         program.outputs.iter().for_each(|value| is_output[value.index()] = true);
         Ok(Builder {
             program,
-            kernels,
-            threads,
+            steps: Steps::new(kernels, threads),
             packing,
             placed: vec![None; program.values.len()],
             known: vec![None; program.values.len()],
             converted: HashMap::new(),
             strided: BTreeMap::new(),
-            buffers: Vec::new(),
             constants: Vec::new(),
-            steps: Vec::new(),
             observables: Vec::new(),
             known_extremes: Vec::new(),
             readers,
             is_output,
             known_bytes: 0,
             done: vec![false; program.nodes.len()],
-            forks: false,
+            begun: Vec::new(),
+            settled_before: 0,
             first: 0,
-            wanted: Cell::new(None),
             is_of_known: false,
             observed: false,
             owner: None,
@@ -246,7 +182,7 @@ impl<'p> Builder<'p> {
         for (index, (&value, shape)) in program.inputs.iter().zip(shapes).enumerate() {
             let tensor = TensorType { dtype: program.value(value).dtype, shape: shape.clone() };
             let bytes = self.bytes_of(value, &tensor)?;
-            let buffer = self.buffer(bytes, Home::Input(index as u16));
+            let buffer = self.steps.buffer(bytes, Home::Input(index as u16));
             self.inputs.push(value);
             self.settle(value, Placed { tensor, layout: Layout::RowMajor, buffer });
         }
@@ -265,26 +201,48 @@ impl<'p> Builder<'p> {
         self
     }
 
-    /// Plans every node, up to one that depends on what is not known yet, and places every buffer.
-    pub fn finish(mut self) -> Result<Plan, Error> {
-        let mut rest = None;
-        for index in self.first..self.program.nodes.len() {
-            if self.done[index] {
-                continue;
-            }
-            let (done, seen) = (self.done.clone(), self.observables.len());
-            self.done[index] = true;
-            let Err(error) = ops::plan(&mut self, index) else { continue };
-            let Some(wanted) = self.wanted.take() else { return Err(error) };
-            // What the node has begun is as if it had not: only steps that nobody waits for may remain.
-            for begun in self.observables.split_off(seen) {
-                self.placed[begun.value.index()] = None;
-            }
-            self.done = done;
-            self.move_strided()?;
-            rest = Some(self.rest(index, wanted)?);
-            break;
+    /// The nodes of this plan, by their index; some may be planned within another's step.
+    pub fn nodes(&self) -> Range<usize> {
+        self.first..self.program.nodes.len()
+    }
+
+    /// Begins with a node, which counts as planned from now on.
+    pub fn begin(&mut self, index: usize) {
+        self.begun.clear();
+        self.settled_before = self.observables.len();
+        self.absorb(index);
+    }
+
+    /// Takes back what the node that was begun last has declared. Steps that it added may stay: nothing reads them.
+    fn undo(&mut self) {
+        for seen in self.observables.split_off(self.settled_before) {
+            self.placed[seen.value.index()] = None;
         }
+        for index in self.begun.drain(..) {
+            self.done[index] = false;
+        }
+    }
+
+    /// The plan of the nodes before the one that was begun last, which waits for a value. The rest is planned when a
+    /// run knows it.
+    pub fn finish_early(mut self, waiting: usize, wanted: ValueId) -> Result<Plan, Error> {
+        self.undo();
+        for (value, strided) in std::mem::take(&mut self.strided) {
+            if self.readers(value).iter().any(|&reader| !self.done[reader]) {
+                self.move_strided(strided)?;
+            }
+        }
+        let rest = self.rest(waiting, wanted)?;
+        self.complete(Some(rest))
+    }
+
+    /// The plan, where every node is planned.
+    pub fn finish(self) -> Result<Plan, Error> {
+        self.complete(None)
+    }
+
+    /// Binds the outputs and places every buffer.
+    fn complete(mut self, rest: Option<Rest<Plan>>) -> Result<Plan, Error> {
         let wanted: Vec<ValueId> = match &rest {
             Some(rest) => rest.live.iter().map(|(value, _)| *value).collect(),
             None => self.program.outputs.clone(),
@@ -293,11 +251,12 @@ impl<'p> Builder<'p> {
         let inputs = self.inputs.iter().map(|&value| self.tensor(value)).collect::<Result<_, _>>()?;
         let names = |values: &[ValueId]| values.iter().map(|&value| self.name(value).to_owned()).collect();
         let (input_names, output_names) = (names(&self.inputs), names(&wanted));
-        let lives = self.lives();
-        let (slots, arena_bytes) = arena::place(&self.buffers, &lives);
-        self.complete_observables();
+        let (slots, arena_bytes) = arena::place(&self.steps.buffers, &self.steps.lives());
+        let complete = self.steps.completed_after();
+        self.observables.iter_mut().for_each(|seen| seen.after = complete[seen.buffer.0]);
+        self.observables.sort_by_key(|seen| seen.after);
         Ok(Plan {
-            steps: self.steps,
+            steps: self.steps.steps,
             slots,
             constants: self.constants,
             arena_bytes,
@@ -307,8 +266,8 @@ impl<'p> Builder<'p> {
             output_names,
             observables: self.observables,
             known_extremes: self.known_extremes,
-            kernels: self.kernels,
-            forks: self.forks,
+            kernels: self.steps.kernels,
+            forks: self.steps.forks,
             rest,
             observed: self.observed,
             owner: self.owner,
@@ -316,18 +275,8 @@ impl<'p> Builder<'p> {
         })
     }
 
-    /// Moves what was left where it lay for a node that is still to be planned.
-    fn move_strided(&mut self) -> Result<(), Error> {
-        for (value, strided) in std::mem::take(&mut self.strided) {
-            if self.readers(value).iter().any(|&reader| !self.done[reader]) {
-                ops::movement::move_strided(self, strided)?;
-            }
-        }
-        Ok(())
-    }
-
     /// What is left to plan when the node `first` waits for a value, which this plan makes or the caller feeds.
-    fn rest(&self, first: usize, wanted: ValueId) -> Result<Rest, Error> {
+    fn rest(&self, first: usize, wanted: ValueId) -> Result<Rest<Plan>, Error> {
         let program = self.program;
         let mut is_read = self.is_output.clone();
         is_read[wanted.index()] = true;
@@ -366,13 +315,6 @@ impl<'p> Builder<'p> {
         self.known[value.0 as usize]
             .as_ref()
             .or_else(|| self.program.values[value.0 as usize].constant.as_ref())
-    }
-
-    /// States that the plan depends on what a value holds, which a step makes or the caller feeds.
-    pub fn want(&self, value: ValueId) {
-        if self.placed(value).is_some() {
-            self.wanted.set(Some(value));
-        }
     }
 
     /// Whether the plan computes what is known, so that no part of it may be computed while planning.
@@ -443,7 +385,9 @@ impl<'p> Builder<'p> {
 
     /// Marks a node as planned within another's step.
     pub fn absorb(&mut self, index: usize) {
-        self.done[index] = true;
+        if !std::mem::replace(&mut self.done[index], true) {
+            self.begun.push(index);
+        }
     }
 
     // ---- inputs
@@ -477,9 +421,9 @@ impl<'p> Builder<'p> {
         let buffer = match self.converted.get(&(value, layout)) {
             Some(&buffer) => buffer,
             None => {
-                let buffer = self.temporary(placed.tensor.bytes());
+                let buffer = self.steps.temporary(placed.tensor.bytes());
                 let name = self.name(value).to_owned();
-                ops::movement::convert_layout(self, name, &placed, layout, buffer);
+                convert_layout(&mut self.steps, name, &placed, layout, buffer);
                 self.converted.insert((value, layout), buffer);
                 buffer
             }
@@ -490,13 +434,13 @@ impl<'p> Builder<'p> {
     /// A buffer whose slack kernels may read: the same, or a copy where it is the caller's or a constant.
     pub fn with_slack(&mut self, placed: &Placed) -> BufferId {
         let id = placed.buffer;
-        if self.buffers[id.0].home == Home::Arena {
-            self.buffers[id.0].needs_slack = true;
+        if self.steps.buffers[id.0].home == Home::Arena {
+            self.steps.buffers[id.0].needs_slack = true;
             return id;
         }
-        let copy = self.temporary(placed.tensor.bytes());
-        self.buffers[copy.0].needs_slack = true;
-        ops::movement::copy(self, "copy of an input".to_owned(), id, copy);
+        let copy = self.steps.temporary(placed.tensor.bytes());
+        self.steps.buffers[copy.0].needs_slack = true;
+        conversion::copy(&mut self.steps, "copy of an input".to_owned(), id, copy);
         copy
     }
 
@@ -515,30 +459,19 @@ impl<'p> Builder<'p> {
             Layout::RowMajor => out[..known.bytes().len()].copy_from_slice(known.bytes()),
             Layout::ChannelsLast => {
                 let element = known.dtype().size();
-                let bytes =
-                    ops::movement::permuted(known.bytes(), element, known.shape(), &layout.order(rank));
+                let bytes = permuted(known.bytes(), element, known.shape(), &layout.order(rank));
                 out[..bytes.len()].copy_from_slice(&bytes);
             }
         })?;
         let index = u16::try_from(self.constants.len())
             .map_err(|_| Error::Run(format!("a program with more than {MOST_TENSORS} constant operands")))?;
         self.constants.push(Block(block));
-        let buffer = self.buffer(known.bytes().len(), Home::Constant(index));
+        let buffer = self.steps.buffer(known.bytes().len(), Home::Constant(index));
         self.converted.insert((value, layout), buffer);
         Ok(Placed { tensor, layout, buffer })
     }
 
     // ---- outputs
-
-    fn buffer(&mut self, bytes: usize, home: Home) -> BufferId {
-        self.buffers.push(Buffer::new(bytes, home));
-        BufferId(self.buffers.len() - 1)
-    }
-
-    /// A buffer of the arena.
-    pub fn temporary(&mut self, bytes: usize) -> BufferId {
-        self.buffer(bytes, Home::Arena)
-    }
 
     /// Declares a node's output in a buffer of its own. Rank 2 and less is row-major whatever is asked.
     pub fn output(&mut self, value: ValueId, shape: Vec<usize>, layout: Layout) -> Result<Placed, Error> {
@@ -546,7 +479,7 @@ impl<'p> Builder<'p> {
         let tensor = TensorType { dtype, shape };
         let bytes = self.bytes_of(value, &tensor)?;
         let layout = if tensor.shape.len() < 3 { Layout::RowMajor } else { layout };
-        let buffer = self.temporary(bytes);
+        let buffer = self.steps.temporary(bytes);
         let placed = Placed { tensor, layout, buffer };
         self.settle(value, placed.clone());
         Ok(placed)
@@ -574,6 +507,22 @@ impl<'p> Builder<'p> {
         Ok(())
     }
 
+    /// Moves together what [`Builder::defer`] would have left where it lay.
+    pub fn move_strided(&mut self, strided: Strided) -> Result<(), Error> {
+        let Strided { node, buffer, shape, steps } = strided;
+        let node = &self.program.nodes[node];
+        let value = node.outputs.first().copied().flatten();
+        let value = value.ok_or_else(|| Error::Run(format!("{}: output 0 is missing", node.label())))?;
+        let y = self.output(value, shape, Layout::RowMajor)?;
+        if y.elements() > 0 {
+            let element = y.dtype().size();
+            let relocation = Relocation::strided(element, y.shape(), &steps);
+            let fill = vec![0; element];
+            relocate(&mut self.steps, node.name.clone(), node.op.name(), buffer, &y, relocation, fill);
+        }
+        Ok(())
+    }
+
     fn settle(&mut self, value: ValueId, placed: Placed) {
         let (buffer, dtype) = (placed.buffer, placed.dtype());
         self.observables.push(Observable { value, after: 0, buffer, dtype });
@@ -592,42 +541,6 @@ impl<'p> Builder<'p> {
         Ok(tensor.bytes())
     }
 
-    // ---- steps
-
-    /// How many of `rows` one thread takes at a time, where a row costs `nanoseconds`: a multiple of `multiple`.
-    pub fn chunk(&mut self, rows: usize, nanoseconds: f64, multiple: usize) -> usize {
-        let chunk = split::chunk(rows, nanoseconds, multiple, self.threads);
-        self.forks |= chunk < rows;
-        chunk
-    }
-
-    /// [`Builder::chunk`] of a step whose kernel goes through `tile` rows at a time but takes any number.
-    pub fn chunk_of_tiles(&mut self, rows: usize, nanoseconds: f64, tile: usize) -> usize {
-        let chunk = split::chunk_of_tiles(rows, nanoseconds, tile, self.threads);
-        self.forks |= chunk < rows;
-        chunk
-    }
-
-    /// [`Builder::chunk`] of a step that reads and writes elements and does little else.
-    pub fn chunk_elements(&mut self, elements: usize) -> usize {
-        self.chunk(elements, 0.1, 64)
-    }
-
-    /// Adds a step. `reads` and `writes` name every buffer that its code touches.
-    pub fn push(
-        &mut self,
-        name: String,
-        op: &'static str,
-        kernel: &'static str,
-        macs: u64,
-        reads: &[BufferId],
-        writes: &[BufferId],
-        code: Code,
-    ) {
-        let (reads, writes) = (reads.to_vec(), writes.to_vec());
-        self.steps.push(Step { name, op, kernel, macs, code, reads, writes });
-    }
-
     /// Makes each of the plan's outputs the caller's buffer; where that cannot be, a step copies it there.
     fn bind_outputs(&mut self, outputs: &[ValueId]) -> Result<Vec<TensorType>, Error> {
         let mut types = Vec::with_capacity(outputs.len());
@@ -635,37 +548,16 @@ impl<'p> Builder<'p> {
             let placed = self.input_as(value, Layout::RowMajor)?;
             let home = u16::try_from(index).map(Home::Output);
             let home = home.map_err(|_| Error::Run(format!("more than {MOST_TENSORS} tensors at once")))?;
-            let buffer = &mut self.buffers[placed.buffer.0];
+            let buffer = &mut self.steps.buffers[placed.buffer.0];
             if buffer.home == Home::Arena && !buffer.needs_slack && buffer.bytes == placed.tensor.bytes() {
                 buffer.home = home;
             } else {
-                let copy = self.buffer(placed.tensor.bytes(), home);
+                let copy = self.steps.buffer(placed.tensor.bytes(), home);
                 let name = self.name(value).to_owned();
-                ops::movement::copy(self, name, placed.buffer, copy);
+                conversion::copy(&mut self.steps, name, placed.buffer, copy);
             }
             types.push(placed.tensor);
         }
         Ok(types)
-    }
-
-    /// A value is complete after the last step that writes its buffer.
-    fn complete_observables(&mut self) {
-        let mut written = vec![0; self.buffers.len()];
-        for (index, step) in self.steps.iter().enumerate() {
-            step.writes.iter().for_each(|id| written[id.0] = index + 1);
-        }
-        self.observables.iter_mut().for_each(|seen| seen.after = written[seen.buffer.0]);
-        self.observables.sort_by_key(|seen| seen.after);
-    }
-
-    fn lives(&self) -> Vec<Option<Life>> {
-        let mut lives: Vec<Option<Life>> = vec![None; self.buffers.len()];
-        for (index, step) in self.steps.iter().enumerate() {
-            for id in step.writes.iter().chain(&step.reads) {
-                let life = lives[id.0].get_or_insert(Life { first: index, last: index });
-                life.last = index;
-            }
-        }
-        lives
     }
 }

@@ -1,7 +1,7 @@
 //! The caller's tensors, checked before a run: no step meets bytes that are not what it was planned for.
 
 use crate::error::Error;
-use crate::plan::TensorType;
+use crate::plan::buffers::TensorType;
 
 /// Whether the tensors given for one side of a plan, "input" or "output", are as many as it has, whole and aligned.
 pub(super) fn check<'a>(

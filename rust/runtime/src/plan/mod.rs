@@ -1,20 +1,24 @@
 //! The Plan: a Program made for one machine and one set of input shapes.
 //!
-//! Made in this order: the walk over the nodes settles shapes, layouts, fusions, packed weights and kernels
-//! ([`builder`], with one file an operator family in [`crate::ops`]); then [`arena`] places every buffer. A run
-//! walks the array of steps. A plan changes speed, never bits, and is never saved.
+//! The walk ([`crate::walk`]) has each operator family plan its nodes through a [`builder`]: shapes, layouts, fusions,
+//! packed weights, kernels; then [`arena`] places every buffer. A run takes the steps in their order. A plan changes
+//! speed, never bits, and is never saved. No operator is known here.
 
 pub(crate) mod arena;
+pub(crate) mod buffers;
 pub(crate) mod builder;
 mod callers;
+pub(crate) mod conversion;
 pub(crate) mod faults;
-pub(crate) mod float_fusion;
-pub(crate) mod fusion;
-pub(crate) mod known;
 pub(crate) mod layout;
 pub(crate) mod packing;
+pub(crate) mod relocation;
+pub(crate) mod rest;
 pub(crate) mod split;
-pub(crate) mod stages;
+pub(crate) mod steps;
+
+pub use buffers::TensorType;
+pub use steps::Step;
 
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
@@ -24,101 +28,12 @@ use octavo_kernels::isa::Kernels;
 
 use crate::error::Error;
 use crate::observe::Extremes;
-use crate::plan::builder::BufferId;
+use crate::plan::buffers::BufferId;
 use crate::plan::faults::Faults;
 use crate::plan::packing::Block;
-use crate::plan::stages::Rest;
+use crate::plan::rest::Rest;
+use crate::plan::steps::Run;
 use crate::program::{DType, ValueId};
-
-/// What a step sees while it runs: its buffers, the kernels and the pool.
-pub(crate) struct Run<'a> {
-    views: Views<'a, Block>,
-    slots: &'a [Slot],
-    /// The step whose code runs.
-    step: Option<&'a Step>,
-    /// The kernels of the session's tier.
-    pub kernels: Kernels,
-    /// The session's threads.
-    pub pool: &'a Pool,
-    /// Where a step says what is wrong with the elements that it reads.
-    pub faults: &'a Faults,
-}
-
-impl Run<'_> {
-    /// The bytes of the buffers that a step reads and writes, exact lengths.
-    ///
-    /// # Panics
-    /// Where the step has not declared a buffer, whose bytes may then be another's: a bug of the plan.
-    pub fn get<const R: usize, const W: usize>(
-        &mut self,
-        reads: [BufferId; R],
-        writes: [BufferId; W],
-    ) -> ([&[u8]; R], [&mut [u8]; W]) {
-        self.check_declared(&reads, &writes);
-        self.views.get(reads.map(|id| self.slots[id.0]), writes.map(|id| self.slots[id.0]))
-    }
-
-    /// As [`Run::get`], where the first read buffer shows its slack as well: kernels that read whole groups of
-    /// four bytes may touch it.
-    pub fn get_slack<const R: usize, const W: usize>(
-        &mut self,
-        reads: [BufferId; R],
-        writes: [BufferId; W],
-    ) -> ([&[u8]; R], [&mut [u8]; W]) {
-        self.check_declared(&reads, &writes);
-        let mut slots = reads.map(|id| self.slots[id.0]);
-        slots[0].len += arena::SLACK;
-        self.views.get(slots, writes.map(|id| self.slots[id.0]))
-    }
-
-    fn check_declared(&self, reads: &[BufferId], writes: &[BufferId]) {
-        let Some(step) = self.step else { return };
-        let is_written = |id| step.writes.contains(id);
-        let is_declared =
-            writes.iter().all(is_written) && reads.iter().all(|id| step.reads.contains(id) || is_written(id));
-        assert!(is_declared, "{} {:?} uses a buffer that it has not declared", step.op, step.name);
-    }
-}
-
-/// The code of a step.
-pub(crate) type Code = Box<dyn Fn(&mut Run<'_>) + Send + Sync>;
-
-/// One step of a plan, with what a profile says of it.
-pub struct Step {
-    /// The node it came from; a conversion carries the name of its tensor.
-    pub name: String,
-    /// The node's operator.
-    pub op: &'static str,
-    /// The kernel that runs.
-    pub kernel: &'static str,
-    /// Multiply-accumulates of one run.
-    pub macs: u64,
-    code: Code,
-    /// The buffers that the code reads, and those that it writes: they have their bytes to themselves meanwhile.
-    reads: Vec<BufferId>,
-    writes: Vec<BufferId>,
-}
-
-/// A tensor's type and shape.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct TensorType {
-    /// The element type.
-    pub dtype: DType,
-    /// The shape, in ONNX's logical layout.
-    pub shape: Vec<usize>,
-}
-
-impl TensorType {
-    /// The number of elements; the greatest number where they are more.
-    pub fn elements(&self) -> usize {
-        self.shape.iter().fold(1, |all, &n| all.saturating_mul(n))
-    }
-
-    /// The number of bytes; the greatest number where they are more.
-    pub fn bytes(&self) -> usize {
-        self.elements().saturating_mul(self.dtype.size())
-    }
-}
 
 /// A value that can be looked at right after the step that makes it.
 #[derive(Clone, Debug)]
@@ -148,7 +63,7 @@ pub struct Plan {
     /// Some step is cut between threads; else nobody needs to be woken.
     forks: bool,
     /// The nodes that wait for what a run will know.
-    rest: Option<Rest>,
+    rest: Option<Rest<Plan>>,
     /// Made to observe every value.
     observed: bool,
     /// The session that runs it; `None` where none does.
@@ -186,7 +101,7 @@ impl Plan {
     }
 
     /// What is planned only when a run knows what the plan's outputs hold.
-    pub(crate) fn rest(&self) -> Option<&Rest> {
+    pub(crate) fn rest(&self) -> Option<&Rest<Plan>> {
         self.rest.as_ref()
     }
 

@@ -86,6 +86,14 @@ impl Attributes {
         }
     }
 
+    /// An integer of 32 bits.
+    pub fn int32(&self, name: &str) -> Result<i32, Error> {
+        let value = self.int(name)?;
+        i32::try_from(value).map_err(|_| {
+            Error::Artifact(format!("{}: the attribute {name:?} is {value}, not an int32", self.owner))
+        })
+    }
+
     /// An integer that counts something or is the index of something.
     pub fn size(&self, name: &str) -> Result<usize, Error> {
         let value = self.int(name)?;

@@ -4,7 +4,6 @@
 
 use octavo_kernels::requantize::{SHIFT_MAX, is_multiplier, multiplier_shift};
 
-use super::validate::wrong;
 use super::{DType, Node, Op, Program, Tensor, ValueId};
 use crate::error::Error;
 
@@ -16,6 +15,10 @@ const SOFTMAX_ONE: i32 = 1 << 22;
 const SAMPLES_MAX: i64 = 4096;
 /// Strides, pads, kernels and the like stay below 2^31, so that their sums are far from overflow.
 const EXTENT_MAX: i64 = i32::MAX as i64;
+
+pub(super) fn wrong(what: impl std::fmt::Display) -> Error {
+    Error::Artifact(format!("the program is not valid: {what}"))
+}
 
 pub(super) fn check(program: &Program, node: &Node) -> Checked {
     match node.op {

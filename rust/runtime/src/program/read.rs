@@ -96,8 +96,17 @@ fn present<'de, D: serde::Deserializer<'de>, T: Deserialize<'de>>(reader: D) -> 
     Option::deserialize(reader)
 }
 
+impl Program {
+    /// Reads an artifact and checks all of it; damage, newer versions and inconsistencies are [`Error::Artifact`].
+    pub fn from_bytes(data: &[u8]) -> Result<Program, Error> {
+        let program = read(data)?;
+        program.validate()?;
+        Ok(program)
+    }
+}
+
 /// Reads an artifact; what it says is not yet validated beyond its structure.
-pub(super) fn read(data: &[u8]) -> Result<Program, Error> {
+fn read(data: &[u8]) -> Result<Program, Error> {
     let (header, tensors) = split(data)?;
     let (found, computed) = checksums(data, header)?;
     if found != computed {

@@ -1,16 +1,19 @@
 //! What holds for every Program: names, order, dtypes, and the inputs and attributes that each op has.
 
-use super::checks;
+use super::checks::{self, wrong};
 use super::signature::{Signature, Slot, dtype_set, signatures};
 use super::{DType, Dim, MAX_RANK, Node, OPSET, Program, Value, ValueId};
 use crate::error::Error;
 
-pub(super) fn wrong(what: impl std::fmt::Display) -> Error {
-    Error::Artifact(format!("the program is not valid: {what}"))
+impl Program {
+    /// Checks everything that can be checked without shapes of feeds.
+    pub fn validate(&self) -> Result<(), Error> {
+        validate(self)
+    }
 }
 
 /// Checks a whole Program.
-pub(super) fn validate(program: &Program) -> Result<(), Error> {
+fn validate(program: &Program) -> Result<(), Error> {
     if program.opset != OPSET {
         return Err(wrong(format_args!("its opset is {}, this octavo has {OPSET}", program.opset)));
     }

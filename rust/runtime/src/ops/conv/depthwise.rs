@@ -7,12 +7,12 @@ use octavo_kernels::depthwise::{self, Depthwise, Floats, Window};
 use octavo_kernels::isa::Kernels;
 use octavo_kernels::requantize::Requantize;
 
-use super::Convolution;
-use crate::error::Error;
+use super::convolution::Convolution;
+use crate::ops::fusion;
+use crate::ops::node::{made, needed};
 use crate::ops::product::{Epilogue, NANOSECONDS_A_MAC, epilogue, zero_point_correction};
-use crate::ops::{made, needed};
-use crate::plan::builder::{Builder, Placed};
-use crate::plan::fusion::{self, int32};
+use crate::plan::buffers::Placed;
+use crate::plan::builder::{Builder, Stop};
 use crate::plan::layout::Layout;
 use crate::plan::packing::Key;
 use crate::program::{Node, Op, ValueId};
@@ -21,12 +21,12 @@ use crate::program::{Node, Op, ValueId};
 const NANOSECONDS: f64 = 4.0 * NANOSECONDS_A_MAC;
 
 /// Plans the convolution.
-pub fn plan(b: &mut Builder<'_>, node: &Node, conv: &Convolution, x: &Placed) -> Result<(), Error> {
+pub fn plan(b: &mut Builder<'_>, node: &Node, conv: &Convolution, x: &Placed) -> Result<(), Stop> {
     let (g, channels) = (&conv.geometry, conv.outputs);
     let weights = conv.weights.i8s()?;
-    let zero_point = int32(node, node.attributes.int("x_zero_point")?)?;
+    let zero_point = node.attributes.int32("x_zero_point")?;
     let mut epilogue = epilogue(b, node, zero_point_correction(&weights, channels, zero_point))?;
-    let entries = &b.kernels.row().depthwise;
+    let entries = &b.steps.kernels.row().depthwise;
     let to_bytes = epilogue.element() == 1;
     let (form, len, kernel) = if to_bytes {
         let tiles = &entries.to_bytes;
@@ -53,9 +53,9 @@ pub fn plan(b: &mut Builder<'_>, node: &Node, conv: &Convolution, x: &Placed) ->
         return Ok(());
     }
     let cost = (g.output[1] * channels * conv.taps()) as f64 * NANOSECONDS;
-    let chunk = b.chunk(lines * g.images, cost, 2);
+    let chunk = b.steps.chunk(lines * g.images, cost, 2);
     let (xb, yb) = (x.buffer, y.buffer);
-    b.push(
+    b.steps.push(
         name,
         "QConv",
         kernel,
@@ -84,7 +84,7 @@ pub fn plan(b: &mut Builder<'_>, node: &Node, conv: &Convolution, x: &Placed) ->
 
 /// Fuses a Lookup that follows; an addition is a step of its own, for depthwise rows have no residual epilogue. Gives
 /// back what the step makes, and its name.
-fn look_up(b: &mut Builder<'_>, node: &Node, epilogue: &mut Epilogue) -> Result<(ValueId, String), Error> {
+fn look_up(b: &mut Builder<'_>, node: &Node, epilogue: &mut Epilogue) -> Result<(ValueId, String), Stop> {
     let output = made(node, 0)?;
     if let Epilogue::U8 { table, .. } = epilogue
         && let Some((index, lookup)) = b.only_reader(output)

@@ -2,16 +2,15 @@
 
 use octavo_exec::{cast, cast_mut};
 
-use crate::error::Error;
+use crate::ops::node::{check_vector, error, made, needed};
 use crate::ops::spatial::Axis;
 use crate::ops::windows::Windows;
-use crate::ops::{check_vector, error, made, needed};
-use crate::plan::builder::Builder;
+use crate::plan::builder::{Builder, Stop};
 use crate::plan::layout::Layout;
 use crate::program::Node;
 
 /// Plans a Conv of float64 over any number of axes.
-pub fn plan(b: &mut Builder<'_>, node: &Node) -> Result<(), Error> {
+pub fn plan(b: &mut Builder<'_>, node: &Node) -> Result<(), Stop> {
     let x = b.input_as(needed(node, 0)?, Layout::RowMajor)?;
     let w = b.input_as(needed(node, 1)?, Layout::RowMajor)?;
     let groups = node.attributes.size("group")?;
@@ -39,12 +38,12 @@ pub fn plan(b: &mut Builder<'_>, node: &Node) -> Result<(), Error> {
     let (taps, pixels) = (kernel.iter().product::<usize>(), windows.starts.len() - 1);
     let area = x.elements() / (images * channels).max(1);
     let columns = outputs / groups;
-    let chunk = b.chunk(images * outputs, (windows.offsets.len() * kc) as f64, 1);
+    let chunk = b.steps.chunk(images * outputs, (windows.offsets.len() * kc) as f64, 1);
     let (xb, wb, yb) = (x.buffer, w.buffer, y.buffer);
     let bias = bias.map(|bias| bias.buffer);
     let mut reads = vec![xb, wb];
     reads.extend(bias);
-    b.push(
+    b.steps.push(
         node.name.clone(),
         node.op.name(),
         "f64-conv",

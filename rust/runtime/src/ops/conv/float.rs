@@ -3,15 +3,16 @@
 use octavo_exec::{cast, cast_mut};
 use octavo_kernels::float::{depthwise, gemm, interleave};
 
-use super::Convolution;
+use super::convolution::Convolution;
 use super::shallow::PaddedImage;
-use crate::error::Error;
-use crate::ops::movement::transpose;
-use crate::ops::{check_vector, error, made, needed};
-use crate::plan::builder::{BufferId, Builder, Placed};
-use crate::plan::float_fusion::{self, Fused};
+use crate::ops::float_fusion;
+use crate::ops::float_fusion::Fused;
+use crate::ops::node::{check_vector, error, made, needed};
+use crate::plan::buffers::{BufferId, Placed};
+use crate::plan::builder::{Builder, Stop};
 use crate::plan::layout::Layout;
 use crate::plan::packing::Key;
+use crate::plan::relocation::transpose;
 use crate::program::Node;
 
 /// Nanoseconds of a float multiply-accumulate on one thread.
@@ -20,7 +21,7 @@ pub(super) const NANOSECONDS_A_MAC: f64 = 0.01;
 const NANOSECONDS_A_COPY: f64 = 0.3;
 
 /// Plans a Conv.
-pub fn plan(b: &mut Builder<'_>, node: &Node) -> Result<(), Error> {
+pub fn plan(b: &mut Builder<'_>, node: &Node) -> Result<(), Stop> {
     let conv = Convolution::new(b, node)?;
     let bias = match node.input(2) {
         Some(_) => {
@@ -61,7 +62,7 @@ struct Rows {
 }
 
 impl Source {
-    fn new(b: &mut Builder<'_>, node: &Node, conv: &Convolution) -> Result<Source, Error> {
+    fn new(b: &mut Builder<'_>, node: &Node, conv: &Convolution) -> Result<Source, Stop> {
         let g = &conv.geometry;
         let value = needed(node, 0)?;
         if conv.is_shallow() && g.images * g.pixels() > 0 {
@@ -83,7 +84,7 @@ impl Source {
 }
 
 /// A shallow input in images with their padding, where a tap is a whole row of the window.
-fn shallow_rows(b: &mut Builder<'_>, node: &Node, conv: &Convolution) -> Result<Rows, Error> {
+fn shallow_rows(b: &mut Builder<'_>, node: &Node, conv: &Convolution) -> Result<Rows, Stop> {
     let g = &conv.geometry;
     let mut padded = PaddedImage::new(node, conv)?;
     let x = b.input(needed(node, 0)?)?;
@@ -92,11 +93,11 @@ fn shallow_rows(b: &mut Builder<'_>, node: &Node, conv: &Convolution) -> Result<
     let elements = image.checked_mul(g.images).filter(|&n| n < isize::MAX as usize / 4);
     let elements = elements.ok_or_else(|| error(node, "the image is too large"))?;
     let offsets = Some(std::mem::take(&mut padded.offsets));
-    let (from, to) = (x.buffer, b.temporary(elements * 4));
-    let chunk = b.chunk(elements / line, line as f64 * NANOSECONDS_A_COPY, 1);
+    let (from, to) = (x.buffer, b.steps.temporary(elements * 4));
+    let chunk = b.steps.chunk(elements / line, line as f64 * NANOSECONDS_A_COPY, 1);
     let ([height, width], channels) = (g.input, g.channels);
-    let kernel = if is_planar { b.kernels.row().float.interleave.name } else { "copy" };
-    b.push(
+    let kernel = if is_planar { b.steps.kernels.row().float.interleave.name } else { "copy" };
+    b.steps.push(
         node.name.clone(),
         "Pad",
         kernel,
@@ -129,7 +130,7 @@ fn plan_depthwise(
     xb: BufferId,
     y: &Placed,
     fused: Fused,
-) -> Result<(), Error> {
+) -> Result<(), Stop> {
     if y.elements() == 0 {
         return Ok(());
     }
@@ -143,13 +144,13 @@ fn plan_depthwise(
     let window = g.window();
     let (row, lines) = (g.output[1] * channels, g.output[0]);
     let image_in = g.input[0] * g.input[1] * channels;
-    let chunk = b.chunk(lines, row as f64 * taps as f64 * NANOSECONDS_A_MAC * 3.0, 1);
+    let chunk = b.steps.chunk(lines, row as f64 * taps as f64 * NANOSECONDS_A_MAC * 3.0, 1);
     let (yb, images) = (y.buffer, g.images);
     let (rb, adds) =
         (fused.residual.as_ref().map_or(xb, |residual| residual.buffer), fused.residual.is_some());
     let finish = fused.finish;
-    let kernel = b.kernels.row().float.depthwise.name;
-    b.push(
+    let kernel = b.steps.kernels.row().float.depthwise.name;
+    b.steps.push(
         fused.names,
         "Conv",
         kernel,
@@ -181,7 +182,7 @@ fn plan_product(
     source: Rows,
     y: &Placed,
     fused: Fused,
-) -> Result<(), Error> {
+) -> Result<(), Stop> {
     if y.elements() == 0 {
         return Ok(());
     }
@@ -199,13 +200,13 @@ fn plan_product(
     let per_image = g.pixels();
     let (channels, outputs) = (g.channels, conv.outputs);
     let rows = g.images * per_image;
-    let tile = gemm::select(b.kernels.row(), rows, columns);
-    let chunk = b.chunk_of_tiles(rows, conv.macs() as f64 / rows as f64 * NANOSECONDS_A_MAC, tile.rows);
+    let tile = gemm::select(b.steps.kernels.row(), rows, columns);
+    let chunk = b.steps.chunk_of_tiles(rows, conv.macs() as f64 / rows as f64 * NANOSECONDS_A_MAC, tile.rows);
     let yb = y.buffer;
     let (rb, adds) =
         (fused.residual.as_ref().map_or(from, |residual| residual.buffer), fused.residual.is_some());
     let finish = fused.finish;
-    b.push(
+    b.steps.push(
         fused.names,
         "Conv",
         tile.name,

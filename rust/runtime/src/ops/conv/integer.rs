@@ -2,20 +2,19 @@
 
 use octavo_kernels::gemm::{self, OffsetTable, PAD};
 
-use super::Convolution;
-use super::depthwise;
 use super::shallow::PaddedImage;
-use crate::error::Error;
+use super::convolution::Convolution;
+use super::depthwise;
+use crate::ops::node::{error, needed};
 use crate::ops::product::{Group, Product, Source, epilogue, push_rows, settle, zero_point_correction};
-use crate::ops::{error, needed};
-use crate::plan::builder::{BufferId, Builder, Placed};
-use crate::plan::fusion::int32;
+use crate::plan::buffers::{BufferId, Placed};
+use crate::plan::builder::{Builder, Stop};
 use crate::plan::layout::Layout;
 use crate::plan::packing::Key;
 use crate::program::Node;
 
 /// Plans a QConv.
-pub fn plan(b: &mut Builder<'_>, node: &Node) -> Result<(), Error> {
+pub fn plan(b: &mut Builder<'_>, node: &Node) -> Result<(), Stop> {
     let conv = Convolution::new(b, node)?;
     let x = b.input_as(needed(node, 0)?, Layout::ChannelsLast)?;
     if conv.is_depthwise() {
@@ -24,10 +23,10 @@ pub fn plan(b: &mut Builder<'_>, node: &Node) -> Result<(), Error> {
     plan_product(b, node, &conv, &x)
 }
 
-fn plan_product(b: &mut Builder<'_>, node: &Node, conv: &Convolution, x: &Placed) -> Result<(), Error> {
+fn plan_product(b: &mut Builder<'_>, node: &Node, conv: &Convolution, x: &Placed) -> Result<(), Stop> {
     let g = &conv.geometry;
     let weights = conv.weights.i8s()?;
-    let zero_point = int32(node, node.attributes.int("x_zero_point")?)?;
+    let zero_point = node.attributes.int32("x_zero_point")?;
     let mut epilogue = epilogue(b, node, zero_point_correction(&weights, conv.outputs, zero_point))?;
     let shape = g.output_shape(conv.outputs);
 
@@ -39,7 +38,7 @@ fn plan_product(b: &mut Builder<'_>, node: &Node, conv: &Convolution, x: &Placed
     let mut groups = Vec::with_capacity(conv.groups);
     for group in 0..conv.groups {
         let key = Key { weight: needed(node, 1)?.0, form, part: group, parts: conv.groups };
-        let kernels = b.kernels;
+        let kernels = b.steps.kernels;
         let packed = b.packing.get(key, gemm::packed_len(kernels, group_columns, taps, kc), |out| {
             gemm::pack(kernels, &conv.of_group(&weights, group), group_columns, taps, kc, out);
         })?;
@@ -72,16 +71,16 @@ fn padded_rows(
     conv: &Convolution,
     x: &Placed,
     zero_point: u8,
-) -> Result<(BufferId, Source), Error> {
+) -> Result<(BufferId, Source), Stop> {
     let g = &conv.geometry;
     let mut padded = PaddedImage::new(node, conv)?;
     let bytes = padded.image.checked_mul(g.images).ok_or_else(|| error(node, "the image is too large"))?;
     let table = OffsetTable::new(std::mem::take(&mut padded.offsets), g.kernel[0]);
     let pad = vec![zero_point; (g.kernel[1] * g.channels).next_multiple_of(4)];
     let source = Source::Indirect { table, pad, image: padded.image };
-    let (from, to) = (x.buffer, b.temporary(bytes));
+    let (from, to) = (x.buffer, b.steps.temporary(bytes));
     let (rows, line_in) = (g.input[0], g.input[1] * g.channels);
-    b.push(
+    b.steps.push(
         node.name.clone(),
         "Pad",
         "copy",

@@ -12,11 +12,11 @@ use octavo_kernels::float::epilogue::Epilogue;
 use octavo_kernels::float::gemm;
 
 use super::float::NANOSECONDS_A_MAC;
-use crate::error::Error;
 use crate::ops::geometry::MOST_OFFSETS;
+use crate::ops::node::{check_vector, error, made, needed};
 use crate::ops::spatial::{Axis, coordinates};
-use crate::ops::{check_vector, error, made, needed};
-use crate::plan::builder::{Builder, Placed};
+use crate::plan::buffers::Placed;
+use crate::plan::builder::{Builder, Stop};
 use crate::plan::layout::Layout;
 use crate::plan::packing::Key;
 use crate::program::{Node, Op, Tensor};
@@ -47,7 +47,7 @@ struct Phase {
 }
 
 /// Plans a ConvTranspose, or a Conv over any number of axes.
-pub fn plan(b: &mut Builder<'_>, node: &Node) -> Result<(), Error> {
+pub fn plan(b: &mut Builder<'_>, node: &Node) -> Result<(), Stop> {
     let conv = Convolution::new(b, node)?;
     let x = b.input_as(needed(node, 0)?, Layout::ChannelsLast)?;
     let bias = match node.input(2) {
@@ -70,7 +70,7 @@ pub fn plan(b: &mut Builder<'_>, node: &Node) -> Result<(), Error> {
 }
 
 impl Convolution {
-    fn new(b: &Builder<'_>, node: &Node) -> Result<Convolution, Error> {
+    fn new(b: &Builder<'_>, node: &Node) -> Result<Convolution, Stop> {
         let shape = b.tensor(needed(node, 0)?)?.shape;
         let weights = b.known_input(node, 1)?;
         let groups = node.attributes.size("group")?;
@@ -97,7 +97,7 @@ impl Convolution {
     }
 
     /// The phases of an image, with their packed weights.
-    fn phases(&self, b: &mut Builder<'_>, node: &Node) -> Result<Vec<Phase>, Error> {
+    fn phases(&self, b: &mut Builder<'_>, node: &Node) -> Result<Vec<Phase>, Stop> {
         let area = self.axes.iter().try_fold(self.channels, |all, axis| all.checked_mul(axis.input));
         let pixels = self.axes.iter().try_fold(1usize, |all, axis| all.checked_mul(axis.output));
         let offsets = pixels.and_then(|pixels| pixels.checked_mul(self.taps()));
@@ -139,7 +139,7 @@ impl Convolution {
         node: &Node,
         weights: &[f32],
         classes: &[&Class],
-    ) -> Result<Phase, Error> {
+    ) -> Result<Phase, Stop> {
         let extents = |of: fn(&Class) -> usize| classes.iter().map(|&class| of(class)).collect::<Vec<_>>();
         let (positions, taps) = (extents(|class| class.positions.len()), extents(|class| class.taps.len()));
         let rows: usize = positions.iter().product();
@@ -242,9 +242,9 @@ fn push(
     let rows = x.shape()[0] * per_image;
     let steps: usize = phases.iter().map(|phase| phase.offsets.len()).sum();
     let macs = (steps as u64).saturating_mul((x.shape()[0] * columns * channels) as u64);
-    let chunk = b.chunk(rows, macs as f64 / rows as f64 * NANOSECONDS_A_MAC, 8);
+    let chunk = b.steps.chunk(rows, macs as f64 / rows as f64 * NANOSECONDS_A_MAC, 8);
     let from = x.buffer;
-    let product = if phases.len() == 1 { y.buffer } else { b.temporary(y.tensor.bytes()) };
+    let product = if phases.len() == 1 { y.buffer } else { b.steps.temporary(y.tensor.bytes()) };
     let mut places = vec![0; per_image];
     let pixels = phases.iter().flat_map(|phase| &phase.pixels);
     pixels.enumerate().for_each(|(row, &pixel)| places[pixel] = row);
@@ -265,10 +265,10 @@ fn push(
             gemm::run(kernels, m, &rows, packed, columns, kc, &epilogue, &mut y[column..], outputs);
         }
     };
-    b.push(
+    b.steps.push(
         node.name.clone(),
         node.op.name(),
-        gemm::select(b.kernels.row(), rows, columns).name,
+        gemm::select(b.steps.kernels.row(), rows, columns).name,
         macs,
         &[from],
         &[product],
@@ -296,9 +296,9 @@ fn push(
     if is_alone {
         return;
     }
-    let chunk = b.chunk(rows, outputs as f64 * 0.1, 8);
+    let chunk = b.steps.chunk(rows, outputs as f64 * 0.1, 8);
     let target = y.buffer;
-    b.push(
+    b.steps.push(
         node.name.clone(),
         node.op.name(),
         "interleave",

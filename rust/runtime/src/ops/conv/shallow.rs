@@ -3,9 +3,9 @@
 
 use octavo_exec::Pod;
 
-use super::Convolution;
-use crate::error::Error;
-use crate::ops::error;
+use super::convolution::Convolution;
+use crate::ops::node::error;
+use crate::plan::builder::Stop;
 use crate::program::Node;
 
 /// Most channels of such an input.
@@ -38,7 +38,7 @@ impl Convolution {
 
 impl PaddedImage {
     /// For a shallow convolution with an output.
-    pub fn new(node: &Node, conv: &Convolution) -> Result<PaddedImage, Error> {
+    pub fn new(node: &Node, conv: &Convolution) -> Result<PaddedImage, Stop> {
         let g = &conv.geometry;
         let reach =
             |axis: usize| (g.output[axis] - 1) * g.stride[axis] + (g.kernel[axis] - 1) * g.dilation[axis] + 1;

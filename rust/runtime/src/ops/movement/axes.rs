@@ -2,22 +2,14 @@
 //! Resize, and Gather of known indices.
 
 use super::relocate;
-use super::relocate::{FILL, Relocation, strides};
-use crate::error::Error;
 use crate::ops::interpolate;
+use crate::ops::node::{LARGEST_EXTENT, axes, axis, broadcast, error, left_padded, made, needed};
+use crate::ops::node::{Map, checked_elements};
 use crate::ops::resize::nearest_maps;
-use crate::ops::{axes, axis, broadcast, error, left_padded, made, needed};
-use crate::plan::builder::Builder;
+use crate::plan::builder::{Builder, Stop};
 use crate::plan::layout::Layout;
+use crate::plan::relocation::{FILL, Relocation, strides};
 use crate::program::{DType, Node};
-
-/// No moved axis becomes longer than this: a plan has a word for each index of it.
-pub const LARGEST_EXTENT: usize = 1 << 28;
-/// Most elements that an op makes of an input of less.
-const MOST_MADE: usize = i32::MAX as usize;
-
-/// The input's index of each index of an axis of the output, or [`FILL`]; `None`: all of them in their order.
-pub type Map = Option<Vec<usize>>;
 
 /// What an op of one map an axis does.
 pub struct Moves {
@@ -33,7 +25,7 @@ pub struct Moves {
 
 impl Moves {
     /// All elements of input 0 where they are.
-    pub fn of_input(b: &Builder<'_>, node: &Node) -> Result<Moves, Error> {
+    pub fn of_input(b: &Builder<'_>, node: &Node) -> Result<Moves, Stop> {
         let tensor = b.tensor(needed(node, 0)?)?;
         let (rank, size) = (tensor.shape.len(), tensor.dtype.size());
         Ok(Moves { from: tensor.shape, maps: vec![None; rank], fill: vec![0; size], shape: None })
@@ -55,21 +47,8 @@ impl Moves {
     }
 }
 
-/// The elements of an output whose axes have these lengths. Checked before the maps are made: an axis takes a word an
-/// index, and a few bytes can ask for any number of elements.
-pub fn checked_elements(node: &Node, input: &[usize], lengths: &[usize]) -> Result<usize, Error> {
-    let elements = lengths.iter().try_fold(1usize, |all, &n| all.checked_mul(n));
-    let most = MOST_MADE.max(input.iter().product());
-    // Only of nothing may an axis be longer, and only one that stays as it is.
-    let is_short = |(&n, &from): (&usize, &usize)| n <= LARGEST_EXTENT || (n == from && elements == Some(0));
-    match elements {
-        Some(n) if n <= most && lengths.iter().zip(input).all(is_short) => Ok(n),
-        _ => Err(error(node, &format!("an output of shape {lengths:?} needs too much memory"))),
-    }
-}
-
 /// Plans an op of one map an axis, in the layout that the input has.
-pub fn by_axis(b: &mut Builder<'_>, node: &Node, moves: Moves, output: usize) -> Result<(), Error> {
+pub fn by_axis(b: &mut Builder<'_>, node: &Node, moves: Moves, output: usize) -> Result<(), Stop> {
     let (value, target) = (needed(node, 0)?, made(node, output)?);
     let given = b.tensor(value)?.shape;
     let lengths = moves.lengths();
@@ -80,13 +59,13 @@ pub fn by_axis(b: &mut Builder<'_>, node: &Node, moves: Moves, output: usize) ->
     let y = b.output(target, shape, x.layout)?;
     if elements != 0 {
         let relocation = moves.relocation(x.dtype().size(), x.layout);
-        relocate(b, node, x.buffer, &y, relocation, moves.fill);
+        relocate(&mut b.steps, node.name.clone(), node.op.name(), x.buffer, &y, relocation, moves.fill);
     }
     Ok(())
 }
 
 /// Slice-10 and later: starts, ends, axes and steps are inputs known before the run.
-pub fn plan_slice(b: &mut Builder<'_>, node: &Node) -> Result<(), Error> {
+pub fn plan_slice(b: &mut Builder<'_>, node: &Node) -> Result<(), Stop> {
     let mut moves = Moves::of_input(b, node)?;
     let starts = b.known_ints(node, 1)?;
     let ends = b.known_ints(node, 2)?;
@@ -103,7 +82,7 @@ pub fn plan_slice(b: &mut Builder<'_>, node: &Node) -> Result<(), Error> {
 }
 
 /// The indices that a slice of `n` elements takes, as numpy and ONNX have it.
-fn slice_indices(node: &Node, n: usize, start: i64, end: i64, step: i64) -> Result<Vec<usize>, Error> {
+fn slice_indices(node: &Node, n: usize, start: i64, end: i64, step: i64) -> Result<Vec<usize>, Stop> {
     if step == 0 {
         return Err(error(node, "a slice's step is 0"));
     }
@@ -138,7 +117,7 @@ impl DivCeilPositive for i64 {
 }
 
 /// Split: by the sizes given, by num_outputs, or in equal parts.
-pub fn plan_split(b: &mut Builder<'_>, node: &Node) -> Result<(), Error> {
+pub fn plan_split(b: &mut Builder<'_>, node: &Node) -> Result<(), Stop> {
     let from = b.tensor(needed(node, 0)?)?.shape;
     let along = axis(node, node.attributes.int_or("axis", 0)?, from.len())?;
     let (n, count) = (from[along], node.outputs.len());
@@ -172,7 +151,7 @@ pub fn plan_split(b: &mut Builder<'_>, node: &Node) -> Result<(), Error> {
 }
 
 /// Pad: constant, edge, reflect and wrap; negative pads crop.
-pub fn plan_pad(b: &mut Builder<'_>, node: &Node) -> Result<(), Error> {
+pub fn plan_pad(b: &mut Builder<'_>, node: &Node) -> Result<(), Stop> {
     let mut moves = Moves::of_input(b, node)?;
     let rank = moves.from.len();
     let pads = b.known_ints(node, 1)?;
@@ -207,7 +186,7 @@ pub fn plan_pad(b: &mut Builder<'_>, node: &Node) -> Result<(), Error> {
 }
 
 /// The source index of each index of a padded axis. Negative pads crop first; the modes then see what is left.
-fn pad_indices(node: &Node, mode: &str, n: usize, before: i64, after: i64) -> Result<Vec<usize>, Error> {
+fn pad_indices(node: &Node, mode: &str, n: usize, before: i64, after: i64) -> Result<Vec<usize>, Stop> {
     const MOST: i64 = LARGEST_EXTENT as i64;
     let (crop_before, crop_after) = (before.min(0), after.min(0));
     let left = (n as i64).checked_add(crop_before).and_then(|left| left.checked_add(crop_after));
@@ -241,7 +220,7 @@ fn pad_indices(node: &Node, mode: &str, n: usize, before: i64, after: i64) -> Re
 }
 
 /// Expand: numpy's broadcasting to a shape.
-pub fn plan_expand(b: &mut Builder<'_>, node: &Node) -> Result<(), Error> {
+pub fn plan_expand(b: &mut Builder<'_>, node: &Node) -> Result<(), Stop> {
     let mut moves = Moves::of_input(b, node)?;
     let target = b.known_shape(node, 1)?;
     let rank = target.len().max(moves.from.len());
@@ -254,7 +233,7 @@ pub fn plan_expand(b: &mut Builder<'_>, node: &Node) -> Result<(), Error> {
 }
 
 /// Tile: each axis repeated.
-pub fn plan_tile(b: &mut Builder<'_>, node: &Node) -> Result<(), Error> {
+pub fn plan_tile(b: &mut Builder<'_>, node: &Node) -> Result<(), Stop> {
     let mut moves = Moves::of_input(b, node)?;
     let repeats = b.known_shape(node, 1)?;
     if repeats.len() != moves.from.len() {
@@ -269,7 +248,7 @@ pub fn plan_tile(b: &mut Builder<'_>, node: &Node) -> Result<(), Error> {
 }
 
 /// Resize by nearest neighbour: one index map a dimension.
-pub fn plan_resize(b: &mut Builder<'_>, node: &Node) -> Result<(), Error> {
+pub fn plan_resize(b: &mut Builder<'_>, node: &Node) -> Result<(), Stop> {
     if node.attributes.str("mode")? != "nearest" {
         return interpolate::plan(b, node);
     }

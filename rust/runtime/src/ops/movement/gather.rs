@@ -2,15 +2,16 @@
 
 use octavo_exec::{Pod, cast};
 
-use super::axes::{Moves, by_axis, checked_elements};
-use crate::error::Error;
-use crate::ops::{axis, error, made, needed};
-use crate::plan::builder::{BufferId, Builder};
+use super::axes::{Moves, by_axis};
+use crate::ops::indices::first_outside;
+use crate::ops::node::{axis, checked_elements, error, made, needed};
+use crate::plan::buffers::BufferId;
+use crate::plan::builder::{Builder, Stop};
 use crate::plan::layout::Layout;
 use crate::program::{DType, Node};
 
 /// Plans a Gather; the indices' dimensions stand in the place of the axis.
-pub fn plan_gather(b: &mut Builder<'_>, node: &Node) -> Result<(), Error> {
+pub fn plan_gather(b: &mut Builder<'_>, node: &Node) -> Result<(), Stop> {
     let mut moves = Moves::of_input(b, node)?;
     let along = axis(node, node.attributes.int_or("axis", 0)?, moves.from.len())?;
     let indices = needed(node, 1)?;
@@ -27,7 +28,7 @@ pub fn plan_gather(b: &mut Builder<'_>, node: &Node) -> Result<(), Error> {
 }
 
 /// Gathers by indices that are elements of a tensor of the run.
-fn by_elements(b: &mut Builder<'_>, node: &Node, along: usize, shape: Vec<usize>) -> Result<(), Error> {
+fn by_elements(b: &mut Builder<'_>, node: &Node, along: usize, shape: Vec<usize>) -> Result<(), Stop> {
     let x = b.input_as(needed(node, 0)?, Layout::RowMajor)?;
     let indices = b.input_as(needed(node, 1)?, Layout::RowMajor)?;
     let mut lengths = x.shape().to_vec();
@@ -60,8 +61,8 @@ struct Slices {
 
 fn push<I: Pod + Into<i64>>(b: &mut Builder<'_>, node: &Node, slices: Slices, count: usize) {
     let Slices { x, indices, y, axis, n, run, rows } = slices;
-    let chunk = b.chunk(rows, 5.0 + run as f64 * 0.1, 1);
-    b.push(
+    let chunk = b.steps.chunk(rows, 5.0 + run as f64 * 0.1, 1);
+    b.steps.push(
         node.name.clone(),
         node.op.name(),
         "gather",
@@ -89,10 +90,4 @@ fn push<I: Pod + Into<i64>>(b: &mut Builder<'_>, node: &Node, slices: Slices, co
             });
         }),
     );
-}
-
-/// The first index that is none of `n` elements, counted from either end, and its place.
-pub fn first_outside<I: Pod + Into<i64>>(indices: &[I], n: usize) -> Option<(usize, i64)> {
-    let n = n as i64;
-    indices.iter().map(|&index| index.into()).enumerate().find(|(_, index)| !(-n..n).contains(index))
 }

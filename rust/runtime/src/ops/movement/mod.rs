@@ -2,143 +2,23 @@
 
 mod axes;
 mod gather;
-mod relocate;
 mod views;
 
-pub use axes::{
-    LARGEST_EXTENT, Map, checked_elements, plan_expand, plan_pad, plan_resize, plan_slice, plan_split,
-    plan_tile,
-};
-pub use gather::{first_outside, plan_gather};
-pub use relocate::{FILL, Relocation, copy_runs, strides, transpose};
+pub use axes::{plan_expand, plan_pad, plan_resize, plan_slice, plan_split, plan_tile};
+pub use gather::plan_gather;
 pub use views::{flatten, identity, reshape, squeeze, unsqueeze};
 
-use octavo_exec::{cast, cast_mut};
-use octavo_kernels::float;
-
-use crate::error::Error;
-use crate::ops::{axis, error, made, matmul, needed, qmatmul, spatial_last};
-use crate::plan::TensorType;
-use crate::plan::builder::{BufferId, Builder, Placed, Strided};
+use crate::ops::node::{axis, error, made, needed, perm, spatial_last};
+use crate::ops::{matmul, qmatmul};
+use crate::plan::buffers::{BufferId, Strided, TensorType};
+use crate::plan::builder::{Builder, Stop};
+use crate::plan::conversion::relocate;
 use crate::plan::layout::Layout;
+use crate::plan::relocation::{Relocation, copy_runs, strides};
 use crate::program::Node;
 
-/// Bytes in row-major order, taken to another order of dimensions, before any run.
-pub fn permuted(bytes: &[u8], element: usize, shape: &[usize], order: &[usize]) -> Vec<u8> {
-    if bytes.is_empty() {
-        return Vec::new(); // its other axes may be of any length
-    }
-    let steps = strides(shape, &(0..shape.len()).collect::<Vec<_>>(), element);
-    let dims: Vec<usize> = order.iter().map(|&d| shape[d]).collect();
-    let source: Vec<usize> = order.iter().map(|&d| steps[d]).collect();
-    let mut out = vec![0; bytes.len()];
-    Relocation::strided(element, &dims, &source).rows(bytes, &vec![0; element], 0, &mut out);
-    out
-}
-
-/// Pushes a step that copies a buffer.
-pub fn copy(b: &mut Builder<'_>, name: String, from: BufferId, to: BufferId) {
-    b.push(
-        name,
-        "Copy",
-        "copy",
-        0,
-        &[from],
-        &[to],
-        Box::new(move |run| {
-            let ([x], [y]) = run.get([from], [to]);
-            y.copy_from_slice(x);
-        }),
-    );
-}
-
-/// Pushes a step that brings a tensor into another layout.
-pub fn convert_layout(b: &mut Builder<'_>, name: String, from: &Placed, layout: Layout, to: BufferId) {
-    let shape = from.shape();
-    let (images, channels) = (shape[0], shape[1]);
-    let plane: usize = shape[2..].iter().product();
-    let (rows, columns) = match layout {
-        Layout::ChannelsLast => (channels, plane),
-        Layout::RowMajor => (plane, channels),
-    };
-    let (source, element) = (from.buffer, from.dtype().size());
-    let image = rows * columns * element;
-    if image == 0 {
-        return;
-    }
-    let kernel = if element == 4 { b.kernels.row().float.transpose.name } else { "transpose" };
-    let per_chunk = if images > 1 { b.chunk(images, image as f64 * 0.2, 1) } else { 1 };
-    b.push(
-        name,
-        "Transpose",
-        kernel,
-        0,
-        &[source],
-        &[to],
-        Box::new(move |run| {
-            let (kernels, pool) = (run.kernels, run.pool);
-            let ([x], [y]) = run.get([source], [to]);
-            pool.slices(y, per_chunk * image, |i, y| {
-                let x = &x[i * per_chunk * image..][..y.len()];
-                for (x, y) in x.chunks_exact(image).zip(y.chunks_exact_mut(image)) {
-                    match element {
-                        1 => transpose(x, rows, columns, y),
-                        2 => transpose(cast::<u16>(x), rows, columns, cast_mut(y)),
-                        4 => float::transpose::run(kernels, cast(x), rows, columns, cast_mut(y)),
-                        _ => transpose(cast::<i64>(x), rows, columns, cast_mut(y)),
-                    }
-                }
-            });
-        }),
-    );
-}
-
-/// Pushes the step of a relocation.
-fn relocate(
-    b: &mut Builder<'_>,
-    node: &Node,
-    x: BufferId,
-    to: &Placed,
-    relocation: Relocation,
-    fill: Vec<u8>,
-) {
-    let y = to.buffer;
-    let row_bytes = relocation.row_bytes();
-    let bytes = to.tensor.bytes();
-    if bytes == 0 {
-        return;
-    }
-    let rows = b.chunk(bytes / row_bytes, row_bytes as f64 * 0.2, 1);
-    b.push(
-        node.name.clone(),
-        node.op.name(),
-        "relocate",
-        0,
-        &[x],
-        &[y],
-        Box::new(move |run| {
-            let pool = run.pool;
-            let ([x], [y]) = run.get([x], [y]);
-            pool.slices(y, rows * row_bytes, |i, y| relocation.rows(x, &fill, i * rows, y));
-        }),
-    );
-}
-
-/// The order of a Transpose of that many dimensions.
-pub fn perm(node: &Node, rank: usize) -> Result<Vec<usize>, Error> {
-    let reversed: Vec<i64> = (0..rank as i64).rev().collect();
-    let perm = node.attributes.ints_or("perm", &reversed)?;
-    let perm = perm.iter().map(|&p| axis(node, p, rank)).collect::<Result<Vec<_>, _>>()?;
-    let mut seen = vec![false; rank];
-    perm.iter().for_each(|&p| seen[p] = true);
-    if perm.len() != rank || seen.contains(&false) {
-        return Err(error(node, &format!("perm {perm:?} is not an order of {rank} dimensions")));
-    }
-    Ok(perm)
-}
-
 /// Transpose: a new name for the same bytes where the layouts allow, else a relocation.
-pub fn plan_transpose(b: &mut Builder<'_>, index: usize) -> Result<(), Error> {
+pub fn plan_transpose(b: &mut Builder<'_>, index: usize) -> Result<(), Stop> {
     let node = &b.program.nodes[index];
     let x = b.input(needed(node, 0)?)?;
     let rank = x.shape().len();
@@ -156,37 +36,24 @@ pub fn plan_transpose(b: &mut Builder<'_>, index: usize) -> Result<(), Error> {
         if (layout == Layout::RowMajor || rank > 2)
             && layout.order(rank).into_iter().filter(|&d| shape[d] != 1).eq(now.iter().copied())
         {
-            return b.alias(made(node, 0)?, &x, shape, layout);
+            return Ok(b.alias(made(node, 0)?, &x, shape, layout)?);
         }
     }
     let steps = strides(x.shape(), &x.layout.order(rank), x.dtype().size());
     let source: Vec<usize> = perm.iter().map(|&p| steps[p]).collect();
     let mut strided = Strided { node: index, buffer: x.buffer, shape, steps: source };
     if matmul::reads_in_place(b, made(node, 0)?, &strided.steps) {
-        return b.defer(made(node, 0)?, x.dtype(), strided);
+        return Ok(b.defer(made(node, 0)?, x.dtype(), strided)?);
     }
     if qmatmul::reads_in_place(b, made(node, 0)?, &strided.steps) {
         strided.buffer = b.with_slack(&x);
-        return b.defer(made(node, 0)?, x.dtype(), strided);
+        return Ok(b.defer(made(node, 0)?, x.dtype(), strided)?);
     }
-    move_strided(b, strided)
-}
-
-/// Pushes the step of a Transpose whose input's place is known.
-pub fn move_strided(b: &mut Builder<'_>, strided: Strided) -> Result<(), Error> {
-    let Strided { node, buffer, shape, steps } = strided;
-    let node = &b.program.nodes[node];
-    let y = b.output(made(node, 0)?, shape, Layout::RowMajor)?;
-    if y.elements() > 0 {
-        let element = y.dtype().size();
-        let relocation = Relocation::strided(element, y.shape(), &steps);
-        relocate(b, node, buffer, &y, relocation, vec![0; element]);
-    }
-    Ok(())
+    Ok(b.move_strided(strided)?)
 }
 
 /// DepthToSpace and SpaceToDepth: a split of dimensions, an order, a merge; in the layout that the input has.
-pub fn plan_depth_space(b: &mut Builder<'_>, node: &Node) -> Result<(), Error> {
+pub fn plan_depth_space(b: &mut Builder<'_>, node: &Node) -> Result<(), Stop> {
     let x = b.input(needed(node, 0)?)?;
     let &[n, c, h, w] = x.shape() else {
         return Err(error(node, &format!("needs 4 dimensions, got shape {:?}", x.shape())));
@@ -225,12 +92,20 @@ pub fn plan_depth_space(b: &mut Builder<'_>, node: &Node) -> Result<(), Error> {
     let flat: Vec<(usize, usize)> = y.layout.order(4).into_iter().flat_map(|d| parts[d].clone()).collect();
     let (dims, source): (Vec<usize>, Vec<usize>) = flat.into_iter().unzip();
     let relocation = Relocation::strided(x.dtype().size(), &dims, &source);
-    relocate(b, node, x.buffer, &y, relocation, vec![0; x.dtype().size()]);
+    relocate(
+        &mut b.steps,
+        node.name.clone(),
+        node.op.name(),
+        x.buffer,
+        &y,
+        relocation,
+        vec![0; x.dtype().size()],
+    );
     Ok(())
 }
 
 /// Concat: each input copied to its place, in the layout that the first spatial input has.
-pub fn plan_concat(b: &mut Builder<'_>, node: &Node) -> Result<(), Error> {
+pub fn plan_concat(b: &mut Builder<'_>, node: &Node) -> Result<(), Stop> {
     let values: Vec<_> = node.inputs.iter().flatten().copied().collect();
     let types = values.iter().map(|&v| b.tensor(v)).collect::<Result<Vec<_>, _>>()?;
     let first = types.first().ok_or_else(|| error(node, "has no inputs"))?;
@@ -264,10 +139,10 @@ pub fn plan_concat(b: &mut Builder<'_>, node: &Node) -> Result<(), Error> {
     if y.elements() == 0 {
         return Ok(());
     }
-    let rows = b.chunk(y.tensor.bytes() / row, row as f64 * 0.1, 1);
+    let rows = b.steps.chunk(y.tensor.bytes() / row, row as f64 * 0.1, 1);
     let reads: Vec<BufferId> = pieces.iter().map(|p| p.0).collect();
     let target = y.buffer;
-    b.push(
+    b.steps.push(
         node.name.clone(),
         node.op.name(),
         "copy",

@@ -1,24 +1,23 @@
 //! Ops that give the same bytes another shape.
 
-use crate::error::Error;
-use crate::ops::{axes, error, made, needed};
-use crate::plan::builder::Builder;
+use crate::ops::node::{axes, error, made, needed};
+use crate::plan::builder::{Builder, Stop};
 use crate::plan::layout::Layout;
 use crate::program::{MAX_RANK, Node};
 
-fn view(b: &mut Builder<'_>, node: &Node, shape: Vec<usize>) -> Result<(), Error> {
+fn view(b: &mut Builder<'_>, node: &Node, shape: Vec<usize>) -> Result<(), Stop> {
     let x = b.input_as(needed(node, 0)?, Layout::RowMajor)?;
-    b.alias(made(node, 0)?, &x, shape, Layout::RowMajor)
+    Ok(b.alias(made(node, 0)?, &x, shape, Layout::RowMajor)?)
 }
 
 /// Identity: the same tensor in the same layout.
-pub fn identity(b: &mut Builder<'_>, node: &Node) -> Result<(), Error> {
+pub fn identity(b: &mut Builder<'_>, node: &Node) -> Result<(), Stop> {
     let x = b.input(needed(node, 0)?)?;
-    b.alias(made(node, 0)?, &x, x.shape().to_vec(), x.layout)
+    Ok(b.alias(made(node, 0)?, &x, x.shape().to_vec(), x.layout)?)
 }
 
 /// Reshape: 0 keeps a dimension (unless allowzero), one -1 takes what is left.
-pub fn reshape(b: &mut Builder<'_>, node: &Node) -> Result<(), Error> {
+pub fn reshape(b: &mut Builder<'_>, node: &Node) -> Result<(), Stop> {
     let from = b.tensor(needed(node, 0)?)?.shape;
     let asked = b.known_ints(node, 1)?;
     let keeps_zero = node.attributes.int_or("allowzero", 0)? != 0;
@@ -60,7 +59,7 @@ pub fn reshape(b: &mut Builder<'_>, node: &Node) -> Result<(), Error> {
 }
 
 /// Flatten to two dimensions.
-pub fn flatten(b: &mut Builder<'_>, node: &Node) -> Result<(), Error> {
+pub fn flatten(b: &mut Builder<'_>, node: &Node) -> Result<(), Stop> {
     let from = b.tensor(needed(node, 0)?)?.shape;
     let rank = from.len() as i64;
     let at = node.attributes.int_or("axis", 1)?;
@@ -73,7 +72,7 @@ pub fn flatten(b: &mut Builder<'_>, node: &Node) -> Result<(), Error> {
 }
 
 /// Squeeze: the axes named, or every dimension of 1.
-pub fn squeeze(b: &mut Builder<'_>, node: &Node) -> Result<(), Error> {
+pub fn squeeze(b: &mut Builder<'_>, node: &Node) -> Result<(), Stop> {
     let from = b.tensor(needed(node, 0)?)?.shape;
     let drop = match b.known_ints_opt(node, 1)? {
         Some(along) => axes(node, &along, from.len())?,
@@ -87,7 +86,7 @@ pub fn squeeze(b: &mut Builder<'_>, node: &Node) -> Result<(), Error> {
 }
 
 /// Unsqueeze: dimensions of 1 at the axes of the output.
-pub fn unsqueeze(b: &mut Builder<'_>, node: &Node) -> Result<(), Error> {
+pub fn unsqueeze(b: &mut Builder<'_>, node: &Node) -> Result<(), Stop> {
     let from = b.tensor(needed(node, 0)?)?.shape;
     let new = b.known_ints(node, 1)?;
     let rank = from.len() + new.len();

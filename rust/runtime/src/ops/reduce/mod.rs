@@ -11,16 +11,16 @@ use octavo_kernels::isa::Kernels;
 use octavo_kernels::pool::{self, Mean, Window};
 use octavo_kernels::requantize::multiplier_shift;
 
-use crate::error::Error;
-use crate::ops::movement::{Relocation, strides};
-use crate::ops::{axis, error, made, needed, spatial};
-use crate::plan::builder::{BufferId, Builder, Placed};
-use crate::plan::fusion::int32;
+use crate::ops::node::{axis, error, made, needed};
+use crate::ops::spatial;
+use crate::plan::buffers::{BufferId, Placed};
+use crate::plan::builder::{Builder, Stop};
 use crate::plan::layout::Layout;
+use crate::plan::relocation::{Relocation, strides};
 use crate::program::{DType, Node, Op};
 
 /// Plans QReduceMean or a Reduce of ONNX.
-pub fn plan(b: &mut Builder<'_>, node: &Node) -> Result<(), Error> {
+pub fn plan(b: &mut Builder<'_>, node: &Node) -> Result<(), Stop> {
     let x = b.input(needed(node, 0)?)?;
     let rank = x.shape().len();
     let asked = match node.op {
@@ -34,7 +34,7 @@ pub fn plan(b: &mut Builder<'_>, node: &Node) -> Result<(), Error> {
     if axes.is_empty() {
         let is_kept = node.attributes.int_or("noop_with_empty_axes", 0)? != 0;
         if is_kept && matches!(reduction(node.op), Average | Sum | Max | Min | Prod) {
-            return b.alias(made(node, 0)?, &x, x.shape().to_vec(), x.layout);
+            return Ok(b.alias(made(node, 0)?, &x, x.shape().to_vec(), x.layout)?);
         }
         if !is_kept {
             axes = (0..rank).collect();
@@ -45,14 +45,14 @@ pub fn plan(b: &mut Builder<'_>, node: &Node) -> Result<(), Error> {
 }
 
 /// Plans GlobalAveragePool or GlobalMaxPool.
-pub fn plan_global(b: &mut Builder<'_>, node: &Node) -> Result<(), Error> {
+pub fn plan_global(b: &mut Builder<'_>, node: &Node) -> Result<(), Stop> {
     let x = b.input(needed(node, 0)?)?;
     let count = spatial::lengths(node, x.shape())?.len();
     let axes: Vec<usize> = (2..2 + count).collect();
     plan_axes(b, node, &x, &axes, true)
 }
 
-fn plan_axes(b: &mut Builder<'_>, node: &Node, x: &Placed, axes: &[usize], keeps: bool) -> Result<(), Error> {
+fn plan_axes(b: &mut Builder<'_>, node: &Node, x: &Placed, axes: &[usize], keeps: bool) -> Result<(), Stop> {
     let rank = x.shape().len();
     let shape: Vec<usize> = (0..rank)
         .filter(|d| keeps || !axes.contains(d))
@@ -83,10 +83,10 @@ fn plan_axes(b: &mut Builder<'_>, node: &Node, x: &Placed, axes: &[usize], keeps
     let steps = strides(x.shape(), &Layout::RowMajor.order(rank), element);
     let dims: Vec<usize> = order.iter().map(|&d| x.shape()[d]).collect();
     let source: Vec<usize> = order.iter().map(|&d| steps[d]).collect();
-    let moved = b.temporary(x.tensor.bytes());
+    let moved = b.steps.temporary(x.tensor.bytes());
     let relocation = Relocation::strided(element, &dims, &source);
     let from = x.buffer;
-    b.push(
+    b.steps.push(
         node.name.clone(),
         "Transpose",
         "relocate",
@@ -123,12 +123,12 @@ fn push(
     from: BufferId,
     y: &Placed,
     r: &Reduction,
-) -> Result<(), Error> {
+) -> Result<(), Stop> {
     let Reduction { n, inner, is_last } = *r;
     if y.elements() == 0 {
         return Ok(());
     }
-    let row = b.kernels.row();
+    let row = b.steps.kernels.row();
     match (node.op, x.dtype()) {
         (Op::QReduceMean, DType::U8) => {
             let mean = mean(node, n)?;
@@ -236,8 +236,8 @@ fn push_parts<T: octavo_exec::Pod>(
     reduce: impl Fn(Kernels, &[T], &mut [T]) + Send + Sync + 'static,
 ) {
     let target = y.buffer;
-    let chunk = b.chunk(y.elements() / inner, (n * inner) as f64 * 0.1, 1);
-    b.push(
+    let chunk = b.steps.chunk(y.elements() / inner, (n * inner) as f64 * 0.1, 1);
+    b.steps.push(
         node.name.clone(),
         node.op.name(),
         kernel,
@@ -256,7 +256,7 @@ fn push_parts<T: octavo_exec::Pod>(
 }
 
 /// The arithmetic of an integer mean of `n` elements.
-fn mean(node: &Node, n: usize) -> Result<Mean, Error> {
+fn mean(node: &Node, n: usize) -> Result<Mean, Stop> {
     let a = &node.attributes;
     let ratio = a.f64("ratio")?;
     if n == 0 || n.checked_mul(255).is_none_or(|sum| sum >= 1 << 31) {
@@ -266,11 +266,11 @@ fn mean(node: &Node, n: usize) -> Result<Mean, Error> {
         error(node, &format!("the ratio {ratio} over {n} elements is outside what integers can do"))
     })?;
     Ok(Mean {
-        x_zero_point: int32(node, a.int("x_zero_point")?)?,
+        x_zero_point: a.int32("x_zero_point")?,
         multiplier,
         shift,
-        y_zero_point: int32(node, a.int("y_zero_point")?)?,
-        lo: int32(node, a.int("lo")?)?,
-        hi: int32(node, a.int("hi")?)?,
+        y_zero_point: a.int32("y_zero_point")?,
+        lo: a.int32("lo")?,
+        hi: a.int32("hi")?,
     })
 }

@@ -206,6 +206,19 @@ pub fn transpose<T: Copy>(x: &[T], rows: usize, columns: usize, out: &mut [T]) {
     }
 }
 
+/// Bytes in row-major order, taken to another order of dimensions, before any run.
+pub fn permuted(bytes: &[u8], element: usize, shape: &[usize], order: &[usize]) -> Vec<u8> {
+    if bytes.is_empty() {
+        return Vec::new(); // its other axes may be of any length
+    }
+    let steps = strides(shape, &(0..shape.len()).collect::<Vec<_>>(), element);
+    let dims: Vec<usize> = order.iter().map(|&d| shape[d]).collect();
+    let source: Vec<usize> = order.iter().map(|&d| steps[d]).collect();
+    let mut out = vec![0; bytes.len()];
+    Relocation::strided(element, &dims, &source).rows(bytes, &vec![0; element], 0, &mut out);
+    out
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

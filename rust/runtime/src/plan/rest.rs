@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
 
 use crate::error::Error;
-use crate::plan::{Plan, TensorType};
+use crate::plan::buffers::TensorType;
 use crate::program::{Tensor, ValueId};
 
 /// Plans of the rest that are kept; the one used longest ago makes room.
@@ -13,8 +13,8 @@ const MOST_PLANS: usize = 16;
 /// Bytes of a tensor for which the rest's plan is kept. Longer ones are data: they seldom come twice.
 const MOST_BYTES: usize = 1 << 12;
 
-/// The nodes that a plan leaves to be planned when it has run.
-pub struct Rest {
+/// The nodes that a plan leaves to be planned when it has run; `P` are their plans.
+pub struct Rest<P> {
     /// The first node that is left.
     pub first: usize,
     /// What that node waits for.
@@ -30,10 +30,10 @@ pub struct Rest {
     /// The plans are for observing.
     pub observed: bool,
     /// The latest used comes last.
-    pub(super) plans: Mutex<VecDeque<(Tensor, Arc<Plan>)>>,
+    pub(super) plans: Mutex<VecDeque<(Tensor, Arc<P>)>>,
 }
 
-impl Rest {
+impl<P> Rest<P> {
     /// The type of what the rest waits for, and its place among the Program's inputs or else among the outputs of the
     /// plan that it is the rest of.
     pub fn place(&self, inputs: &[ValueId]) -> Option<Place> {
@@ -46,12 +46,12 @@ impl Rest {
     pub fn plan(
         &self,
         wanted: Tensor,
-        make: impl FnOnce(Tensor) -> Result<Plan, Error>,
-    ) -> Result<Arc<Plan>, Error> {
+        make: impl FnOnce(Tensor) -> Result<P, Error>,
+    ) -> Result<Arc<P>, Error> {
         if wanted.bytes().len() > MOST_BYTES {
             return Ok(Arc::new(make(wanted)?));
         }
-        let kept = |plans: &mut VecDeque<(Tensor, Arc<Plan>)>| {
+        let kept = |plans: &mut VecDeque<(Tensor, Arc<P>)>| {
             let at = plans.iter().position(|(of, _)| *of == wanted)?;
             let latest = plans.remove(at)?;
             let plan = Arc::clone(&latest.1);

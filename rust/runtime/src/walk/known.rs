@@ -5,16 +5,21 @@ use octavo_exec::Pool;
 use crate::error::Error;
 use crate::ops::shape::MOST_ELEMENTS;
 use crate::plan::arena;
-use crate::plan::builder::Builder;
+use crate::plan::builder::{Builder, Planned};
 use crate::plan::packing::{Blocks, Packing};
 use crate::program::{Node, Program, Tensor, Value, ValueId};
+use crate::walk::dispatch;
 
 /// Computes the node's outputs now where all of its inputs are known; false where they are not, or where so many bytes
 /// are better made by every run than kept by the plan.
-pub fn evaluate(b: &mut Builder<'_>, node: &Node) -> Result<bool, Error> {
+pub fn evaluate(b: &mut Builder<'_>, index: usize) -> Result<bool, Error> {
+    let node = &b.program.nodes[index];
     let Some(program) = alone(b, node) else { return Ok(false) };
     let blocks = Blocks::default();
-    let builder = Builder::of_known(&program, b.kernels, Packing::new(&program, &blocks))?;
+    let mut builder = Builder::of_known(&program, b.steps.kernels, Packing::new(&program, &blocks))?;
+    if let Planned::Waits(value) = dispatch::plan(&mut builder, 0)? {
+        return Err(Error::Run(format!("{}: value {} is not known", node.label(), value.0)));
+    }
     let plan = builder.finish()?;
     let made: usize = plan.outputs().iter().map(|of| of.bytes()).sum();
     if plan.outputs().iter().any(|of| of.elements() > MOST_ELEMENTS) || !b.has_room_to_know(made) {
@@ -27,6 +32,7 @@ pub fn evaluate(b: &mut Builder<'_>, node: &Node) -> Result<bool, Error> {
     for ((value, of), bytes) in node.outputs.iter().flatten().zip(plan.outputs()).zip(outputs) {
         b.know(*value, Tensor::new(of.dtype, of.shape.clone(), bytes)?)?;
     }
+    b.absorb(index);
     Ok(true)
 }
 

@@ -4,9 +4,9 @@
 use octavo_kernels::float::epilogue::{Epilogue, Residual};
 use octavo_kernels::float::unary::Unary;
 
-use crate::error::Error;
 use crate::ops::unary;
-use crate::plan::builder::{Builder, Placed};
+use crate::plan::buffers::Placed;
+use crate::plan::builder::{Builder, Stop};
 use crate::plan::layout::Layout;
 use crate::program::{DType, Node, Op, Tensor, ValueId};
 
@@ -57,7 +57,7 @@ pub fn after_product(
     layout: Layout,
     columns: usize,
     bias: Option<Vec<f32>>,
-) -> Result<Fused, Error> {
+) -> Result<Fused, Stop> {
     let mut fused = Fused::alone(node, output, bias);
     if fused.finish.bias.is_none()
         && let Some(sum) = sum_behind(b, fused.output)

@@ -2,8 +2,9 @@
 
 use octavo_kernels::gemm::AddParams;
 
-use crate::error::Error;
-use crate::plan::builder::{Builder, Placed};
+use crate::ops::node::error;
+use crate::plan::buffers::Placed;
+use crate::plan::builder::{Builder, Stop};
 use crate::plan::layout::Layout;
 use crate::program::{Node, Op, ValueId};
 
@@ -26,7 +27,7 @@ pub fn after_product(
     output: ValueId,
     shape: &[usize],
     layout: Layout,
-) -> Result<Fused, Error> {
+) -> Result<Fused, Stop> {
     let mut fused = Fused { output, residual: None, table: None, names: node.name.clone() };
     if let Some((index, add)) = b.only_reader(output)
         && add.op == Op::QAdd
@@ -58,25 +59,25 @@ pub fn after_product(
 }
 
 /// The table of a Lookup.
-pub fn table(b: &Builder<'_>, node: &Node) -> Result<Box<[u8; 256]>, Error> {
+pub fn table(b: &Builder<'_>, node: &Node) -> Result<Box<[u8; 256]>, Stop> {
     let tensor = b.known_input(node, 1)?;
     let bytes: [u8; 256] =
-        tensor.u8s()?.try_into().map_err(|_| crate::ops::error(node, "the table must have 256 entries"))?;
+        tensor.u8s()?.try_into().map_err(|_| error(node, "the table must have 256 entries"))?;
     Ok(Box::new(bytes))
 }
 
 /// The parameters of a QAdd.
-pub fn add_params(node: &Node) -> Result<AddParams, Error> {
+pub fn add_params(node: &Node) -> Result<AddParams, Stop> {
     let a = &node.attributes;
     Ok(AddParams {
-        a_zero_point: int32(node, a.int("a_zero_point")?)?,
-        b_zero_point: int32(node, a.int("b_zero_point")?)?,
-        y_zero_point: int32(node, a.int("y_zero_point")?)?,
-        a_multiplier: int32(node, a.int("a_multiplier")?)?,
-        b_multiplier: int32(node, a.int("b_multiplier")?)?,
-        shift: int32(node, a.int("shift")?)?.unsigned_abs(),
-        lo: int32(node, a.int("lo")?)?,
-        hi: int32(node, a.int("hi")?)?,
+        a_zero_point: a.int32("a_zero_point")?,
+        b_zero_point: a.int32("b_zero_point")?,
+        y_zero_point: a.int32("y_zero_point")?,
+        a_multiplier: a.int32("a_multiplier")?,
+        b_multiplier: a.int32("b_multiplier")?,
+        shift: a.int32("shift")?.unsigned_abs(),
+        lo: a.int32("lo")?,
+        hi: a.int32("hi")?,
     })
 }
 
@@ -88,9 +89,4 @@ fn swapped(p: AddParams) -> AddParams {
         b_multiplier: p.a_multiplier,
         ..p
     }
-}
-
-/// An attribute's integer, which validation has bounded to 32 bits.
-pub fn int32(node: &Node, value: i64) -> Result<i32, Error> {
-    i32::try_from(value).map_err(|_| crate::ops::error(node, &format!("{value} is no 32-bit integer")))
 }

@@ -1,0 +1,114 @@
+//! What a Program is made of.
+
+use super::{Attributes, DType, Op, Tensor};
+
+/// The ONNX operator set that every Program is in.
+pub const OPSET: u32 = 25;
+/// The artifact format that this code reads.
+pub const FORMAT_VERSION: u32 = 2;
+/// The most axes that a value can have.
+pub const MAX_RANK: usize = 32;
+
+/// An index into [`Program::values`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ValueId(pub u32);
+
+impl ValueId {
+    /// The index as such.
+    pub fn index(self) -> usize {
+        self.0 as usize
+    }
+}
+
+/// An axis of a value: a length, or a name for one that is known when the program runs.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Dim {
+    /// A length.
+    Fixed(usize),
+    /// A name; equal names are equal lengths.
+    Symbol(String),
+}
+
+/// How the integers of a value stand for reals: `real = scale * (q - zero_point)`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Quant {
+    /// One scale, or one a channel; finite and positive.
+    pub scale: Vec<f32>,
+    /// As many as scales, within the dtype's range.
+    pub zero_point: Vec<i64>,
+    /// The channel axis where there is one scale a channel.
+    pub axis: Option<usize>,
+    /// Elements of `axis` that share a scale; `None` where each has its own.
+    pub block: Option<usize>,
+}
+
+/// A tensor by name.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Value {
+    /// The name, unique in the Program.
+    pub name: String,
+    /// The type of its elements.
+    pub dtype: DType,
+    /// Its axes; `None` where even the rank is unknown.
+    pub shape: Option<Vec<Dim>>,
+    /// What its integers stand for, where they stand for reals.
+    pub quant: Option<Quant>,
+    /// Its elements, where they are known in advance.
+    pub constant: Option<Tensor>,
+}
+
+/// One operation.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Node {
+    /// What it does.
+    pub op: Op,
+    /// Its name, for people.
+    pub name: String,
+    /// What it reads; `None` is an optional input left out.
+    pub inputs: Vec<Option<ValueId>>,
+    /// What it makes; `None` is an output that nobody wants.
+    pub outputs: Vec<Option<ValueId>>,
+    /// Its attributes by name.
+    pub attributes: Attributes,
+}
+
+impl Node {
+    /// The input at a place, `None` where it was left out or the list is shorter.
+    pub fn input(&self, place: usize) -> Option<ValueId> {
+        self.inputs.get(place).copied().flatten()
+    }
+
+    /// How messages call the node: its op and its name.
+    pub fn label(&self) -> String {
+        format!("{} node {:?}", self.op.name(), self.name)
+    }
+}
+
+/// A whole model: nodes in topological order over named values.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Program {
+    /// The values fed by the caller, in the model's order.
+    pub inputs: Vec<ValueId>,
+    /// The values given back, in the model's order.
+    pub outputs: Vec<ValueId>,
+    /// Every value, constants among them.
+    pub values: Vec<Value>,
+    /// The operations, each after those that it reads from.
+    pub nodes: Vec<Node>,
+    /// The ONNX operator set, [`OPSET`].
+    pub opset: u32,
+    /// What wrote the artifact.
+    pub producer: String,
+}
+
+impl Program {
+    /// The value of an id.
+    pub fn value(&self, id: ValueId) -> &Value {
+        &self.values[id.index()]
+    }
+
+    /// The elements of a node's input, where they are known in advance.
+    pub fn constant(&self, node: &Node, place: usize) -> Option<&Tensor> {
+        node.input(place).and_then(|id| self.value(id).constant.as_ref())
+    }
+}

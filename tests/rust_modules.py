@@ -1,0 +1,107 @@
+"""The files of a Rust crate and which of them import from which, read from their `use` lines and paths."""
+
+import re
+from pathlib import Path
+
+USE = re.compile(r"^\s*(pub(?:\([^)]*\))?\s+)?use\s+([^;]+);", re.MULTILINE)
+PATH = re.compile(r"(?<![\w:])\$?(?:crate|super)(?:::\w+)+")
+
+
+def expanded(tree: str) -> list[str]:
+    """The paths of a use tree: `a::{b, c::{d, e}}` is a::b, a::c::d and a::c::e."""
+    tree = " ".join(tree.split())
+    if "{" not in tree:
+        return [tree.split(" as ")[0]]
+    at = tree.index("{")
+    head, body = tree[:at], tree[at + 1 : tree.rindex("}")]
+    parts, depth, start = [], 0, 0
+    for place, letter in enumerate(body + ","):
+        depth += (letter == "{") - (letter == "}")
+        if letter == "," and depth == 0:
+            parts.append(body[start:place].strip())
+            start = place + 1
+    return [path for part in parts if part for path in expanded(head + part)]
+
+
+class Crate:
+    """The modules of a crate's src/, each a file."""
+
+    def __init__(self, source: Path) -> None:
+        self.source = source
+        paths = [path for path in sorted(source.rglob("*.rs")) if path.stem != "tests"]
+        self.files = {self.module(path): path for path in paths}
+        self.texts = {module: code(path) for module, path in self.files.items()}
+        self.exports = {module: self._exports(module) for module in self.files}
+
+    def module(self, path: Path) -> tuple[str, ...]:
+        """`src/a/b.rs` and `src/a/b/mod.rs` are the module (a, b); lib.rs is ()."""
+        parts = path.relative_to(self.source).with_suffix("").parts
+        return parts[:-1] if parts[-1] in ("mod", "lib") else parts
+
+    def _absolute(self, module: tuple[str, ...], path: str) -> tuple[str, ...]:
+        names = path.replace("$", "").split("::")
+        if names[0] == "crate":
+            return tuple(names[1:])
+        base = list(module)
+        while names[0] in ("super", "self"):
+            base = base[:-1] if names.pop(0) == "super" else base
+        return (*base, *names)
+
+    def _exports(self, module: tuple[str, ...]) -> dict[str, tuple[str, ...]]:
+        """Where the names come from that a module passes on from its children."""
+        found = {}
+        for public, tree in USE.findall(self.texts[module]):
+            for path in expanded(tree) if public else ():
+                names = path.split("::")
+                child = (*module, names[0])
+                if child in self.files:
+                    found[names[-1]] = (*module, *names)
+        return found
+
+    def _file_of(self, path: tuple[str, ...]) -> tuple[str, ...]:
+        """The module that a path's item stands in."""
+        for length in range(len(path), -1, -1):
+            module, rest = path[:length], path[length:]
+            if module in self.files:
+                if rest and rest[0] in self.exports[module]:
+                    return self._file_of(self.exports[module][rest[0]])
+                return module
+        raise ValueError(path)
+
+    def imports(self) -> dict[tuple[str, ...], set[tuple[str, ...]]]:
+        """For each module, those that it imports from; a declaration of children, or passing them on, is none."""
+        edges = {}
+        for module, text in self.texts.items():
+            children = {other[-1] for other in self.files if other[:-1] == module and other}
+            paths = PATH.findall(USE.sub("", text))
+            paths += re.findall(rf"(?<![\w:])(?:{'|'.join(children)})::\w+", USE.sub("", text)) if children else []
+            for public, tree in USE.findall(text):
+                own = [path for path in expanded(tree) if path.split("::")[0] in {"crate", "super", "self"} | children]
+                paths += [path for path in own if not (public and path.split("::")[0] in children)]
+            edges[module] = {self._file_of(self._absolute(module, path)) for path in paths} - {module}
+        return edges
+
+
+def code(path: Path) -> str:
+    """A file's text without its comments and its tests."""
+    text = re.sub(r"//[^\n]*", "", path.read_text())
+    return re.split(r"#\[cfg\((?:all\()?test[^\n]*\n(?:\s*#[^\n]*\n)*\s*mod \w+ \{", text)[0]
+
+
+def circle(edges: dict[tuple[str, ...], set[tuple[str, ...]]]) -> list[tuple[str, ...]]:
+    """Modules that import from each other in a circle; empty where there is none."""
+    done: set[tuple[str, ...]] = set()
+
+    def visit(module: tuple[str, ...], way: list[tuple[str, ...]]) -> list[tuple[str, ...]]:
+        if module in way:
+            return way[way.index(module) :]
+        if module in done:
+            return []
+        for other in sorted(edges[module]):
+            found = visit(other, [*way, module])
+            if found:
+                return found
+        done.add(module)
+        return []
+
+    return next((found for module in sorted(edges) if (found := visit(module, []))), [])
