@@ -63,8 +63,20 @@ impl<'a, C: AsRef<[u8]>> Views<'a, C> {
         reads: [Slot; R],
         writes: [Slot; W],
     ) -> ([&[u8]; R], [&mut [u8]; W]) {
+        let (reads, [], writes) = self.get_optional(reads, [], writes);
+        (reads, writes)
+    }
+
+    /// As [`Views::get`], where some slots to read may be missing.
+    #[expect(clippy::type_complexity, reason = "three groups of slices")]
+    pub fn get_optional<const R: usize, const O: usize, const W: usize>(
+        &mut self,
+        reads: [Slot; R],
+        optional: [Option<Slot>; O],
+        writes: [Slot; W],
+    ) -> ([&[u8]; R], [Option<&[u8]>; O], [&mut [u8]; W]) {
         for (index, write) in writes.iter().enumerate() {
-            for other in reads.iter().chain(&writes[..index]) {
+            for other in reads.iter().chain(optional.iter().flatten()).chain(&writes[..index]) {
                 assert!(!write.overlaps(other), "{write:?} is written while {other:?} is used");
             }
         }
@@ -77,7 +89,7 @@ impl<'a, C: AsRef<[u8]>> Views<'a, C> {
             };
             // SAFETY: `start` checked that the bytes lie in their place, which is borrowed for 'a; no written slot
             // shares a byte with this one (checked above), and while the result lives `self` stays borrowed, so
-            // `get` cannot give out a slice that does.
+            // that no other slice can be had that does.
             unsafe { std::slice::from_raw_parts(start, slot.len) }
         };
         let write = |slot: Slot| {
@@ -89,7 +101,7 @@ impl<'a, C: AsRef<[u8]>> Views<'a, C> {
             // SAFETY: as for reads, and the arena and the outputs are borrowed exclusively.
             unsafe { std::slice::from_raw_parts_mut(start, slot.len) }
         };
-        (reads.map(read), writes.map(write))
+        (reads.map(read), optional.map(|slot| slot.map(read)), writes.map(write))
     }
 
     fn output(&self, index: u16) -> *mut [u8] {

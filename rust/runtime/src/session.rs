@@ -11,6 +11,7 @@ use crate::observe::Extremes;
 use crate::plan::builder::Builder;
 use crate::plan::packing::{Blocks, Packing};
 use crate::plan::rest::{Place, Rest};
+use crate::plan::uses::Uses;
 use crate::plan::{Owner, Plan, Step, TensorType, arena};
 use crate::program::{DType, Dim, Program, Tensor, Value, ValueId};
 use crate::walk;
@@ -32,6 +33,7 @@ pub struct Options {
 /// A Program ready to run. Shared by threads; runs of several threads go on at once.
 pub struct Session {
     program: Program,
+    uses: Uses,
     kernels: Kernels,
     pool: Pool,
     blocks: Blocks,
@@ -87,7 +89,8 @@ impl Session {
         let kernels = choose_tier(options)?;
         let pool = Pool::new(choose_threads(options)?);
         let plans = Mutex::new(VecDeque::new());
-        Ok(Session { program, kernels, pool, blocks: Blocks::default(), plans, owner: Arc::default() })
+        let uses = Uses::of(&program);
+        Ok(Session { program, uses, kernels, pool, blocks: Blocks::default(), plans, owner: Arc::default() })
     }
 
     /// The Program.
@@ -140,7 +143,7 @@ impl Session {
         // Made outside the lock, so that other shapes go on; of two threads that made the same, one's is kept.
         let threads = self.pool.threads();
         let packing = Packing::new(&self.program, &self.blocks);
-        let builder = Builder::new(&self.program, self.kernels, threads, packing, &shapes)?;
+        let builder = Builder::new(&self.program, &self.uses, self.kernels, threads, packing, &shapes)?;
         let plan = Arc::new(walk::plan(builder.observed(observed).owned_by(&self.owner))?);
         let mut plans = self.plans.lock().unwrap_or_else(|e| e.into_inner());
         if let Some(theirs) = kept(&mut plans, &shapes, observed) {
@@ -280,7 +283,8 @@ impl Session {
         rest.plan(wanted, |wanted| {
             let packing = Packing::new(&self.program, &self.blocks);
             let threads = self.pool.threads();
-            let builder = Builder::resume(&self.program, self.kernels, threads, packing, rest, wanted)?;
+            let builder =
+                Builder::resume(&self.program, &self.uses, self.kernels, threads, packing, rest, wanted)?;
             walk::plan(builder.observed(rest.observed).owned_by(&self.owner))
         })
     }

@@ -166,29 +166,20 @@ pub fn push<const N: usize>(
     } else {
         b.steps.chunk(y.elements() / loops.run, loops.run as f64 * 0.1, 1)
     };
-    b.steps.push(
-        node.name.clone(),
-        node.op.name(),
-        kernel,
-        0,
-        &sources,
-        &[target],
-        Box::new(move |run| {
-            let (kernels, pool) = (run.kernels, run.pool);
-            let (x, [y]) = run.get(sources, [target]);
-            if is_one_run {
-                pool.slices(y, chunk * element, |i, y| {
-                    let parts = loops.parts(&x, [0; N], i * chunk, y.len() / element);
-                    function(kernels, parts, y);
-                });
-            } else {
-                pool.slices(y, chunk * loops.run * element, |i, y| {
-                    for (index, y) in y.chunks_exact_mut(loops.run * element).enumerate() {
-                        let starts = loops.starts(i * chunk + index);
-                        function(kernels, loops.parts(&x, starts, 0, loops.run), y);
-                    }
-                });
-            }
-        }),
-    );
+    b.steps.of_node(node, kernel).run(sources, [target], move |run, x, [y]| {
+        let (kernels, pool) = (run.kernels, run.pool);
+        if is_one_run {
+            pool.slices(y, chunk * element, |i, y| {
+                let parts = loops.parts(&x, [0; N], i * chunk, y.len() / element);
+                function(kernels, parts, y);
+            });
+        } else {
+            pool.slices(y, chunk * loops.run * element, |i, y| {
+                for (index, y) in y.chunks_exact_mut(loops.run * element).enumerate() {
+                    let starts = loops.starts(i * chunk + index);
+                    function(kernels, loops.parts(&x, starts, 0, loops.run), y);
+                }
+            });
+        }
+    });
 }

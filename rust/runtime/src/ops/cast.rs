@@ -30,22 +30,13 @@ pub fn plan(b: &mut Builder<'_>, node: &Node) -> Result<(), Stop> {
         return Ok(());
     }
     let (xb, yb) = (x.buffer, y.buffer);
-    b.steps.push(
-        node.name.clone(),
-        "Cast",
-        "cast",
-        0,
-        &[xb],
-        &[yb],
-        Box::new(move |run| {
-            let pool = run.pool;
-            let ([x], [y]) = run.get([xb], [yb]);
-            pool.slices(y, chunk * to.size(), |i, y| {
-                let count = y.len() / to.size();
-                convert(from, &x[i * chunk * from.size()..][..count * from.size()], to, y);
-            });
-        }),
-    );
+    b.steps.step(node.name.clone(), "Cast", "cast").run([xb], [yb], move |run, [x], [y]| {
+        let pool = run.pool;
+        pool.slices(y, chunk * to.size(), |i, y| {
+            let count = y.len() / to.size();
+            convert(from, &x[i * chunk * from.size()..][..count * from.size()], to, y);
+        });
+    });
     Ok(())
 }
 

@@ -262,29 +262,20 @@ fn push(
         Function::Two(_) => b.steps.kernels.row().float.binary.name,
     };
     let chunk = b.steps.chunk(y.elements(), 0.1 * links.len() as f64, 64);
-    // Those that are missing stand for nothing.
-    let reads: [BufferId; MOST_OPERANDS] = std::array::from_fn(|i| *buffers.get(i).unwrap_or(&buffers[0]));
+    let reads: [Option<BufferId>; MOST_OPERANDS] = std::array::from_fn(|i| buffers.get(i).copied());
     let view = move |i: usize| views.get(i).copied().unwrap_or(View { inner: 1, period: 1 });
     let target = y.buffer;
-    b.steps.push(
-        name,
-        op,
-        kernel,
-        0,
-        buffers,
-        &[target],
-        Box::new(move |run| {
-            let (kernels, pool) = (run.kernels, run.pool);
-            let (x, [y]) = run.get(reads, [target]);
-            let x: [(View, &[f32]); MOST_OPERANDS] = std::array::from_fn(|i| (view(i), cast(x[i])));
-            pool.slices(cast_mut::<f32>(y), chunk, |i, y| {
-                let mut rooms = [[0.0; BLOCK]; SLOTS + 2];
-                for (at, y) in y.chunks_mut(BLOCK).enumerate() {
-                    block(kernels, &turns, &x, i * chunk + at * BLOCK, &mut rooms, y);
-                }
-            });
-        }),
-    );
+    b.steps.step(name, op, kernel).run_optional([], reads, [target], move |run, [], x, [y]| {
+        let (kernels, pool) = (run.kernels, run.pool);
+        let x: [(View, &[f32]); MOST_OPERANDS] =
+            std::array::from_fn(|i| (view(i), cast(x[i].unwrap_or_default())));
+        pool.slices(cast_mut::<f32>(y), chunk, |i, y| {
+            let mut rooms = [[0.0; BLOCK]; SLOTS + 2];
+            for (at, y) in y.chunks_mut(BLOCK).enumerate() {
+                block(kernels, &turns, &x, i * chunk + at * BLOCK, &mut rooms, y);
+            }
+        });
+    });
 }
 
 /// Every node's turn on the elements from `start` on.

@@ -54,30 +54,21 @@ pub fn plan(b: &mut Builder<'_>, node: &Node) -> Result<(), Stop> {
     let plane: usize = image.iter().product();
     let chunk = b.steps.chunk(batch * (rows / size), (size * columns) as f64 * 2.0, 1);
     let (xb, yb, dtype) = (x.buffer, y.buffer, x.dtype());
-    b.steps.push(
-        node.name.clone(),
-        node.op.name(),
-        "scalar-col2im",
-        0,
-        &[xb],
-        &[yb],
-        Box::new(move |run| {
-            let pool = run.pool;
-            let ([x], [y]) = run.get([xb], [yb]);
-            with_element!(dtype, E => {
-                let x = cast::<<E as Element>::Bits>(x);
-                pool.slices(cast_mut::<<E as Element>::Bits>(y), chunk * plane, |i, y| {
-                    let mut sums = vec![<<E as Element>::Number as Number>::ZERO; plane];
-                    for (at, y) in y.chunks_exact_mut(plane).enumerate() {
-                        let x = &x[(i * chunk + at) * size * columns..][..size * columns];
-                        sums.fill(Number::ZERO);
-                        add_blocks::<E>(x, &axes, columns, &mut sums);
-                        y.iter_mut().zip(&sums).for_each(|(y, &sum)| *y = E::store(sum));
-                    }
-                });
+    b.steps.of_node(node, "scalar-col2im").run([xb], [yb], move |run, [x], [y]| {
+        let pool = run.pool;
+        with_element!(dtype, E => {
+            let x = cast::<<E as Element>::Bits>(x);
+            pool.slices(cast_mut::<<E as Element>::Bits>(y), chunk * plane, |i, y| {
+                let mut sums = vec![<<E as Element>::Number as Number>::ZERO; plane];
+                for (at, y) in y.chunks_exact_mut(plane).enumerate() {
+                    let x = &x[(i * chunk + at) * size * columns..][..size * columns];
+                    sums.fill(Number::ZERO);
+                    add_blocks::<E>(x, &axes, columns, &mut sums);
+                    y.iter_mut().zip(&sums).for_each(|(y, &sum)| *y = E::store(sum));
+                }
             });
-        }),
-    );
+        });
+    });
     Ok(())
 }
 

@@ -26,24 +26,15 @@ pub fn plan(b: &mut Builder<'_>, node: &Node) -> Result<(), Stop> {
     let row = lines.n * lines.inner;
     let rows = b.steps.chunk(lines.outer, row as f64, 1);
     let (xb, yb, dtype) = (x.buffer, y.buffer, x.dtype());
-    b.steps.push(
-        node.name.clone(),
-        node.op.name(),
-        "scalar-cumsum",
-        0,
-        &[xb],
-        &[yb],
-        Box::new(move |run| {
-            let pool = run.pool;
-            let ([x], [y]) = run.get([xb], [yb]);
-            with_element!(dtype, E => {
-                let x = cast::<<E as Element>::Bits>(x);
-                pool.slices(cast_mut::<<E as Element>::Bits>(y), rows * row, |i, y| {
-                    cumsum::<E>(&x[i * rows * row..][..y.len()], lines, is_exclusive, is_reverse, y);
-                });
+    b.steps.of_node(node, "scalar-cumsum").run([xb], [yb], move |run, [x], [y]| {
+        let pool = run.pool;
+        with_element!(dtype, E => {
+            let x = cast::<<E as Element>::Bits>(x);
+            pool.slices(cast_mut::<<E as Element>::Bits>(y), rows * row, |i, y| {
+                cumsum::<E>(&x[i * rows * row..][..y.len()], lines, is_exclusive, is_reverse, y);
             });
-        }),
-    );
+        });
+    });
     Ok(())
 }
 

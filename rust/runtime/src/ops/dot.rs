@@ -74,29 +74,20 @@ fn push<T: Pod + Number>(
     let chunk = b.steps.chunk(sources.len() * m, (n * k) as f64 * 0.3, 1);
     let (lb, rb, yb) = (left.buffer, right.buffer, y.buffer);
     let macs = [sources.len(), m, n, k].into_iter().fold(1u64, |all, n| all.saturating_mul(n as u64));
-    b.steps.push(
-        node.name.clone(),
-        node.op.name(),
-        "plain-product",
-        macs,
-        &[lb, rb],
-        &[yb],
-        Box::new(move |run| {
-            let pool = run.pool;
-            let ([left, right], [y]) = run.get([lb, rb], [yb]);
-            let (left, right) = (cast::<T>(left), cast::<T>(right));
-            pool.slices(cast_mut::<T>(y), chunk * n, |i, y| {
-                for (j, y) in y.chunks_exact_mut(n).enumerate() {
-                    let row = i * chunk + j;
-                    let [l, r] = sources[row / m];
-                    y.fill(T::ZERO);
-                    for (step, &a) in left[(l * m + row % m) * k..][..k].iter().enumerate() {
-                        for (y, &w) in y.iter_mut().zip(&right[(r * k + step) * n..][..n]) {
-                            *y = y.plus(a.times(w));
-                        }
+    b.steps.of_node(node, "plain-product").macs(macs).run([lb, rb], [yb], move |run, [left, right], [y]| {
+        let pool = run.pool;
+        let (left, right) = (cast::<T>(left), cast::<T>(right));
+        pool.slices(cast_mut::<T>(y), chunk * n, |i, y| {
+            for (j, y) in y.chunks_exact_mut(n).enumerate() {
+                let row = i * chunk + j;
+                let [l, r] = sources[row / m];
+                y.fill(T::ZERO);
+                for (step, &a) in left[(l * m + row % m) * k..][..k].iter().enumerate() {
+                    for (y, &w) in y.iter_mut().zip(&right[(r * k + step) * n..][..n]) {
+                        *y = y.plus(a.times(w));
                     }
                 }
-            });
-        }),
-    );
+            }
+        });
+    });
 }

@@ -23,33 +23,24 @@ pub fn plan_elements(b: &mut Builder<'_>, node: &Node) -> Result<(), Stop> {
     let rows = b.steps.chunk(y.elements() / grid.width, grid.width as f64 + 5.0, 1);
     let (xb, ib, yb) = (x.buffer, indices.buffer, y.buffer);
     let (size, of) = (x.dtype().size(), indices.dtype());
-    b.steps.push(
-        node.name.clone(),
-        node.op.name(),
-        "gather",
-        0,
-        &[xb, ib],
-        &[yb],
-        Box::new(move |run| {
-            let (pool, faults) = (run.pool, run.faults);
-            let ([x, indices], [y]) = run.get([xb, ib], [yb]);
-            with_index!(of, I => {
-                let indices = cast::<I>(indices);
-                if grid.is_wrong(indices, faults) {
-                    return;
-                }
-                with_size!(size, T => {
-                    let x = cast::<T>(x);
-                    pool.slices(cast_mut::<T>(y), rows * grid.width, |i, y| {
-                        for (row, y) in y.chunks_exact_mut(grid.width).enumerate() {
-                            let row = i * rows + row;
-                            grid.row(row, &indices[row * grid.width..][..grid.width], |at, from| y[at] = x[from]);
-                        }
-                    });
+    b.steps.of_node(node, "gather").run([xb, ib], [yb], move |run, [x, indices], [y]| {
+        let (pool, faults) = (run.pool, run.faults);
+        with_index!(of, I => {
+            let indices = cast::<I>(indices);
+            if grid.is_wrong(indices, faults) {
+                return;
+            }
+            with_size!(size, T => {
+                let x = cast::<T>(x);
+                pool.slices(cast_mut::<T>(y), rows * grid.width, |i, y| {
+                    for (row, y) in y.chunks_exact_mut(grid.width).enumerate() {
+                        let row = i * rows + row;
+                        grid.row(row, &indices[row * grid.width..][..grid.width], |at, from| y[at] = x[from]);
+                    }
                 });
             });
-        }),
-    );
+        });
+    });
     Ok(())
 }
 
@@ -67,27 +58,18 @@ pub fn plan_nd(b: &mut Builder<'_>, node: &Node) -> Result<(), Stop> {
     let rows = y.tensor.bytes().checked_div(run).unwrap_or(0);
     let chunk = b.steps.chunk(rows, 5.0 + run as f64 * 0.1, 1);
     let (xb, ib, yb) = (x.buffer, indices.buffer, y.buffer);
-    b.steps.push(
-        node.name.clone(),
-        node.op.name(),
-        "gather",
-        0,
-        &[xb, ib],
-        &[yb],
-        Box::new(move |step| {
-            let (pool, faults) = (step.pool, step.faults);
-            let ([x, indices], [y]) = step.get([xb, ib], [yb]);
-            let indices = cast::<i64>(indices);
-            if tuples.is_wrong(indices, faults) || y.is_empty() {
-                return;
+    b.steps.of_node(node, "gather").run([xb, ib], [yb], move |step, [x, indices], [y]| {
+        let (pool, faults) = (step.pool, step.faults);
+        let indices = cast::<i64>(indices);
+        if tuples.is_wrong(indices, faults) || y.is_empty() {
+            return;
+        }
+        pool.slices(y, chunk * run, |i, y| {
+            for (row, y) in y.chunks_exact_mut(run).enumerate() {
+                y.copy_from_slice(&x[tuples.slice_of(i * chunk + row, indices) * run..][..run]);
             }
-            pool.slices(y, chunk * run, |i, y| {
-                for (row, y) in y.chunks_exact_mut(run).enumerate() {
-                    y.copy_from_slice(&x[tuples.slice_of(i * chunk + row, indices) * run..][..run]);
-                }
-            });
-        }),
-    );
+        });
+    });
     Ok(())
 }
 
@@ -119,34 +101,25 @@ fn push_reverse(
     let count = y.tensor.bytes().checked_div(run).unwrap_or(0);
     let chunk = b.steps.chunk(count, 5.0 + run as f64 * 0.1, 1);
     let (xb, lb, yb) = (x.buffer, lengths.buffer, y.buffer);
-    b.steps.push(
-        node.name.clone(),
-        node.op.name(),
-        "gather",
-        0,
-        &[xb, lb],
-        &[yb],
-        Box::new(move |step| {
-            let (pool, faults) = (step.pool, step.faults);
-            let ([x, lengths], [y]) = step.get([xb, lb], [yb]);
-            let lengths = cast::<i64>(lengths);
-            if let Some(at) = lengths.iter().position(|&n| !(0..=time as i64).contains(&n)) {
-                let what = format!("length {} of sequence {at} is outside 0..{time}", lengths[at]);
-                return faults.report(what);
+    b.steps.of_node(node, "gather").run([xb, lb], [yb], move |step, [x, lengths], [y]| {
+        let (pool, faults) = (step.pool, step.faults);
+        let lengths = cast::<i64>(lengths);
+        if let Some(at) = lengths.iter().position(|&n| !(0..=time as i64).contains(&n)) {
+            let what = format!("length {} of sequence {at} is outside 0..{time}", lengths[at]);
+            return faults.report(what);
+        }
+        if y.is_empty() {
+            return;
+        }
+        pool.slices(y, chunk * run, |i, y| {
+            for (at, y) in y.chunks_exact_mut(run).enumerate() {
+                let (row, column) = ((i * chunk + at) / columns, (i * chunk + at) % columns);
+                let (t, sequence) = if is_time_first { (row, column) } else { (column, row) };
+                let length = lengths[sequence] as usize;
+                let t = if t < length { length - 1 - t } else { t };
+                let from = if is_time_first { t * columns + column } else { row * columns + t };
+                y.copy_from_slice(&x[from * run..][..run]);
             }
-            if y.is_empty() {
-                return;
-            }
-            pool.slices(y, chunk * run, |i, y| {
-                for (at, y) in y.chunks_exact_mut(run).enumerate() {
-                    let (row, column) = ((i * chunk + at) / columns, (i * chunk + at) % columns);
-                    let (t, sequence) = if is_time_first { (row, column) } else { (column, row) };
-                    let length = lengths[sequence] as usize;
-                    let t = if t < length { length - 1 - t } else { t };
-                    let from = if is_time_first { t * columns + column } else { row * columns + t };
-                    y.copy_from_slice(&x[from * run..][..run]);
-                }
-            });
-        }),
-    );
+        });
+    });
 }

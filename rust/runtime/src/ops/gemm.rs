@@ -96,20 +96,14 @@ fn push_columns(
     let chunk = b.steps.chunk(n, k as f64 * NANOSECONDS_A_MAC * 8.0, COLUMNS);
     let element = product.element();
     let target = y.buffer;
-    let reads: Vec<BufferId> = std::iter::once(x).chain(residual).collect();
-    b.steps.push(
-        name,
-        "QGemm",
-        tile.name,
-        macs,
-        &reads,
-        &[target],
-        Box::new(move |run| {
-            let (kernels, pool) = (run.kernels, run.pool);
-            let ([x, r], [y]) = run.get_slack([x, residual.unwrap_or(x)], [target]);
-            let r = if residual.is_some() { r } else { &[] };
+    b.steps.step(name, "QGemm", tile.name).macs(macs).with_slack().run_optional(
+        [x],
+        [residual],
+        [target],
+        move |run, [x], [residual], [y]| {
+            let (kernels, pool, r) = (run.kernels, run.pool, residual.unwrap_or_default());
             pool.slices(y, chunk * element, |i, y| product.columns_of_row(kernels, x, r, i * chunk, y));
-        }),
+        },
     );
 }
 
@@ -225,7 +219,6 @@ fn push_float(b: &mut Builder<'_>, node: &Node, p: FloatProduct, scale: Option<S
     } else {
         (None, Some((b.steps.temporary(n * k * 4), b.steps.temporary(floats * 4))))
     };
-    let turned = left.is_transposed.then(|| b.steps.temporary(m * k * 4));
     let macs = macs([m, n, k]);
     let tile = float::select(b.steps.kernels.row(), m, n);
     // One row reads every weight once, so memory, not arithmetic, sets its time; its columns are cut between threads.
@@ -236,40 +229,27 @@ fn push_float(b: &mut Builder<'_>, node: &Node, p: FloatProduct, scale: Option<S
         b.steps.chunk_of_tiles(m, (n * k) as f64 * NANOSECONDS_A_FLOAT_MAC, tile.rows)
     };
     let from = left.buffer.ok_or_else(|| error(node, "the left side has no place"))?;
-    let other = right.buffer.unwrap_or(from);
     // The third operand: C, or the tensor of an addition behind the product.
     let c = scale.as_ref().and_then(|scale| scale.addend.as_ref()).map(|addend| addend.c);
     let adds = fused.residual.is_some();
-    let c = c.or(fused.residual.map(|residual| residual.buffer)).unwrap_or(from);
+    let c = c.or(fused.residual.map(|residual| residual.buffer));
     let finish = fused.finish;
-    let mut writes = vec![y];
-    writes.extend(scratch.iter().flat_map(|&(t, p)| [t, p]).chain(turned));
-    let mut reads = vec![from, c];
-    if packed.is_none() {
-        reads.push(other);
+    let from = if left.is_transposed { turned(b, &fused.names, from, k, m) } else { from };
+    if let (Some((t, p)), Some(other)) = (scratch, right.buffer) {
+        let (names, is_transposed) = (fused.names.clone(), right.is_transposed);
+        b.steps.step(names, node.op.name(), "pack").run([other], [t, p], move |_, [w], [t, p]| {
+            pack_right(cast(w), n, k, is_transposed, cast_mut(t), cast_mut(p));
+        });
     }
-    b.steps.push(
-        fused.names,
-        node.op.name(),
-        tile.name,
-        macs,
-        &reads,
-        &writes,
-        Box::new(move |run| {
+    b.steps.step(fused.names, node.op.name(), tile.name).macs(macs).run_optional(
+        [from],
+        [c, scratch.map(|(_, p)| p)],
+        [y],
+        move |run, [x], [c, dynamic], [y]| {
             let (kernels, pool) = (run.kernels, run.pool);
-            if let Some(turned) = turned {
-                let ([x], [t]) = run.get([from], [turned]);
-                transpose(cast::<f32>(x), k, m, cast_mut(t));
-            }
-            if let Some((t, p)) = scratch {
-                let ([w], [t, p]) = run.get([other], [t, p]);
-                pack_right(cast(w), n, k, right.is_transposed, cast_mut(t), cast_mut(p));
-            }
-            let blocks = scratch.map_or(from, |(_, p)| p);
-            let ([x, c, dynamic], [y]) = run.get([turned.unwrap_or(from), c, blocks], [y]);
             let x = cast::<f32>(x);
-            let right = packed.as_ref().map_or(dynamic, |block| block.bytes());
-            let (right, c) = (cast::<f32>(right), cast::<f32>(c));
+            let right = packed.as_ref().map_or(dynamic.unwrap_or_default(), |block| block.bytes());
+            let (right, c) = (cast::<f32>(right), cast::<f32>(c.unwrap_or_default()));
             if is_row {
                 pool.slices(cast_mut::<f32>(y), chunk, |i, y| {
                     let (first, n) = (i * chunk, y.len());
@@ -289,9 +269,18 @@ fn push_float(b: &mut Builder<'_>, node: &Node, p: FloatProduct, scale: Option<S
                     scale.rows(y, n, i * chunk, c);
                 }
             });
-        }),
+        },
     );
     Ok(())
+}
+
+/// A matrix `[rows, columns]` transposed by a step of its own.
+fn turned(b: &mut Builder<'_>, name: &str, from: BufferId, rows: usize, columns: usize) -> BufferId {
+    let to = b.steps.temporary(rows * columns * size_of::<f32>());
+    b.steps.step(name.to_owned(), "Transpose", "transpose").run([from], [to], move |_, [x], [y]| {
+        transpose(cast::<f32>(x), rows, columns, cast_mut(y));
+    });
+    to
 }
 
 impl Scale {

@@ -69,29 +69,20 @@ pub fn plan(b: &mut Builder<'_>, node: &Node) -> Result<(), Stop> {
     let area: usize = sizes.iter().product();
     let chunk = b.steps.chunk(images * channels, pixels as f64 * 20.0, 1);
     let (xb, gb, yb) = (x.buffer, grid.buffer, y.buffer);
-    b.steps.push(
-        node.name.clone(),
-        node.op.name(),
-        "f32-grid",
-        0,
-        &[xb, gb],
-        &[yb],
-        Box::new(move |run| {
-            let pool = run.pool;
-            let ([x, grid], [y]) = run.get([xb, gb], [yb]);
-            let (x, grid) = (cast::<f32>(x), cast::<f32>(grid));
-            pool.slices(cast_mut::<f32>(y), chunk * pixels, |i, y| {
-                for (j, y) in y.chunks_exact_mut(pixels).enumerate() {
-                    let plane = i * chunk + j;
-                    let places = &grid[plane / channels * pixels * axes..][..pixels * axes];
-                    let x = &x[plane * area..][..area];
-                    for (y, place) in y.iter_mut().zip(places.chunks_exact(axes)) {
-                        *y = sampler.sample(x, &sizes, place);
-                    }
+    b.steps.of_node(node, "f32-grid").run([xb, gb], [yb], move |run, [x, grid], [y]| {
+        let pool = run.pool;
+        let (x, grid) = (cast::<f32>(x), cast::<f32>(grid));
+        pool.slices(cast_mut::<f32>(y), chunk * pixels, |i, y| {
+            for (j, y) in y.chunks_exact_mut(pixels).enumerate() {
+                let plane = i * chunk + j;
+                let places = &grid[plane / channels * pixels * axes..][..pixels * axes];
+                let x = &x[plane * area..][..area];
+                for (y, place) in y.iter_mut().zip(places.chunks_exact(axes)) {
+                    *y = sampler.sample(x, &sizes, place);
                 }
-            });
-        }),
-    );
+            }
+        });
+    });
     Ok(())
 }
 

@@ -93,16 +93,11 @@ fn push_pass(
     let after = of.starts.len() - 1;
     let taps = of.weights.len() as f64 / after as f64;
     let chunk = b.steps.chunk(outer * after, inner as f64 * taps * 0.05 + 2.0, 1);
-    b.steps.push(
-        node.name.clone(),
-        node.op.name(),
-        b.steps.kernels.row().float.interpolate.name,
-        0,
-        &[from],
-        &[target],
-        Box::new(move |run| {
+    b.steps.of_node(node, b.steps.kernels.row().float.interpolate.name).run(
+        [from],
+        [target],
+        move |run, [x], [y]| {
             let (kernels, pool) = (run.kernels, run.pool);
-            let ([x], [y]) = run.get([from], [target]);
             let x = cast::<f32>(x);
             let taps = Taps { starts: &of.starts, indices: &of.indices, weights: &of.weights };
             pool.slices(cast_mut::<f32>(y), chunk * inner, |i, mut y| {
@@ -116,7 +111,7 @@ fn push_pass(
                     (row, y) = (row + rows, later);
                 }
             });
-        }),
+        },
     );
 }
 
@@ -130,23 +125,14 @@ fn push_outside(b: &mut Builder<'_>, node: &Node, outside: &[(usize, usize)], di
             [dims[..place].iter().product(), dims[place] * inner, index * inner, inner]
         })
         .collect();
-    b.steps.push(
-        node.name.clone(),
-        node.op.name(),
-        "fill",
-        0,
-        &[],
-        &[y],
-        Box::new(move |run| {
-            let ([], [y]) = run.get([], [y]);
-            let y = cast_mut::<f32>(y);
-            for &[outer, step, first, length] in &runs {
-                for i in 0..outer {
-                    y[i * step + first..][..length].fill(value);
-                }
+    b.steps.of_node(node, "fill").run([], [y], move |_, [], [y]| {
+        let y = cast_mut::<f32>(y);
+        for &[outer, step, first, length] in &runs {
+            for i in 0..outer {
+                y[i * step + first..][..length].fill(value);
             }
-        }),
-    );
+        }
+    });
 }
 
 impl Weights {

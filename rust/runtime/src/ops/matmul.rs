@@ -191,24 +191,15 @@ pub fn push_packing(b: &mut Builder<'_>, name: &str, right: &Right) -> BufferId 
         return packed;
     }
     let chunk = b.steps.chunk(offsets.len(), len as f64 * NANOSECONDS_A_PACKED, 1);
-    b.steps.push(
-        name.to_owned(),
-        "MatMul",
-        "pack",
-        0,
-        &[buffer],
-        &[packed],
-        Box::new(move |run| {
-            let pool = run.pool;
-            let ([w], [packed]) = run.get([buffer], [packed]);
-            let w = cast::<f32>(w);
-            pool.slices(cast_mut::<f32>(packed), chunk * len, |i, packed| {
-                for (&at, packed) in offsets[i * chunk..].iter().zip(packed.chunks_exact_mut(len)) {
-                    gemm::pack_strided(&w[at..], n, k, column, step, packed);
-                }
-            });
-        }),
-    );
+    b.steps.step(name.to_owned(), "MatMul", "pack").run([buffer], [packed], move |run, [w], [packed]| {
+        let pool = run.pool;
+        let w = cast::<f32>(w);
+        pool.slices(cast_mut::<f32>(packed), chunk * len, |i, packed| {
+            for (&at, packed) in offsets[i * chunk..].iter().zip(packed.chunks_exact_mut(len)) {
+                gemm::pack_strided(&w[at..], n, k, column, step, packed);
+            }
+        });
+    });
     packed
 }
 
@@ -275,21 +266,17 @@ fn push(b: &mut Builder<'_>, name: String, product: Product, from: BufferId, pac
     let softening = if product.softened.is_some() { NANOSECONDS_A_SCORE } else { 0.0 };
     let nanoseconds = (width * k) as f64 * NANOSECONDS_A_MAC + width as f64 * softening;
     let chunk = b.steps.chunk_of_tiles(rows, nanoseconds, tile.rows);
-    let mask = product.softened.as_ref().and_then(Softened::buffer).unwrap_or(from);
-    b.steps.push(
-        name,
-        "MatMul",
-        tile.name,
-        macs,
-        &[from, packed, mask],
-        &[to],
-        Box::new(move |run| {
+    let mask = product.softened.as_ref().and_then(Softened::buffer);
+    b.steps.step(name, "MatMul", tile.name).macs(macs).run_optional(
+        [from, packed],
+        [mask],
+        [to],
+        move |run, [x, packed], [mask], [y]| {
             let (kernels, pool) = (run.kernels, run.pool);
-            let ([x, packed, mask], [y]) = run.get([from, packed, mask], [to]);
-            let (x, packed, mask) = (cast::<f32>(x), cast::<f32>(packed), cast::<f32>(mask));
+            let [x, packed, mask] = [x, packed, mask.unwrap_or_default()].map(cast::<f32>);
             pool.slices(cast_mut::<f32>(y), chunk * width, |i, y| {
                 product.rows(kernels, x, packed, mask, i * chunk, y);
             });
-        }),
+        },
     );
 }

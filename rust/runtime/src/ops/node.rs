@@ -28,20 +28,11 @@ pub fn push_map<X: Pod, Y: Pod>(
     map: impl Fn(Kernels, &[X], &mut [Y]) + Send + Sync + 'static,
 ) {
     let (xb, yb) = (x.buffer, y.buffer);
-    b.steps.push(
-        node.name.clone(),
-        node.op.name(),
-        kernel,
-        0,
-        &[xb],
-        &[yb],
-        Box::new(move |run| {
-            let (kernels, pool) = (run.kernels, run.pool);
-            let ([x], [y]) = run.get([xb], [yb]);
-            let x = cast::<X>(x);
-            pool.slices(cast_mut::<Y>(y), chunk, |i, y| map(kernels, &x[i * chunk..][..y.len()], y));
-        }),
-    );
+    b.steps.of_node(node, kernel).run([xb], [yb], move |run, [x], [y]| {
+        let (kernels, pool) = (run.kernels, run.pool);
+        let x = cast::<X>(x);
+        pool.slices(cast_mut::<Y>(y), chunk, |i, y| map(kernels, &x[i * chunk..][..y.len()], y));
+    });
 }
 
 /// An error of this node.

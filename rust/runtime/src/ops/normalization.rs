@@ -37,23 +37,14 @@ pub fn plan_batch(b: &mut Builder<'_>, node: &Node) -> Result<(), Stop> {
     let chunk = b.steps.chunk(y.elements() / run, run as f64, channels);
     let (xb, yb) = (x.buffer, y.buffer);
     let kernel = b.steps.kernels.row().float.batch_normalization.name;
-    b.steps.push(
-        node.name.clone(),
-        "BatchNormalization",
-        kernel,
-        0,
-        &[xb],
-        &[yb],
-        Box::new(move |step| {
-            let (kernels, pool) = (step.kernels, step.pool);
-            let ([x], [y]) = step.get([xb], [yb]);
-            let x = cast::<f32>(x);
-            let channels = Channels { mean: &mean, factor: &factor, bias: &bias };
-            pool.slices(cast_mut::<f32>(y), chunk * run, |i, y| {
-                batch(kernels, &x[i * chunk * run..][..y.len()], &channels, run, y);
-            });
-        }),
-    );
+    b.steps.step(node.name.clone(), "BatchNormalization", kernel).run([xb], [yb], move |step, [x], [y]| {
+        let (kernels, pool) = (step.kernels, step.pool);
+        let x = cast::<f32>(x);
+        let channels = Channels { mean: &mean, factor: &factor, bias: &bias };
+        pool.slices(cast_mut::<f32>(y), chunk * run, |i, y| {
+            batch(kernels, &x[i * chunk * run..][..y.len()], &channels, run, y);
+        });
+    });
     Ok(())
 }
 
@@ -140,24 +131,19 @@ fn push_vectors(
     let chunk = b.steps.chunk(y.elements() / n, n as f64, 1);
     let (xb, yb, scale) = (x.buffer, y.buffer, parameters.scale.buffer);
     let bias = parameters.bias.map(|bias| bias.buffer);
-    let reads: Vec<_> = [xb, scale].into_iter().chain(bias).collect();
     let kernel = b.steps.kernels.row().float.vector_normalization.name;
-    b.steps.push(
-        node.name.clone(),
-        node.op.name(),
-        kernel,
-        0,
-        &reads,
-        &[yb],
-        Box::new(move |step| {
+    b.steps.of_node(node, kernel).run_optional(
+        [xb, scale],
+        [bias],
+        [yb],
+        move |step, [x, scale], [bias], [y]| {
             let (kernels, pool) = (step.kernels, step.pool);
-            let ([x, scale, added], [y]) = step.get([xb, scale, bias.unwrap_or(scale)], [yb]);
-            let (x, bias) = (cast::<f32>(x), bias.map(|_| cast::<f32>(added)));
+            let (x, bias) = (cast::<f32>(x), bias.map(cast::<f32>));
             let by = Vectors { n, is_centred, epsilon, run, scale: cast(scale), bias };
             pool.slices(cast_mut::<f32>(y), chunk * n, |i, y| {
                 vectors(kernels, &x[i * chunk * n..][..y.len()], i * chunk, &by, y);
             });
-        }),
+        },
     );
     Ok(())
 }
@@ -174,22 +160,13 @@ fn push_statistics(
     let (xb, yb) = (x.buffer, y.buffer);
     let chunk = b.steps.chunk(y.elements(), n as f64, 1);
     let kernel = b.steps.kernels.row().float.vector_statistics.name;
-    b.steps.push(
-        node.name.clone(),
-        node.op.name(),
-        kernel,
-        0,
-        &[xb],
-        &[yb],
-        Box::new(move |step| {
-            let (kernels, pool) = (step.kernels, step.pool);
-            let ([x], [y]) = step.get([xb], [yb]);
-            let x = cast::<f32>(x);
-            pool.slices(cast_mut::<f32>(y), chunk, |i, y| {
-                statistics(kernels, which, &x[i * chunk * n..][..y.len() * n], n, epsilon, y);
-            });
-        }),
-    );
+    b.steps.of_node(node, kernel).run([xb], [yb], move |step, [x], [y]| {
+        let (kernels, pool) = (step.kernels, step.pool);
+        let x = cast::<f32>(x);
+        pool.slices(cast_mut::<f32>(y), chunk, |i, y| {
+            statistics(kernels, which, &x[i * chunk * n..][..y.len() * n], n, epsilon, y);
+        });
+    });
     Ok(())
 }
 

@@ -39,25 +39,16 @@ pub fn plan_arg(b: &mut Builder<'_>, node: &Node) -> Result<(), Stop> {
     let takes_last = node.attributes.int("select_last_index")? != 0;
     let rows = b.steps.chunk(lines.outer, (lines.n * lines.inner) as f64, 1);
     let (xb, yb, dtype) = (x.buffer, y.buffer, x.dtype());
-    b.steps.push(
-        node.name.clone(),
-        node.op.name(),
-        "scalar-arg",
-        0,
-        &[xb],
-        &[yb],
-        Box::new(move |run| {
-            let pool = run.pool;
-            let ([x], [y]) = run.get([xb], [yb]);
-            with_element!(dtype, E => {
-                let x = cast::<<E as Element>::Bits>(x);
-                pool.slices(cast_mut::<i64>(y), rows * lines.inner, |i, y| {
-                    let x = &x[i * rows * lines.n * lines.inner..];
-                    arg::<E>(x, lines, is_largest, takes_last, y);
-                });
+    b.steps.of_node(node, "scalar-arg").run([xb], [yb], move |run, [x], [y]| {
+        let pool = run.pool;
+        with_element!(dtype, E => {
+            let x = cast::<<E as Element>::Bits>(x);
+            pool.slices(cast_mut::<i64>(y), rows * lines.inner, |i, y| {
+                let x = &x[i * rows * lines.n * lines.inner..];
+                arg::<E>(x, lines, is_largest, takes_last, y);
             });
-        }),
-    );
+        });
+    });
     Ok(())
 }
 
@@ -201,24 +192,15 @@ fn push_topk(
     let is_largest = node.attributes.int("largest")? != 0;
     let rows = b.steps.chunk(lines.outer, (lines.n * lines.inner) as f64 * 4.0, 1);
     let (xb, dtype) = (x.buffer, x.dtype());
-    b.steps.push(
-        node.name.clone(),
-        node.op.name(),
-        "scalar-topk",
-        0,
-        &[xb],
-        &[indices],
-        Box::new(move |run| {
-            let pool = run.pool;
-            let ([x], [y]) = run.get([xb], [indices]);
-            with_element!(dtype, E => {
-                let x = cast::<<E as Element>::Bits>(x);
-                pool.slices(cast_mut::<i64>(y), rows * k * lines.inner, |i, y| {
-                    topk::<E>(&x[i * rows * lines.n * lines.inner..], lines, k, is_largest, y);
-                });
+    b.steps.of_node(node, "scalar-topk").run([xb], [indices], move |run, [x], [y]| {
+        let pool = run.pool;
+        with_element!(dtype, E => {
+            let x = cast::<<E as Element>::Bits>(x);
+            pool.slices(cast_mut::<i64>(y), rows * k * lines.inner, |i, y| {
+                topk::<E>(&x[i * rows * lines.n * lines.inner..], lines, k, is_largest, y);
             });
-        }),
-    );
+        });
+    });
     Ok(())
 }
 
@@ -273,27 +255,18 @@ fn push_values(
     let rows = b.steps.chunk(lines.outer, (k * lines.inner) as f64, 1);
     let (xb, yb, size) = (x.buffer, y.buffer, x.dtype().size());
     let Lines { n, inner, .. } = lines;
-    b.steps.push(
-        node.name.clone(),
-        node.op.name(),
-        "copy",
-        0,
-        &[xb, indices],
-        &[yb],
-        Box::new(move |run| {
-            let pool = run.pool;
-            let ([x, indices], [y]) = run.get([xb, indices], [yb]);
-            let indices = cast::<i64>(indices);
-            with_size!(size, T => {
-                let x = cast::<T>(x);
-                pool.slices(cast_mut::<T>(y), rows * k * inner, |i, y| {
-                    let indices = &indices[i * rows * k * inner..][..y.len()];
-                    let x = &x[i * rows * n * inner..];
-                    for (at, (y, &index)) in y.iter_mut().zip(indices).enumerate() {
-                        *y = x[(at / (k * inner) * n + index as usize) * inner + at % inner];
-                    }
-                });
+    b.steps.of_node(node, "copy").run([xb, indices], [yb], move |run, [x, indices], [y]| {
+        let pool = run.pool;
+        let indices = cast::<i64>(indices);
+        with_size!(size, T => {
+            let x = cast::<T>(x);
+            pool.slices(cast_mut::<T>(y), rows * k * inner, |i, y| {
+                let indices = &indices[i * rows * k * inner..][..y.len()];
+                let x = &x[i * rows * n * inner..];
+                for (at, (y, &index)) in y.iter_mut().zip(indices).enumerate() {
+                    *y = x[(at / (k * inner) * n + index as usize) * inner + at % inner];
+                }
             });
-        }),
-    );
+        });
+    });
 }

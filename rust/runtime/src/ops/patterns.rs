@@ -38,27 +38,18 @@ pub fn plan_one_hot(b: &mut Builder<'_>, node: &Node) -> Result<(), Stop> {
     let rows = b.steps.chunk(lines.outer, row as f64 * 0.2, 1);
     let (ib, vb, yb) = (indices.buffer, values.buffer, y.buffer);
     let (from, size) = (indices.dtype(), values.dtype().size());
-    b.steps.push(
-        node.name.clone(),
-        node.op.name(),
-        "one-hot",
-        0,
-        &[ib, vb],
-        &[yb],
-        Box::new(move |run| {
-            let pool = run.pool;
-            let ([indices, values], [y]) = run.get([ib, vb], [yb]);
-            with_element!(from, E => {
-                let indices = cast::<<E as Element>::Bits>(indices);
-                with_size!(size, T => {
-                    let values = cast::<T>(values);
-                    pool.slices(cast_mut::<T>(y), rows * row, |i, y| {
-                        one_hot::<E, T>(&indices[i * rows * lines.inner..], values[0], values[1], lines, y);
-                    });
+    b.steps.of_node(node, "one-hot").run([ib, vb], [yb], move |run, [indices, values], [y]| {
+        let pool = run.pool;
+        with_element!(from, E => {
+            let indices = cast::<<E as Element>::Bits>(indices);
+            with_size!(size, T => {
+                let values = cast::<T>(values);
+                pool.slices(cast_mut::<T>(y), rows * row, |i, y| {
+                    one_hot::<E, T>(&indices[i * rows * lines.inner..], values[0], values[1], lines, y);
                 });
             });
-        }),
-    );
+        });
+    });
     Ok(())
 }
 
@@ -106,28 +97,19 @@ pub fn plan_trilu(b: &mut Builder<'_>, node: &Node) -> Result<(), Stop> {
     let size = x.dtype().size();
     let rows = b.steps.chunk(y.elements() / n, (n * size) as f64 * 0.1, 1);
     let (xb, yb) = (x.buffer, y.buffer);
-    b.steps.push(
-        node.name.clone(),
-        node.op.name(),
-        "copy",
-        0,
-        &[xb],
-        &[yb],
-        Box::new(move |run| {
-            let pool = run.pool;
-            let ([x], [y]) = run.get([xb], [yb]);
-            let row = n * size;
-            pool.slices(y, rows * row, |i, y| {
-                y.fill(0);
-                let x = &x[i * rows * row..][..y.len()];
-                for (at, (x, y)) in x.chunks_exact(row).zip(y.chunks_exact_mut(row)).enumerate() {
-                    let kept = kept((i * rows + at) % m);
-                    let bytes = kept.start * size..kept.end * size;
-                    y[bytes.clone()].copy_from_slice(&x[bytes]);
-                }
-            });
-        }),
-    );
+    b.steps.of_node(node, "copy").run([xb], [yb], move |run, [x], [y]| {
+        let pool = run.pool;
+        let row = n * size;
+        pool.slices(y, rows * row, |i, y| {
+            y.fill(0);
+            let x = &x[i * rows * row..][..y.len()];
+            for (at, (x, y)) in x.chunks_exact(row).zip(y.chunks_exact_mut(row)).enumerate() {
+                let kept = kept((i * rows + at) % m);
+                let bytes = kept.start * size..kept.end * size;
+                y[bytes.clone()].copy_from_slice(&x[bytes]);
+            }
+        });
+    });
     Ok(())
 }
 
@@ -143,28 +125,19 @@ pub fn plan_eye_like(b: &mut Builder<'_>, node: &Node) -> Result<(), Stop> {
         return Ok(());
     }
     let (yb, dtype) = (y.buffer, y.dtype());
-    b.steps.push(
-        node.name.clone(),
-        node.op.name(),
-        "fill",
-        0,
-        &[],
-        &[yb],
-        Box::new(move |run| {
-            let ([], [y]) = run.get([], [yb]);
-            y.fill(0);
-            with_element!(dtype, E => {
-                let y = cast_mut::<<E as Element>::Bits>(y);
-                let one = E::store(<<E as Element>::Number as Number>::ONE);
-                for i in 0..m {
-                    let column = usize::try_from((i as i64).saturating_add(k));
-                    if let Some(at) = column.ok().filter(|&j| j < n) {
-                        y[i * n + at] = one;
-                    }
+    b.steps.of_node(node, "fill").run([], [yb], move |_, [], [y]| {
+        y.fill(0);
+        with_element!(dtype, E => {
+            let y = cast_mut::<<E as Element>::Bits>(y);
+            let one = E::store(<<E as Element>::Number as Number>::ONE);
+            for i in 0..m {
+                let column = usize::try_from((i as i64).saturating_add(k));
+                if let Some(at) = column.ok().filter(|&j| j < n) {
+                    y[i * n + at] = one;
                 }
-            });
-        }),
-    );
+            }
+        });
+    });
     Ok(())
 }
 

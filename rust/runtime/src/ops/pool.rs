@@ -100,23 +100,14 @@ fn push<T: octavo_exec::Pod>(
     let taps = g.kernel[0] * g.kernel[1];
     let chunk = b.steps.chunk(lines, row as f64 * taps as f64 * 0.05, 1);
     let (xb, yb, images) = (x.buffer, y.buffer, g.images);
-    b.steps.push(
-        node.name.clone(),
-        node.op.name(),
-        kernel,
-        0,
-        &[xb],
-        &[yb],
-        Box::new(move |run| {
-            let (kernels, pool) = (run.kernels, run.pool);
-            let ([x], [y]) = run.get([xb], [yb]);
-            let (x, y) = (cast::<T>(x), cast_mut::<T>(y));
-            for image in 0..images {
-                let x = &x[image * image_in..][..image_in];
-                pool.slices(&mut y[image * lines * row..][..lines * row], chunk * row, |i, y| {
-                    rows_of(kernels, x, i * chunk..i * chunk + y.len() / row, y);
-                });
-            }
-        }),
-    );
+    b.steps.of_node(node, kernel).run([xb], [yb], move |run, [x], [y]| {
+        let (kernels, pool) = (run.kernels, run.pool);
+        let (x, y) = (cast::<T>(x), cast_mut::<T>(y));
+        for image in 0..images {
+            let x = &x[image * image_in..][..image_in];
+            pool.slices(&mut y[image * lines * row..][..lines * row], chunk * row, |i, y| {
+                rows_of(kernels, x, i * chunk..i * chunk + y.len() / row, y);
+            });
+        }
+    });
 }

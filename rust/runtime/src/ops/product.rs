@@ -323,19 +323,13 @@ pub fn push_rows(
     let chunk = b.steps.chunk_of_tiles(rows, macs as f64 / rows as f64 * NANOSECONDS_A_MAC, tile.rows);
     let row_bytes = product.columns * product.element();
     let target = y.buffer;
-    let reads: Vec<BufferId> = std::iter::once(x).chain(residual).collect();
-    b.steps.push(
-        name,
-        op,
-        tile.name,
-        macs,
-        &reads,
-        &[target],
-        Box::new(move |run| {
-            let (kernels, pool) = (run.kernels, run.pool);
-            let ([x, r], [y]) = run.get_slack([x, residual.unwrap_or(x)], [target]);
-            let r = if residual.is_some() { r } else { &[] };
+    b.steps.step(name, op, tile.name).macs(macs).with_slack().run_optional(
+        [x],
+        [residual],
+        [target],
+        move |run, [x], [residual], [y]| {
+            let (kernels, pool, r) = (run.kernels, run.pool, residual.unwrap_or_default());
             pool.slices(y, chunk * row_bytes, |i, y| product.rows(kernels, x, r, i * chunk, y));
-        }),
+        },
     );
 }

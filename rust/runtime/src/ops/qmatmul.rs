@@ -350,15 +350,7 @@ fn push_empty(b: &mut Builder<'_>, node: &Node, shape: Vec<usize>, epilogue: &Ep
         Epilogue::U8 { zero_point, lo, hi, .. } => zero_point.max(lo).min(hi) as u8,
         Epilogue::F32 { .. } => 0,
     };
-    b.steps.push(
-        node.name.clone(),
-        "QMatMul",
-        "fill",
-        0,
-        &[],
-        &[y],
-        Box::new(move |run| run.get([], [y]).1[0].fill(byte)),
-    );
+    b.steps.of_node(node, "fill").run([], [y], move |_, [], [y]| y.fill(byte));
     Ok(())
 }
 
@@ -380,16 +372,11 @@ fn push_pack(
     let rest = (k as i32).wrapping_mul(128 - b_zero);
     let from = right.buffer;
     let matrices = b.steps.chunk(right.matrices(), (n * k) as f64 * NANOSECONDS_A_BYTE, 1);
-    b.steps.push(
-        format!("{} (right side)", node.name),
-        "QMatMul",
-        b.steps.kernels.row().gemm.pack.name,
-        0,
-        &[from],
-        &[blocks],
-        Box::new(move |run| {
+    b.steps.step(format!("{} (right side)", node.name), "QMatMul", b.steps.kernels.row().gemm.pack.name).run(
+        [from],
+        [blocks],
+        move |run, [w], [blocks]| {
             let (kernels, pool) = (run.kernels, run.pool);
-            let ([w], [blocks]) = run.get([from], [blocks]);
             pool.slices(blocks, matrices * block, |i, blocks| {
                 for (j, block) in blocks.chunks_exact_mut(block).enumerate() {
                     let data = &w[place(i * matrices + j, &batch, &bytes)..];
@@ -400,7 +387,7 @@ fn push_pack(
                     sums.iter_mut().for_each(|sum| *sum = number(*sum));
                 }
             });
-        }),
+        },
     );
 }
 
@@ -410,24 +397,17 @@ fn push_row_sums(b: &mut Builder<'_>, node: &Node, product: &Product, left: &Sid
     let (batch, bytes) = (left.batch().to_vec(), left.steps[..left.batch().len()].to_vec());
     let (from, to) = (left.buffer, b.steps.temporary(left.matrices() * m * 4));
     let matrices = b.steps.chunk(left.matrices(), (m * k) as f64 * NANOSECONDS_A_BYTE, 1);
-    b.steps.push(
-        format!("{} (sums of rows)", node.name),
-        "QMatMul",
-        b.steps.kernels.row().gemm.row_sums.name,
-        0,
-        &[from],
-        &[to],
-        Box::new(move |run| {
+    b.steps
+        .step(format!("{} (sums of rows)", node.name), "QMatMul", b.steps.kernels.row().gemm.row_sums.name)
+        .run([from], [to], move |run, [x], [sums]| {
             let (kernels, pool) = (run.kernels, run.pool);
-            let ([x], [sums]) = run.get([from], [to]);
             pool.slices(cast_mut::<i32>(sums), matrices * m, |i, sums| {
                 for (j, sums) in sums.chunks_exact_mut(m).enumerate() {
                     let data = &x[place(i * matrices + j, &batch, &bytes)..];
                     gemm::row_sums(kernels, data, left_step, k, factor, sums);
                 }
             });
-        }),
-    );
+        });
     to
 }
 
@@ -450,27 +430,16 @@ fn push_product(b: &mut Builder<'_>, name: String, product: Product, buffers: Bu
     let element = if product.shares.is_some() { 1 } else { product.epilogue.element() };
     let bytes = chunk * width * element;
     let mask = product.shares.as_ref().and_then(|shares| shares.mask.as_ref()).map(|mask| mask.buffer);
-    let mut reads = vec![left, blocks];
-    reads.extend([row_bias, residual, mask].into_iter().flatten());
-    b.steps.push(
-        name,
-        "QMatMul",
-        tile.name,
-        elements as u64 * k as u64,
-        &reads,
-        &[y],
-        Box::new(move |run| {
+    let macs = elements as u64 * k as u64;
+    b.steps.step(name, "QMatMul", tile.name).macs(macs).with_slack().run_optional(
+        [left, blocks],
+        [row_bias, residual, mask],
+        [y],
+        move |run, [x, blocks], optional, [y]| {
             let (kernels, pool) = (run.kernels, run.pool);
-            let [sums, r, other] = [row_bias, residual, mask].map(|buffer| buffer.unwrap_or(left));
-            let ([x, blocks, sums, r, other], [y]) = run.get_slack([left, blocks, sums, r, other], [y]);
-            let operands = Operands {
-                x,
-                blocks,
-                row_bias: if row_bias.is_some() { cast(sums) } else { &[] },
-                residual: if residual.is_some() { r } else { &[] },
-                mask: if mask.is_some() { cast(other) } else { &[] },
-            };
+            let [row_bias, residual, mask] = optional.map(Option::unwrap_or_default);
+            let operands = Operands { x, blocks, row_bias: cast(row_bias), residual, mask: cast(mask) };
             pool.slices(y, bytes, |i, y| product.rows(kernels, &operands, i * chunk, y));
-        }),
+        },
     );
 }

@@ -63,28 +63,17 @@ fn plan_image(
     let kernel = b.steps.kernels.row().quantize.quantize_channels_last.name;
     let (xb, yb) = (x.buffer, y.buffer);
     let image = plane * channels;
-    b.steps.push(
-        node.name.clone(),
-        "Quantize",
-        kernel,
-        0,
-        &[xb],
-        &[yb],
-        Box::new(move |run| {
-            let (kernels, pool) = (run.kernels, run.pool);
-            let ([x], [y]) = run.get([xb], [yb]);
-            let x = cast::<f32>(x);
-            for n in 0..images {
-                let x = &x[n * image..][..image];
-                pool.slices(&mut y[n * image..][..image], chunk * channels, |i, y| {
-                    let pixels = i * chunk..i * chunk + y.len() / channels;
-                    quantize::quantize_channels_last(
-                        kernels, x, channels, plane, pixels, scale, zero_point, y,
-                    );
-                });
-            }
-        }),
-    );
+    b.steps.step(node.name.clone(), "Quantize", kernel).run([xb], [yb], move |run, [x], [y]| {
+        let (kernels, pool) = (run.kernels, run.pool);
+        let x = cast::<f32>(x);
+        for n in 0..images {
+            let x = &x[n * image..][..image];
+            pool.slices(&mut y[n * image..][..image], chunk * channels, |i, y| {
+                let pixels = i * chunk..i * chunk + y.len() / channels;
+                quantize::quantize_channels_last(kernels, x, channels, plane, pixels, scale, zero_point, y);
+            });
+        }
+    });
     Ok(())
 }
 

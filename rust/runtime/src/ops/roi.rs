@@ -115,36 +115,27 @@ fn push(b: &mut Builder<'_>, node: &Node, [x, regions, images, y]: [&Placed; 4],
     let region = channels * settings.output[0] * settings.output[1];
     let chunk = b.steps.chunk(images.elements(), region as f64 * 20.0, 1);
     let (xb, rb, ib, yb) = (x.buffer, regions.buffer, images.buffer, y.buffer);
-    b.steps.push(
-        node.name.clone(),
-        node.op.name(),
-        "roi-align",
-        0,
-        &[xb, rb, ib],
-        &[yb],
-        Box::new(move |run| {
-            let (pool, faults) = (run.pool, run.faults);
-            let ([x, regions, images], [y]) = run.get([xb, rb, ib], [yb]);
-            let (x, images) = (cast::<f32>(x), cast::<i64>(images));
-            let (regions, _) = cast::<f32>(regions).as_chunks::<4>();
-            for (at, (&[x1, y1, x2, y2], image)) in regions.iter().zip(images).enumerate() {
-                if !(0..batch).contains(image) {
-                    return faults.report(format!("region {at} is of image {image}, of {batch}"));
-                }
-                if settings.span(0, y1, y2).is_none() || settings.span(1, x1, x2).is_none() {
-                    return faults.report(format!("region {at} is too large to sample"));
-                }
+    b.steps.of_node(node, "roi-align").run([xb, rb, ib], [yb], move |run, [x, regions, images], [y]| {
+        let (pool, faults) = (run.pool, run.faults);
+        let (x, images) = (cast::<f32>(x), cast::<i64>(images));
+        let (regions, _) = cast::<f32>(regions).as_chunks::<4>();
+        for (at, (&[x1, y1, x2, y2], image)) in regions.iter().zip(images).enumerate() {
+            if !(0..batch).contains(image) {
+                return faults.report(format!("region {at} is of image {image}, of {batch}"));
             }
-            pool.slices(cast_mut::<f32>(y), chunk * region, |i, y| {
-                for (at, y) in y.chunks_exact_mut(region).enumerate() {
-                    let at = i * chunk + at;
-                    let image = channels * height * width;
-                    let x = &x[images[at] as usize * image..][..image];
-                    align(x, regions[at], settings, y);
-                }
-            });
-        }),
-    );
+            if settings.span(0, y1, y2).is_none() || settings.span(1, x1, x2).is_none() {
+                return faults.report(format!("region {at} is too large to sample"));
+            }
+        }
+        pool.slices(cast_mut::<f32>(y), chunk * region, |i, y| {
+            for (at, y) in y.chunks_exact_mut(region).enumerate() {
+                let at = i * chunk + at;
+                let image = channels * height * width;
+                let x = &x[images[at] as usize * image..][..image];
+                align(x, regions[at], settings, y);
+            }
+        });
+    });
 }
 
 /// One region of one image.

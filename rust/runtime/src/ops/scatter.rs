@@ -171,19 +171,10 @@ fn push(
 ) -> Result<(), Stop> {
     let y = b.output(output, x.shape().to_vec(), Layout::RowMajor)?;
     let (xb, ib, ub, yb) = (x.buffer, indices.buffer, updates.buffer, y.buffer);
-    b.steps.push(
-        node.name.clone(),
-        node.op.name(),
-        "scatter",
-        0,
-        &[xb, ib, ub],
-        &[yb],
-        Box::new(move |run| {
-            let faults = run.faults;
-            let ([x, indices, updates], [y]) = run.get([xb, ib, ub], [yb]);
-            y.copy_from_slice(x);
-            scatter(indices, updates, y, faults);
-        }),
-    );
+    b.steps.of_node(node, "scatter").run([xb, ib, ub], [yb], move |run, [x, indices, updates], [y]| {
+        let faults = run.faults;
+        y.copy_from_slice(x);
+        scatter(indices, updates, y, faults);
+    });
     Ok(())
 }

@@ -33,21 +33,12 @@ pub fn plan_constant(b: &mut Builder<'_>, node: &Node) -> Result<(), Stop> {
     let y = b.output(made(node, 0)?, shape, Layout::RowMajor)?;
     let chunk = b.steps.chunk_elements(y.elements());
     let target = y.buffer;
-    b.steps.push(
-        node.name.clone(),
-        node.op.name(),
-        "fill",
-        0,
-        &[],
-        &[target],
-        Box::new(move |run| {
-            let pool = run.pool;
-            let ([], [y]) = run.get([], [target]);
-            pool.slices(y, chunk * value.len(), |_, y| {
-                y.chunks_exact_mut(value.len()).for_each(|y| y.copy_from_slice(&value));
-            });
-        }),
-    );
+    b.steps.of_node(node, "fill").run([], [target], move |run, [], [y]| {
+        let pool = run.pool;
+        pool.slices(y, chunk * value.len(), |_, y| {
+            y.chunks_exact_mut(value.len()).for_each(|y| y.copy_from_slice(&value));
+        });
+    });
     Ok(())
 }
 

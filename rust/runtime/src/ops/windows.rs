@@ -1,6 +1,8 @@
 //! Windows over any number of spatial axes, of any dtype: what has no kernel of its own. Every plane of a tensor is read
 //! through one list of the elements that each window sees.
 
+use std::sync::Arc;
+
 use octavo_exec::{Pod, cast, cast_mut};
 use octavo_kernels::float::power::pow;
 
@@ -158,25 +160,16 @@ fn push_planes(
     let (area, count) = (x.elements() / planes(x), windows.len());
     let chunk = b.steps.chunk(planes(x), windows.offsets.len() as f64, 1);
     let (xb, yb) = (x.buffer, y.buffer);
-    b.steps.push(
-        node.name.clone(),
-        node.op.name(),
-        "f32-windows",
-        0,
-        &[xb],
-        &[yb],
-        Box::new(move |run| {
-            let pool = run.pool;
-            let ([x], [y]) = run.get([xb], [yb]);
-            let x = cast::<f32>(x);
-            pool.slices(cast_mut::<f32>(y), chunk * count, |i, y| {
-                for (j, y) in y.chunks_exact_mut(count).enumerate() {
-                    let x = &x[(i * chunk + j) * area..][..area];
-                    y.iter_mut().enumerate().for_each(|(at, y)| *y = of(at, x, windows.offsets(at)));
-                }
-            });
-        }),
-    );
+    b.steps.of_node(node, "f32-windows").run([xb], [yb], move |run, [x], [y]| {
+        let pool = run.pool;
+        let x = cast::<f32>(x);
+        pool.slices(cast_mut::<f32>(y), chunk * count, |i, y| {
+            for (j, y) in y.chunks_exact_mut(count).enumerate() {
+                let x = &x[(i * chunk + j) * area..][..area];
+                y.iter_mut().enumerate().for_each(|(at, y)| *y = of(at, x, windows.offsets(at)));
+            }
+        });
+    });
 }
 
 /// Images times channels.
@@ -202,35 +195,30 @@ fn push_max<T: Pod + Number>(
         let turned = at.iter().zip(&extents).rev().fold(0, |all, (&i, &n)| all * n + i);
         (plane * area + if by_column { turned } else { offset as usize }) as i64
     };
-    let (xb, yb) = (x.buffer, y.buffer);
-    let mut writes = vec![yb];
-    writes.extend(indices.as_ref().map(|indices| indices.buffer));
-    let places = indices.map(|indices| indices.buffer);
-    b.steps.push(
-        node.name.clone(),
-        node.op.name(),
-        "maxpool-windows",
-        0,
-        &[xb],
-        &writes,
-        Box::new(move |run| {
-            let largest = |x: &[T], window: usize| largest(x, windows.offsets(window), least);
-            if let Some(places) = places {
-                let ([x], [places]) = run.get([xb], [places]);
+    let windows = Arc::new(windows);
+    if let Some(indices) = indices {
+        let windows = Arc::clone(&windows);
+        b.steps.of_node(node, "maxpool-windows").run(
+            [x.buffer],
+            [indices.buffer],
+            move |_, [x], [places]| {
                 for (plane, places) in cast_mut::<i64>(places).chunks_exact_mut(count).enumerate() {
                     let x = &cast::<T>(x)[plane * area..][..area];
                     for (window, at) in places.iter_mut().enumerate() {
-                        *at = largest(x, window).1.map_or(-1, |offset| place(plane, offset));
+                        let found = largest(x, windows.offsets(window), least).1;
+                        *at = found.map_or(-1, |offset| place(plane, offset));
                     }
                 }
-            }
-            let ([x], [y]) = run.get([xb], [yb]);
-            for (plane, y) in cast_mut::<T>(y).chunks_exact_mut(count).enumerate() {
-                let x = &cast::<T>(x)[plane * area..][..area];
-                y.iter_mut().enumerate().for_each(|(window, y)| *y = largest(x, window).0);
-            }
-        }),
-    );
+            },
+        );
+    }
+    b.steps.of_node(node, "maxpool-windows").run([x.buffer], [y.buffer], move |_, [x], [y]| {
+        for (plane, y) in cast_mut::<T>(y).chunks_exact_mut(count).enumerate() {
+            let x = &cast::<T>(x)[plane * area..][..area];
+            let most = |window| largest(x, windows.offsets(window), least).0;
+            y.iter_mut().enumerate().for_each(|(window, y)| *y = most(window));
+        }
+    });
 }
 
 /// The largest of the elements at these offsets, NaN if one is, and where the first of them lies.

@@ -3,7 +3,7 @@
 //! Each operator family plans its nodes through the methods here: it asks for its inputs in the layout it wants,
 //! declares its outputs, and adds steps. No operator is known here.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::ops::Range;
 use std::sync::Mutex;
 
@@ -14,18 +14,18 @@ use crate::observe::Extremes;
 use crate::plan::arena;
 use crate::plan::buffers::{BufferId, Home, Placed, Strided, TensorType};
 use crate::plan::conversion::{self, convert_layout, relocate};
+use crate::plan::known::{Known, MOST_KNOWN_BYTES};
 use crate::plan::layout::{Layout, is_same_bytes};
 use crate::plan::packing::{Block, Key, Packing};
 use crate::plan::relocation::{Relocation, permuted};
 use crate::plan::rest::Rest;
 use crate::plan::steps::Steps;
+use crate::plan::uses::Uses;
 use crate::plan::{Observable, Owner, Plan};
 use crate::program::{DType, MAX_RANK, Node, Program, Tensor, ValueId};
 
 /// Most inputs, outputs, constant operands: what a [`Home`] can number.
 const MOST_TENSORS: usize = 1 << 16;
-/// Most bytes of all tensors that are computed while planning: each node could ask for more otherwise.
-const MOST_KNOWN_BYTES: usize = 1 << 28;
 
 /// What planning a node has come to.
 pub enum Planned {
@@ -58,24 +58,21 @@ pub struct Builder<'p> {
     pub steps: Steps,
     /// Packed weights.
     pub packing: Packing<'p>,
-    placed: Vec<Option<Placed>>,
-    known: Vec<Option<Tensor>>,
+    uses: &'p Uses,
+    placed: HashMap<ValueId, Placed>,
+    known: Known,
     converted: HashMap<(ValueId, Layout), BufferId>,
     strided: BTreeMap<ValueId, Strided>,
     constants: Vec<Block>,
     observables: Vec<Observable>,
     /// Of the float32 values that are known, where all are looked at.
     known_extremes: Vec<(ValueId, Extremes)>,
-    readers: Vec<Vec<usize>>,
-    is_output: Vec<bool>,
-    done: Vec<bool>,
+    /// The nodes before this one are planned, some of them in the plans before; and of those from it on, these.
+    next: usize,
+    ahead: BTreeSet<usize>,
     /// What the node that is being planned has begun: nodes marked as planned, and how much had been settled before.
     begun: Vec<usize>,
     settled_before: usize,
-    /// Bytes of the tensors that were computed while planning.
-    known_bytes: usize,
-    /// The first node of this plan; those before it are in the plans before.
-    first: usize,
     /// The plan computes what is known, and no more.
     is_of_known: bool,
     /// Every value is looked at, so that none may be left out by a fusion.
@@ -90,19 +87,25 @@ impl<'p> Builder<'p> {
     /// A plan without a node; `shapes` are those of the Program's inputs.
     pub fn new(
         program: &'p Program,
+        uses: &'p Uses,
         kernels: Kernels,
         threads: usize,
         packing: Packing<'p>,
         shapes: &[Vec<usize>],
     ) -> Result<Self, Error> {
-        let mut builder = Builder::empty(program, kernels, threads, packing)?;
+        let mut builder = Builder::empty(program, uses, kernels, threads, packing)?;
         builder.place_inputs(shapes)?;
         Ok(builder)
     }
 
     /// A plan of a Program without inputs, all of whose constants are at hand.
-    pub fn of_known(program: &'p Program, kernels: Kernels, packing: Packing<'p>) -> Result<Self, Error> {
-        let mut builder = Builder::empty(program, kernels, 1, packing)?;
+    pub fn of_known(
+        program: &'p Program,
+        uses: &'p Uses,
+        kernels: Kernels,
+        packing: Packing<'p>,
+    ) -> Result<Self, Error> {
+        let mut builder = Builder::empty(program, uses, kernels, 1, packing)?;
         builder.is_of_known = true;
         Ok(builder)
     }
@@ -111,13 +114,14 @@ impl<'p> Builder<'p> {
     /// Program's, then those that the rest is to be given.
     pub fn resume(
         program: &'p Program,
+        uses: &'p Uses,
         kernels: Kernels,
         threads: usize,
         packing: Packing<'p>,
         rest: &Rest<Plan>,
         wanted: Tensor,
     ) -> Result<Self, Error> {
-        let mut builder = Builder::empty(program, kernels, threads, packing)?;
+        let mut builder = Builder::empty(program, uses, kernels, threads, packing)?;
         builder.place_inputs(&rest.inputs)?;
         for (index, (value, tensor)) in rest.live.iter().enumerate() {
             let home = u16::try_from(program.inputs.len() + index).map(Home::Input);
@@ -128,8 +132,8 @@ impl<'p> Builder<'p> {
         }
         // They were shown when the plans before were run.
         builder.observables.clear();
-        builder.first = rest.first;
-        builder.done.clone_from(&rest.done);
+        builder.next = rest.first;
+        builder.ahead.clone_from(&rest.ahead);
         builder.known.clone_from(&rest.known);
         builder.know(rest.wanted, wanted)?;
         Ok(builder)
@@ -137,6 +141,7 @@ impl<'p> Builder<'p> {
 
     fn empty(
         program: &'p Program,
+        uses: &'p Uses,
         kernels: Kernels,
         threads: usize,
         packing: Packing<'p>,
@@ -144,32 +149,22 @@ impl<'p> Builder<'p> {
         if program.inputs.len().max(program.outputs.len()) > MOST_TENSORS {
             return Err(Error::Run(format!("a program of more than {MOST_TENSORS} inputs or outputs")));
         }
-        let mut readers = vec![Vec::new(); program.values.len()];
-        for (index, node) in program.nodes.iter().enumerate() {
-            for value in node.inputs.iter().flatten() {
-                readers[value.0 as usize].push(index);
-            }
-        }
-        let mut is_output = vec![false; program.values.len()];
-        program.outputs.iter().for_each(|value| is_output[value.index()] = true);
         Ok(Builder {
             program,
             steps: Steps::new(kernels, threads),
             packing,
-            placed: vec![None; program.values.len()],
-            known: vec![None; program.values.len()],
+            uses,
+            placed: HashMap::new(),
+            known: Known::default(),
             converted: HashMap::new(),
             strided: BTreeMap::new(),
             constants: Vec::new(),
             observables: Vec::new(),
             known_extremes: Vec::new(),
-            readers,
-            is_output,
-            known_bytes: 0,
-            done: vec![false; program.nodes.len()],
+            next: 0,
+            ahead: BTreeSet::new(),
             begun: Vec::new(),
             settled_before: 0,
-            first: 0,
             is_of_known: false,
             observed: false,
             owner: None,
@@ -203,36 +198,37 @@ impl<'p> Builder<'p> {
 
     /// The nodes of this plan, by their index; some may be planned within another's step.
     pub fn nodes(&self) -> Range<usize> {
-        self.first..self.program.nodes.len()
+        self.next..self.program.nodes.len()
     }
 
     /// Begins with a node, which counts as planned from now on.
     pub fn begin(&mut self, index: usize) {
         self.begun.clear();
         self.settled_before = self.observables.len();
-        self.absorb(index);
+        self.next = index + 1;
     }
 
     /// Takes back what the node that was begun last has declared. Steps that it added may stay: nothing reads them.
     fn undo(&mut self) {
         for seen in self.observables.split_off(self.settled_before) {
-            self.placed[seen.value.index()] = None;
+            self.placed.remove(&seen.value);
         }
         for index in self.begun.drain(..) {
-            self.done[index] = false;
+            self.ahead.remove(&index);
         }
+        self.next -= 1;
     }
 
     /// The plan of the nodes before the one that was begun last, which waits for a value. The rest is planned when a
     /// run knows it.
-    pub fn finish_early(mut self, waiting: usize, wanted: ValueId) -> Result<Plan, Error> {
+    pub fn finish_early(mut self, wanted: ValueId) -> Result<Plan, Error> {
         self.undo();
         for (value, strided) in std::mem::take(&mut self.strided) {
-            if self.readers(value).iter().any(|&reader| !self.done[reader]) {
+            if self.is_read_later(value) {
                 self.move_strided(strided)?;
             }
         }
-        let rest = self.rest(waiting, wanted)?;
+        let rest = self.rest(wanted)?;
         self.complete(Some(rest))
     }
 
@@ -275,28 +271,25 @@ impl<'p> Builder<'p> {
         })
     }
 
-    /// What is left to plan when the node `first` waits for a value, which this plan makes or the caller feeds.
-    fn rest(&self, first: usize, wanted: ValueId) -> Result<Rest<Plan>, Error> {
-        let program = self.program;
-        let mut is_read = self.is_output.clone();
-        is_read[wanted.index()] = true;
-        for (node, done) in program.nodes.iter().zip(&self.done) {
-            if !done {
-                node.inputs.iter().flatten().for_each(|value| is_read[value.index()] = true);
-            }
-        }
-        program.inputs.iter().for_each(|input| is_read[input.index()] = false);
-        let live = (0..program.values.len())
-            .filter(|&index| is_read[index])
-            .filter_map(|index| Some((ValueId(index as u32), self.placed[index].as_ref()?.tensor.clone())))
-            .collect();
-        let inputs = program.inputs.iter().map(|&value| Ok(self.tensor(value)?.shape));
+    /// What is left to plan when the next node waits for a value, which this plan makes or the caller feeds.
+    fn rest(&mut self, wanted: ValueId) -> Result<Rest<Plan>, Error> {
+        let uses = self.uses;
+        let is_live = |&value: &ValueId| {
+            !uses.is_input(value) && (value == wanted || uses.is_output(value) || self.is_read_later(value))
+        };
+        let mut live: Vec<ValueId> = self.placed.keys().copied().filter(is_live).collect();
+        live.sort_unstable();
+        let live = live.into_iter().map(|value| Ok((value, self.tensor(value)?)));
+        let live = live.collect::<Result<_, Error>>()?;
+        let inputs = self.program.inputs.iter().map(|&value| Ok(self.tensor(value)?.shape));
+        let inputs = inputs.collect::<Result<_, Error>>()?;
+        self.known = std::mem::take(&mut self.known).shared();
         Ok(Rest {
-            first,
+            first: self.next,
             wanted,
-            inputs: inputs.collect::<Result<_, Error>>()?,
+            inputs,
             live,
-            done: self.done.clone(),
+            ahead: self.ahead.split_off(&self.next),
             known: self.known.clone(),
             observed: self.observed,
             plans: Mutex::default(),
@@ -312,9 +305,7 @@ impl<'p> Builder<'p> {
 
     /// The tensor of a value that is known before the run: a constant, or shape arithmetic.
     pub fn known(&self, value: ValueId) -> Option<&Tensor> {
-        self.known[value.0 as usize]
-            .as_ref()
-            .or_else(|| self.program.values[value.0 as usize].constant.as_ref())
+        self.known.get(value).or_else(|| self.program.values[value.0 as usize].constant.as_ref())
     }
 
     /// Whether the plan computes what is known, so that no part of it may be computed while planning.
@@ -324,7 +315,7 @@ impl<'p> Builder<'p> {
 
     /// Whether so many bytes more may be known.
     pub fn has_room_to_know(&self, bytes: usize) -> bool {
-        self.known_bytes.saturating_add(bytes) <= MOST_KNOWN_BYTES
+        self.known.has_room(bytes)
     }
 
     /// States what a value will hold.
@@ -336,11 +327,10 @@ impl<'p> Builder<'p> {
                 self.name(value)
             )));
         }
-        self.known_bytes += tensor.bytes().len();
         if self.observed && tensor.dtype() == DType::F32 {
             self.known_extremes.push((value, Extremes::of(&tensor.f32s()?)));
         }
-        self.known[value.index()] = Some(tensor);
+        self.known.insert(value, tensor);
         Ok(())
     }
 
@@ -349,7 +339,7 @@ impl<'p> Builder<'p> {
         if let Some(known) = self.known(value) {
             return Ok(TensorType { dtype: known.dtype(), shape: known.shape().to_vec() });
         }
-        match &self.placed[value.0 as usize] {
+        match self.placed(value) {
             Some(placed) => Ok(placed.tensor.clone()),
             None => Err(Error::Run(format!("value '{}' is read before a node makes it", self.name(value)))),
         }
@@ -357,17 +347,17 @@ impl<'p> Builder<'p> {
 
     /// A value that a step already makes (or that is an input), as it lies now.
     pub fn placed(&self, value: ValueId) -> Option<&Placed> {
-        self.placed[value.0 as usize].as_ref()
+        self.placed.get(&value)
     }
 
     /// The indices of the nodes that read a value.
     pub fn readers(&self, value: ValueId) -> &[usize] {
-        &self.readers[value.0 as usize]
+        self.uses.readers(value)
     }
 
     /// Whether somebody other than the nodes reads a value: the caller, or an observer.
     pub fn is_seen(&self, value: ValueId) -> bool {
-        self.observed || self.is_output[value.index()]
+        self.observed || self.uses.is_output(value)
     }
 
     /// The one node that reads a value, where nobody else sees it.
@@ -380,12 +370,16 @@ impl<'p> Builder<'p> {
 
     /// Whether a node is planned, maybe within another's step.
     pub fn is_planned(&self, index: usize) -> bool {
-        self.done[index]
+        index < self.next || self.ahead.contains(&index)
+    }
+
+    fn is_read_later(&self, value: ValueId) -> bool {
+        self.readers(value).iter().any(|&reader| !self.is_planned(reader))
     }
 
     /// Marks a node as planned within another's step.
     pub fn absorb(&mut self, index: usize) {
-        if !std::mem::replace(&mut self.done[index], true) {
+        if index >= self.next && self.ahead.insert(index) {
             self.begun.push(index);
         }
     }
@@ -399,7 +393,7 @@ impl<'p> Builder<'p> {
 
     /// A value in the layout that it has now; constants come row-major.
     pub fn input(&mut self, value: ValueId) -> Result<Placed, Error> {
-        if let Some(placed) = &self.placed[value.0 as usize] {
+        if let Some(placed) = self.placed(value) {
             return Ok(placed.clone());
         }
         if self.known(value).is_some() {
@@ -410,7 +404,7 @@ impl<'p> Builder<'p> {
 
     /// A value in the layout that the caller wants: as it is, or through a conversion made once.
     pub fn input_as(&mut self, value: ValueId, layout: Layout) -> Result<Placed, Error> {
-        if self.placed[value.0 as usize].is_none() && self.known(value).is_some() {
+        if self.placed(value).is_none() && self.known(value).is_some() {
             return self.constant(value, layout);
         }
         let mut placed = self.input(value)?;
@@ -526,7 +520,7 @@ impl<'p> Builder<'p> {
     fn settle(&mut self, value: ValueId, placed: Placed) {
         let (buffer, dtype) = (placed.buffer, placed.dtype());
         self.observables.push(Observable { value, after: 0, buffer, dtype });
-        self.placed[value.index()] = Some(placed);
+        self.placed.insert(value, placed);
     }
 
     /// The bytes of a value. Every tensor of a plan passes here: its rank is bounded, and no product of some of its

@@ -10,18 +10,9 @@ use crate::plan::steps::Steps;
 
 /// Pushes a step that copies a buffer.
 pub fn copy(steps: &mut Steps, name: String, from: BufferId, to: BufferId) {
-    steps.push(
-        name,
-        "Copy",
-        "copy",
-        0,
-        &[from],
-        &[to],
-        Box::new(move |run| {
-            let ([x], [y]) = run.get([from], [to]);
-            y.copy_from_slice(x);
-        }),
-    );
+    steps.step(name, "Copy", "copy").run([from], [to], move |_, [x], [y]| {
+        y.copy_from_slice(x);
+    });
 }
 
 /// Pushes a step that brings a tensor into another layout.
@@ -40,29 +31,20 @@ pub fn convert_layout(steps: &mut Steps, name: String, from: &Placed, layout: La
     }
     let kernel = if element == 4 { steps.kernels.row().float.transpose.name } else { "transpose" };
     let per_chunk = if images > 1 { steps.chunk(images, image as f64 * 0.2, 1) } else { 1 };
-    steps.push(
-        name,
-        "Transpose",
-        kernel,
-        0,
-        &[source],
-        &[to],
-        Box::new(move |run| {
-            let (kernels, pool) = (run.kernels, run.pool);
-            let ([x], [y]) = run.get([source], [to]);
-            pool.slices(y, per_chunk * image, |i, y| {
-                let x = &x[i * per_chunk * image..][..y.len()];
-                for (x, y) in x.chunks_exact(image).zip(y.chunks_exact_mut(image)) {
-                    match element {
-                        1 => transpose(x, rows, columns, y),
-                        2 => transpose(cast::<u16>(x), rows, columns, cast_mut(y)),
-                        4 => float::transpose::run(kernels, cast(x), rows, columns, cast_mut(y)),
-                        _ => transpose(cast::<i64>(x), rows, columns, cast_mut(y)),
-                    }
+    steps.step(name, "Transpose", kernel).run([source], [to], move |run, [x], [y]| {
+        let (kernels, pool) = (run.kernels, run.pool);
+        pool.slices(y, per_chunk * image, |i, y| {
+            let x = &x[i * per_chunk * image..][..y.len()];
+            for (x, y) in x.chunks_exact(image).zip(y.chunks_exact_mut(image)) {
+                match element {
+                    1 => transpose(x, rows, columns, y),
+                    2 => transpose(cast::<u16>(x), rows, columns, cast_mut(y)),
+                    4 => float::transpose::run(kernels, cast(x), rows, columns, cast_mut(y)),
+                    _ => transpose(cast::<i64>(x), rows, columns, cast_mut(y)),
                 }
-            });
-        }),
-    );
+            }
+        });
+    });
 }
 
 /// Pushes the step of a relocation; `fill` is one element.
@@ -82,17 +64,8 @@ pub fn relocate(
         return;
     }
     let rows = steps.chunk(bytes / row_bytes, row_bytes as f64 * 0.2, 1);
-    steps.push(
-        name,
-        op,
-        "relocate",
-        0,
-        &[x],
-        &[y],
-        Box::new(move |run| {
-            let pool = run.pool;
-            let ([x], [y]) = run.get([x], [y]);
-            pool.slices(y, rows * row_bytes, |i, y| relocation.rows(x, &fill, i * rows, y));
-        }),
-    );
+    steps.step(name, op, "relocate").run([x], [y], move |run, [x], [y]| {
+        let pool = run.pool;
+        pool.slices(y, rows * row_bytes, |i, y| relocation.rows(x, &fill, i * rows, y));
+    });
 }

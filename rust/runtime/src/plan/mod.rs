@@ -10,12 +10,14 @@ pub(crate) mod builder;
 mod callers;
 pub(crate) mod conversion;
 pub(crate) mod faults;
+pub(crate) mod known;
 pub(crate) mod layout;
 pub(crate) mod packing;
 pub(crate) mod relocation;
 pub(crate) mod rest;
 pub(crate) mod split;
 pub(crate) mod steps;
+pub(crate) mod uses;
 
 pub use buffers::TensorType;
 pub use steps::Step;
@@ -32,7 +34,7 @@ use crate::plan::buffers::BufferId;
 use crate::plan::faults::Faults;
 use crate::plan::packing::Block;
 use crate::plan::rest::Rest;
-use crate::plan::steps::Run;
+use crate::plan::steps::{Context, Run};
 use crate::program::{DType, ValueId};
 
 /// A value that can be looked at right after the step that makes it.
@@ -175,7 +177,7 @@ impl Plan {
             let _awake = self.forks.then(|| pool.begin());
             let views = Views::new(&mut arena, inputs, outputs, &self.constants);
             let (slots, kernels) = (&self.slots[..], self.kernels);
-            let mut run = Run { views, slots, step: None, kernels, pool, faults: &faults };
+            let mut run = Run { views, slots, context: Context { kernels, pool, faults: &faults } };
             let mut observables = self.observables.iter().peekable();
             for (index, step) in self.steps.iter().enumerate() {
                 if let Watch::Values(see) = &mut watch {
@@ -183,7 +185,6 @@ impl Plan {
                         see(seen, run.views.get([slots[seen.buffer.0]], []).0[0]);
                     }
                 }
-                run.step = Some(step);
                 let start = matches!(watch, Watch::Time(_)).then(Instant::now);
                 (step.code)(&mut run);
                 if let (Watch::Time(seconds), Some(start)) = (&mut watch, start) {

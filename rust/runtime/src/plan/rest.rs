@@ -1,11 +1,12 @@
 //! Plans in stages: where a shape, an axis or a count is fed or computed, the plan ends before the node that needs it,
 //! and the rest is planned once a run knows the tensor.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::sync::{Arc, Mutex};
 
 use crate::error::Error;
 use crate::plan::buffers::TensorType;
+use crate::plan::known::Known;
 use crate::program::{Tensor, ValueId};
 
 /// Plans of the rest that are kept; the one used longest ago makes room.
@@ -23,10 +24,10 @@ pub struct Rest<P> {
     pub inputs: Vec<Vec<usize>>,
     /// What the rest is given of what has been computed: the plan's outputs.
     pub live: Vec<(ValueId, TensorType)>,
-    /// The nodes that are planned already.
-    pub done: Vec<bool>,
+    /// The nodes behind it that are planned already.
+    pub ahead: BTreeSet<usize>,
     /// What is known so far.
-    pub known: Vec<Option<Tensor>>,
+    pub known: Known,
     /// The plans are for observing.
     pub observed: bool,
     /// The latest used comes last.

@@ -8,57 +8,27 @@ use crate::plan::buffers::{Buffer, BufferId, Home, SLACK};
 use crate::plan::faults::Faults;
 use crate::plan::packing::Block;
 use crate::plan::split;
+use crate::program::Node;
 
-/// What a step sees while it runs: its buffers, the kernels and the pool.
+/// What a run gives every step.
 pub(crate) struct Run<'a> {
     /// Every buffer's bytes.
     pub views: Views<'a, Block>,
     /// Where each buffer lies.
     pub slots: &'a [Slot],
-    /// The step whose code runs.
-    pub step: Option<&'a Step>,
+    /// What a step sees beside its buffers.
+    pub context: Context<'a>,
+}
+
+/// What a step sees beside its buffers.
+#[derive(Clone, Copy)]
+pub(crate) struct Context<'a> {
     /// The kernels of the session's tier.
     pub kernels: Kernels,
     /// The session's threads.
     pub pool: &'a Pool,
     /// Where a step says what is wrong with the elements that it reads.
     pub faults: &'a Faults,
-}
-
-impl Run<'_> {
-    /// The bytes of the buffers that a step reads and writes, exact lengths.
-    ///
-    /// # Panics
-    /// Where the step has not declared a buffer, whose bytes may then be another's: a bug of the plan.
-    pub fn get<const R: usize, const W: usize>(
-        &mut self,
-        reads: [BufferId; R],
-        writes: [BufferId; W],
-    ) -> ([&[u8]; R], [&mut [u8]; W]) {
-        self.check_declared(&reads, &writes);
-        self.views.get(reads.map(|id| self.slots[id.0]), writes.map(|id| self.slots[id.0]))
-    }
-
-    /// As [`Run::get`], where the first read buffer shows its slack as well: kernels that read whole groups of
-    /// four bytes may touch it.
-    pub fn get_slack<const R: usize, const W: usize>(
-        &mut self,
-        reads: [BufferId; R],
-        writes: [BufferId; W],
-    ) -> ([&[u8]; R], [&mut [u8]; W]) {
-        self.check_declared(&reads, &writes);
-        let mut slots = reads.map(|id| self.slots[id.0]);
-        slots[0].len += SLACK;
-        self.views.get(slots, writes.map(|id| self.slots[id.0]))
-    }
-
-    fn check_declared(&self, reads: &[BufferId], writes: &[BufferId]) {
-        let Some(step) = self.step else { return };
-        let is_written = |id| step.writes.contains(id);
-        let is_declared =
-            writes.iter().all(is_written) && reads.iter().all(|id| step.reads.contains(id) || is_written(id));
-        assert!(is_declared, "{} {:?} uses a buffer that it has not declared", step.op, step.name);
-    }
 }
 
 /// The code of a step.
@@ -130,19 +100,14 @@ impl Steps {
         self.chunk(elements, 0.1, 64)
     }
 
-    /// Adds a step. `reads` and `writes` name every buffer that its code touches.
-    pub fn push(
-        &mut self,
-        name: String,
-        op: &'static str,
-        kernel: &'static str,
-        macs: u64,
-        reads: &[BufferId],
-        writes: &[BufferId],
-        code: Code,
-    ) {
-        let (reads, writes) = (reads.to_vec(), writes.to_vec());
-        self.steps.push(Step { name, op, kernel, macs, code, reads, writes });
+    /// Begins a step of a node.
+    pub fn of_node(&mut self, node: &Node, kernel: &'static str) -> Draft<'_> {
+        self.step(node.name.clone(), node.op.name(), kernel)
+    }
+
+    /// Begins a step of that name, operator and kernel.
+    pub fn step(&mut self, name: String, op: &'static str, kernel: &'static str) -> Draft<'_> {
+        Draft { steps: self, name, op, kernel, macs: 0, with_slack: false }
     }
 
     /// For each buffer, after how many steps it is complete: the last one that writes it.
@@ -164,5 +129,83 @@ impl Steps {
             }
         }
         lives
+    }
+}
+
+/// A step that has yet to get its buffers and its code, which sees those buffers and no others.
+#[must_use = "a step is added by its code"]
+pub(crate) struct Draft<'s> {
+    steps: &'s mut Steps,
+    name: String,
+    op: &'static str,
+    kernel: &'static str,
+    macs: u64,
+    with_slack: bool,
+}
+
+impl Draft<'_> {
+    /// How many multiply-accumulates one run of it takes.
+    pub fn macs(self, macs: u64) -> Self {
+        Draft { macs, ..self }
+    }
+
+    /// The first buffer that it reads is seen with its slack: kernels that read whole groups of four bytes may touch it.
+    pub fn with_slack(self) -> Self {
+        Draft { with_slack: true, ..self }
+    }
+
+    /// Adds the step: `code` gets the bytes of the buffers that it reads and writes, exact lengths.
+    pub fn run<const R: usize, const W: usize>(
+        self,
+        reads: [BufferId; R],
+        writes: [BufferId; W],
+        code: impl Fn(Context<'_>, [&[u8]; R], [&mut [u8]; W]) + Send + Sync + 'static,
+    ) {
+        self.run_optional(reads, [], writes, move |context, reads, [], writes| code(context, reads, writes));
+    }
+
+    /// As [`Draft::run`], where some buffers to read may be missing.
+    pub fn run_optional<const R: usize, const O: usize, const W: usize>(
+        self,
+        reads: [BufferId; R],
+        optional: [Option<BufferId>; O],
+        writes: [BufferId; W],
+        code: impl Fn(Context<'_>, [&[u8]; R], [Option<&[u8]>; O], [&mut [u8]; W]) + Send + Sync + 'static,
+    ) {
+        let declared = reads.into_iter().chain(optional.into_iter().flatten()).collect();
+        let with_slack = self.with_slack;
+        let code = move |run: &mut Run<'_>| {
+            let slot = |id: BufferId| run.slots[id.0];
+            let mut slots = reads.map(slot);
+            if with_slack {
+                slots[0].len += SLACK;
+            }
+            let optional = optional.map(|id| id.map(slot));
+            let (reads, optional, writes) = run.views.get_optional(slots, optional, writes.map(slot));
+            code(run.context, reads, optional, writes);
+        };
+        self.push(declared, writes.to_vec(), Box::new(code));
+    }
+
+    /// Adds a step that goes through the buffers that it reads, one after the other, with the one that it writes.
+    pub fn run_each(
+        self,
+        reads: Vec<BufferId>,
+        write: BufferId,
+        code: impl Fn(Context<'_>, usize, &[u8], &mut [u8]) + Send + Sync + 'static,
+    ) {
+        let declared = reads.clone();
+        let code = move |run: &mut Run<'_>| {
+            for (index, id) in reads.iter().enumerate() {
+                let ([x], [y]) = run.views.get([run.slots[id.0]], [run.slots[write.0]]);
+                code(run.context, index, x, y);
+            }
+        };
+        self.push(declared, vec![write], Box::new(code));
+    }
+
+    fn push(self, reads: Vec<BufferId>, writes: Vec<BufferId>, code: Code) {
+        let Draft { steps, name, op, kernel, macs, .. } = self;
+        steps.steps.push(Step { name, op, kernel, macs, code, reads, writes });
     }
 }

@@ -10,9 +10,8 @@ use crate::ops::{
 use crate::plan::builder::{Builder, Planned, Stop};
 use crate::program::{DType, Op};
 
-/// Plans the node of that index: adds its steps, or settles what its outputs are.
+/// Plans the node that was begun, of that index: adds its steps, or settles what its outputs are.
 pub fn plan(b: &mut Builder<'_>, index: usize) -> Result<Planned, Error> {
-    b.begin(index);
     match of_family(b, index) {
         Ok(()) => Ok(Planned::Done),
         Err(Stop::Waits(value)) => Ok(Planned::Waits(value)),

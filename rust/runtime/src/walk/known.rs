@@ -7,6 +7,7 @@ use crate::ops::shape::MOST_ELEMENTS;
 use crate::plan::arena;
 use crate::plan::builder::{Builder, Planned};
 use crate::plan::packing::{Blocks, Packing};
+use crate::plan::uses::Uses;
 use crate::program::{Node, Program, Tensor, Value, ValueId};
 use crate::walk::dispatch;
 
@@ -15,8 +16,9 @@ use crate::walk::dispatch;
 pub fn evaluate(b: &mut Builder<'_>, index: usize) -> Result<bool, Error> {
     let node = &b.program.nodes[index];
     let Some(program) = alone(b, node) else { return Ok(false) };
-    let blocks = Blocks::default();
-    let mut builder = Builder::of_known(&program, b.steps.kernels, Packing::new(&program, &blocks))?;
+    let (blocks, uses) = (Blocks::default(), Uses::of(&program));
+    let mut builder = Builder::of_known(&program, &uses, b.steps.kernels, Packing::new(&program, &blocks))?;
+    builder.begin(0);
     if let Planned::Waits(value) = dispatch::plan(&mut builder, 0)? {
         return Err(Error::Run(format!("{}: value {} is not known", node.label(), value.0)));
     }
@@ -32,7 +34,6 @@ pub fn evaluate(b: &mut Builder<'_>, index: usize) -> Result<bool, Error> {
     for ((value, of), bytes) in node.outputs.iter().flatten().zip(plan.outputs()).zip(outputs) {
         b.know(*value, Tensor::new(of.dtype, of.shape.clone(), bytes)?)?;
     }
-    b.absorb(index);
     Ok(true)
 }
 

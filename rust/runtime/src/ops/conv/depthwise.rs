@@ -55,30 +55,21 @@ pub fn plan(b: &mut Builder<'_>, node: &Node, conv: &Convolution, x: &Placed) ->
     let cost = (g.output[1] * channels * conv.taps()) as f64 * NANOSECONDS;
     let chunk = b.steps.chunk(lines * g.images, cost, 2);
     let (xb, yb) = (x.buffer, y.buffer);
-    b.steps.push(
-        name,
-        "QConv",
-        kernel,
-        conv.macs(),
-        &[xb],
-        &[yb],
-        Box::new(move |run| {
-            let (kernels, pool) = (run.kernels, run.pool);
-            let ([x], [y]) = run.get([xb], [yb]);
-            pool.slices(y, chunk * row, |i, mut y| {
-                let mut line = i * chunk;
-                while !y.is_empty() {
-                    let (image, first) = (line / lines, line % lines);
-                    let here = (y.len() / row).min(lines - first);
-                    let (now, later) = y.split_at_mut(here * row);
-                    let x = &x[image * image_in..][..image_in];
-                    let of = Weights { window, packed: packed.bytes(), x_zero_point: zero_point as u8 };
-                    convolve(kernels, x, of, &epilogue, first..first + here, now);
-                    (line, y) = (line + here, later);
-                }
-            });
-        }),
-    );
+    b.steps.step(name, "QConv", kernel).macs(conv.macs()).run([xb], [yb], move |run, [x], [y]| {
+        let (kernels, pool) = (run.kernels, run.pool);
+        pool.slices(y, chunk * row, |i, mut y| {
+            let mut line = i * chunk;
+            while !y.is_empty() {
+                let (image, first) = (line / lines, line % lines);
+                let here = (y.len() / row).min(lines - first);
+                let (now, later) = y.split_at_mut(here * row);
+                let x = &x[image * image_in..][..image_in];
+                let of = Weights { window, packed: packed.bytes(), x_zero_point: zero_point as u8 };
+                convolve(kernels, x, of, &epilogue, first..first + here, now);
+                (line, y) = (line + here, later);
+            }
+        });
+    });
     Ok(())
 }
 

@@ -41,19 +41,13 @@ pub fn plan(b: &mut Builder<'_>, node: &Node) -> Result<(), Stop> {
     let chunk = b.steps.chunk(images * outputs, (windows.offsets.len() * kc) as f64, 1);
     let (xb, wb, yb) = (x.buffer, w.buffer, y.buffer);
     let bias = bias.map(|bias| bias.buffer);
-    let mut reads = vec![xb, wb];
-    reads.extend(bias);
-    b.steps.push(
-        node.name.clone(),
-        node.op.name(),
-        "f64-conv",
-        0,
-        &reads,
-        &[yb],
-        Box::new(move |run| {
+    b.steps.of_node(node, "f64-conv").run_optional(
+        [xb, wb],
+        [bias],
+        [yb],
+        move |run, [x, w], [bias], [y]| {
             let pool = run.pool;
-            let ([x, w, b], [y]) = run.get([xb, wb, bias.unwrap_or(wb)], [yb]);
-            let (x, w, b) = (cast::<f64>(x), cast::<f64>(w), cast::<f64>(b));
+            let (x, w, bias) = (cast::<f64>(x), cast::<f64>(w), bias.map(cast::<f64>));
             pool.slices(cast_mut::<f64>(y), chunk * pixels, |i, y| {
                 for (j, y) in y.chunks_exact_mut(pixels).enumerate() {
                     let (image, output) = ((i * chunk + j) / outputs, (i * chunk + j) % outputs);
@@ -65,11 +59,11 @@ pub fn plan(b: &mut Builder<'_>, node: &Node) -> Result<(), Stop> {
                             let (offset, tap) = (windows.offsets[at] as usize, windows.taps[at] as usize);
                             (0..kc).for_each(|c| *y += x[c * area + offset] * w[c * taps + tap]);
                         }
-                        *y += if bias.is_some() { b[output] } else { 0.0 };
+                        *y += bias.map_or(0.0, |bias| bias[output]);
                     }
                 }
             });
-        }),
+        },
     );
     Ok(())
 }

@@ -97,29 +97,20 @@ fn shallow_rows(b: &mut Builder<'_>, node: &Node, conv: &Convolution) -> Result<
     let chunk = b.steps.chunk(elements / line, line as f64 * NANOSECONDS_A_COPY, 1);
     let ([height, width], channels) = (g.input, g.channels);
     let kernel = if is_planar { b.steps.kernels.row().float.interleave.name } else { "copy" };
-    b.steps.push(
-        node.name.clone(),
-        "Pad",
-        kernel,
-        0,
-        &[from],
-        &[to],
-        Box::new(move |run| {
-            let (kernels, pool) = (run.kernels, run.pool);
-            let ([x], [y]) = run.get([from], [to]);
-            let x = cast::<f32>(x);
-            let row_of = |image: usize, row: usize, line: &mut [f32]| {
-                if is_planar {
-                    let planes = &x[(image * channels * height + row) * width..];
-                    interleave::run(kernels, planes, height * width, channels, line);
-                } else {
-                    let row = &x[(image * height + row) * width * channels..];
-                    line.copy_from_slice(&row[..line.len()]);
-                }
-            };
-            pool.slices(cast_mut(y), chunk * line, |i, y| padded.fill(0.0, i * chunk, y, row_of));
-        }),
-    );
+    b.steps.step(node.name.clone(), "Pad", kernel).run([from], [to], move |run, [x], [y]| {
+        let (kernels, pool) = (run.kernels, run.pool);
+        let x = cast::<f32>(x);
+        let row_of = |image: usize, row: usize, line: &mut [f32]| {
+            if is_planar {
+                let planes = &x[(image * channels * height + row) * width..];
+                interleave::run(kernels, planes, height * width, channels, line);
+            } else {
+                let row = &x[(image * height + row) * width * channels..];
+                line.copy_from_slice(&row[..line.len()]);
+            }
+        };
+        pool.slices(cast_mut(y), chunk * line, |i, y| padded.fill(0.0, i * chunk, y, row_of));
+    });
     Ok(Rows { from: to, offsets, taps: g.kernel[0], kc: g.kernel[1] * g.channels, image })
 }
 
@@ -150,16 +141,11 @@ fn plan_depthwise(
         (fused.residual.as_ref().map_or(xb, |residual| residual.buffer), fused.residual.is_some());
     let finish = fused.finish;
     let kernel = b.steps.kernels.row().float.depthwise.name;
-    b.steps.push(
-        fused.names,
-        "Conv",
-        kernel,
-        conv.macs(),
-        &[xb, rb],
-        &[yb],
-        Box::new(move |run| {
+    b.steps.step(fused.names, "Conv", kernel).macs(conv.macs()).run(
+        [xb, rb],
+        [yb],
+        move |run, [x, r], [y]| {
             let (kernels, pool) = (run.kernels, run.pool);
-            let ([x, r], [y]) = run.get([xb, rb], [yb]);
             let (x, r, y) = (cast::<f32>(x), cast::<f32>(r), cast_mut::<f32>(y));
             for image in 0..images {
                 let x = &x[image * image_in..][..image_in];
@@ -170,7 +156,7 @@ fn plan_depthwise(
                     depthwise::run(kernels, x, cast(by_tap.bytes()), &window, &epilogue, rows, y);
                 });
             }
-        }),
+        },
     );
     Ok(())
 }
@@ -206,16 +192,11 @@ fn plan_product(
     let (rb, adds) =
         (fused.residual.as_ref().map_or(from, |residual| residual.buffer), fused.residual.is_some());
     let finish = fused.finish;
-    b.steps.push(
-        fused.names,
-        "Conv",
-        tile.name,
-        conv.macs(),
-        &[from, rb],
-        &[yb],
-        Box::new(move |run| {
+    b.steps.step(fused.names, "Conv", tile.name).macs(conv.macs()).run(
+        [from, rb],
+        [yb],
+        move |run, [x, r], [y]| {
             let (kernels, pool) = (run.kernels, run.pool);
-            let ([x, r], [y]) = run.get([from, rb], [yb]);
             let (x, r) = (cast::<f32>(x), cast::<f32>(r));
             let product = |row: usize, y: &mut [f32]| {
                 let m = y.len() / outputs;
@@ -247,7 +228,7 @@ fn plan_product(
                     (row, y) = (row + m, later);
                 }
             });
-        }),
+        },
     );
     Ok(())
 }

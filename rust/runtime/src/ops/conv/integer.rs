@@ -2,9 +2,9 @@
 
 use octavo_kernels::gemm::{self, OffsetTable, PAD};
 
-use super::shallow::PaddedImage;
 use super::convolution::Convolution;
 use super::depthwise;
+use super::shallow::PaddedImage;
 use crate::ops::node::{error, needed};
 use crate::ops::product::{Group, Product, Source, epilogue, push_rows, settle, zero_point_correction};
 use crate::plan::buffers::{BufferId, Placed};
@@ -80,19 +80,10 @@ fn padded_rows(
     let source = Source::Indirect { table, pad, image: padded.image };
     let (from, to) = (x.buffer, b.steps.temporary(bytes));
     let (rows, line_in) = (g.input[0], g.input[1] * g.channels);
-    b.steps.push(
-        node.name.clone(),
-        "Pad",
-        "copy",
-        0,
-        &[from],
-        &[to],
-        Box::new(move |run| {
-            let ([x], [y]) = run.get([from], [to]);
-            padded.fill(zero_point, 0, y, |image, row, line| {
-                line.copy_from_slice(&x[(image * rows + row) * line_in..][..line.len()]);
-            });
-        }),
-    );
+    b.steps.step(node.name.clone(), "Pad", "copy").run([from], [to], move |_, [x], [y]| {
+        padded.fill(zero_point, 0, y, |image, row, line| {
+            line.copy_from_slice(&x[(image * rows + row) * line_in..][..line.len()]);
+        });
+    });
     Ok((to, source))
 }

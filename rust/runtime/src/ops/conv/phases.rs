@@ -265,16 +265,11 @@ fn push(
             gemm::run(kernels, m, &rows, packed, columns, kc, &epilogue, &mut y[column..], outputs);
         }
     };
-    b.steps.push(
-        node.name.clone(),
-        node.op.name(),
-        gemm::select(b.steps.kernels.row(), rows, columns).name,
-        macs,
-        &[from],
-        &[product],
-        Box::new(move |run| {
+    b.steps.of_node(node, gemm::select(b.steps.kernels.row(), rows, columns).name).macs(macs).run(
+        [from],
+        [product],
+        move |run, [x], [y]| {
             let (kernels, pool) = (run.kernels, run.pool);
-            let ([x], [y]) = run.get([from], [product]);
             let x = cast::<f32>(x);
             pool.slices(cast_mut::<f32>(y), chunk * outputs, |i, mut y| {
                 let mut row = i * chunk;
@@ -291,31 +286,22 @@ fn push(
                     }
                 }
             });
-        }),
+        },
     );
     if is_alone {
         return;
     }
     let chunk = b.steps.chunk(rows, outputs as f64 * 0.1, 8);
     let target = y.buffer;
-    b.steps.push(
-        node.name.clone(),
-        node.op.name(),
-        "interleave",
-        0,
-        &[product],
-        &[target],
-        Box::new(move |run| {
-            let pool = run.pool;
-            let ([x], [y]) = run.get([product], [target]);
-            let x = cast::<f32>(x);
-            pool.slices(cast_mut::<f32>(y), chunk * outputs, |i, y| {
-                for (j, y) in y.chunks_exact_mut(outputs).enumerate() {
-                    let row = i * chunk + j;
-                    let source = row / per_image * per_image + places[row % per_image];
-                    y.copy_from_slice(&x[source * outputs..][..outputs]);
-                }
-            });
-        }),
-    );
+    b.steps.of_node(node, "interleave").run([product], [target], move |run, [x], [y]| {
+        let pool = run.pool;
+        let x = cast::<f32>(x);
+        pool.slices(cast_mut::<f32>(y), chunk * outputs, |i, y| {
+            for (j, y) in y.chunks_exact_mut(outputs).enumerate() {
+                let row = i * chunk + j;
+                let source = row / per_image * per_image + places[row % per_image];
+                y.copy_from_slice(&x[source * outputs..][..outputs]);
+            }
+        });
+    });
 }

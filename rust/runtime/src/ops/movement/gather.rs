@@ -62,32 +62,23 @@ struct Slices {
 fn push<I: Pod + Into<i64>>(b: &mut Builder<'_>, node: &Node, slices: Slices, count: usize) {
     let Slices { x, indices, y, axis, n, run, rows } = slices;
     let chunk = b.steps.chunk(rows, 5.0 + run as f64 * 0.1, 1);
-    b.steps.push(
-        node.name.clone(),
-        node.op.name(),
-        "gather",
-        0,
-        &[x, indices],
-        &[y],
-        Box::new(move |step| {
-            let (pool, faults) = (step.pool, step.faults);
-            let ([x, indices], [y]) = step.get([x, indices], [y]);
-            let indices = cast::<I>(indices);
-            if let Some((at, index)) = first_outside(indices, n) {
-                let what = format!("index {index} (element {at}) is outside the {n} elements of axis {axis}");
-                return faults.report(what);
+    b.steps.of_node(node, "gather").run([x, indices], [y], move |step, [x, indices], [y]| {
+        let (pool, faults) = (step.pool, step.faults);
+        let indices = cast::<I>(indices);
+        if let Some((at, index)) = first_outside(indices, n) {
+            let what = format!("index {index} (element {at}) is outside the {n} elements of axis {axis}");
+            return faults.report(what);
+        }
+        if y.is_empty() {
+            return;
+        }
+        pool.slices(y, chunk * run, |i, y| {
+            for (row, y) in y.chunks_exact_mut(run).enumerate() {
+                let row = i * chunk + row;
+                let index: i64 = indices[row % count].into();
+                let from = row / count * n + index.rem_euclid(n as i64) as usize;
+                y.copy_from_slice(&x[from * run..][..run]);
             }
-            if y.is_empty() {
-                return;
-            }
-            pool.slices(y, chunk * run, |i, y| {
-                for (row, y) in y.chunks_exact_mut(run).enumerate() {
-                    let row = i * chunk + row;
-                    let index: i64 = indices[row % count].into();
-                    let from = row / count * n + index.rem_euclid(n as i64) as usize;
-                    y.copy_from_slice(&x[from * run..][..run]);
-                }
-            });
-        }),
-    );
+        });
+    });
 }

@@ -141,23 +141,11 @@ pub fn plan_concat(b: &mut Builder<'_>, node: &Node) -> Result<(), Stop> {
     }
     let rows = b.steps.chunk(y.tensor.bytes() / row, row as f64 * 0.1, 1);
     let reads: Vec<BufferId> = pieces.iter().map(|p| p.0).collect();
-    let target = y.buffer;
-    b.steps.push(
-        node.name.clone(),
-        node.op.name(),
-        "copy",
-        0,
-        &reads,
-        &[target],
-        Box::new(move |run| {
-            let pool = run.pool;
-            for &(from, start, bytes) in &pieces {
-                let ([x], [y]) = run.get([from], [target]);
-                pool.slices(y, rows * row, |i, y| {
-                    copy_runs(&x[i * rows * bytes..], bytes, &mut y[start..], row, bytes);
-                });
-            }
-        }),
-    );
+    b.steps.of_node(node, "copy").run_each(reads, y.buffer, move |run, index, x, y| {
+        let (_, start, bytes) = pieces[index];
+        run.pool.slices(y, rows * row, |i, y| {
+            copy_runs(&x[i * rows * bytes..], bytes, &mut y[start..], row, bytes);
+        });
+    });
     Ok(())
 }

@@ -86,18 +86,9 @@ fn plan_axes(b: &mut Builder<'_>, node: &Node, x: &Placed, axes: &[usize], keeps
     let moved = b.steps.temporary(x.tensor.bytes());
     let relocation = Relocation::strided(element, &dims, &source);
     let from = x.buffer;
-    b.steps.push(
-        node.name.clone(),
-        "Transpose",
-        "relocate",
-        0,
-        &[from],
-        &[moved],
-        Box::new(move |run| {
-            let ([x], [y]) = run.get([from], [moved]);
-            relocation.rows(x, &[0; 8][..element], 0, y);
-        }),
-    );
+    b.steps.step(node.name.clone(), "Transpose", "relocate").run([from], [moved], move |_, [x], [y]| {
+        relocation.rows(x, &[0; 8][..element], 0, y);
+    });
     push(b, node, &x, moved, &y, &of(1))
 }
 
@@ -237,22 +228,13 @@ fn push_parts<T: octavo_exec::Pod>(
 ) {
     let target = y.buffer;
     let chunk = b.steps.chunk(y.elements() / inner, (n * inner) as f64 * 0.1, 1);
-    b.steps.push(
-        node.name.clone(),
-        node.op.name(),
-        kernel,
-        0,
-        &[from],
-        &[target],
-        Box::new(move |run| {
-            let (kernels, pool) = (run.kernels, run.pool);
-            let ([x], [y]) = run.get([from], [target]);
-            let x = cast::<T>(x);
-            pool.slices(cast_mut::<T>(y), chunk * inner, |i, y| {
-                reduce(kernels, &x[i * chunk * n * inner..][..y.len() * n], y);
-            });
-        }),
-    );
+    b.steps.of_node(node, kernel).run([from], [target], move |run, [x], [y]| {
+        let (kernels, pool) = (run.kernels, run.pool);
+        let x = cast::<T>(x);
+        pool.slices(cast_mut::<T>(y), chunk * inner, |i, y| {
+            reduce(kernels, &x[i * chunk * n * inner..][..y.len() * n], y);
+        });
+    });
 }
 
 /// The arithmetic of an integer mean of `n` elements.
