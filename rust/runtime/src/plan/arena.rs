@@ -1,5 +1,8 @@
 //! Places every buffer of a plan in one arena: buffers whose lives do not meet share bytes.
 
+use std::collections::BTreeMap;
+use std::ops::Bound;
+
 use octavo_exec::{Arena, Place, Slot};
 
 use crate::error::Error;
@@ -7,6 +10,9 @@ use crate::plan::buffers::{Buffer, Home, SLACK};
 
 /// Every buffer starts on a cache line.
 const ALIGNMENT: usize = 64;
+
+/// Buffers that another is compared with for a gap between them; where it meets more, it lies behind all of them.
+const MOST_MET: usize = 1024;
 
 /// The first and last step at which a buffer holds something.
 #[derive(Clone, Copy, Debug)]
@@ -44,28 +50,103 @@ pub fn place(buffers: &[Buffer], lives: &[Option<Life>]) -> (Vec<Slot>, usize) {
         (0..buffers.len()).filter(|&i| buffers[i].home == Home::Arena && lives[i].is_some()).collect();
     order.sort_by_key(|&i| (std::cmp::Reverse(buffers[i].bytes), i));
 
-    let mut placed: Vec<(usize, usize, Life)> = Vec::new(); // offset, end, life; sorted by offset
+    let mut placed = Timeline::new(lives.iter().flatten().map(|life| life.last + 1).max().unwrap_or(0));
     let mut total = 0;
     for i in order {
         let Some(life) = lives[i] else { continue };
         let need = (buffers[i].bytes + SLACK).next_multiple_of(ALIGNMENT);
-        let mut offset = 0;
-        for &(start, end, other) in &placed {
-            let meets = life.first <= other.last && other.first <= life.last;
-            if !meets {
-                continue;
-            }
-            if start >= offset + need {
-                break;
-            }
-            offset = offset.max(end);
-        }
-        let at = placed.partition_point(|&(start, ..)| start <= offset);
-        placed.insert(at, (offset, offset + need, life));
+        let offset = match placed.meeting(life) {
+            Some(taken) => lowest_gap(taken, need),
+            None => placed.top(life),
+        };
+        placed.insert(life, (offset, offset + need));
         slots[i].offset = offset;
         total = total.max(offset + need);
     }
     (slots, total)
+}
+
+/// The lowest offset where that many bytes are free between those that are taken.
+fn lowest_gap(mut taken: Vec<(usize, usize)>, need: usize) -> usize {
+    taken.sort_unstable();
+    let mut offset = 0;
+    for (start, end) in taken {
+        if start >= offset + need {
+            break;
+        }
+        offset = offset.max(end);
+    }
+    offset
+}
+
+/// The bytes that placed buffers take, found by their lives in logarithmic time. Two binary trees over the steps, their
+/// leaves last.
+struct Timeline {
+    /// Each life lies in the few nodes that make it up: those who live at a step are on its way to the root.
+    lives: Vec<Vec<(usize, usize)>>,
+    /// The ends of those in `lives`: the greatest of each node.
+    ends: Vec<usize>,
+    /// Those whose lives begin at a step.
+    births: BTreeMap<usize, Vec<(usize, usize)>>,
+    /// The greatest end of those whose lives begin at the steps below each node.
+    ends_by_birth: Vec<usize>,
+}
+
+impl Timeline {
+    fn new(steps: usize) -> Timeline {
+        let nodes = 2 * steps.next_power_of_two();
+        let (lives, births) = (vec![Vec::new(); nodes], BTreeMap::new());
+        Timeline { lives, ends: vec![0; nodes], births, ends_by_birth: vec![0; nodes] }
+    }
+
+    fn insert(&mut self, life: Life, bytes: (usize, usize)) {
+        self.births.entry(life.first).or_default().push(bytes);
+        for node in self.upwards(life.first) {
+            self.ends_by_birth[node] = self.ends_by_birth[node].max(bytes.1);
+        }
+        for node in self.parts(life.first, life.last + 1) {
+            self.lives[node].push(bytes);
+            self.ends[node] = self.ends[node].max(bytes.1);
+        }
+    }
+
+    /// The bytes of those that live at some step of a life: at its first one, or born later in it. `None` where they
+    /// are more than can be looked at.
+    fn meeting(&self, life: Life) -> Option<Vec<(usize, usize)>> {
+        let living = self.upwards(life.first).flat_map(|node| &self.lives[node]);
+        let later = (Bound::Excluded(life.first), Bound::Included(life.last));
+        let born = (life.first < life.last).then(|| self.births.range(later).flat_map(|(_, born)| born));
+        let found: Vec<_> = living.chain(born.into_iter().flatten()).take(MOST_MET + 1).copied().collect();
+        (found.len() <= MOST_MET).then_some(found)
+    }
+
+    /// The end of all that live at some step of a life.
+    fn top(&self, life: Life) -> usize {
+        let living = self.upwards(life.first).map(|node| self.ends[node]);
+        let born = self.parts(life.first, life.last + 1).map(|node| self.ends_by_birth[node]);
+        living.chain(born).max().unwrap_or(0)
+    }
+
+    /// The nodes from a step to the root.
+    fn upwards(&self, step: usize) -> impl Iterator<Item = usize> + use<> {
+        let leaf = self.lives.len() / 2 + step;
+        std::iter::successors(Some(leaf), |&node| (node > 1).then_some(node / 2))
+    }
+
+    /// The nodes below which lie the steps `from..to` and no others.
+    fn parts(&self, from: usize, to: usize) -> impl Iterator<Item = usize> + use<> {
+        let leaves = self.lives.len() / 2;
+        let mut ends = (leaves + from, leaves + to);
+        std::iter::from_fn(move || {
+            (ends.0 < ends.1).then(|| {
+                let (from, to) = ends;
+                ends = (from.div_ceil(2), to / 2);
+                [(from % 2 == 1).then_some(from), (to % 2 == 1).then(|| to - 1)]
+            })
+        })
+        .flatten()
+        .flatten()
+    }
 }
 
 #[cfg(test)]

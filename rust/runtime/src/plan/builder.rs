@@ -118,7 +118,7 @@ impl<'p> Builder<'p> {
         kernels: Kernels,
         threads: usize,
         packing: Packing<'p>,
-        rest: &Rest<Plan>,
+        rest: &Rest,
         wanted: Tensor,
     ) -> Result<Self, Error> {
         let mut builder = Builder::empty(program, uses, kernels, threads, packing)?;
@@ -238,7 +238,7 @@ impl<'p> Builder<'p> {
     }
 
     /// Binds the outputs and places every buffer.
-    fn complete(mut self, rest: Option<Rest<Plan>>) -> Result<Plan, Error> {
+    fn complete(mut self, rest: Option<Rest>) -> Result<Plan, Error> {
         let wanted: Vec<ValueId> = match &rest {
             Some(rest) => rest.live.iter().map(|(value, _)| *value).collect(),
             None => self.program.outputs.clone(),
@@ -272,7 +272,7 @@ impl<'p> Builder<'p> {
     }
 
     /// What is left to plan when the next node waits for a value, which this plan makes or the caller feeds.
-    fn rest(&mut self, wanted: ValueId) -> Result<Rest<Plan>, Error> {
+    fn rest(&mut self, wanted: ValueId) -> Result<Rest, Error> {
         let uses = self.uses;
         let is_live = |&value: &ValueId| {
             !uses.is_input(value) && (value == wanted || uses.is_output(value) || self.is_read_later(value))
@@ -285,6 +285,7 @@ impl<'p> Builder<'p> {
         let inputs = inputs.collect::<Result<_, Error>>()?;
         self.known = std::mem::take(&mut self.known).shared();
         Ok(Rest {
+            id: Rest::new_id(),
             first: self.next,
             wanted,
             inputs,
@@ -292,7 +293,6 @@ impl<'p> Builder<'p> {
             ahead: self.ahead.split_off(&self.next),
             known: self.known.clone(),
             observed: self.observed,
-            plans: Mutex::default(),
         })
     }
 

@@ -65,7 +65,7 @@ pub struct Plan {
     /// Some step is cut between threads; else nobody needs to be woken.
     forks: bool,
     /// The nodes that wait for what a run will know.
-    rest: Option<Rest<Plan>>,
+    rest: Option<Rest>,
     /// Made to observe every value.
     observed: bool,
     /// The session that runs it; `None` where none does.
@@ -103,7 +103,7 @@ impl Plan {
     }
 
     /// What is planned only when a run knows what the plan's outputs hold.
-    pub(crate) fn rest(&self) -> Option<&Rest<Plan>> {
+    pub(crate) fn rest(&self) -> Option<&Rest> {
         self.rest.as_ref()
     }
 

@@ -1,7 +1,10 @@
 //! A session: a Program with its packed weights, its threads, and a plan for each set of input shapes seen.
 
-use std::collections::VecDeque;
-use std::sync::{Arc, Mutex};
+mod kept;
+
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+use std::sync::Arc;
 
 use octavo_exec::{Arena, Pool, cast, default_threads};
 use octavo_kernels::isa::{self, Isa, Kernels};
@@ -15,9 +18,8 @@ use crate::plan::uses::Uses;
 use crate::plan::{Owner, Plan, Step, TensorType, arena};
 use crate::program::{DType, Dim, Program, Tensor, Value, ValueId};
 use crate::walk;
+use kept::{Kept, Key};
 
-/// Plans kept; the one used longest ago makes room.
-const MOST_PLANS: usize = 16;
 /// Most threads that can be asked for.
 const MOST_THREADS: usize = 1024;
 
@@ -37,15 +39,10 @@ pub struct Session {
     kernels: Kernels,
     pool: Pool,
     blocks: Blocks,
-    plans: Mutex<Plans>,
+    plans: Kept,
     /// What marks its plans.
     owner: Owner,
 }
-
-/// The shapes of all inputs.
-type Shapes = Vec<Vec<usize>>;
-/// The latest used comes last.
-type Plans = VecDeque<(Shapes, Arc<Plan>)>;
 
 /// What was seen of one value in one run.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -88,7 +85,7 @@ impl Session {
     fn of_valid(program: Program, options: &Options) -> Result<Session, Error> {
         let kernels = choose_tier(options)?;
         let pool = Pool::new(choose_threads(options)?);
-        let plans = Mutex::new(VecDeque::new());
+        let plans = Kept::default();
         let uses = Uses::of(&program);
         Ok(Session { program, uses, kernels, pool, blocks: Blocks::default(), plans, owner: Arc::default() })
     }
@@ -120,7 +117,7 @@ impl Session {
 
     /// The plan for these input shapes where one is kept.
     pub fn kept_plan<S: AsRef<[usize]>>(&self, shapes: &[S]) -> Option<Arc<Plan>> {
-        kept(&mut self.plans.lock().unwrap_or_else(|e| e.into_inner()), shapes, false)
+        self.kept(shapes, false)
     }
 
     /// The plan for these input shapes, made where it is not kept yet.
@@ -134,26 +131,29 @@ impl Session {
     }
 
     fn plan_for<S: AsRef<[usize]>>(&self, shapes: &[S], observed: bool) -> Result<Arc<Plan>, Error> {
-        let kept_already = kept(&mut self.plans.lock().unwrap_or_else(|e| e.into_inner()), shapes, observed);
-        if let Some(plan) = kept_already {
+        if let Some(plan) = self.kept(shapes, observed) {
             return Ok(plan);
         }
-        let shapes: Shapes = shapes.iter().map(|shape| shape.as_ref().to_vec()).collect();
+        let shapes: Vec<Vec<usize>> = shapes.iter().map(|shape| shape.as_ref().to_vec()).collect();
         self.check_shapes(&shapes)?;
-        // Made outside the lock, so that other shapes go on; of two threads that made the same, one's is kept.
-        let threads = self.pool.threads();
-        let packing = Packing::new(&self.program, &self.blocks);
-        let builder = Builder::new(&self.program, &self.uses, self.kernels, threads, packing, &shapes)?;
-        let plan = Arc::new(walk::plan(builder.observed(observed).owned_by(&self.owner))?);
-        let mut plans = self.plans.lock().unwrap_or_else(|e| e.into_inner());
-        if let Some(theirs) = kept(&mut plans, &shapes, observed) {
-            return Ok(theirs);
-        }
-        if plans.len() == MOST_PLANS {
-            plans.pop_front();
-        }
-        plans.push_back((shapes, Arc::clone(&plan)));
-        Ok(plan)
+        self.plans.get(Key::Shapes { shapes: shapes.clone(), observed }, || {
+            let threads = self.pool.threads();
+            let packing = Packing::new(&self.program, &self.blocks);
+            let builder = Builder::new(&self.program, &self.uses, self.kernels, threads, packing, &shapes)?;
+            walk::plan(builder.observed(observed).owned_by(&self.owner))
+        })
+    }
+
+    /// The plan that is kept for these input shapes: found without an allocation.
+    fn kept<S: AsRef<[usize]>>(&self, shapes: &[S], observed: bool) -> Option<Arc<Plan>> {
+        self.plans.find(|key| match key {
+            Key::Shapes { shapes: of, observed: is_observed } => {
+                *is_observed == observed
+                    && of.len() == shapes.len()
+                    && of.iter().zip(shapes).all(|(of, shape)| of == shape.as_ref())
+            }
+            Key::Rest { .. } => false,
+        })
     }
 
     /// Fixed dimensions must be met, and a symbol must be one number everywhere.
@@ -162,7 +162,7 @@ impl Session {
         if shapes.len() != wanted {
             return Err(Error::Run(format!("{} shapes are given for {wanted} inputs", shapes.len())));
         }
-        let mut symbols: Vec<(&str, usize, &str)> = Vec::new();
+        let mut symbols: HashMap<&str, (usize, &str)> = HashMap::new();
         for (value, shape) in self.inputs().zip(shapes) {
             let bytes = shape.iter().try_fold(value.dtype.size(), |all, &n| all.checked_mul(n));
             if bytes.is_none_or(|bytes| bytes > isize::MAX as usize) {
@@ -177,16 +177,18 @@ impl Session {
                     Dim::Fixed(n) if *n != given => {
                         return Err(wrong_shape(value, shape, &format!("dimension {at} must be {n}")));
                     }
-                    Dim::Symbol(symbol) => match symbols.iter().find(|(known, ..)| known == symbol) {
-                        Some(&(_, n, by)) if n != given => {
+                    Dim::Symbol(symbol) => match symbols.entry(symbol) {
+                        Entry::Occupied(known) if known.get().0 != given => {
+                            let (n, by) = known.get();
                             let what = format!(
                                 "dimension {at} ('{symbol}') must be {n}, as in '{by}': axes that may differ need names \
                                  of their own in the model"
                             );
                             return Err(wrong_shape(value, shape, &what));
                         }
-                        Some(_) => {}
-                        None => symbols.push((symbol, given, &value.name)),
+                        entry => {
+                            entry.or_insert((given, &value.name));
+                        }
                     },
                     Dim::Fixed(_) => {}
                 }
@@ -272,7 +274,7 @@ impl Session {
     }
 
     /// The plan of a rest, for what the tensor that it waits for holds.
-    fn next_stage(&self, rest: &Rest<Plan>, inputs: &[&[u8]], made: &[Arena]) -> Result<Arc<Plan>, Error> {
+    fn next_stage(&self, rest: &Rest, inputs: &[&[u8]], made: &[Arena]) -> Result<Arc<Plan>, Error> {
         let value = self.program.value(rest.wanted);
         let (shape, bytes) = match rest.place(&self.program.inputs) {
             Some(Place::Input(at)) => (&rest.inputs[at], inputs[at]),
@@ -280,7 +282,7 @@ impl Session {
             None => return Err(Error::Run(format!("value '{}' is made by no node", value.name))),
         };
         let wanted = Tensor::new(value.dtype, shape.clone(), bytes)?;
-        rest.plan(wanted, |wanted| {
+        self.plans.get(Key::Rest { id: rest.id, wanted: wanted.clone() }, || {
             let packing = Packing::new(&self.program, &self.blocks);
             let threads = self.pool.threads();
             let builder =
@@ -316,18 +318,6 @@ fn wrong_shape(value: &Value, given: &[usize], what: &str) -> Error {
         value.name,
         dims.join(", ")
     ))
-}
-
-/// The plan kept for these shapes, which becomes the latest used.
-fn kept<S: AsRef<[usize]>>(plans: &mut Plans, shapes: &[S], observed: bool) -> Option<Arc<Plan>> {
-    let is_for =
-        |of: &Shapes| of.len() == shapes.len() && of.iter().zip(shapes).all(|(o, s)| o == s.as_ref());
-    let at = plans.iter().rposition(|(of, plan)| plan.is_observed() == observed && is_for(of))?;
-    if at + 1 != plans.len() {
-        let found = plans.remove(at)?;
-        plans.push_back(found);
-    }
-    plans.back().map(|(_, plan)| Arc::clone(plan))
 }
 
 /// An environment variable that is there and not empty.
