@@ -63,7 +63,7 @@ def _largest(x: Array, lanes: bool) -> Array:
         return np.asarray(np.max(x, axis=-1, initial=np.iinfo(x.dtype).min))
     if x.dtype == np.bool_:
         return np.asarray(np.any(x, axis=-1))
-    return fold_chain(x, -np.inf, functions.maximum if x.dtype == np.float32 else _larger)
+    return fold_chain(x, -np.inf, functions.maximum)
 
 
 def _smallest(x: Array, lanes: bool) -> Array:
@@ -72,17 +72,7 @@ def _smallest(x: Array, lanes: bool) -> Array:
         return np.asarray(np.min(x, axis=-1, initial=np.iinfo(x.dtype).max))
     if x.dtype == np.bool_:
         return np.asarray(np.all(x, axis=-1))
-    return fold_chain(x, np.inf, functions.minimum if x.dtype == np.float32 else _smaller)
-
-
-def _larger(a: Array, b: Array) -> Array:
-    """The larger float64; +0 above -0."""
-    return np.where((a == b) & np.signbit(a), b, np.maximum(a, b))
-
-
-def _smaller(a: Array, b: Array) -> Array:
-    """The smaller float64; -0 below +0."""
-    return np.where((a == b) & np.signbit(b), b, np.minimum(a, b))
+    return fold_chain(x, np.inf, functions.minimum)
 
 
 def _sum(x: Array, lanes: bool) -> Array:

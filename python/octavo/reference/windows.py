@@ -190,11 +190,7 @@ def max_pool(node: Node, inputs: Inputs) -> list[Array]:
 
 def _larger(a: Array, b: Array) -> Array:
     """The larger of each; NaN if one is, and +0 above -0."""
-    if a.dtype == np.float32:
-        return functions.maximum(a, b)
-    return (
-        np.where((a == b) & np.signbit(a), b, np.maximum(a, b)) if a.dtype.kind == "f" else np.maximum(a, b)
-    )
+    return functions.maximum(a, b) if a.dtype.kind == "f" else np.maximum(a, b)
 
 
 def _places(shape: tuple[int, ...], by_column: bool) -> Array:
