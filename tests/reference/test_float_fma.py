@@ -76,3 +76,22 @@ def test_zeros_keep_ieee_signs():
     np.testing.assert_array_equal(np.signbit(y), [False, False, True, False])
     tiny = np.float32(2**-149)
     assert np.signbit(fma(tiny, -tiny, np.float32(0)))
+
+
+def test_sums_that_lie_one_bit_of_float64_beside_a_tie():
+    """Their float64 is odd as it is: a step towards the error would make them ties."""
+    a, b, c = [], [], []
+    for one in range(2**23 + 1, 2**23 + 4000):
+        for beyond in (1, -1):  # the product is 2^-24 of c, and half to all of a bit beyond or before it
+            other = round((2**47 + beyond * 3 * 2**17) / one)
+            if 2**18 < beyond * (one * other - 2**47) < 2**19:
+                a.append(one * 2.0**-23), b.append(other * 2.0**-48), c.append(1.0)
+                a.append(one * 2.0**-23), b.append(other * 2.0**-48), c.append(1 + 2.0**-23)
+    a, b, c = (np.array(numbers).astype(np.float32) for numbers in (a, b, c))
+    assert a.size > 100
+    for sign in (1, -1):
+        assert_exact(np.float32(sign) * a, b, np.float32(sign) * c)
+    wide = a.astype(np.float64) * b.astype(np.float64) + c
+    assert (wide.view(np.int64) & 1).all()
+    beside = ((wide.view(np.int64) & (2**29 - 1)) - 2**28).tolist()
+    assert set(beside) == {1, -1}
