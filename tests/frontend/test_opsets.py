@@ -293,6 +293,10 @@ def test_newer_opsets_mean_what_they_meant():
             ],
             "new.*BitShift.*int64.*25",
         ),
+        (
+            [node("Cast", ["x"], ["h"], to=27, name="new"), node("Cast", ["h"], ["y"], to=F)],
+            "new.*Cast.*float6e2m3.*25",
+        ),
     ],
 )
 def test_what_came_after_the_opset_is_named(nodes, named):

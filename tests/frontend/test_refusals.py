@@ -110,6 +110,7 @@ def test_a_mask_of_another_type():
         (13, ["y", "m", "v", "sm", "sv"], {}),
         (14, ["y", "m", "v"], {"training_mode": 1}),
         (15, ["y", "m", "v"], {"training_mode": 1}),
+        (14, ["y"], {"training_mode": 1}),
         (15, ["y"], {"training_mode": 1}),
         (20, ["y", "m", "v"], {"training_mode": 1}),
     ],
