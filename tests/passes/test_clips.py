@@ -104,3 +104,38 @@ def test_rows_of_clamps_with_bounds_that_cross(graphs, first):
             remove_unused(after)
             assert len(list(after.graph)) == 1
             assert np.array_equal(graphs.answers(before, feeds), graphs.answers(after, feeds)), end
+
+
+KINDS = {"float16": np.float16, "float": np.float32, "double": np.float64}
+
+
+@pytest.mark.parametrize("dtype", KINDS)
+@pytest.mark.parametrize("op", ["Clip", "Max", "Min"])
+def test_the_largest_number_of_a_type_is_no_bound_and_the_one_before_is(graphs, dtype, op):
+    kind = KINDS[dtype]
+    largest = np.finfo(kind).max
+    below = np.nextafter(largest, kind(0))
+    for number, left in ((largest, "Relu"), (below, f"Relu {'Clip'}"), (kind(np.inf), "Relu")):
+        number = -number if op == "Max" else number
+        body = {"Clip": "a = Clip(x, l, h)", "Max": "a = Max(x, k)", "Min": "a = Min(k, x)"}[op]
+        constants = {"l": -number, "h": number} if op == "Clip" else {"k": number}
+        constants = {name: np.array(value, kind) for name, value in constants.items()}
+        # what is read twice is not merged with what follows
+        before = graphs.build(
+            f"{dtype}[N,4] x", f"{body} b = Relu(a) y = Add(a, b)", f"{dtype} y", **constants
+        )
+        after = before.clone()
+        merge_clips(after)
+        remove_unused(after)
+        assert graphs.ops(after) == dict.fromkeys([*left.split(), "Add"], 1), number
+
+
+@pytest.mark.parametrize(
+    "body", ["Max(a, k)", "Max(k, a)", "Min(a, k)", "Min(k, a)", "Clip(a, k)", "Clip(a, , k)"]
+)
+@pytest.mark.parametrize("dtype", KINDS)
+def test_a_bound_that_is_no_number_is_left(graphs, body, dtype):
+    nan = np.array(math.nan, KINDS[dtype])
+    model = graphs.build(f"{dtype}[N,4] x", f"a = Relu(x) y = {body}", f"{dtype} y", k=nan)
+    assert not merge_clips(model)
+    assert graphs.ops(model) == {"Relu": 1, body[: body.index("(")]: 1}

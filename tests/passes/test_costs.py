@@ -79,6 +79,51 @@ STEPS = {
     "a sort": (node("TopK", zeros(1000), ints(1), outputs=2), 4 * (1000 * 10 + 1001 + 2)),
     "a larger picture": (node("Resize", zeros(2, 8), None, None, ints(2, 16)), 4 * (32 * 4 + 16 + 2 + 32)),
     "a smaller one": (node("Resize", zeros(2, 8), None, None, ints(2, 3)), 4 * (6 * 12 + 16 + 2 + 6)),
+    "Gemm of unequal sides": (node("Gemm", zeros(10, 20), zeros(20, 30)), 6000 + 4 * (200 + 600 + 300)),
+    "a batch of products": (
+        node("MatMul", zeros(2, 3, 5), zeros(2, 5, 7)),
+        2 * 3 * 7 * 5 + 4 * (30 + 70 + 42),
+    ),
+    "products of halves": (
+        node("MatMul", zeros(10, 20, dtype="f2"), zeros(20, 30, dtype="f2")),
+        6000 + 4 * (200 + 600 + 300),
+    ),
+    "products of integers": (
+        node("MatMul", zeros(10, 20, dtype="i4"), zeros(20, 30, dtype="i4")),
+        4 * (6000 + 200 + 600 + 300),
+    ),
+    "a grouped ConvTranspose": (
+        node("ConvTranspose", zeros(1, 4, 10), zeros(4, 3, 5), group=2),
+        40 * 15 + 4 * (40 + 60 + 84),
+    ),
+    "means of windows": (node("AveragePool", zeros(1, 2, 8), kernel_shape=[3]), 4 * (12 * 3 + 16 + 12)),
+    "norms of windows": (node("LpPool", zeros(1, 2, 8), kernel_shape=[3]), 4 * (12 * 3 + 16 + 12)),
+    "regions": (
+        node(
+            "RoiAlign",
+            zeros(1, 2, 8, 8),
+            zeros(3, 4),
+            ints(0, 0, 0),
+            output_height=2,
+            output_width=5,
+            sampling_ratio=3,
+        ),
+        4 * (60 * 9 + 128 + 12 + 3 + 60),
+    ),
+    "regions by their size": (
+        node("RoiAlign", zeros(1, 2, 8, 8), zeros(3, 4), ints(0, 0, 0), output_height=2, output_width=5),
+        4 * (60 * 4096**2 + 128 + 12 + 3 + 60),
+    ),
+    "distinct elements": (node("Unique", zeros(1000)), 4 * (1000 * 10 + 1000 + 1000)),
+    "boxes": (
+        node("NonMaxSuppression", zeros(1, 9, 4), zeros(1, 2, 9), ints(3)),
+        4 * (18 * 9 + 36 + 18 + 1 + 54),
+    ),
+    "a grid in space": (
+        node("GridSample", zeros(1, 1, 4, 4, 4), zeros(1, 2, 3, 5, 3)),
+        4 * (30 * 64 + 64 + 90 + 30),
+    ),
+    "a picture as it is": (node("Resize", zeros(2, 8), None, None, ints(2, 8)), 4 * (16 + 16 + 2 + 16)),
     "a grid": (node("GridSample", zeros(1, 1, 4, 4), zeros(1, 3, 3, 2)), 4 * (9 * 16 + 16 + 18 + 9)),
 }
 

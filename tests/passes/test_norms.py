@@ -1,6 +1,9 @@
 """Layer normalization is recognised in the spellings that exporters use, and nothing else is."""
 
+import re
+
 import numpy as np
+import pytest
 from octavo.passes.duplicates import remove_unused
 from octavo.passes.norms import name_norms
 
@@ -57,3 +60,65 @@ def test_not_quite(graphs, rng):
         ("read twice", f"{UNIT} g = Mul(u, gamma) y = Add(g, u)", f"{ln} Mul Add"),
     ]
     run(graphs, rng, cases)
+
+
+SQUARE = "float[4,4,4] x"
+
+
+@pytest.mark.parametrize(
+    ("body", "ops"),
+    [
+        (f"{UNIT} y = Mul(u, wide)", "LayerNormalization Mul"),
+        (f"{UNIT} y = Add(u, wide)", "LayerNormalization Add"),
+        (f"{UNIT} y = Mul(u, row)", "LayerNormalization"),
+        (f"{UNIT} y = Sub(u, row)", "LayerNormalization Sub"),
+        (f"{UNIT.replace('last', 'third')} y = Mul(u, row)", "LayerNormalization"),
+        (f"{UNIT.replace('last', 'both')} y = Mul(u, row)", None),
+        (f"{UNIT.replace('last', 'second')} y = Mul(u, row)", None),
+        (f"{UNIT.replace('last', 'first')} y = Mul(u, row)", None),
+        (f"{UNIT.replace('x, last', 'x, second')} y = Mul(u, row)", None),
+        (f"{UNIT.replace('s, last', 's, second')} y = Mul(u, row)", None),
+        (f"{UNIT.replace('keepdims=1', 'keepdims=0')} y = Mul(u, row)", None),
+        (f"{UNIT.replace('Sub(x, m)', 'Sub(m, x)')} y = Mul(u, row)", None),
+        (f"{UNIT.replace('Div(c, r)', 'Div(r, c)')} y = Mul(u, row)", None),
+        (f"{UNIT.replace('epsilon', 'row')} y = Mul(u, row)", None),
+        (f"{UNIT.replace('Pow(c, two)', 'Mul(c, m)')} y = Mul(u, row)", None),
+    ],
+)
+def test_axes_of_one_length_are_told_apart(graphs, rng, body, ops):
+    """Every axis has four elements: a mistaken one shows in the answers alone."""
+    constants = {
+        "last": np.array([-1]), "third": np.array([2]), "second": np.array([1]), "first": np.array([0]),
+        "both": np.array([1, 2]), "two": np.float32(2), "epsilon": np.float32(0.01),
+        "row": rng.uniform(0.5, 2, size=4).astype("f4"), "wide": rng.normal(size=(4, 1)).astype("f4"),
+    }  # fmt: skip
+    used = {name: array for name, array in constants.items() if name in re.findall(r"\w+", body)}
+    before = graphs.build(SQUARE, body, **used)
+    after = before.clone()
+    for run_pass in (name_norms, name_norms, remove_unused):
+        run_pass(after)
+    assert ops is None or graphs.ops(after) == dict.fromkeys(ops.split(), 1)
+    assert ops is not None or "LayerNormalization" not in graphs.ops(after)
+    feeds = graphs.feeds_of(before)
+    (want,), (got,) = graphs.answers(before, feeds), graphs.answers(after, feeds)
+    np.testing.assert_allclose(got, want, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("given", ["", "axis=-1", "axis=2", "axis=1", "epsilon=0.5", "axis=-1, epsilon=0.5"])
+@pytest.mark.parametrize("bias", ["", ", beta", ", fed"])
+@pytest.mark.parametrize("behind", ["Mul", "Add"])
+def test_what_stands_in_a_norm_that_was_named_already(graphs, rng, given, bias, behind):
+    """Its epsilon stays, its bias is scaled, and what is not over the last axis alone is left."""
+    constants = {name: rng.uniform(0.5, 2, size=4).astype("f4") for name in ("beta", "row")}
+    constants["scale"] = rng.uniform(0.5, 2, size=(4, 4) if given == "axis=1" else 4).astype("f4")
+    body = f"a = LayerNormalization<{given}>(x, scale{bias}) y = {behind}(a, row)".replace("<>", "")
+    inputs = f"{SQUARE}, float[4] fed" if "fed" in bias else SQUARE
+    used = {name: array for name, array in constants.items() if name in re.findall(r"\w+", body)}
+    before = graphs.build(inputs, body, **used)
+    after = before.clone()
+    name_norms(after)
+    if "fed" in bias or given == "axis=1":
+        assert behind in graphs.ops(after)
+    feeds = graphs.feeds_of(before)
+    (want,), (got,) = graphs.answers(before, feeds), graphs.answers(after, feeds)
+    np.testing.assert_allclose(got, want, rtol=1e-4, atol=1e-5)
