@@ -55,3 +55,32 @@ def test_integers_of_special_values():
     reals = np.array([np.nan, np.inf, -np.inf, 3e38, -3e38, 0.25, 0.75, -0.25], np.float32)
     # 0.25 / 0.5 = 0.5 ties to 0, 1.5 to 2.
     assert form.integers(reals).tolist() == [10, 255, 0, 255, 0, 10, 12, 10]
+
+
+@pytest.mark.parametrize("steps", [0.5, 1.5, 2.5, 100.5, 127.5, 253.5, 254.5])
+def test_the_zero_point_is_rounded_once_in_float64(steps):
+    """By a scale of 1/8: a tie goes to even, and what lies beside it by less than float32 tells does not."""
+    for beside, nearest in ((-(2.0**-40), int(steps)), (0.0, round(steps)), (2.0**-40, int(steps) + 1)):
+        low = -(steps + beside) / 8
+        form = affine(Range(low, 255 / 8 + low))
+        assert form.scale == np.float32(0.125)
+        assert form.zero_point == nearest
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "zero"), [(-1.0, 0.0, 255), (-5.0, -1.0, 255), (0.0, 3.0, 0), (1.0, 3.0, 0)]
+)
+def test_ranges_on_one_side_of_zero(low, high, zero):
+    form = affine(Range(low, high))
+    assert form.zero_point == zero
+    assert form.scale == np.float32(max(high, 0.0, -low) / 255.0)
+    assert form.reals().tolist() == [float(form.scale * np.float32(q - zero)) for q in range(256)]
+    assert np.array_equal(form.integers(form.reals()), np.arange(256))
+
+
+def test_unions_and_widths_hold_both_ends():
+    one, other = Range(-3.0, 1.0), Range(2.0, 5.0)
+    assert one.union(other) == other.union(one) == Range(-3.0, 5.0)
+    assert other.with_zero() == Range(0.0, 5.0)
+    assert Range(-5.0, -2.0).with_zero() == Range(-5.0, 0.0)
+    assert [reals.width for reals in (one, other, Range(-5.0, -2.0), Range(0.0, 0.0))] == [4.0, 5.0, 5.0, 0.0]

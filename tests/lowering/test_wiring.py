@@ -1,5 +1,7 @@
 """Which Adds are a product's bias, who reads what, and which tensors are functions of others."""
 
+import re
+
 import numpy as np
 import pytest
 from octavo.lowering.wiring import Wiring, per_channel
@@ -67,13 +69,20 @@ def test_a_bias_belongs_to_its_product(floats, name, add):
         ("p = MatMul(x, w) y = Add(p, b)", "float y", (1, 1, 3)),
         ("p = MatMul(x, w) y = Add(p, p)", "float y", (3,)),
         ("p = MatMul(x, x) y = Add(p, b)", "float y", (5,)),
+        ("p = MatMul(v, w) y = Add(p, b)", "float y", (3,)),
+        ("p = MatMul(v, w) y = Add(b, p)", "float y", ()),
+        ("p = MatMul(x, k) y = Add(p, b)", "float y", (3,)),
+        ("p = MatMul(k, x) y = Add(p, b)", "float y", (3,)),
     ],
 )
 def test_other_adds_are_ops_of_their_own(floats, nodes, outputs, bias):
-    size = "5,5" if "(x, x)" in nodes else "5,2"
-    text = f"g (float[{size}] x) => ({outputs}) {{ {nodes} }}"
-    constants = {"w": np.ones((2, 3), "f4"), "b": np.ones(bias, "f4")}
-    used = {name: array for name, array in constants.items() if f" {name})" in nodes}
+    """Not of two activations, of a vector, of a stack of matrices, nor where others read the product."""
+    size = "5,5" if "(x, x)" in nodes else "2,3" if "(k, x)" in nodes else "5,2"
+    text = f"g (float[{size}] x, float[2] v) => ({outputs}) {{ {nodes} }}"
+    constants = {"w": np.ones((2, 3), "f4"), "b": np.ones(bias, "f4"), "k": np.ones((4, 2, 3), "f4")}
+    if "(k, x)" in nodes:
+        constants["k"] = np.ones((4, 5, 2), "f4")
+    used = {name: array for name, array in constants.items() if name in re.findall(r"\w+", nodes)}
     program = floats(text, **used)
     assert [len(unit.nodes) for unit in Wiring(program).units] == [1] * len(program.nodes)
 

@@ -1,0 +1,108 @@
+"""Where integers are at hand: of which inputs, by which readers, and what moves to them keeps one scale."""
+
+import math
+
+import numpy as np
+import pytest
+
+IMAGE = "float[N,4,6,6]"
+F = np.float32
+
+
+@pytest.fixture
+def network(quantized, rng):
+    def make(nodes, inputs=f"{IMAGE} x", outputs="float y", **more):
+        names = [part.split()[-1] for part in inputs.split(", ")]
+        feeds = {name: rng.normal(size=(2, 4, 6, 6)).astype(F) for name in names}
+        constants = {"v": rng.normal(size=(4, 4, 1, 1)).astype(F), **more}
+        return quantized(f"g ({inputs}) => ({outputs}) {{ {nodes} }}", feeds, **constants)
+
+    return make
+
+
+@pytest.mark.parametrize("op", ["Add", "Sub", "Mul"])
+@pytest.mark.parametrize("order", ["c, x", "x, c"])
+def test_an_input_that_is_quantized_anyway_is_at_hand(network, op, order):
+    case = network(f"c = Conv(x, v) r = {op}({order}) y = Conv(r, v)")
+    assert case.ops == ["Quantize", "QConv", "QMul" if op == "Mul" else "QAdd", "QConv"]
+    assert case.lowered.stays == []
+    assert case.sqnr() > 25
+
+
+@pytest.mark.parametrize("op", ["Add", "Sub", "Mul"])
+@pytest.mark.parametrize("order", ["c, z", "z, c"])
+def test_an_input_that_nothing_else_quantizes_is_not(network, op, order):
+    case = network(f"c = Conv(x, v) r = {op}({order}) y = Conv(r, v)", f"{IMAGE} x, {IMAGE} z")
+    assert case.ops == ["Quantize", "QConv", op, "Quantize", "QConv"]
+    assert {stay.op for stay in case.lowered.stays} == {op}
+
+
+def test_an_input_that_sums_alone_would_quantize_is_not_either(network):
+    case = network("c = Conv(x, v) r = Add(c, z) s = Mul(r, z) y = Conv(s, v)", f"{IMAGE} x, {IMAGE} z")
+    assert case.ops == ["Quantize", "QConv", "Add", "Mul", "Quantize", "QConv"]
+
+
+def test_a_movement_quantizes_what_a_sum_reads(network):
+    text = "c = Conv(x, v) m = MaxPool<kernel_shape=[1,1]>(z) r = Add(c, m) y = Conv(r, v)"
+    assert "Add" in network(text, f"{IMAGE} x, {IMAGE} z").ops
+
+
+@pytest.mark.parametrize("count", [2, 4])
+@pytest.mark.parametrize("read", [0, 1, -1])
+@pytest.mark.parametrize("before", ["", "t = Transpose<perm=[0,1,3,2]>(c)"])
+def test_every_piece_of_a_split_has_the_scale_of_the_whole(network, rng, count, read, before):
+    pieces = [f"p{i}" for i in range(count)]
+    channels = 4 // count
+    weight = rng.normal(size=(4, channels, 1, 1)).astype(F)
+    rest = ", ".join(piece for piece in pieces if piece != pieces[read])
+    outputs = "float y, " + ", ".join(f"float {piece}" for piece in rest.split(", "))
+    source = "t" if before else "c"
+    case = network(
+        f"c = Conv(x, v) {before} {', '.join(pieces)} = Split<axis=1, num_outputs={count}>({source}) "
+        f"y = Conv({pieces[read]}, k)",
+        outputs=outputs,
+        k=weight,
+    )
+    split = case.node("Split")
+    program = case.lowered.program
+    found = {
+        (float(program.values[name].quant.scale[0]), int(program.values[name].quant.zero_point[0]))
+        for name in (split.inputs[0], *split.outputs)
+    }
+    assert len(found) == 1
+    assert case.sqnr() > 25
+
+
+@pytest.mark.parametrize("rank", [1, 2, 3])
+@pytest.mark.parametrize("bias", [(3,), ()])
+def test_a_bias_behind_a_vector_is_added(quantized, rng, rank, bias):
+    shape = (2, 5, 6)[3 - rank :]
+    text = f"g (float[{','.join(map(str, shape))}] x) => (float y) {{ m = MatMul(x, w) y = Add(m, b) }}"
+    constants = {"w": rng.normal(size=(6, 3)).astype(F), "b": np.full(bias, 100, F)}
+    case = quantized(text, rng.normal(size=shape).astype(F), **constants)
+    assert ("Add" in case.ops) == (rank == 1)
+    assert case.sqnr() > 30
+
+
+@pytest.mark.parametrize("dtypes", ["int32 int32", "int64 int32", "int32 int64", "int64 int64"])
+def test_powers_of_integers_are_of_the_wider_type(floats, dtypes):
+    base, exponent = dtypes.split()
+    program = floats(f"g ({base}[N] x, {exponent}[N] n) => ({base}[N] y) {{ y = Pow(x, n) }}")
+    (power,) = [node for node in program.nodes if node.op == "Pow"]
+    wide = "i64" if "int64" in dtypes else "i32"
+    assert {program.values[name].dtype for name in (*power.inputs, *power.outputs)} == {wide}
+    assert program.values["y"].dtype == base.replace("int", "i")
+
+
+@pytest.mark.parametrize("step", [0.5, 0.25, 0.0625])
+def test_each_entry_of_a_softmax_is_the_nearest(lowered, step):
+    """By Python's own exponential: the table is of ours, an ulp or so beside it."""
+    text = """g (float[2,4] x) => (float y) { m = MatMul(x, w) s = Softmax(m) y = MatMul(s, w) }"""
+    ranges = {"x": (0, 1), "m": (0, 255 * step / 8), "s": (0, 1), "y": (0, 1)}
+    made = lowered(text, ranges, w=np.eye(4, dtype=F)).program
+    (node,) = [node for node in made.nodes if node.op == "QSoftmax"]
+    table = made.constants[node.inputs[1]]
+    scale = float(made.values[node.inputs[0]].quant.scale[0])
+    exact = [2**22 * math.exp(-scale * d) for d in range(256)]
+    assert table[0] == 2**22
+    assert (np.abs(table - np.array(exact)) <= 0.5 + 2.0**-22 * np.array(exact)).all()
