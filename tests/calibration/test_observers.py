@@ -108,3 +108,58 @@ def test_calibrate_streams_and_reports():
     assert seen == [(1, 1), (2, 2), (3, 3)]
     assert found.samples == 3
     assert ranges(found.observers, min_max) == {"x": Range(-4, 2), "y": Range(-8, 4)}
+
+
+def test_every_count_is_merged_with_its_own():
+    one, other = Observer(), Observer()
+    one.add(-3.0, 5.0, 1, 2, 100)
+    other.add(-7.0, 2.0, 30, 400, 5000)
+    other.add(-1.0, 11.0, 60000, 700000, 8000000)
+    for first, second in ((one, other), (other, one)):
+        merged = Observer.from_bytes(first.to_bytes())
+        merged.merge(second)
+        assert (merged.minimum, merged.maximum, merged.samples) == (-7.0, 11.0, 3)
+        assert (merged.nans, merged.infinities, merged.elements) == (60031, 700402, 8005100)
+        assert (merged.minima, merged.maxima) == (-11 << 149, 18 << 149)
+
+
+def test_the_state_holds_the_largest_sums_and_counts():
+    """The sums of 2^64 of the largest float32, in either sign."""
+    largest = int(np.finfo(np.float32).max)
+    sums = {"minima": -largest << 149 + 64, "maxima": largest << 149 + 64}
+    counts = dict.fromkeys(("elements", "nans", "infinities", "samples"), 2**64 - 1)
+    observer = Observer(-float(largest), float(largest), **counts, **sums)
+    assert Observer.from_bytes(observer.to_bytes()) == observer
+    assert len(observer.to_bytes()) == len(Observer().to_bytes())
+    for length in (-1, 1):
+        data = observer.to_bytes()
+        with pytest.raises(ValueError, match=rf"has {len(data)} bytes, not {len(data) + length}"):
+            Observer.from_bytes(data[:-1] if length < 0 else data + b"\0")
+
+
+def test_the_zeros_of_extremes_have_no_sign():
+    for low, high in ((-0.0, 1.0), (-1.0, -0.0), (-0.0, -0.0)):
+        observer = Observer()
+        observer.add(low, high, 0, 0, 1)
+        assert not np.signbit(np.array([observer.minimum, observer.maximum])[[low == 0, high == 0]]).any()
+
+
+def test_a_tensor_of_which_nothing_finite_was_seen_has_no_range():
+    """Neither an empty one, nor one of NaN, of infinities, or of both."""
+    for nans, infinities, elements in ((0, 0, 0), (3, 0, 3), (0, 3, 3), (1, 2, 3)):
+        observer = Observer()
+        observer.add(float("inf"), float("-inf"), nans, infinities, elements)
+        for rule in (min_max, mean_of_extremes):
+            assert ranges({"x": observer}, rule) == {}
+        observer.add(2.0, 4.0, 0, 0, 1)
+        observer.add(float("inf"), float("-inf"), nans, infinities, elements)
+        for rule in (min_max, mean_of_extremes):
+            assert ranges({"x": observer}, rule) == {"x": Range(2.0, 4.0)}
+
+
+@pytest.mark.parametrize("name", [None, 1, ["minmax"], "MinMax", ""])
+def test_what_is_no_rule_s_name(name):
+    with pytest.raises(DataError, match=r"no range rule is called .*; there are minmax, mean"):
+        range_rule(name)
+    assert range_rule("minmax") is min_max
+    assert range_rule("mean") is mean_of_extremes

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from octavo.calibration import samples
+from octavo.calibration import mapped_files, samples
 from octavo.errors import DataError
 from octavo.session import ValueInfo
 
@@ -113,3 +113,128 @@ def test_errors_of_several_inputs():
         list(samples(BATCH, [IMAGE, LENGTH]))
     with pytest.raises(DataError, match=r"different numbers of samples: {'image': 3, 'length': 2}"):
         list(samples({"image": BATCH, "length": np.array([1, 2])}, [IMAGE, LENGTH]))
+
+
+@pytest.mark.parametrize("shape", [(3, 1, 2, 2), (3, 1, 1, 2, 2), (1, 1, 2, 2), (2, 3, 1, 2, 2)])
+def test_an_axis_too_few_or_too_many_of_an_item_is_the_batchs_alone(shape):
+    """An item has the input's axes, or all but the batch; an array of samples has one more, or as many."""
+    array = np.arange(np.prod(shape), dtype=np.float32).reshape(shape)
+    if len(shape) == 4:
+        assert len(list(samples([array], [IMAGE]))) == len(array)
+    else:
+        with pytest.raises(DataError, match="sample 0 for 'image' has the shape"):
+            list(samples([array], [IMAGE]))
+
+
+@pytest.mark.parametrize("shape", [(), (7,), (7, 1), (1, 2), (7, 1, 2, 2, 1)])
+def test_items_whose_first_axes_fit_alone(shape):
+    with pytest.raises(
+        DataError, match=r"sample 0 for 'image' has the shape .*, the model takes \['N', 1, 2, 2\]"
+    ):
+        list(samples([np.zeros(shape, np.float32)], [IMAGE]))
+
+
+@pytest.mark.parametrize("wanted", [(2, 3), ("N", 3), ("N", "T"), (2, "T")])
+@pytest.mark.parametrize("given", [(2, 3), (2, 4), (3, 3), (4, 3), (0, 3), (2, 0)])
+def test_whole_arrays_by_what_the_model_fixes(wanted, given):
+    """As many at a time as the first axis says; every other number must be the array's."""
+    array = np.arange(np.prod(given), dtype=np.float32).reshape(given)
+    step = wanted[0] if isinstance(wanted[0], int) else 1
+    data = lambda: list(samples(array, [ValueInfo("x", list(wanted), "tensor(float)")]))  # noqa: E731
+    if len(array) % step:
+        with pytest.raises(DataError, match="takes 2 samples at a time, and 3 is no multiple"):
+            data()
+    elif not len(array):
+        with pytest.raises(DataError, match="the calibration data are empty"):
+            data()
+    elif isinstance(wanted[1], int) and given[1] != wanted[1]:
+        with pytest.raises(DataError, match=rf"sample 0 for 'x' has the shape \[{step}, {given[1]}\]"):
+            data()
+    else:
+        found = [feeds["x"] for feeds in data()]
+        assert [len(part) for part in found] == [step] * (len(array) // step)
+        assert np.array_equal(np.concatenate(found), array)
+
+
+def test_a_batch_of_no_size_is_taken_one_by_one():
+    none = ValueInfo("x", [0, 3], "tensor(float)")
+    with pytest.raises(DataError, match=r"sample 0 for 'x' has the shape \[1, 3\]"):
+        list(samples(np.ones((2, 3), np.float32), [none]))
+
+
+def test_a_later_sample_is_named_by_its_own_number():
+    pairs = ValueInfo("x", [2, 3], "tensor(float)")
+    data = np.ones((6, 3), np.float32)
+    data[5, 1] = np.nan
+    with pytest.raises(DataError, match="sample 2 for 'x' holds NaN"):
+        list(samples(data, [pairs]))
+    batches = [np.ones((2, 1, 2, 2), np.float32), np.full((2, 1, 2, 2), np.inf, np.float32)]
+    with pytest.raises(DataError, match="sample 2 for 'image' holds NaN or an infinite"):
+        list(samples(batches, [IMAGE]))
+
+
+@pytest.mark.parametrize("kind", ["float", "double", "int64", "uint8", "bool", "float16"])
+def test_the_dtype_is_the_models(kind):
+    dtype = {"float": "float32", "double": "float64"}.get(kind, kind)
+    info = ValueInfo("x", ["N"], f"tensor({kind})")
+    (feeds,) = samples(np.ones(1, dtype), [info])
+    assert feeds["x"].dtype == dtype
+    for other in {"float32", "int64", "uint8"} - {dtype}:
+        with pytest.raises(
+            DataError, match=rf"the data for 'x' are {other}, the model takes {dtype}: convert"
+        ):
+            list(samples(np.ones(1, other), [info]))
+
+
+def test_what_is_no_array():
+    with pytest.raises(DataError, match="sample 0 for 'image' cannot be made an array"):
+        list(samples([{"image": [[1.0], [1.0, 2.0]]}], [IMAGE]))
+    for data in (b"abc", 3, None):
+        with pytest.raises(DataError, match=f"cannot be of type {type(data).__name__}: give an array"):
+            list(samples(data, [IMAGE]))
+
+
+def test_a_number_alone_has_no_axis_for_samples():
+    scalar = ValueInfo("x", [], "tensor(float)")
+    assert len(list(samples(np.ones(3, np.float32), [scalar]))) == 3
+    assert len(list(samples([np.float32(1)] * 2, [scalar]))) == 2
+    with pytest.raises(DataError, match=r"the data for 'x' have the shape \[\]"):
+        list(samples(np.array(1, np.float32), [scalar]))
+
+
+def test_feeds_are_cut_only_where_all_inputs_have_the_same_free_axis():
+    """Not where one has another symbol or a number, nor where the lengths differ under one symbol."""
+
+    def info(name, axis):
+        return ValueInfo(name, [axis, 2], "tensor(float)")
+
+    def lengths(axes, given):
+        inputs = [info(name, axis) for name, axis in zip("ab", axes, strict=True)]
+        feeds = {name: np.ones((n, 2), np.float32) for name, n in zip("ab", given, strict=True)}
+        return [tuple(len(array) for array in sample.values()) for sample in samples([feeds], inputs)]
+
+    assert lengths(("N", "N"), (3, 3)) == [(1, 1)] * 3
+    assert lengths(("N", "M"), (3, 3)) == [(3, 3)]
+    assert lengths(("N", "N"), (3, 2)) == [(3, 2)]
+    assert lengths(("N", 3), (3, 3)) == [(3, 3)]
+    assert lengths((3, "N"), (3, 3)) == [(3, 3)]
+
+
+def test_the_files_that_arrays_are_mapped_from(tmp_path):
+    """Of every form that holds arrays; links are followed, and what is in memory has no file."""
+    path, other = tmp_path / "a.npy", tmp_path / "b.npy"
+    np.save(path, BATCH)
+    np.save(other, BATCH)
+    (tmp_path / "link.npy").symlink_to(path)
+    mapped, second = np.load(tmp_path / "link.npy", mmap_mode="r"), np.load(other, mmap_mode="r")
+    one, two = str(path.resolve()), str(other.resolve())
+    assert mapped_files(mapped) == (one,)
+    assert mapped_files({"image": mapped, "more": second}) == (one, two)
+    assert mapped_files([mapped, BATCH, second]) == (one, two)
+    assert mapped_files((second, mapped)) == (two, one)
+    assert mapped_files(BATCH) == mapped_files([BATCH]) == mapped_files({"image": BATCH}) == ()
+    assert mapped_files(lambda: mapped) == mapped_files(iter([mapped])) == ()
+    np.savez(tmp_path / "c.npz", image=BATCH)
+    with np.load(tmp_path / "c.npz") as archive:
+        assert mapped_files(archive) == (str((tmp_path / "c.npz").resolve()),)
+    assert mapped_files(archive) == ()
