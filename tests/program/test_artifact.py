@@ -4,12 +4,13 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import octavo
 import pytest
-from octavo.program import Program, artifact
+from octavo.program import Program, Value, artifact
 
 SHARED = Path(__file__).resolve().parents[2] / "rust/runtime/tests/data"
 COMMITTED = SHARED / "every_encoding.octavo"
@@ -250,3 +251,41 @@ def test_load_names_the_file(tmp_path):
     path.write_bytes(b"nonsense")
     with pytest.raises(octavo.ArtifactError, match=r"model\.octavo: the artifact is"):
         artifact.load(path)
+
+
+@pytest.mark.parametrize("size", range(9))
+def test_a_file_too_short_for_its_header_says_so(size):
+    """The eight bytes of a length, and no more than are there behind them."""
+    header = b'{"a"'
+    data = len(header).to_bytes(8, "little") + header
+    says = f"it has {size} bytes" if size < 8 else f"its header says 4 bytes, {size - 8} are there"
+    with pytest.raises(
+        octavo.ArtifactError, match=f"^the artifact is damaged: {says}; copy or save it again$"
+    ):
+        artifact.from_bytes(data[:size])
+    for cut in (1, 2, 3, 4):
+        with pytest.raises(octavo.ArtifactError, match=f"its header says 4 bytes, {4 - cut} are there"):
+            artifact.from_bytes(data[:-cut])
+    with pytest.raises(octavo.ArtifactError, match="it holds no checksum, so octavo did not write it"):
+        artifact.from_bytes(data)
+
+
+def test_a_constant_of_the_metadata_s_name(every_encoding):
+    name = "__metadata__"
+    values = every_encoding.values | {name: Value(name, "u8", (1,))}
+    constants = every_encoding.constants | {name: np.zeros(1, np.uint8)}
+    with pytest.raises(octavo.ArtifactError, match="a constant cannot have the name '__metadata__'"):
+        artifact.to_bytes(replace(every_encoding, values=values, constants=constants))
+
+
+@pytest.mark.parametrize("data", [None, "text", bytearray(b"1"), memoryview(b"1")])
+def test_an_artifact_is_bytes(data):
+    with pytest.raises(TypeError, match=f"an artifact is bytes, not an object of type {type(data).__name__}"):
+        artifact.from_bytes(data)
+
+
+def test_names_that_are_no_utf8(every_encoding):
+    with pytest.raises(octavo.ArtifactError, match="a name cannot be written as UTF-8"):
+        artifact.to_bytes(replace(every_encoding, producer="\udcff"))
+    with pytest.raises(octavo.ArtifactError, match="cannot be the path of a file"):
+        artifact.load("a\0b")

@@ -156,3 +156,62 @@ def test_objects_of_other_libraries():
         for call in (octavo.Session, lambda source: octavo.quantize(source, ZEROS)):
             with pytest.raises(octavo.ModelError, match=says):
                 call(source)
+
+
+@pytest.mark.parametrize("end", formats._NAMES)
+def test_every_name_whatever_its_case(end):
+    what, advice = formats._NAMES[end]
+    for name in (f"a{end}", f"a{end.upper()}", Path(f"b.c/a{end}")):
+        assert formats.foreign_file(b"\xf3\0\xff\1", name) == f"is {what}: {advice}"
+    for name in (f"a{end}.onnx", end[1:], f"a{end}x", ""):
+        assert formats.foreign_file(b"\xf3\0\xff\1", name) is None
+    assert formats.foreign_file(b"\x08\xff\xff", f"a{end}") is None  # it begins as ONNX
+
+
+@pytest.mark.parametrize("row", formats._MAGIC, ids=lambda row: row[2])
+def test_every_kind_by_its_first_bytes_in_their_place(row):
+    at, magic, what, advice = row
+    data = b"\xf3" * at + magic
+    for given in (data, data + b"\0\xff"):
+        assert formats.foreign_file(given, "a.pt") == f"is {what}: {advice}"
+    assert formats.foreign_file(b"\xf3" * (at + 1) + magic) != f"is {what}: {advice}"
+    assert formats.foreign_file(data[:-1] + b"\xf3\xff") != f"is {what}: {advice}"
+
+
+@pytest.mark.parametrize(
+    ("byte", "is_one"), [(1, False), (2, True), (3, True), (4, True), (5, True), (6, False)]
+)
+def test_protocols_of_pickle(byte, is_one):
+    assert ("pickle" in (formats.foreign_file(bytes([0x80, byte, 0xF3])) or "")) == is_one
+    assert formats.foreign_file(b"\x80") is None
+
+
+def test_archives_by_what_they_hold():
+    for names, says in (
+        (["a/saved_model.pb"], "a zip archive of a TensorFlow SavedModel"),
+        (["a.npy", "b/c.npy"], "a file of numpy arrays"),
+        (["a.npy", "b.txt"], "a zip archive: unpack it and give the .onnx file inside"),
+        (["b.onnx", "a.onnx"], "a zip archive: unpack it and give a.onnx"),
+        ([], "a zip archive: unpack it and give the .onnx file inside"),
+    ):
+        assert formats.foreign_file(zipped(*names)).startswith(f"is {says}")
+
+
+@pytest.mark.parametrize("size", [4090, 4095, 4096, 4097, 9000])
+def test_texts_of_any_length(size):
+    """A character that is cut at the end of what is looked at does not make a long text another thing."""
+    text = ("ä" * size).encode()[: size - size % 2]
+    assert formats.foreign_file(text).startswith("is text, not a model (it begins with 'ää")
+    assert formats.foreign_file(b"a" + text).startswith("is text, not a model (it begins with 'aä")
+    assert formats.foreign_file(text[:99] + b"\0") is None
+    assert formats.foreign_file(b"abc\x07") is None
+    assert formats.foreign_file(b"abc\xff") is None
+
+
+def test_weights_and_artifacts_are_told_apart():
+    whole = safetensors(__metadata__={"octavo": "{}"})
+    assert formats.foreign_file(whole) is None
+    weights = safetensors(w={"dtype": "F32", "shape": [0], "data_offsets": [0, 0]})
+    assert "weights alone" in formats.foreign_file(weights)
+    assert formats.foreign_file(weights[:-1]) is None  # cut short: it may have been either
+    assert "weights alone" in formats.foreign_file(weights + b'"octavo"')

@@ -3,13 +3,14 @@
 import os
 import threading
 from pathlib import Path
+from types import MappingProxyType
 
 import numpy as np
 import octavo
 import onnx
 import onnx_ir as ir
 import pytest
-from octavo.program import artifact
+from octavo.program import Node, Program, Quant, Value, artifact
 from octavo.session import files_read, is_artifact_file, load_program
 
 DEMO = Path(octavo.__file__).parent / "demo"
@@ -102,3 +103,98 @@ def test_what_no_session_can_be_made_from(tmp_path):
         octavo.Session(tmp_path / "bad.octavo")
     with pytest.raises(octavo.Error, match=r"tier|isa|instruction"):
         octavo.Session(MODEL, isa="mmx")
+
+
+def test_a_folder_is_no_file(tmp_path):
+    folder = tmp_path / "model.octavo"
+    folder.mkdir()
+    for call in (octavo.Session, load_program):
+        with pytest.raises(octavo.ModelError, match=r"directory without an \.onnx file"):
+            call(folder)
+    assert not is_artifact_file(folder)
+    assert files_read(folder) == ()
+
+
+@pytest.mark.parametrize("name", ["a\0b.octavo", "a\0b.onnx"])
+def test_a_path_that_is_none(name):
+    for call in (octavo.Session, load_program, is_artifact_file):
+        with pytest.raises((octavo.ModelError, ValueError), match="null"):
+            call(name)
+
+
+def test_files_of_each_kind(quantized, tmp_path):
+    """An artifact is one file under the name that was given; a model, its own and its external data."""
+    path = tmp_path / "a.octavo"
+    quantized.save(path)
+    (tmp_path / "link").symlink_to(path)
+    assert files_read(path) == (str(path),)
+    assert files_read(tmp_path / "link") == (str(tmp_path / "link"),)
+    onnx.save(
+        onnx.load(MODEL), tmp_path / "m.onnx", save_as_external_data=True, location="w", size_threshold=0
+    )
+    assert files_read(tmp_path / "m.onnx") == (str(tmp_path / "m.onnx"), str(tmp_path / "w"))
+
+
+@pytest.mark.parametrize("names", [None, [], (), iter(())])
+def test_no_names_are_all_outputs(quantized, names):
+    session = octavo.Session(quantized, threads=1)
+    feeds = {"input": np.zeros((1, 1, 28, 28), np.float32)}
+    (got,) = session.run(names, feeds)
+    assert np.array_equal(got, session.run(["logits"], feeds)[0])
+
+
+@pytest.mark.parametrize(
+    ("names", "kind"), [("logits", octavo.RunError), (3, TypeError), (["logits", 3], TypeError)]
+)
+def test_names_of_another_type(quantized, names, kind):
+    session = octavo.Session(quantized, threads=1)
+    with pytest.raises(kind, match="names"):
+        session.run(names, {"input": np.zeros((1, 1, 28, 28), np.float32)})
+
+
+@pytest.mark.parametrize("feeds", [None, [], [("input", np.zeros(1))], np.zeros(1)])
+def test_feeds_of_another_type(quantized, feeds):
+    session = octavo.Session(quantized, threads=1)
+    calls = (
+        lambda: session.run(None, feeds),
+        lambda: session.profile(feeds),
+        lambda: session.observe(feeds, []),
+    )
+    for call in calls:
+        with pytest.raises(
+            octavo.RunError, match=f"the feeds are of type {type(feeds).__name__}: give a dict"
+        ):
+            call()
+
+
+def test_any_mapping_feeds(quantized):
+    session = octavo.Session(quantized, threads=1)
+    feeds = {"input": np.ones((1, 1, 28, 28), np.float32)}
+    want = session.run(None, feeds)
+    assert np.array_equal(session.run(None, MappingProxyType(feeds)), want)
+    assert len(session.profile(MappingProxyType(feeds))) > 0
+    (seen,) = session.observe(MappingProxyType(feeds), ["input"])
+    assert seen == (1.0, 1.0, 0, 0, 784)
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_what_a_session_says_of_itself(threads):
+    text = repr(octavo.Session(MODEL, threads=threads, isa="scalar"))
+    assert text == f"Session(input -> logits; scalar, {threads} thread{'s' if threads > 1 else ''})"
+
+
+DTYPES_OF = {
+    "u8": "uint8", "i8": "int8", "i16": "int16", "i32": "int32", "i64": "int64", "bool": "bool",
+    "f16": "float16", "f32": "float", "f64": "double",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("dtype", DTYPES_OF)
+@pytest.mark.parametrize("shape", [(), (3,), ("N", 3), None])
+def test_descriptions_of_every_type(dtype, shape):
+    form = Quant(np.array([0.5], np.float32), np.array([3])) if dtype in ("u8", "i8") else None
+    values = {name: Value(name, dtype, shape, form) for name in "xy"}
+    program = Program(["x"], ["y"], values, {}, [Node("Identity", "n", ("x",), ("y",))])
+    for described in (*octavo.Session(program).get_inputs(), *octavo.Session(program).get_outputs()):
+        assert (described.shape, described.type) == (list(shape or ()), f"tensor({DTYPES_OF[dtype]})")
+        assert (described.scale, described.zero_point) == ((None, None) if form is None else (0.5, 3))
