@@ -187,7 +187,8 @@ def _push(node: ir.Node) -> bool:
     assert made is not None
     made.attributes.update(node.attributes)
     set_attributes(made, **attributes)
-    result.dtype = node.outputs[0].dtype or ir.DataType.FLOAT
+    # a type of its own: setting its dtype would change that of the value which it has it from
+    result.type = ir.TensorType(node.outputs[0].dtype or ir.DataType.FLOAT)
     result.shape = _permuted(node.outputs[0], inverse(after))
     become(node, "Transpose", [result], perm=after)
     return True
