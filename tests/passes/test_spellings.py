@@ -124,3 +124,19 @@ def test_near_misses(graphs, body):
     feeds = {"x": np.linspace(-2, 5, 16, dtype=F).reshape(2, 8)}
     (want,), (got,) = graphs.answers(before, feeds), graphs.answers(after, feeds)
     np.testing.assert_allclose(got, want, rtol=1e-5, atol=2e-5)
+
+
+@pytest.mark.parametrize("name", SPELLINGS)
+def test_numbers_of_any_rank(graphs, name):
+    """One that has more axes than x gives the answer an axis, which no activation would."""
+    body, _ = SPELLINGS[name]
+    feeds = {"x": np.linspace(-5, 5, 16, dtype=F).reshape(2, 8)}
+    clips = re.findall(r"Clip\(\w+, (\w+), (\w+)\)", body)  # ONNX has their bounds without axes
+    for raised in sorted((set(words(body)) & NUMBERS.keys()).difference(*clips)):
+        for rank in (1, 2, 3):
+            numbers = {key: F(value) for key, value in NUMBERS.items()}
+            numbers[raised] = np.full((1,) * rank, NUMBERS[raised], F)
+            before, after = simplified(graphs, "float[N,8] x", body, numbers)
+            (want,), (got,) = graphs.answers(before, feeds), graphs.answers(after, feeds)
+            assert want.shape == got.shape, (raised, rank)
+            np.testing.assert_allclose(got, want, rtol=1e-5, atol=2e-5)
