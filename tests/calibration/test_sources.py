@@ -238,3 +238,13 @@ def test_the_files_that_arrays_are_mapped_from(tmp_path):
     with np.load(tmp_path / "c.npz") as archive:
         assert mapped_files(archive) == (str((tmp_path / "c.npz").resolve()),)
     assert mapped_files(archive) == ()
+
+
+@pytest.mark.parametrize("kind", ["float16", "float", "double"])
+@pytest.mark.parametrize("number", [np.nan, np.inf, -np.inf])
+def test_numbers_of_every_float_are_finite(kind, number):
+    dtype = {"float": "float32", "double": "float64"}.get(kind, kind)
+    data = np.zeros((3, 2), dtype)
+    data[1, 1] = number
+    with pytest.raises(DataError, match="sample 1 for 'x' holds NaN or an infinite value"):
+        list(samples(data, [ValueInfo("x", ["N", 2], f"tensor({kind})")]))

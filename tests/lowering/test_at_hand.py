@@ -106,3 +106,49 @@ def test_each_entry_of_a_softmax_is_the_nearest(lowered, step):
     exact = [2**22 * math.exp(-scale * d) for d in range(256)]
     assert table[0] == 2**22
     assert (np.abs(table - np.array(exact)) <= 0.5 + 2.0**-22 * np.array(exact)).all()
+
+
+@pytest.mark.parametrize("keepdims", [0, 1])
+@pytest.mark.parametrize("axes", [[2, 3], [-1, -2], [3], [-2]])
+def test_means_keep_their_axes_or_drop_them(quantized, rng, keepdims, axes):
+    text = f"""g ({IMAGE} x) => (float y) {{ c = Conv(x, v) r = ReduceMean<keepdims={keepdims}>(c, a)
+        s = Flatten(r) y = MatMul(s, w) }}"""
+    left = 4 if len(axes) == 2 else 24
+    constants = {"v": rng.normal(size=(4, 4, 1, 1)).astype(F), "w": rng.normal(size=(left, 3)).astype(F)}
+    case = quantized(text, rng.normal(size=(2, 4, 6, 6)).astype(F), a=np.array(axes), **constants)
+    node = case.node("QReduceMean")
+    assert node.attributes["keepdims"] == keepdims
+    assert node.attributes["axes"] == sorted(axis % 4 for axis in axes)
+    assert case.sqnr() > 20
+
+
+@pytest.mark.parametrize("axes", [[1], [0], [0, 2, 3], [1, 2, 3], [-3, -1]])
+def test_means_over_channels_or_batch_stay_float(network, axes):
+    case = network("c = Conv(x, v) r = ReduceMean(c, a) y = Add(r, c)", a=np.array(axes))
+    assert "ReduceMean" in case.ops
+    assert any("only axes after the channels' run in integers" in reason for reason in case.reasons.values())
+
+
+@pytest.mark.parametrize(
+    ("steps", "fits"), [(-0.9, True), (-1.2, False), (255.9, True), (256.2, False), (100, True)]
+)
+def test_a_pad_value_lies_within_a_step_of_its_input(lowered, steps, fits):
+    """The values are 0 to 255 eighths."""
+    text = f"g ({IMAGE} x) => (float y) {{ c = Conv(x, v) p = Pad(c, a, k) y = Conv(p, v) }}"
+    pads, weight = np.array([0, 0, 1, 1, 0, 0, 1, 1]), np.eye(4, dtype=F).reshape(4, 4, 1, 1)
+    ranges = {"x": (0, 1), "c": (0, 255 / 8), "p": (0, 255 / 8), "y": (0, 1)}
+    made = lowered(text, ranges, v=weight, a=pads, k=F(steps / 8))
+    assert any("lies outside the range of its input" in stay.reason for stay in made.stays) != fits
+    if fits:
+        (pad,) = [node for node in made.program.nodes if node.op == "Pad"]
+        assert made.program.constants[pad.inputs[2]] == min(max(round(steps), 0), 255)
+
+
+@pytest.mark.parametrize("mode", ["asymmetric", "half_pixel", "tf_crop_and_resize"])
+def test_a_picture_that_may_be_left_is_resized_in_float(network, mode):
+    inputs = "c, r, s" if mode == "tf_crop_and_resize" else "c, , s"
+    node = f'z = Resize<mode="nearest", coordinate_transformation_mode="{mode}">({inputs})'
+    constants = {"s": F([1, 1, 2, 2])} | ({"r": F([0, 0, 0, 0, 1, 1, 1, 1])} if "r" in inputs else {})
+    case = network(f"c = Conv(x, v) {node} y = Conv(z, v)", **constants)
+    made = case.node("Resize")
+    assert case.lowered.program.values[made.outputs[0]].dtype == ("f32" if "r" in inputs else "u8")

@@ -344,3 +344,27 @@ def test_transposes_around_other_forms(graphs, name, front):
         (want,), (got,) = graphs.answers(before, feeds), graphs.answers(after, feeds)
         assert want.shape == got.shape, (inner, outer)
         np.testing.assert_allclose(got, want, rtol=1e-5, atol=1e-5, err_msg=f"{inner}, {outer}")
+
+
+@pytest.mark.parametrize(
+    "perm", [[1, 2, 3, 0], [3, 0, 1, 2], [1, 3, 0, 2], [2, 0, 3, 1], [3, 2, 0, 1]], ids=str
+)
+@pytest.mark.parametrize("axis", [0, 1, 2, 3])
+@pytest.mark.parametrize("op", ["ReduceSum", "ReduceMax", "Squeeze"])
+def test_three_axes_that_are_left_keep_their_order(graphs, op, perm, axis):
+    """An order of three and its inverse are two; of two they are one."""
+    lengths = [2, 3, 4, 5]
+    if op == "Squeeze":
+        lengths[perm[axis]] = 1
+    drop = "b = Squeeze(a, k)" if op == "Squeeze" else f"b = {op}<keepdims=0>(a, k)"
+    text = f"m = MatMul(x, w) a = Transpose<perm={perm}>(m) {drop} y = Neg(b)"
+    inputs = f"float[{','.join(map(str, lengths))}] x"
+    before = graphs.build(inputs, text, w=np.eye(lengths[3], dtype=F), k=ints(axis))
+    after = before.clone()
+    for _ in range(4):
+        cancel_transposes(after)
+        infer_shapes(after)
+    feeds = graphs.feeds_of(before)
+    (want,), (got,) = graphs.answers(before, feeds), graphs.answers(after, feeds)
+    assert want.shape == got.shape
+    np.testing.assert_allclose(got, want, rtol=1e-5, atol=1e-5)

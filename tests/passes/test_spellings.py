@@ -140,3 +140,11 @@ def test_numbers_of_any_rank(graphs, name):
             (want,), (got,) = graphs.answers(before, feeds), graphs.answers(after, feeds)
             assert want.shape == got.shape, (raised, rank)
             np.testing.assert_allclose(got, want, rtol=1e-5, atol=2e-5)
+
+
+@pytest.mark.parametrize(
+    "body", ["y = Div(x, zero)", "a = Sigmoid(x) b = Div(a, zero) y = Mul(x, b)", "y = Mul(x, zero)"]
+)
+def test_a_division_by_0_names_nothing(graphs, body):
+    before, after = simplified(graphs, "float[N,8] x", body, {"zero": F(0)})
+    assert graphs.ops(after) == graphs.ops(before)

@@ -231,3 +231,18 @@ def test_what_cannot_be_done_is_an_error(run_node, case):
 def test_nothing_cannot_be_resized(run_node):
     with pytest.raises(RunError, match="Resize node"):
         resize(run_node, X[:, :, :0], sizes=i64(2, 3, 4, 7))
+
+
+@pytest.mark.parametrize("mode", ["linear", "cubic"])
+def test_a_place_all_of_whose_elements_are_outside_has_no_weights(run_node, mode):
+    """Of a region far beyond the picture, whose weights would be divided by their sum."""
+    x = np.arange(1, 5, dtype=np.float32)
+    attributes = SMOOTH | {
+        "mode": mode,
+        "coordinate_transformation_mode": "tf_crop_and_resize",
+        "extrapolation_value": np.float32(9),
+        "exclude_outside": 1,
+    }
+    y = resize(run_node, x, roi=f32(0.0, 5.0), sizes=i64(6), **attributes)
+    assert y.tolist()[0] == 1
+    assert y.tolist()[2:] == [9] * 4
