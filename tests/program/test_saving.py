@@ -352,3 +352,21 @@ def test_a_source_is_not_overwritten(path, tmp_path, monkeypatch, every_encoding
     assert path.read_bytes() == b"old"
     assert sorted(os.listdir(tmp_path)) == listed
     artifact.save(every_encoding, tmp_path / "new", [source])
+
+
+@pytest.mark.parametrize("mode", [0o000, 0o444, 0o464, 0o446, 0o644, 0o200, 0o020, 0o002, 0o222])
+def test_a_file_that_anybody_may_write_is_no_kept_one(tmp_path, mode):
+    """Of those that this process may write: mode 0444 says that someone wants to keep the file."""
+    path = tmp_path / "a"
+    path.write_bytes(b"old")
+    path.chmod(mode)
+    if mode & 0o222 and os.access(path, os.W_OK):
+        saving.write(path, b"new")
+        assert stat.S_IMODE(path.stat().st_mode) == mode
+        path.chmod(0o600)
+        assert path.read_bytes() == b"new"
+    else:
+        with pytest.raises(PermissionError, match="it is read-only"):
+            saving.write(path, b"new")
+        path.chmod(0o600)
+        assert path.read_bytes() == b"old"

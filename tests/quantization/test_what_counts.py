@@ -315,3 +315,20 @@ def test_exclusions_of_another_type():
 def test_arguments_of_another_type(argument, says, model, digits):
     with pytest.raises(TypeError, match=says):
         octavo.quantize(model, digits[:2], **argument)
+
+
+def test_a_large_input_with_a_small_bias_is_none_that_hardly_moves():
+    """What was learned beside larger values has a bias of their size."""
+    text = "g (float[N,4] x) => (float[N,4] y) { a = Gemm(x, w, b) y = Relu(a) }"
+    feeds = [{"x": np.full((1, 4), 300 + sign, F)} for sign in (1, -1) * 4]
+    for bias, count in ((0.1, 0), (19.0, 0), (21.0, 1), (300.0, 1)):
+        made = program(text, w=np.eye(4), b=np.full(4, bias))
+        assert len(unlike_training(made, feeds, 1)) == count, bias
+
+
+@pytest.mark.parametrize(
+    ("shape", "axis"),
+    [((1, 3, 20, 1), 1), ((1, 1, 20, 3), 1), ((1, 3, 20, 3), 1), ((1, 20, 1, 3), 3), ((1, 20, 3, 1), 3)],
+)
+def test_channels_stand_second_where_both_could_be(shape, axis):
+    assert channel_axis(np.zeros(shape, F)) == axis

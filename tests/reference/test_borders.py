@@ -111,7 +111,7 @@ def test_shifts_by_every_width(dtype, direction):
 def test_places_half_way_between_elements(align, padding):
     """The nearest of two as near is the even one; of every border, both sides."""
     n = 4
-    places = np.arange(-2.0, n + 1.5, 0.5)
+    places = np.arange(-14.0, n + 13.5, 0.5)  # several times around
     grid = (2 * places / (n - 1) - 1 if align else (2 * places + 1) / n - 1).astype(F)
     back = ((grid + F(1)) / F(2) * F(n - 1)) if align else ((grid + F(1)) * F(n) - F(1)) / F(2)
     x = np.arange(10, 10 + n, dtype=F).reshape(1, 1, n, 1)
@@ -377,3 +377,20 @@ def test_what_is_beyond_is_refused_as_such(case):
     library = op in ("Reshape", "Conv") and "unequal" in case  # numpy itself says so
     with pytest.raises(ValueError if library else RunError):
         ours(op, inputs, 2 if op in ("Split", "TopK") else 1, **plain, **attributes)
+
+
+@pytest.mark.parametrize("p", [1, 2])
+def test_norms_of_one_element_are_roots_of_squares(p):
+    """Squares are products: one rounding, and one more of the root."""
+    x = np.random.default_rng(p).standard_normal((1, 1, 200_000)).astype(F)
+    window = {"kernel_shape": [1], "strides": [1], "pads": [0, 0], "dilations": [1], "ceil_mode": 0}
+    (y,) = ours("LpPool", [x], p=p, **window)
+    assert np.array_equal(y, np.abs(x) if p == 1 else np.sqrt(x * x))
+    pairs = x.reshape(1, 100_000, 2)
+    (y,) = ours("GlobalLpPool", [pairs], p=p)
+    if p == 2:
+        assert np.array_equal(
+            y[..., 0], np.sqrt(pairs[..., 0] * pairs[..., 0] + pairs[..., 1] * pairs[..., 1])
+        )
+    else:
+        assert np.array_equal(y[..., 0], np.abs(pairs[..., 0]) + np.abs(pairs[..., 1]))

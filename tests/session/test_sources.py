@@ -144,12 +144,24 @@ def test_no_names_are_all_outputs(quantized, names):
 
 
 @pytest.mark.parametrize(
-    ("names", "kind"), [("logits", octavo.RunError), (3, TypeError), (["logits", 3], TypeError)]
+    ("names", "kind", "says"),
+    [
+        (
+            "logits",
+            octavo.RunError,
+            "names is the text 'logits': give a list of output names, or None for all",
+        ),
+        (3, TypeError, "names is of type int: give a list of names, or None for all outputs"),
+        (["logits", 3], TypeError, "names holds 3, of type int: give texts"),
+        ([None], TypeError, "names holds None, of type NoneType: give texts"),
+    ],
 )
-def test_names_of_another_type(quantized, names, kind):
+def test_names_of_another_type(quantized, names, kind, says):
     session = octavo.Session(quantized, threads=1)
-    with pytest.raises(kind, match="names"):
-        session.run(names, {"input": np.zeros((1, 1, 28, 28), np.float32)})
+    feeds = {"input": np.zeros((1, 1, 28, 28), np.float32)}
+    for call in (session.run, lambda names, feeds: session.observe(feeds, names)):
+        with pytest.raises(kind, match=f"^{says}$"):
+            call(names, feeds)
 
 
 @pytest.mark.parametrize("feeds", [None, [], [("input", np.zeros(1))], np.zeros(1)])
