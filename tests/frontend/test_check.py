@@ -215,3 +215,17 @@ def test_damage_that_trips_a_library_is_an_error_of_ours(monkeypatch):
     monkeypatch.setattr(frontend, "read", trip)
     with pytest.raises(ModelError, match=r"^the model is damaged or invalid: far too deep$"):
         frontend.load(onnx.ModelProto())
+
+
+@pytest.mark.parametrize("cycle", ["f f", "f g f", "f g g", "f g h g", "f g h h"])
+def test_functions_that_call_themselves_are_named(cycle):
+    """At once, by way of others, or further in: the one that is called again."""
+    names = cycle.split()
+    opsets = [helper.make_opsetid("", 25), helper.make_opsetid("mine", 1)]
+    functions = [
+        helper.make_function("mine", a, ["a"], ["b"], [node(b, ["a"], ["b"], domain="mine")], opsets)
+        for a, b in itertools.pairwise(names)
+    ]
+    model = model_of([node("f", ["x"], ["y"], domain="mine")], functions=functions)
+    with pytest.raises(ModelError, match=rf"function '{names[-1]}' \(domain 'mine'\) calls itself"):
+        frontend.load(model)

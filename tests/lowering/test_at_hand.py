@@ -152,3 +152,24 @@ def test_a_picture_that_may_be_left_is_resized_in_float(network, mode):
     case = network(f"c = Conv(x, v) {node} y = Conv(z, v)", **constants)
     made = case.node("Resize")
     assert case.lowered.program.values[made.outputs[0]].dtype == ("f32" if "r" in inputs else "u8")
+
+
+@pytest.mark.parametrize(
+    ("bias", "runs"),
+    [
+        ((5,), True),
+        ((1, 5), True),
+        ((1,), True),
+        ((), True),
+        ((1, 1), True),
+        ((5, 1), False),
+        ((5, 5), False),
+    ],
+)
+def test_a_bias_of_rows_is_none_of_columns(quantized, rng, bias, runs):
+    """As many rows as columns, so that the number of elements does not tell."""
+    text = "g (float[5,5] x) => (float y) { y = Gemm(x, w, c) }"
+    constants = {"w": rng.normal(size=(5, 5)).astype(F), "c": np.asarray(9 * rng.normal(size=bias), F)}
+    case = quantized(text, rng.normal(size=(5, 5)).astype(F), **constants)
+    assert ("QGemm" in case.ops) == runs
+    assert case.sqnr() > 30
