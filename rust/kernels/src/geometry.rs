@@ -125,18 +125,66 @@ mod tests {
         }
     }
 
+    /// Every number of a window, along either axis, on both sides of its bound; those whose products wrap as well.
     #[test]
-    #[should_panic(expected = "Window")]
-    fn a_window_that_overflows_is_refused() {
-        let window = Window {
-            input: [1, 1],
-            channels: 1,
-            output: [usize::MAX, 1],
-            kernel: [1, 1],
-            stride: [2, 1],
-            dilation: [1, 1],
-            pad: [0, 0],
+    fn windows_that_overflow_are_refused() {
+        const LIMIT: usize = isize::MAX as usize / 2;
+        let refused = |change: &dyn Fn(&mut Window)| {
+            let (input, output, kernel, stride, dilation, pad) =
+                ([0; 2], [1; 2], [1; 2], [1; 2], [1; 2], [0; 2]);
+            let mut window = Window { input, channels: 0, output, kernel, stride, dilation, pad };
+            change(&mut window);
+            std::panic::catch_unwind(|| window.assert_slices(&[0; 0], &(0..0), &[0; 0])).is_err()
         };
-        window.assert_slices(&[0], &(0..0), &[0; 0]);
+        for axis in 0..2 {
+            assert!(!refused(&|w| w.pad[axis] = LIMIT - 1) && refused(&|w| w.pad[axis] = LIMIT));
+            assert!(!refused(&|w| w.output[axis] = LIMIT) && refused(&|w| w.output[axis] = LIMIT + 1));
+            assert!(!refused(&|w| w.kernel[axis] = LIMIT) && refused(&|w| w.kernel[axis] = LIMIT + 1));
+            assert!(!refused(&|w| (w.stride[axis], w.dilation[axis]) = (usize::MAX, usize::MAX)));
+            assert!(!refused(&|w| w.output[axis] = 0));
+            let zeros: [fn(&mut Window) -> &mut [usize; 2]; 3] =
+                [|w| &mut w.kernel, |w| &mut w.stride, |w| &mut w.dilation];
+            for of in zeros {
+                assert!(refused(&|w| of(w)[axis] = 0));
+            }
+            let reach = |outputs: usize, stride: usize, taps: usize, dilation: usize| {
+                refused(&|w| {
+                    (w.output[axis], w.stride[axis]) = (outputs, stride);
+                    (w.kernel[axis], w.dilation[axis]) = (taps, dilation);
+                })
+            };
+            assert!(!reach(3, LIMIT / 4, 3, LIMIT / 4) && reach(3, LIMIT / 4 + 1, 3, LIMIT / 4 + 1));
+            assert!(reach(3, 1 << 63, 1, 1) && reach(1, 1, 3, 1 << 63) && reach(2, usize::MAX, 2, 1));
+            assert!(reach(usize::MAX, 2, 1, 1) && reach(1, 1, usize::MAX, 2));
+        }
+    }
+
+    #[test]
+    fn slices_of_other_lengths_are_refused() {
+        let window = Window {
+            input: [3, 2],
+            channels: 5,
+            output: [4, 3],
+            kernel: [1; 2],
+            stride: [1; 2],
+            dilation: [1; 2],
+            pad: [0; 2],
+        };
+        let refused = |window: Window, input: usize, rows: Range<usize>, output: usize| {
+            let run = || window.assert_slices(&vec![0u8; input], &rows, &vec![0u8; output]);
+            std::panic::catch_unwind(run).is_err()
+        };
+        assert!(
+            !refused(window, 30, 0..4, 60) && !refused(window, 30, 1..3, 30) && !refused(window, 30, 4..4, 0)
+        );
+        assert!(refused(window, 29, 0..4, 60) && refused(window, 31, 0..4, 60));
+        assert!(refused(window, 30, 0..4, 59) && refused(window, 30, 0..4, 61));
+        assert!(refused(window, 30, 2..5, 45) && refused(window, 30, Range { start: 3, end: 2 }, 0));
+        // 2^66 and 2^64 elements are not the 0 that 64 bits hold of them.
+        let huge = Window { input: [1 << 33, 1 << 33], ..window };
+        assert!(refused(huge, 0, 0..0, 0));
+        assert!(refused(Window { input: [1 << 32, 1], channels: 1 << 32, ..window }, 0, 0..0, 0));
+        let (input, channels, output) = ([0, 0], 16, [1, 1 << 60]);
+        assert!(refused(Window { input, channels, output, ..window }, 0, 0..1, 0));
     }
 }

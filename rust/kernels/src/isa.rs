@@ -193,7 +193,11 @@ mod tests {
             assert_eq!(row.isa, isa);
             assert_eq!((Isa::from_name(isa.name()), isa.to_string()), (Some(isa), isa.name().to_owned()));
         }
-        assert_eq!(Isa::from_name("avx"), None);
+        for name in
+            ["", "avx", "avx2 ", " avx2", "avx2x", "AVX2", "scala", "scalar-", "avx512", "avx512vnni2"]
+        {
+            assert_eq!(Isa::from_name(name), None, "{name:?}");
+        }
     }
 
     #[test]

@@ -1,5 +1,7 @@
 //! octavo-kernels: pure functions on slices. No allocation, no threads, no graph; SIMD `unsafe` lives here.
 
+#[cfg(test)]
+mod contracts;
 pub mod depthwise;
 pub mod elementwise;
 pub mod float;

@@ -28,6 +28,8 @@ pub mod trigonometry;
 pub mod unary;
 
 #[cfg(test)]
+mod contracts;
+#[cfg(test)]
 mod tests;
 
 pub use tiers::Entries;

@@ -162,7 +162,7 @@ fn every_zero_point_at_both_ends() {
 #[test]
 fn parameters_out_of_their_ranges_are_refused() {
     let refused = |run: fn()| std::panic::catch_unwind(run).is_err();
-    let wrong: [fn(); 12] = [
+    let wrong: [fn(); 20] = [
         || quantize(Kernels::best(), &[1.0; 2], 1.0, 0, &mut [0; 3]),
         || quantize(Kernels::best(), &[1.0; 2], 1.0, -1, &mut [0; 2]),
         || quantize(Kernels::best(), &[1.0; 2], 1.0, 256, &mut [0; 2]),
@@ -172,8 +172,27 @@ fn parameters_out_of_their_ranges_are_refused() {
         || quantize_channels_last(Kernels::best(), &[1.0; 6], 2, 3, 1..3, 1.0, 0, &mut [0; 3]),
         || quantize_channels_last(Kernels::best(), &[1.0; 5], 2, 3, 0..3, 1.0, 0, &mut [0; 6]),
         || quantize_channels_last(Kernels::best(), &[1.0; 6], 2, 3, 0..3, 1.0, 256, &mut [0; 6]),
+        || quantize_channels_last(Kernels::best(), &[1.0; 6], 2, 3, 0..3, 1.0, -1, &mut [0; 6]),
+        || {
+            quantize_channels_last(
+                Kernels::best(),
+                &[1.0; 6],
+                2,
+                3,
+                Range { start: 2, end: 1 },
+                1.0,
+                0,
+                &mut [],
+            )
+        },
+        || dequantize(Kernels::best(), &[1; 2], 1.0, -1, &mut [0.0; 2]),
         || requantize_by(|p| p.shift = 63),
+        || requantize_by(|p| p.shift = 0),
+        || requantize_by(|p| p.multiplier = i32::MIN),
+        || requantize_by(|p| p.lo = -1),
+        || requantize_by(|p| p.hi = 256),
         || requantize_by(|p| p.x_zero_point = 256),
+        || requantize_by(|p| p.y_zero_point = -1),
         || requantize_by(|p| (p.lo, p.hi) = (9, 8)),
     ];
     for (i, wrong) in wrong.into_iter().enumerate() {
