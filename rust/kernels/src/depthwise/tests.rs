@@ -283,15 +283,29 @@ fn the_largest_sums() {
 #[test]
 fn raised_shifts_at_their_bound() {
     for (kernel, stride) in [(3, 1), (5, 2)] {
+        // The products' largest magnitude, and what it would be if no weight were -128.
+        let [products, less] = [128, 127].map(|weight| (kernel * kernel * 255 * weight) as i64);
+        let distances = [
+            -1,
+            0,
+            1,
+            300_000,
+            600_000,
+            less,
+            less + 1,
+            products - 1,
+            products,
+            products + 1,
+            1 << 20,
+            1 << 21,
+        ];
         for shift in 24..33 {
-            for (distance, sign) in [-1i64, 0, 1, 300_000, 600_000, 1 << 20, (1 << 20) + 1, 1 << 21]
-                .into_iter()
-                .flat_map(|distance| [(distance, 1), (distance, -1)])
+            for (distance, sign) in distances.into_iter().flat_map(|distance| [(distance, 1), (distance, -1)])
             {
                 let mut case = Case::new(square(8, 33, kernel, stride, [1, 1]), shift as u64);
                 case.x.fill(255);
                 case.x_zero_point = 0;
-                case.weights.fill(if sign > 0 { 127 } else { -127 });
+                case.weights.fill(if sign > 0 { 127 } else { -128 });
                 case.shift.fill(shift);
                 let bias = ((1i64 << 31 >> (33 - shift)) - distance).clamp(0, 1 << 30) * sign;
                 case.bias.fill(bias as i32);

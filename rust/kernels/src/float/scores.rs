@@ -100,6 +100,31 @@ mod tests {
         }
     }
 
+    /// Rows all of whose elements are masked by as much, which leaves them what they were: none stays of a maximum that
+    /// is no element's.
+    #[test]
+    fn masks_of_whole_rows() {
+        for n in [1, 2, 15, 16, 17, 40] {
+            let x: Vec<f32> = (0..2 * n).map(|i| (i * 37 % 41) as f32 / 7.0 - 2.5).collect();
+            for far in [-1e3, -1e4, -1e9, -3e38, 3e38, f32::NEG_INFINITY] {
+                let masked: Vec<f32> = x.iter().map(|x| x + far).collect();
+                for k in available().into_iter().filter_map(Kernels::new) {
+                    let mut expected = vec![0.0; 2 * n];
+                    whole_softmax(k, &masked, n, 1, Sum::Lanes, false, &mut expected);
+                    assert_eq!(far.is_finite(), expected[0] > 0.0, "{far} {n}");
+                    let mut rows = x.clone();
+                    run(
+                        k,
+                        &Scores { n, factor: None, mask: Some(Mask { data: &vec![far; n], stride: 0 }) },
+                        &mut rows,
+                    );
+                    let same = |(a, b): (&f32, &f32)| a.to_bits() == b.to_bits() || a.is_nan() && b.is_nan();
+                    assert!(rows.iter().zip(&expected).all(same), "{} {far} {n}", k.isa());
+                }
+            }
+        }
+    }
+
     #[test]
     #[should_panic(expected = "mask")]
     fn a_mask_too_short_is_refused() {

@@ -11,7 +11,7 @@ enum Fill {
     Random,
     /// 255 x 127 everywhere: the largest sums, and what vpmaddubsw would saturate.
     Largest,
-    /// 255 x -127 everywhere.
+    /// 255 x -128 everywhere.
     Smallest,
 }
 
@@ -133,9 +133,9 @@ impl Case {
         let pad = (0..kc4).map(|_| random.next() as u8).collect();
         let weights = (0..n * taps * kc)
             .map(|_| match fill {
-                Fill::Random => random.range(-127, 127) as i8,
+                Fill::Random => random.range(-128, 127) as i8,
                 Fill::Largest => 127,
-                Fill::Smallest => -127,
+                Fill::Smallest => -128,
             })
             .collect();
         // Shifts that bring typical sums near a byte, and others.

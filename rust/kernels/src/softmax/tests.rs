@@ -97,6 +97,28 @@ fn sums_beyond_any_narrow_integer() {
     }
 }
 
+/// Every distance from the maximum that a byte has, by tables that have not vanished where it is greatest: in each form
+/// of the loop.
+#[test]
+fn every_distance_from_the_maximum() {
+    let rising = std::array::from_fn(|d| (d as i32 + 1) << 14);
+    for n in [256, 257, 300, 8192, 8193] {
+        for table in [table(0.0), table(1e-3), table(0.02), rising] {
+            for inner in [1, 3, 33] {
+                let x: Vec<u8> = (0..n * inner).map(|i| (i / inner * 167 + i % inner) as u8).collect();
+                check(&x, n, inner, &table);
+            }
+        }
+    }
+    // As few as two elements, of every distance.
+    for d in 0..=255 {
+        for table in [table(0.0), table(0.02), rising] {
+            check(&[255 - d, 255], 2, 1, &table);
+            check(&[d, 0, 0, d], 2, 2, &table);
+        }
+    }
+}
+
 /// Every number of lanes, a maximum in each place.
 #[test]
 fn every_width() {
