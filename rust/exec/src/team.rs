@@ -249,6 +249,25 @@ mod waiting {
         assert_eq!(team.shared.patience(), SPIN_BETWEEN);
         assert!(SPIN_BETWEEN < SPIN_WITHIN);
     }
+
+    /// A team without workers runs the chunks in their order: each after the one that panics is run as well, and of
+    /// several panics it is the first that the caller meets.
+    #[test]
+    fn the_first_panic_is_resumed() {
+        let team = Team::new(0);
+        let runs = AtomicUsize::new(0);
+        let job = |index: usize| {
+            runs.fetch_add(1, Ordering::Relaxed);
+            if index % 2 == 1 {
+                resume_unwind(Box::new(index));
+            }
+        };
+        for round in 1..=2 {
+            let panic = catch_unwind(AssertUnwindSafe(|| team.run(6, &job))).expect_err("chunk 1 panics");
+            assert_eq!(panic.downcast_ref(), Some(&1usize));
+            assert_eq!(runs.load(Ordering::Relaxed), 6 * round);
+        }
+    }
 }
 
 /// Models of the protocol: loom tries every order of the threads' steps, and fails on a race, a deadlock or a

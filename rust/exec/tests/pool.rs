@@ -108,6 +108,25 @@ fn workers_wake_after_sleep_and_between_inferences() {
     }
 }
 
+/// As many as the cores of the affinity mask, or fewer where a quota says so.
+#[test]
+#[cfg(target_os = "linux")]
+fn default_threads_are_those_of_the_affinity_mask() {
+    let status = std::fs::read_to_string("/proc/thread-self/status").expect("Linux tells of each thread");
+    let list = status.lines().find_map(|line| line.strip_prefix("Cpus_allowed_list:")).expect("a mask");
+    let count = |range: &str| {
+        let (first, last) = range.split_once('-').unwrap_or((range, range));
+        last.parse::<usize>().expect("a number") - first.parse::<usize>().expect("a number") + 1
+    };
+    let cores: usize = list.trim().split(',').map(count).sum();
+    let has_quota = ["/sys/fs/cgroup/cpu.max", "/sys/fs/cgroup/cpu/cpu.cfs_quota_us"]
+        .into_iter()
+        .filter_map(|path| std::fs::read_to_string(path).ok())
+        .any(|quota| !quota.starts_with("max") && !quota.starts_with("-1"));
+    assert!((1..=cores).contains(&default_threads()), "{} of {cores}", default_threads());
+    assert!(has_quota || default_threads() == cores, "{} of {cores}", default_threads());
+}
+
 #[test]
 fn more_threads_than_cores_share_a_job() {
     let threads = default_threads() * 4;
