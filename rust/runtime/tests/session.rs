@@ -242,6 +242,12 @@ fn a_plan_that_ends_early() {
     for bad in [[i64::MIN, i64::MAX], [-1, -1], [7, 1], [0, 0], [i64::MAX, i64::MAX]] {
         assert!(refused(run(bytes_of(&x), bytes_of(&bad)).map(drop)).contains("the node"));
     }
+    // Each float value is seen once, whatever stages read it.
+    let observed = session.observed_plan(&[&[6][..], &[2]]).unwrap();
+    let seen = session.observe(&observed, &[bytes_of(&x), bytes_of(&shape)]).unwrap();
+    let told: Vec<_> =
+        seen.iter().map(|s| (s.value, s.extremes.min, s.extremes.max, s.extremes.count)).collect();
+    assert_eq!(told, [(ValueId(0), 0.0, 5.0, 6), (ValueId(2), 0.0, 5.0, 6)]);
 }
 
 #[test]
