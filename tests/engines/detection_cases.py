@@ -46,6 +46,17 @@ def region_cases():
                 close = {"rtol": 1e-5, "atol": 1e-5}
                 yield Case("RoiAlign", [x, regions, images], attributes, ("f32",), close)
         yield Case("RoiAlign", [x, regions[:0], images[:0]], attributes, ("f32",), close)
+        # Regions of one sample, on, just inside and just outside of each border of what counts as the image.
+        for shift, moved in (("half_pixel", 0.5), ("output_half_pixel", 0.0)):
+            across, down = ([-1, 0, n - 1, n] for n in (11, 9))
+            centres = [
+                (a + d, b + e) for a in across for b in down for d in (-0.25, 0, 0.25) for e in (0, 0.25)
+            ]
+            corners = np.array([[a - 0.5, b - 0.5, a + 0.5, b + 0.5] for a, b in centres], np.float32)
+            attributes = {"mode": mode, "coordinate_transformation_mode": shift, "sampling_ratio": 1}
+            attributes |= {"output_height": 1, "output_width": 1, "spatial_scale": np.float32(1)}
+            inputs = [x, corners + np.float32(moved), np.zeros(len(centres), np.int64)]
+            yield Case("RoiAlign", inputs, attributes, ("f32",), close)
 
 
 CASES = {

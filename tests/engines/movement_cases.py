@@ -58,6 +58,8 @@ def cases():
         yield Case("Squeeze", [many, i64(-5, 1)], {}, (name,))
         for mode in ("reflect", "edge", "wrap"):
             yield Case("Pad", [x, i64(1, 2, 3, 1, 1, 0, 2, 4)], {"mode": mode}, (name,))
+            # Of one element all others are copies.
+            yield Case("Pad", [x[:, :, :1], i64(0, 0, 3, 0, 0, 0, 2, 0)], {"mode": mode}, (name,))
         yield Case("Split", [x[:, :0]], {"axis": 1, "num_outputs": 2}, (name,) * 2)
         yield Case("Split", [x, i64(1, 0, 3)], {"axis": 2}, (name,) * 3)
         for mode in ("DCR", "CRD"):

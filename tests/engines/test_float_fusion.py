@@ -112,14 +112,58 @@ def test_a_constant_of_another_shape_is_added_apart(build, same, shape):
     same(build.program(build.node("Add", [y, constant], "f32")), feeds, batched=False)
 
 
-@pytest.mark.parametrize("gate", ["Sigmoid", "HardSigmoid"])
-@pytest.mark.parametrize("alpha", [1 / 6, 0.2])
-def test_a_gate_written_out(build, same, gate, alpha):
+HARD_SWISH = (1 / 6, 0.5)
+
+
+@pytest.mark.parametrize("gate", [(), HARD_SWISH, (0.2, 0.5), (1 / 6, 0.25), (0.25, 0.75), (0.5, 1 / 6)])
+@pytest.mark.parametrize("swapped", [False, True])
+def test_a_gate_written_out(build, same, gate, swapped):
     y, _, feeds = product(build, np.random.default_rng(6), "Conv")
-    attributes = {"alpha": np.float32(alpha), "beta": np.float32(0.5)} if gate == "HardSigmoid" else {}
-    program = build.program(build.node("Mul", [build.node(gate, [y], "f32", **attributes), y], "f32"))
-    assert one_step(program, feeds) == (gate == "Sigmoid" or alpha == 1 / 6)
+    attributes = dict(zip(("alpha", "beta"), map(np.float32, gate), strict=False))
+    gated = build.node("HardSigmoid" if gate else "Sigmoid", [y], "f32", **attributes)
+    program = build.program(build.node("Mul", [y, gated] if swapped else [gated, y], "f32"))
+    assert one_step(program, feeds) == (gate in ((), HARD_SWISH))
     same(program, feeds)
+
+
+@pytest.mark.parametrize("seen", ["product", "gated", "a third reader", "another reader", "another factor"])
+def test_a_gate_that_others_see_stays(build, same, seen):
+    rng = np.random.default_rng(9)
+    y, shape, feeds = product(build, rng, "Conv")
+    gated = build.node("Sigmoid", [y], "f32")
+    other = build.input("r", "f32", ("N", *shape))
+    feeds["r"] = normal(rng, 2, *shape)
+    outputs = {
+        "product": [y],
+        "gated": [gated],
+        "a third reader": [build.node("Neg", [y], "f32")],
+        "another reader": [build.node("Neg", [gated], "f32")],
+    }.get(seen, [])
+    factors = [gated, other if seen == "another factor" else y]
+    same(build.program(build.node("Mul", factors, "f32"), *outputs), feeds)
+
+
+@pytest.mark.parametrize("shape", [(1, 1, 1), (21, 1, 1), (21, 6, 1), (21, 1, 7), (1, 6, 7)])
+@pytest.mark.parametrize("kind", ["Conv", "Depthwise"])
+def test_a_tensor_that_is_there_but_broadcasts_is_added_apart(build, same, kind, shape):
+    rng = np.random.default_rng(10)
+    y, _, feeds = product(build, rng, kind)
+    feeds["r"] = normal(rng, 2, *shape)
+    y = build.node("Add", [y, build.input("r", "f32", ("N", *shape))], "f32")
+    same(build.program(build.node("Relu", [y], "f32")), feeds)
+
+
+@pytest.mark.parametrize("fed", ["lo", "hi", "both"])
+def test_bounds_that_are_fed(build, same, fed):
+    y, _, feeds = product(build, np.random.default_rng(11), "Gemm")
+    bounds = []
+    for name, bound in (("lo", np.float32(-0.5)), ("hi", np.float32(0.75))):
+        if fed in (name, "both"):
+            bounds.append(build.input(name, "f32", ()))
+            feeds[name] = np.array(bound)
+        else:
+            bounds.append(build.constant(name, bound))
+    same(build.program(build.node("Clip", [y, *bounds], "f32")), feeds, batched=False)
 
 
 def test_values_that_others_read_are_kept(build, same):

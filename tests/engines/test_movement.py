@@ -52,6 +52,8 @@ def pad(build, x):
             "Pad", [x, i64(build, "p3", [2, 1, 1, 2]), "", i64(build, "axes", [2, 3])], mode="reflect"
         ),
         build.node("Pad", [x, i64(build, "p4", [0, 0, 3, -1, 0, 0, -1, 9])], mode="wrap"),
+        build.node("Pad", [x, i64(build, "p5", [0, -2, -3, 2, 0, 9, 4, -7])], mode="reflect"),
+        build.node("Pad", [x, i64(build, "p6", [0, 7, -1, 0, 0, -4, 5, -6])], mode="edge"),
     ]
 
 

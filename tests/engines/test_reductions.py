@@ -77,6 +77,19 @@ def test_no_axes_leave_the_rest_of_a_composite(build, same):
     same(build.program(*nodes), {"x": array(np.random.default_rng(3), "f32", (3, 4, 5))}, batched=False)
 
 
+@pytest.mark.parametrize("axes", [[1, 1], [1, -2], [0, 2, -1, 0]])
+@pytest.mark.parametrize("keepdims", [0, 1])
+def test_axes_that_are_named_twice(build, same, axes, keepdims):
+    x = build.input("x", "f32", (3, 4, 5))
+    named = build.constant("axes", np.array(axes))
+    flags = {"keepdims": keepdims, "noop_with_empty_axes": 0}
+    nodes = [build.node(f"Reduce{op}", [x, named], "f32", **flags) for op in FLOAT]
+    data = array(np.random.default_rng(5), "f32", (3, 4, 5))
+    once = tuple(sorted({axis % 3 for axis in axes}))
+    found = same(build.program(*nodes), {"x": data}, batched=False)
+    np.testing.assert_array_equal(found[FLOAT.index("Max")], data.max(axis=once, keepdims=bool(keepdims)))
+
+
 def test_axes_that_are_fed(build, same):
     x, axes = build.input("x", "f32", (3, 4, 5)), build.input("axes", "i64", (2,))
     y = build.node("ReduceProd", [x, axes], "f32", keepdims=0, noop_with_empty_axes=0)

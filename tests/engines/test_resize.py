@@ -77,6 +77,24 @@ def test_sizes_by_every_policy(build, same, policy, mode):
     same(build.program(*nodes), {"x": rng.standard_normal(shape).astype(np.float32)})
 
 
+@pytest.mark.parametrize("mode", ["nearest", "linear"])
+def test_extents_are_products_in_float32(build, same, mode):
+    """0.7 times 10 is 7 in float32, and a little less where 0.7 is taken as it is stored."""
+    scales = np.float32([0.7, 0.1, 0.3, 1 / 3, 0.6, 1.1, 1.4, 2.3, 3.3, 0.9999999])
+    nodes, extents = [], []
+    for n in range(1, 31):
+        x = build.input(f"x{n}", "f32", (n,))
+        for index, scale in enumerate(scales):
+            by = build.constant(f"s{n}_{index}", scale.reshape(1))
+            attributes = COMMON | {"coordinate_transformation_mode": "asymmetric", "mode": mode}
+            attributes |= {"antialias": 0, "exclude_outside": 0}
+            nodes.append(build.node("Resize", [x, "", by], "f32", **attributes))
+            extents.append(int(np.floor(scale * np.float32(n))))
+    feeds = {f"x{n}": np.arange(n, dtype=np.float32) for n in range(1, 31)}
+    found = same(build.program(*nodes), feeds, batched=False)
+    assert [y.shape for y in found] == [(extent,) for extent in extents]
+
+
 @pytest.mark.parametrize("rank", [1, 2, 3, 5])
 def test_regions(build, same, rank):
     rng = np.random.default_rng(2)
