@@ -58,6 +58,30 @@ def test_transposes_around_a_product(build, same, left, right, made):
     assert steps.count("Transpose") == moved
 
 
+@pytest.mark.parametrize("perm", [[0, 2, 1, 3], [1, 0, 2, 3], [2, 0, 1, 3], [0, 1, 3, 2]])
+@pytest.mark.parametrize("shape", [(5, 18), (1, 5, 18), (1, 1, 5, 18), (3, 5, 18), (2, 1, 5, 18), (5,)])
+@pytest.mark.parametrize("fed", [True, False])
+def test_a_turned_left_side_by_fewer_right_ones(build, same, perm, shape, fed):
+    """Its rows lie apart from matrix to matrix: one right side does not make one matrix of them all."""
+    rng = np.random.default_rng(6)
+    x = normal(rng, *((2, 3, 6, 5)[perm.index(d)] for d in range(4)))
+    turned = build.node("Transpose", [build.input("a", "f32", x.shape)], "f32", perm=perm)
+    w = normal(rng, *shape)
+    right = build.input("b", "f32", shape) if fed else build.constant("b", w)
+    program = build.program(build.node("MatMul", [turned, right], "f32"))
+    same(program, {"a": x} | ({"b": w} if fed else {}), batched=False)
+
+
+@pytest.mark.parametrize("perm", [[0, 2, 1, 3], [0, 2, 3, 1], [1, 0, 2, 3]])
+@pytest.mark.parametrize("shape", [(4, 6), (1, 1, 4, 6), (3, 4, 6), (2, 1, 4, 6), (6,)])
+def test_a_turned_right_side_by_fewer_left_ones(build, same, perm, shape):
+    rng = np.random.default_rng(7)
+    feeds = {"a": normal(rng, *shape), "b": normal(rng, *((2, 3, 6, 5)[perm.index(d)] for d in range(4)))}
+    x, w = (build.input(name, "f32", array.shape) for name, array in feeds.items())
+    turned = build.node("Transpose", [w], "f32", perm=perm)
+    same(build.program(build.node("MatMul", [x, turned], "f32")), feeds, batched=False)
+
+
 def test_a_transpose_that_others_read_too_is_moved(build, same):
     rng = np.random.default_rng(3)
     x = build.input("x", "f32", ("N", 4, 6))
