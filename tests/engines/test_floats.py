@@ -66,19 +66,37 @@ def test_padding_meets_infinite_weights(build):
         np.testing.assert_array_equal(y.ravel(), expected)
 
 
-@pytest.mark.parametrize(
-    "attributes", [{}, {"transA": 1}, {"transB": 1, "alpha": np.float32(0.3), "beta": np.float32(1.7)}]
-)
-@pytest.mark.parametrize("c", [None, (21,), (5, 1), (5, 21)])
-def test_gemm(build, same, attributes, c):
+FACTORS = [(1, 1), (0.3, 1), (1, 1.7), (-0.3, 0), (0, 1)]
+
+
+@pytest.mark.parametrize(("transA", "transB"), [(0, 0), (1, 0), (0, 1), (1, 1)])
+@pytest.mark.parametrize("c", [None, (), (1,), (21,), (1, 1), (1, 21), (5, 1), (5, 21)])
+@pytest.mark.parametrize("fed", ["a", "ab", "ac", "abc"])
+def test_gemm(build, same, transA, transB, c, fed):
+    """Each operand the run's or a constant, with every shape of C and with factors of 1 and others."""
     rng = np.random.default_rng(1)
-    given = {"alpha": np.float32(1), "beta": np.float32(1), "transA": 0, "transB": 0, **attributes}
-    a = (37, 5) if given["transA"] else (5, 37)
-    b = (21, 37) if given["transB"] else (37, 21)
-    inputs = [build.input("a", "f32", a), build.constant("b", normal(rng, *b))]
-    if c is not None:
-        inputs.append(build.constant("c", normal(rng, *c)))
-    same(build.program(build.node("Gemm", inputs, "f32", **given)), {"a": normal(rng, *a)}, batched=False)
+    shapes = {"a": (37, 5) if transA else (5, 37), "b": (21, 37) if transB else (37, 21), "c": c}
+    arrays = {name: np.asarray(normal(rng, *shape)) for name, shape in shapes.items() if shape is not None}
+    inputs = [
+        build.input(name, "f32", array.shape) if name in fed else build.constant(name, array)
+        for name, array in arrays.items()
+    ]
+    outputs = [
+        build.node(
+            "Gemm", inputs, "f32", alpha=np.float32(a), beta=np.float32(b), transA=transA, transB=transB
+        )
+        for a, b in FACTORS
+    ]
+    same(build.program(*outputs), {name: arrays[name] for name in fed if name in arrays}, batched=False)
+
+
+def test_one_weight_of_gemms_that_turn_it_and_do_not(build, same):
+    rng = np.random.default_rng(2)
+    x, w = build.input("x", "f32", ("N", 19)), build.constant("w", normal(rng, 19, 19))
+    given = {"alpha": np.float32(1), "beta": np.float32(1), "transA": 0}
+    outputs = [build.node("Gemm", [x, w], "f32", transB=turned, **given) for turned in (0, 1, 0)]
+    outputs.append(build.node("MatMul", [x, w], "f32"))
+    same(build.program(*outputs), {"x": normal(rng, 3, 19)})
 
 
 @pytest.mark.parametrize("n", [1, 100, 700])
