@@ -21,6 +21,12 @@ def suppression_cases():
             scores = RNG.integers(0, 6, (batches, classes, count)) / 4
             for most, iou, least in ((3, 0.5, 0.25), (100, 0.0, None), (5, 1.0, 0.9), (0, 0.5, 0.0)):
                 yield suppression(boxes, scores, most, iou, least, centred)
+    # Overlaps of exactly a half, a quarter and an eighth, which a threshold of as much leaves.
+    boxes = np.array([[[0, 0, 4, 4], [0, 0, 4, 2], [0, 0, 4, 1], [0, 0, 2, 1], [4, 4, 0, 0]]])
+    scores = np.array([[[5, 4, 3, 2, 1]]]) / 8
+    for iou in (0.5, 0.25, 0.125, 1.0):
+        for least in (0.125, 0.375, None):
+            yield suppression(boxes, scores, 9, iou, least)
     boxes, scores = RNG.random((1, 300, 4)), RNG.random((1, 2, 300))
     yield suppression(boxes, scores, 2**62, 0.4, 0.1)
     yield suppression(boxes, scores, 20, 0.3, -1.0, centred=1)

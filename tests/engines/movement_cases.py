@@ -21,7 +21,8 @@ def on_any_shape(x):
     yield Case("Transpose", [x], {"perm": list(range(rank))[::-1]}, (name,))
     yield Case("Transpose", [x], {"perm": [1, 0, *range(2, rank)]}, (name,))
     yield Case("Flatten", [x], {"axis": 0}, (name,))
-    yield Case("Unsqueeze", [x, i64(0, -1)], {}, (name,))
+    for axes in ((0, -1), (-1, 0), (2, 0, 1), (-2, 1, -1)):
+        yield Case("Unsqueeze", [x, i64(*axes)], {}, (name,))
     yield Case("Concat", [x, x], {"axis": -1}, (name,))
     yield Case("Concat", [x, x, x], {"axis": 1}, (name,))
     yield Case("Tile", [x, i64(*[2] * rank)], {}, (name,))

@@ -1,6 +1,7 @@
 """The Reduce ops on every engine: dtypes, axes, layouts, empty sets."""
 
 import numpy as np
+import octavo
 import pytest
 
 FLOAT = ["Mean", "Sum", "Max", "Min", "Prod", "L1", "L2", "SumSquare", "LogSum", "LogSumExp"]
@@ -75,6 +76,31 @@ def test_no_axes_leave_the_rest_of_a_composite(build, same):
     y = build.node("Abs", [x], "f32")
     nodes = [build.node(f"Reduce{op}", [y], "f32", **flags) for op in FLOAT]
     same(build.program(*nodes), {"x": array(np.random.default_rng(3), "f32", (3, 4, 5))}, batched=False)
+
+
+@pytest.mark.parametrize("dtype", ["f32", "f64"])
+@pytest.mark.parametrize("axis", [1, 2])
+def test_of_zeros_infinities_and_nan(build, same, dtype, axis):
+    """Whatever comes first: +0 is above -0, infinities beyond all numbers; one NaN makes the answer NaN."""
+    firsts = np.array([0.0, -0.0, np.inf, -np.inf, 1.0, -1.0, np.nan], DTYPES[dtype])
+    pairs = np.stack(np.meshgrid(firsts, firsts), -1).reshape(1, -1, 2)
+    # In pairs, and as the last and the first element of many.
+    long = np.concatenate([pairs[..., :1], np.repeat(pairs[..., :1], 17, 2), pairs[..., 1:]], 2)
+    for name, data in (("pairs", pairs), ("long", long)):
+        x = build.input(name, dtype, data.shape if axis == 2 else data.transpose(0, 2, 1).shape)
+        reductions(build, x, dtype, ["Max", "Min"], [axis])
+    feeds = {"pairs": pairs, "long": long}
+    if axis == 1:
+        feeds = {name: np.ascontiguousarray(data.transpose(0, 2, 1)) for name, data in feeds.items()}
+    program = build.program(*(output for node in build.nodes for output in node.outputs))
+    for isa in octavo.tiers():
+        found = octavo.Session(program, isa=isa).run(None, feeds)
+        for place, data in enumerate((pairs, pairs, long, long)):
+            pick, y = (np.max, np.min)[place % 2], found[place].reshape(-1)
+            np.testing.assert_array_equal(y, pick(data, 2).reshape(-1))
+            zeros = np.signbit(data).all(2) if place % 2 == 0 else np.signbit(data).any(2)
+            is_zero = y == 0
+            np.testing.assert_array_equal(np.signbit(y)[is_zero], zeros.reshape(-1)[is_zero])
 
 
 @pytest.mark.parametrize("axes", [[1, 1], [1, -2], [0, 2, -1, 0]])

@@ -70,6 +70,11 @@ REFUSED = [
             given(allowzero=1),
         ],
     ),
+    (
+        case("Reshape", X[:, :0], i64(-1, 2, 5), allowzero=0),
+        [put(1, i64(0, 0, -1)), put(1, i64(-1, 0)), put(1, i64(7, 2, 5))],
+    ),
+    (case("Reshape", X[:, :0], i64(0, 7), allowzero=1), [put(1, i64(0, -1)), put(1, i64(7, 1))]),
     (case("Flatten", X, axis=4), [given(axis=5), given(axis=-5)]),
     (case("Flatten", X, axis=-4), []),
     (case("Transpose", X, perm=[0, 3, 1, 2]), [given(perm=[0, 1, 2]), given(perm=[0, 1, 2, 3, 4])]),

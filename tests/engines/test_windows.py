@@ -48,8 +48,9 @@ def test_max_pools(build, same, dtype, axes):
 
 
 @pytest.mark.parametrize("axes", [1, 2, 3])
-def test_means_and_norms(build, same, axes):
-    rng = np.random.default_rng(axes)
+@pytest.mark.parametrize("seed", range(6))
+def test_means_and_norms(build, same, axes, seed):
+    rng = np.random.default_rng([axes, seed])
     shape = (2, 5, *(int(n) for n in rng.integers(6, 9, axes)))
     x = build.input("x", "f32", ("N", *shape[1:]))
     attributes = window(rng, axes)
@@ -75,6 +76,24 @@ def test_grid_sample(build, same, axes):
     feeds = {"x": values(rng, "f32", shape)}
     feeds["grid"] = rng.uniform(-2, 2, (*places, axes)).astype(np.float32)
     same(build.program(*outputs), feeds)
+
+
+@pytest.mark.parametrize("sizes", [(4, 8), (1, 2), (2, 5), (8, 1)])
+def test_grids_that_fall_on_halves_and_borders(build, same, sizes):
+    """On elements, half way between two, on an image's borders and as far beyond as they mirror twice."""
+    rng = np.random.default_rng(7)
+    x, grid = build.input("x", "f32", (1, 2, *sizes)), build.input("grid", "f32", (1, 41, 41, 2))
+    outputs = [
+        build.node("GridSample", [x, grid], "f32", mode=mode, padding_mode=padding, align_corners=align)
+        for mode in ("nearest", "linear", "cubic")
+        for padding in ("zeros", "border", "reflection")
+        for align in (0, 1)
+        if align == 0 or 1 not in sizes
+    ]
+    steps = (np.arange(41, dtype=np.float32) - 20) / 8
+    feeds = {"x": values(rng, "f32", (1, 2, *sizes))}
+    feeds["grid"] = np.stack(np.meshgrid(steps, steps), -1)[np.newaxis]
+    same(build.program(*outputs), feeds, batched=False)
 
 
 @pytest.mark.parametrize("dtype", ["f64", "i32", "i64", "i8", "u8"])
