@@ -83,7 +83,9 @@ fn shapes_and_settings_that_do_not_fit() {
     let plan_of = |shape: &[usize]| session.plan(&[shape]).err().map(|error| error.to_string());
     let wrong = plan_of(&[1, 4, 8, 8]).unwrap();
     assert_eq!(wrong, "input 'x' of shape [1, 4, 8, 8] does not fit [N, 3, H, W]: dimension 1 must be 3");
-    assert!(plan_of(&[3, 8, 8]).unwrap().contains("it has 4 dimensions"));
+    for shape in [&[3, 8, 8][..], &[1, 3, 8, 8, 1], &[1, 3, 8, 8, 8], &[], &[1, 1, 3, 8, 8]] {
+        assert!(plan_of(shape).unwrap().contains("it has 4 dimensions"), "{shape:?}");
+    }
     assert!(session.plan::<[usize; 4]>(&[]).is_err());
     assert!(session.plan(&[[1, 3, 8, 8], [1, 3, 8, 8]]).is_err());
     assert!(plan_of(&[usize::MAX, 3, usize::MAX, 8]).is_some());
@@ -130,6 +132,52 @@ fn one_node(
 
 fn session_of(program: Program) -> Session {
     Session::from_program(program, &Options { threads: Some(1), isa: None }).unwrap()
+}
+
+/// Settings that are not given come from the environment: of a process of its own, which runs this test again.
+#[test]
+fn settings_that_come_from_the_environment() {
+    const EXPECTED: &str = "EXPECTED_OF_A_SESSION";
+    if let Ok(expected) = std::env::var(EXPECTED) {
+        let told = |options: Options| match Session::new(NETWORK, &options) {
+            Ok(session) => format!("{} threads on {}", session.threads(), session.isa()),
+            Err(error) => error.to_string(),
+        };
+        let made = told(Options::default());
+        assert!(made.contains(&expected), "{made}, not {expected}");
+        // What is given is taken, whatever stands there.
+        let given = Options { threads: Some(5), isa: Some("scalar".into()) };
+        assert_eq!(told(given), "5 threads on scalar");
+        return;
+    }
+    let best = octavo_kernels::isa::Kernels::best().isa();
+    let default = format!("{} threads on {best}", octavo_exec::default_threads().min(1024));
+    let (refused, unknown) =
+        ("it must be a number from 1 to 1024", "an instruction set that is not to be had here");
+    for (name, value, expected) in [
+        ("OCTAVO_THREADS", "3", "3 threads on"),
+        ("OCTAVO_THREADS", " 3\t", "3 threads on"),
+        ("OCTAVO_THREADS", "1", "1 threads on"),
+        ("OCTAVO_THREADS", "1024", "1024 threads on"),
+        ("OCTAVO_THREADS", "", &default),
+        ("OCTAVO_THREADS", "0", refused),
+        ("OCTAVO_THREADS", "1025", refused),
+        ("OCTAVO_THREADS", "-1", refused),
+        ("OCTAVO_THREADS", "2.0", refused),
+        ("OCTAVO_THREADS", "two", "OCTAVO_THREADS is 'two'"),
+        ("OCTAVO_THREADS", " ", refused),
+        ("OCTAVO_ISA", "scalar", "threads on scalar"),
+        ("OCTAVO_ISA", "", &default),
+        ("OCTAVO_ISA", "Scalar", "OCTAVO_ISA is 'Scalar'"),
+        ("OCTAVO_ISA", "scalar ", unknown),
+        ("OCTAVO_ISA", "avx", unknown),
+    ] {
+        let mut again = std::process::Command::new(std::env::current_exe().unwrap());
+        again.env_remove("OCTAVO_THREADS").env_remove("OCTAVO_ISA").env(EXPECTED, expected).env(name, value);
+        let output = again.args(["--exact", "settings_that_come_from_the_environment"]).output().unwrap();
+        let text = String::from_utf8_lossy(&output.stdout);
+        assert!(output.status.success() && text.contains("1 passed"), "{name} of {value:?}: {text}");
+    }
 }
 
 /// The text of an error of a run; anything else, a panic above all, fails the test.
