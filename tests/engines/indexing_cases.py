@@ -161,7 +161,8 @@ def selection_cases():
                     outputs = (name(dtype), "i64", "i64", "i64")
                     flat = x.reshape(-1) if axis is None else x[:, :2, :1] % 2 if dtype != "?" else x
                     yield Case("Unique", [flat], attributes | {"sorted": is_sorted}, outputs)
-    for x in (few((), "f4"), np.zeros((2, 0), "f4"), np.array([np.nan, -0.0, 1], np.float32)):
+    empty, long = np.zeros((2, 0), "f4"), [few(shape, "f4") for shape in ((1, 7), (7, 1), (3, 1, 4, 1))]
+    for x in (few((), "f4"), empty, *long, np.array([np.nan, -0.0, 1], np.float32)):
         yield Case("NonZero", [x], {}, ("i64",))
     yield Case("Compress", [few((2, 3), "f4"), np.zeros(0, bool)], {"axis": 1}, ("f32",))
     yield Case("Unique", [np.zeros(0, "f4")], {"sorted": 1}, ("f32", "i64", "i64", "i64"))

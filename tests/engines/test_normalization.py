@@ -67,6 +67,23 @@ def test_lp_normalization(build, same, p, axis):
     same(build.program(y), {"x": feed}, batched=axis > 0)
 
 
+@pytest.mark.parametrize("shape", [(2, 37, 1), (2, 37, 1, 1), (37, 1, 40), (1, 37)])
+@pytest.mark.parametrize("p", [1, 2])
+def test_axes_with_others_of_one_behind_them(build, same, shape, p):
+    """The last axis alone is summed in lanes, whatever else lies beside each other."""
+    x = build.input("x", "f32", shape)
+    outputs = []
+    for axis in range(len(shape)):
+        outputs.append(build.node("LpNormalization", [x], "f32", axis=axis, p=p))
+        outputs += [build.node(op, [x], "f32", axis=axis) for op in ("Softmax", "LogSoftmax")]
+        axes = build.constant(f"axes{axis}", np.array([axis]))
+        flags = {"keepdims": 1, "noop_with_empty_axes": 0}
+        outputs += [
+            build.node(f"Reduce{op}", [x, axes], "f32", **flags) for op in ("Mean", "L2", "LogSumExp")
+        ]
+    same(build.program(*outputs), {"x": normal(np.random.default_rng(6), *shape)}, batched=False)
+
+
 def test_wrong_parameters_are_errors(build):
     x = build.input("x", "f32", ("N", "C", 3))
     scale, b = build.constant("scale", np.ones(4, F)), build.constant("b", np.ones(4, F))

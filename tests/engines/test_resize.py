@@ -96,12 +96,16 @@ def test_extents_are_products_in_float32(build, same, mode):
 
 
 @pytest.mark.parametrize("rank", [1, 2, 3, 5])
-def test_regions(build, same, rank):
+@pytest.mark.parametrize("shrunk", [0, 2])
+def test_regions(build, same, rank, shrunk):
+    """One element lies in the middle of its region."""
     rng = np.random.default_rng(2)
     shape = (4, 6, 5, 3, 7)[:rank]
     x = build.input("x", "f32", shape)
-    roi = build.constant("roi", np.array([-0.2] * rank + [1.3] * rank, np.float32))
-    sizes = build.constant("sizes", np.array([5, 4, 8, 3, 6][:rank]))
+    roi = build.constant("roi", np.array([-0.2 + shrunk / 4] * rank + [1.3] * rank, np.float32))
+    sizes = build.constant(
+        "sizes", np.array([5, 4, 8, 3, 6][:rank] if not shrunk else [1, 4, 1, 1, 1][:rank])
+    )
     attributes = {
         "antialias": 0,
         "exclude_outside": 0,

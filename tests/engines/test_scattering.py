@@ -60,6 +60,19 @@ def test_an_index_outside_is_an_error_that_names_it(what, case, threads):
         assert what in str(caught.value)
 
 
+def test_circular_caches_begin_anywhere(same):
+    cache, update = X, -1 - np.arange(9, dtype=np.float32).reshape(3, 3)
+    for starts in ([0, 1, 3], [-1, -5, 4], [-9, 2**40 + 3, 7], [-(2**62), 2**62 + 1, -4]):
+        inputs = [cache, update, np.array(starts)]
+        case = Case("TensorScatter", inputs, {"axis": 1, "mode": "circular"}, ("f32",))
+        program, feeds = case.program()
+        expected = cache.copy()
+        for row, start in enumerate(starts):
+            for at in range(3):
+                expected[row, (start + at) % 4] = update[row, at]
+        np.testing.assert_array_equal(same(program, feeds, batched=False)[0], expected)
+
+
 UNFIT = {
     "other axes longer": Case("GatherElements", [X, np.zeros((4, 1), np.int64)], {"axis": 1}, ("f32",)),
     "fewer axes": Case("GatherElements", [X, np.zeros(2, np.int64)], {"axis": 0}, ("f32",)),
