@@ -16,7 +16,7 @@ CARGO_TEST := cargo test --locked --workspace --exclude octavo-python
 
 .DEFAULT_GOAL := build
 .DELETE_ON_ERROR:
-.PHONY: build demo test test-rust test-python test-long test-loom test-asan mutants lint format wheel bench lock clean
+.PHONY: build demo test test-rust test-python test-long test-arm test-loom test-asan mutants lint format wheel bench lock clean
 
 # The package in .venv, built for speed. Only what changed is built again; Python sources need no building.
 build: $(EXTENSION)
@@ -48,6 +48,13 @@ test-python: build
 test-long: build
 	$(CARGO_TEST) --release -- --include-ignored
 	$(BIN)/pytest -m 'long or not long'
+
+# The crates' tests on 64-bit ARM, emulated. What builds and runs them is fetched once, into .arm; where that cannot be,
+# the last line says so.
+test-arm:
+	@.ci/arm-toolchain .arm || { [ $$? = 3 ] && echo 'NOT COVERED: aarch64'; }
+	@[ ! -e .arm/done ] || { . .arm/env && set -x && cargo test --locked --target aarch64-unknown-linux-gnu \
+		--package octavo-kernels --package octavo-exec --package octavo-runtime --quiet; }
 
 # The thread pool's protocol under every order of its threads' steps.
 test-loom:
@@ -127,4 +134,4 @@ lock:
 	touch $(LOCKED)
 
 clean:
-	rm -rf $(VENV) $(WHEEL_VENV) $(BENCH_VENV) .mutants dist target .mypy_cache .pytest_cache .ruff_cache $(EXTENSION)
+	rm -rf $(VENV) $(WHEEL_VENV) $(BENCH_VENV) .mutants .arm dist target .mypy_cache .pytest_cache .ruff_cache $(EXTENSION)

@@ -4,6 +4,7 @@ import re
 from pathlib import Path
 
 USE = re.compile(r"^\s*(pub(?:\([^)]*\))?\s+)?use\s+([^;]+);", re.MULTILINE)
+CALL = re.compile(r"(?<![\w:])\w+::\w+")
 PATH = re.compile(r"(?<![\w:])\$?(?:crate|super)(?:::\w+)+")
 
 
@@ -69,23 +70,28 @@ class Crate:
         raise ValueError(path)
 
     def imports(self) -> dict[tuple[str, ...], set[tuple[str, ...]]]:
-        """For each module, those that it imports from; a declaration of children, or passing them on, is none."""
+        """For each module, those that it imports from; to declare children, or pass them on, is no import."""
         edges = {}
         for module, text in self.texts.items():
-            children = {other[-1] for other in self.files if other[:-1] == module and other}
-            paths = PATH.findall(USE.sub("", text))
-            paths += re.findall(rf"(?<![\w:])(?:{'|'.join(children)})::\w+", USE.sub("", text)) if children else []
+            children = {other[-1] for other in self.files if other and other[:-1] == module}
+            body = USE.sub("", text)
+            paths = PATH.findall(body)
+            paths += [path for path in CALL.findall(body) if path.split("::")[0] in children]
             for public, tree in USE.findall(text):
-                own = [path for path in expanded(tree) if path.split("::")[0] in {"crate", "super", "self"} | children]
-                paths += [path for path in own if not (public and path.split("::")[0] in children)]
+                for path in expanded(tree):
+                    first = path.split("::")[0]
+                    if first in {"crate", "super", "self"} or (first in children and not public):
+                        paths.append(path)
             edges[module] = {self._file_of(self._absolute(module, path)) for path in paths} - {module}
         return edges
 
 
 def code(path: Path) -> str:
-    """A file's text without its comments and its tests."""
+    """A file's text without its comments and its tests. The parent of a module inside it is the file."""
     text = re.sub(r"//[^\n]*", "", path.read_text())
-    return re.split(r"#\[cfg\((?:all\()?test[^\n]*\n(?:\s*#[^\n]*\n)*\s*mod \w+ \{", text)[0]
+    text = re.split(r"#\[cfg\((?:all\()?test[^\n]*\n(?:\s*#[^\n]*\n)*\s*mod \w+ \{", text)[0]
+    inner = re.compile(r"^(?:pub(?:\([^)]*\))? )?mod \w+ \{.*?^\}", re.MULTILINE | re.DOTALL)
+    return inner.sub(lambda found: found[0].replace("super::", "self::"), text)
 
 
 def circle(edges: dict[tuple[str, ...], set[tuple[str, ...]]]) -> list[tuple[str, ...]]:

@@ -111,7 +111,7 @@ def test_rooms_of_the_runtime_import_only_from_rooms_before_them():
     assert not wrong, "\n".join(wrong)
 
 
-@pytest.mark.parametrize("crate", ["exec", "runtime", "python"])
+@pytest.mark.parametrize("crate", CRATES)
 def test_no_files_of_a_crate_import_from_each_other_in_a_circle(crate):
     found = circle(Crate(ROOT / "rust" / crate / "src").imports())
     assert not found, " -> ".join("::".join(module) or "lib" for module in found)

@@ -2,8 +2,9 @@
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use octavo_kernels::depthwise::{Depthwise, Floats, Window, run, run_to_floats};
-use octavo_kernels::isa::{self, Kernels};
+use octavo_kernels::isa;
 use octavo_kernels::requantize::Requantize;
+use octavo_kernels::table::Kernels;
 
 /// (input, channels, kernel, stride)
 const SHAPES: [(usize, usize, usize, usize); 17] = [

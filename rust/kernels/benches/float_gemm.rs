@@ -5,7 +5,8 @@ use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_m
 use octavo_kernels::float::epilogue::Epilogue;
 use octavo_kernels::float::gemm::{Rows, pack, packed_len, run, select};
 use octavo_kernels::float::unary::Unary;
-use octavo_kernels::isa::{self, Kernels};
+use octavo_kernels::isa;
+use octavo_kernels::table::Kernels;
 
 /// (network, side of the image, columns, k of a tap, side of the kernel)
 const SHAPES: [(&str, usize, usize, usize, usize); 20] = [
@@ -62,7 +63,7 @@ fn gemm(c: &mut Criterion) {
         let mut out = vec![0.0; m * n];
         group.throughput(Throughput::Elements((m * n * taps * kc) as u64));
         for kernels in isa::available().into_iter().filter_map(Kernels::new) {
-            let tile = select(kernels.row(), m, n);
+            let tile = select(&kernels.row().float_gemm, m, n);
             let shape = format!("{network} {m}x{n}x{kc}x{taps}");
             group.bench_function(BenchmarkId::new(tile.name, &shape), |b| {
                 b.iter(|| run(kernels, m, &rows, &packed, n, kc, &epilogue, &mut out, n));

@@ -3,8 +3,9 @@
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use octavo_kernels::gemm::{Columns, OffsetTable, Out, PAD, Rows, UNIT, pack, packed_len, run, select};
-use octavo_kernels::isa::{self, Kernels};
+use octavo_kernels::isa;
 use octavo_kernels::requantize::Requantize;
+use octavo_kernels::table::Kernels;
 
 /// (network, side of the image, columns, k of a tap, side of the kernel)
 const SHAPES: [(&str, usize, usize, usize, usize); 20] = [
@@ -94,7 +95,7 @@ fn gemm(c: &mut Criterion) {
             let mut packed = vec![0; packed_len(kernels, n, taps, kc)];
             pack(kernels, &weights, n, taps, kc, &mut packed);
             let columns = Columns { packed: &packed, n, taps, kc };
-            let picked = select(kernels.row(), m, n, taps * kc);
+            let picked = select(&kernels.row().gemm, m, n, taps * kc);
             let shape = format!("{network} {m}x{n}x{kc}x{taps}");
             for tile in &kernels.row().gemm.tiles {
                 // A tier may have one tile for all widths.

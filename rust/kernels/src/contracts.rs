@@ -7,8 +7,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use crate::depthwise::{self, Depthwise, Floats};
 use crate::gemm::{self, Columns, OffsetTable, Out, Requantize, Right, Rows};
 use crate::geometry::Window;
-use crate::isa::Kernels;
 use crate::pool::{self, Average};
+use crate::table::Kernels;
 
 /// What is made of arguments that fit, and its name.
 pub type Change<A> = (&'static str, fn(&mut A));

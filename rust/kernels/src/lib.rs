@@ -14,3 +14,4 @@ pub mod pool;
 pub mod quantize;
 pub mod requantize;
 pub mod softmax;
+pub mod table;

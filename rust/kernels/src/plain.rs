@@ -14,29 +14,29 @@ macro_rules! plain_tiers {
                 fn compiled($($arg: $type),*) {
                     $source($($arg),*)
                 }
-                $crate::isa::Entry { name: concat!("scalar-", $label), run: compiled }
+                $crate::isa::Entry { name: concat!("scalar-", $label), code: Some(compiled) }
             }),*
         };
         /// Compiled for AVX2.
-        #[cfg(target_arch = "x86_64")]
         pub(crate) const AVX2: $entries = $entries {
             $($field: {
+                #[cfg(target_arch = "x86_64")]
                 #[target_feature(enable = "avx2,fma")]
                 fn compiled($($arg: $type),*) {
                     $source($($arg),*)
                 }
-                $crate::isa::Entry { name: concat!("avx2-", $label), run: compiled }
+                $crate::isa::Entry { name: concat!("avx2-", $label), code: $crate::isa::code!("x86_64": compiled) }
             }),*
         };
         /// Compiled for AVX-512.
-        #[cfg(target_arch = "x86_64")]
         pub(crate) const AVX512VNNI: $entries = $entries {
             $($field: {
+                #[cfg(target_arch = "x86_64")]
                 #[target_feature(enable = "avx2,fma,avx512f,avx512bw,avx512vl,avx512dq,avx512vnni")]
                 fn compiled($($arg: $type),*) {
                     $source($($arg),*)
                 }
-                $crate::isa::Entry { name: concat!("avx512vnni-", $label), run: compiled }
+                $crate::isa::Entry { name: concat!("avx512vnni-", $label), code: $crate::isa::code!("x86_64": compiled) }
             }),*
         };
     };

@@ -150,7 +150,7 @@ fn settings_that_come_from_the_environment() {
         assert_eq!(told(given), "5 threads on scalar");
         return;
     }
-    let best = octavo_kernels::isa::Kernels::best().isa();
+    let best = octavo_kernels::table::Kernels::best().isa();
     let default = format!("{} threads on {best}", octavo_exec::default_threads().min(1024));
     let (refused, unknown) =
         ("it must be a number from 1 to 1024", "an instruction set that is not to be had here");

@@ -3,8 +3,8 @@
 
 use std::ops::Range;
 
-use super::pack::{Lines, first_channel};
-use super::{Depthwise, GROUP};
+use super::entries::Depthwise;
+use super::pack::{GROUP, Lines, first_channel};
 use crate::geometry::Window;
 
 /// What a tier does with the 16 channels of a group.

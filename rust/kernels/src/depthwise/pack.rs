@@ -4,13 +4,14 @@
 //! tier's multiply instruction takes them; what a word has no tap for is 0. Taps go down the kernel's columns, each of
 //! which begins with a new word; a kernel of one row is one line that lies down.
 
-use super::GROUP;
+/// Channels that go through together.
+pub const GROUP: usize = 16;
 
 /// How a tier packs its weights.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Layout {
     /// Taps in a word.
-    pub(super) taps: usize,
+    pub(crate) taps: usize,
     /// Bytes of a weight: 1, or 2 where it is widened to int16.
     pub(super) bytes: usize,
 }

@@ -2,35 +2,26 @@
 
 use std::ops::Range;
 
+use super::entries::{Depthwise, Floats};
 use super::general::{self, Epilogue, Lanes, TAPS_MAX};
-use super::pack::Layout;
-use super::{Depthwise, Entries, Floats, GROUP, Tile, Tiles};
-use crate::isa::Entry;
+use super::pack::GROUP;
 use crate::requantize::{Requantize, requantize};
-
-const LAYOUT: Layout = Layout { taps: 1, bytes: 1 };
-
-pub(crate) const SCALAR: Entries = Entries {
-    to_bytes: Tiles {
-        layout: LAYOUT,
-        all: &[Tile { shape: None, entry: Entry { name: "scalar-u8i8-depthwise-any", run: to_bytes } }],
-    },
-    to_floats: Tiles {
-        layout: LAYOUT,
-        all: &[Tile { shape: None, entry: Entry { name: "scalar-u8i8f32-depthwise-any", run: to_floats } }],
-    },
-};
 
 /// # Safety
 /// The bounds that [`super::run`] asserts.
-unsafe fn to_bytes(x: &[u8], d: &Depthwise<'_, Requantize<'_>>, rows: Range<usize>, out: &mut [u8]) {
+pub(super) unsafe fn to_bytes(
+    x: &[u8],
+    d: &Depthwise<'_, Requantize<'_>>,
+    rows: Range<usize>,
+    out: &mut [u8],
+) {
     // SAFETY: plain code; the caller's promise.
     unsafe { general::run::<Plain, _>(x, d, rows, out) }
 }
 
 /// # Safety
 /// The bounds that [`super::run_to_floats`] asserts.
-unsafe fn to_floats(x: &[u8], d: &Depthwise<'_, Floats<'_>>, rows: Range<usize>, out: &mut [f32]) {
+pub(super) unsafe fn to_floats(x: &[u8], d: &Depthwise<'_, Floats<'_>>, rows: Range<usize>, out: &mut [f32]) {
     // SAFETY: plain code; the caller's promise.
     unsafe { general::run::<Plain, _>(x, d, rows, out) }
 }

@@ -1,7 +1,8 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::isa::{self, Kernels};
+use crate::isa;
+use crate::table::Kernels;
 
 /// A convolution with its operands.
 #[derive(Clone, Debug)]
@@ -412,7 +413,7 @@ fn an_image_without_pixels() {
 #[test]
 fn kernels_by_name() {
     let names = |kernel, stride, dilation| {
-        isa::TABLE.each_ref().map(|row| row.depthwise.to_bytes.select(kernel, stride, dilation).name)
+        crate::table::TABLE.each_ref().map(|row| row.depthwise.to_bytes.select(kernel, stride, dilation).name)
     };
     let any = ["scalar-u8i8-depthwise-any", "avx2-u8i8-depthwise-any", "avx512vnni-u8i8-depthwise-any"];
     assert_eq!(names([7, 7], [1, 1], [1, 1]), any);
@@ -426,7 +427,7 @@ fn kernels_by_name() {
         assert_eq!(scalar, any[0]);
         assert_eq!(avx2, format!("avx2-u8i8-depthwise-{tile}"));
         assert_eq!(avx512, format!("avx512vnni-u8i8-depthwise-{tile}"));
-        let [scalar, avx2, avx512] = isa::TABLE
+        let [scalar, avx2, avx512] = crate::table::TABLE
             .each_ref()
             .map(|row| row.depthwise.to_floats.select([kernel; 2], [stride; 2], [1, 1]).name);
         assert_eq!(scalar, "scalar-u8i8f32-depthwise-any");

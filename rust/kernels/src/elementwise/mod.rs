@@ -7,11 +7,9 @@ mod plain;
 mod tests;
 
 pub use crate::gemm::AddParams;
-use crate::isa::{Entry, Kernels};
+use crate::isa::{Entry, Has};
 
-pub(crate) use plain::SCALAR;
-#[cfg(target_arch = "x86_64")]
-pub(crate) use plain::{AVX2, AVX512VNNI};
+pub(crate) use plain::{AVX2, AVX512VNNI, SCALAR};
 
 /// The exact product `(a - a_zero_point) * (b - b_zero_point)`, requantized by `multiplier` and `shift`.
 #[derive(Clone, Copy, Debug)]
@@ -97,35 +95,35 @@ fn swap_operands(p: &AddParams) -> AddParams {
 }
 
 /// Adds two quantized tensors. Panics where lengths or parameters break their bounds.
-pub fn add(k: Kernels, a: &[u8], b: &[u8], p: &AddParams, out: &mut [u8]) {
+pub fn add(k: impl Has<Entries>, a: &[u8], b: &[u8], p: &AddParams, out: &mut [u8]) {
     p.check();
     let swapped_params = swap_operands(p);
     broadcast(a, b, out, |a, b, swapped, out| {
         let p = if swapped { &swapped_params } else { p };
         // SAFETY: `k` proves the tier; the three slices have one length.
-        unsafe { (k.row().elementwise.add.run)(a, b, p, out) }
+        unsafe { (k.entries().add.code())(a, b, p, out) }
     });
 }
 
 /// Multiplies two quantized tensors. Panics where lengths or parameters break their bounds.
-pub fn mul(k: Kernels, a: &[u8], b: &[u8], p: &MulParams, out: &mut [u8]) {
+pub fn mul(k: impl Has<Entries>, a: &[u8], b: &[u8], p: &MulParams, out: &mut [u8]) {
     p.assert_valid();
     let swapped_params = p.swapped();
     broadcast(a, b, out, |a, b, swapped, out| {
         let p = if swapped { &swapped_params } else { p };
         // SAFETY: `k` proves the tier; the three slices have one length.
-        unsafe { (k.row().elementwise.mul.run)(a, b, p, out) }
+        unsafe { (k.entries().mul.code())(a, b, p, out) }
     });
 }
 
 /// The larger of two values of one scale. Panics where the lengths do not broadcast.
-pub fn max(k: Kernels, a: &[u8], b: &[u8], out: &mut [u8]) {
+pub fn max(k: impl Has<Entries>, a: &[u8], b: &[u8], out: &mut [u8]) {
     // SAFETY: `k` proves the tier; the three slices have one length.
-    broadcast(a, b, out, |a, b, _, out| unsafe { (k.row().elementwise.max.run)(a, b, out) });
+    broadcast(a, b, out, |a, b, _, out| unsafe { (k.entries().max.code())(a, b, out) });
 }
 
 /// The smaller of two values of one scale. Panics where the lengths do not broadcast.
-pub fn min(k: Kernels, a: &[u8], b: &[u8], out: &mut [u8]) {
+pub fn min(k: impl Has<Entries>, a: &[u8], b: &[u8], out: &mut [u8]) {
     // SAFETY: `k` proves the tier; the three slices have one length.
-    broadcast(a, b, out, |a, b, _, out| unsafe { (k.row().elementwise.min.run)(a, b, out) });
+    broadcast(a, b, out, |a, b, _, out| unsafe { (k.entries().min.code())(a, b, out) });
 }

@@ -4,7 +4,20 @@ use std::ops::{Add, Div, Mul, Sub};
 
 use super::math;
 use super::power::pow;
-use crate::isa::Kernels;
+use crate::isa::{Entry, Has};
+
+type Run = unsafe fn(Binary, &[f32], &[f32], &mut [f32]);
+
+/// A tier's kernels of this family.
+#[derive(Debug)]
+pub struct Entries {
+    /// Functions of two tensors.
+    pub binary: Entry<Run>,
+}
+
+crate::plain::plain_tiers!(Entries {
+    binary(op: Binary, a: &[f32], b: &[f32], out: &mut [f32]) = kernel as "f32-binary";
+});
 
 /// A function of two elements.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,11 +41,11 @@ pub enum Binary {
 }
 
 /// `out = op(a, b)`, elementwise; a and b have `out`'s length, or one of them a single element for all.
-pub fn run(k: Kernels, op: Binary, a: &[f32], b: &[f32], out: &mut [f32]) {
+pub fn run(k: impl Has<Entries>, op: Binary, a: &[f32], b: &[f32], out: &mut [f32]) {
     assert!(a.len() == out.len() || a.len() == 1, "left side");
     assert!(b.len() == out.len() || b.len() == 1, "right side");
     // SAFETY: `k` proves that the CPU has the tier's features; the code itself is safe.
-    unsafe { (k.row().float.binary.run)(op, a, b, out) }
+    unsafe { (k.entries().binary.code())(op, a, b, out) }
 }
 
 /// `$f` over both sides. A macro, for a closure that is called in several places may not be inlined, and would then be
@@ -82,6 +95,7 @@ fn prelu(a: f32, slope: f32) -> f32 {
 mod tests {
     use super::*;
     use crate::isa::available;
+    use crate::table::Kernels;
 
     #[test]
     fn one_element_stands_for_all() {

@@ -12,7 +12,7 @@ use super::unary::{self, Unary};
 use super::{depthwise, half, interleave, interpolate, pool, transpose};
 use crate::contracts::{Change, refused, refuses};
 use crate::geometry::Window;
-use crate::isa::Kernels;
+use crate::table::Kernels;
 
 /// A product of 3 rows of 4 with 5 columns, or of as many rows of 2 taps.
 struct Product {

@@ -1,7 +1,7 @@
 //! What becomes of a dot product's sum: bias, another tensor, an activation, each rounded on its own.
 
 use super::unary::{self, Unary};
-use crate::isa::Kernels;
+use crate::isa::Has;
 
 /// What follows a chain of multiply-adds, in this order. What is missing changes no bit.
 #[derive(Clone, Copy, Debug, Default)]
@@ -78,7 +78,13 @@ impl Epilogue<'_> {
 }
 
 /// Applies a function to rows of `n` elements, `stride` from each other.
-pub(super) fn apply_to_rows(k: Kernels, function: Unary, rows: &mut [f32], n: usize, stride: usize) {
+pub(super) fn apply_to_rows(
+    k: impl Has<unary::Entries>,
+    function: Unary,
+    rows: &mut [f32],
+    n: usize,
+    stride: usize,
+) {
     if n == stride {
         return unary::run_in_place(k, function, rows);
     }

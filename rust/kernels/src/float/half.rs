@@ -1,19 +1,36 @@
 //! IEEE half precision: every half is a float32, and a float32 is rounded to one once, to nearest, ties to even.
 
-use crate::isa::Kernels;
+use crate::isa::{Entry, Has};
+
+type RunWiden = unsafe fn(&[u16], &mut [f32]);
+type RunNarrow = unsafe fn(&[f32], &mut [u16]);
+
+/// A tier's kernels of this family.
+#[derive(Debug)]
+pub struct Entries {
+    /// Halves as numbers.
+    pub widen: Entry<RunWiden>,
+    /// Numbers rounded to halves.
+    pub narrow: Entry<RunNarrow>,
+}
+
+crate::plain::plain_tiers!(Entries {
+    widen(x: &[u16], out: &mut [f32]) = widen_kernel as "f32-from-f16";
+    narrow(x: &[f32], out: &mut [u16]) = narrow_kernel as "f16-from-f32";
+});
 
 /// `out[i]` is the number of the half `x[i]`, exactly; equal lengths.
-pub fn widen(k: Kernels, x: &[u16], out: &mut [f32]) {
+pub fn widen(k: impl Has<Entries>, x: &[u16], out: &mut [f32]) {
     assert_eq!(x.len(), out.len(), "output");
     // SAFETY: `k` proves that the CPU has the tier's features; the code itself is safe.
-    unsafe { (k.row().float.widen.run)(x, out) }
+    unsafe { (k.entries().widen.code())(x, out) }
 }
 
 /// `out[i]` is the half nearest to `x[i]`; equal lengths.
-pub fn narrow(k: Kernels, x: &[f32], out: &mut [u16]) {
+pub fn narrow(k: impl Has<Entries>, x: &[f32], out: &mut [u16]) {
     assert_eq!(x.len(), out.len(), "output");
     // SAFETY: as in `widen`.
-    unsafe { (k.row().float.narrow.run)(x, out) }
+    unsafe { (k.entries().narrow.code())(x, out) }
 }
 
 #[inline(always)]
@@ -65,6 +82,7 @@ pub fn from_f32(x: f32) -> u16 {
 mod tests {
     use super::*;
     use crate::isa::available;
+    use crate::table::Kernels;
 
     #[test]
     fn every_half_is_itself_on_every_tier() {

@@ -1,16 +1,29 @@
 //! Planes to pixels.
 
-use crate::isa::Kernels;
+use crate::isa::{Entry, Has};
+
+type Run = unsafe fn(&[f32], usize, usize, &mut [f32]);
+
+/// A tier's kernels of this family.
+#[derive(Debug)]
+pub struct Entries {
+    /// Planes to pixels.
+    pub interleave: Entry<Run>,
+}
+
+crate::plain::plain_tiers!(Entries {
+    interleave(planes: &[f32], stride: usize, channels: usize, out: &mut [f32]) = kernel as "f32-interleave";
+});
 
 /// `out[i * channels + c] = planes[c * stride + i]` for every pixel i of `out`, of 1 to 4 channels.
 ///
 /// # Panics
 /// Where the planes or the pixels are not whole, or there are other channels.
-pub fn run(k: Kernels, planes: &[f32], stride: usize, channels: usize, out: &mut [f32]) {
+pub fn run(k: impl Has<Entries>, planes: &[f32], stride: usize, channels: usize, out: &mut [f32]) {
     assert!((1..=4).contains(&channels) && out.len().is_multiple_of(channels), "{channels} channels");
     assert!(planes.len() >= (channels - 1) * stride + out.len() / channels, "planes");
     // SAFETY: `k` proves that the CPU has the tier's features; the code itself is safe.
-    unsafe { (k.row().float.interleave.run)(planes, stride, channels, out) }
+    unsafe { (k.entries().interleave.code())(planes, stride, channels, out) }
 }
 
 #[inline(always)]
@@ -45,6 +58,7 @@ pub(super) fn kernel(planes: &[f32], stride: usize, channels: usize, out: &mut [
 mod tests {
     use super::*;
     use crate::isa::available;
+    use crate::table::Kernels;
 
     #[test]
     fn pixels_have_their_channels_in_order() {

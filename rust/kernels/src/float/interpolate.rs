@@ -2,7 +2,20 @@
 
 use std::ops::Range;
 
-use crate::isa::Kernels;
+use crate::isa::{Entry, Has};
+
+type Run = unsafe fn(&[f32], usize, &Taps<'_>, Range<usize>, &mut [f32]);
+
+/// A tier's kernels of this family.
+#[derive(Debug)]
+pub struct Entries {
+    /// Interpolation along an axis.
+    pub interpolate: Entry<Run>,
+}
+
+crate::plain::plain_tiers!(Entries {
+    interpolate(x: &[f32], inner: usize, taps: &Taps<'_>, rows: Range<usize>, out: &mut [f32]) = kernel as "f32-interpolate";
+});
 
 /// The taps of every output of an axis.
 #[derive(Clone, Copy, Debug)]
@@ -16,12 +29,19 @@ pub struct Taps<'a> {
 }
 
 /// Interpolates the first axis of x, `[n, inner]`: the outputs `rows` are written to `out`, `[rows.len(), inner]`.
-pub fn run(k: Kernels, x: &[f32], inner: usize, taps: &Taps<'_>, rows: Range<usize>, out: &mut [f32]) {
+pub fn run(
+    k: impl Has<Entries>,
+    x: &[f32],
+    inner: usize,
+    taps: &Taps<'_>,
+    rows: Range<usize>,
+    out: &mut [f32],
+) {
     assert!(inner > 0 && x.len().is_multiple_of(inner), "input");
     assert!(rows.start <= rows.end && rows.end < taps.starts.len(), "rows");
     assert_eq!(Some(out.len()), inner.checked_mul(rows.len()), "output");
     // SAFETY: `k` proves that the CPU has the tier's features; the code itself is safe.
-    unsafe { (k.row().float.interpolate.run)(x, inner, taps, rows, out) }
+    unsafe { (k.entries().interpolate.code())(x, inner, taps, rows, out) }
 }
 
 /// `W` neighbouring elements of an output from the same ones of its taps, `inner` apart.
@@ -72,6 +92,7 @@ pub(super) fn kernel(x: &[f32], inner: usize, taps: &Taps<'_>, rows: Range<usize
 mod tests {
     use super::*;
     use crate::isa::available;
+    use crate::table::Kernels;
 
     #[test]
     fn outputs_are_chains_over_their_taps() {

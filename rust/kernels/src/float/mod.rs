@@ -22,7 +22,6 @@ pub mod power;
 pub mod reduce;
 pub mod scores;
 pub mod softmax;
-mod tiers;
 pub mod transpose;
 pub mod trigonometry;
 pub mod unary;
@@ -32,5 +31,76 @@ mod contracts;
 #[cfg(test)]
 mod tests;
 
-pub use tiers::Entries;
-pub(crate) use tiers::{AVX2, AVX512VNNI, SCALAR};
+/// A tier's float kernels but for its matrix products.
+#[derive(Debug)]
+pub struct Entries {
+    /// Planes to pixels.
+    pub interleave: interleave::Entries,
+    /// Depthwise convolutions.
+    pub depthwise: depthwise::Entries,
+    /// Functions of one tensor.
+    pub unary: unary::Entries,
+    /// Halves and numbers.
+    pub half: half::Entries,
+    /// Functions of two tensors.
+    pub binary: binary::Entries,
+    /// Reductions.
+    pub reduce: reduce::Entries,
+    /// Interpolation along an axis.
+    pub interpolate: interpolate::Entries,
+    /// Softmax and its logarithm.
+    pub softmax: softmax::Entries,
+    /// A factor, a mask and a softmax of rows.
+    pub scores: scores::Entries,
+    /// Normalizations.
+    pub normalization: normalization::Entries,
+    /// Pools.
+    pub pool: pool::Entries,
+    /// Transpositions.
+    pub transpose: transpose::Entries,
+}
+
+pub(crate) const SCALAR: Entries = Entries {
+    interleave: interleave::SCALAR,
+    depthwise: depthwise::SCALAR,
+    unary: unary::SCALAR,
+    half: half::SCALAR,
+    binary: binary::SCALAR,
+    reduce: reduce::SCALAR,
+    interpolate: interpolate::SCALAR,
+    softmax: softmax::SCALAR,
+    scores: scores::SCALAR,
+    normalization: normalization::SCALAR,
+    pool: pool::SCALAR,
+    transpose: transpose::SCALAR,
+};
+
+pub(crate) const AVX2: Entries = Entries {
+    interleave: interleave::AVX2,
+    depthwise: depthwise::AVX2,
+    unary: unary::AVX2,
+    half: half::AVX2,
+    binary: binary::AVX2,
+    reduce: reduce::AVX2,
+    interpolate: interpolate::AVX2,
+    softmax: softmax::AVX2,
+    scores: scores::AVX2,
+    normalization: normalization::AVX2,
+    pool: pool::AVX2,
+    transpose: transpose::AVX2,
+};
+
+pub(crate) const AVX512VNNI: Entries = Entries {
+    interleave: interleave::AVX512VNNI,
+    depthwise: depthwise::AVX512VNNI,
+    unary: unary::AVX512VNNI,
+    half: half::AVX512VNNI,
+    binary: binary::AVX512VNNI,
+    reduce: reduce::AVX512VNNI,
+    interpolate: interpolate::AVX512VNNI,
+    softmax: softmax::AVX512VNNI,
+    scores: scores::AVX512VNNI,
+    normalization: normalization::AVX512VNNI,
+    pool: pool::AVX512VNNI,
+    transpose: transpose::AVX512VNNI,
+};

@@ -1,7 +1,32 @@
 //! Batch normalization, and the normalizations of vectors by what they hold.
 
 use super::reduce::{LANES, fold};
-use crate::isa::Kernels;
+use crate::isa::{Entry, Has};
+
+type RunBatch = unsafe fn(&[f32], &Channels<'_>, usize, &mut [f32]);
+type RunVectors = unsafe fn(&[f32], usize, &Vectors<'_>, &mut [f32]);
+type RunStatistics = unsafe fn(Statistic, &[f32], usize, f32, &mut [f32]);
+type RunNorm = unsafe fn(Norm, &[f32], usize, usize, bool, &mut [f32]);
+
+/// A tier's kernels of this family.
+#[derive(Debug)]
+pub struct Entries {
+    /// Batch normalization.
+    pub batch: Entry<RunBatch>,
+    /// Vectors normalized by their mean and deviation.
+    pub vectors: Entry<RunVectors>,
+    /// Means and deviations of vectors.
+    pub statistics: Entry<RunStatistics>,
+    /// Vectors divided by their norms.
+    pub norm: Entry<RunNorm>,
+}
+
+crate::plain::plain_tiers!(Entries {
+    batch(x: &[f32], channels: &Channels<'_>, run: usize, out: &mut [f32]) = batch_kernel as "f32-batch-normalization";
+    vectors(x: &[f32], first: usize, by: &Vectors<'_>, out: &mut [f32]) = vectors_kernel as "f32-vector-normalization";
+    statistics(which: Statistic, x: &[f32], n: usize, epsilon: f32, out: &mut [f32]) = statistics_kernel as "f32-vector-statistics";
+    norm(norm: Norm, x: &[f32], n: usize, inner: usize, lanes: bool, out: &mut [f32]) = norm_kernel as "f32-norm-division";
+});
 
 /// A channel's parameters, one element a channel in each slice.
 #[derive(Clone, Copy, Debug)]
@@ -17,13 +42,13 @@ pub struct Channels<'a> {
 /// `out = fma(x - mean, factor, bias)`; x and `out` are `[outer, channels, run]`.
 ///
 /// `run` is how many elements of a channel lie together: 1 where the channels are last, else an image's pixels.
-pub fn batch(k: Kernels, x: &[f32], channels: &Channels<'_>, run: usize, out: &mut [f32]) {
+pub fn batch(k: impl Has<Entries>, x: &[f32], channels: &Channels<'_>, run: usize, out: &mut [f32]) {
     let count = channels.mean.len();
     assert!(channels.factor.len() == count && channels.bias.len() == count, "parameters");
     assert_eq!(x.len(), out.len(), "output");
     assert!(count > 0 && run > 0 && x.len().is_multiple_of(count * run), "input");
     // SAFETY: `k` proves that the CPU has the tier's features; the code itself is safe.
-    unsafe { (k.row().float.batch_normalization.run)(x, channels, run, out) }
+    unsafe { (k.entries().batch.code())(x, channels, run, out) }
 }
 
 #[inline(always)]
@@ -71,14 +96,14 @@ pub struct Vectors<'a> {
 
 /// `out = (x - m) / sqrt(v + epsilon) * scale + bias`, each operation rounded; sums use 16 lanes from +0, folded by 8, 4,
 /// 2, 1. The first vector of x is number `first` of those that the scales go round with.
-pub fn vectors(k: Kernels, x: &[f32], first: usize, by: &Vectors<'_>, out: &mut [f32]) {
+pub fn vectors(k: impl Has<Entries>, x: &[f32], first: usize, by: &Vectors<'_>, out: &mut [f32]) {
     assert_eq!(x.len(), out.len(), "output");
     assert!(by.n > 0 && x.len().is_multiple_of(by.n), "input");
     assert!(by.run > 0 && by.n.is_multiple_of(by.run), "runs");
     assert!(!by.scale.is_empty() && by.scale.len().is_multiple_of(by.n / by.run), "scales");
     assert!(by.bias.is_none_or(|bias| bias.len() == by.scale.len()), "biases");
     // SAFETY: `k` proves that the CPU has the tier's features; the code itself is safe.
-    unsafe { (k.row().float.vector_normalization.run)(x, first, by, out) }
+    unsafe { (k.entries().vectors.code())(x, first, by, out) }
 }
 
 /// What a vector is normalized by.
@@ -91,10 +116,17 @@ pub enum Statistic {
 }
 
 /// A statistic of each vector of n elements of x.
-pub fn statistics(k: Kernels, which: Statistic, x: &[f32], n: usize, epsilon: f32, out: &mut [f32]) {
+pub fn statistics(
+    k: impl Has<Entries>,
+    which: Statistic,
+    x: &[f32],
+    n: usize,
+    epsilon: f32,
+    out: &mut [f32],
+) {
     assert_eq!(Some(x.len()), out.len().checked_mul(n), "input");
     // SAFETY: `k` proves that the CPU has the tier's features; the code itself is safe.
-    unsafe { (k.row().float.vector_statistics.run)(which, x, n, epsilon, out) }
+    unsafe { (k.entries().statistics.code())(which, x, n, epsilon, out) }
 }
 
 /// The sum of `f` of contiguous elements in 16 lanes.
@@ -179,12 +211,20 @@ pub enum Norm {
 /// Divides the vectors along the middle axis of x, `[outer, n, inner]`, by their norms; a vector of norm 0 is 0.
 ///
 /// With `lanes`, where inner is 1, a sum uses 16 lanes from +0, folded by 8, 4, 2, 1; else it is one chain.
-pub fn by_norm(k: Kernels, norm: Norm, x: &[f32], n: usize, inner: usize, lanes: bool, out: &mut [f32]) {
+pub fn by_norm(
+    k: impl Has<Entries>,
+    norm: Norm,
+    x: &[f32],
+    n: usize,
+    inner: usize,
+    lanes: bool,
+    out: &mut [f32],
+) {
     assert_eq!(x.len(), out.len(), "output");
     assert!(n > 0 && inner > 0 && x.len().is_multiple_of(n * inner), "input");
     assert!(!lanes || inner == 1, "lanes are for contiguous elements");
     // SAFETY: `k` proves that the CPU has the tier's features; the code itself is safe.
-    unsafe { (k.row().float.norm_division.run)(norm, x, n, inner, lanes, out) }
+    unsafe { (k.entries().norm.code())(norm, x, n, inner, lanes, out) }
 }
 
 #[inline(always)]
@@ -243,6 +283,7 @@ pub(super) fn norm_kernel(norm: Norm, x: &[f32], n: usize, inner: usize, lanes: 
 mod tests {
     use super::*;
     use crate::isa::available;
+    use crate::table::Kernels;
 
     fn numbers(len: usize, seed: usize) -> Vec<f32> {
         (0..len).map(|i| ((i * 7919 + seed * 104_729) % 1009) as f32 / 373.0 - 1.25).collect()

@@ -3,15 +3,32 @@
 use std::ops::Range;
 
 use crate::geometry::Window;
-use crate::isa::Kernels;
+use crate::isa::{Entry, Has};
+
+type RunMax = unsafe fn(&[f32], &Window, Range<usize>, &mut [f32]);
+type RunAverage = unsafe fn(&[f32], &Window, Option<[usize; 2]>, Range<usize>, &mut [f32]);
+
+/// A tier's kernels of this family.
+#[derive(Debug)]
+pub struct Entries {
+    /// Maxima over a window.
+    pub max: Entry<RunMax>,
+    /// Means over a window.
+    pub average: Entry<RunAverage>,
+}
+
+crate::plain::plain_tiers!(Entries {
+    max(x: &[f32], window: &Window, rows: Range<usize>, out: &mut [f32]) = max_kernel as "f32-maxpool";
+    average(x: &[f32], window: &Window, padding_counts: Option<[usize; 2]>, rows: Range<usize>, out: &mut [f32]) = average_kernel as "f32-averagepool";
+});
 
 /// The largest element of each window, padding left out; NaN if one is. A window of padding alone gives -infinity.
 ///
 /// `x` is the whole image, `[h, w, c]`; `out` holds the output rows `rows` alone, `[rows.len(), ow, c]`.
-pub fn max_pool(k: Kernels, x: &[f32], window: &Window, rows: Range<usize>, out: &mut [f32]) {
+pub fn max_pool(k: impl Has<Entries>, x: &[f32], window: &Window, rows: Range<usize>, out: &mut [f32]) {
     window.assert_slices(x, &rows, out);
     // SAFETY: `k` proves that the CPU has the tier's features; the code itself is safe.
-    unsafe { (k.row().float.max_pool.run)(x, window, rows, out) }
+    unsafe { (k.entries().max.code())(x, window, rows, out) }
 }
 
 /// The mean of each window: the sum of the elements inside the image, from +0, divided by the count.
@@ -19,7 +36,7 @@ pub fn max_pool(k: Kernels, x: &[f32], window: &Window, rows: Range<usize>, out:
 /// The count is of the elements inside; with `padding_counts`, the explicit padding at the bottom and at the right, it
 /// is of those inside the padded image (ONNX's count_include_pad). Slices as in [`max_pool`].
 pub fn average_pool(
-    k: Kernels,
+    k: impl Has<Entries>,
     x: &[f32],
     window: &Window,
     padding_counts: Option<[usize; 2]>,
@@ -28,7 +45,7 @@ pub fn average_pool(
 ) {
     window.assert_slices(x, &rows, out);
     // SAFETY: `k` proves that the CPU has the tier's features; the code itself is safe.
-    unsafe { (k.row().float.average_pool.run)(x, window, padding_counts, rows, out) }
+    unsafe { (k.entries().average.code())(x, window, padding_counts, rows, out) }
 }
 
 /// What a pool keeps of the elements that it has seen, for some channels at once.
@@ -167,6 +184,7 @@ mod tests {
     use super::super::math::maximum;
     use super::*;
     use crate::isa::available;
+    use crate::table::Kernels;
 
     /// Numbers with zeros of both signs, infinities and NaN among them.
     fn numbers(len: usize) -> Vec<f32> {

@@ -3,7 +3,24 @@
 use std::array::from_fn;
 
 use super::math::{exp, log, maximum, minimum};
-use crate::isa::Kernels;
+use crate::isa::{Entry, Has};
+
+type RunLast = unsafe fn(Reduce, &[f32], usize, &mut [f32]);
+type RunStrided = unsafe fn(Reduce, &[f32], usize, usize, &mut [f32]);
+
+/// A tier's kernels of this family.
+#[derive(Debug)]
+pub struct Entries {
+    /// Reductions of contiguous elements.
+    pub last: Entry<RunLast>,
+    /// Reductions of strided elements.
+    pub strided: Entry<RunStrided>,
+}
+
+crate::plain::plain_tiers!(Entries {
+    last(op: Reduce, x: &[f32], n: usize, out: &mut [f32]) = last_axis_kernel as "f32-reduce-last";
+    strided(op: Reduce, x: &[f32], n: usize, inner: usize, out: &mut [f32]) = strided_kernel as "f32-reduce-strided";
+});
 
 /// What becomes of the elements.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -58,18 +75,18 @@ impl Reduce {
 pub(super) const LANES: usize = 16;
 
 /// Reduces the last axis of x alone, `[outer, n]`, to `out`, `[outer]`. Sums use 16 lanes from +0, folded by 8, 4, 2, 1.
-pub fn last_axis(k: Kernels, op: Reduce, x: &[f32], n: usize, out: &mut [f32]) {
+pub fn last_axis(k: impl Has<Entries>, op: Reduce, x: &[f32], n: usize, out: &mut [f32]) {
     assert_eq!(Some(x.len()), out.len().checked_mul(n), "input");
     // SAFETY: `k` proves that the CPU has the tier's features; the code itself is safe.
-    unsafe { (k.row().float.reduce_last.run)(op, x, n, out) }
+    unsafe { (k.entries().last.code())(op, x, n, out) }
 }
 
 /// Reduces the middle axis of x, `[outer, n, inner]`, to `out`, `[outer, inner]`: one chain an output, in index order.
-pub fn strided(k: Kernels, op: Reduce, x: &[f32], n: usize, inner: usize, out: &mut [f32]) {
+pub fn strided(k: impl Has<Entries>, op: Reduce, x: &[f32], n: usize, inner: usize, out: &mut [f32]) {
     assert!(inner > 0 && out.len().is_multiple_of(inner), "output");
     assert_eq!(Some(x.len()), out.len().checked_mul(n), "input");
     // SAFETY: `k` proves that the CPU has the tier's features; the code itself is safe.
-    unsafe { (k.row().float.reduce_strided.run)(op, x, n, inner, out) }
+    unsafe { (k.entries().strided.code())(op, x, n, inner, out) }
 }
 
 /// 16 lanes become one by halves.
@@ -190,6 +207,7 @@ fn log_sum_exp(x: &[f32], n: usize, inner: usize, first: usize, out: &mut [f32])
 mod tests {
     use super::*;
     use crate::isa::available;
+    use crate::table::Kernels;
 
     const ALL: [Reduce; 10] = [
         Reduce::Mean,

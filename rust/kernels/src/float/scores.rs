@@ -1,7 +1,20 @@
 //! What attention does with the products of queries and keys: a factor, a mask, a softmax, row by row where they lie.
 
 use super::softmax;
-use crate::isa::Kernels;
+use crate::isa::{Entry, Has};
+
+type Run = unsafe fn(&Scores<'_>, &mut [f32]);
+
+/// A tier's kernels of this family.
+#[derive(Debug)]
+pub struct Entries {
+    /// A factor, a mask and a softmax of rows.
+    pub scores: Entry<Run>,
+}
+
+crate::plain::plain_tiers!(Entries {
+    scores(by: &Scores<'_>, rows: &mut [f32]) = kernel as "f32-scores";
+});
 
 /// What becomes of rows of n elements, one operation after the other, each rounded.
 #[derive(Clone, Copy, Debug)]
@@ -33,14 +46,14 @@ pub struct Mask<'a> {
 }
 
 /// Makes each row the softmax of its masked products: exponentials are summed in 16 lanes.
-pub fn run(k: Kernels, by: &Scores<'_>, rows: &mut [f32]) {
+pub fn run(k: impl Has<Entries>, by: &Scores<'_>, rows: &mut [f32]) {
     assert!(by.n > 0 && rows.len().is_multiple_of(by.n), "rows");
     if let Some(Mask { data, stride }) = by.mask {
         let last = (rows.len() / by.n).saturating_sub(1).checked_mul(stride);
         assert!(last.and_then(|last| last.checked_add(by.n)).is_some_and(|end| end <= data.len()), "mask");
     }
     // SAFETY: `k` proves that the CPU has the tier's features; the code itself is safe.
-    unsafe { (k.row().float.scores.run)(by, rows) }
+    unsafe { (k.entries().scores.code())(by, rows) }
 }
 
 #[inline(always)]
@@ -63,6 +76,7 @@ mod tests {
     use super::super::softmax::{Sum, softmax as whole_softmax};
     use super::*;
     use crate::isa::available;
+    use crate::table::Kernels;
 
     #[test]
     fn scores_are_a_factor_a_mask_and_a_softmax() {

@@ -2,7 +2,20 @@
 
 use super::math::{exp, log as ln};
 use super::reduce::{LANES, over_lanes};
-use crate::isa::Kernels;
+use crate::isa::{Entry, Has};
+
+type Run = unsafe fn(&[f32], usize, usize, Sum, bool, &mut [f32]);
+
+/// A tier's kernels of this family.
+#[derive(Debug)]
+pub struct Entries {
+    /// Softmax and its logarithm.
+    pub softmax: Entry<Run>,
+}
+
+crate::plain::plain_tiers!(Entries {
+    softmax(x: &[f32], n: usize, inner: usize, sum: Sum, log: bool, out: &mut [f32]) = kernel as "f32-softmax";
+});
 
 /// How the exponentials of a vector are summed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,12 +31,20 @@ pub enum Sum {
 ///
 /// With m the maximum, `e = exp(x - m)` and s the sum of e: `e / s`, or with `log` `(x - m) - log(s)`. A NaN makes its
 /// whole vector NaN.
-pub fn softmax(k: Kernels, x: &[f32], n: usize, inner: usize, sum: Sum, log: bool, out: &mut [f32]) {
+pub fn softmax(
+    k: impl Has<Entries>,
+    x: &[f32],
+    n: usize,
+    inner: usize,
+    sum: Sum,
+    log: bool,
+    out: &mut [f32],
+) {
     assert_eq!(x.len(), out.len(), "output");
     assert!(sum == Sum::Chain || inner == 1, "lanes are for contiguous elements");
     assert!(n > 0 && inner > 0 && x.len().is_multiple_of(n * inner), "input");
     // SAFETY: `k` proves that the CPU has the tier's features; the code itself is safe.
-    unsafe { (k.row().float.softmax.run)(x, n, inner, sum, log, out) }
+    unsafe { (k.entries().softmax.code())(x, n, inner, sum, log, out) }
 }
 
 /// The larger of two, in one instruction. What it makes of NaN and of zeros changes no result: a NaN comes into the sum
@@ -156,6 +177,7 @@ mod tests {
     use super::*;
     use crate::float::math::maximum;
     use crate::isa::available;
+    use crate::table::Kernels;
 
     /// One vector, the maximum found with every rule of [`maximum`].
     fn plain(x: &[f32], log: bool) -> Vec<f32> {

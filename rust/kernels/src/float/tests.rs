@@ -14,7 +14,8 @@ use super::softmax::{Sum, softmax};
 use super::unary::{self, Unary};
 use super::{inverses, math, power, trigonometry};
 use crate::geometry::Window;
-use crate::isa::{Isa, Kernels, available};
+use crate::isa::{Isa, available};
+use crate::table::Kernels;
 
 /// CRC-32 (ISO-HDLC) of the elements as little-endian bytes, every NaN as 0x7fc00000.
 fn digest(values: &[f32]) -> u32 {

@@ -1,13 +1,28 @@
 //! Transposition of a matrix: what brings a tensor from one layout to another.
 
-use crate::isa::Kernels;
+use crate::isa::{Entry, Has, code};
+
+type Run = unsafe fn(&[f32], usize, usize, &mut [f32]);
+
+/// A tier's kernels of this family.
+#[derive(Debug)]
+pub struct Entries {
+    /// Transpositions of a matrix of elements of four bytes.
+    pub transpose: Entry<Run>,
+}
+
+pub(crate) const SCALAR: Entries =
+    Entries { transpose: Entry { name: "scalar-f32-transpose", code: Some(kernel) } };
+pub(crate) const AVX2: Entries =
+    Entries { transpose: Entry { name: "avx2-f32-transpose", code: code!("x86_64": x86::avx2) } };
+pub(crate) const AVX512VNNI: Entries = AVX2;
 
 /// `[rows, columns]` becomes `[columns, rows]`; every element keeps its bits.
-pub fn run(k: Kernels, x: &[f32], rows: usize, columns: usize, out: &mut [f32]) {
+pub fn run(k: impl Has<Entries>, x: &[f32], rows: usize, columns: usize, out: &mut [f32]) {
     assert_eq!(rows.checked_mul(columns), Some(x.len()), "input");
     assert_eq!(x.len(), out.len(), "output");
     // SAFETY: `k` proves that the CPU has the tier's features; the slices have the lengths of the matrix.
-    unsafe { (k.row().float.transpose.run)(x, rows, columns, out) }
+    unsafe { (k.entries().transpose.code())(x, rows, columns, out) }
 }
 
 /// In blocks that stay in the first-level cache.
@@ -26,7 +41,7 @@ pub(super) fn kernel(x: &[f32], rows: usize, columns: usize, out: &mut [f32]) {
 }
 
 #[cfg(target_arch = "x86_64")]
-pub(super) mod x86 {
+mod x86 {
     use std::arch::x86_64::*;
 
     /// Rows and columns of a block.
@@ -35,7 +50,7 @@ pub(super) mod x86 {
     /// # Safety
     /// The CPU has AVX2; `x` and `out` have `rows * columns` elements.
     #[target_feature(enable = "avx2,fma")]
-    pub(in crate::float) unsafe fn avx2(x: &[f32], rows: usize, columns: usize, out: &mut [f32]) {
+    pub(super) unsafe fn avx2(x: &[f32], rows: usize, columns: usize, out: &mut [f32]) {
         if rows < BLOCK && columns < BLOCK {
             return super::kernel(x, rows, columns, out);
         }
@@ -127,6 +142,7 @@ pub(super) mod x86 {
 mod tests {
     use super::*;
     use crate::isa::available;
+    use crate::table::Kernels;
 
     #[test]
     fn every_element_comes_to_its_place() {

@@ -3,7 +3,20 @@
 use super::inverses;
 use super::math;
 use super::trigonometry;
-use crate::isa::Kernels;
+use crate::isa::{Entry, Has};
+
+type Run = unsafe fn(Unary, &[f32], &mut [f32]);
+
+/// A tier's kernels of this family.
+#[derive(Debug)]
+pub struct Entries {
+    /// Functions of one tensor.
+    pub unary: Entry<Run>,
+}
+
+crate::plain::plain_tiers!(Entries {
+    unary(op: Unary, x: &[f32], out: &mut [f32]) = kernel as "f32-unary";
+});
 
 /// A function of one element. Parameters are ONNX's attributes.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -127,14 +140,14 @@ pub enum Unary {
 }
 
 /// `out = op(x)`, elementwise; equal lengths.
-pub fn run(k: Kernels, op: Unary, x: &[f32], out: &mut [f32]) {
+pub fn run(k: impl Has<Entries>, op: Unary, x: &[f32], out: &mut [f32]) {
     assert_eq!(x.len(), out.len(), "output");
     // SAFETY: `k` proves that the CPU has the tier's features; the code itself is safe.
-    unsafe { (k.row().float.unary.run)(op, x, out) }
+    unsafe { (k.entries().unary.code())(op, x, out) }
 }
 
 /// `x = op(x)`, elementwise, by way of a small block that stays in the first-level cache.
-pub fn run_in_place(k: Kernels, op: Unary, x: &mut [f32]) {
+pub fn run_in_place(k: impl Has<Entries>, op: Unary, x: &mut [f32]) {
     let mut block = [0.0; 512];
     for x in x.chunks_mut(block.len()) {
         let block = &mut block[..x.len()];
@@ -218,6 +231,7 @@ pub(super) fn kernel(op: Unary, x: &[f32], out: &mut [f32]) {
 mod tests {
     use super::*;
     use crate::isa::available;
+    use crate::table::Kernels;
 
     #[test]
     fn in_place_is_the_same() {

@@ -4,7 +4,6 @@
 //! `(128 - z_b) * sum a`, a number a row: [`pack_activations`] and [`row_sums`] give the sums.
 
 use super::pack::{GROUP, Layout, UNIT};
-use crate::isa::Kernels;
 
 /// Bytes of a unit's group before it is laid out for a tier.
 const GROUP_BYTES: usize = UNIT * GROUP;
@@ -22,32 +21,6 @@ pub struct Right<'a> {
     pub by_k: usize,
     /// Bytes from one column to the next.
     pub by_column: usize,
-}
-
-/// Packs `q - 128` for the tier into `out`, every byte of which is written; `sums[c]` becomes the sum of column c's
-/// `q - 128`. Quick where one of the strides is 1.
-///
-/// # Panics
-/// Where the matrix leaves its data, `out` is not [`packed_len`](super::packed_len) long, or there are not `n` sums.
-pub fn pack_activations(kernels: Kernels, right: &Right, out: &mut [u8], sums: &mut [i32]) {
-    let &Right { data, k, n, by_k, by_column } = right;
-    let entries = &kernels.row().gemm;
-    let last = |count: usize, step: usize| count.saturating_sub(1).checked_mul(step);
-    let end = last(k, by_k).zip(last(n, by_column)).and_then(|(a, b)| a.checked_add(b));
-    assert!(k > 0 && n > 0 && end.is_some_and(|end| end < data.len()), "the matrix leaves its data");
-    assert_eq!(out.len(), super::packed_len(kernels, n, 1, k), "out is packed_len bytes");
-    assert_eq!(sums.len(), n, "a sum a column");
-    // SAFETY: `kernels` proves that the CPU has the tier, which is all that the code asks.
-    unsafe { (entries.pack.run)(right, out, sums) };
-}
-
-/// `sums[r]` becomes `factor` times the sum, modulo 2^32, of the `k` bytes at `r * stride`.
-///
-/// # Panics
-/// Where a row leaves the data.
-pub fn row_sums(kernels: Kernels, data: &[u8], stride: usize, k: usize, factor: i32, sums: &mut [i32]) {
-    // SAFETY: as above.
-    unsafe { (kernels.row().gemm.row_sums.run)(data, stride, k, factor, sums) };
 }
 
 /// The text of [`row_sums`], for a tier to compile.
@@ -154,7 +127,9 @@ fn write_wide(group: &[u8; GROUP_BYTES], out: &mut [u8]) {
 mod tests {
     use super::*;
     use crate::gemm::{Columns, Out, Requantize, Rows, packed_len, run_with_row_bias};
+    use crate::gemm::{pack_activations, row_sums};
     use crate::isa;
+    use crate::table::Kernels;
 
     /// A byte of no pattern, with a fair share of 0 and 255.
     fn byte(index: usize) -> u8 {

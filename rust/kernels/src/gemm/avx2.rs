@@ -6,34 +6,25 @@
 use std::arch::x86_64::*;
 
 use super::activations::{Right, pack_source, row_sums_source};
+use super::entries::Panel;
 use super::epilogue::{AddParams, Addend, Lanes, PANEL, Quantize, Target, finish};
 use super::pack::{GROUP, Layout, UNIT};
-use super::{Entries, Panel, Tile};
-use crate::isa::Entry;
-
-pub(crate) const ENTRIES: Entries = Entries {
-    layout: Layout::WidePairs,
-    tiles: [tile(1), tile(2), tile(3), tile(4)],
-    derive,
-    pack: Entry { name: "avx2-u8-pack", run: pack },
-    row_sums: Entry { name: "avx2-u8-row-sums", run: row_sums },
-};
 
 /// [`Lanes::derive`] in vectors.
 #[target_feature(enable = "avx2")]
-fn derive(lanes: &mut Lanes) {
+pub(super) fn derive(lanes: &mut Lanes) {
     lanes.derive();
 }
 
 /// [`pack_source`] in vectors.
 #[target_feature(enable = "avx2,fma")]
-fn pack(right: &Right, out: &mut [u8], sums: &mut [i32]) {
+pub(super) fn pack(right: &Right, out: &mut [u8], sums: &mut [i32]) {
     pack_source::<true>(right, out, sums);
 }
 
 /// [`row_sums_source`] in vectors.
 #[target_feature(enable = "avx2,fma")]
-fn row_sums(data: &[u8], stride: usize, k: usize, factor: i32, sums: &mut [i32]) {
+pub(super) fn row_sums(data: &[u8], stride: usize, k: usize, factor: i32, sums: &mut [i32]) {
     row_sums_source(data, stride, k, factor, sums);
 }
 
@@ -41,10 +32,6 @@ fn row_sums(data: &[u8], stride: usize, k: usize, factor: i32, sums: &mut [i32])
 const ROWS: usize = 6;
 /// Groups of 4 k that are widened at a time: 12 KB of rows.
 const BLOCK: usize = 256;
-
-const fn tile(units: usize) -> Tile {
-    Tile { name: "avx2-u8i8-gemm-6x16c2", rows: ROWS, units, run: panel }
-}
 
 /// Rows widened to 16 bits, and their accumulators between blocks of k.
 #[repr(C, align(64))]
@@ -56,7 +43,7 @@ struct Scratch {
 /// # Safety
 /// The CPU has the tier; the panel's bounds have been checked.
 #[target_feature(enable = "avx2,fma")]
-unsafe fn panel(panel: &Panel) {
+pub(super) unsafe fn panel(panel: &Panel) {
     let mut scratch = Scratch { wide: [[0; BLOCK * GROUP]; ROWS], acc: [[0; PANEL]; ROWS] };
     // Blocks of even height, so that none is short.
     let blocks = panel.m.div_ceil(ROWS);

@@ -9,39 +9,25 @@ use std::arch::x86_64::*;
 use std::array::from_fn;
 
 use super::activations::{Right, pack_source, row_sums_source};
+use super::entries::Panel;
 use super::epilogue::{AddParams, Addend, Lanes, PANEL, Quantize, Target, finish};
-use super::pack::{GROUP, Layout, UNIT};
-use super::{Entries, Panel, Tile};
-use crate::isa::Entry;
-
-pub(crate) const ENTRIES: Entries = Entries {
-    layout: Layout::Fours,
-    tiles: [
-        Tile { name: "avx512vnni-u8i8-gemm-16x16c4", rows: 16, units: 1, run: panel_1 },
-        Tile { name: "avx512vnni-u8i8-gemm-12x32c4", rows: 12, units: 2, run: panel_2 },
-        Tile { name: "avx512vnni-u8i8-gemm-8x48c4", rows: 8, units: 3, run: panel_3 },
-        Tile { name: "avx512vnni-u8i8-gemm-6x64c4", rows: 6, units: 4, run: panel_4 },
-    ],
-    derive,
-    pack: Entry { name: "avx512vnni-u8-pack", run: pack },
-    row_sums: Entry { name: "avx512vnni-u8-row-sums", run: row_sums },
-};
+use super::pack::{GROUP, UNIT};
 
 /// [`Lanes::derive`] in vectors.
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx512vnni,avx2,fma")]
-fn derive(lanes: &mut Lanes) {
+pub(super) fn derive(lanes: &mut Lanes) {
     lanes.derive();
 }
 
 /// [`pack_source`] in vectors.
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx512vnni,avx2,fma")]
-fn pack(right: &Right, out: &mut [u8], sums: &mut [i32]) {
+pub(super) fn pack(right: &Right, out: &mut [u8], sums: &mut [i32]) {
     pack_source::<false>(right, out, sums);
 }
 
 /// [`row_sums_source`] in vectors.
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx512vnni,avx2,fma")]
-fn row_sums(data: &[u8], stride: usize, k: usize, factor: i32, sums: &mut [i32]) {
+pub(super) fn row_sums(data: &[u8], stride: usize, k: usize, factor: i32, sums: &mut [i32]) {
     row_sums_source(data, stride, k, factor, sums);
 }
 
@@ -51,7 +37,7 @@ macro_rules! panel {
     ($name:ident, $units:literal, $most:literal, $($rows:literal)*) => {
         /// # Safety
         /// The CPU has the tier; the panel's bounds have been checked.
-        unsafe fn $name(panel: &Panel) {
+        pub(super) unsafe fn $name(panel: &Panel) {
             let blocks = panel.m.div_ceil($most);
             let (low, taller) = (panel.m / blocks, panel.m % blocks);
             let split = taller * (low + 1);

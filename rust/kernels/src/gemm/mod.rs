@@ -7,79 +7,30 @@
 
 mod activations;
 #[cfg(target_arch = "x86_64")]
-pub(crate) mod avx2;
+mod avx2;
 #[cfg(target_arch = "x86_64")]
-pub(crate) mod avx512vnni;
+mod avx512vnni;
+mod entries;
 mod epilogue;
 mod pack;
 mod rows;
-pub(crate) mod scalar;
+mod scalar;
 #[cfg(test)]
 mod tests;
+mod tiers;
 
 pub use crate::requantize::Requantize;
-pub use activations::{Right, pack_activations, row_sums};
+pub use activations::Right;
+pub use entries::{Entries, Tile};
 pub use epilogue::AddParams;
-pub use pack::{Columns, GROUP, Layout, UNIT, pack, packed_len};
+pub use pack::{Columns, GROUP, Layout, UNIT};
 pub use rows::{OffsetTable, Offsets, PAD, Rows};
+pub(crate) use tiers::{AVX2, AVX512VNNI, SCALAR};
 
-use crate::isa::{Entry, Kernels, Row};
+use crate::isa::Has;
+use entries::Panel;
 use epilogue::{Addend, Lanes, PANEL_UNITS, Quantize, Target};
 use rows::Left;
-
-/// A tier's kernels of this family.
-#[derive(Debug)]
-pub struct Entries {
-    /// How the tier's tiles want the right side.
-    pub layout: Layout,
-    /// The tile for panels of 1, 2, 3 and 4 units.
-    pub tiles: [Tile; PANEL_UNITS],
-    /// [`Lanes::derive`], compiled for the tier, whose features it needs.
-    derive: unsafe fn(&mut Lanes),
-    /// What [`pack_activations`] runs.
-    pub pack: Entry<PackActivations>,
-    /// What [`row_sums`] runs.
-    pub row_sums: Entry<RowSums>,
-}
-
-/// The code of [`pack_activations`]. Calling it needs the CPU features of its isa.
-type PackActivations = unsafe fn(&Right, &mut [u8], &mut [i32]);
-/// The code of [`row_sums`]. Calling it needs the CPU features of its isa.
-type RowSums = unsafe fn(&[u8], usize, usize, i32, &mut [i32]);
-
-/// A kernel: up to `rows x units * 16` results at a time.
-#[derive(Debug)]
-pub struct Tile {
-    /// `<isa>-u8i8-gemm-<rows>x<columns>c<k of a dot product>`.
-    pub name: &'static str,
-    /// Most rows held in registers.
-    pub rows: usize,
-    /// Units of a panel.
-    pub units: usize,
-    /// The code. Calling it needs the CPU features of `name`'s isa, and a panel that [`run`] has checked.
-    run: unsafe fn(&Panel),
-}
-
-/// One panel of a checked product, as the tiles take it.
-struct Panel<'a> {
-    left: Left,
-    /// A number a row, added to its sums; empty for none.
-    row_bias: &'a [i32],
-    /// Rows of the product, at least 1.
-    m: usize,
-    /// The panel's first unit; the next is `unit_bytes` on.
-    packed: *const u8,
-    unit_bytes: usize,
-    /// Whether another panel follows this one's units in memory, and is next.
-    followed: bool,
-    taps: usize,
-    /// Groups of 4 k in a tap.
-    groups: usize,
-    /// Columns: more than fill all units but one.
-    n: usize,
-    lanes: &'a Lanes,
-    target: Target,
-}
 
 /// QAdd with another tensor, applied to the requantized bytes.
 #[derive(Clone, Copy, Debug)]
@@ -128,16 +79,62 @@ fn panel_units(left: usize) -> usize {
     if left == PANEL_UNITS + 1 { PANEL_UNITS - 1 } else { left.min(PANEL_UNITS) }
 }
 
+/// Bytes of the packed right side for this tier.
+pub fn packed_len(kernels: impl Has<Entries>, n: usize, taps: usize, kc: usize) -> usize {
+    kernels.entries().layout.packed_len(n, taps, kc)
+}
+
+/// Packs weights `[n][taps][kc]` (kc innermost) into `out`, every byte of which is written.
+///
+/// # Panics
+/// Where `weights` is not `n * taps * kc` long or `out` is not [`packed_len`] long.
+pub fn pack(kernels: impl Has<Entries>, weights: &[i8], n: usize, taps: usize, kc: usize, out: &mut [u8]) {
+    kernels.entries().layout.pack(weights, n, taps, kc, out);
+}
+
+/// Packs `q - 128` for the tier into `out`, every byte of which is written; `sums[c]` becomes the sum of column c's
+/// `q - 128`. Quick where one of the strides is 1.
+///
+/// # Panics
+/// Where the matrix leaves its data, `out` is not [`packed_len`] long, or there are not `n` sums.
+pub fn pack_activations(kernels: impl Has<Entries>, right: &Right, out: &mut [u8], sums: &mut [i32]) {
+    let &Right { data, k, n, by_k, by_column } = right;
+    let entries = kernels.entries();
+    let last = |count: usize, step: usize| count.saturating_sub(1).checked_mul(step);
+    let end = last(k, by_k).zip(last(n, by_column)).and_then(|(a, b)| a.checked_add(b));
+    assert!(k > 0 && n > 0 && end.is_some_and(|end| end < data.len()), "the matrix leaves its data");
+    assert_eq!(out.len(), packed_len(kernels, n, 1, k), "out is packed_len bytes");
+    assert_eq!(sums.len(), n, "a sum a column");
+    // SAFETY: `kernels` proves that the CPU has the tier, which is all that the code asks.
+    unsafe { (entries.pack.code())(right, out, sums) };
+}
+
+/// `sums[r]` becomes `factor` times the sum, modulo 2^32, of the `k` bytes at `r * stride`.
+///
+/// # Panics
+/// Where a row leaves the data.
+pub fn row_sums(
+    kernels: impl Has<Entries>,
+    data: &[u8],
+    stride: usize,
+    k: usize,
+    factor: i32,
+    sums: &mut [i32],
+) {
+    // SAFETY: as above.
+    unsafe { (kernels.entries().row_sums.code())(data, stride, k, factor, sums) };
+}
+
 /// The tile that does most of a product's work on that tier: a function of the shape alone.
-pub fn select(row: &'static Row, _m: usize, n: usize, _k: usize) -> &'static Tile {
-    &row.gemm.tiles[panel_units(n.div_ceil(UNIT).max(1)) - 1]
+pub fn select(entries: &'static Entries, _m: usize, n: usize, _k: usize) -> &'static Tile {
+    &entries.tiles[panel_units(n.div_ceil(UNIT).max(1)) - 1]
 }
 
 /// Computes the `m x n` results of `rows` and `columns` into `out`.
 ///
 /// # Panics
 /// Where a slice is shorter than its contract says, or a parameter is out of its range.
-pub fn run(kernels: Kernels, m: usize, rows: &Rows, columns: &Columns, out: Out) {
+pub fn run(kernels: impl Has<Entries>, m: usize, rows: &Rows, columns: &Columns, out: Out) {
     run_with_row_bias(kernels, m, rows, &[], columns, out);
 }
 
@@ -146,7 +143,7 @@ pub fn run(kernels: Kernels, m: usize, rows: &Rows, columns: &Columns, out: Out)
 /// # Panics
 /// As [`run`], and where there are less numbers than rows, but some.
 pub fn run_with_row_bias(
-    kernels: Kernels,
+    kernels: impl Has<Entries>,
     m: usize,
     rows: &Rows,
     row_bias: &[i32],
@@ -155,7 +152,7 @@ pub fn run_with_row_bias(
 ) {
     assert!(row_bias.is_empty() || row_bias.len() >= m, "a number a row");
     let Columns { packed, n, taps, kc } = *columns;
-    let Entries { layout, tiles, derive, .. } = &kernels.row().gemm;
+    let Entries { layout, tiles, derive, .. } = kernels.entries();
     assert!(n > 0 && taps > 0 && kc > 0, "an empty product");
     let (units, unit_bytes) = (n.div_ceil(UNIT), layout.unit_bytes(taps, kc));
     assert_eq!(packed.len(), units * unit_bytes, "the right side was packed for another tier or shape");
@@ -174,7 +171,7 @@ pub fn run_with_row_bias(
         let target = target(&mut out, &mut lanes, from, columns);
         if matches!(target, Target::U8 { .. }) {
             // SAFETY: `kernels` proves that the CPU has the tier.
-            unsafe { derive(&mut lanes) };
+            unsafe { derive.code()(&mut lanes) };
         }
         let packed = packed[unit * unit_bytes..].as_ptr();
         unit += width;
@@ -194,7 +191,7 @@ pub fn run_with_row_bias(
         };
         // SAFETY: `kernels` proves that the CPU has the tier. Left::new and check() have asserted that the m rows
         // of both sides lie inside their slices, and the packed length that `width` units follow `packed`.
-        unsafe { (tiles[width - 1].run)(&panel) };
+        unsafe { tiles[width - 1].code()(&panel) };
     }
 }
 

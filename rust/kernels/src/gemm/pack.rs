@@ -3,8 +3,6 @@
 //! Inside a unit the k of a tap come in groups of 4 (the last one filled with zeros), column by column. A dot-product
 //! tier reads a group as 64 bytes, 4 of each column; AVX2 reads it as twice 16 columns x 2 weights of 16 bits.
 
-use crate::isa::{Kernels, Row};
-
 /// Columns of a unit.
 pub const UNIT: usize = 16;
 /// Consecutive k of a group.
@@ -48,37 +46,28 @@ impl Layout {
     pub(crate) fn unit_bytes(self, taps: usize, kc: usize) -> usize {
         taps * kc.div_ceil(GROUP) * self.group_bytes()
     }
-}
 
-/// Bytes of the packed right side for this tier.
-pub fn packed_len(kernels: Kernels, n: usize, taps: usize, kc: usize) -> usize {
-    n.div_ceil(UNIT) * kernels.row().gemm.layout.unit_bytes(taps, kc)
-}
+    /// See [`packed_len`](super::packed_len).
+    pub(super) fn packed_len(self, n: usize, taps: usize, kc: usize) -> usize {
+        n.div_ceil(UNIT) * self.unit_bytes(taps, kc)
+    }
 
-/// Packs weights `[n][taps][kc]` (kc innermost) into `out`, every byte of which is written.
-///
-/// # Panics
-/// Where `weights` is not `n * taps * kc` long or `out` is not [`packed_len`] long.
-pub fn pack(kernels: Kernels, weights: &[i8], n: usize, taps: usize, kc: usize, out: &mut [u8]) {
-    pack_for(kernels.row(), weights, n, taps, kc, out);
-}
-
-/// [`pack`] for a tier that need not be here.
-fn pack_for(row: &Row, weights: &[i8], n: usize, taps: usize, kc: usize, out: &mut [u8]) {
-    let layout = row.gemm.layout;
-    assert_eq!(weights.len(), n * taps * kc, "weights are n x taps x kc");
-    assert_eq!(out.len(), n.div_ceil(UNIT) * layout.unit_bytes(taps, kc), "out is packed_len bytes");
-    let groups = kc.div_ceil(GROUP);
-    for (index, group) in out.chunks_exact_mut(layout.group_bytes()).enumerate() {
-        let (unit, tap, first) = (index / (taps * groups), index / groups % taps, index % groups * GROUP);
-        let len = GROUP.min(kc - first);
-        for column in 0..UNIT {
-            let row = unit * UNIT + column;
-            let mut four = [0; GROUP];
-            if row < n {
-                four[..len].copy_from_slice(&weights[(row * taps + tap) * kc + first..][..len]);
+    /// See [`pack`](super::pack()).
+    pub(super) fn pack(self, weights: &[i8], n: usize, taps: usize, kc: usize, out: &mut [u8]) {
+        assert_eq!(weights.len(), n * taps * kc, "weights are n x taps x kc");
+        assert_eq!(out.len(), n.div_ceil(UNIT) * self.unit_bytes(taps, kc), "out is packed_len bytes");
+        let groups = kc.div_ceil(GROUP);
+        for (index, group) in out.chunks_exact_mut(self.group_bytes()).enumerate() {
+            let (unit, tap, first) = (index / (taps * groups), index / groups % taps, index % groups * GROUP);
+            let len = GROUP.min(kc - first);
+            for column in 0..UNIT {
+                let row = unit * UNIT + column;
+                let mut four = [0; GROUP];
+                if row < n {
+                    four[..len].copy_from_slice(&weights[(row * taps + tap) * kc + first..][..len]);
+                }
+                self.write(four, column, group);
             }
-            layout.write(four, column, group);
         }
     }
 }
@@ -86,7 +75,7 @@ fn pack_for(row: &Row, weights: &[i8], n: usize, taps: usize, kc: usize, out: &m
 /// The packed right side: `n` columns of `taps x kc`.
 #[derive(Clone, Copy, Debug)]
 pub struct Columns<'a> {
-    /// What [`pack`] wrote for the tier that will run.
+    /// What [`pack`](super::pack()) wrote for the tier that will run.
     pub packed: &'a [u8],
     /// Columns.
     pub n: usize,

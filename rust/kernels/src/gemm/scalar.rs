@@ -1,36 +1,28 @@
 //! The scalar tier: one row of one unit at a time.
 
 use super::activations::{Right, pack_source, row_sums_source};
+use super::entries::Panel;
 use super::epilogue::{Lanes, finish};
-use super::pack::{GROUP, Layout, UNIT};
-use super::{Entries, Panel, Tile};
-use crate::isa::Entry;
-
-pub(crate) const ENTRIES: Entries = Entries {
-    layout: Layout::Fours,
-    tiles: [tile(1), tile(2), tile(3), tile(4)],
-    derive,
-    pack: Entry { name: "scalar-u8-pack", run: pack },
-    row_sums: Entry { name: "scalar-u8-row-sums", run: row_sums_source },
-};
+use super::pack::{GROUP, UNIT};
 
 /// [`Lanes::derive`].
-fn derive(lanes: &mut Lanes) {
+pub(super) fn derive(lanes: &mut Lanes) {
     lanes.derive();
 }
 
 /// [`pack_source`].
-fn pack(right: &Right, out: &mut [u8], sums: &mut [i32]) {
+pub(super) fn pack(right: &Right, out: &mut [u8], sums: &mut [i32]) {
     pack_source::<false>(right, out, sums);
 }
 
-const fn tile(units: usize) -> Tile {
-    Tile { name: "scalar-u8i8-gemm-1x16c4", rows: 1, units, run: panel }
+/// [`row_sums_source`].
+pub(super) fn row_sums(data: &[u8], stride: usize, k: usize, factor: i32, sums: &mut [i32]) {
+    row_sums_source(data, stride, k, factor, sums);
 }
 
 /// # Safety
 /// The panel's bounds have been checked.
-unsafe fn panel(panel: &Panel) {
+pub(super) unsafe fn panel(panel: &Panel) {
     for row in 0..panel.m {
         let mut acc = panel.lanes.bias;
         if let Some(row_bias) = panel.row_bias.get(row) {

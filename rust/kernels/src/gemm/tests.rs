@@ -3,7 +3,8 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::isa::{self, Isa, TABLE};
+use crate::isa::{self, Isa};
+use crate::table::{Kernels, TABLE};
 
 /// What fills a case's operands.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -463,7 +464,7 @@ fn tiles_by_shape_on_any_machine() {
     ];
     for (isa, m, n, name) in cases {
         let row = TABLE.iter().find(|row| row.isa == isa).expect("a tier of the table");
-        assert_eq!(select(row, m, n, 64).name, name, "{isa} {m} x {n}");
+        assert_eq!(select(&row.gemm, m, n, 64).name, name, "{isa} {m} x {n}");
     }
 }
 

@@ -6,11 +6,14 @@ mod tests;
 #[cfg(target_arch = "x86_64")]
 mod x86;
 
-use crate::isa::{Entry, Kernels};
+use crate::isa::{Entry, Has, code};
 
-pub(crate) use plain::SCALAR;
-#[cfg(target_arch = "x86_64")]
-pub(crate) use x86::{AVX2, AVX512VNNI};
+pub(crate) const SCALAR: Entries =
+    Entries { lookup: Entry { name: "scalar-u8-lookup", code: Some(plain::lookup) } };
+pub(crate) const AVX2: Entries =
+    Entries { lookup: Entry { name: "avx2-u8-lookup", code: code!("x86_64": x86::lookup_avx2) } };
+pub(crate) const AVX512VNNI: Entries =
+    Entries { lookup: Entry { name: "avx512vnni-u8-lookup", code: code!("x86_64": x86::lookup_avx512) } };
 
 /// Reads `length` bytes and writes as many; the two places are the same or do not overlap.
 type Run = unsafe fn(*const u8, &[u8; 256], *mut u8, usize);
@@ -23,15 +26,15 @@ pub struct Entries {
 }
 
 /// `out[i] = table[x[i]]`. Panics where the lengths differ.
-pub fn lookup(k: Kernels, x: &[u8], table: &[u8; 256], out: &mut [u8]) {
+pub fn lookup(k: impl Has<Entries>, x: &[u8], table: &[u8; 256], out: &mut [u8]) {
     assert_eq!(x.len(), out.len(), "the lengths of input and output");
     // SAFETY: `k` proves the tier; both slices have that many bytes and do not overlap.
-    unsafe { (k.row().lookup.lookup.run)(x.as_ptr(), table, out.as_mut_ptr(), out.len()) }
+    unsafe { (k.entries().lookup.code())(x.as_ptr(), table, out.as_mut_ptr(), out.len()) }
 }
 
 /// `x[i] = table[x[i]]`.
-pub fn lookup_in_place(k: Kernels, x: &mut [u8], table: &[u8; 256]) {
+pub fn lookup_in_place(k: impl Has<Entries>, x: &mut [u8], table: &[u8; 256]) {
     let start = x.as_mut_ptr();
     // SAFETY: `k` proves the tier; the slice has that many bytes, and is both input and output.
-    unsafe { (k.row().lookup.lookup.run)(start, table, start, x.len()) }
+    unsafe { (k.entries().lookup.code())(start, table, start, x.len()) }
 }

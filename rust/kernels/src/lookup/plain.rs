@@ -1,10 +1,5 @@
 //! The lookup's plain loop.
 
-use super::Entries;
-use crate::isa::Entry;
-
-pub(crate) const SCALAR: Entries = Entries { lookup: Entry { name: "scalar-u8-lookup", run: lookup } };
-
 /// # Safety
 /// `x` and `out` are valid for `length` bytes, and the same or disjoint.
 pub(super) unsafe fn lookup(x: *const u8, table: &[u8; 256], out: *mut u8, length: usize) {

@@ -1,7 +1,8 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::isa::{self, Kernels};
+use crate::isa;
+use crate::table::Kernels;
 
 proptest! {
     /// Every value in every lane, unaligned starts, and a guard behind the end.

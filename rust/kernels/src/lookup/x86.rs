@@ -2,13 +2,7 @@
 
 use std::arch::x86_64::*;
 
-use super::Entries;
 use super::plain::lookup as lookup_plain;
-use crate::isa::Entry;
-
-pub(crate) const AVX2: Entries = Entries { lookup: Entry { name: "avx2-u8-lookup", run: lookup_avx2 } };
-pub(crate) const AVX512VNNI: Entries =
-    Entries { lookup: Entry { name: "avx512vnni-u8-lookup", run: lookup_avx512 } };
 
 /// Below so many bytes, the table is not worth loading into registers.
 const SHORT: usize = 64;
@@ -16,7 +10,7 @@ const SHORT: usize = 64;
 /// # Safety
 /// The CPU has AVX2; as [`lookup_plain`].
 #[target_feature(enable = "avx2,fma")]
-unsafe fn lookup_avx2(x: *const u8, table: &[u8; 256], out: *mut u8, length: usize) {
+pub(super) unsafe fn lookup_avx2(x: *const u8, table: &[u8; 256], out: *mut u8, length: usize) {
     if length < SHORT {
         // SAFETY: the caller's promise.
         return unsafe { lookup_plain(x, table, out, length) };
@@ -57,7 +51,7 @@ fn pick(rows: &[__m256i; 16], values: __m256i) -> __m256i {
 
 /// # Safety
 /// The CPU has the AVX512-VNNI tier; as [`lookup_plain`].
-unsafe fn lookup_avx512(x: *const u8, table: &[u8; 256], out: *mut u8, length: usize) {
+pub(super) unsafe fn lookup_avx512(x: *const u8, table: &[u8; 256], out: *mut u8, length: usize) {
     // The tier has CPUs without VBMI.
     // SAFETY: the caller's promise, and VBMI where it is asked for.
     unsafe {

@@ -7,11 +7,9 @@ mod tests;
 use std::ops::Range;
 
 pub use crate::geometry::Window;
-use crate::isa::{Entry, Kernels};
+use crate::isa::{Entry, Has};
 
-pub(crate) use plain::SCALAR;
-#[cfg(target_arch = "x86_64")]
-pub(crate) use plain::{AVX2, AVX512VNNI};
+pub(crate) use plain::{AVX2, AVX512VNNI, SCALAR};
 
 /// The arithmetic of [`average_pool`]: the sum of `x - x_zero_point` over the taps inside the input, requantized by the
 /// factor of the count.
@@ -66,16 +64,16 @@ pub struct Entries {
 
 /// Max pool: some rows of the output image, from the whole input image. Padding never wins; a window that lies in the
 /// padding alone gives 0. Panics where a length or the geometry breaks its bounds.
-pub fn max_pool_u8(k: Kernels, x: &[u8], window: &Window, rows: Range<usize>, out: &mut [u8]) {
+pub fn max_pool_u8(k: impl Has<Entries>, x: &[u8], window: &Window, rows: Range<usize>, out: &mut [u8]) {
     window.assert_slices(x, &rows, out);
     // SAFETY: `k` proves the tier; the lengths are checked.
-    unsafe { (k.row().pool.max.run)(x, window, rows, out) }
+    unsafe { (k.entries().max.code())(x, window, rows, out) }
 }
 
 /// Average pool: some rows of the output image, from the whole input image. Panics where a length, the geometry or the
 /// arithmetic breaks its bounds: a sum of all taps fits in int32, and every count that occurs has a factor.
 pub fn average_pool(
-    k: Kernels,
+    k: impl Has<Entries>,
     x: &[u8],
     window: &Window,
     rows: Range<usize>,
@@ -87,12 +85,12 @@ pub fn average_pool(
     assert_arithmetic(average.x_zero_point, average.y_zero_point, average.lo, average.hi);
     assert!(average.factors.iter().skip(1).all(|&(_, shift)| (1..=62).contains(&shift)), "{average:?}");
     // SAFETY: `k` proves the tier; the lengths are checked.
-    unsafe { (k.row().pool.average.run)(x, window, rows, average, out) }
+    unsafe { (k.entries().average.code())(x, window, rows, average, out) }
 }
 
 /// The mean over the rows of `[rows, channels]`: global average pooling. Panics where a length or the arithmetic breaks
 /// its bounds: a sum of all rows fits in int32.
-pub fn mean_rows(k: Kernels, x: &[u8], channels: usize, mean: &Mean, out: &mut [u8]) {
+pub fn mean_rows(k: impl Has<Entries>, x: &[u8], channels: usize, mean: &Mean, out: &mut [u8]) {
     assert_eq!(out.len(), channels, "the length of the output");
     if channels == 0 {
         return;
@@ -102,7 +100,7 @@ pub fn mean_rows(k: Kernels, x: &[u8], channels: usize, mean: &Mean, out: &mut [
     assert_arithmetic(mean.x_zero_point, mean.y_zero_point, mean.lo, mean.hi);
     assert!((1..=62).contains(&mean.shift) && mean.multiplier > i32::MIN, "{mean:?}");
     // SAFETY: `k` proves the tier; the lengths are checked.
-    unsafe { (k.row().pool.mean.run)(x, channels, mean, out) }
+    unsafe { (k.entries().mean.code())(x, channels, mean, out) }
 }
 
 fn assert_fits_int32(count: usize) {

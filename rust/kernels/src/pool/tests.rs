@@ -1,7 +1,8 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::isa::{self, Kernels};
+use crate::isa;
+use crate::table::Kernels;
 
 fn tiers() -> impl Iterator<Item = Kernels> {
     isa::available().into_iter().map(|isa| Kernels::new(isa).expect("an available tier"))

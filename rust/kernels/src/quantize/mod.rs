@@ -6,12 +6,10 @@ mod tests;
 
 use std::ops::Range;
 
-use crate::isa::{Entry, Kernels};
-use crate::lookup::lookup;
+use crate::isa::{Entry, Has};
+use crate::lookup;
 
-pub(crate) use plain::SCALAR;
-#[cfg(target_arch = "x86_64")]
-pub(crate) use plain::{AVX2, AVX512VNNI};
+pub(crate) use plain::{AVX2, AVX512VNNI, SCALAR};
 
 type RunQuantize = unsafe fn(&[f32], f32, i32, &mut [u8]);
 /// The planes from the first pixel on, their distance, channels, scale, zero point, pixels.
@@ -51,17 +49,17 @@ pub struct RequantizeParams {
 
 /// `clamp(rne(x / scale) + zero_point, 0, 255)` in float32 with a true division; NaN gives the zero point, infinities
 /// clamp. Panics where the lengths differ or the zero point is not in `0..=255`.
-pub fn quantize(k: Kernels, x: &[f32], scale: f32, zero_point: i32, out: &mut [u8]) {
+pub fn quantize(k: impl Has<Entries>, x: &[f32], scale: f32, zero_point: i32, out: &mut [u8]) {
     assert_eq!(x.len(), out.len(), "the lengths of input and output");
     assert!((0..=255).contains(&zero_point), "zero point {zero_point}");
     // SAFETY: `k` proves the tier.
-    unsafe { (k.row().quantize.quantize.run)(x, scale, zero_point, out) }
+    unsafe { (k.entries().quantize.code())(x, scale, zero_point, out) }
 }
 
 /// Quantizes some pixels of one image `[channels, plane]` and puts their channels last:
 /// `out[(p - pixels.start) * channels + c] = q(x[c * plane + p])`. Panics where a length differs.
 pub fn quantize_channels_last(
-    k: Kernels,
+    k: impl Has<Entries>,
     x: &[f32],
     channels: usize,
     plane: usize,
@@ -75,27 +73,32 @@ pub fn quantize_channels_last(
     assert_eq!(Some(out.len()), channels.checked_mul(pixels.len()), "the length of the output");
     assert!((0..=255).contains(&zero_point), "zero point {zero_point}");
     if !out.is_empty() {
-        let run = &k.row().quantize.quantize_channels_last.run;
+        let run = k.entries().quantize_channels_last.code();
         // SAFETY: `k` proves the tier.
         unsafe { run(&x[pixels.start..], plane, channels, scale, zero_point, out) }
     }
 }
 
 /// `scale * (x - zero_point)` in float32. Panics where the lengths differ.
-pub fn dequantize(k: Kernels, x: &[u8], scale: f32, zero_point: i32, out: &mut [f32]) {
+pub fn dequantize(k: impl Has<Entries>, x: &[u8], scale: f32, zero_point: i32, out: &mut [f32]) {
     assert_eq!(x.len(), out.len(), "the lengths of input and output");
     assert!((0..=255).contains(&zero_point), "zero point {zero_point}");
     // SAFETY: `k` proves the tier.
-    unsafe { (k.row().quantize.dequantize.run)(x, scale, zero_point, out) }
+    unsafe { (k.entries().dequantize.code())(x, scale, zero_point, out) }
 }
 
 /// From one scale to another, by a table of the 256 answers. Panics where lengths or parameters break their bounds.
-pub fn requantize(k: Kernels, x: &[u8], p: &RequantizeParams, out: &mut [u8]) {
+pub fn requantize<K: Has<Entries> + Has<lookup::Entries>>(
+    k: K,
+    x: &[u8],
+    p: &RequantizeParams,
+    out: &mut [u8],
+) {
     assert!((0..=255).contains(&p.x_zero_point) && (0..=255).contains(&p.y_zero_point), "{p:?}");
     assert!((1..=62).contains(&p.shift) && p.multiplier > i32::MIN, "{p:?}");
     assert!(0 <= p.lo && p.lo <= p.hi && p.hi <= 255, "{p:?}");
     let mut table = [0; 256];
     // SAFETY: `k` proves the tier.
-    unsafe { (k.row().quantize.requantize_table.run)(p, &mut table) }
-    lookup(k, x, &table, out);
+    unsafe { (Has::<Entries>::entries(k).requantize_table.code())(p, &mut table) }
+    lookup::lookup(k, x, &table, out);
 }

@@ -1,7 +1,8 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::isa::{self, Kernels};
+use crate::isa;
+use crate::table::Kernels;
 
 fn plain_softmax(x: &[u8], n: usize, inner: usize, table: &[i32; 256]) -> Vec<u8> {
     let mut out = vec![0; x.len()];

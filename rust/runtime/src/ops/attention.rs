@@ -4,8 +4,8 @@
 use octavo_exec::cast_mut;
 use octavo_kernels::float::binary::{self, Binary};
 use octavo_kernels::float::softmax::{self, Sum};
-use octavo_kernels::isa::Kernels;
 use octavo_kernels::quantize;
+use octavo_kernels::table::Kernels;
 
 use crate::ops::node::{axis, left_padded, made};
 use crate::plan::buffers::BufferId;

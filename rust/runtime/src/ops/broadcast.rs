@@ -1,6 +1,6 @@
 //! numpy's broadcasting: operands brought to one rank and layout, and the loops over their elements.
 
-use octavo_kernels::isa::Kernels;
+use octavo_kernels::table::Kernels;
 
 use crate::ops::node::{broadcast, left_padded, spatial_last};
 use crate::plan::buffers::{Placed, TensorType};

@@ -22,11 +22,11 @@ pub fn plan(b: &mut Builder<'_>, node: &Node) -> Result<(), Stop> {
     let chunk = b.steps.chunk_elements(y.elements());
     let floats = &b.steps.kernels.row().float;
     if (from, to) == (DType::F16, DType::F32) {
-        push_map(b, node, floats.widen.name, &x, &y, chunk, half::widen);
+        push_map(b, node, floats.half.widen.name, &x, &y, chunk, half::widen);
         return Ok(());
     }
     if (from, to) == (DType::F32, DType::F16) {
-        push_map(b, node, floats.narrow.name, &x, &y, chunk, half::narrow);
+        push_map(b, node, floats.half.narrow.name, &x, &y, chunk, half::narrow);
         return Ok(());
     }
     let (xb, yb) = (x.buffer, y.buffer);

@@ -4,7 +4,7 @@
 use octavo_exec::{cast, cast_mut};
 use octavo_kernels::float::binary::{self, Binary};
 use octavo_kernels::float::unary::{self, Unary};
-use octavo_kernels::isa::Kernels;
+use octavo_kernels::table::Kernels;
 
 use crate::ops::broadcast::{layout_of, operand};
 use crate::ops::node::{broadcast, left_padded, made};
@@ -258,8 +258,8 @@ fn push(
     let names: Vec<&str> = links.iter().map(|link| nodes[link.index].name.as_str()).collect();
     let (name, op) = (names.join(" + "), nodes[links[0].index].op.name());
     let kernel = match links[0].function {
-        Function::One(_) => b.steps.kernels.row().float.unary.name,
-        Function::Two(_) => b.steps.kernels.row().float.binary.name,
+        Function::One(_) => b.steps.kernels.row().float.unary.unary.name,
+        Function::Two(_) => b.steps.kernels.row().float.binary.binary.name,
     };
     let chunk = b.steps.chunk(y.elements(), 0.1 * links.len() as f64, 64);
     let reads: [Option<BufferId>; MOST_OPERANDS] = std::array::from_fn(|i| buffers.get(i).copied());

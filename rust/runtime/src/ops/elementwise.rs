@@ -3,7 +3,7 @@
 use octavo_exec::{cast, cast_mut};
 use octavo_kernels::elementwise::{self, AddParams, MulParams};
 use octavo_kernels::float::binary::{self, Binary};
-use octavo_kernels::isa::Kernels;
+use octavo_kernels::table::Kernels;
 
 use crate::ops::arithmetic::{self, Pair};
 use crate::ops::broadcast;
@@ -57,7 +57,7 @@ impl Function {
             Function::Mul(_) => row.elementwise.mul.name,
             Function::MaxU8 => row.elementwise.max.name,
             Function::MinU8 => row.elementwise.min.name,
-            Function::Float(_) => row.float.binary.name,
+            Function::Float(_) => row.float.binary.binary.name,
             Function::Plain(_) => arithmetic::NAME,
         }
     }

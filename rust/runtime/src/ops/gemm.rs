@@ -91,7 +91,7 @@ fn push_columns(
     if n == 0 {
         return;
     }
-    let tile = gemm::select(b.steps.kernels.row(), 1, n, k);
+    let tile = gemm::select(&b.steps.kernels.row().gemm, 1, n, k);
     // One row reads every weight once, so memory, not arithmetic, sets its time.
     let chunk = b.steps.chunk(n, k as f64 * NANOSECONDS_A_MAC * 8.0, COLUMNS);
     let element = product.element();
@@ -220,7 +220,7 @@ fn push_float(b: &mut Builder<'_>, node: &Node, p: FloatProduct, scale: Option<S
         (None, Some((b.steps.temporary(n * k * 4), b.steps.temporary(floats * 4))))
     };
     let macs = macs([m, n, k]);
-    let tile = float::select(b.steps.kernels.row(), m, n);
+    let tile = float::select(&b.steps.kernels.row().float_gemm, m, n);
     // One row reads every weight once, so memory, not arithmetic, sets its time; its columns are cut between threads.
     let is_row = m == 1 && scale.is_none();
     let chunk = if is_row {

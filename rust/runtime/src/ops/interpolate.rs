@@ -93,7 +93,7 @@ fn push_pass(
     let after = of.starts.len() - 1;
     let taps = of.weights.len() as f64 / after as f64;
     let chunk = b.steps.chunk(outer * after, inner as f64 * taps * 0.05 + 2.0, 1);
-    b.steps.of_node(node, b.steps.kernels.row().float.interpolate.name).run(
+    b.steps.of_node(node, b.steps.kernels.row().float.interpolate.interpolate.name).run(
         [from],
         [target],
         move |run, [x], [y]| {

@@ -5,7 +5,7 @@ use octavo_exec::{cast, cast_mut};
 use octavo_kernels::float::epilogue::Epilogue;
 use octavo_kernels::float::gemm::{self, Rows};
 use octavo_kernels::float::scores;
-use octavo_kernels::isa::Kernels;
+use octavo_kernels::table::Kernels;
 
 use crate::ops::node::{broadcast, error, left_padded, made, needed};
 use crate::ops::qmatmul::{Turned, turned};
@@ -261,7 +261,7 @@ fn push(b: &mut Builder<'_>, name: String, product: Product, from: BufferId, pac
     let products = product.lefts.len();
     let width = interleaved * n;
     let macs = [products, m, n, k].into_iter().fold(1u64, |all, factor| all.saturating_mul(factor as u64));
-    let tile = gemm::select(b.steps.kernels.row(), m, n);
+    let tile = gemm::select(&b.steps.kernels.row().float_gemm, m, n);
     let rows = products / interleaved * m;
     let softening = if product.softened.is_some() { NANOSECONDS_A_SCORE } else { 0.0 };
     let nanoseconds = (width * k) as f64 * NANOSECONDS_A_MAC + width as f64 * softening;

@@ -1,7 +1,7 @@
 //! What every operator family asks of a node: its inputs and outputs, axes, shapes, and errors that name it.
 
 use octavo_exec::{Pod, cast, cast_mut};
-use octavo_kernels::isa::Kernels;
+use octavo_kernels::table::Kernels;
 
 use crate::error::Error;
 use crate::plan::buffers::Placed;

@@ -36,7 +36,7 @@ pub fn plan_batch(b: &mut Builder<'_>, node: &Node) -> Result<(), Stop> {
     };
     let chunk = b.steps.chunk(y.elements() / run, run as f64, channels);
     let (xb, yb) = (x.buffer, y.buffer);
-    let kernel = b.steps.kernels.row().float.batch_normalization.name;
+    let kernel = b.steps.kernels.row().float.normalization.batch.name;
     b.steps.step(node.name.clone(), "BatchNormalization", kernel).run([xb], [yb], move |step, [x], [y]| {
         let (kernels, pool) = (step.kernels, step.pool);
         let x = cast::<f32>(x);
@@ -131,7 +131,7 @@ fn push_vectors(
     let chunk = b.steps.chunk(y.elements() / n, n as f64, 1);
     let (xb, yb, scale) = (x.buffer, y.buffer, parameters.scale.buffer);
     let bias = parameters.bias.map(|bias| bias.buffer);
-    let kernel = b.steps.kernels.row().float.vector_normalization.name;
+    let kernel = b.steps.kernels.row().float.normalization.vectors.name;
     b.steps.of_node(node, kernel).run_optional(
         [xb, scale],
         [bias],
@@ -159,7 +159,7 @@ fn push_statistics(
     let epsilon = node.attributes.f32("epsilon")?;
     let (xb, yb) = (x.buffer, y.buffer);
     let chunk = b.steps.chunk(y.elements(), n as f64, 1);
-    let kernel = b.steps.kernels.row().float.vector_statistics.name;
+    let kernel = b.steps.kernels.row().float.normalization.statistics.name;
     b.steps.of_node(node, kernel).run([xb], [yb], move |step, [x], [y]| {
         let (kernels, pool) = (step.kernels, step.pool);
         let x = cast::<f32>(x);
@@ -182,7 +182,7 @@ pub fn plan_lp(b: &mut Builder<'_>, node: &Node) -> Result<(), Stop> {
     let lanes = along + 1 == x.shape().len();
     let (n, inner): (usize, usize) = (x.shape()[along], x.shape()[along + 1..].iter().product());
     let chunk = b.steps.chunk(y.elements() / (n * inner), (n * inner) as f64, 1) * n * inner;
-    let kernel = b.steps.kernels.row().float.norm_division.name;
+    let kernel = b.steps.kernels.row().float.normalization.norm.name;
     push_map(b, node, kernel, &x, &y, chunk, move |kernels, x: &[f32], y: &mut [f32]| {
         by_norm(kernels, norm, x, n, inner, lanes, y);
     });

@@ -54,13 +54,13 @@ pub fn plan(b: &mut Builder<'_>, node: &Node) -> Result<(), Stop> {
             });
         }
         (Op::MaxPool, DType::F32) => {
-            let kernel = b.steps.kernels.row().float.max_pool.name;
+            let kernel = b.steps.kernels.row().float.pool.max.name;
             push::<f32>(b, node, &g, &x, &y, kernel, move |kernels, x, rows, y| {
                 float::max_pool(kernels, x, &window, rows, y);
             });
         }
         (Op::AveragePool, DType::F32) => {
-            let kernel = b.steps.kernels.row().float.average_pool.name;
+            let kernel = b.steps.kernels.row().float.pool.average.name;
             push::<f32>(b, node, &g, &x, &y, kernel, move |kernels, x, rows, y| {
                 float::average_pool(kernels, x, &window, ends, rows, y);
             });
@@ -93,7 +93,10 @@ fn push<T: octavo_exec::Pod>(
     x: &Placed,
     y: &Placed,
     kernel: &'static str,
-    rows_of: impl Fn(octavo_kernels::isa::Kernels, &[T], std::ops::Range<usize>, &mut [T]) + Send + Sync + 'static,
+    rows_of: impl Fn(octavo_kernels::table::Kernels, &[T], std::ops::Range<usize>, &mut [T])
+    + Send
+    + Sync
+    + 'static,
 ) {
     let (row, lines) = (g.output[1] * g.channels, g.output[0]);
     let image_in = g.input[0] * g.input[1] * g.channels;

@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use octavo_exec::{Arena, cast_mut};
 use octavo_kernels::gemm::{self, AddParams, Columns, OffsetTable, Out, Requantize, Residual, Rows};
-use octavo_kernels::isa::Kernels;
 use octavo_kernels::lookup;
+use octavo_kernels::table::Kernels;
 
 use crate::ops::fusion;
 use crate::ops::node::made;
@@ -319,7 +319,7 @@ pub fn push_rows(
         return;
     }
     let k = product.taps * product.kc;
-    let tile = gemm::select(b.steps.kernels.row(), rows, product.group_columns, k);
+    let tile = gemm::select(&b.steps.kernels.row().gemm, rows, product.group_columns, k);
     let chunk = b.steps.chunk_of_tiles(rows, macs as f64 / rows as f64 * NANOSECONDS_A_MAC, tile.rows);
     let row_bytes = product.columns * product.element();
     let target = y.buffer;

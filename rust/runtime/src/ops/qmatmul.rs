@@ -5,7 +5,7 @@
 
 use octavo_exec::{cast, cast_mut};
 use octavo_kernels::gemm::{self, Columns, Right, Rows};
-use octavo_kernels::isa::Kernels;
+use octavo_kernels::table::Kernels;
 
 use crate::ops::attention::{self, Block, Mask, Shares};
 use crate::ops::node::{broadcast, error, left_padded, made, needed, perm};
@@ -425,7 +425,7 @@ fn push_product(b: &mut Builder<'_>, name: String, product: Product, buffers: Bu
     let Buffers { left, blocks, row_bias, residual, y } = buffers;
     let width = n * product.inner.shape.iter().product::<usize>();
     let rows = elements / width;
-    let tile = gemm::select(b.steps.kernels.row(), m, n, k);
+    let tile = gemm::select(&b.steps.kernels.row().gemm, m, n, k);
     let chunk = b.steps.chunk_of_tiles(rows, (width * k) as f64 * NANOSECONDS_A_MAC, tile.rows);
     let element = if product.shares.is_some() { 1 } else { product.epilogue.element() };
     let bytes = chunk * width * element;

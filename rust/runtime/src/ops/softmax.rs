@@ -41,7 +41,7 @@ pub fn plan(b: &mut Builder<'_>, node: &Node) -> Result<(), Stop> {
         return Ok(());
     }
     let is_log = node.op == Op::LogSoftmax;
-    let kernel = b.steps.kernels.row().float.softmax.name;
+    let kernel = b.steps.kernels.row().float.softmax.softmax.name;
     push_map(b, node, kernel, &x, &y, chunk, move |kernels, x: &[f32], y: &mut [f32]| {
         float::softmax(kernels, x, n, inner, sum, is_log, y);
     });

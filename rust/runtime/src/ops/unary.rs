@@ -30,7 +30,7 @@ pub fn plan(b: &mut Builder<'_>, node: &Node) -> Result<(), Stop> {
         return Ok(());
     }
     let function = function(b, node)?;
-    let kernel = b.steps.kernels.row().float.unary.name;
+    let kernel = b.steps.kernels.row().float.unary.unary.name;
     push_map(b, node, kernel, &x, &y, chunk, move |kernels, x: &[f32], y: &mut [f32]| {
         unary::run(kernels, function, x, y);
     });

@@ -29,7 +29,7 @@ pub fn convert_layout(steps: &mut Steps, name: String, from: &Placed, layout: La
     if image == 0 {
         return;
     }
-    let kernel = if element == 4 { steps.kernels.row().float.transpose.name } else { "transpose" };
+    let kernel = if element == 4 { steps.kernels.row().float.transpose.transpose.name } else { "transpose" };
     let per_chunk = if images > 1 { steps.chunk(images, image as f64 * 0.2, 1) } else { 1 };
     steps.step(name, "Transpose", kernel).run([source], [to], move |run, [x], [y]| {
         let (kernels, pool) = (run.kernels, run.pool);

@@ -26,7 +26,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
 use octavo_exec::{Arena, FloatMode, Pool, Slot, Views};
-use octavo_kernels::isa::Kernels;
+use octavo_kernels::table::Kernels;
 
 use crate::error::Error;
 use crate::observe::Extremes;

@@ -1,7 +1,7 @@
 //! The steps of a plan while it is made, and what a step sees while it runs.
 
 use octavo_exec::{Pool, Slot, Views};
-use octavo_kernels::isa::Kernels;
+use octavo_kernels::table::Kernels;
 
 use crate::plan::arena::Life;
 use crate::plan::buffers::{Buffer, BufferId, Home, SLACK};

@@ -7,7 +7,8 @@ use std::collections::hash_map::Entry;
 use std::sync::Arc;
 
 use octavo_exec::{Arena, Pool, cast, default_threads};
-use octavo_kernels::isa::{self, Isa, Kernels};
+use octavo_kernels::isa::{self, Isa};
+use octavo_kernels::table::Kernels;
 
 use crate::error::Error;
 use crate::observe::Extremes;

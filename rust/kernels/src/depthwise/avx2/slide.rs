@@ -6,8 +6,9 @@
 use std::arch::x86_64::*;
 use std::ops::Range;
 
-use super::{Eight, TAPS, WORD, halves};
-use crate::depthwise::{Depthwise, GROUP};
+use super::eight::{Eight, TAPS, WORD, halves};
+use crate::depthwise::entries::Depthwise;
+use crate::depthwise::pack::GROUP;
 
 /// Pairs of rows of a column, 8 channels of int16: rows 0 and 1, 2 and 3, 4 and 5.
 type Column = [__m256i; 3];

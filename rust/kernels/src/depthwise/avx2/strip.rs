@@ -7,8 +7,9 @@
 use std::arch::x86_64::*;
 use std::ops::Range;
 
-use super::{Eight, HALF, Pairs, TAPS, WORD, halves};
-use crate::depthwise::Depthwise;
+use super::eight::{Eight, HALF, TAPS, WORD, halves};
+use super::pairs::Pairs;
+use crate::depthwise::entries::Depthwise;
 use crate::depthwise::general;
 use crate::depthwise::pack::Lines;
 use crate::geometry::Window;

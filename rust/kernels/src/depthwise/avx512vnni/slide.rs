@@ -6,11 +6,11 @@
 use std::arch::x86_64::*;
 use std::ops::Range;
 
-use super::{
+use super::lanes::{
     ByteDepthwise, Interleave, TAPS, WORD, even_lanes, first_lanes, high_halves, odd_lanes, transpose_lanes,
 };
-use crate::depthwise::pack::first_channel;
-use crate::depthwise::{GROUP, HIGH_SHIFT};
+use crate::depthwise::entries::HIGH_SHIFT;
+use crate::depthwise::pack::{GROUP, first_channel};
 use crate::requantize::Requantize;
 
 /// The words of a column: rows 0..4, and rows 4..8 where there are so many.

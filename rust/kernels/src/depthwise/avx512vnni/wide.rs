@@ -8,8 +8,9 @@
 use std::arch::x86_64::*;
 use std::ops::Range;
 
-use super::{ByteDepthwise, WORD, even_lanes, high_halves, odd_lanes};
-use crate::depthwise::{GROUP, HIGH_SHIFT};
+use super::lanes::{ByteDepthwise, WORD, even_lanes, high_halves, odd_lanes};
+use crate::depthwise::entries::HIGH_SHIFT;
+use crate::depthwise::pack::GROUP;
 use crate::requantize::Requantize;
 
 /// Channels that go through together: two groups.

@@ -1,39 +1,44 @@
 //! Depthwise convolution of one NHWC image: every channel has its own window of weights.
 
-pub(super) mod plain;
+mod arguments;
+mod plain;
 #[cfg(test)]
 mod tests;
 #[cfg(target_arch = "x86_64")]
 mod vector;
 #[cfg(target_arch = "x86_64")]
-pub(super) mod x86;
+mod x86;
 
 use std::ops::Range;
 
-use super::epilogue::{Clamp, Epilogue, Residual};
-use super::unary::run_in_place;
+use super::epilogue::{Epilogue, Residual};
+use super::unary;
 use crate::geometry::Window;
-use crate::isa::Kernels;
+use crate::isa::{Entry, Has, code};
+use arguments::Arguments;
 
-/// What a depthwise kernel reads.
+type Run = unsafe fn(&Arguments<'_>, &mut [f32]);
+
+/// A tier's kernels of this family.
 #[derive(Debug)]
-pub struct Arguments<'a> {
-    x: &'a [f32],
-    weights: &'a [f32],
-    window: &'a Window,
-    bias: Option<&'a [f32]>,
-    /// A tensor as long as the output.
-    residual: Option<&'a [f32]>,
-    clamp: Clamp,
-    rows: Range<usize>,
+pub struct Entries {
+    /// Depthwise convolutions.
+    pub depthwise: Entry<Run>,
 }
+
+pub(crate) const SCALAR: Entries =
+    Entries { depthwise: Entry { name: "scalar-f32-depthwise", code: Some(plain::kernel) } };
+pub(crate) const AVX2: Entries =
+    Entries { depthwise: Entry { name: "avx2-f32-depthwise", code: code!("x86_64": x86::avx2) } };
+pub(crate) const AVX512VNNI: Entries =
+    Entries { depthwise: Entry { name: "avx512vnni-f32-depthwise", code: code!("x86_64": x86::avx512) } };
 
 /// `y[c] = epilogue(chain over the window of x[c] * w[c])`, from +0, rows first. Padding takes part as x = +0.
 ///
 /// `x`: the whole image, `[h, w, c]`; `weights`: `[kernel rows * kernel columns][c]`; `out`: the output rows `rows`
 /// alone, `[rows.len(), ow, c]`; the epilogue's rows are their pixels.
-pub fn run(
-    k: Kernels,
+pub fn run<K: Has<Entries> + Has<unary::Entries>>(
+    k: K,
     x: &[f32],
     weights: &[f32],
     window: &Window,
@@ -54,8 +59,8 @@ pub fn run(
     });
     let arguments = Arguments { x, weights, window, bias: epilogue.bias, residual, clamp, rows };
     // SAFETY: `k` proves that the CPU has the tier's features; the slices have the lengths that the window asks for.
-    unsafe { (k.row().float.depthwise.run)(&arguments, out) }
+    unsafe { (Has::<Entries>::entries(k).depthwise.code())(&arguments, out) }
     if let Some(function) = after {
-        run_in_place(k, function, out);
+        unary::run_in_place(k, function, out);
     }
 }

@@ -1,6 +1,6 @@
 //! Any window, 16 channels of one output pixel at a time.
 
-use super::Arguments;
+use super::arguments::Arguments;
 
 /// Channels accumulated at once.
 const LANES: usize = 16;
@@ -56,7 +56,7 @@ fn channels(a: &Arguments<'_>, tap: impl Fn(usize, usize) -> Option<usize>, out:
 }
 
 #[inline(always)]
-pub(in crate::float) fn kernel(a: &Arguments<'_>, out: &mut [f32]) {
+pub(super) fn kernel(a: &Arguments<'_>, out: &mut [f32]) {
     let window = a.window;
     let (c, width) = (window.channels, window.output[1]);
     if c == 0 || width == 0 {

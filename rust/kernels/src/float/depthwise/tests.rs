@@ -4,7 +4,8 @@ use super::run;
 use crate::float::epilogue::{Epilogue, Residual};
 use crate::float::unary::{Unary, run_in_place};
 use crate::geometry::Window;
-use crate::isa::{Isa, Kernels, available};
+use crate::isa::{Isa, available};
+use crate::table::Kernels;
 
 /// A chain from +0 over the window, rows first, whose taps in the padding are +0.
 fn chain(x: &[f32], weights: &[f32], w: &Window) -> Vec<f32> {

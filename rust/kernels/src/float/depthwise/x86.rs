@@ -6,8 +6,10 @@
 
 use std::arch::x86_64::*;
 
+use super::arguments::Arguments;
+use super::plain;
 use super::vector::Vector;
-use super::{Arguments, Clamp, plain};
+use crate::float::epilogue::Clamp;
 
 /// Output pixels of a tile, and of the tile for what is left of a row.
 const WIDE: usize = 8;
@@ -29,7 +31,7 @@ static ZEROS: [f32; 16] = [0.0; 16];
 /// # Safety
 /// The CPU has AVX-512; the bounds that [`super::run`] asserts.
 #[target_feature(enable = "avx2,fma,avx512f,avx512bw,avx512vl,avx512dq,avx512vnni")]
-pub(in crate::float) unsafe fn avx512(a: &Arguments<'_>, out: &mut [f32]) {
+pub(super) unsafe fn avx512(a: &Arguments<'_>, out: &mut [f32]) {
     // SAFETY: the caller's promise.
     unsafe {
         match a.window.channels {
@@ -43,7 +45,7 @@ pub(in crate::float) unsafe fn avx512(a: &Arguments<'_>, out: &mut [f32]) {
 /// # Safety
 /// The CPU has AVX2 and FMA; the bounds that [`super::run`] asserts.
 #[target_feature(enable = "avx2,fma")]
-pub(in crate::float) unsafe fn avx2(a: &Arguments<'_>, out: &mut [f32]) {
+pub(super) unsafe fn avx2(a: &Arguments<'_>, out: &mut [f32]) {
     // SAFETY: the caller's promise.
     unsafe {
         match a.window.channels {

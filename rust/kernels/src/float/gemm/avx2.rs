@@ -2,17 +2,8 @@
 
 use std::arch::x86_64::*;
 
+use super::panel::Panel;
 use super::tile::{self, Lanes};
-use super::{Entries, Panel, Tile};
-
-pub(crate) const ENTRIES: Entries = Entries {
-    tiles: &[
-        Tile { name: "avx2-f32-gemm-6x16", rows: 6, units: 1, run: tile_1 },
-        Tile { name: "avx2-f32-gemm-3x32", rows: 3, units: 2, run: tile_2 },
-        Tile { name: "avx2-f32-gemm-1x64", rows: 1, units: 4, run: tile_4 },
-    ],
-    units: [4, 2, 2, 1],
-};
 
 tile::tile!(tile_1: Ymms, 1, 6, [1 2 3 4 5 6], "avx2,fma");
 tile::tile!(tile_2: Ymms, 2, 3, [1 2 3], "avx2,fma");

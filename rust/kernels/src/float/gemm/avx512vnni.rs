@@ -2,19 +2,8 @@
 
 use std::arch::x86_64::*;
 
+use super::panel::Panel;
 use super::tile::{self, Lanes};
-use super::{Entries, Panel, Tile};
-
-pub(crate) const ENTRIES: Entries = Entries {
-    tiles: &[
-        Tile { name: "avx512vnni-f32-gemm-14x16", rows: 14, units: 1, run: tile_1 },
-        Tile { name: "avx512vnni-f32-gemm-14x32", rows: 14, units: 2, run: tile_2 },
-        Tile { name: "avx512vnni-f32-gemm-8x48", rows: 8, units: 3, run: tile_3 },
-        Tile { name: "avx512vnni-f32-gemm-6x64", rows: 6, units: 4, run: tile_4 },
-        Tile { name: "avx512vnni-f32-gemm-1x128", rows: 1, units: 8, run: tile_8 },
-    ],
-    units: [8, 4, 4, 2],
-};
 
 tile::tile!(tile_1: Zmm, 1, 14, [1 2 3 4 5 6 7 8 9 10 11 12 13 14], "avx512f,avx512vl,avx2,fma");
 tile::tile!(tile_2: Zmm, 2, 14, [1 2 3 4 5 6 7 8 9 10 11 12 13 14], "avx512f,avx512vl,avx2,fma");

@@ -5,52 +5,28 @@
 //! some rows by a panel in registers over the whole chain. All tiers read the same packing.
 
 #[cfg(target_arch = "x86_64")]
-pub(crate) mod avx2;
+mod avx2;
 #[cfg(target_arch = "x86_64")]
-pub(crate) mod avx512vnni;
-pub(crate) mod scalar;
+mod avx512vnni;
+mod entries;
+mod panel;
+mod scalar;
 #[cfg(test)]
 mod tests;
+mod tiers;
 mod tile;
 
-// A row that this architecture cannot run still stands in the table.
-#[cfg(not(target_arch = "x86_64"))]
-pub(crate) use scalar as avx2;
-#[cfg(not(target_arch = "x86_64"))]
-pub(crate) use scalar as avx512vnni;
+pub use entries::{Entries, Tile};
+pub use panel::UNIT;
+pub(crate) use tiers::{AVX2, AVX512VNNI, SCALAR};
 
 use super::epilogue::{Clamp, Epilogue, Residual, apply_to_rows};
-use crate::isa::{Kernels, Row};
+use super::unary;
+use crate::isa::Has;
+use panel::{Left, PANEL_UNITS, Panel};
 
-/// Columns of a unit.
-pub const UNIT: usize = 16;
-/// Most units of a panel.
-const PANEL_UNITS: usize = 8;
 /// Bytes of rows, read and written, that one pass over all panels takes, to stay in the second-level cache.
 const ROW_BYTES: usize = 384 << 10;
-
-/// A tier's kernels of this family.
-#[derive(Debug)]
-pub struct Entries {
-    /// The tiles, narrow to wide; the first is one unit wide.
-    pub tiles: &'static [Tile],
-    /// The most units of a panel for products of 1, 2, 3 and more rows: few rows need many columns, or each
-    /// multiply-add waits for the one before it.
-    pub units: [usize; 4],
-}
-
-/// A kernel: up to `rows x units * 16` sums at a time.
-#[derive(Debug)]
-pub struct Tile {
-    /// `<isa>-f32-gemm-<rows>x<columns>`.
-    pub name: &'static str,
-    /// Most rows held in registers.
-    pub rows: usize,
-    /// Units of a panel.
-    pub units: usize,
-    /// The code. Calling it needs the CPU features of `name`'s isa, and a panel that [`run`] has checked.
-    run: unsafe fn(&Panel),
-}
 
 /// Where the rows of the left side lie.
 #[derive(Clone, Copy, Debug)]
@@ -81,51 +57,6 @@ impl Rows<'_> {
             Rows::Indirect { taps, .. } => taps,
         }
     }
-}
-
-/// [`Rows`] that have been checked.
-#[derive(Clone, Copy)]
-enum Left {
-    Dense {
-        data: *const f32,
-        stride: usize,
-    },
-    /// An offset below `reach` has kc elements in the data.
-    Indirect {
-        data: *const f32,
-        reach: usize,
-        offsets: *const u32,
-    },
-}
-
-impl Left {
-    /// Rows without taps.
-    const NOTHING: Left = Left::Indirect { data: std::ptr::null(), reach: 0, offsets: std::ptr::null() };
-}
-
-/// Some rows of one panel of a checked product, as the tiles take them.
-struct Panel {
-    left: Left,
-    /// The rows.
-    from: usize,
-    to: usize,
-    /// The panel's first unit; the next is `unit_stride` elements on.
-    packed: *const f32,
-    unit_stride: usize,
-    taps: usize,
-    kc: usize,
-    /// Columns: more than fill all units but one.
-    n: usize,
-    /// Added to each column. Without a bias -0, which changes nothing; but where the clamp's lower bound is 0 no lane is
-    /// -0, so that no sum is, and the clamp need not look at the signs of zeros.
-    bias: [f32; PANEL_UNITS * UNIT],
-    /// Row 0 of the tensor to add, or null.
-    residual: *const f32,
-    residual_stride: usize,
-    clamp: Option<Clamp>,
-    /// Row 0 of the output.
-    out: *mut f32,
-    out_stride: usize,
 }
 
 /// The length of packed weights, in elements.
@@ -180,17 +111,9 @@ pub fn pack_strided(weights: &[f32], n: usize, k: usize, column: usize, step: us
     }
 }
 
-impl Entries {
-    /// The tile for the next panel of a product of `m` rows that has `left` units left.
-    fn tile(&self, m: usize, left: usize) -> &'static Tile {
-        let most = self.units[m.clamp(1, 4) - 1].min(left);
-        self.tiles.iter().rfind(|tile| tile.units <= most).unwrap_or(&self.tiles[0])
-    }
-}
-
 /// The tile that does most of a product's work on that tier: a function of the shape alone.
-pub fn select(row: &'static Row, m: usize, n: usize) -> &'static Tile {
-    row.float_gemm.tile(m, n.div_ceil(UNIT))
+pub fn select(entries: &'static Entries, m: usize, n: usize) -> &'static Tile {
+    entries.tile(m, n.div_ceil(UNIT))
 }
 
 /// `out[i][j] = epilogue(sum over k of x[i][k] * w[j][k])`: a chain from +0 with k rising (tap, then step), then what
@@ -200,8 +123,8 @@ pub fn select(row: &'static Row, m: usize, n: usize) -> &'static Tile {
 ///
 /// # Panics
 /// Where a slice is shorter than its contract says.
-pub fn run(
-    k: Kernels,
+pub fn run<K: Has<Entries> + Has<unary::Entries>>(
+    k: K,
     m: usize,
     rows: &Rows<'_>,
     packed: &[f32],
@@ -231,7 +154,7 @@ pub fn run(
         let mut unit = 0;
         while unit * UNIT < n {
             let column = unit * UNIT;
-            let tile = k.row().float_gemm.tile(m, (n - column).div_ceil(UNIT));
+            let tile = Has::<Entries>::entries(k).tile(m, (n - column).div_ceil(UNIT));
             let columns = (tile.units * UNIT).min(n - column);
             let mut panel = Panel {
                 left,
@@ -257,7 +180,7 @@ pub fn run(
             }
             // SAFETY: `k` proves that the CPU has the tier. The rows of the left side, the output and the residual lie
             // in their slices (checked above), and `tile.units` units follow `packed`.
-            unsafe { (tile.run)(&panel) };
+            unsafe { tile.code()(&panel) };
             unit += tile.units;
         }
         if let Some(function) = after {

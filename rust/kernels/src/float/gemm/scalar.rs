@@ -1,12 +1,7 @@
 //! The tiles in plain Rust.
 
+use super::panel::{Panel, UNIT};
 use super::tile::{self, Lanes};
-use super::{Entries, Panel, Tile, UNIT};
-
-pub(crate) const ENTRIES: Entries = Entries {
-    tiles: &[Tile { name: "scalar-f32-gemm-4x16", rows: 4, units: 1, run: tile_1 }],
-    units: [1; 4],
-};
 
 tile::tile!(tile_1: Sixteen, 1, 4, [1 2 3 4]);
 

@@ -2,7 +2,7 @@
 
 use std::arch::asm;
 
-use super::{Left, Panel, UNIT};
+use super::panel::{Left, Panel, UNIT};
 
 /// The 16 columns of a unit in a tier's registers.
 ///
@@ -196,7 +196,7 @@ macro_rules! tile {
     ($name:ident: $lanes:ty, $units:literal, $most:literal, [$($rows:literal)*] $(, $features:literal)?) => {
         /// # Safety
         /// The CPU has the tier; the panel's bounds have been checked.
-        unsafe fn $name(p: &Panel) {
+        pub(super) unsafe fn $name(p: &Panel) {
             /// # Safety
             /// As [`tile::rows`].
             $(#[target_feature(enable = $features)])?

@@ -4,8 +4,8 @@ use std::ops::Range;
 
 use octavo_exec::cast_mut;
 use octavo_kernels::depthwise::{self, Depthwise, Floats, Window};
-use octavo_kernels::isa::Kernels;
 use octavo_kernels::requantize::Requantize;
+use octavo_kernels::table::Kernels;
 
 use super::convolution::Convolution;
 use crate::ops::fusion;

@@ -96,7 +96,7 @@ fn shallow_rows(b: &mut Builder<'_>, node: &Node, conv: &Convolution) -> Result<
     let (from, to) = (x.buffer, b.steps.temporary(elements * 4));
     let chunk = b.steps.chunk(elements / line, line as f64 * NANOSECONDS_A_COPY, 1);
     let ([height, width], channels) = (g.input, g.channels);
-    let kernel = if is_planar { b.steps.kernels.row().float.interleave.name } else { "copy" };
+    let kernel = if is_planar { b.steps.kernels.row().float.interleave.interleave.name } else { "copy" };
     b.steps.step(node.name.clone(), "Pad", kernel).run([from], [to], move |run, [x], [y]| {
         let (kernels, pool) = (run.kernels, run.pool);
         let x = cast::<f32>(x);
@@ -140,7 +140,7 @@ fn plan_depthwise(
     let (rb, adds) =
         (fused.residual.as_ref().map_or(xb, |residual| residual.buffer), fused.residual.is_some());
     let finish = fused.finish;
-    let kernel = b.steps.kernels.row().float.depthwise.name;
+    let kernel = b.steps.kernels.row().float.depthwise.depthwise.name;
     b.steps.step(fused.names, "Conv", kernel).macs(conv.macs()).run(
         [xb, rb],
         [yb],
@@ -186,7 +186,7 @@ fn plan_product(
     let per_image = g.pixels();
     let (channels, outputs) = (g.channels, conv.outputs);
     let rows = g.images * per_image;
-    let tile = gemm::select(b.steps.kernels.row(), rows, columns);
+    let tile = gemm::select(&b.steps.kernels.row().float_gemm, rows, columns);
     let chunk = b.steps.chunk_of_tiles(rows, conv.macs() as f64 / rows as f64 * NANOSECONDS_A_MAC, tile.rows);
     let yb = y.buffer;
     let (rb, adds) =

@@ -265,10 +265,10 @@ fn push(
             gemm::run(kernels, m, &rows, packed, columns, kc, &epilogue, &mut y[column..], outputs);
         }
     };
-    b.steps.of_node(node, gemm::select(b.steps.kernels.row(), rows, columns).name).macs(macs).run(
-        [from],
-        [product],
-        move |run, [x], [y]| {
+    b.steps
+        .of_node(node, gemm::select(&b.steps.kernels.row().float_gemm, rows, columns).name)
+        .macs(macs)
+        .run([from], [product], move |run, [x], [y]| {
             let (kernels, pool) = (run.kernels, run.pool);
             let x = cast::<f32>(x);
             pool.slices(cast_mut::<f32>(y), chunk * outputs, |i, mut y| {
@@ -286,8 +286,7 @@ fn push(
                     }
                 }
             });
-        },
-    );
+        });
     if is_alone {
         return;
     }

@@ -7,9 +7,9 @@ use octavo_kernels::float::reduce;
 use octavo_kernels::float::reduce::Reduce::{
     self, L1, L2, LogSum, LogSumExp, Max, Mean as Average, Min, Prod, Sum, SumSquare,
 };
-use octavo_kernels::isa::Kernels;
 use octavo_kernels::pool::{self, Mean, Window};
 use octavo_kernels::requantize::multiplier_shift;
+use octavo_kernels::table::Kernels;
 
 use crate::ops::node::{axis, error, made, needed};
 use crate::ops::spatial;
@@ -148,7 +148,7 @@ fn push(
         }
         (op, DType::F32) => {
             let reduction = reduction(op);
-            let kernel = if is_last { row.float.reduce_last.name } else { row.float.reduce_strided.name };
+            let kernel = if is_last { row.float.reduce.last.name } else { row.float.reduce.strided.name };
             push_parts::<f32>(b, node, kernel, from, y, r, move |kernels, x, y| {
                 if n == 0 {
                     y.fill(of_nothing(reduction));

@@ -1,0 +1,186 @@
+//! Sixteen channels, or less, in any number: the general code on AVX2.
+
+use std::arch::x86_64::*;
+
+use super::eight::{HALF, HighScale, TAPS, WORD};
+use crate::depthwise::entries::{Floats, HIGH_SHIFT};
+use crate::depthwise::general::{Epilogue, Lanes, TAPS_MAX};
+use crate::depthwise::pack::GROUP;
+use crate::requantize::Requantize;
+
+/// Two taps a word, int16; the sums of channels 0..8 and 8..16.
+pub(super) struct Pairs;
+
+impl Lanes for Pairs {
+    type Sums = [__m256i; 2];
+    const TAPS: usize = TAPS;
+    const WORD: usize = WORD;
+
+    #[inline(always)]
+    unsafe fn start(bias: *const i32, channels: usize) -> [__m256i; 2] {
+        // SAFETY: the caller's promise.
+        unsafe { load_lanes(bias, channels) }
+    }
+
+    #[inline(always)]
+    unsafe fn multiply_add(
+        sums: [__m256i; 2],
+        taps: [*const u8; TAPS_MAX],
+        weights: *const u8,
+        channels: usize,
+    ) -> [__m256i; 2] {
+        // SAFETY: the caller's promise.
+        unsafe {
+            let (first, second) = (load_bytes(taps[0], channels), load_bytes(taps[1], channels));
+            let low = _mm256_cvtepu8_epi16(_mm_unpacklo_epi8(first, second));
+            let high = _mm256_cvtepu8_epi16(_mm_unpackhi_epi8(first, second));
+            let weights = weights.cast::<__m256i>();
+            [
+                _mm256_add_epi32(sums[0], _mm256_madd_epi16(low, _mm256_loadu_si256(weights))),
+                _mm256_add_epi32(sums[1], _mm256_madd_epi16(high, _mm256_loadu_si256(weights.add(1)))),
+            ]
+        }
+    }
+}
+
+impl Epilogue<Pairs> for Requantize<'_> {
+    type Out = u8;
+
+    #[inline(always)]
+    fn start(&self) -> &[i32] {
+        self.bias
+    }
+
+    #[inline(always)]
+    unsafe fn finish(&self, sums: [__m256i; 2], first: usize, channels: usize, out: *mut u8) {
+        // SAFETY: the caller's promise.
+        unsafe {
+            let multiplier = load_lanes(self.multiplier.as_ptr().add(first), channels);
+            let shift = load_lanes(self.shift.as_ptr().add(first), channels);
+            let scaled = [0, 1].map(|half| scale(sums[half], multiplier[half], shift[half]));
+            // The pack leaves the channels in the order 0..4, 8..12, 4..8, 12..16.
+            let words = _mm256_permute4x64_epi64::<0b11_01_10_00>(_mm256_packs_epi32(scaled[0], scaled[1]));
+            let words = _mm256_adds_epi16(words, _mm256_set1_epi16(self.zero_point as i16));
+            let bytes = _mm_packus_epi16(_mm256_castsi256_si128(words), _mm256_extracti128_si256::<1>(words));
+            let bytes = _mm_max_epu8(bytes, _mm_set1_epi8(self.lo as i8));
+            store_bytes(_mm_min_epu8(bytes, _mm_set1_epi8(self.hi as i8)), out, channels);
+        }
+    }
+}
+
+impl Epilogue<Pairs> for Floats<'_> {
+    type Out = f32;
+
+    #[inline(always)]
+    fn start(&self) -> &[i32] {
+        self.acc_bias
+    }
+
+    #[inline(always)]
+    unsafe fn finish(&self, sums: [__m256i; 2], first: usize, channels: usize, out: *mut f32) {
+        let mut acc = [0i32; GROUP];
+        // SAFETY: the caller's promise; the sums are 16 int32.
+        let out = unsafe {
+            _mm256_storeu_si256(acc.as_mut_ptr().cast(), sums[0]);
+            _mm256_storeu_si256(acc.as_mut_ptr().add(HALF).cast(), sums[1]);
+            std::slice::from_raw_parts_mut(out, channels)
+        };
+        for (lane, out) in out.iter_mut().enumerate() {
+            let c = first + lane;
+            *out = (acc[lane] as f32 * self.x_scale).mul_add(self.scale[c], self.bias[c]);
+        }
+    }
+}
+
+/// `channels` int32, the rest 0.
+///
+/// # Safety
+/// The CPU has the tier; `channels` values at `values`, at most 16.
+#[inline(always)]
+pub(super) unsafe fn load_lanes(values: *const i32, channels: usize) -> [__m256i; 2] {
+    // SAFETY: the caller's promise.
+    unsafe {
+        if channels == GROUP {
+            [_mm256_loadu_si256(values.cast()), _mm256_loadu_si256(values.add(8).cast())]
+        } else {
+            let mut lanes = [0i32; GROUP];
+            values.copy_to_nonoverlapping(lanes.as_mut_ptr(), channels);
+            load_lanes(lanes.as_ptr(), GROUP)
+        }
+    }
+}
+
+/// `channels` bytes, the rest 0: of fewer than 16, by pieces that overlap.
+///
+/// # Safety
+/// The CPU has the tier; `channels` bytes at `bytes`, 1 to 16.
+#[inline(always)]
+pub(super) unsafe fn load_bytes(bytes: *const u8, channels: usize) -> __m128i {
+    // SAFETY: the caller's promise; every piece ends with the last byte or before.
+    unsafe {
+        let byte = |at: usize| u64::from(*bytes.add(at)) << (8 * at);
+        let four = |at: usize| u64::from(bytes.add(at).cast::<u32>().read_unaligned());
+        let eight = |at: usize| bytes.add(at).cast::<u64>().read_unaligned();
+        match channels {
+            GROUP => _mm_loadu_si128(bytes.cast()),
+            HALF => _mm_loadl_epi64(bytes.cast()),
+            9..GROUP => {
+                let rest = eight(channels - 8) >> (8 * (GROUP - channels));
+                _mm_set_epi64x(rest as i64, eight(0) as i64)
+            }
+            4..HALF => {
+                let rest = four(channels - 4) << (8 * (channels - 4));
+                _mm_cvtsi64_si128((four(0) | rest) as i64)
+            }
+            _ => _mm_cvtsi64_si128((byte(0) | byte(channels / 2) | byte(channels - 1)) as i64),
+        }
+    }
+}
+
+/// # Safety
+/// The CPU has the tier; room for `channels` bytes at `out`, at most 16.
+#[inline(always)]
+pub(super) unsafe fn store_bytes(bytes: __m128i, out: *mut u8, channels: usize) {
+    // SAFETY: the caller's promise.
+    unsafe {
+        if channels == GROUP {
+            _mm_storeu_si128(out.cast(), bytes);
+        } else {
+            let mut lanes = [0u8; GROUP];
+            _mm_storeu_si128(lanes.as_mut_ptr().cast(), bytes);
+            lanes.as_ptr().copy_to_nonoverlapping(out, channels);
+        }
+    }
+}
+
+/// `floor((acc * multiplier + 2^(shift-1)) / 2^shift)`, or what has the same int16 after saturation.
+#[inline]
+#[target_feature(enable = "avx2")]
+pub(super) fn scale(acc: __m256i, multiplier: __m256i, shift: __m256i) -> __m256i {
+    let all_high = _mm256_movemask_epi8(_mm256_cmpgt_epi32(shift, _mm256_set1_epi32(HIGH_SHIFT - 1))) == -1;
+    if all_high { HighScale::new(multiplier, shift).apply(acc) } else { scale_any(acc, multiplier, shift) }
+}
+
+/// For every shift, by 64-bit lanes: AVX2 has no arithmetic shift of those, so the sum is made positive for a logical
+/// one by 2^62, a multiple of every 2^shift, and what that adds is taken off again.
+#[inline]
+#[target_feature(enable = "avx2")]
+pub(super) fn scale_any(acc: __m256i, multiplier: __m256i, shift: __m256i) -> __m256i {
+    let in_64_bits = |acc, multiplier, shift| {
+        let one = _mm256_set1_epi64x(1);
+        let round = _mm256_sllv_epi64(one, _mm256_sub_epi64(shift, one));
+        let lifted = _mm256_set1_epi64x(1 << 62);
+        let sum = _mm256_add_epi64(_mm256_mul_epi32(acc, multiplier), round);
+        let shifted = _mm256_srlv_epi64(_mm256_add_epi64(sum, lifted), shift);
+        let scaled = _mm256_sub_epi64(shifted, _mm256_srlv_epi64(lifted, shift));
+        let limit = _mm256_set1_epi64x(i64::from(i16::MAX));
+        let below = _mm256_blendv_epi8(scaled, limit, _mm256_cmpgt_epi64(scaled, limit));
+        let floor = _mm256_set1_epi64x(-i64::from(i16::MAX));
+        _mm256_blendv_epi8(below, floor, _mm256_cmpgt_epi64(floor, below))
+    };
+    let down = |value| _mm256_srli_epi64::<32>(value);
+    let low_half = _mm256_set1_epi64x(0xffff_ffff);
+    let even = in_64_bits(acc, multiplier, _mm256_and_si256(shift, low_half));
+    let odd = in_64_bits(down(acc), down(multiplier), down(shift));
+    _mm256_blend_epi32::<0b1010_1010>(even, _mm256_slli_epi64::<32>(odd))
+}

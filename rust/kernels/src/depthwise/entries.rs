@@ -1,0 +1,119 @@
+//! What a tier has of this family, and a convolution as its kernels take it.
+
+use std::ops::Range;
+
+use super::pack::Layout;
+use crate::geometry::Window;
+use crate::isa::Entry;
+use crate::requantize::Requantize;
+
+/// A depthwise convolution, and what becomes of its sums: [`Requantize`] makes bytes of them, [`Floats`] float32.
+#[derive(Clone, Copy, Debug)]
+pub struct Depthwise<'a, E> {
+    /// Geometry; taps outside the image read the zero point.
+    pub window: Window,
+    /// The weights as [`Tiles::pack`] lays them out for the same tier and result.
+    pub packed: &'a [u8],
+    /// One value a channel; the bias of the sums already holds `-x_zero_point * sum(w)`.
+    pub epilogue: E,
+    /// The input's zero point.
+    pub x_zero_point: u8,
+}
+
+/// What turns int32 sums into float32: for channel `c`, `fma(float32(acc + acc_bias[c]) * x_scale, scale[c], bias[c])`.
+#[derive(Clone, Copy, Debug)]
+pub struct Floats<'a> {
+    /// One a channel, added to the sum modulo 2^32.
+    pub acc_bias: &'a [i32],
+    /// The input's scale.
+    pub x_scale: f32,
+    /// One a channel: the weights' scales.
+    pub scale: &'a [f32],
+    /// One a channel.
+    pub bias: &'a [f32],
+}
+
+/// The code of a kernel that makes bytes. It asks for the bounds that [`run`](super::run) asserts.
+pub(crate) type ToBytes = unsafe fn(&[u8], &Depthwise<'_, Requantize<'_>>, Range<usize>, &mut [u8]);
+/// The code of a kernel that makes float32. It asks for the bounds that [`run_to_floats`](super::run_to_floats) asserts.
+pub(crate) type ToFloats = unsafe fn(&[u8], &Depthwise<'_, Floats<'_>>, Range<usize>, &mut [f32]);
+
+/// A kernel with the shapes it is made for.
+#[derive(Debug)]
+pub struct Tile<R> {
+    /// Kernel and stride; `None` takes every shape.
+    pub(crate) shape: Option<([usize; 2], [usize; 2])>,
+    /// The kernel.
+    pub entry: Entry<R>,
+}
+
+/// A tier's kernels of one result, special ones first; the last one takes every shape.
+#[derive(Debug)]
+pub struct Tiles<R: 'static> {
+    /// How the weights are packed for all of them.
+    pub(crate) layout: Layout,
+    /// The kernels.
+    pub all: &'static [Tile<R>],
+}
+
+impl<R> Tiles<R> {
+    /// The kernel that runs for a shape: the first that takes it.
+    pub fn select(&self, kernel: [usize; 2], stride: [usize; 2], dilation: [usize; 2]) -> &'static Entry<R> {
+        let takes = |tile: &&Tile<R>| match tile.shape {
+            None => true,
+            Some(shape) => shape == (kernel, stride) && dilation == [1, 1],
+        };
+        &self.all.iter().find(takes).expect("the last kernel takes every shape").entry
+    }
+
+    /// The bytes of the packed weights.
+    pub fn packed_len(&self, channels: usize, kernel: [usize; 2]) -> usize {
+        self.layout.packed_len(channels, kernel)
+    }
+
+    /// Packs weights `[channels, kh, kw]`. Panics where a length is wrong; `out` has [`Tiles::packed_len`] bytes.
+    pub fn pack(&self, weights: &[i8], channels: usize, kernel: [usize; 2], out: &mut [u8]) {
+        self.layout.pack(weights, channels, kernel, out);
+    }
+
+    /// The kernel for a convolution. Panics where a slice has not the length of its geometry.
+    pub(super) fn checked<E, T>(
+        &self,
+        x: &[u8],
+        d: &Depthwise<'_, E>,
+        rows: &Range<usize>,
+        out: &[T],
+    ) -> &'static Entry<R> {
+        let window = &d.window;
+        window.assert_slices(x, rows, out);
+        let packed = self.packed_len(window.channels, window.kernel);
+        assert_eq!(d.packed.len(), packed, "the packed weights' length");
+        // The special kernels read some pixel of the image even where all of it is padding.
+        let dilation = if x.is_empty() { [0, 0] } else { window.dilation };
+        self.select(window.kernel, window.stride, dilation)
+    }
+}
+
+/// One tier's depthwise kernels.
+#[derive(Debug)]
+pub struct Entries {
+    /// Those that make bytes.
+    pub to_bytes: Tiles<ToBytes>,
+    /// Those that make float32.
+    pub to_floats: Tiles<ToFloats>,
+}
+
+/// The smallest shift at which the high half of a product is all that the rounding needs.
+pub(super) const HIGH_SHIFT: i32 = 33;
+
+/// Whether shifts below [`HIGH_SHIFT`] can be raised to it, inside int32: a sum that moves left by as much as its shift
+/// is raised has the same quotient.
+#[cfg_attr(not(target_arch = "x86_64"), expect(dead_code, reason = "no tier of this architecture asks"))]
+pub(super) fn can_raise_shifts(d: &Depthwise<'_, Requantize<'_>>) -> bool {
+    let [kh, kw] = d.window.kernel;
+    let products = kh.saturating_mul(kw).saturating_mul(255 * 128).min(1 << 31) as i64;
+    d.epilogue.bias.iter().zip(d.epilogue.shift).all(|(&bias, &shift)| {
+        let left = (HIGH_SHIFT - shift).max(0);
+        (i64::from(bias).abs() + products) << left < 1 << 31
+    })
+}

@@ -1,0 +1,69 @@
+//! What a tier has of this family, and a panel as its tiles take it.
+
+use super::activations::Right;
+use super::epilogue::{Lanes, PANEL_UNITS, Target};
+use super::pack::Layout;
+use super::rows::Left;
+use crate::isa::Entry;
+
+/// A tier's kernels of this family.
+#[derive(Debug)]
+pub struct Entries {
+    /// How the tier's tiles want the right side.
+    pub layout: Layout,
+    /// The tile for panels of 1, 2, 3 and 4 units.
+    pub tiles: [Tile; PANEL_UNITS],
+    /// [`Lanes::derive`], compiled for the tier.
+    pub(super) derive: Entry<unsafe fn(&mut Lanes)>,
+    /// What [`pack_activations`](super::pack_activations) runs.
+    pub pack: Entry<PackActivations>,
+    /// What [`row_sums`](super::row_sums) runs.
+    pub row_sums: Entry<RowSums>,
+}
+
+/// The code of [`pack_activations`](super::pack_activations). Calling it needs the CPU features of its isa.
+type PackActivations = unsafe fn(&Right, &mut [u8], &mut [i32]);
+/// The code of [`row_sums`](super::row_sums). Calling it needs the CPU features of its isa.
+type RowSums = unsafe fn(&[u8], usize, usize, i32, &mut [i32]);
+
+/// A kernel: up to `rows x units * 16` results at a time.
+#[derive(Debug)]
+pub struct Tile {
+    /// Most rows held in registers.
+    pub rows: usize,
+    /// Units of a panel.
+    pub units: usize,
+    /// `<isa>-u8i8-gemm-<rows>x<columns>c<k of a dot product>`.
+    pub name: &'static str,
+    /// The code, as of an [`Entry`]; it asks for a panel that has been checked.
+    pub(super) code: Option<unsafe fn(&Panel)>,
+}
+
+/// One panel of a checked product, as the tiles take it.
+pub(super) struct Panel<'a> {
+    pub left: Left,
+    /// A number a row, added to its sums; empty for none.
+    pub row_bias: &'a [i32],
+    /// Rows of the product, at least 1.
+    pub m: usize,
+    /// The panel's first unit; the next is `unit_bytes` on.
+    pub packed: *const u8,
+    pub unit_bytes: usize,
+    /// Whether another panel follows this one's units in memory, and is next.
+    #[cfg_attr(not(target_arch = "x86_64"), expect(dead_code, reason = "no tier of this architecture asks"))]
+    pub followed: bool,
+    pub taps: usize,
+    /// Groups of 4 k in a tap.
+    pub groups: usize,
+    /// Columns: more than fill all units but one.
+    pub n: usize,
+    pub lanes: &'a Lanes,
+    pub target: Target,
+}
+
+impl Tile {
+    /// The code of a tier that the CPU has.
+    pub(super) fn code(&self) -> unsafe fn(&Panel) {
+        self.code.expect("a tier that the CPU has is compiled for its architecture")
+    }
+}

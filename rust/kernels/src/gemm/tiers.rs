@@ -1,0 +1,65 @@
+//! What each tier has of this family, on every architecture.
+
+use super::entries::{Entries, Tile};
+use super::pack::Layout;
+use super::scalar;
+#[cfg(target_arch = "x86_64")]
+use super::{avx2, avx512vnni};
+use crate::isa::{Entry, code};
+
+pub(crate) const SCALAR: Entries = Entries {
+    layout: Layout::Fours,
+    tiles: [plain(1), plain(2), plain(3), plain(4)],
+    derive: Entry { name: "scalar-lanes", code: Some(scalar::derive) },
+    pack: Entry { name: "scalar-u8-pack", code: Some(scalar::pack) },
+    row_sums: Entry { name: "scalar-u8-row-sums", code: Some(scalar::row_sums) },
+};
+
+const fn plain(units: usize) -> Tile {
+    Tile { name: "scalar-u8i8-gemm-1x16c4", code: Some(scalar::panel), rows: 1, units }
+}
+
+pub(crate) const AVX2: Entries = Entries {
+    layout: Layout::WidePairs,
+    tiles: [wide(1), wide(2), wide(3), wide(4)],
+    derive: Entry { name: "avx2-lanes", code: code!("x86_64": avx2::derive) },
+    pack: Entry { name: "avx2-u8-pack", code: code!("x86_64": avx2::pack) },
+    row_sums: Entry { name: "avx2-u8-row-sums", code: code!("x86_64": avx2::row_sums) },
+};
+
+const fn wide(units: usize) -> Tile {
+    Tile { name: "avx2-u8i8-gemm-6x16c2", code: code!("x86_64": avx2::panel), rows: 6, units }
+}
+
+pub(crate) const AVX512VNNI: Entries = Entries {
+    layout: Layout::Fours,
+    tiles: [
+        Tile {
+            name: "avx512vnni-u8i8-gemm-16x16c4",
+            code: code!("x86_64": avx512vnni::panel_1),
+            rows: 16,
+            units: 1,
+        },
+        Tile {
+            name: "avx512vnni-u8i8-gemm-12x32c4",
+            code: code!("x86_64": avx512vnni::panel_2),
+            rows: 12,
+            units: 2,
+        },
+        Tile {
+            name: "avx512vnni-u8i8-gemm-8x48c4",
+            code: code!("x86_64": avx512vnni::panel_3),
+            rows: 8,
+            units: 3,
+        },
+        Tile {
+            name: "avx512vnni-u8i8-gemm-6x64c4",
+            code: code!("x86_64": avx512vnni::panel_4),
+            rows: 6,
+            units: 4,
+        },
+    ],
+    derive: Entry { name: "avx512vnni-lanes", code: code!("x86_64": avx512vnni::derive) },
+    pack: Entry { name: "avx512vnni-u8-pack", code: code!("x86_64": avx512vnni::pack) },
+    row_sums: Entry { name: "avx512vnni-u8-row-sums", code: code!("x86_64": avx512vnni::row_sums) },
+};

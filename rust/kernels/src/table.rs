@@ -1,0 +1,218 @@
+//! The one table of kernels that a session is given.
+//!
+//! [`TABLE`] has one row a tier, one entry a kernel family; dispatch, tests, benches and profiles read it. A row can be
+//! looked at on any machine (what would an AVX-512 machine run?), but run only through [`Kernels`], which exists only
+//! where the CPU has the tier.
+
+use crate::isa::{Has, Isa};
+use crate::{depthwise, elementwise, float, gemm, lookup, pool, quantize, softmax};
+
+/// One tier's kernels: one field a family.
+#[derive(Debug)]
+pub struct Row {
+    /// The tier.
+    pub isa: Isa,
+    /// Matrix products and convolutions of bytes.
+    pub gemm: gemm::Entries,
+    /// Float32 kernels.
+    pub float: float::Entries,
+    /// Matrix products and convolutions of float32.
+    pub float_gemm: float::gemm::Entries,
+    /// Depthwise convolutions.
+    pub depthwise: depthwise::Entries,
+    /// Sums, products, maxima and minima of bytes.
+    pub elementwise: elementwise::Entries,
+    /// Table lookup.
+    pub lookup: lookup::Entries,
+    /// Pools of bytes.
+    pub pool: pool::Entries,
+    /// Conversions between float32 and bytes.
+    pub quantize: quantize::Entries,
+    /// Softmax of bytes.
+    pub softmax: softmax::Entries,
+}
+
+/// The one table of kernels, poorest tier first.
+pub static TABLE: [Row; 3] = [
+    Row {
+        isa: Isa::Scalar,
+        gemm: gemm::SCALAR,
+        float: float::SCALAR,
+        float_gemm: float::gemm::SCALAR,
+        depthwise: depthwise::SCALAR,
+        elementwise: elementwise::SCALAR,
+        lookup: lookup::SCALAR,
+        pool: pool::SCALAR,
+        quantize: quantize::SCALAR,
+        softmax: softmax::SCALAR,
+    },
+    Row {
+        isa: Isa::Avx2,
+        gemm: gemm::AVX2,
+        float: float::AVX2,
+        float_gemm: float::gemm::AVX2,
+        depthwise: depthwise::AVX2,
+        elementwise: elementwise::AVX2,
+        lookup: lookup::AVX2,
+        pool: pool::AVX2,
+        quantize: quantize::AVX2,
+        softmax: softmax::AVX2,
+    },
+    Row {
+        isa: Isa::Avx512Vnni,
+        gemm: gemm::AVX512VNNI,
+        float: float::AVX512VNNI,
+        float_gemm: float::gemm::AVX512VNNI,
+        depthwise: depthwise::AVX512VNNI,
+        elementwise: elementwise::AVX512VNNI,
+        lookup: lookup::AVX512VNNI,
+        pool: pool::AVX512VNNI,
+        quantize: quantize::AVX512VNNI,
+        softmax: softmax::AVX512VNNI,
+    },
+];
+
+/// A tier's row on a machine that has the tier: holding one proves that its kernels may be called.
+#[derive(Clone, Copy, Debug)]
+pub struct Kernels(&'static Row);
+
+impl Kernels {
+    /// The kernels of a tier, or `None` where this CPU lacks it.
+    pub fn new(isa: Isa) -> Option<Kernels> {
+        let row = TABLE.iter().find(|row| row.isa == isa)?;
+        isa.is_available().then_some(Kernels(row))
+    }
+
+    /// The kernels of the richest tier here.
+    pub fn best() -> Kernels {
+        let best = TABLE.iter().rev().find(|row| row.isa.is_available());
+        Kernels(best.expect("the scalar tier is everywhere"))
+    }
+
+    /// The tier.
+    pub fn isa(self) -> Isa {
+        self.0.isa
+    }
+
+    /// The tier's row of the table.
+    pub fn row(self) -> &'static Row {
+        self.0
+    }
+}
+
+/// Families by their entries: what a kernel is called through.
+macro_rules! families {
+    ($($field:ident $(. $inner:ident)?: $entries:ty;)*) => {
+        $(
+            // SAFETY: a `Kernels` is made only where the CPU has the row's tier, which has all isas of its entries.
+            unsafe impl Has<$entries> for Kernels {
+                fn entries(self) -> &'static $entries {
+                    &self.0.$field$(.$inner)?
+                }
+            }
+        )*
+    };
+}
+families! {
+    gemm: gemm::Entries;
+    float_gemm: float::gemm::Entries;
+    depthwise: depthwise::Entries;
+    elementwise: elementwise::Entries;
+    lookup: lookup::Entries;
+    pool: pool::Entries;
+    quantize: quantize::Entries;
+    softmax: softmax::Entries;
+    float.interleave: float::interleave::Entries;
+    float.depthwise: float::depthwise::Entries;
+    float.unary: float::unary::Entries;
+    float.half: float::half::Entries;
+    float.binary: float::binary::Entries;
+    float.reduce: float::reduce::Entries;
+    float.interpolate: float::interpolate::Entries;
+    float.softmax: float::softmax::Entries;
+    float.scores: float::scores::Entries;
+    float.normalization: float::normalization::Entries;
+    float.pool: float::pool::Entries;
+    float.transpose: float::transpose::Entries;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::isa::available;
+
+    #[test]
+    fn every_tier_has_its_row() {
+        assert_eq!(TABLE.each_ref().map(|row| row.isa), Isa::ALL);
+    }
+
+    /// A row says the same on every machine; its code is there where the architecture has its instructions.
+    #[test]
+    fn code_is_there_on_its_architecture() {
+        for row in &TABLE {
+            let is_here = row.isa == Isa::Scalar || cfg!(target_arch = "x86_64");
+            let bytes = row.depthwise.to_bytes.all.iter().map(|tile| tile.entry.code.is_some());
+            let floats = row.depthwise.to_floats.all.iter().map(|tile| tile.entry.code.is_some());
+            let found = [
+                row.gemm.row_sums.code.is_some(),
+                row.lookup.lookup.code.is_some(),
+                row.pool.mean.code.is_some(),
+                row.float.transpose.transpose.code.is_some(),
+                row.float.depthwise.depthwise.code.is_some(),
+                row.float.unary.unary.code.is_some(),
+            ];
+            assert!(
+                found.into_iter().chain(bytes).chain(floats).all(|found| found == is_here),
+                "{}",
+                row.isa
+            );
+        }
+    }
+
+    #[test]
+    fn a_tier_that_is_here_has_kernels_and_the_best_is_the_richest() {
+        let here = available();
+        assert_eq!(here[0], Isa::Scalar);
+        assert!(here.is_sorted() && here.iter().all(|isa| isa.is_available()));
+        for isa in Isa::ALL {
+            assert_eq!(Kernels::new(isa).map(Kernels::isa), here.contains(&isa).then_some(isa));
+        }
+        assert_eq!(Some(&Kernels::best().isa()), here.last());
+    }
+
+    /// An entry's name begins with the instruction set of its code, which is the row's own or a poorer one's.
+    #[test]
+    fn rows_hold_their_own_kernels() {
+        for (rank, row) in TABLE.iter().enumerate() {
+            let own = row.isa.name();
+            let plain = [
+                row.float.unary.unary.name,
+                row.float.binary.binary.name,
+                row.float.reduce.last.name,
+                row.float.softmax.softmax.name,
+                row.float.depthwise.depthwise.name,
+                row.elementwise.add.name,
+                row.elementwise.min.name,
+                row.lookup.lookup.name,
+                row.pool.max.name,
+                row.pool.mean.name,
+                row.quantize.quantize.name,
+                row.softmax.softmax.name,
+                row.gemm.tiles[0].name,
+                row.gemm.tiles[3].name,
+                row.gemm.pack.name,
+                row.gemm.row_sums.name,
+                row.float_gemm.tiles[0].name,
+                row.depthwise.to_bytes.select([1, 1], [9, 9], [1, 1]).name,
+                row.depthwise.to_floats.select([1, 1], [9, 9], [1, 1]).name,
+            ];
+            for name in plain {
+                let of = Isa::from_name(name.split('-').next().unwrap_or_default()).expect(name);
+                assert!(of == row.isa || rank == 2 && of == Isa::Avx2, "{name} in the row of {own}");
+            }
+            for (units, tile) in (1..).zip(&row.gemm.tiles) {
+                assert_eq!(tile.units, units, "{}", tile.name);
+            }
+        }
+    }
+}
