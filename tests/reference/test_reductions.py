@@ -75,3 +75,29 @@ def test_log_sum_exp_of_the_infinite(run_node):
     x = np.array([[1000, 1000], [-np.inf, -np.inf], [np.inf, 0], [np.nan, 0]], np.float32)
     (y,) = run_node("ReduceLogSumExp", [x, np.array([1])], FLAGS, constants=(1,))
     np.testing.assert_allclose(y.ravel(), [1000 + np.log(2), -np.inf, np.inf, np.nan], rtol=1e-6)
+
+
+@pytest.mark.parametrize("op", OPS)
+@pytest.mark.parametrize(
+    "axes", [[2, 0], [1, 0], [2, 1], [-1, 0, 1], [-2, -3], [0, -3], [2, 2], [2, -1], [1, 0, 1]]
+)
+def test_the_order_of_axes_is_of_no_account(run_node, op, axes):
+    """Bits are those of the axes in their own order, each once, whatever the list that names them."""
+    x = np.abs(values((3, 5, 40), "float32"))
+    for flags in (FLAGS, {"keepdims": 0, "noop_with_empty_axes": 0}):
+        (got,) = run_node(f"Reduce{op}", [x, np.array(axes)], flags, constants=(1,))
+        rising = np.array(sorted({axis % 3 for axis in axes}))
+        (want,) = run_node(f"Reduce{op}", [x, rising], flags, constants=(1,))
+        assert got.shape == want.shape
+        assert got.tobytes() == want.tobytes()
+
+
+@pytest.mark.parametrize("axes", [[0], [1], [0, 1], [2, 0], [1, 2], [2, 1, 0]])
+def test_every_other_sum_is_one_chain(run_node, axes):
+    """Element by element in the order in which the logical layout has them."""
+    x = values((3, 5, 40), "float32")
+    want = np.zeros([1 if axis in axes else n for axis, n in enumerate(x.shape)], np.float32)
+    for place in np.ndindex(x.shape):
+        want[tuple(0 if axis in axes else at for axis, at in enumerate(place))] += x[place]
+    (got,) = run_node("ReduceSum", [x, np.array(axes)], FLAGS, constants=(1,))
+    assert got.tobytes() == want.tobytes()
