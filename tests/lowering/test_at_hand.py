@@ -47,6 +47,42 @@ def test_a_movement_quantizes_what_a_sum_reads(network):
     assert "Add" in network(text, f"{IMAGE} x, {IMAGE} z").ops
 
 
+MOVES = ["MaxPool<kernel_shape=[1,1]>(x)", "Transpose<perm=[0,1,3,2]>(x)", "Identity(x)"]
+
+
+@pytest.mark.parametrize("move", MOVES)
+@pytest.mark.parametrize(
+    "others", ["", "z = PRelu(m, s)", "z = PRelu(m, s) t = LpNormalization(m)", "z = Neg(m)"]
+)
+def test_one_reader_of_integers_is_enough_for_a_movement(network, move, others):
+    """Whatever else reads it, and in whichever order; where none does, it moves floats."""
+    slopes = {"s": np.full((4, 1, 1), 0.5, F)} if "s)" in others else {}
+    names = ["y", *(part.split()[-1] for part in others.split(" = ")[:-1])]
+    outputs = ", ".join(f"float {name}" for name in names)
+    for nodes in (f"m = {move} y = Conv(m, v) {others}", f"m = {move} {others} y = Conv(m, v)"):
+        case = network(nodes, outputs=outputs, **slopes)
+        made = case.node(move.split("<")[0].split("(")[0]).outputs[0]
+        assert case.lowered.program.values[made].dtype == "u8"
+        assert case.ops.count("Quantize") == 1
+        assert case.sqnr() > 25
+
+
+@pytest.mark.parametrize("read", range(3))
+def test_one_piece_that_integers_read_is_enough_for_a_split(network, rng, read):
+    pieces = ["a", "b", "c"]
+    rest = [name for name in pieces if name != pieces[read]]
+    nodes = f"a, b, c = Split<axis=1>(x, l) y = Conv({pieces[read]}, u) r = PRelu({rest[0]}, s)"
+    constants = {
+        "l": np.array([1, 1, 2]),
+        "u": rng.normal(size=(4, (1, 1, 2)[read], 1, 1)).astype(F),
+        "s": np.full((1, 1, 1), 0.5, F),
+    }
+    case = network(nodes, outputs=f"float y, float r, float {rest[1]}", **constants)
+    made = case.node("Split").outputs
+    assert [case.lowered.program.values[name].dtype for name in made] == ["u8"] * 3
+    assert case.sqnr() > 25
+
+
 @pytest.mark.parametrize("count", [2, 4])
 @pytest.mark.parametrize("read", [0, 1, -1])
 @pytest.mark.parametrize("before", ["", "t = Transpose<perm=[0,1,3,2]>(c)"])

@@ -290,6 +290,28 @@ def test_two_bits_are_the_most_that_a_float_reader_may_cost(joined, high, apart)
     assert any("differ by a factor of 4.0" in reason for reason in case.reasons.values()) == apart
 
 
+@pytest.mark.parametrize(
+    ("second", "third", "apart"),
+    [
+        ((0, 0), (0, 0), False),
+        ((0, 0), (0, 4), False),
+        ((0, 0), (0, 4.001), True),
+        ((-1, 0), (0, 4), False),
+        ((-4.001, -2), (0, 1), True),
+        ((1, 2), (-2, 2), False),
+    ],
+)
+def test_what_is_zero_throughout_goes_with_any_scale(joined, second, third, apart):
+    """Widths are those of the ranges with 0; one of no width is as fine at every scale."""
+    pools = " ".join(f"{y} = AveragePool<kernel_shape=[5,5]>({x})" for x, y in zip("abc", "pqr", strict=True))
+    for order in ("p, q, r", "r, q, p", "q, p, r"):
+        nodes = f"{pools} y = Concat<axis=1>({order})"
+        case, forms = joined(nodes, {"p": (0, 1), "q": second, "r": third})
+        assert any("differ by a factor" in reason for reason in case.reasons.values()) == apart
+        union = [min(0, second[0], third[0]), max(1, second[1], third[1])]
+        assert apart or forms["y_quantized"] == form(*union)
+
+
 def test_a_join_of_a_last_product_stays_float(quantized, image, weight):
     """One input would be float32 from a product's sums: joining it in integers would cost its precision."""
     for order in ("c, p", "p, c"):
