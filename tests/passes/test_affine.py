@@ -1,9 +1,14 @@
 """Scales and offsets go into weights, and only where that is the same computation."""
 
+import re
+
 import numpy as np
+import pytest
 from octavo.passes.affine import fold_affine
 from octavo.passes.chains import merge_chains
 from octavo.passes.duplicates import remove_unused
+from octavo.passes.gemm import form_gemm
+from octavo.passes.norms import name_norms
 
 F = np.float32
 
@@ -272,3 +277,99 @@ def test_chains_of_coefficients(graphs, rng):
             ),
         ],
     )
+
+
+TYPES = {"float16": np.float16, "float": np.float32, "double": np.float64}
+
+
+@pytest.mark.parametrize("beyond", [False, True])
+@pytest.mark.parametrize("dtype", TYPES)
+@pytest.mark.parametrize("ops", ["Mul Mul", "Div Mul", "Add Add", "Sub Add"])
+def test_coefficients_that_together_leave_their_type_stay_two(graphs, ops, dtype, beyond):
+    """Their product, or their sum, is the largest number of the type, or the next that it does not have."""
+    kind = TYPES[dtype]
+    largest = np.finfo(kind).max
+    if "Mul" in ops:
+        first, second, x = kind(4), largest / kind(4), kind([-0.125, 0.0625])
+    else:
+        first, second, x = largest / kind(2), largest / kind(2), -kind([largest, largest / 2])
+    if beyond:
+        second = np.nextafter(second, kind(np.inf))
+    inner, outer = ops.split()
+    first = {"Div": 1 / first, "Sub": -first}.get(inner, first)
+    constants = {"s": np.array(first), "t": np.array(second)}
+    before = graphs.build(f"{dtype}[N] x", f"a = {inner}(x, s) y = {outer}(a, t)", f"{dtype} y", **constants)
+    after = before.clone()
+    assert merge_chains(after) is not beyond
+    remove_unused(after)
+    (want,), (got,) = graphs.answers(before, {"x": x}), graphs.answers(after, {"x": x})
+    assert np.isfinite(want).all()
+    np.testing.assert_allclose(got, want, rtol=4 * np.finfo(kind).eps)
+
+
+INTO = {
+    "Conv, Mul": (fold_affine, "float[1,1,3] x", "a = Conv(x, w) y = Mul(a, four)", (1, 1, 1), "Conv"),
+    "Conv, Div": (fold_affine, "float[1,1,3] x", "a = Conv(x, w) y = Div(a, fourth)", (1, 1, 1), "Conv"),
+    "Mul, Conv": (fold_affine, "float[1,1,3] x", "a = Mul(x, four) y = Conv(a, w)", (1, 1, 1), "Conv"),
+    "Add, Conv": (fold_affine, "float[1,1,3] x", "a = Add(x, four) y = Conv(a, w)", (1, 1, 1), "Conv"),
+    "a bias": (fold_affine, "float[1,1,3] x", "a = Conv(x, o, w) y = Mul(a, four)", (1,), "Conv"),
+    "ConvTranspose": (
+        fold_affine,
+        "float[1,1,3] x",
+        "a = ConvTranspose(x, w) y = Mul(a, four)",
+        (1, 1, 1),
+        "ConvTranspose",
+    ),
+    "Gemm": (fold_affine, "float[2,1] x", "a = Gemm(x, w) y = Mul(a, four)", (1, 1), "Gemm"),
+    "MatMul": (fold_affine, "float[2,1] x", "a = MatMul(x, w) y = Mul(a, four)", (1, 1), "MatMul"),
+    "alpha": (form_gemm, "float[2,1] x", "y = Gemm<alpha=4.0>(x, w)", (1, 1), ""),
+    "beta": (form_gemm, "float[2,1] x", "y = Gemm<beta=4.0>(x, m, w)", (1,), ""),
+    "a norm's scale": (
+        name_norms,
+        "float[1,1] x",
+        "a = LayerNormalization(x, w) y = Mul(a, four)",
+        (1,),
+        "LayerNormalization",
+    ),
+    "a norm's bias": (
+        name_norms,
+        "float[1,1] x",
+        "a = LayerNormalization(x, n, w) y = Mul(a, four)",
+        (1,),
+        "LayerNormalization",
+    ),
+}
+
+
+@pytest.mark.parametrize("beyond", [False, True])
+@pytest.mark.parametrize("name", INTO)
+def test_weights_that_would_leave_their_type_stay(graphs, name, beyond):
+    """Four times a weight is the largest float32, or what float32 does not have: answers stay finite."""
+    run, inputs, body, shape, folded = INTO[name]
+    largest = np.finfo(F).max / F(4)
+    weight = np.full(shape, np.nextafter(largest, F(np.inf)) if beyond else largest)
+    known = {
+        "w": weight,
+        "four": F(4),
+        "fourth": F(0.25),
+        "o": np.ones((1, 1, 1), F),
+        "m": np.ones((1, 1), F),
+    }
+    known["n"] = np.ones(1, F)
+    read = {name: array for name, array in known.items() if name in re.findall(r"\w+", body)}
+    before = graphs.build(inputs, body, **read)
+    after = before.clone()
+    assert run(after) is not beyond
+    remove_unused(after)
+    if folded:
+        assert (graphs.ops(after) == {folded: 1}) is not beyond
+    (node, *_) = after.graph
+    assert node.attributes.get_float("alpha", 1.0) * node.attributes.get_float("beta", 1.0) == (
+        4 if beyond and not folded else 1
+    )
+    feeds = {
+        value.name: np.full([int(n) for n in value.shape], F(-(2.0**-20))) for value in before.graph.inputs
+    }
+    (want,), (got,) = graphs.answers(before, feeds), graphs.answers(after, feeds)
+    assert (np.isfinite(got) == np.isfinite(want)).all()
+    np.testing.assert_allclose(got, want, rtol=1e-5)

@@ -13,6 +13,7 @@ from octavo.passes.edit import (
     bypass,
     constant,
     dims,
+    held,
     input_of,
     is_read_once,
     keeps_rank,
@@ -39,10 +40,11 @@ class Affine:
 def fold_affine(model: ir.Model) -> bool:
     """Folds scales and offsets into the Conv, ConvTranspose, Gemm or MatMul that they follow or precede."""
     changed = False
-    for node in nodes(model, *_AFFINE):
-        changed |= _into_producer(node)
-    for node in nodes(model, "Conv"):
-        changed |= _from_input(node)
+    with np.errstate(all="ignore"):
+        for node in nodes(model, *_AFFINE):
+            changed |= _into_producer(node)
+        for node in nodes(model, "Conv"):
+            changed |= _from_input(node)
     return changed
 
 
@@ -115,10 +117,13 @@ def _into_producer(node: ir.Node) -> bool:
         if row is None:
             return False
         old = row * beta
-    inputs = [maker.inputs[0], add_constant(maker, _scaled(maker, weight, scale), "weight")]
-    new = old * scale + offset
+    scaled = held(_scaled(maker, weight, scale), weight.dtype)
+    new = held(old * scale + offset, weight.dtype)
+    if scaled is None or new is None:
+        return False
+    inputs = [maker.inputs[0], add_constant(maker, scaled, "weight")]
     if maker.op_type != "MatMul" and (bias is not None or new.any()):
-        inputs.append(add_constant(maker, new.astype(weight.dtype), "bias"))
+        inputs.append(add_constant(maker, new, "bias"))
     set_inputs(maker, inputs)
     if maker.op_type == "Gemm":
         set_attributes(maker, beta=1.0)
@@ -148,17 +153,17 @@ def _output_channels(node: ir.Node, weight: Array) -> int | None:
 
 
 def _scaled(node: ir.Node, weight: Array, scale: Vector) -> Array:
-    """The weight with each output channel scaled, each value rounded once."""
+    """The weight with each output channel scaled, in float64."""
     exact = weight.astype(np.float64)
     if node.op_type == "ConvTranspose":  # [inputs, outputs of a group, ...]: the groups lie along the inputs
         group = node.attributes.get_int("group", 1)
         grouped = exact.reshape(group, -1, *exact.shape[1:])
         factor = scale.reshape(group, 1, -1, *(1,) * (exact.ndim - 2))
-        return (grouped * factor).reshape(exact.shape).astype(weight.dtype)
+        return (grouped * factor).reshape(exact.shape)
     axis = 0 if node.op_type == "Conv" or node.attributes.get_int("transB", 0) == 1 else exact.ndim - 1
     column = [1] * exact.ndim
     column[axis] = -1
-    return (exact * scale.reshape(column)).astype(weight.dtype)
+    return exact * scale.reshape(column)
 
 
 def _from_input(node: ir.Node) -> bool:
@@ -188,16 +193,13 @@ def _from_input(node: ir.Node) -> bool:
     exact = weight.astype(np.float64).reshape(group, -1, *weight.shape[1:])
     column = (group, 1, -1) + (1,) * (weight.ndim - 2)
     moved = (exact * offset.reshape(column)).reshape(weight.shape[0], -1)
-    inputs = [
-        affine.x,
-        add_constant(
-            node, (exact * scale.reshape(column)).reshape(weight.shape).astype(weight.dtype), "weight"
-        ),
-    ]
-    new = (0 if bias is None else bias.astype(np.float64)) + np.cumsum(moved, axis=1)[
-        :, -1
-    ]  # one order everywhere
+    scaled = held((exact * scale.reshape(column)).reshape(weight.shape), weight.dtype)
+    sums = np.cumsum(moved, axis=1)[:, -1]  # one order everywhere
+    new = held((0 if bias is None else bias.astype(np.float64)) + sums, weight.dtype)
+    if scaled is None or new is None:
+        return False
+    inputs = [affine.x, add_constant(node, scaled, "weight")]
     if bias is not None or new.any():
-        inputs.append(add_constant(node, new.astype(weight.dtype), "bias"))
+        inputs.append(add_constant(node, new, "bias"))
     set_inputs(node, list(inputs))
     return True

@@ -4,7 +4,7 @@ import numpy as np
 import onnx_ir as ir
 
 from octavo.passes.affine import affine_of
-from octavo.passes.edit import add_constant, become, is_read_once, nodes
+from octavo.passes.edit import add_constant, become, held, is_read_once, nodes
 
 
 def merge_chains(model: ir.Model) -> bool:
@@ -24,11 +24,13 @@ def merge_chains(model: ir.Model) -> bool:
         shape = np.broadcast_shapes(first.shape, second.shape)
         if shape not in (first.shape, second.shape):
             continue  # a row and a column would make a plane
-        merged = first * second if scales else first + second
+        with np.errstate(all="ignore"):
+            merged = first * second if scales else first + second
         dtype = node.outputs[0].dtype
-        if dtype is None or not np.isfinite(merged.astype(dtype.numpy())).all():
+        coefficient = None if dtype is None else held(merged, dtype.numpy())
+        if coefficient is None:
             continue
-        value = add_constant(node, merged.astype(dtype.numpy()), "coefficient")
+        value = add_constant(node, coefficient, "coefficient")
         become(node, "Mul" if scales else "Add", [inner.x, value])
         changed = True
     return changed

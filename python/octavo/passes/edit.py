@@ -56,6 +56,13 @@ def integers(value: ir.Value | None) -> list[int] | None:
     return None if array is None else [int(number) for number in array.reshape(-1)]
 
 
+def held(exact: Array, dtype: npt.DTypeLike) -> Array | None:
+    """The numbers in this dtype, each rounded once; None where one is infinite then, or no number."""
+    with np.errstate(all="ignore"):
+        array: Array = exact.astype(dtype)
+    return array if np.isfinite(array).all() else None
+
+
 def input_of(node: ir.Node, index: int) -> ir.Value | None:
     """The node's input, None where it is left out."""
     return node.inputs[index] if index < len(node.inputs) else None

@@ -9,6 +9,7 @@ from octavo.passes.edit import (
     become,
     constant,
     dims,
+    held,
     input_of,
     is_read_once,
     nodes,
@@ -43,14 +44,15 @@ def _from_matmul(node: ir.Node) -> bool:
 
 
 def _scale_into_constants(node: ir.Node) -> bool:
-    alpha, beta = node.attributes.get_float("alpha", 1.0), node.attributes.get_float("beta", 1.0)
-    weight, bias = constant(node.inputs[1]), constant(input_of(node, 2))
-    if alpha != 1 and weight is not None:
-        scaled = (weight.astype(np.float64) * alpha).astype(weight.dtype)
-        node.replace_input_with(1, add_constant(node, scaled, "weight"))
-        set_attributes(node, alpha=1.0)
-    if beta != 1 and bias is not None:
-        scaled = (bias.astype(np.float64) * beta).astype(bias.dtype)
-        node.replace_input_with(2, add_constant(node, scaled, "bias"))
-        set_attributes(node, beta=1.0)
-    return (alpha != 1 and weight is not None) or (beta != 1 and bias is not None)
+    changed = False
+    for place, name, role in ((1, "alpha", "weight"), (2, "beta", "bias")):
+        factor, array = node.attributes.get_float(name, 1.0), constant(input_of(node, place))
+        if factor == 1 or array is None:
+            continue
+        scaled = held(array.astype(np.float64) * factor, array.dtype)
+        if scaled is None:
+            continue
+        node.replace_input_with(place, add_constant(node, scaled, role))
+        set_attributes(node, **{name: 1.0})
+        changed = True
+    return changed

@@ -13,6 +13,7 @@ from octavo.passes.edit import (
     become,
     constant,
     dims,
+    held,
     input_of,
     integers,
     is_read_once,
@@ -93,10 +94,13 @@ def _affine(node: ir.Node) -> bool:
         if input_of(norm, 2) is not None and bias is None:
             continue
         shift = np.zeros_like(columns) if bias is None else bias
-        if node.op_type == "Mul":
-            scale, shift = scale * columns, shift * columns
-        else:
-            shift = shift + columns
+        with np.errstate(all="ignore"):
+            if node.op_type == "Mul":
+                scale, shift = scale * columns, shift * columns
+            else:
+                shift = shift + columns
+        if held(scale, np.float32) is None or held(shift, np.float32) is None:
+            continue
         inputs = [norm.inputs[0], add_constant(node, np.broadcast_to(scale, columns.shape), "scale")]
         if bias is not None or node.op_type == "Add":
             inputs.append(add_constant(node, shift, "bias"))
