@@ -89,3 +89,14 @@ def test_names_that_are_taken_are_numbered(quantized, rng):
     assert case.lowered.program.outputs == ["y", "x_quantized", "y_dequantized"]
     assert len({node.name for node in case.lowered.program.nodes}) == len(case.ops)
     assert case.sqnr() > 35
+
+
+def test_names_of_nodes_that_are_taken_are_numbered(quantized, rng):
+    """Values are called as the nodes relu1 and neg2 are, and converted under these names."""
+    text = """g (float[N,3] x) => (float[N,3] relu1, float[N,3] neg2, float[N,3] y)
+        { relu1 = MatMul(x, w) r = Relu(relu1) neg2 = Neg(r) y = MatMul(neg2, w) }"""
+    case = quantized(text, rng.normal(size=(4, 3)).astype("f4"), w=rng.normal(size=(3, 3)).astype("f4"))
+    made = {name: node for node in case.lowered.program.nodes for name in node.outputs}
+    assert made["relu1"].op == made["neg2"].op == "Dequantize"
+    assert len({node.name for node in case.lowered.program.nodes}) == len(case.ops)
+    assert case.sqnr() > 25

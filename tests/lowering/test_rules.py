@@ -103,6 +103,16 @@ def test_clip_with_crossed_bounds_is_a_table(quantized, image, weight, square):
     assert case.ops == ["Quantize", "QConv", "Lookup", "QConv"]
 
 
+@pytest.mark.parametrize("bound", [-1.0, 0.0, 1.0])
+def test_clip_with_bounds_that_meet_is_merged(quantized, image, weight, square, bound):
+    text = """g (float[N,3,8,8] x) => (float[N,4,8,8] y)
+        { c = Conv<pads=[1,1,1,1]>(x, w) r = Clip(c, low, high) y = Conv(r, v) }"""
+    case = quantized(text, image, w=weight, v=square, low=np.float32(bound), high=np.float32(bound))
+    assert case.ops == ["Quantize", "QConv", "QConv"]
+    node = case.lowered.program.nodes[1]
+    assert node.attributes["lo"] == node.attributes["hi"] == (0 if bound < 0 else 255 if bound > 0 else 0)
+
+
 @pytest.mark.parametrize("trans", [0, 1])
 def test_gemm_takes_alpha_beta_and_transpose_in(quantized, rng, trans):
     text = f"g (float[N,6] x) => (float[N,5] y) {{ y = Gemm<alpha=0.5, beta=2.0, transB={trans}>(x, w, c) }}"
