@@ -53,6 +53,27 @@ def test_of_nothing(run_node, op):
     np.testing.assert_array_equal(y, np.full((2, 1, 3), nothing.get(op, 0), np.float32))
 
 
+@pytest.mark.parametrize("op", OPS)
+@pytest.mark.parametrize("axes", [None, []])
+def test_of_one_number(run_node, op, axes):
+    """A number without axes is reduced as a vector of it is: a sum that begins as +0 is never -0."""
+    given = None if axes is None else np.array(axes, np.int64)
+    for number in (-0.0, 0.0, 2.5, np.inf):
+        x = np.array(number, np.float32)
+        (got,) = run_node(f"Reduce{op}", [x, given], FLAGS, constants=(1,))
+        (want,) = run_node(f"Reduce{op}", [x.reshape(1), np.array([0])], FLAGS, constants=(1,))
+        assert got.shape == ()
+        assert got.tobytes() == want.tobytes()
+    (kept,) = run_node(
+        f"Reduce{op}",
+        [np.array(-0.0, np.float32), given],
+        FLAGS | {"noop_with_empty_axes": 1},
+        constants=(1,),
+    )
+    if op in ("Sum", "Mean", "Max", "Min", "Prod"):
+        assert np.signbit(kept)
+
+
 @pytest.mark.parametrize("dtype", ["int32", "int64"])
 def test_integers_wrap_and_their_means_are_truncated(run_node, dtype):
     largest = np.iinfo(dtype).max
