@@ -112,6 +112,12 @@ def test_an_unchanged_forgery_is_read(data, forge):
     assert artifact.to_bytes(artifact.from_bytes(forge(data))) == data
 
 
+@pytest.mark.parametrize("written", ["\\u00e9", "\\u00E9", "\\ud83d\\ude00", "\\uD83D\\uDE00", "\\\\ud800"])
+def test_whole_characters_may_be_escaped(data, forge, written):
+    forged = forge(data, text=('"octavo test"', f'"{written}"'))
+    assert artifact.from_bytes(forged).producer == json.loads(f'"{written}"')
+
+
 def change(json_value, edits):
     """Sets what is at each JSON pointer."""
     for pointer, value in edits.items():
