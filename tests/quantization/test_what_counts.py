@@ -151,12 +151,19 @@ def test_a_clip_that_is_at_its_bound_too_often(share, says):
         (("N", 3), "f32", "LogSoftmax", "a"),
         (("N", 3), "f32", "Identity", "a"),
         (("N", 3), "f32", "Sigmoid", "y"),
+        (("N", 3), "f32", "LogSoftmax Identity", "a"),
+        (("N", 3), "f32", "Identity Softmax Identity", "a"),
+        (("N", 3), "f32", "Sigmoid Identity Softmax", "b0"),
     ],
 )
 def test_the_scores_of_a_classifier(shape, dtype, end, found):
-    nodes = [Node("Gemm", "g", ("x",), ("a" if end else "y",))]
-    nodes += [Node(end, "e", ("a",), ("y",))] if end else []
-    made = Program(["x"], ["y"], {name: Value(name, dtype, shape) for name in "xay"}, {}, nodes)
+    ends = end.split() if end else []
+    names = ["x", "a", *(f"b{place}" for place in range(len(ends) - 1)), "y"] if ends else ["x", "y"]
+    nodes = [
+        Node(op, f"n{place}", (names[place],), (names[place + 1],))
+        for place, op in enumerate(["Gemm", *ends])
+    ]
+    made = Program(["x"], ["y"], {name: Value(name, dtype, shape) for name in names}, {}, nodes)
     assert preprocessing._logits(made) == found
 
 
