@@ -210,3 +210,13 @@ def test_descriptions_of_every_type(dtype, shape):
     for described in (*octavo.Session(program).get_inputs(), *octavo.Session(program).get_outputs()):
         assert (described.shape, described.type) == (list(shape or ()), f"tensor({DTYPES_OF[dtype]})")
         assert (described.scale, described.zero_point) == ((None, None) if form is None else (0.5, 3))
+
+
+@pytest.mark.parametrize(("shape", "axis", "count"), [((3,), 0, 3), (("N", 3), 1, 3), ((1, 2), 0, 1)])
+def test_several_scales_are_not_one(shape, axis, count):
+    """Of scales along an axis, the first stands for nothing; where there is one alone, it is the tensor's."""
+    form = Quant(np.linspace(0.5, 1, count, dtype=np.float32), np.arange(3, 3 + count), axis)
+    values = {name: Value(name, "u8", shape, form) for name in "xy"}
+    session = octavo.Session(Program(["x"], ["y"], values, {}, [Node("Identity", "n", ("x",), ("y",))]))
+    for described in (*session.get_inputs(), *session.get_outputs()):
+        assert (described.scale, described.zero_point) == ((0.5, 3) if count == 1 else (None, None))
