@@ -186,3 +186,18 @@ def test_lists_are_bounded():
     nodes = [node(f"Op{i}" * 50, ["x"], [f"y{i}"], "n" * 5000, domain="d" * 99) for i in range(500)]
     message = refusal(model_of(nodes, outputs=[("y0", F)], domains=["d" * 99]))
     assert "494 more: export" in message
+
+
+@pytest.mark.parametrize("count", [1, 2, 5, 6, 7, 8, 20])
+def test_six_operators_are_named_and_the_rest_counted(count):
+    """Each with its first node and how many there are; nothing is said of a rest of none."""
+    nodes = [
+        node(f"Op{index % count}", ["x"], [f"y{index}" if index else "y"], f"n{index}", domain="own")
+        for index in range(2 * count - 1)
+    ]
+    message = refusal(model_of(nodes, domains=["own"]))
+    for index in range(count):
+        many = "2 nodes, the first " if index < count - 1 else ""
+        assert (f"own::Op{index} ({many}node 'n{index}')" in message) == (index < 6)
+    assert (f", {count - 6} more:" in message) == (count > 6)
+    assert (" more" in message) == (count > 6)
