@@ -10,6 +10,7 @@ from octavo.passes.chains import merge_chains
 from octavo.passes.duplicates import remove_unused
 from octavo.passes.gemm import form_gemm
 from octavo.passes.no_ops import remove_no_ops
+from octavo.passes.norms import name_norms
 from octavo.passes.padding import fold_padding
 from octavo.passes.reshapes import merge_reshapes
 from octavo.passes.shapes import fix_shapes
@@ -237,6 +238,51 @@ LEFT = {
         "float[5] x",
         "y = Add(x, k)",
         {"k": np.zeros((1, 1, 5), F)},
+    ),
+    "a turn before Add of a number of 4 axes": (
+        cancel_transposes,
+        "float[2,3,4] x",
+        "m = MatMul(x, w) a = Transpose<perm=[0,2,1]>(m) y = Add(a, k)",
+        {"w": some(4, 4), "k": np.full((1, 1, 1, 1), 0.5, F)},
+    ),
+    "a turn before Sub of a number of 4 axes": (
+        cancel_transposes,
+        "float[2,3,4] x",
+        "m = MatMul(x, w) a = Transpose<perm=[0,2,1]>(m) y = Sub(k, a)",
+        {"w": some(4, 4), "k": np.full((1, 1, 1, 1), 0.5, F)},
+    ),
+    "a turn before Mul of a number of 5 axes": (
+        cancel_transposes,
+        "float[2,3,4] x",
+        "m = MatMul(x, w) a = Transpose<perm=[0,2,1]>(m) y = Mul(a, k)",
+        {"w": some(4, 4), "k": np.full((1, 1, 1, 1, 1), 0.5, F)},
+    ),
+    "a turn before Max of a number of 4 axes": (
+        cancel_transposes,
+        "float[2,3,4] x",
+        "m = MatMul(x, w) a = Transpose<perm=[0,2,1]>(m) y = Max(k, a)",
+        {"w": some(4, 4), "k": np.full((1, 1, 1, 1), 0.5, F)},
+    ),
+    "a norm that gives its mean": (
+        name_norms,
+        "float[N,3,4] x",
+        "n, m = LayerNormalization(x, g) y = Mul(n, k)",
+        {"g": some(4), "k": some(4)},
+        "y,m",
+    ),
+    "a turn that is an answer": (
+        cancel_transposes,
+        "float[2,3,4] x",
+        "m = MatMul(x, w) a = Transpose<perm=[0,2,1]>(m) y = Relu(a)",
+        {"w": some(4, 4)},
+        "a,y",
+    ),
+    "a turn that another operator reads": (
+        cancel_transposes,
+        "float[2,3,4] x",
+        "m = MatMul(x, w) a = Transpose<perm=[0,2,1]>(m) y = Relu(a) z = CumSum(a, i)",
+        {"w": some(4, 4), "i": np.int64(1)},
+        "y,z",
     ),
     "a turn": (remove_no_ops, "float[4,4] x", "y = Transpose(x)", {}),
     "backwards": (
