@@ -128,6 +128,30 @@ def test_a_large_weight_may_be_turned_if_nothing_else_reads_it(graphs):
     assert not should_fold(next(iter(twice.graph)))
 
 
+def test_what_is_an_answer_or_one_of_several_pieces_stays(graphs):
+    """What the caller is given is not freed, and of a node of several outputs not even one is followed."""
+    weight = np.zeros((1 << 11, 1 + (1 << 11)), F)
+    kept = graphs.build("float[N,2049] x", "t = Transpose(w) y = MatMul(x, t)", "y", w=weight)
+    assert should_fold(next(iter(kept.graph)))
+    kept.graph.outputs.append(kept.graph.initializers["w"])
+    assert not should_fold(next(iter(kept.graph)))
+    thin = {
+        "a": np.zeros((1 << 12, 2), F),
+        "b": np.zeros((2, 1 << 12), F),
+        "w": np.zeros((1 << 12, 1 << 12), F),
+    }
+    norm = {"e": np.zeros((1 << 12, 1 << 11), F), "g": np.ones(1 << 11, F)}
+    norm["w"] = np.zeros((2, 1 << 12, 1 << 11), F)
+    for body, outputs, folds in (
+        ("t = MatMul(a, b) v = Add(w, t) y = Mul(x, v)", "y", True),
+        ("t = MatMul(a, b) v = Add(w, t) y = Mul(x, v)", "y,t", False),
+        ("t, u = LayerNormalization(e, g) v = Add(w, t) y = Mul(x, v)", "y", False),
+    ):
+        constants = thin if "MatMul" in body else norm
+        model = graphs.build("float[1] x", body, outputs, **constants)
+        assert should_fold(next(iter(model.graph))) is folds, body
+
+
 def test_a_weight_on_its_way_into_one_as_large_may_be_larger_too(graphs):
     """A product of two thin matrices that is added to a weight; one that is added to the input stays."""
     thin = {"a": np.zeros((1 << 12, 2), F), "b": np.zeros((2, 1 << 11), F), "k": F(2)}
