@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from octavo.calibration import RULES, Observer, calibrate, range_rule, ranges
+from octavo.calibration import RULES, Observer, calibrate, ranges, rule_named
 from octavo.calibration.ranges import mean_of_extremes, min_max
 from octavo.errors import DataError
 from octavo.lowering.affine import Range
@@ -80,7 +80,7 @@ def test_states_of_another_length_are_refused():
 def test_rules_by_name():
     assert set(RULES) == {"minmax", "mean"}
     with pytest.raises(DataError, match="no range rule is called 'entropy'; there are minmax, mean"):
-        range_rule("entropy")
+        rule_named("entropy")
 
 
 class Doubler:
@@ -160,6 +160,6 @@ def test_a_tensor_of_which_nothing_finite_was_seen_has_no_range():
 @pytest.mark.parametrize("name", [None, 1, ["minmax"], "MinMax", ""])
 def test_what_is_no_rule_s_name(name):
     with pytest.raises(DataError, match=r"no range rule is called .*; there are minmax, mean"):
-        range_rule(name)
-    assert range_rule("minmax") is min_max
-    assert range_rule("mean") is mean_of_extremes
+        rule_named(name)
+    assert rule_named("minmax") is min_max
+    assert rule_named("mean") is mean_of_extremes

@@ -58,7 +58,7 @@ def test_a_fixed_batch_is_not_cut():
     fixed = ValueInfo("image", [2, 1, 2, 2], "tensor(float)")
     pairs = list(samples(np.concatenate([BATCH, BATCH]), [fixed]))
     assert [feeds["image"].shape for feeds in pairs] == [(2, 1, 2, 2)] * 3
-    with pytest.raises(DataError, match="takes 2 samples at a time, and 3 is no multiple"):
+    with pytest.raises(DataError, match="takes 2 samples at a time, and 3 is not a multiple"):
         list(samples(BATCH, [fixed]))
 
 
@@ -142,7 +142,7 @@ def test_whole_arrays_by_what_the_model_fixes(wanted, given):
     step = wanted[0] if isinstance(wanted[0], int) else 1
     data = lambda: list(samples(array, [ValueInfo("x", list(wanted), "tensor(float)")]))  # noqa: E731
     if len(array) % step:
-        with pytest.raises(DataError, match="takes 2 samples at a time, and 3 is no multiple"):
+        with pytest.raises(DataError, match="takes 2 samples at a time, and 3 is not a multiple"):
             data()
     elif not len(array):
         with pytest.raises(DataError, match="the calibration data are empty"):

@@ -77,7 +77,7 @@ def test_a_number_of_more_axes_than_its_input_is_in_no_table(quantized, rng, axe
     [
         ("y = Gemm<transA=1>(x, w)", {}, "its activations are transposed (transA)"),
         ("y = Gemm(x, w, c)", {"c": np.ones((6, 5), "f4")}, "its bias has the shape [6, 5]"),
-        ("c = ReduceSum(x, a) y = Gemm(x, w, c)", {"a": [1]}, "its bias 'c' is no constant"),
+        ("c = ReduceSum(x, a) y = Gemm(x, w, c)", {"a": [1]}, "its bias 'c' is not a constant"),
     ],
 )
 def test_products(quantized, rng, node, constants, reason):

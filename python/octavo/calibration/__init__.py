@@ -2,7 +2,7 @@
 
 from octavo.calibration.calibrator import Calibration, Observing, Progress, calibrate
 from octavo.calibration.observers import Observer
-from octavo.calibration.ranges import RULES, range_rule, ranges
+from octavo.calibration.ranges import RULES, ranges, rule_named
 from octavo.calibration.sources import Data, Feeds, mapped_files, samples
 
 __all__ = [
@@ -15,7 +15,7 @@ __all__ = [
     "Progress",
     "calibrate",
     "mapped_files",
-    "range_rule",
     "ranges",
+    "rule_named",
     "samples",
 ]

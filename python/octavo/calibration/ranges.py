@@ -23,7 +23,7 @@ RULES: dict[str, Rule] = {"minmax": min_max, "mean": mean_of_extremes}
 """The range rules, by the names that `quantize(range_rule=...)` takes."""
 
 
-def range_rule(name: str) -> Rule:
+def rule_named(name: str) -> Rule:
     """The rule of that name; raises `DataError` that lists them where there is none."""
     if not isinstance(name, str) or name not in RULES:
         raise DataError(f"no range rule is called {name!r}; there are {', '.join(RULES)}")

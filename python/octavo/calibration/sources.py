@@ -111,7 +111,7 @@ def _parts(array: Array, wanted: Input) -> list[Array]:
     step = size if isinstance(size, int) and size > 0 else 1
     if len(array) % step:
         raise DataError(
-            f"{wanted.name!r} takes {step} samples at a time, and {len(array)} is no multiple of that"
+            f"{wanted.name!r} takes {step} samples at a time, and {len(array)} is not a multiple of that"
         )
     return [_fitting(array[at : at + step], wanted, at) for at in range(0, len(array), step)]
 

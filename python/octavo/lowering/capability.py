@@ -91,14 +91,14 @@ def _constant_weights(wiring: Wiring, unit: Unit) -> str | None:
     weight = unit.node.inputs[1]
     if wiring.constant(weight) is not None:
         return None
-    return f"its second input {weight!r} is no constant; only constant weights run in integers"
+    return f"its second input {weight!r} is not a constant; only constant weights run in integers"
 
 
 def _constant_bias(wiring: Wiring, unit: Unit) -> str | None:
     inputs = unit.node.inputs
     if len(inputs) < 3 or not inputs[2] or wiring.constant(inputs[2]) is not None:
         return None
-    return f"its bias {inputs[2]!r} is no constant"
+    return f"its bias {inputs[2]!r} is not a constant"
 
 
 def _one_or_two_axes(wiring: Wiring, unit: Unit) -> str | None:
@@ -212,7 +212,7 @@ def _pads_with_constant(wiring: Wiring, unit: Unit) -> str | None:
         return None
     value = wiring.constant(inputs[2])
     if value is None:
-        return f"its pad value {inputs[2]!r} is no constant"
+        return f"its pad value {inputs[2]!r} is not a constant"
     return None if np.all(np.isfinite(value)) else "it pads with an infinite value or NaN"
 
 

@@ -34,7 +34,7 @@ class Cost:
 
 
 def cost(node: ir.Node) -> Cost | None:
-    """The cost of a node of constant inputs; None where it cannot be told, or an input is no constant."""
+    """The cost of a node of constant inputs; None where it cannot be told, or an input is not a constant."""
     tensors = [None if value is None else value.const_value for value in node.inputs]
     if node.domain != "" or any(
         value is not None and (tensor is None or tensor.dtype == ir.DataType.STRING)

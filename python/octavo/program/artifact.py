@@ -211,7 +211,7 @@ def _parse(text: bytes) -> Any:  # noqa: ANN401
     def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         entries = dict(pairs)
         if len(entries) != len(pairs):
-            raise ValueError("a key is there twice")
+            raise ValueError("a key is given twice")
         return entries
 
     def refuse(text: str) -> NoReturn:
@@ -313,7 +313,7 @@ def _decode(document: dict[str, Any], constants: dict[str, npt.NDArray[Any]]) ->
     values = [_decode_value(value) for value in _list(document["values"], "the list of values")]
     by_name = {value.name: value for value in values}
     if len(by_name) != len(values):
-        _invalid("a value is there twice")
+        _invalid("a value is defined twice")
     return Program(
         inputs=_texts(document["inputs"], "the inputs"),
         outputs=_texts(document["outputs"], "the outputs"),

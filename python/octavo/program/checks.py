@@ -308,7 +308,7 @@ def _check_softmax(program: Program, node: Node) -> None:
 def _check_transpose(program: Program, node: Node) -> None:
     perm = _ints(node, "perm")
     if sorted(perm) != list(range(len(perm))):
-        _fail(node, f"perm is {perm}, no permutation")
+        _fail(node, f"perm is {perm}, which is not a permutation")
 
 
 def _check_pad(program: Program, node: Node) -> None:

@@ -176,7 +176,7 @@ def _check_order(program: Program) -> None:
     known = set(program.constants)
     for name in program.inputs:
         if name in known:
-            _fail(f"the input {name!r} is there twice, or is a constant")
+            _fail(f"the input {name!r} is listed twice, or is a constant")
         known.add(name)
     for node in program.nodes:
         for name in filter(None, node.inputs):
@@ -184,13 +184,13 @@ def _check_order(program: Program) -> None:
                 _fail(f"the {label(node)} reads {name!r} before it is made")
         for name in filter(None, node.outputs):
             if name in known:
-                _fail(f"the {label(node)} makes {name!r}, which is there already")
+                _fail(f"the {label(node)} makes {name!r}, which is already defined")
             known.add(name)
     for name in program.values:
         if name not in known:
             _fail(f"nothing makes the value {name!r}")
     if len(set(program.outputs)) != len(program.outputs):
-        _fail("an output is there twice")
+        _fail("an output is listed twice")
     if not program.outputs:
         _fail("it has no outputs")
 

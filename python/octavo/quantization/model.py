@@ -13,8 +13,8 @@ from octavo.calibration import (
     Progress,
     calibrate,
     mapped_files,
-    range_rule,
     ranges,
+    rule_named,
     samples,
 )
 from octavo.errors import ModelError
@@ -85,7 +85,7 @@ def quantize(
     argument of another type.
     """
     chosen = recipe_of(recipe)
-    rule = _rule(chosen.range_rule if range_rule is None else range_rule)
+    rule = rule_named(chosen.range_rule if range_rule is None else range_rule)
     _check_switch("strict", strict)
     if per_channel is not None:
         _check_switch("per_channel", per_channel)
@@ -121,7 +121,6 @@ def _float_program(model: frontend.Source) -> tuple[Program, tuple[str, ...]]:
 
 
 _log = logging.getLogger("octavo")
-_rule = range_rule  # `quantize` has a parameter of that name
 
 
 def observable(program: Program) -> list[str]:

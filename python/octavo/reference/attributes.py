@@ -72,5 +72,5 @@ def axes_of(axes: Sequence[int], rank: int) -> list[int]:
     """The axes counted from the front, each at most once."""
     found = [axis_of(axis, rank) for axis in axes]
     if len(set(found)) != len(found):
-        raise RunError(f"an axis is there twice: {list(axes)}")
+        raise RunError(f"an axis is listed twice: {list(axes)}")
     return found

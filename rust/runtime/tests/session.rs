@@ -153,7 +153,7 @@ fn settings_that_come_from_the_environment() {
     let best = octavo_kernels::table::Kernels::best().isa();
     let default = format!("{} threads on {best}", octavo_exec::default_threads().min(1024));
     let (refused, unknown) =
-        ("it must be a number from 1 to 1024", "an instruction set that is not to be had here");
+        ("it must be a number from 1 to 1024", "an instruction set that is not available on this CPU");
     for (name, value, expected) in [
         ("OCTAVO_THREADS", "3", "3 threads on"),
         ("OCTAVO_THREADS", " 3\t", "3 threads on"),
@@ -209,7 +209,7 @@ fn tensors_that_are_not_those_of_the_plan() {
     // One byte or two further on, no f32 can lie there.
     for shift in [1, 2, 3] {
         let text = run(&[&bytes_of(&longer)[shift..][..768]], &mut [bytes_of_mut(&mut scores), &mut codes]);
-        assert!(text.starts_with("input \"x\" lies at an address that is no multiple of 4"), "{text}");
+        assert!(text.starts_with("input \"x\" lies at an address that is not a multiple of 4"), "{text}");
     }
     let named = "the plan has 2 [\"scores\", \"codes\"]";
     assert!(run(&[x], &mut []).starts_with(&format!("0 outputs are given, {named}")));

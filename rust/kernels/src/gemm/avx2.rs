@@ -218,7 +218,7 @@ unsafe fn epilogue<const R: usize>(panel: &Panel, mut acc: [Sixteen; R], row: us
             }
         }
         _ => {
-            // A copy, lest the accumulators themselves need an address.
+            // Copied, so that the accumulators can stay in registers.
             let acc = acc;
             // SAFETY: the caller's bounds; R rows of 16 accumulators follow each other.
             unsafe { spilled(panel, row, R, from, n, acc.as_ptr().cast()) }

@@ -375,7 +375,7 @@ unsafe fn spill<const UNITS: usize, const ROWS: usize>(
     acc: &Accumulators<UNITS, ROWS>,
     row: usize,
 ) {
-    // A copy, lest the accumulators themselves need an address.
+    // Copied, so that the accumulators can stay in registers.
     let acc = *acc;
     // SAFETY: the caller's; a row of accumulators is UNITS * 16 values, at least n.
     unsafe { spilled(panel, row, ROWS, acc.as_ptr().cast(), UNITS * UNIT) }

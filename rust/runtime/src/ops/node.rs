@@ -77,7 +77,7 @@ pub fn axes(node: &Node, axes: &[i64], rank: usize) -> Result<Vec<usize>, Stop> 
     let mut sorted = found.clone();
     sorted.sort_unstable();
     if sorted.windows(2).any(|pair| pair[0] == pair[1]) {
-        return Err(error(node, &format!("an axis is there twice: {axes:?}")));
+        return Err(error(node, &format!("an axis is listed twice: {axes:?}")));
     }
     Ok(found)
 }

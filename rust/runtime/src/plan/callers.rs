@@ -30,7 +30,7 @@ pub(super) fn check<'a>(
         // Of no bytes there is none that could lie wrong.
         if !bytes.is_empty() && !bytes.as_ptr().addr().is_multiple_of(of.dtype.size()) {
             return Err(Error::Run(format!(
-                "{side} {name:?} lies at an address that is no multiple of {}, as {dtype} needs: give the bytes of a \
+                "{side} {name:?} lies at an address that is not a multiple of {}, as {dtype} needs: give the bytes of a \
                  slice of numbers or of an Arena",
                 of.dtype.size()
             )));

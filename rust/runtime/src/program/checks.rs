@@ -174,7 +174,9 @@ fn shaped<'a>(program: &'a Program, node: &Node, place: usize, shape: &[usize]) 
 }
 
 fn constant<'a>(program: &'a Program, node: &Node, place: usize) -> Result<&'a Tensor, Error> {
-    program.constant(node, place).ok_or_else(|| bad(node, format_args!("its input {place} is no constant")))
+    program
+        .constant(node, place)
+        .ok_or_else(|| bad(node, format_args!("its input {place} is not a constant")))
 }
 
 /// Biases and scales of the integer products: a vector each, of the channels of the output.
@@ -416,7 +418,7 @@ fn transpose(node: &Node) -> Checked {
     if sorted.into_iter().eq(0..perm.len()) {
         return Ok(());
     }
-    Err(bad(node, format_args!("perm is {perm:?}, no permutation")))
+    Err(bad(node, format_args!("perm is {perm:?}, which is not a permutation")))
 }
 
 fn resize(program: &Program, node: &Node) -> Checked {

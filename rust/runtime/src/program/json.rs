@@ -25,7 +25,7 @@ impl<'de> Visitor<'de> for UniqueKeys {
         let mut seen = HashSet::new();
         while let Some((key, UniqueKeys)) = entries.next_entry::<String, UniqueKeys>()? {
             if seen.contains(&key) {
-                return Err(A::Error::custom(format_args!("the key {key:?} is there twice")));
+                return Err(A::Error::custom(format_args!("the key {key:?} is given twice")));
             }
             seen.insert(key);
         }

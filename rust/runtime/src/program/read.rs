@@ -197,7 +197,7 @@ fn program(document: Document, metadata: &Metadata, tensors: &[u8]) -> Result<Pr
     for raw in document.values {
         let id = u32::try_from(values.len()).map_err(|_| invalid("it has too many values"))?;
         if ids.insert(raw.name.clone(), ValueId(id)).is_some() {
-            return Err(invalid(format_args!("the value {:?} is there twice", raw.name)));
+            return Err(invalid(format_args!("the value {:?} is defined twice", raw.name)));
         }
         values.push(value(raw)?);
     }

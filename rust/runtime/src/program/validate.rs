@@ -105,7 +105,7 @@ fn order(program: &Program) -> Result<(), Error> {
     let mut known: Vec<bool> = program.values.iter().map(|value| value.constant.is_some()).collect();
     for &id in &program.inputs {
         if std::mem::replace(&mut known[id.index()], true) {
-            return Err(wrong(format_args!("the input {:?} is there twice, or is a constant", name(id))));
+            return Err(wrong(format_args!("the input {:?} is listed twice, or is a constant", name(id))));
         }
     }
     for node in &program.nodes {
@@ -115,7 +115,7 @@ fn order(program: &Program) -> Result<(), Error> {
         for &id in node.outputs.iter().flatten() {
             if std::mem::replace(&mut known[id.index()], true) {
                 return Err(wrong(format_args!(
-                    "the {} makes {:?}, which is there already",
+                    "the {} makes {:?}, which is already defined",
                     node.label(),
                     name(id)
                 )));
@@ -128,7 +128,7 @@ fn order(program: &Program) -> Result<(), Error> {
     let mut seen = vec![false; program.values.len()];
     for &id in &program.outputs {
         if std::mem::replace(&mut seen[id.index()], true) {
-            return Err(wrong(format_args!("the output {:?} is there twice", name(id))));
+            return Err(wrong(format_args!("the output {:?} is listed twice", name(id))));
         }
     }
     if program.outputs.is_empty() { Err(wrong("it has no outputs")) } else { Ok(()) }

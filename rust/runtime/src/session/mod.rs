@@ -337,7 +337,7 @@ fn choose_tier(options: &Options) -> Result<Kernels, Error> {
         let here: Vec<&str> = isa::available().into_iter().map(Isa::name).collect();
         let here = here.join(", ");
         Error::Run(format!(
-            "{origin} is '{name}', an instruction set that is not to be had here; there are: {here}"
+            "{origin} is '{name}', an instruction set that is not available on this CPU; available: {here}"
         ))
     })
 }
