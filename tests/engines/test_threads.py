@@ -3,7 +3,7 @@
 import numpy as np
 import octavo
 import pytest
-from single_node import NAMES, Case
+from single_node import NAMES, Case, multipliers
 
 RNG = np.random.default_rng(12)
 F = np.float32
@@ -182,7 +182,7 @@ def test_many_products(build, same, shapes, dtype):
     names = [build.input(name, dtype, shape) for name, shape in zip("ab", shapes, strict=True)]
     feeds = {name: whole(0, 99, shape).astype(numpy) for name, shape in zip(names, shapes, strict=True)}
     given = {"a_zero_point": 3, "b_zero_point": 200, "y_zero_point": 128, "lo": 0, "hi": 255}
-    given |= {"multiplier": 2**30 + 12345, "shift": 40}
+    given |= {"multiplier": 2**30 + 97 * 2**7, "shift": 40}
     y = build.node("QMatMul", names, **given) if dtype == "u8" else build.node("MatMul", names, dtype)
     same(build.program(y), feeds, batched=False)
 
@@ -192,7 +192,7 @@ def test_columns_of_one_row(build, same, residual):
     """A product of one row is cut by its columns, and so is what is added to it."""
     x, w = build.input("x", "u8", (1, 300)), build.constant("w", whole(-127, 128, (300, 500), np.int8))
     feeds = {"x": whole(0, 256, (1, 300), np.uint8)}
-    parameters = [whole(-9999, 9999, 500), whole(2**30, 2**31, 500), np.full(500, 44)]
+    parameters = [whole(-9999, 9999, 500), multipliers(RNG, 500), np.full(500, 44)]
     names = [build.constant(f"p{at}", array.astype(np.int32)) for at, array in enumerate(parameters)]
     y = build.node("QGemm", [x, w, *names], x_zero_point=3, y_zero_point=90, lo=0, hi=255)
     if residual:
