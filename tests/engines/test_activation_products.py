@@ -232,7 +232,15 @@ def test_masked_shares_of_attention_are_one_step(build, same, mask):
 
 @pytest.mark.parametrize(
     ("rows", "columns", "axis", "mask"),
-    [(3, 4096, 2, (1,)), (3, 4097, 2, (1,)), (40, 130, 2, (40, 1)), (6, 6, 1, (6,)), (5, 1, 2, (4, 5, 2))],
+    [
+        (3, 4096, 2, (1,)),
+        (3, 4097, 2, (1,)),
+        (40, 130, 2, (40, 1)),
+        (40, 130, 2, (40, 130)),
+        (40, 130, 2, (4, 1, 130)),
+        (6, 6, 1, (6,)),
+        (5, 1, 2, (4, 5, 2)),
+    ],
 )
 def test_shares_of_any_size(build, same, rows, columns, axis, mask):
     """One step or several, by what fits into a block, by the axis, and by what the mask broadcasts to."""

@@ -212,6 +212,37 @@ def test_columns_of_one_row_of_floats(build, same):
     same(build.program(y), {"x": normal(1, 300), "r": normal(1, 500)}, batched=False)
 
 
+@pytest.mark.parametrize("c", [(300, 1), (300, 130), (130,), (1, 1)])
+@pytest.mark.parametrize("turned", [0, 1])
+def test_rows_of_a_gemm_find_their_c(build, same, c, turned):
+    feeds = {"x": normal(*((90, 300) if turned else (300, 90))), "c": normal(*c)}
+    names = [build.input("x", "f32", feeds["x"].shape), build.constant("w", normal(90, 130))]
+    given = {"alpha": F(0.7), "beta": F(1.3), "transA": turned, "transB": 0}
+    y = build.node("Gemm", [*names, build.input("c", "f32", c)], "f32", **given)
+    same(build.program(y), feeds, batched=False)
+
+
+@pytest.mark.parametrize("mask", [(5, 1, 90, 130), (3, 1, 130), (90, 130), (130,)])
+@pytest.mark.parametrize("dtype", ["f32", "u8"])
+def test_rows_of_scores_find_their_mask(build, same, dtype, mask):
+    """Rows go through their softmax in blocks, which begin in the middle of a matrix."""
+    shapes = {"a": (5, 3, 90, 20), "b": (5, 3, 20, 130)}
+    names = [build.input(name, dtype, shape) for name, shape in shapes.items()]
+    feeds = {"mask": normal(*mask)}
+    if dtype == "f32":
+        feeds |= {name: normal(*shape) for name, shape in shapes.items()}
+        y = build.node("MatMul", names, dtype)
+    else:
+        feeds |= {name: whole(0, 256, shape, np.uint8) for name, shape in shapes.items()}
+        scales = {"a_scale": F(0.01), "b_scale": F(0.02)}
+        y = build.node("QMatMul", names, "f32", a_zero_point=120, b_zero_point=90, **scales)
+    y = build.node("Add", [y, build.input("mask", "f32", mask)], "f32")
+    y = build.node("Softmax", [y], "f32", axis=-1)
+    if dtype == "u8":
+        y = build.node("Quantize", [y], scale=F(1 / 1024), zero_point=0)
+    same(build.program(y), feeds, batched=False)
+
+
 def test_threads_share_what_is_large():
     """The pieces depend on the threads, the answers do not: also of more threads than there are pieces."""
     for name in ("TopK of columns", "Resize", "GatherElements", "Reduce of columns"):
