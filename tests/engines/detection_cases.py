@@ -51,6 +51,8 @@ def region_cases():
                 attributes["spatial_scale"] = np.float32(scale)
                 close = {"rtol": 1e-5, "atol": 1e-5}
                 yield Case("RoiAlign", [x, regions, images], attributes, ("f32",), close)
+                # All below 0, so that a sample outside, which counts as 0, is the greatest.
+                yield Case("RoiAlign", [-np.abs(x) - 1, regions, images], attributes, ("f32",), close)
         yield Case("RoiAlign", [x, regions[:0], images[:0]], attributes, ("f32",), close)
         # Regions of one sample, on, just inside and just outside of each border of what counts as the image.
         for shift, moved in (("half_pixel", 0.5), ("output_half_pixel", 0.0)):

@@ -153,6 +153,30 @@ def test_a_tensor_that_is_there_but_broadcasts_is_added_apart(build, same, kind,
     same(build.program(build.node("Relu", [y], "f32")), feeds)
 
 
+@pytest.mark.parametrize("swapped", [False, True])
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_tensor_of_as_many_elements_and_more_axes_is_added_apart(build, same, kind, swapped):
+    """The sum has the shape of that tensor: an axis of 1 more."""
+    rng = np.random.default_rng(12)
+    y, shape, feeds = product(build, rng, kind)
+    feeds["r"] = normal(rng, 1, 2, *shape)
+    operands = [y, build.input("r", "f32", (1, "N", *shape))]
+    y = build.node("Add", operands[:: -1 if swapped else 1], "f32")
+    [given] = same(build.program(build.node("Relu", [y], "f32")), feeds, batched=False)
+    assert given.shape == (1, 2, *shape)
+
+
+@pytest.mark.parametrize("kind", ["Gemm", "MatMul"])
+def test_a_row_and_a_column_of_as_many_elements_span_a_matrix(build, same, kind):
+    rng = np.random.default_rng(13)
+    feeds = {"x": normal(rng, 5, 7), "r": normal(rng, 1, 5)}
+    inputs = [build.input("x", "f32", (5, 7)), build.constant("w", normal(rng, 7, 1))]
+    y = build.node(kind, inputs, "f32", **GEMM if kind == "Gemm" else {})
+    y = build.node("Add", [y, build.input("r", "f32", (1, 5))], "f32")
+    [given] = same(build.program(y), feeds, batched=False)
+    assert given.shape == (5, 5)
+
+
 @pytest.mark.parametrize("fed", ["lo", "hi", "both"])
 def test_bounds_that_are_fed(build, same, fed):
     y, _, feeds = product(build, np.random.default_rng(11), "Gemm")

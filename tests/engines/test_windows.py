@@ -47,6 +47,28 @@ def test_max_pools(build, same, dtype, axes):
     same(build.program(*outputs), {"x": values(rng, dtype, shape)}, batched=False)
 
 
+@pytest.mark.parametrize("dtype", ["f32", "f64", "i8", "u8"])
+@pytest.mark.parametrize("kernel", [1, 2, 3, 4])
+def test_the_first_of_equal_elements_and_the_first_nan(build, same, dtype, kernel):
+    """NaN is the largest; of equal ones, and of NaN, the place of the first is told."""
+    special = [np.nan, np.inf, -np.inf, 0.0, -0.0, 1.0, 1.0] if dtype[0] == "f" else [0, 1, 1, 2, 2]
+    rng = np.random.default_rng(kernel)
+    data = rng.choice(np.array(special, DTYPES[dtype]), (2, 3, 60))
+    x = build.input("x", dtype, data.shape)
+    given = {"strides": [1], "pads": [1, 0] if kernel > 1 else [0, 0], "dilations": [1], "ceil_mode": 0}
+    y = build.node("MaxPool", [x], dtype, count=2, storage_order=0, kernel_shape=[kernel], **given)
+    places = y.replace("_0", "_1")
+    build.values[places] = Value(places, "i64", None)
+    found = same(build.program(y, places), {"x": data}, batched=False)
+    for plane, (row, at) in enumerate(zip(data.reshape(6, 60), found[1].reshape(6, -1), strict=True)):
+        for window, place in enumerate(at.tolist()):
+            start = window - given["pads"][0]
+            seen = {i: row[i].item() for i in range(max(start, 0), start + kernel)}
+            nan = [i for i, v in seen.items() if v != v]
+            first = nan[0] if nan else max(seen, key=lambda i: (seen[i], -i))
+            assert place == plane * 60 + first
+
+
 @pytest.mark.parametrize("axes", [1, 2, 3])
 @pytest.mark.parametrize("seed", range(6))
 def test_means_and_norms(build, same, axes, seed):
