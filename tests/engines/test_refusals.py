@@ -320,6 +320,80 @@ REFUSED = [
         ],
     ),
     (case("ConstantOfShape", i64(2, 3), ones(1), outputs=("f32",)), [put(0, i64(2, -1))]),
+    (case("Gather", X, i64(1), axis=-4), [given(axis=4), given(axis=-5), put(1, i64(2)), put(1, i64(-3))]),
+    (
+        case("GatherElements", X, np.zeros((2, 9, 4, 5), int), axis=1),
+        [given(axis=2), put(1, np.zeros((2, 9, 5, 5), int)), put(1, np.zeros((2, 9, 4), int))],
+    ),
+    (
+        case("GatherND", X, np.zeros((2, 3, 1), int), batch_dims=2),
+        [
+            put(1, np.zeros((2, 4, 1), int)),
+            put(1, np.zeros((1, 3, 1), int)),
+            put(1, np.zeros((3, 2, 1), int)),
+            put(1, np.zeros((2, 3, 3), int)),
+            put(1, np.zeros((2, 3, 0), int)),
+            put(1, np.zeros((2, 3), int)),
+            given(batch_dims=3),
+            given(batch_dims=4),
+        ],
+    ),
+    (
+        case("ScatterElements", X, np.zeros((2, 1, 4, 5), int), X[:, :1], axis=1, reduction="add"),
+        [
+            given(axis=4),
+            put(2, X),
+            put(2, X[:1, :1]),
+            put(1, np.zeros((2, 1, 4), int)),
+            put(1, np.zeros((3, 1, 4, 5), int)),
+        ],
+    ),
+    (
+        case("ScatterND", X, np.zeros((2, 2), int), X[:, 0], reduction="none"),
+        [
+            put(2, X[:1, 0]),
+            put(2, X[0, 0]),
+            put(1, np.zeros((2, 5), int)),
+            put(1, np.zeros((2, 3), int)),
+            put(1, np.zeros(2, int)),
+        ],
+    ),
+    (
+        case("TensorScatter", X, X[:, :, :2], i64(1, 2), axis=-2, mode="linear"),
+        [
+            put(1, X[:, :2, :2]),
+            put(1, X[:1, :, :2]),
+            put(1, X[:, :, :2, 0]),
+            put(1, np.tile(X, (1, 1, 2, 1))),
+            put(2, i64(1)),
+            put(2, i64(1, 2, 0)),
+            put(2, i64(1, 3)),
+            put(2, i64(-1, 2)),
+            given(axis=0),
+            given(axis=-4),
+            given(axis=4),
+        ],
+    ),
+    (
+        case("ReverseSequence", X, i64(3, 0), batch_axis=0, time_axis=1),
+        [put(1, i64(3, 0, 1)), put(1, i64(4, 0)), put(1, i64(-1, 0)), given(batch_axis=1, time_axis=0)],
+    ),
+    (case("CumSum", X, np.array(-4), exclusive=0, reverse=0), [put(1, np.array(4)), put(1, i64(0, 1))]),
+    (
+        case("TopK", X, i64(4), axis=-2, largest=1, sorted=1, outputs=("f32", "i64")),
+        [put(1, i64(5)), put(1, i64(-1)), put(1, i64(1, 1)), given(axis=4)],
+    ),
+    (
+        case("ArgMax", X, axis=-4, keepdims=0, select_last_index=0, outputs=("i64",)),
+        [given(axis=4), given(axis=-5), put(0, X[:0])],
+    ),
+    (case("Trilu", X, np.array(1), upper=1), [put(0, ones(3)), put(1, i64(0, 1))]),
+    (case("EyeLike", ones(2, 3), k=0), [put(0, ones(3)), put(0, ones(1, 2, 3))]),
+    (
+        case("Compress", X, ones(3, dtype=bool), axis=-3),
+        [put(1, ones(4, dtype=bool)), put(1, ones(1, 3, dtype=bool)), given(axis=0), given(axis=4)],
+    ),
+    (case("Unique", X, axis=-4, sorted=1), [given(axis=4), given(axis=-5)]),
 ]
 
 
