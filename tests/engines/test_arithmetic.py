@@ -134,6 +134,38 @@ def test_functions(build, same, dtype):
 
 
 @pytest.mark.parametrize("dtype", ["f32", "f64"])
+@pytest.mark.parametrize("length", [1, 40])
+def test_functions_of_zeros_infinities_and_nan(build, same, dtype, length):
+    """And of a bound itself, which a function may have on either side."""
+    bound = np.float32(0.3)
+    special = [0.0, -0.0, np.inf, -np.inf, float(bound), -float(bound), 0.5, -0.5, 2.5, 1e-310, np.nan]
+    data = np.repeat(np.array([special], NUMPY[dtype]).T, length, 1)
+    x = build.input("x", dtype, ("N", length))
+    ops = {op: {} for op in ("Relu", "Abs", "Neg", "Sign", "Floor", "Ceil", "Round", "Reciprocal")}
+    ops |= {op: {"alpha": bound} for op in ("LeakyRelu", "ThresholdedRelu")}
+    outputs = [build.node(op, [x], dtype, **attributes) for op, attributes in ops.items()]
+    program = build.program(*outputs)
+    given = same(program, {"x": data[:-1]}, batched=False)
+    relu, thresholded = given[0], given[-1]
+    assert np.array_equal(relu, np.maximum(data[:-1], 0))
+    assert np.array_equal(thresholded, np.where(data[:-1] > bound, data[:-1], 0))
+    for isa in octavo.tiers():  # the bits of a NaN are free
+        answers = octavo.Session(program, isa=isa).run(None, {"x": data})
+        assert all(np.isnan(answer[-1]).all() for answer in answers)
+
+
+@pytest.mark.parametrize("dtype", DTYPE_SETS["A"])
+@pytest.mark.parametrize("shape", [(3, 40), (1,), ()])
+def test_both_operands_are_one_value(build, same, dtype, shape):
+    x = build.input("x", dtype, shape)
+    ops = PAIRS if dtype[0] != "f" else {op: {} for op in ("Add", "Sub", "Mul", "Max", "Min", "PRelu")}
+    outputs = [build.node(op, [x, x], dtype, **attributes) for op, attributes in ops.items()]
+    outputs += [build.node(op, [x, x, x], dtype) for op in ("Max", "Min")]
+    outputs += [build.node(op, [x, x], "bool") for op in COMPARISONS]
+    same(build.program(*outputs), {"x": some(np.random.default_rng(7), dtype, shape)}, batched=False)
+
+
+@pytest.mark.parametrize("dtype", ["f32", "f64"])
 def test_predicates(build, same, dtype):
     x = build.input("x", dtype, ("N", 4))
     outputs = [build.node("IsNaN", [x], "bool")]
