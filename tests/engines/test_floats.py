@@ -90,6 +90,23 @@ def test_gemm(build, same, transA, transB, c, fed):
     same(build.program(*outputs), {name: arrays[name] for name in fed if name in arrays}, batched=False)
 
 
+@pytest.mark.parametrize("c", [None, (), (100,), (1, 1), (1, 100)])
+@pytest.mark.parametrize("fed", ["a", "ab", "ac", "abc"])
+def test_gemm_of_one_row(build, same, c, fed):
+    """Its columns may be cut between threads; factors and a C that is fed are of no epilogue there either."""
+    rng = np.random.default_rng(8)
+    shapes = {"a": (1, 300), "b": (300, 100)} | ({} if c is None else {"c": c})
+    arrays = {name: np.asarray(normal(rng, *shape)) for name, shape in shapes.items()}
+    inputs = [
+        build.input(name, "f32", array.shape) if name in fed else build.constant(name, array)
+        for name, array in arrays.items()
+    ]
+    given = [{"alpha": np.float32(a), "beta": np.float32(b)} for a, b in FACTORS]
+    outputs = [build.node("Gemm", inputs, "f32", transA=0, transB=0, **factors) for factors in given]
+    outputs.append(build.node("Relu", outputs[1:2], "f32"))
+    same(build.program(*outputs), {name: arrays[name] for name in fed if name in arrays}, batched=False)
+
+
 def test_one_weight_of_gemms_that_turn_it_and_do_not(build, same):
     rng = np.random.default_rng(2)
     x, w = build.input("x", "f32", ("N", 19)), build.constant("w", normal(rng, 19, 19))

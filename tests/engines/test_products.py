@@ -159,6 +159,31 @@ def test_residuals_and_tables_behind_a_product(build, same, seed):
         assert "Lookup" not in [row.op for row in octavo.Session(build.program(z)).profile(feeds)]
 
 
+@pytest.mark.parametrize("rows", [1, 2])
+@pytest.mark.parametrize("columns", [5, 300])
+@pytest.mark.parametrize("with_sum", [False, True])
+def test_residuals_and_tables_behind_rows(build, same, rows, columns, with_sum):
+    """A single row is another step than many, and is cut between threads by its columns."""
+    rng = np.random.default_rng(columns)
+    x, w = (
+        build.input("x", "u8", (rows, 200)),
+        build.constant("w", rng.integers(-127, 128, (200, columns)).astype(np.int8)),
+    )
+    parameters = [np.zeros(columns), multipliers(rng, columns), np.full(columns, 42)]
+    names = [build.constant(f"p{at}", array.astype(np.int32)) for at, array in enumerate(parameters)]
+    y = build.node("QGemm", [x, w, *names], x_zero_point=3, y_zero_point=128, lo=0, hi=255)
+    feeds = {"x": rng.integers(0, 256, (rows, 200)).astype(np.uint8)}
+    if with_sum:
+        feeds["r"] = rng.integers(0, 256, (rows, columns)).astype(np.uint8)
+        given = {"a_zero_point": 9, "b_zero_point": 128, "y_zero_point": 100, "shift": 14, "lo": 3, "hi": 250}
+        r = build.input("r", "u8", (rows, columns))
+        y = build.node("QAdd", [r, y], a_multiplier=9000, b_multiplier=-7000, **given)
+    y = build.node("Lookup", [y, build.constant("t", rng.permutation(256).astype(np.uint8))])
+    program = build.program(y)
+    same(program, feeds, batched=False)
+    assert {row.op for row in octavo.Session(program).profile(feeds)} <= {"QGemm", "Copy"}
+
+
 def test_a_product_that_is_also_an_output_is_not_swallowed(build, same):
     rng = np.random.default_rng(5)
     attributes = {"strides": [1, 1], "pads": [0] * 4, "dilations": [1, 1], "group": 1}
