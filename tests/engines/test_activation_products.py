@@ -230,6 +230,29 @@ def test_masked_shares_of_attention_are_one_step(build, same, mask):
     assert {row.op for row in octavo.Session(program).profile(feeds)} == {"Lookup", "QMatMul"}
 
 
+@pytest.mark.parametrize("perm", [(0, 2, 1), (1, 0, 2), (1, 2, 0), (2, 0, 1), (2, 1, 0)])
+@pytest.mark.parametrize("places", [(0,), (1,), (0, 1)])
+@pytest.mark.parametrize("zero", [3, 128])
+def test_sides_that_are_turned(build, same, perm, places, zero):
+    """On either side, and one turned tensor on both: read where it lies, or moved first."""
+    rng = np.random.default_rng(3)
+    a, b, feeds = operands(build, rng, (7, 7, 7), (7, 7, 7))
+    turned = build.node("Transpose", [a], perm=list(perm))
+    sides = [turned if place in places else b for place in (0, 1)]
+    given = {"a_zero_point": zero, "b_zero_point": 131 - zero, "y_zero_point": 128, "lo": 0, "hi": 255}
+    y = build.node("QMatMul", sides, multiplier=2**30 + 128, shift=44, **given)
+    f = build.node(
+        "QMatMul",
+        [build.node("Transpose", [a], perm=list(perm)) if place in places else b for place in (0, 1)],
+        "f32",
+        a_zero_point=zero,
+        b_zero_point=131 - zero,
+        a_scale=np.float32(0.01),
+        b_scale=np.float32(0.02),
+    )
+    same(build.program(y, f), {name: feeds[name] for name in build.inputs}, batched=False)
+
+
 @pytest.mark.parametrize(
     ("rows", "columns", "axis", "mask"),
     [
