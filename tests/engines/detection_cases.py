@@ -19,7 +19,13 @@ def suppression_cases():
             # Corners in any order, on a grid so coarse that boxes repeat and touch.
             boxes = RNG.integers(0, 9, (batches, count, 4)) / 2
             scores = RNG.integers(0, 6, (batches, classes, count)) / 4
-            for most, iou, least in ((3, 0.5, 0.25), (100, 0.0, None), (5, 1.0, 0.9), (0, 0.5, 0.0)):
+            for most, iou, least in (
+                (3, 0.5, 0.25),
+                (100, 0.0, None),
+                (5, 1.0, 0.9),
+                (0, 0.5, 0.0),
+                (-3, 0.5, 0.0),
+            ):
                 yield suppression(boxes, scores, most, iou, least, centred)
     # Overlaps of exactly a half, a quarter and an eighth, which a threshold of as much leaves.
     boxes = np.array([[[0, 0, 4, 4], [0, 0, 4, 2], [0, 0, 4, 1], [0, 0, 2, 1], [4, 4, 0, 0]]])

@@ -46,7 +46,8 @@ def on_one_number(z):
     yield Case("Expand", [z, nothing], {}, (name,))
     yield Case("Tile", [z, nothing], {}, (name,))
     yield Case("Flatten", [z], {"axis": 0}, (name,))
-    yield Case("Shape", [z], {"start": 0}, ("i64",))
+    for start in (-1, 0, 1):
+        yield Case("Shape", [z], {"start": start}, ("i64",))
 
 
 def cases():
@@ -57,6 +58,10 @@ def cases():
         yield from on_one_number(np.array(1).astype(dtype))
         name = NAMES[x.dtype]
         yield Case("Squeeze", [many, i64(-5, 1)], {}, (name,))
+        for start in range(-6, 7):
+            yield Case("Shape", [x], {"start": start}, ("i64",))
+            for end in range(-6, 7) if dtype == "f4" else ():
+                yield Case("Shape", [x], {"start": start, "end": end}, ("i64",))
         for mode in ("reflect", "edge", "wrap"):
             yield Case("Pad", [x, i64(1, 2, 3, 1, 1, 0, 2, 4)], {"mode": mode}, (name,))
             # Of one element all others are copies.

@@ -73,6 +73,30 @@ def test_circular_caches_begin_anywhere(same):
         np.testing.assert_array_equal(same(program, feeds, batched=False)[0], expected)
 
 
+EMPTY = np.zeros((3, 4, 0), np.float32)
+BEYOND = {
+    "Gather": Case("Gather", [EMPTY, np.array([0, 4])], {"axis": 1}, ("f32",)),
+    "GatherND": Case("GatherND", [EMPTY, np.array([[0, 1], [0, 4]])], {"batch_dims": 0}, ("f32",)),
+    "ScatterND": Case(
+        "ScatterND", [EMPTY, np.array([[0, 1], [0, 4]]), EMPTY[0, :2]], {"reduction": "add"}, ("f32",)
+    ),
+    "ReverseSequence": Case(
+        "ReverseSequence", [EMPTY, np.array([0, 4, 5])], {"batch_axis": 0, "time_axis": 1}, ("f32",)
+    ),
+}
+
+
+@pytest.mark.parametrize("op", BEYOND)
+def test_wrong_indices_of_slices_of_no_elements(op):
+    """There is nothing to move, and an index that names nothing is wrong all the same."""
+    program, feeds = BEYOND[op].program()
+    with pytest.raises(octavo.RunError, match=f"{op} node"):
+        octavo.reference.run(program, feeds)
+    for isa in octavo.tiers():
+        with pytest.raises(octavo.RunError, match=f"{op} node"):
+            octavo.Session(program, isa=isa).run(None, feeds)
+
+
 UNFIT = {
     "other axes longer": Case("GatherElements", [X, np.zeros((4, 1), np.int64)], {"axis": 1}, ("f32",)),
     "fewer axes": Case("GatherElements", [X, np.zeros(2, np.int64)], {"axis": 0}, ("f32",)),
