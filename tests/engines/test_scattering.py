@@ -83,6 +83,13 @@ BEYOND = {
     "ReverseSequence": Case(
         "ReverseSequence", [EMPTY, np.array([0, 4, 5])], {"batch_axis": 0, "time_axis": 1}, ("f32",)
     ),
+    "RoiAlign": Case(
+        "RoiAlign",
+        [np.zeros((2, 0, 3, 4), np.float32), np.ones((2, 4), np.float32), np.array([1, 2])],
+        {"coordinate_transformation_mode": "half_pixel", "mode": "avg", "sampling_ratio": 2}
+        | {"output_height": 3, "output_width": 2, "spatial_scale": np.float32(1)},
+        ("f32",),
+    ),
 }
 
 

@@ -99,10 +99,7 @@ pub fn plan(b: &mut Builder<'_>, node: &Node) -> Result<(), Stop> {
     let shape = vec![count, channels, settings.output[0], settings.output[1]];
     checked_elements(node, x.shape(), &shape)?;
     let y = b.output(made(node, 0)?, shape, Layout::RowMajor)?;
-    if y.elements() == 0 {
-        return Ok(());
-    }
-    if height * width == 0 {
+    if height * width == 0 && y.elements() > 0 {
         return Err(error(node, &format!("an input of shape {:?} has nothing to sample", x.shape())));
     }
     push(b, node, [&x, &regions, &images, &y], settings);
@@ -126,6 +123,9 @@ fn push(b: &mut Builder<'_>, node: &Node, [x, regions, images, y]: [&Placed; 4],
             if settings.span(0, y1, y2).is_none() || settings.span(1, x1, x2).is_none() {
                 return faults.report(format!("region {at} is too large to sample"));
             }
+        }
+        if y.is_empty() {
+            return;
         }
         pool.slices(cast_mut::<f32>(y), chunk * region, |i, y| {
             for (at, y) in y.chunks_exact_mut(region).enumerate() {
