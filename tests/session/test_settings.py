@@ -78,7 +78,7 @@ def test_threads_as_an_integer_of_numpy(network_bytes, integer):
 )
 def test_an_instruction_set_that_is_none(network_bytes, isa):
     with pytest.raises(
-        octavo.RunError, match=f"^isa is '.*there are: {', '.join(octavo.tiers())}$"
+        octavo.RunError, match=f"^isa is '.*available: {', '.join(octavo.tiers())}$"
     ) as raised:
         octavo.Session(network_bytes, isa=isa)
     assert str(raised.value).isprintable()
@@ -113,7 +113,7 @@ def test_the_environment_sets_the_instruction_set(network_bytes, monkeypatch):
 
 @pytest.mark.parametrize("name", ["mmx", "AVX2", "neon\n", "\udcff"])
 def test_an_instruction_set_that_is_not_there(network_bytes, monkeypatch, name):
-    there = f"there are: {', '.join(octavo.tiers())}$"
+    there = f"available: {', '.join(octavo.tiers())}$"
     monkeypatch.setenv("OCTAVO_ISA", name)
     with pytest.raises(octavo.RunError, match=there) as raised:
         octavo.Session(network_bytes)
