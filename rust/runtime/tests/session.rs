@@ -286,7 +286,7 @@ fn a_plan_that_ends_early() {
     assert!(refused(run(bytes_of(&x), &bytes_of(&shape)[..8]).map(drop)).contains("\"shape\" has 8 bytes"));
     assert!(refused(run(&[], bytes_of(&shape)).map(drop)).contains("\"x\" has 0 bytes"));
     let crooked = Arena::from_bytes(&[&[0; 4], bytes_of(&shape)].concat()).unwrap();
-    assert!(refused(run(bytes_of(&x), &crooked.bytes()[4..]).map(drop)).contains("no multiple of 8"));
+    assert!(refused(run(bytes_of(&x), &crooked.bytes()[4..]).map(drop)).contains("not a multiple of 8"));
     for bad in [[i64::MIN, i64::MAX], [-1, -1], [7, 1], [0, 0], [i64::MAX, i64::MAX]] {
         assert!(refused(run(bytes_of(&x), bytes_of(&bad)).map(drop)).contains("the node"));
     }
