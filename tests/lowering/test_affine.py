@@ -44,7 +44,18 @@ def test_scale_is_never_subnormal(width):
     assert affine(Range(0.0, float(np.float32(width)))).scale == SCALE_MIN
 
 
-@pytest.mark.parametrize("bad", [(1.0, 0.0), (0.0, np.inf), (np.nan, 1.0)])
+@pytest.mark.parametrize(
+    "bad",
+    [
+        (1.0, 0.0),
+        (0.0, np.inf),
+        (-np.inf, 0.0),
+        (-np.inf, np.inf),
+        (np.inf, np.inf),
+        (np.nan, 1.0),
+        (0.0, np.nan),
+    ],
+)
 def test_no_range(bad):
     with pytest.raises(ValueError, match="not a range"):
         Range(*bad)

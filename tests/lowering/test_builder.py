@@ -100,3 +100,13 @@ def test_names_of_nodes_that_are_taken_are_numbered(quantized, rng):
     assert made["relu1"].op == made["neg2"].op == "Dequantize"
     assert len({node.name for node in case.lowered.program.nodes}) == len(case.ops)
     assert case.sqnr() > 25
+
+
+def test_constants_are_named_after_what_they_are_made_of(quantized, rng):
+    text = "g (float[N,3] x) => (float[N,3] y) { a = MatMul(x, w) y = MatMul(a, v) }"
+    square = rng.normal(size=(3, 3)).astype("f4")
+    case = quantized(text, rng.random((2, 3)).astype("f4"), w=square, v=square)
+    assert sorted(case.lowered.program.constants) == [
+        *("matmul0.bias", "matmul0.multiplier", "matmul0.shift", "matmul1.bias", "matmul1.scale"),
+        *("v_quantized", "w_quantized"),
+    ]

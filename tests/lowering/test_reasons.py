@@ -164,3 +164,44 @@ def test_excluded_nodes(quantized, rng):
     assert case.ops == ["Quantize", "QConv", "Relu", "Conv", "Quantize", "QConv"]
     assert case.reasons["conv2"] == "excluded by choice"
     assert all(stay.expected for stay in case.lowered.stays)
+
+
+@pytest.mark.parametrize("number", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("place", [0, 5, -1])
+def test_one_number_of_a_constant_is_enough_for_no_range(quantized, rng, number, place):
+    constant = np.ones((4, 8, 8), "f4")
+    constant.flat[place] = number
+    text = f"g ({IMAGE}) => (float[N,4,8,8] y) {{ c = Conv(x, v) r = Add(c, k) {END} }}"
+    case = quantized(text, rng.uniform(0.5, 1.5, size=(1, 4, 8, 8)).astype("f4"), v=SQUARE, k=constant)
+    assert case.reasons["add1"] == "'k' has no range: it holds NaN or infinities"
+
+
+def test_a_log_softmax_is_missed_where_integers_read_it_alone(quantized, rng):
+    """At the end of a model it would stay float in any case, as a Softmax does."""
+    text = f"g ({IMAGE}) => (float[N,4,8,8] y) {{ c = Conv(x, v) r = LogSoftmax(c) "
+    x = rng.normal(size=(1, 4, 8, 8)).astype("f4")
+    for end, stay in (
+        ("y = Conv(r, v)", ("LogSoftmax has no integer form", False)),
+        ("y = Identity(r)", ("it follows a product's float32 result, which no integer op reads", True)),
+    ):
+        stays = quantized(f"{text} {end} }}", x, v=SQUARE).lowered.stays
+        assert [(s.reason, s.expected) for s in stays if s.op == "LogSoftmax"] == [stay]
+
+
+def test_a_bias_that_is_left_out_by_an_empty_name(floats):
+    for node, shape in (("Conv(x, v)", (4, 4, 1, 1)), ("Gemm(x, v)", (4, 4))):
+        size = "N,4,8,8" if len(shape) > 2 else "N,4"
+        program = floats(f"g (float[{size}] x) => (float y) {{ y = {node} }}", v=np.ones(shape, "f4"))
+        product = replace(program.nodes[0], inputs=("x", "v", ""))
+        wiring = Wiring(replace(program, nodes=[product]))
+        assert judge(wiring, wiring.units[0]).reason == ""
+
+
+def test_by_how_much_ranges_differ_is_said(lowered):
+    """Of 2 and of 10: the quotient, not the product."""
+    text = f"""g ({IMAGE}) => (float[N,8,4,4] y) {{ c = Conv(x, v) d = Conv(x, v)
+        p = AveragePool<kernel_shape=[5,5]>(c) q = AveragePool<kernel_shape=[5,5]>(d)
+        y = Concat<axis=1>(p, q) }}"""
+    ranges = {"x": (0, 1), "c": (0, 1), "d": (0, 1), "p": (0, 2), "q": (-4, 6), "y": (-4, 6)}
+    (stay,) = lowered(text, ranges, v=SQUARE).stays
+    assert stay.reason == "its inputs' ranges differ by a factor of 5.0, and only float ops read it"

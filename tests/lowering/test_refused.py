@@ -3,6 +3,7 @@
 import numpy as np
 import onnx_ir as ir
 import pytest
+from octavo import reference
 from octavo.errors import ModelError
 from octavo.lowering import lower
 from octavo.lowering.graph import float_program
@@ -90,6 +91,15 @@ X = "x"
 )
 def test_what_a_program_cannot_hold(model, says):
     refused(model(), says)
+
+
+def test_a_constant_that_cannot_be_read():
+    """Its value is an attribute of a function that is not there."""
+    x = value(X)
+    of_function = ir.RefAttr("value", "outer", ir.AttributeType.TENSOR)
+    node = ir.Node("", "Constant", [], [of_function], outputs=[value("k", shape=(1,))])
+    last = ir.Node("", "Add", [x, node.outputs[0]], outputs=[value("y")], name="a")
+    refused(graph([node, last], [x], [last.outputs[0]]), "the constant 'k' has no value that can be read")
 
 
 def test_sub_graphs():
@@ -192,6 +202,23 @@ def test_inputs_and_outputs_that_are_left_out_at_the_end_are_dropped():
     ):
         model = one("TopK", value(X), constant("k", np.array([1])), made=made)
         assert float_program(model).nodes[0].outputs == names
+
+
+@pytest.mark.parametrize("wanted", [[0, 1, 2], [0, 2], [2], [0, 1, 2, 3], [3]], ids=str)
+def test_outputs_before_the_last_that_is_wanted_keep_their_places(wanted):
+    kinds = [(F, ("n",)), *[(ir.DataType.INT64, ("n",))] * 3]
+    made = [value(f"v{i}" if i in wanted else "", *kind) for i, kind in enumerate(kinds)]
+    names = float_program(one("Unique", value(X), made=made)).nodes[0].outputs
+    assert names == tuple(f"v{i}" if i in wanted else "" for i in range(wanted[-1] + 1))
+
+
+def test_an_array_without_a_fill_value_is_of_zeros():
+    model = one("ConstantOfShape", constant("s", np.array([2, 3])))
+    program = float_program(model)
+    (fill,) = [array for name, array in program.constants.items() if name != "s"]
+    assert (fill.dtype, fill.tolist()) == (np.float32, [0.0])
+    (y,) = reference.run(program, {})
+    assert (y.dtype, y.tolist()) == (np.float32, [[0.0] * 3] * 2)
 
 
 def test_an_empty_tensor_is_an_input_left_out_of_resize_alone():

@@ -255,6 +255,22 @@ def test_constants_are_joined_in_the_scale_of_the_union(joined):
     assert np.array_equal(case.constant("Concat", 1), want)
 
 
+@pytest.mark.parametrize("order", ["a, k", "k, a"])
+def test_a_constant_that_is_joined_keeps_its_scale_elsewhere(joined, order):
+    """And says nothing of how fine what is joined must stay: c has the whole join's scale."""
+    nodes = f"""m = Concat<axis=1>({order}) y = Conv(m, v8) r = Mul(b, k) z = Conv(r, v4)
+        n = Concat<axis=1>(m, c) t = Conv(n, v12)"""
+    k = np.linspace(0, 1.5, 256, dtype=np.float32).reshape(1, 4, 8, 8)
+    ranges = {"a": (0, 2), "b": (0, 1), "r": (0, 1.5), "c": (0, 3.5)}
+    outputs = ", float[N,4,8,8] z, float[N,4,8,8] t"
+    case, forms = joined(nodes, ranges, outputs, channels=[4, 8, 12], k=k)
+    right = case.node("QMul").inputs[1]
+    assert forms[right] == form(0, 1.5)
+    assert np.array_equal(case.constant("QMul", 1), np.rint(k / np.float32(form(0, 1.5)[0])))
+    assert forms["m"] == forms["n"] == form(0, 3.5)
+    assert requantized(case) == {}
+
+
 @pytest.mark.parametrize("op", ["Max", "Min"])
 def test_max_and_min_join(joined, op):
     nodes = f"m = {op}(a, b, c) y = Conv(m, v4)"
@@ -310,6 +326,14 @@ def test_what_is_zero_throughout_goes_with_any_scale(joined, second, third, apar
         assert any("differ by a factor" in reason for reason in case.reasons.values()) == apart
         union = [min(0, second[0], third[0]), max(1, second[1], third[1])]
         assert apart or forms["y_quantized"] == form(*union)
+
+
+def test_a_join_of_zeros_alone(joined):
+    """No width is the least one: there is no ratio."""
+    pools = "p = AveragePool<kernel_shape=[5,5]>(a) q = AveragePool<kernel_shape=[5,5]>(b)"
+    case, forms = joined(f"{pools} y = Concat<axis=1>(p, q)", {"p": (0, 0), "q": (0, 0)})
+    assert forms["y_quantized"] == (1.0, 0)
+    assert case.reasons == {}
 
 
 def test_a_join_of_a_last_product_stays_float(quantized, image, weight):

@@ -125,7 +125,13 @@ def test_weights_round_half_to_even_in_float64():
     assert made.bias is None
 
 
-def test_values_that_are_no_numbers():
-    weight = np.array([[np.nan]], np.float32)
+@pytest.mark.parametrize("place", range(6))
+@pytest.mark.parametrize("number", [np.nan, np.inf, -np.inf])
+def test_one_value_that_is_no_number_is_enough(place, number):
+    weight = np.ones((2, 3), np.float32)
+    weight.flat[place] = number
+    bias = np.zeros(3)
     assert "NaN" in quantize_weights(weight, None, X, per_channel=True)
-    assert "NaN" in quantize_weights(np.ones((1, 1), np.float32), np.array([np.inf]), X, per_channel=True)
+    assert "NaN" in quantize_weights(weight, bias, X, per_channel=True)
+    bias[place % 3] = number
+    assert "NaN" in quantize_weights(np.ones((2, 3), np.float32), bias, X, per_channel=True)

@@ -111,6 +111,19 @@ def test_an_output_of_the_model_has_no_sole_reader(floats):
     assert wiring.sole_reader("a") is None
 
 
+@pytest.mark.parametrize("piece", ["p", "q"])
+@pytest.mark.parametrize("order", ["{}, c", "c, {}"])
+def test_the_pieces_of_a_split_are_no_functions_of_the_whole(quantized, rng, piece, order):
+    """Beside the whole, broadcast, a piece has its own elements: no table of the whole's."""
+    nodes = f"p, q = Split<axis=1>(c, l) r = Mul({order.format(piece)}) y = MatMul(r, w)"
+    text = f"g (float[N,2] x) => (float[N,2] y) {{ c = MatMul(x, w) {nodes} }}"
+    x = rng.uniform(-1, 1, size=(9, 2)).astype("f4")
+    case = quantized(text, x, w=np.eye(2, dtype="f4"), l=np.array([1, 1]))
+    assert case.ops == ["Quantize", "QGemm", "Split", "QMul", "QGemm"]
+    want = x * (x[:, :1] if piece == "p" else x[:, 1:])
+    np.testing.assert_allclose(case.got[0], want, atol=0.03)
+
+
 def test_functions_of_one_tensor_nearest_first(floats):
     text = """g (float[2,2] x, float[2,2] z) => (float[2,2] e)
         { a = Relu(x) b = Abs(a) c = Add(a, b) d = Mul(b, c) e = Add(d, z) }"""
