@@ -31,6 +31,11 @@ def test_hard_sigmoid(graphs):
             ("multiplied", "a = Add(three, x) b = Clip(a, zero, six) y = Mul(sixth, b)", "HardSigmoid"),
             ("TensorFlow", "a = Add(x, three) b = Relu(a) c = Min(b, six) y = Mul(c, sixth)", "HardSigmoid"),
             ("slope", "a = Mul(x, sixth) b = Add(a, half) y = Clip(b, zero, one)", "HardSigmoid"),
+            (
+                "of a quotient",
+                "e = Exp(x) q = Div(x, e) a = Mul(q, sixth) b = Add(a, half) y = Clip(b, zero, one)",
+                "Exp Div HardSigmoid",
+            ),
         ],
     )
 

@@ -39,6 +39,7 @@ SPELLINGS = {
     ),
     "Gelu, Pow": (f"p = Pow(x, three) {TANH}", "Gelu"),
     "Gelu, products": (f"q = Mul(x, x) p = Mul(x, q) {TANH}", "Gelu"),
+    "Gelu, cube first": (f"p = Pow(x, three) {TANH.replace('Add(x, b)', 'Add(b, x)')}", "Gelu"),
     "Gelu, square": (f"q = Pow(x, two) p = Mul(q, x) {TANH}", "Gelu"),
 }  # fmt: skip
 
