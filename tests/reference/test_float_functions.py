@@ -66,6 +66,19 @@ def test_error_in_ulp_and_special_values(name):
     np.testing.assert_array_equal(y[~finite], rounded[~finite])
 
 
+def test_logarithms_on_both_sides_of_the_root_of_a_half():
+    """Numbers from the upper half of its bits on belong to the higher power of two, in float64's bits."""
+    root = np.sqrt(np.float64(0.5)).view(np.int64) >> 32
+    for step in (-2, -1, 0, 1, 2):
+        x = ((root + step) << 32).view(np.float64)
+        power = 0 if step >= 0 else -1
+        s = (x / 2.0**power - 1) / (x / 2.0**power + 1)
+        total = functions.LOG2[-1]
+        for coefficient in functions.LOG2[-2::-1]:
+            total = total * (s * s) + coefficient
+        assert functions.log2(np.array([x]))[0] == power + s * total
+
+
 @pytest.mark.parametrize(
     ("name", "exact_function"),
     [

@@ -1,0 +1,103 @@
+"""Axes of one element, outputs that are left out, and how large what is made may be."""
+
+import numpy as np
+import pytest
+from octavo.errors import RunError
+from octavo.reference import movement, resize
+
+F = np.float32
+FIRST = {"axis": 0}
+
+
+def i64(*items):
+    return np.array(items, np.int64)
+
+
+@pytest.mark.parametrize("index", [0, -1])
+def test_the_only_element_is_the_first_and_the_last(run_node, index):
+    x, rows = F([5]), np.arange(3, dtype=F).reshape(1, 3)
+    assert run_node("Gather", [x, i64(index)], FIRST)[0].tolist() == [5]
+    assert run_node("GatherElements", [x, i64(index)], FIRST)[0].tolist() == [5]
+    assert run_node("GatherND", [rows, i64(index).reshape(1, 1)], {"batch_dims": 0})[0].tolist() == [
+        [0, 1, 2]
+    ]
+    plain = {"reduction": "none"}
+    assert run_node("ScatterElements", [x, i64(index), F([7])], FIRST | plain)[0].tolist() == [7]
+    (y,) = run_node("ScatterND", [rows, i64(index).reshape(1, 1), rows + F(1)], plain)
+    assert y.tolist() == [[1, 2, 3]]
+
+
+@pytest.mark.parametrize("index", [1, -2])
+def test_there_is_no_other_element_than_the_only_one(run_node, index):
+    x = F([5])
+    for op, more in (("Gather", {}), ("GatherElements", {}), ("ScatterElements", {"reduction": "none"})):
+        inputs = [x, i64(index), x] if op == "ScatterElements" else [x, i64(index)]
+        with pytest.raises(RunError, match="an index is outside the 1 elements of axis 0"):
+            run_node(op, inputs, FIRST | more)
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 4])
+def test_only_the_outputs_that_a_node_has_are_made(run_node, count):
+    x = F([3, 1, 3])
+    distinct = run_node("Unique", [x], {"sorted": 1}, ["f32", *["i64"] * (count - 1)], count)
+    assert [array.tolist() for array in distinct] == [[1, 3], [1, 0], [1, 0, 1], [1, 2]][:count]
+    if count <= 2:
+        largest = run_node(
+            "TopK", [x, i64(1)], FIRST | {"largest": 1, "sorted": 1}, ["f32", "i64"][:count], count
+        )
+        assert [array.tolist() for array in largest] == [[3], [0]][:count]
+    if count <= 3:
+        norm = run_node(
+            "LayerNormalization",
+            [F([[1, 3]]), F([1, 1])],
+            {"axis": -1, "epsilon": F(0), "stash_type": 1},
+            "f32",
+            count,
+        )
+        assert [array.tolist() for array in norm] == [[[-1, 1]], [[2]], [[1]]][:count]
+
+
+@pytest.mark.parametrize("mode", ["linear", "circular"])
+@pytest.mark.parametrize("start", [-2, -1, 0, 1, 2, 3])
+@pytest.mark.parametrize("place", [0, 1])
+def test_what_is_written_into_a_cache_fits_or_goes_round(run_node, mode, start, place):
+    """Of each sequence by itself: the other one's update fits."""
+    cache, update = np.zeros((2, 4, 1), F), np.arange(1, 5, dtype=F).reshape(2, 2, 1)
+    starts = i64(1, 1)
+    starts[place] = start
+    attributes = {"axis": 1, "mode": mode}
+    if mode == "linear" and not 0 <= start <= 2:
+        with pytest.raises(RunError, match="do not fit into 4"):
+            run_node("TensorScatter", [cache, update, starts], attributes)
+        return
+    want = cache.copy()
+    for own, first, new in zip(want, starts.tolist(), update, strict=True):
+        for step, row in enumerate(new):
+            own[(first + step) % 4] = row
+    assert np.array_equal(run_node("TensorScatter", [cache, update, starts], attributes)[0], want)
+
+
+def test_the_most_elements_that_are_made():
+    """What 32 bits with a sign can count; shapes are compared with it before anything is made."""
+    assert movement.ELEMENTS_MAX == resize.ELEMENTS_MAX == np.iinfo(np.int32).max
+    assert movement.sized([2**31 - 1]) == (2**31 - 1,)
+    assert movement.sized([]) == ()
+    assert movement.sized([0, 2**40]) == (0, 2**40)
+    for shape in ([2**31], [2**16, 2**15], [-1], [0, -1]):
+        with pytest.raises(RunError, match="cannot make an array"):
+            movement.sized(shape)
+
+
+@pytest.mark.parametrize(("length", "fits"), [(3, True), (4, False)])
+def test_a_picture_of_just_the_most_elements(run_node, monkeypatch, length, fits):
+    monkeypatch.setattr(resize, "ELEMENTS_MAX", 6)
+    attributes = {
+        "mode": "nearest", "coordinate_transformation_mode": "asymmetric", "nearest_mode": "floor",
+        "keep_aspect_ratio_policy": "stretch", "extrapolation_value": F(0),
+    }  # fmt: skip
+    inputs = [F([[1, 2]]), None, None, i64(2, length)]
+    if fits:
+        assert run_node("Resize", inputs, attributes, constants=[3])[0].shape == (2, length)
+    else:
+        with pytest.raises(RunError, match="cannot make an array"):
+            run_node("Resize", inputs, attributes, constants=[3])
