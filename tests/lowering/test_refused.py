@@ -86,6 +86,8 @@ X = "x"
             "node 'node': attribute 'odd' of Softmax is of the kind TENSOR",
         ),
         (lambda: one("Elu", value(X, ir.DataType.INT32)), "the model asks for what octavo does not have: "),
+        (lambda: one("Relu", value(X), value("z")), "the model asks for what octavo does not have: "),
+        (lambda: one("Add", value(X)), "the model asks for what octavo does not have: "),
         (lambda: one("Det", value(X)), "octavo has no operator Det (node 'node')"),
     ],
 )

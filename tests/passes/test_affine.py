@@ -373,3 +373,20 @@ def test_weights_that_would_leave_their_type_stay(graphs, name, beyond):
     (want,), (got,) = graphs.answers(before, feeds), graphs.answers(after, feeds)
     assert (np.isfinite(got) == np.isfinite(want)).all()
     np.testing.assert_allclose(got, want, rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    "body", ["c = {} y = Mul(c, two)", "c = {} y = Div(c, two)", "m = Mul(x, two) y = {}"]
+)
+@pytest.mark.parametrize("node", ["Conv({}, w)", "ConvTranspose({}, w)"])
+def test_a_scale_alone_makes_no_bias(graphs, rng, body, node):
+    source = "m" if body.startswith("m") else "x"
+    if source == "m" and "Transpose" in node:
+        return  # only a Conv takes in what is before it
+    model = graphs.build(
+        "float[N,4,6,6] x", body.format(node.format(source)), two=F(2), **weights(rng, w=(4, 4, 3, 3))
+    )
+    assert fold_affine(model)
+    remove_unused(model)
+    (product,) = model.graph
+    assert len(product.inputs) == 2

@@ -37,6 +37,15 @@ def test_a_neutral_number_is_one_on_its_own_side_alone(graphs, op):
     )
 
 
+@pytest.mark.parametrize("op", NEUTRAL)
+def test_a_neutral_tensor_gives_way_to_the_other(graphs, op):
+    """Of the answer's own shape, so that it could pass for the answer."""
+    k = np.full((2, 3, 4), NEUTRAL[op], F)
+    for order in ("p, k", "k, p") if op in ("Add", "Mul") else ("p, k",):
+        body = f"p = Abs(x) a = {op}({order}) y = Neg(a)"
+        graphs.run([remove_no_ops, remove_unused], [(order, "float[2,3,4] x", body, {"k": k}, "Abs Neg")])
+
+
 @pytest.mark.parametrize(
     ("body", "weights", "gone"),
     [

@@ -4,6 +4,7 @@ import numpy as np
 import onnx_ir as ir
 import pytest
 from octavo.passes.costs import Cost, cost
+from octavo.passes.folding import should_fold
 
 F = np.float32
 
@@ -63,6 +64,7 @@ UNKNOWN = {
 @pytest.mark.parametrize("name", UNKNOWN)
 def test_what_cannot_be_told(name):
     assert cost(UNKNOWN[name]) is None
+    assert not should_fold(UNKNOWN[name])
 
 
 STEPS = {

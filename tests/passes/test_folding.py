@@ -179,6 +179,17 @@ def test_what_grows_and_shrinks_again_is_no_growth(graphs, monkeypatch):
         assert ("Expand" not in left) is folds
 
 
+@pytest.mark.parametrize(("less", "folds"), [(0, True), (1, False)])
+@pytest.mark.parametrize("limit", ["MAX_TOTAL_BYTES", "MAX_TOTAL_STEPS", "MAX_STEPS"])
+def test_limits_that_are_just_met(graphs, monkeypatch, limit, less, folds):
+    """300 bytes come for 12 that go; work is 4 steps an element, read or made."""
+    model = graphs.build("float[75] x", "r = Expand(k, s) y = Add(x, r)", k=F(1), s=ints(75))
+    most = 300 - 12 if limit == "MAX_TOTAL_BYTES" else 4 * (75 + 1 + 1)
+    monkeypatch.setattr(folding, limit, most - less)
+    fold_constants(model, evaluate)
+    assert ("Expand" not in {node.op_type for node in model.graph}) == folds
+
+
 HARD = {
     "MatMul": ("r = MatMul(a, b)", {"a": np.ones((1500, 4000), F), "b": np.ones((4000, 3000), F)}),
     "MatMul of int64": ("r = MatMul(a, a)", {"a": np.ones((1700, 1700), np.int64)}),

@@ -226,6 +226,9 @@ def test_softmax_from_its_plane(graphs):
             ("squeezed", "float[N,5,1,1] x", plane(1), {}, "Softmax"),
             ("leading ones", "float[N,1,5] x", plane(1), {}, "Softmax"),
             ("a true plane", X, plane(1), {}, "Flatten Softmax Shape Reshape"),
+            ("from the first axis on", "float[N,5,1,1] x", plane(1).replace("<axis=1>", ""), {}, "Softmax"),
+            ("a plane anyhow", X, plane(1).replace("<axis=1>", ""), {}, "Flatten Softmax Shape Reshape"),
+            ("from the end", X, plane(-1), {}, "Softmax"),
         ],
     )
 
