@@ -87,6 +87,10 @@ X = "x"
         ),
         (lambda: one("Elu", value(X, ir.DataType.INT32)), "the model asks for what octavo does not have: "),
         (lambda: one("Relu", value(X), value("z")), "the model asks for what octavo does not have: "),
+        (
+            lambda: one("BitwiseNot", value(X, ir.DataType.FLOAT16), made=[value("y", ir.DataType.FLOAT16)]),
+            "'x' of f16",
+        ),
         (lambda: one("Add", value(X)), "the model asks for what octavo does not have: "),
         (lambda: one("Det", value(X)), "octavo has no operator Det (node 'node')"),
     ],

@@ -260,6 +260,15 @@ def test_softmax_at_the_end_stays_float(quantized, rng):
     assert all(stay.expected for stay in case.lowered.stays)
 
 
+@pytest.mark.parametrize("before", ["GlobalAveragePool(a)", "MaxPool<kernel_shape=[6,6]>(a)", "Sigmoid(a)"])
+def test_softmax_at_the_end_stays_float_behind_whatever_it_follows(quantized, image, weight, before):
+    """Its integers would be the caller's only to be dequantized."""
+    text = f"g (float[N,3,8,8] x) => (float y) {{ a = Conv(x, w) p = {before} y = Softmax<axis=1>(p) }}"
+    case = quantized(text, image, w=weight)
+    assert case.ops[-1] == "Softmax"
+    assert case.reasons["softmax2"] == "it follows a product's float32 result, which no integer op reads"
+
+
 @pytest.mark.parametrize(
     ("pool", "becomes"),
     [

@@ -255,6 +255,17 @@ def test_constants_are_joined_in_the_scale_of_the_union(joined):
     assert np.array_equal(case.constant("Concat", 1), want)
 
 
+@pytest.mark.parametrize("order", ["a, p", "p, a", "p, q", "a, p, q"])
+def test_a_tensor_is_joined_with_itself_moved(joined, order):
+    """It has the join's scale already when it comes again."""
+    moves = "p = Transpose<perm=[0,1,3,2]>(a) q = Identity(a)"
+    channels = 4 * len(order.split())
+    nodes = f"{moves} m = Concat<axis=1>({order}) y = Conv(m, v{channels})"
+    case, forms = joined(nodes, {"a": (-1, 2)}, channels=[channels])
+    assert forms["a"] == forms["m"] == form(-1, 2)
+    assert requantized(case) == {}
+
+
 @pytest.mark.parametrize("order", ["a, k", "k, a"])
 def test_a_constant_that_is_joined_keeps_its_scale_elsewhere(joined, order):
     """And says nothing of how fine what is joined must stay: c has the whole join's scale."""

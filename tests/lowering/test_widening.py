@@ -129,6 +129,16 @@ def test_sums_of_logarithms_of_integers_are_truncated(floats):
     assert y.tolist() == [int(np.log(1000))]
 
 
+@pytest.mark.parametrize("op", ["ReduceLogSum", "ReduceLogSumExp"])
+@pytest.mark.parametrize("axis", [0, 1, -1])
+def test_sums_of_logarithms_of_integers_along_an_axis(floats, op, axis):
+    text = f"g (int32[2,3] x) => (int32 y) {{ y = {op}<keepdims=0>(x, a) }}"
+    x = np.int32([[1, 2, 3], [2, 2, 3]])
+    (y,) = run_both(floats(text, a=np.array([axis])), {"x": x})
+    exact = np.log(x.sum(axis) if op == "ReduceLogSum" else np.exp(x.astype(float)).sum(axis))
+    assert y.tolist() == exact.astype(int).tolist()
+
+
 def test_outputs_that_are_constants_stay(floats):
     program = floats("g (float16[2] x) => (float16[2] y, float16[2] k) { y = Exp(k) }", k=np.float16([1, 2]))
     y, k = run_both(program, {"x": np.float16([0, 0])})

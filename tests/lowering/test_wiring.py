@@ -73,13 +73,17 @@ def test_a_bias_belongs_to_its_product(floats, name, add):
         ("p = MatMul(v, w) y = Add(b, p)", "float y", ()),
         ("p = MatMul(x, k) y = Add(p, b)", "float y", (3,)),
         ("p = MatMul(k, x) y = Add(p, b)", "float y", (3,)),
+        ("p = MatMul(x, u) y = Add(p, b)", "float y", (2,)),
+        ("p = MatMul(x, u) y = Add(b, p)", "float y", (1,)),
+        ("p = MatMul(x, u) y = Add(p, b)", "float y", ()),
     ],
 )
 def test_other_adds_are_ops_of_their_own(floats, nodes, outputs, bias):
     """Not of two activations, of a vector, of a stack of matrices, nor where others read the product."""
-    size = "5,5" if "(x, x)" in nodes else "2,3" if "(k, x)" in nodes else "5,2"
+    size = "5,5" if "(x, x)" in nodes else "2,3" if "(k, x)" in nodes else "2,2" if "u)" in nodes else "5,2"
     text = f"g (float[{size}] x, float[2] v) => ({outputs}) {{ {nodes} }}"
     constants = {"w": np.ones((2, 3), "f4"), "b": np.ones(bias, "f4"), "k": np.ones((4, 2, 3), "f4")}
+    constants["u"] = np.ones(2, "f4")
     if "(k, x)" in nodes:
         constants["k"] = np.ones((4, 5, 2), "f4")
     used = {name: array for name, array in constants.items() if name in re.findall(r"\w+", nodes)}
