@@ -205,3 +205,15 @@ def test_by_how_much_ranges_differ_is_said(lowered):
     ranges = {"x": (0, 1), "c": (0, 1), "d": (0, 1), "p": (0, 2), "q": (-4, 6), "y": (-4, 6)}
     (stay,) = lowered(text, ranges, v=SQUARE).stays
     assert stay.reason == "its inputs' ranges differ by a factor of 5.0, and only float ops read it"
+
+
+def test_what_computes_no_floats_of_floats_is_not_spoken_of(quantized, rng):
+    """A table's rows picked by numbers, numbers made floats, and comparisons neither stay nor leave."""
+    text = """g (int64[N] i, float[N,4] x) => (float[N,3] y, bool[N,4] b)
+        { e = Gather(k, i) n = Cast<to=1>(i) u = Unsqueeze(n, last) p = MatMul(u, r) b = Less(x, e)
+          s = MatMul(e, w) y = Add(s, p) }"""
+    feeds = {"i": np.array([0, 4, 2]), "x": rng.normal(size=(3, 4)).astype("f4")}
+    arrays = {"k": (5, 4), "w": (4, 3), "r": (1, 3)}
+    constants = {name: rng.normal(size=shape).astype("f4") for name, shape in arrays.items()}
+    case = quantized(text, feeds, last=np.array([1]), **constants)
+    assert {stay.op for stay in case.lowered.stays} == {"Add"}

@@ -65,6 +65,16 @@ def test_pad_value_becomes_an_integer(quantized, image, weight, rng):
     assert far.reasons["pad1"] == "its pad value -1e+09 lies outside the range of its input"
 
 
+@pytest.mark.parametrize(("value", "fits"), [(-1, True), (-1.001, False), (256, True), (256.001, False)])
+def test_a_pad_value_may_lie_one_step_outside(quantized, image, rng, value, fits):
+    """Of integers 0 to 255 themselves."""
+    text = "g (float[N,3,8,8] x) => (float[N,4,h,w] y) { m = Pad(x, pads, value) y = Conv(m, v) }"
+    constants = {"pads": np.array([0, 0, 1, 1, 0, 0, 1, 1]), "value": np.float32(value)}
+    case = quantized(text, image, v=square(rng, 3), ranges={"x": Range(0.0, 255.0)}, **constants)
+    assert ("pad0" in case.reasons) != fits
+    assert not fits or case.constant("Pad", 2) == min(max(value, 0), 255)
+
+
 def test_movement_before_the_first_conv_moves_bytes(quantized, rng, weight):
     text = "g (float[N,8,8,3] x) => (float[N,4,6,6] y) { t = Transpose<perm=[0,3,1,2]>(x) y = Conv(t, w) }"
     case = quantized(text, rng.normal(size=(1, 8, 8, 3)).astype(np.float32), w=weight)
@@ -306,6 +316,10 @@ def test_sigmoids_keep_their_scale_where_they_are_joined(joined):
     assert (forms["p"], forms["q"]) == ((1 / 256, 0), (1 / 128, 128))
     assert forms["m"] == form(-1, 255 / 256)
     assert requantized(case).keys() == {"p", "q"}
+    nodes = "p = Sigmoid(a) q = Sigmoid(b) m = Concat<axis=1>(p, q) n = Concat<axis=1>(m, c) y = Conv(n, v12)"
+    case, forms = joined(nodes, {"c": (0, 1.5)}, channels=[12])
+    assert {forms[name] for name in "pqm"} == {(1 / 256, 0)}
+    assert requantized(case) == {"m": ((1 / 256, 0), form(0, 1.5))}
 
 
 @pytest.mark.parametrize(("high", "apart"), [(4.0, False), (4.001, True)])

@@ -72,9 +72,22 @@ def test_clip_by_computed_bounds(floats, dtype):
     numpy_type = {"float": "f4", "float16": "f2", "int32": "i4", "int64": "i8"}[dtype]
     x = np.array([-5, -1, 0, 2, 4, 9], numpy_type)
     program = floats(text)
+    assert [node.op for node in program.nodes if node.op != "Cast"] == ["Max", "Min"]
     for lo, hi in [(-1, 4), (4, -1), (0, 0)]:
         feeds = {"x": x, "lo": np.array(lo, numpy_type), "hi": np.array(hi, numpy_type)}
         np.testing.assert_array_equal(run_both(program, feeds)[0], peer(text, feeds))
+
+
+@pytest.mark.parametrize("bounds", ["lo", ", hi", "lo, hi", "lo, six", "zero, hi"])
+def test_clip_by_computed_bounds_among_integers(quantized, rng, bounds):
+    """No clamp of the product before it: its bounds are known in a run alone."""
+    text = "g (float[N,3] x, float lo, float hi) => (float[N,3] y) "
+    text += f"{{ m = MatMul(x, w) c = Clip(m, {bounds}) y = MatMul(c, w) }}"
+    numbers = {"zero": np.float32(0), "six": np.float32(6)}
+    used = {name: number for name, number in numbers.items() if name in bounds}
+    feeds = {"x": rng.normal(size=(40, 3)).astype("f4"), "lo": np.float32(-0.25), "hi": np.float32(0.5)}
+    case = quantized(text, feeds, w=np.eye(3, dtype="f4"), **used)
+    np.testing.assert_allclose(case.got[0], case.want[0], atol=0.05)
 
 
 def test_clip_by_nothing_is_identity(floats):
