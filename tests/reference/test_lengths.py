@@ -1,4 +1,4 @@
-"""Axes of one element, outputs that are left out, and how large what is made may be."""
+"""Axes of one element and ops of one axis, outputs that are left out, and how large what is made may be."""
 
 import numpy as np
 import pytest
@@ -101,3 +101,54 @@ def test_a_picture_of_just_the_most_elements(run_node, monkeypatch, length, fits
     else:
         with pytest.raises(RunError, match="cannot make an array"):
             run_node("Resize", inputs, attributes, constants=[3])
+
+
+@pytest.mark.parametrize("mode", ["nearest", "linear", "cubic"])
+@pytest.mark.parametrize("padding", ["zeros", "border", "reflection"])
+def test_sequences_are_sampled_as_pictures_of_one_row(run_node, mode, padding):
+    """The row's own place is 0 exactly, so that its weights are 1 and 0."""
+    rng = np.random.default_rng(4)
+    x, places = rng.normal(size=(2, 3, 7)).astype(F), rng.uniform(-1.2, 1.2, (2, 9, 1)).astype(F)
+    attributes = {"mode": mode, "padding_mode": padding, "align_corners": 0}
+    (y,) = run_node("GridSample", [x, places], attributes)
+    assert y.shape == (2, 3, 9)
+    grid = np.stack([places, np.zeros_like(places)], -1)
+    (want,) = run_node("GridSample", [x[:, :, None], grid], attributes)
+    assert np.array_equal(y, want[..., 0])
+
+
+@pytest.mark.parametrize("region", [(0.0, 1.0), (0.25, 0.5), (0.5, 0.25), (-0.5, 0.25), (0.9, 1.4)])
+@pytest.mark.parametrize("length", [1, 2, 5])
+def test_one_element_of_a_region_is_its_middle(run_node, region, length):
+    x = np.arange(1, length + 1, dtype=F)
+    attributes = {
+        "mode": "linear", "coordinate_transformation_mode": "tf_crop_and_resize", "cubic_coeff_a": F(-0.75),
+        "nearest_mode": "floor", "keep_aspect_ratio_policy": "stretch", "extrapolation_value": F(-7),
+        "antialias": 0, "exclude_outside": 0,
+    }  # fmt: skip
+    (y,) = run_node("Resize", [x, F(region), None, i64(1)], attributes, constants=[1, 3])
+    middle = sum(map(float, F(region))) / 2 * (length - 1)
+    want = -7 if not 0 <= middle <= length - 1 else 1 + middle
+    assert y.item() == F(want)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.uint8, np.int8])
+def test_places_of_the_largest_where_all_are_the_least(run_node, dtype):
+    """The first of a window's elements, and none where it sees padding alone."""
+    least = -np.inf if dtype is np.float32 else np.iinfo(dtype).min
+    x = np.full((1, 1, 6), least, dtype)
+    window = {"kernel_shape": [2], "strides": [2], "pads": [2, 2], "dilations": [1], "ceil_mode": 0}
+    kind = {np.float32: "f32", np.uint8: "u8", np.int8: "i8"}[dtype]
+    largest, places = run_node("MaxPool", [x], window | {"storage_order": 0}, [kind, "i64"], 2)
+    assert (largest == least).all()
+    assert places.ravel().tolist() == [-1, 0, 2, 4, -1]
+
+
+@pytest.mark.parametrize("shape", [(1, 2, 4), (1, 2, 4, 4, 1), (2, 4)])
+def test_regions_are_of_pictures(run_node, shape):
+    attributes = {
+        "mode": "avg", "coordinate_transformation_mode": "half_pixel", "output_height": 1, "output_width": 1,
+        "sampling_ratio": 1, "spatial_scale": F(1),
+    }  # fmt: skip
+    with pytest.raises(RunError, match="do not fit together"):
+        run_node("RoiAlign", [np.zeros(shape, F), F([[0, 0, 1, 1]]), i64(0)], attributes)
