@@ -152,3 +152,25 @@ def test_regions_are_of_pictures(run_node, shape):
     }  # fmt: skip
     with pytest.raises(RunError, match="do not fit together"):
         run_node("RoiAlign", [np.zeros(shape, F), F([[0, 0, 1, 1]]), i64(0)], attributes)
+
+
+@pytest.mark.parametrize("place", [0, 1])
+def test_one_negative_length_is_enough_to_refuse(run_node, place):
+    lengths = [4, 4]
+    lengths[place] = -1
+    attributes = {
+        "mode": "nearest", "coordinate_transformation_mode": "asymmetric", "nearest_mode": "floor",
+        "keep_aspect_ratio_policy": "stretch", "extrapolation_value": F(0),
+    }  # fmt: skip
+    with pytest.raises(RunError, match="sizes"):
+        run_node("Resize", [np.ones((2, 2), F), None, None, i64(*lengths)], attributes, constants=[3])
+    with pytest.raises(RunError, match="are not those of blocks"):
+        run_node("Col2Im", [np.ones((1, 1, 0), F), i64(*lengths), i64(1, 1)], {})
+    with pytest.raises(RunError, match="cannot make an array"):
+        run_node("Expand", [np.ones((1, 1), F), i64(*lengths)], {})
+
+
+@pytest.mark.parametrize("shape", [(1, 1, 3, 2), (1, 1, 2, 3), (1, 1, 3, 3), (1, 2, 3, 2)])
+def test_pictures_that_are_no_whole_blocks(run_node, shape):
+    with pytest.raises(RunError, match=f"{shape[2]} x {shape[3]} pixels are no blocks of 2 x 2"):
+        run_node("SpaceToDepth", [np.zeros(shape, F)], {"blocksize": 2})
