@@ -123,6 +123,16 @@ def test_values_keep_the_names_of_the_graph(floats):
     assert program.values["x"].shape == ("N", 4)
 
 
+def test_the_shape_that_a_file_states_is_taken_of_outputs_alone():
+    """And where none follows from the graph: what is inferred stays, what is between has none."""
+    text = """<ir_version: 10, opset_import: ["" : 21]>
+        g (float[N,4] x, int64[r] t) => (float[A,2] y, float[B,4] z)
+        <float[C,3] a> { a = Reshape(x, t) y = Abs(a) z = Abs(x) }"""
+    values = lower(frontend.load(onnx.parser.parse_model(text))).program.values
+    assert (values["a"].shape, values["y"].shape) == (None, ("A", 2))
+    assert values["z"].shape == ("N", 4)
+
+
 def test_constant_of_shape_reads_its_value(floats):
     text = """g (float[N,4] x) => (float[N,2] y)
         { s = Shape<start=0, end=1>(x) t = Concat<axis=0>(s, two)

@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 from octavo.errors import RunError
-from octavo.reference import movement, resize
+from octavo.program import Node
+from octavo.reference import OPERATIONS, movement, resize
 
 F = np.float32
 FIRST = {"axis": 0}
@@ -75,6 +76,36 @@ def test_what_is_written_into_a_cache_fits_or_goes_round(run_node, mode, start, 
         for step, row in enumerate(new):
             own[(first + step) % 4] = row
     assert np.array_equal(run_node("TensorScatter", [cache, update, starts], attributes)[0], want)
+
+
+@pytest.mark.parametrize("start", [-1, 0, 4, 5])
+def test_nothing_fits_into_a_cache_wherever_it_begins(run_node, start):
+    cache = np.arange(8, dtype=F).reshape(2, 4, 1)
+    inputs = [cache, np.zeros((2, 0, 1), F), i64(start, 0)]
+    (y,) = run_node("TensorScatter", inputs, {"axis": 1, "mode": "linear"})
+    assert np.array_equal(y, cache)
+
+
+@pytest.mark.parametrize("sampling", [1, 2])
+def test_means_of_regions_begin_at_plus_0(run_node, sampling):
+    attributes = {
+        "coordinate_transformation_mode": "half_pixel", "output_height": 1, "output_width": 2,
+        "sampling_ratio": sampling, "spatial_scale": F(1),
+    }  # fmt: skip
+    x = np.full((1, 1, 4, 4), -0.0, F)
+    for mode, sign in (("avg", False), ("max", True)):
+        (y,) = run_node("RoiAlign", [x, F([[1, 1, 3, 3]]), i64(0)], attributes | {"mode": mode})
+        assert (y == 0).all()
+        assert (np.signbit(y) == sign).all()
+
+
+def test_places_that_nobody_wants_have_an_output_all_the_same():
+    window = {"kernel_shape": [2], "strides": [1], "pads": [0, 0], "dilations": [1], "ceil_mode": 0}
+    x = np.arange(4, dtype=F).reshape(1, 1, 4)
+    for outputs, count in ((("y",), 1), (("y", ""), 2), (("y", "i"), 2)):
+        made = OPERATIONS["MaxPool"](Node("MaxPool", "node", ("x",), outputs, window), [x])
+        assert len(made) == count
+        assert made[0].tolist() == [[[1, 2, 3]]]
 
 
 def test_the_most_elements_that_are_made():
