@@ -3,6 +3,7 @@
 from fractions import Fraction
 
 import numpy as np
+import pytest
 from octavo.reference.fma import fma
 
 
@@ -95,3 +96,14 @@ def test_sums_that_lie_one_bit_of_float64_beside_a_tie():
     assert (wide.view(np.int64) & 1).all()
     beside = ((wide.view(np.int64) & (2**29 - 1)) - 2**28).tolist()
     assert set(beside) == {1, -1}
+
+
+@pytest.mark.parametrize("power", [-120, -60, -25, -24, -23, 0, 40])
+@pytest.mark.parametrize("sign", [1, -1])
+def test_products_half_way_between_two_numbers_go_where_the_addend_points(power, sign):
+    """24929 * 673 is 2^24 + 1, which float32 lacks; an addend too small for float64 still decides."""
+    scale = np.float32(2.0**power)
+    a, b = sign * np.float32(24929) * scale, np.float32(673)
+    for tiny, whole in ((2.0**-149, 2**24 + 2), (-(2.0**-149), 2**24), (0.0, 2**24)):
+        got = fma(a, b, np.float32(sign * tiny))
+        assert got == sign * np.float32(whole) * scale

@@ -2,6 +2,7 @@
 
 import math
 
+import mpmath
 import numpy as np
 import pytest
 from octavo.reference import functions, trigonometry
@@ -64,6 +65,14 @@ def test_error_in_ulp_and_special_values(name):
     finite = np.isfinite(exact) & np.isfinite(rounded)
     assert ulps(y[finite], exact[finite]).max() <= bound
     np.testing.assert_array_equal(y[~finite], rounded[~finite])
+
+
+def test_the_digits_of_two_over_pi():
+    """Those that the reduction of large angles reads, 32 bits a word, behind the point."""
+    with mpmath.workprec(300):
+        bits = int(mpmath.floor(2 / mpmath.pi * 2**224))
+    words = [(bits >> (32 * place)) & 0xFFFFFFFF for place in range(6, -1, -1)]
+    assert trigonometry.TWO_OVER_PI.tolist() == [0, *words]
 
 
 def test_logarithms_on_both_sides_of_the_root_of_a_half():

@@ -205,3 +205,28 @@ def test_one_negative_length_is_enough_to_refuse(run_node, place):
 def test_pictures_that_are_no_whole_blocks(run_node, shape):
     with pytest.raises(RunError, match=f"{shape[2]} x {shape[3]} pixels are no blocks of 2 x 2"):
         run_node("SpaceToDepth", [np.zeros(shape, F)], {"blocksize": 2})
+
+
+@pytest.mark.parametrize("axis", [0, 1, 2])
+@pytest.mark.parametrize("more", [0, 1])
+def test_gathering_is_bounded_by_all_of_what_it_makes(run_node, monkeypatch, axis, more):
+    """x [2, 3, 5] with one axis put in for another length."""
+    shape = [2, 3, 5]
+    x, count = np.zeros(shape, np.uint8), 4
+    most = 30 // shape[axis] * count
+    monkeypatch.setattr(movement, "ELEMENTS_MAX", most)
+    indices = np.zeros(count + more, np.int64)
+    if more:
+        with pytest.raises(RunError, match="cannot make an array"):
+            run_node("Gather", [x, indices], {"axis": axis})
+    else:
+        assert run_node("Gather", [x, indices], {"axis": axis})[0].size == most
+
+
+@pytest.mark.parametrize("op", ["GlobalMaxPool", "GlobalAveragePool"])
+def test_planes_without_axes_are_one_element(run_node, op):
+    x = np.arange(6, dtype=F).reshape(2, 3)
+    (y,) = run_node(op, [x], {})
+    assert np.array_equal(y, x)
+    with pytest.raises(RunError, match="has no channels"):
+        run_node(op, [x[0]], {})
