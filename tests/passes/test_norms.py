@@ -23,6 +23,7 @@ def run(graphs, rng, cases):
     table = []
     for name, body, ops in cases:
         words = body.replace("(", " ").replace(")", " ").replace(",", " ").split()
+        ops = ops or " ".join(re.findall(r"= (\w+)[<(]", body))  # all of them
         table.append((name, X, body, {k: v for k, v in constants.items() if k in words}, ops))
     graphs.run([name_norms, remove_unused], table, rtol=1e-4)
 
@@ -57,6 +58,11 @@ def test_not_quite(graphs, rng):
         ("a scale a row", f"{UNIT} y = Mul(u, rows)", f"{ln} Mul"),
         ("a scale an element", f"{UNIT} y = Mul(u, whole)", f"{ln} Mul"),
         ("the input added", f"{UNIT} y = Add(u, x)", f"{ln} Add"),
+        ("no epsilon", f"{UNIT.replace('Add(v, epsilon)', 'Abs(v)')} y = Exp(u)", None),
+        ("no root", f"{UNIT.replace('Sqrt(e)', 'Exp(e)')} y = Exp(u)", None),
+        ("by a constant", f"{MEAN} y = Div(c, gamma)", "ReduceMean Sub Div"),
+        ("by itself", f"{MEAN} a = Abs(c) b = Add(a, epsilon) y = Div(c, b)", "ReduceMean Sub Abs Add Div"),
+        ("no mean", f"{UNIT.replace('Sub(x, m)', 'Add(x, m)')} y = Exp(u)", None),
         ("read twice", f"{UNIT} g = Mul(u, gamma) y = Add(g, u)", f"{ln} Mul Add"),
     ]
     run(graphs, rng, cases)
