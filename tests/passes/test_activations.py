@@ -115,6 +115,8 @@ def test_not_quite(graphs):
                 "Add Clip Mul Div",
             ),
             ("twice a Gelu", "a = Div(x, root2) b = Erf(a) c = Add(b, one) y = Mul(x, c)", "Div Erf Add Mul"),
+            ("a slope of 0", "a = Mul(x, zero) b = Add(a, half) y = Clip(b, zero, one)", "Mul Add Clip"),
+            ("a slope of 1", "a = Mul(x, one) b = Add(a, half) y = Clip(b, zero, one)", "HardSigmoid"),
             ("a number over", "a = Sigmoid(x) b = Mul(x, a) y = Div(six, b)", "Swish Div"),
         ],
     )

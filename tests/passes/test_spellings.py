@@ -127,6 +127,30 @@ def test_near_misses(graphs, body):
     np.testing.assert_allclose(got, want, rtol=1e-5, atol=2e-5)
 
 
+@pytest.mark.parametrize("product", ["Mul(x, z)", "Mul(z, x)", "Div(x, z)", "Mul(x, x)"])
+@pytest.mark.parametrize("number", ["", "n = Mul(p, half)"])
+@pytest.mark.parametrize(
+    "body",
+    [
+        "a = Sigmoid(p) y = Mul(x, a)",
+        "a = Mul(inverse, p) b = Erf(a) c = Add(one, b) d = Mul(half, c) y = Mul(x, d)",
+        "a = Add(p, three) b = Clip(a, zero, six) c = Mul(x, b) y = Div(c, six)",
+        "a = Exp(p) b = Add(one, a) c = Log(b) d = Tanh(c) y = Mul(d, x)",
+    ],
+)
+def test_a_gate_by_x_times_another_tensor_is_no_gate_by_x(graphs, body, number, product):
+    numbers = {key: F(value) for key, value in NUMBERS.items()}
+    body = f"p = {product} {number} " + (body.replace("p)", "n)").replace("(p,", "(n,") if number else body)
+    before, after = simplified(graphs, "float[N,8] x, float[N,8] z", body, numbers)
+    feeds = {
+        "x": np.linspace(-3, 3, 16, dtype=F).reshape(2, 8),
+        "z": np.linspace(2, 3, 16, dtype=F).reshape(2, 8),
+    }
+    (want,), (got,) = graphs.answers(before, feeds), graphs.answers(after, feeds)
+    np.testing.assert_allclose(got, want, rtol=1e-5, atol=2e-5)
+    assert not {"Swish", "Gelu", "HardSwish", "Mish"} & graphs.ops(after).keys()
+
+
 @pytest.mark.parametrize("name", SPELLINGS)
 def test_numbers_of_any_rank(graphs, name):
     """One that has more axes than x gives the answer an axis, which no activation would."""
