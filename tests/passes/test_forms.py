@@ -256,3 +256,17 @@ def test_duplicates(graphs, rng):
             ("different", X, "a = Elu<alpha=1.0>(x) b = Elu<alpha=2.0>(x) y = Add(a, b)", {}, "Elu Elu Add"),
         ],
     )
+
+
+def test_what_merges_duplicates_says_so(graphs, rng):
+    """Nodes alone, constants alone, both, and neither: who is told of no change looks no further."""
+    w = rng.standard_normal((3, 4)).astype(F)
+    for body, other, changed in (
+        ("a = Relu(x) b = Relu(x) c = Add(a, k) y = Mul(b, l) z = Neg(c)", w + F(1), True),
+        ("a = Relu(x) b = Neg(x) c = Add(a, k) y = Mul(b, l) z = Neg(c)", w.copy(), True),
+        ("a = Relu(x) b = Relu(x) c = Add(a, k) y = Mul(b, l) z = Neg(c)", w.copy(), True),
+        ("a = Relu(x) b = Neg(x) c = Add(a, k) y = Mul(b, l) z = Neg(c)", w + F(1), False),
+    ):
+        model = graphs.build(X, body, "y,z", k=w, l=other)
+        assert merge_duplicates(model) is changed
+        assert not merge_duplicates(model)
