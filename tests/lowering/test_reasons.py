@@ -217,3 +217,10 @@ def test_what_computes_no_floats_of_floats_is_not_spoken_of(quantized, rng):
     constants = {name: rng.normal(size=shape).astype("f4") for name, shape in arrays.items()}
     case = quantized(text, feeds, last=np.array([1]), **constants)
     assert {stay.op for stay in case.lowered.stays} == {"Add"}
+
+
+def test_a_node_that_gives_places_too_is_not_spoken_of(quantized, rng):
+    """Only what gives floats throughout could run in integers."""
+    text = "g (float[N,4] x) => (float v, int64 i) { c = MatMul(x, w) v, i = TopK(c, k) }"
+    case = quantized(text, rng.normal(size=(3, 4)).astype("f4"), w=np.eye(4, dtype="f4"), k=np.array([2]))
+    assert case.lowered.stays == []
