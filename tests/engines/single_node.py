@@ -26,6 +26,8 @@ class Case:
     outputs: tuple[str, ...]
     close: dict[str, float] = field(default_factory=dict)
     """How far from ONNX's answer; exactly it where empty."""
+    answer: list[Any] | None = None
+    """What ONNX's text says, where its reference evaluator departs from it."""
 
     def program(self, constants: tuple[int, ...] = ()) -> tuple[Program, dict[str, Any]]:
         """The Program and what it is fed; the inputs at these places are its constants."""
@@ -43,6 +45,8 @@ class Case:
 
     def onnx(self) -> list[Any]:
         """What ONNX's reference evaluator gives for the outputs that are wanted."""
+        if self.answer is not None:
+            return self.answer
         names = ["" if array is None else f"in{place}" for place, array in enumerate(self.inputs)]
         feeds = {name: array for name, array in zip(names, self.inputs, strict=True) if name}
         made = [f"out{place}" for place in range(len(self.outputs))]
