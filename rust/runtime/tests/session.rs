@@ -172,11 +172,24 @@ fn settings_that_come_from_the_environment() {
         ("OCTAVO_ISA", "scalar ", unknown),
         ("OCTAVO_ISA", "avx", unknown),
     ] {
-        let mut again = std::process::Command::new(std::env::current_exe().unwrap());
+        let mut again = this_program();
         again.env_remove("OCTAVO_THREADS").env_remove("OCTAVO_ISA").env(EXPECTED, expected).env(name, value);
         let output = again.args(["--exact", "settings_that_come_from_the_environment"]).output().unwrap();
         let text = String::from_utf8_lossy(&output.stdout);
         assert!(output.status.success() && text.contains("1 passed"), "{name} of {value:?}: {text}");
+    }
+}
+
+/// This program once more: on ARM, where it may run under emulation, by cargo's runner if there is one.
+fn this_program() -> std::process::Command {
+    let program = std::env::current_exe().unwrap();
+    match std::env::var_os("CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_RUNNER") {
+        Some(runner) if cfg!(target_arch = "aarch64") => {
+            let mut command = std::process::Command::new(runner);
+            command.arg(program);
+            command
+        }
+        _ => std::process::Command::new(program),
     }
 }
 
