@@ -9,6 +9,7 @@ import numpy as np
 import octavo
 import octavo.reference
 import pytest
+from octavo.calibration import Statistics
 from octavo.program import Node, Program, Quant, Value, artifact
 from onnx import TensorProto, helper, numpy_helper
 
@@ -52,13 +53,20 @@ def holds(call, *given):
 
 @pytest.mark.parametrize("given", ANYTHING, ids=range(len(ANYTHING)))
 def test_any_argument(given):
-    session = octavo.Session(PROGRAM, threads=1)
+    session, kept = octavo.Session(PROGRAM, threads=1), Statistics(["x"], ["counts"])
     holds(octavo.Session, given)
     holds(lambda: session.run(given, {"x": X}))
     holds(lambda: session.run(None, given))
     holds(lambda: session.run(None, {"x": given}))
     holds(lambda: session.profile(given))
     holds(lambda: session.observe({"x": X}, given))
+    holds(lambda: session.observe(given, kept))
+    holds(Statistics, given, [])
+    holds(Statistics, ["x"], given)
+    holds(Statistics.from_bytes, given)
+    holds(kept.merge, given)
+    holds(kept.read, given, "counts")
+    holds(kept.read, "x", given)
     holds(octavo.reference.run, given, {"x": X})
     holds(octavo.reference.run, PROGRAM, given)
     holds(octavo.reference.run, PROGRAM, {"x": given})

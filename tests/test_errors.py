@@ -7,6 +7,7 @@ import numpy as np
 import octavo
 import onnx
 import pytest
+from octavo.calibration import Statistics
 from octavo.errors import printable
 from octavo.program import Node, Program, Value, artifact
 from onnx import TensorProto, helper
@@ -57,15 +58,21 @@ def readable(raised, *starts):
 @pytest.mark.parametrize(("name", "start"), [(LONG, "n" * 90), ("a\nb\x1b[31m", "a\\nb\\")], ids=NAMES)
 def test_names_in_errors_of_runs(name, start):
     session = octavo.Session(program_of(name), threads=1)
-    x = np.zeros(3, np.float32)
+    x, kept = np.zeros(3, np.float32), Statistics([name], ["counts"])
     for feeds in ({}, {name: x[:, None]}, {name: x.astype(np.float64)}, {name: x, name + "2": x}):
-        for call in (lambda f: session.run(None, f), session.profile, lambda f: session.observe(f, [])):
+        for call in (lambda f: session.run(None, f), session.profile, lambda f: session.observe(f, kept)):
             with pytest.raises(octavo.RunError) as raised:
                 call(feeds)
             readable(raised, start)
         with pytest.raises(octavo.RunError) as raised:
             octavo.reference.run(program_of(name), feeds)
         readable(raised)
+    with pytest.raises(octavo.RunError) as raised:
+        session.observe({name: x}, Statistics([f"{name}2"], ["counts"]))
+    assert readable(raised, start).endswith("that could be observed")
+    with pytest.raises(octavo.DataError) as raised:
+        kept.merge(Statistics([f"{name}2"], ["counts"]))
+    readable(raised, start)
     with pytest.raises(octavo.RunError) as raised:
         session.run([name], {name: x})
     assert readable(raised, start).endswith("is no output of the model; its outputs are: y")

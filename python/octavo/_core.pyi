@@ -1,20 +1,22 @@
-"""The runtime's sessions."""
+"""The runtime's sessions and statistics."""
 
 from collections.abc import Sequence
 from typing import Any, final
 
 import numpy.typing as npt
 
-__all__ = ["Session", "__version__", "tiers"]
+__all__ = ["Session", "Statistics", "__version__", "statistics", "tiers"]
 
 __version__: str
 
 def tiers() -> list[str]:
     """The names of the tiers that this build and this CPU can run, poorest first."""
 
+def statistics() -> list[str]:
+    """The names of the statistics that can be kept of values."""
+
 _Description = tuple[str, list[int | str] | None, str, tuple[list[float], list[int]] | None]
 _ProfileRow = tuple[str, str, str, str, int, float]
-_Extremes = tuple[float, float, int, int, int]
 
 @final
 class Session:
@@ -42,11 +44,39 @@ class Session:
     def run(self, names: Sequence[str] | None, feeds: dict[str, npt.NDArray[Any]]) -> list[npt.NDArray[Any]]:
         """Runs; gives the outputs of those names, or all in order."""
 
-    def observe(self, feeds: dict[str, npt.NDArray[Any]], names: Sequence[str]) -> list[_Extremes | None]:
-        """Runs once; (min, max, NaNs, infinities, elements) of each float value of those names."""
+    def observe(self, feeds: dict[str, npt.NDArray[Any]], statistics: Statistics) -> None:
+        """Runs once; adds what the values held that the statistics are of, as one sample."""
 
     def profile(self, feeds: dict[str, npt.NDArray[Any]]) -> list[_ProfileRow]:
         """Runs once; a row a step: name, op, kernel, tier, macs, seconds."""
 
     def arena_bytes(self, feeds: dict[str, npt.NDArray[Any]]) -> int:
         """The bytes of the arena for feeds of these shapes."""
+
+@final
+class Statistics:
+    """Statistics of values, which sessions fill. Threads may share them."""
+
+    def __new__(cls, values: Sequence[str], statistics: Sequence[str]) -> Statistics:
+        """The statistics of those names, of values of those names; of no samples yet."""
+
+    @staticmethod
+    def from_bytes(data: bytes) -> Statistics:
+        """The statistics of bytes that `to_bytes` gave."""
+
+    @property
+    def values(self) -> list[str]:
+        """The names of the values, in order."""
+
+    @property
+    def statistics(self) -> list[str]:
+        """The names of the statistics, in order."""
+
+    def merge(self, other: Statistics) -> None:
+        """Adds the samples of statistics of the same names, which stay as they are."""
+
+    def to_bytes(self) -> bytes:
+        """The whole state: equal states have equal bytes."""
+
+    def read(self, value: str, statistic: str) -> dict[str, Any]:
+        """What a statistic tells of a value, by name; empty where no element was seen that it is about."""

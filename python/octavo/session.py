@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     import onnx_ir as ir
     from typing_extensions import TypeIs
 
+    from octavo._core import Statistics
+
 
 class HasProgram(Protocol):
     """What carries a Program, as a `QuantizedModel` does."""
@@ -115,15 +117,22 @@ class Session:
         """Run once, and say what each step did and how long it took."""
         return [ProfileRow(*row) for row in self._core.profile(_dict_of(feeds))]
 
-    def observe(
-        self, feeds: Mapping[str, npt.NDArray[Any]], names: list[str]
-    ) -> "list[tuple[float, float, int, int, int] | None]":
-        """Run once, and give (min, max, NaNs, infinities, elements) of each of these values.
+    def observe(self, feeds: Mapping[str, npt.NDArray[Any]], statistics: "Statistics") -> None:
+        """Run once, and add what the values held that the statistics are of, as one sample.
 
-        min and max are over the finite elements; min is above max where there are none. None stands for a
-        value that is not float32, or that this plan never makes.
+        statistics: an `octavo.calibration.Statistics`, made of names of values and of statistics. Any value
+        of the model can be seen, not only its outputs: float16 and float64 rounded to float32, integers with
+        a scale as the reals that they stand for. One that no run makes, such as a constant, has no samples.
+        Raises `RunError` for the feeds, for a name that the model does not have, and for a value that
+        stands for no reals; the statistics are as before then.
         """
-        return self._core.observe(_dict_of(feeds), _names(names))
+        from octavo import _core
+
+        if not isinstance(statistics, _core.Statistics):
+            raise TypeError(
+                f"statistics is of type {type(statistics).__name__}: give an octavo.calibration.Statistics"
+            )
+        self._core.observe(_dict_of(feeds), statistics)
 
 
 def tiers() -> list[str]:

@@ -8,6 +8,7 @@ import numpy as np
 import onnx
 import pytest
 from octavo import Session, tiers
+from octavo.calibration import RULES
 from octavo.cli import console
 from octavo.session import load_program
 from PIL import Image
@@ -20,6 +21,12 @@ def test_help_has_examples(octavo, command):
     ended = octavo(command, "--help")
     assert ended.status == 0
     assert f"octavo {command}" in ended.out.split("Examples:")[1]
+
+
+def test_the_help_lists_every_range_rule(octavo):
+    words = octavo("quantize", "--help").out.split()
+    at = words.index("ranges:")
+    assert " ".join(words[at + 1 :]).partition(". [")[0] == ", ".join(RULES)
 
 
 def test_version_names_the_tiers(octavo):

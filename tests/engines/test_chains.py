@@ -3,6 +3,7 @@
 import numpy as np
 import octavo
 import pytest
+from octavo.calibration import Statistics
 
 BINARY = ["Add", "Sub", "Mul", "Max", "Min"]
 UNARY = ["Relu", "Sigmoid", "Tanh", "Neg", "Abs", "Erf", "Softplus"]
@@ -117,5 +118,7 @@ def test_observers_see_every_value(build):
     everything = octavo.reference.run(build.program(*names), feeds)
     session = octavo.Session(build.program(names[-1]))
     assert len(session.profile(feeds)) == 1
-    seen = session.observe(feeds, names)
-    assert [s[:2] for s in seen] == [(float(v.min()), float(v.max())) for v in everything]
+    seen = Statistics(names, ["extremes"])
+    session.observe(feeds, seen)
+    for name, v in zip(names, everything, strict=True):
+        assert seen.read(name, "extremes") == {"minimum": v.min(), "maximum": v.max()}

@@ -3,6 +3,7 @@
 import numpy as np
 import octavo
 import pytest
+from octavo.calibration import Statistics
 from octavo.program import Node, Program, Value
 
 
@@ -110,8 +111,9 @@ def test_profiles_and_observers_see_every_stage():
     feeds = {"x": np.ones((2, 6), np.float32), "shape": np.array([12])}
     session = octavo.Session(RESHAPED)
     assert {"Relu", "Neg", "Exp"} <= {row.op for row in session.profile(feeds)}  # the sum goes with Exp
-    low, high, *_ = session._core.observe(feeds, ["z"])[0]
-    assert (low, high) == (-1, -1)
+    seen = Statistics(["z"], ["extremes"])
+    session.observe(feeds, seen)
+    assert seen.read("z", "extremes") == {"minimum": -1, "maximum": -1}
 
 
 KNOWN = program(
@@ -143,9 +145,9 @@ def test_observers_see_what_is_known_before_the_run():
     session = octavo.Session(KNOWN)
     for n in (6, 9):
         feeds = {"x": np.ones(n, np.float32), "shape": np.array([-1, 3])}
-        e, p, a, infinite, shape = session.observe(feeds, ["e", "p", "a", "l", "r"])
-        assert e == (0, 1, 0, 0, 3)
-        assert p == (0, n - 1, 0, 0, n)
-        assert a == (1, n, 0, 0, n)
-        assert infinite == (np.inf, -np.inf, 0, 1, 1)
-        assert shape is None  # no float32
+        seen = Statistics(["e", "p", "a", "l"], ["counts", "extremes"])
+        session.observe(feeds, seen)
+        counts = {name: list(seen.read(name, "counts").values()) for name in seen.values}
+        assert counts == {"e": [3, 0, 0], "p": [n, 0, 0], "a": [n, 0, 0], "l": [1, 0, 1]}
+        extremes = {name: list(seen.read(name, "extremes").values()) for name in seen.values}
+        assert extremes == {"e": [0, 1], "p": [0, n - 1], "a": [1, n], "l": []}

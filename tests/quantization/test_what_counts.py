@@ -7,13 +7,13 @@ import octavo
 import onnx.parser
 import pytest
 from octavo import frontend
-from octavo.calibration import Calibration, Observer
+from octavo.calibration import Calibration, Statistics
 from octavo.errors import ModelError
 from octavo.lowering import evaluate, lower
 from octavo.passes import simplify
 from octavo.program import Node, Program, Value
 from octavo.quantization import preprocessing
-from octavo.quantization.inputs import FEWEST, Kept, doubts
+from octavo.quantization.inputs import DOUBT_NEEDS, FEWEST, Kept, doubts
 from octavo.quantization.preprocessing import unlike_training
 from octavo.quantization.scales import SCALES, channel_axis, is_picture, scale_of
 from octavo.quantization.scopes import excluded_nodes
@@ -221,10 +221,15 @@ def test_how_far_pixels_may_leave_a_scale(scale):
 
 
 def calibration(count, **observed):
-    observers = {}
-    for name, (low, high, elements) in observed.items():
-        observers[name] = Observer(low, high, elements, samples=count)
-    return Calibration(observers, count)
+    """As if samples had shown so many elements of each value, from a least to a greatest."""
+    shapes = {name: (elements,) for name, (_, _, elements) in observed.items()}
+    program = Program(list(observed), list(observed), values(**shapes), {}, [])
+    statistics = Statistics(list(observed), DOUBT_NEEDS)
+    feeds = {
+        name: np.linspace(low, high, elements, dtype=F) for name, (low, high, elements) in observed.items()
+    }
+    octavo.Session(program, threads=1).observe(feeds, statistics)
+    return Calibration(tuple(observed), statistics, count)
 
 
 @pytest.mark.parametrize(

@@ -144,8 +144,6 @@ def test_names_pick_outputs_in_their_order(session, images):
     for names in ([3], [None], [b"codes"], 3, object()):
         with pytest.raises(TypeError, match=r"^names (holds|is of type) "):
             session.run(names, feed)
-        with pytest.raises(TypeError, match=r"^names (holds|is of type) "):
-            session.observe(feed, names)
 
 
 def test_an_empty_batch(adder, session, images):

@@ -1,8 +1,8 @@
-"""Calibration: data through the float model, observers of its tensors, rules that make ranges of that."""
+"""Calibration: data through a model, statistics of its values, rules that make ranges of them."""
 
+from octavo._core import Statistics
 from octavo.calibration.calibrator import Calibration, Observing, Progress, calibrate
-from octavo.calibration.observers import Observer
-from octavo.calibration.ranges import RULES, ranges, rule_named
+from octavo.calibration.ranges import RULES, RangeRule, Seen, ranges, rule_named
 from octavo.calibration.sources import Data, Feeds, mapped_files, samples
 
 __all__ = [
@@ -10,9 +10,11 @@ __all__ = [
     "Calibration",
     "Data",
     "Feeds",
-    "Observer",
     "Observing",
     "Progress",
+    "RangeRule",
+    "Seen",
+    "Statistics",
     "calibrate",
     "mapped_files",
     "ranges",

@@ -1,4 +1,4 @@
-"""Run the float model over calibration data, one sample after the other, and observe its tensors."""
+"""Run a model over calibration data, one sample after the other, and keep statistics of its values."""
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -6,7 +6,7 @@ from typing import Any, Protocol
 
 import numpy.typing as npt
 
-from octavo.calibration.observers import Observer
+from octavo._core import Statistics
 from octavo.calibration.sources import Feeds
 
 Progress = Callable[[int], None]
@@ -14,33 +14,35 @@ Progress = Callable[[int], None]
 
 
 class Observing(Protocol):
-    """A float session, as far as calibration needs one."""
+    """A session, as far as calibration needs one."""
 
-    def observe(
-        self, feeds: Mapping[str, npt.NDArray[Any]], names: list[str]
-    ) -> list[tuple[float, float, int, int, int] | None]:
-        """Run once; (min, max, NaNs, infinities, elements) of each of these values, None for one not made."""
+    def observe(self, feeds: Mapping[str, npt.NDArray[Any]], statistics: Statistics) -> None:
+        """Run once, and add what the values held that the statistics are of, as one sample."""
 
 
 @dataclass(frozen=True)
 class Calibration:
-    """observers: by the name of the float32 value; samples: how many ran."""
+    """names: of the values, in the order asked for. statistics: theirs. samples: how many ran."""
 
-    observers: dict[str, Observer]
+    names: tuple[str, ...]
+    statistics: Statistics
     samples: int
 
 
 def calibrate(
-    session: Observing, samples: Iterable[Feeds], names: Iterable[str], progress: Progress | None = None
+    session: Observing,
+    samples: Iterable[Feeds],
+    names: Iterable[str],
+    needs: Iterable[str],
+    progress: Progress | None = None,
 ) -> Calibration:
-    """Observe the values `names` over all samples; no more than one sample is held at a time."""
-    observers = {name: Observer() for name in names}
+    """Keep the statistics `needs` of the values `names` over all samples, of which one is held at a time."""
+    names = tuple(names)
+    statistics = Statistics(names, tuple(needs))
     count = 0
     for feeds in samples:
-        for observer, seen in zip(observers.values(), session.observe(feeds, list(observers)), strict=True):
-            if seen is not None:
-                observer.add(*seen)
+        session.observe(feeds, statistics)
         count += 1
         if progress is not None:
             progress(count)
-    return Calibration(observers, count)
+    return Calibration(names, statistics, count)

@@ -31,7 +31,7 @@ def quantize(
     output: Annotated[Path, typer.Option("--output", "-o", help="The .octavo file to write.")],
     recipe: Annotated[str, typer.Option(help="How the model is quantized.")] = "int8",
     range_rule: Annotated[
-        str | None, typer.Option(help="How the values seen become ranges: minmax or mean. [the recipe's]")
+        str | None, typer.Option(help="How the values seen become ranges: minmax, mean. [the recipe's]")
     ] = None,
     size: Annotated[
         str | None, typer.Option(metavar="HxW", help="Pictures: their size, where the model leaves it open.")

@@ -11,6 +11,9 @@ from octavo.quantization.preprocessing import unlike_training
 FEWEST = 10
 """Samples below which values that occur in use are likely to be missed."""
 
+DOUBT_NEEDS = ("counts", "extremes")
+"""The statistics of the calibration that doubts are drawn from."""
+
 _MOST, _MEMORY = 64, 1 << 25
 
 
@@ -59,10 +62,13 @@ def _constant(floats: Program, calibration: Calibration, kept: Kept) -> list[str
     """Inputs of several elements that hold one value throughout, or samples that are all the same."""
     found = []
     for name in floats.inputs:
-        seen = calibration.observers.get(name)
-        if seen is None or seen.minimum != seen.maximum or seen.elements <= calibration.samples:
+        if name not in calibration.names:
             continue
-        found.append(f"input '{name}' is {seen.minimum:g} throughout: give typical values")
+        counts, extremes = (calibration.statistics.read(name, need) for need in DOUBT_NEEDS)
+        least, greatest = extremes.get("minimum"), extremes.get("maximum")
+        if least is None or least != greatest or counts["elements"] <= calibration.samples:
+            continue
+        found.append(f"input '{name}' is {least:g} throughout: give typical values")
     if not found and _same(kept):
         found.append("the samples are all the same: give a hundred or so that differ")
     return found

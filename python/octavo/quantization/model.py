@@ -21,9 +21,9 @@ from octavo.errors import ModelError
 from octavo.lowering import Choices, Lowered, Stay, evaluate, lower, lower_to_integers
 from octavo.passes import simplify
 from octavo.program import Program, artifact
-from octavo.quantization.inputs import Kept, doubts
+from octavo.quantization.inputs import DOUBT_NEEDS, Kept, doubts
 from octavo.quantization.recipes import recipe as recipe_of
-from octavo.quantization.report import Report, report
+from octavo.quantization.report import REPORT_NEEDS, Report, report
 from octavo.quantization.scopes import excluded_nodes
 from octavo.quantization.shapes import unknown, with_measured_shapes
 from octavo.session import Session
@@ -103,8 +103,9 @@ def quantize(
         first = next(feeds)
         floats, feeds = with_measured_shapes(floats, first, threads), chain([first], feeds)
     kept = Kept()
-    observed = calibrate(session, kept.watch(feeds), observable(floats), progress)
-    lowered = lower_to_integers(floats, ranges(observed.observers, rule), choices)
+    needs = {*rule.needs, *DOUBT_NEEDS, *REPORT_NEEDS}
+    observed = calibrate(session, kept.watch(feeds), observable(floats), needs, progress)
+    lowered = lower_to_integers(floats, ranges(observed.statistics, rule), choices)
     if strict:
         _check_strict(lowered.stays)
     warnings = doubts(floats, observed, kept, threads)

@@ -6,7 +6,7 @@ from collections import Counter
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from octavo.calibration import Calibration
+from octavo.calibration import Calibration, Statistics
 from octavo.errors import printable
 from octavo.lowering import Lowered, Stay
 from octavo.program import Program
@@ -132,10 +132,7 @@ def report(
     program = lowered.program
     in_float = {stay.name for stay in lowered.stays}
     work = {node.name: macs(floats, node) for node in floats.nodes}
-    seen = {
-        name: Seen(name, observer.minimum, observer.maximum, observer.nans, observer.infinities)
-        for name, observer in calibration.observers.items()
-    }
+    seen = {name: _seen(calibration.statistics, name) for name in calibration.names}
     return Report(
         recipe=recipe,
         samples=calibration.samples,
@@ -151,6 +148,17 @@ def report(
         integer_bytes=sum(array.nbytes for array in program.constants.values()),
         warnings=warnings,
     )
+
+
+REPORT_NEEDS = ("counts", "extremes")
+"""The statistics of the calibration that a report reads."""
+
+
+def _seen(statistics: Statistics, name: str) -> Seen:
+    counts, extremes = (statistics.read(name, need) for need in REPORT_NEEDS)
+    # Where nothing was finite, the least of nothing is above the greatest.
+    minimum, maximum = extremes.get("minimum", float("inf")), extremes.get("maximum", float("-inf"))
+    return Seen(name, minimum, maximum, counts["nans"], counts["infinities"])
 
 
 _INDENT: dict[str, Any] = {

@@ -4,6 +4,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use octavo_runtime::Error;
 use pyo3::prelude::*;
+use pyo3::types::PyString;
 
 /// Calls the runtime. A panic there is a bug of ours; it becomes an exception that says so.
 pub fn guarded<T>(call: impl FnOnce() -> Result<T, Error>) -> Result<T, Error> {
@@ -33,4 +34,14 @@ pub fn exception(py: Python<'_>, error: &Error) -> PyErr {
         Ok(raised) => PyErr::from_value(raised),
         Err(broken) => broken,
     }
+}
+
+/// What stands in messages for whatever a caller gave: a text as it is, anything else as Python writes it.
+pub fn text(given: &Bound<'_, PyAny>) -> String {
+    given.cast::<PyString>().map_or_else(|_| quoted(given), |text| text.to_string_lossy().into_owned())
+}
+
+/// Whatever a caller gave, as Python writes it.
+pub fn quoted(given: &Bound<'_, PyAny>) -> String {
+    given.repr().map_or_else(|_| "?".to_owned(), |text| text.to_string_lossy().into_owned())
 }

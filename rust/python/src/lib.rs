@@ -1,19 +1,23 @@
-//! `octavo._core`: the runtime's sessions in Python. Converts, releases the GIL, maps errors; no logic.
+//! `octavo._core`: the runtime's sessions and statistics in Python. Converts, releases the GIL, maps errors; no logic.
 
 mod arrays;
 mod errors;
 mod session;
+mod statistics;
 
-use octavo_runtime::isa;
+use octavo_runtime::{isa, observe};
 use pyo3::prelude::*;
 
-/// The runtime's sessions.
+/// The runtime's sessions and statistics.
 #[pymodule(gil_used = true)]
 mod _core {
     use super::*;
 
     #[pymodule_export]
     use super::session::Session;
+
+    #[pymodule_export]
+    use super::statistics::Statistics;
 
     #[pymodule_export]
     #[expect(non_upper_case_globals, reason = "the name that Python has for it")]
@@ -23,5 +27,11 @@ mod _core {
     #[pyfunction]
     fn tiers() -> Vec<&'static str> {
         isa::available().into_iter().map(isa::Isa::name).collect()
+    }
+
+    /// The names of the statistics that can be kept of values.
+    #[pyfunction]
+    fn statistics() -> Vec<&'static str> {
+        observe::names().collect()
     }
 }

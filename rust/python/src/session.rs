@@ -10,7 +10,8 @@ use pyo3::prelude::*;
 use pyo3::types::{PyBool, PyDict, PyList, PyString};
 
 use crate::arrays::{Input, Output};
-use crate::errors::{exception, guarded};
+use crate::errors::{exception, guarded, quoted, text};
+use crate::statistics::Statistics;
 
 /// A Program ready to run. Threads may share it.
 #[pyclass(frozen, module = "octavo._core")]
@@ -24,8 +25,6 @@ pub struct Session {
 type Description<'py> = (String, Option<Bound<'py, PyList>>, &'static str, Option<(Vec<f32>, Vec<i64>)>);
 /// Name, op, kernel, tier, multiply-accumulates, seconds.
 type ProfileRow = (String, &'static str, &'static str, &'static str, u64, f64);
-/// Least and greatest finite value, counts of NaN, of infinities, of all values.
-type Extremes = (f32, f32, u64, u64, u64);
 
 #[pymethods]
 impl Session {
@@ -94,31 +93,24 @@ impl Session {
         PyList::new(py, arrays)
     }
 
-    /// Runs once; what each float value of those names held, in the order of the names.
+    /// Runs once; adds what the values held that the statistics are of, as one sample.
     fn observe<'py>(
         &self,
         py: Python<'py>,
         feeds: &Bound<'py, PyDict>,
-        names: Vec<Bound<'py, PyString>>,
-    ) -> PyResult<Vec<Option<Extremes>>> {
+        statistics: &Bound<'py, Statistics>,
+    ) -> PyResult<()> {
         let inputs = self.arrays(py, feeds)?;
         let shapes: Vec<&[usize]> = inputs.iter().map(Input::shape).collect();
-        let plan = py.detach(|| guarded(|| self.runtime.observed_plan(&shapes)));
-        let plan = plan.map_err(|error| exception(py, &error))?;
         let read = inputs.iter().map(Input::bytes).collect::<PyResult<Vec<_>>>()?;
-        let seen = py.detach(|| guarded(|| self.runtime.observe(&plan, &read)));
-        let seen = seen.map_err(|error| exception(py, &error))?;
-        let program = self.runtime.program();
-        let by_name: std::collections::HashMap<&str, Extremes> = seen
-            .iter()
-            .map(|s| {
-                let e = s.extremes;
-                (program.value(s.value).name.as_str(), (e.min, e.max, e.nan, e.infinite, e.count))
-            })
-            .collect();
-        // A name that is not UTF-8 is no value's.
-        let seen = names.iter().map(|name| by_name.get(name.to_str().ok()?).copied());
-        Ok(seen.collect())
+        let statistics = statistics.get();
+        let like = statistics.with(py, |kept| Ok(kept.like()))?;
+        let observe = || {
+            let plan = self.runtime.observed_plan(&shapes)?;
+            self.runtime.observe(&plan, &read, &like)
+        };
+        let sample = py.detach(|| guarded(observe)).map_err(|error| exception(py, &error))?;
+        statistics.with(py, |kept| kept.merge(&sample))
     }
 
     /// Runs once; a row a step: name, op, kernel, tier, macs, seconds.
@@ -240,16 +232,6 @@ fn count(py: Python<'_>, threads: &Bound<'_, PyAny>) -> PyResult<usize> {
         let asked = format!("threads is '{}' ({kind}): it must be a number from 1 to 1024", text(threads));
         exception(py, &Error::Run(asked))
     })
-}
-
-/// What stands in messages for whatever a caller gave: a text as it is, anything else as Python writes it.
-fn text(given: &Bound<'_, PyAny>) -> String {
-    given.cast::<PyString>().map_or_else(|_| quoted(given), |text| text.to_string_lossy().into_owned())
-}
-
-/// Whatever a caller gave, as Python writes it.
-fn quoted(given: &Bound<'_, PyAny>) -> String {
-    given.repr().map_or_else(|_| "?".to_owned(), |text| text.to_string_lossy().into_owned())
 }
 
 fn describe<'py>(py: Python<'py>, value: &Value) -> PyResult<Description<'py>> {

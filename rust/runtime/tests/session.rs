@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use octavo_runtime::observe::{Reading, Statistics};
 use octavo_runtime::program::{Attribute, Attributes, DType, Dim, Node, OPSET, Op, Program, Value, ValueId};
 use octavo_runtime::{Arena, Error, Options, Session, bytes_of, bytes_of_mut, cast};
 
@@ -201,6 +202,12 @@ fn refused(result: Result<(), Error>) -> String {
     }
 }
 
+/// Counts and extremes of the values of these names.
+fn extremes(names: &[&str]) -> Statistics {
+    let names = names.iter().map(|&name| name.to_owned()).collect();
+    Statistics::new(names, &["counts", "extremes"]).unwrap()
+}
+
 #[test]
 fn tensors_that_are_not_those_of_the_plan() {
     let session = session(1);
@@ -261,9 +268,9 @@ fn every_way_to_run_checks_its_inputs() {
     for wrong in [&[][..], &[&bytes_of(&numbers)[..767]], &[&bytes_of(&numbers)[1..769]], &[&[], &[]]] {
         assert!(refused(session.run_stages(&plan, wrong).map(drop)).contains("input"));
         assert!(refused(session.profile(&plan, wrong).map(drop)).contains("input"));
-        assert!(refused(session.observe(&observed, wrong).map(drop)).contains("input"));
+        assert!(refused(session.observe(&observed, wrong, &extremes(&["x"])).map(drop)).contains("input"));
     }
-    assert!(session.observe(&observed, &[&bytes_of(&numbers)[..768]]).is_ok());
+    assert!(session.observe(&observed, &[&bytes_of(&numbers)[..768]], &extremes(&["x"])).is_ok());
 }
 
 #[test]
@@ -276,7 +283,10 @@ fn a_plan_of_another_session() {
     assert!(text.starts_with("the plan is of another session"), "{text}");
     assert!(refused(ours.run_stages(&plan, &[bytes_of(&x)]).map(drop)).contains("another session"));
     assert!(refused(ours.profile(&plan, &[bytes_of(&x)]).map(drop)).contains("another session"));
-    assert!(refused(ours.observe(&plan, &[bytes_of(&x)]).map(drop)).contains("another session"));
+    assert!(
+        refused(ours.observe(&plan, &[bytes_of(&x)], &extremes(&["x"])).map(drop))
+            .contains("another session")
+    );
     theirs.run(&plan, &[bytes_of(&x)], &mut [bytes_of_mut(&mut scores), &mut codes]).unwrap();
 }
 
@@ -305,10 +315,12 @@ fn a_plan_that_ends_early() {
     }
     // Each float value is seen once, whatever stages read it.
     let observed = session.observed_plan(&[&[6][..], &[2]]).unwrap();
-    let seen = session.observe(&observed, &[bytes_of(&x), bytes_of(&shape)]).unwrap();
-    let told: Vec<_> =
-        seen.iter().map(|s| (s.value, s.extremes.min, s.extremes.max, s.extremes.count)).collect();
-    assert_eq!(told, [(ValueId(0), 0.0, 5.0, 6), (ValueId(2), 0.0, 5.0, 6)]);
+    let seen = session.observe(&observed, &[bytes_of(&x), bytes_of(&shape)], &extremes(&["x", "y"])).unwrap();
+    for name in ["x", "y"] {
+        assert_eq!(seen.read(name, "counts").unwrap()[0], ("elements", Reading::Count(6)));
+        let ends = [("minimum", Reading::Real(0.0)), ("maximum", Reading::Real(5.0))];
+        assert_eq!(seen.read(name, "extremes").unwrap(), ends);
+    }
 }
 
 #[test]

@@ -10,7 +10,6 @@ use std::sync::Mutex;
 use octavo_kernels::table::Kernels;
 
 use crate::error::Error;
-use crate::observe::Extremes;
 use crate::plan::arena;
 use crate::plan::buffers::{BufferId, Home, Placed, Strided, TensorType};
 use crate::plan::conversion::{self, convert_layout, relocate};
@@ -65,8 +64,8 @@ pub struct Builder<'p> {
     strided: BTreeMap<ValueId, Strided>,
     constants: Vec<Block>,
     observables: Vec<Observable>,
-    /// Of the float32 values that are known, where all are looked at.
-    known_extremes: Vec<(ValueId, Extremes)>,
+    /// What is computed while planning, where all values are looked at.
+    known_values: Vec<(ValueId, Tensor)>,
     /// The nodes before this one are planned, some of them in the plans before; and of those from it on, these.
     next: usize,
     ahead: BTreeSet<usize>,
@@ -160,7 +159,7 @@ impl<'p> Builder<'p> {
             strided: BTreeMap::new(),
             constants: Vec::new(),
             observables: Vec::new(),
-            known_extremes: Vec::new(),
+            known_values: Vec::new(),
             next: 0,
             ahead: BTreeSet::new(),
             begun: Vec::new(),
@@ -249,7 +248,7 @@ impl<'p> Builder<'p> {
         let (input_names, output_names) = (names(&self.inputs), names(&wanted));
         let (slots, arena_bytes) = arena::place(&self.steps.buffers, &self.steps.lives());
         let complete = self.steps.completed_after();
-        self.observables.iter_mut().for_each(|seen| seen.after = complete[seen.buffer.0]);
+        self.observables.iter_mut().for_each(|seen| seen.after = complete[seen.placed.buffer.0]);
         self.observables.sort_by_key(|seen| seen.after);
         Ok(Plan {
             steps: self.steps.steps,
@@ -261,7 +260,7 @@ impl<'p> Builder<'p> {
             outputs,
             output_names,
             observables: self.observables,
-            known_extremes: self.known_extremes,
+            known_values: self.known_values,
             kernels: self.steps.kernels,
             forks: self.steps.forks,
             rest,
@@ -327,8 +326,8 @@ impl<'p> Builder<'p> {
                 self.name(value)
             )));
         }
-        if self.observed && tensor.dtype() == DType::F32 {
-            self.known_extremes.push((value, Extremes::of(&tensor.f32s()?)));
+        if self.observed {
+            self.known_values.push((value, tensor.clone()));
         }
         self.known.insert(value, tensor);
         Ok(())
@@ -518,8 +517,7 @@ impl<'p> Builder<'p> {
     }
 
     fn settle(&mut self, value: ValueId, placed: Placed) {
-        let (buffer, dtype) = (placed.buffer, placed.dtype());
-        self.observables.push(Observable { value, after: 0, buffer, dtype });
+        self.observables.push(Observable { value, after: 0, placed: placed.clone() });
         self.placed.insert(value, placed);
     }
 

@@ -29,13 +29,12 @@ use octavo_exec::{Arena, FloatMode, Pool, Slot, Views};
 use octavo_kernels::table::Kernels;
 
 use crate::error::Error;
-use crate::observe::Extremes;
-use crate::plan::buffers::BufferId;
+use crate::plan::buffers::Placed;
 use crate::plan::faults::Faults;
 use crate::plan::packing::Block;
 use crate::plan::rest::Rest;
 use crate::plan::steps::{Context, Run};
-use crate::program::{DType, ValueId};
+use crate::program::{Tensor, ValueId};
 
 /// A value that can be looked at right after the step that makes it.
 #[derive(Clone, Debug)]
@@ -44,9 +43,8 @@ pub(crate) struct Observable {
     pub value: ValueId,
     /// It is complete after this many steps.
     pub after: usize,
-    buffer: BufferId,
-    /// The element type.
-    pub dtype: DType,
+    /// Its type, and how it lies in the bytes that are shown.
+    pub placed: Placed,
 }
 
 /// A Program made for one machine and one set of input shapes.
@@ -60,7 +58,7 @@ pub struct Plan {
     outputs: Vec<TensorType>,
     output_names: Vec<String>,
     observables: Vec<Observable>,
-    known_extremes: Vec<(ValueId, Extremes)>,
+    known_values: Vec<(ValueId, Tensor)>,
     kernels: Kernels,
     /// Some step is cut between threads; else nobody needs to be woken.
     forks: bool,
@@ -117,9 +115,9 @@ impl Plan {
         self.observed
     }
 
-    /// What the float32 values hold that were computed while planning, where the plan is made to observe them.
-    pub fn known_extremes(&self) -> &[(ValueId, Extremes)] {
-        &self.known_extremes
+    /// The values that were computed while planning, where the plan is made to observe them.
+    pub fn known_values(&self) -> &[(ValueId, Tensor)] {
+        &self.known_values
     }
 
     /// The steps.
@@ -182,7 +180,7 @@ impl Plan {
             for (index, step) in self.steps.iter().enumerate() {
                 if let Watch::Values(see) = &mut watch {
                     while let Some(seen) = observables.next_if(|o| o.after <= index) {
-                        see(seen, run.views.get([slots[seen.buffer.0]], []).0[0]);
+                        see(seen, run.views.get([slots[seen.placed.buffer.0]], []).0[0]);
                     }
                 }
                 let start = matches!(watch, Watch::Time(_)).then(Instant::now);
@@ -197,7 +195,7 @@ impl Plan {
             }
             if let (Watch::Values(see), Ok(())) = (&mut watch, &result) {
                 for seen in observables {
-                    see(seen, run.views.get([slots[seen.buffer.0]], []).0[0]);
+                    see(seen, run.views.get([slots[seen.placed.buffer.0]], []).0[0]);
                 }
             }
         }

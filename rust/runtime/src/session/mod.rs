@@ -1,23 +1,24 @@
 //! A session: a Program with its packed weights, its threads, and a plan for each set of input shapes seen.
 
 mod kept;
+mod observing;
+mod reals;
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::sync::Arc;
 
-use octavo_exec::{Arena, Pool, cast, default_threads};
+use octavo_exec::{Arena, Pool, default_threads};
 use octavo_kernels::isa::{self, Isa};
 use octavo_kernels::table::Kernels;
 
 use crate::error::Error;
-use crate::observe::Extremes;
 use crate::plan::builder::Builder;
 use crate::plan::packing::{Blocks, Packing};
 use crate::plan::rest::{Place, Rest};
 use crate::plan::uses::Uses;
 use crate::plan::{Owner, Plan, Step, TensorType, arena};
-use crate::program::{DType, Dim, Program, Tensor, Value, ValueId};
+use crate::program::{Dim, Program, Tensor, Value};
 use crate::walk;
 use kept::{Kept, Key};
 
@@ -43,15 +44,6 @@ pub struct Session {
     plans: Kept,
     /// What marks its plans.
     owner: Owner,
-}
-
-/// What was seen of one value in one run.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Seen {
-    /// The value.
-    pub value: ValueId,
-    /// What it held.
-    pub extremes: Extremes,
 }
 
 /// One row of a profile.
@@ -221,22 +213,6 @@ impl Session {
     /// Runs a plan of this session and what is planned of its rest; gives the outputs' types and bytes.
     pub fn run_stages(&self, plan: &Arc<Plan>, inputs: &[&[u8]]) -> Result<Vec<(TensorType, Arena)>, Error> {
         self.stages(plan, inputs, |plan, inputs, outputs| plan.run(&self.pool, inputs, outputs))
-    }
-
-    /// Runs once and tells what each float value of the plan held, in the order of the values' completion: every one
-    /// with an [`Session::observed_plan`], those that a stage knows before it runs too.
-    pub fn observe(&self, plan: &Arc<Plan>, inputs: &[&[u8]]) -> Result<Vec<Seen>, Error> {
-        let mut seen = Vec::new();
-        self.stages(plan, inputs, |plan, inputs, outputs| {
-            let known = plan.known_extremes().iter();
-            seen.extend(known.map(|&(value, extremes)| Seen { value, extremes }));
-            plan.run_observed(&self.pool, inputs, outputs, &mut |observable, bytes| {
-                if observable.dtype == DType::F32 {
-                    seen.push(Seen { value: observable.value, extremes: Extremes::of(cast(bytes)) });
-                }
-            })
-        })?;
-        Ok(seen)
     }
 
     /// Runs once and tells the time of every step.

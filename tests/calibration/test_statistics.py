@@ -1,0 +1,233 @@
+"""The statistics' state: exact, and a function of the multiset of samples; bytes that nobody vouches for."""
+
+import random
+import struct
+import zlib
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from fractions import Fraction
+
+import numpy as np
+import octavo
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from octavo import _core
+from octavo.calibration import Statistics, calibrate
+from octavo.errors import DataError, RunError
+from octavo.program import Node, Program, Value
+
+ALL = _core.statistics()
+EDGES = [0.0, -0.0, 1e-45, -1e-45, 1.1754942e-38, 3.4028235e38, -3.4028235e38, np.inf, -np.inf, np.nan]
+ELEMENTS = st.one_of(st.floats(width=32), st.sampled_from(EDGES))
+SAMPLES = st.lists(st.lists(ELEMENTS, max_size=40), max_size=8)
+
+
+def finite(samples):
+    """The finite elements of each sample, as float64, which holds them all."""
+    arrays = [np.array(sample, np.float32).astype(np.float64) for sample in samples]
+    return [array[np.isfinite(array)] for array in arrays]
+
+
+@given(SAMPLES, st.randoms(), st.integers(0, 8))
+def test_order_split_and_merging_do_not_show(seen, samples, generator, at):
+    whole = seen(samples, *ALL)
+    shuffled = list(samples)
+    generator.shuffle(shuffled)
+    for sample in shuffled:
+        generator.shuffle(sample)
+    assert seen(shuffled, *reversed(ALL)).to_bytes() == whole.to_bytes()
+    first, second = seen(shuffled[:at], *ALL), seen(shuffled[at:], *ALL)
+    before = first.to_bytes()
+    second.merge(first)
+    assert second.to_bytes() == whole.to_bytes()
+    assert first.to_bytes() == before
+    again = Statistics.from_bytes(whole.to_bytes())
+    assert again.to_bytes() == whole.to_bytes()
+    assert [again.read("x", kind) for kind in ALL] == [whole.read("x", kind) for kind in ALL]
+
+
+@given(SAMPLES)
+def test_what_is_told_against_numpy_and_fractions(seen, samples):
+    kept = seen(samples, "counts", "extremes", "sample_extremes")
+    joined = np.array([x for sample in samples for x in sample], np.float32)
+    assert kept.read("x", "counts") == {
+        "elements": joined.size, "nans": np.isnan(joined).sum(), "infinities": np.isinf(joined).sum()
+    }  # fmt: skip
+    parts = [part for part in finite(samples) if part.size]
+    if not parts:
+        assert kept.read("x", "extremes") == {}
+        assert kept.read("x", "sample_extremes") == {}
+        return
+    extremes = kept.read("x", "extremes")
+    assert extremes == {"minimum": min(map(min, parts)), "maximum": max(map(max, parts))}
+    assert not any(np.signbit(end) for end in extremes.values() if end == 0)
+    means = kept.read("x", "sample_extremes")
+    assert means["samples"] == len(parts)
+    for name, extreme in (("mean_minimum", min), ("mean_maximum", max)):
+        exact = sum(Fraction(extreme(part)) for part in parts) / len(parts)
+        assert means[name] == float(exact)
+
+
+def test_float_addition_would_show_the_order(seen):
+    """The sums are exact where float64's are not."""
+    samples = [[-1e30, 1e30], [-1e-30, 1e-30]] * 3 + [[-3e38, 3e38]]
+    states = set()
+    for seed in range(20):
+        random.Random(seed).shuffle(samples)
+        states.add(seen(samples, *ALL).to_bytes())
+    assert len(states) == 1
+
+
+def test_merging_with_itself_doubles(seen):
+    kept = seen([[1.0, -2.0, np.nan]], *ALL)
+    kept.merge(kept)
+    assert kept.to_bytes() == seen([[1.0, -2.0, np.nan]] * 2, *ALL).to_bytes()
+
+
+def test_others_are_not_merged(seen):
+    kept = seen([[1.0]], "counts", "extremes")
+    before = kept.to_bytes()
+    for other, says in (
+        (Statistics(["x"], ["extremes"]), r"\[counts, extremes\] and \[extremes\]"),
+        (Statistics(["y"], ["counts", "extremes"]), "only one of the two has the value 'x'"),
+        (Statistics(["x", "y"], ["counts", "extremes"]), "only one of the two has the value 'y'"),
+    ):
+        with pytest.raises(DataError, match=says):
+            kept.merge(other)
+    with pytest.raises(TypeError):
+        kept.merge(before)
+    assert kept.to_bytes() == before
+
+
+def test_names_in_any_order_are_the_same(seen):
+    one, other = (
+        Statistics(["b", "a"], ["extremes", "counts"]),
+        Statistics(("a", "b"), ("counts", "extremes")),
+    )
+    assert one.to_bytes() == other.to_bytes()
+    assert one.values == ["a", "b"]
+    assert one.statistics == ["counts", "extremes"]
+    assert repr(one) == "Statistics(counts, extremes of 2 values)"
+
+
+@pytest.mark.parametrize(
+    ("values", "statistics", "says"),
+    [
+        (["x", "y", "x"], [], "the value 'x' is named twice"),
+        (["x"], ["entropy"], "no statistic is called 'entropy'; there are counts, extremes, sample_extremes"),
+    ],
+)
+def test_names_that_cannot_be(values, statistics, says):
+    with pytest.raises(DataError, match=says):
+        Statistics(values, statistics)
+
+
+def test_what_was_not_asked_for_is_not_there(seen):
+    kept = seen([[1.0]], "counts")
+    with pytest.raises(DataError, match="'extremes' is not kept; kept are: counts"):
+        kept.read("x", "extremes")
+    with pytest.raises(DataError, match="nothing is kept of a value 'z'"):
+        kept.read("z", "counts")
+
+
+def with_checksum(body):
+    return body + struct.pack("<I", zlib.crc32(body))
+
+
+@given(SAMPLES, st.data())
+def test_damaged_bytes(seen, samples, data):
+    """Any change is found; behind a checksum that was made to fit, it is found or makes another state."""
+    whole = seen(samples, *ALL).to_bytes()
+    at = data.draw(st.integers(0, len(whole) - 1))
+    changed = whole[:at] + bytes([whole[at] ^ data.draw(st.integers(1, 255))]) + whole[at + 1 :]
+    for damaged in (changed, whole[:at], whole + b"\0", changed[at:]):
+        with pytest.raises(DataError, match=r"damaged|version|not those of statistics"):
+            Statistics.from_bytes(damaged)
+    forged = with_checksum(changed[:-4])
+    try:
+        state = Statistics.from_bytes(forged)
+    except DataError:
+        return
+    assert state.to_bytes() == forged
+    with suppress(DataError):  # too many elements
+        state.merge(state)
+    for value in state.values:
+        for kind in state.statistics:
+            state.read(value, kind)
+
+
+def test_what_are_no_bytes():
+    for data in (b"", b"OCTSTATS", b"PK\3\4" * 9):
+        with pytest.raises(DataError):
+            Statistics.from_bytes(data)
+    for data in (None, "text", 3):
+        with pytest.raises(TypeError):
+            Statistics.from_bytes(data)
+
+
+def test_counts_that_no_merge_could_hold(seen):
+    body = bytearray(seen([[1.0, 2.0]], "counts").to_bytes()[:-4])
+    body[12:20] = struct.pack("<Q", 2**64 - 2)
+    huge = Statistics.from_bytes(with_checksum(bytes(body)))
+    with pytest.raises(DataError, match=r"2\^64"):
+        huge.merge(seen([[1.0, 2.0]], "counts"))
+    huge.merge(seen([[1.0]], "counts"))
+    assert huge.read("x", "counts")["elements"] == 3
+
+
+def test_a_run_that_fails_leaves_the_statistics_as_they_were():
+    """The index is found to be outside when the value before it has been looked at."""
+    values = {
+        "x": Value("x", "f32", ("N",)), "i": Value("i", "i64", ("I",)),
+        "m": Value("m", "f32", ("N",)), "y": Value("y", "f32", ("I",)),
+    }  # fmt: skip
+    nodes = [Node("Neg", "n", ("x",), ("m",)), Node("Gather", "g", ("m", "i"), ("y",), {"axis": 0})]
+    session = octavo.Session(Program(["x", "i"], ["y"], values, {}, nodes), threads=1)
+    kept = Statistics(["x", "m", "y"], ALL)
+    x = np.array([1, 2, 3], np.float32)
+    session.observe({"x": x, "i": np.array([0])}, kept)
+    before = kept.to_bytes()
+    with pytest.raises(RunError, match="Gather"):
+        session.observe({"x": x * 9, "i": np.array([7])}, kept)
+    assert kept.to_bytes() == before
+    assert kept.read("m", "extremes") == {"minimum": -3, "maximum": -1}
+
+
+def test_threads_may_share_statistics(seen):
+    samples = [np.arange(n, dtype=np.float32) - 20 for n in range(1, 60)]
+    kept = Statistics(["x"], ALL)
+    session = octavo.Session(
+        Program(
+            ["x"], ["y"], {n: Value(n, "f32", ("N",)) for n in "xy"}, {}, [Node("Neg", "n", ("x",), ("y",))]
+        ),
+        threads=1,
+    )
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(lambda x: session.observe({"x": x}, kept), samples))
+    assert kept.to_bytes() == seen(samples, *ALL).to_bytes()
+
+
+def test_calibrate_streams_and_reports():
+    values = {n: Value(n, "f32", ("N",)) for n in "xyz"}
+    values["c"] = Value("c", "f32", (1,))
+    nodes = [Node("Add", "double", ("x", "x"), ("y",)), Node("Add", "add", ("y", "c"), ("z",))]
+    program = Program(["x"], ["z"], values, {"c": np.ones(1, np.float32)}, nodes)
+    alive, seen = [], []
+
+    def feeds():
+        for value in (1, -4, 2):
+            alive.append(value)
+            yield {"x": np.array([value], np.float32)}
+
+    found = calibrate(
+        octavo.Session(program, threads=1), feeds(), ("y", "x", "c"), {"extremes", "counts"},
+        lambda count: seen.append((count, len(alive))),
+    )  # fmt: skip
+    assert seen == [(1, 1), (2, 2), (3, 3)]
+    assert found.samples == 3
+    assert found.names == ("y", "x", "c")
+    assert found.statistics.statistics == ["counts", "extremes"]
+    told = {name: found.statistics.read(name, "extremes") for name in found.names}
+    assert told == {"x": {"minimum": -4, "maximum": 2}, "y": {"minimum": -8, "maximum": 4}, "c": {}}
+    assert found.statistics.read("c", "counts")["elements"] == 0  # a constant is made by no run
