@@ -34,6 +34,10 @@ WORDS = {
 PLAIN = {"multiplier": 2**30 + 128, "shift": 20, "lo": 0, "hi": 255, "group": 1, "p": 2, "stash_type": 1}
 
 
+RUN = {"Q": ("u8",), "S": ("i32",), "W": ("u8", "i8", "i16", "i32")}
+"""Of the dtypes of integer ops, those that kernels are there for, and that can be fed."""
+
+
 class Draw:
     """Parts of a Program of one node; the same for the same seed."""
 
@@ -59,7 +63,7 @@ class Draw:
     def dtype(self, slot):
         if slot.dtype not in DTYPE_SETS:
             return slot.dtype
-        return self.dtypes.setdefault(slot.dtype, self.one(DTYPE_SETS[slot.dtype]))
+        return self.dtypes.setdefault(slot.dtype, self.one(RUN.get(slot.dtype, DTYPE_SETS[slot.dtype])))
 
     def shape_of(self, slot, place):
         if self.chance(0.15):

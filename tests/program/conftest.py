@@ -6,6 +6,7 @@ import zlib
 import numpy as np
 import pytest
 from octavo.program import DTYPES, Node, Program, Quant, Value
+from octavo.program.integers import pack
 
 MARK = rb"crc32\":\""
 
@@ -73,12 +74,22 @@ def every_encoding():
         ),
     ]
     add_constant(values, constants, "sizes", np.array([2, 2], np.int64))
+    values["packed"] = Value("packed", "i3", (3, 2, 1))
+    constants["packed"] = pack(np.array([-4, 3, -1, 0, 2, 1]).reshape(3, 2, 1), "i3")
+    add_constant(values, constants, "scales", np.array([[[0.5], [0.25]], [[2], [1]]], np.float32))
+    values["unpacked"] = Value("unpacked", "f32", (3, 2, 1))
+    nodes.append(
+        Node("Dequantize", "unpack", ("packed", "scales"), ("unpacked",), {"axis": 0, "block": 2}),
+    )
     return Program(["x"], ["y", "r"], values, constants, nodes, producer="octavo test")
 
 
 @pytest.fixture
 def one_node():
-    """Makes a Program of one node; arrays among the inputs are constants, the others dtypes."""
+    """Makes a Program of one node; arrays among the inputs are constants, the others dtypes.
+
+    A packed constant is its dtype, its shape, and its bytes.
+    """
 
     def make(op, inputs, outputs, attributes):
         values, constants, names = {}, {}, ["", ""]
@@ -94,7 +105,10 @@ def one_node():
                 if isinstance(slot, np.ndarray):
                     add_constant(values, constants, name, slot)
                     continue
-                dtype, shape = slot if isinstance(slot, tuple) else (slot, None)
+                dtype, shape, *packed = slot if isinstance(slot, tuple) else (slot, None)
+                if packed:
+                    values[name], constants[name] = Value(name, dtype, shape), packed[0]
+                    continue
                 values[name] = Value(name, dtype, shape)
                 if kind == "in":
                     feeds.append(name)
@@ -110,10 +124,10 @@ def forge():
     """An artifact changed and sealed again.
 
     `edit` and `layout` change its program and its header in place; `text` is a part of the program's JSON and
-    what it becomes; `tail` comes behind the last byte.
+    what it becomes; `tail` comes behind the last byte; `changed` are bytes of the constants, by place.
     """
 
-    def make(data, edit=None, layout=None, text=None, tail=b""):
+    def make(data, edit=None, layout=None, text=None, tail=b"", changed=None):
         length = int.from_bytes(data[:8], "little")
         header = json.loads(data[8 : 8 + length])
         document = json.loads(header["__metadata__"]["octavo"])
@@ -127,7 +141,10 @@ def forge():
         if layout is not None:
             layout(header)
         text = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
-        return seal(len(text).to_bytes(8, "little") + text + data[8 + length :] + tail)
+        constants = bytearray(data[8 + length :])
+        for at, byte in (changed or {}).items():
+            constants[at] = byte
+        return seal(len(text).to_bytes(8, "little") + text + constants + tail)
 
     return make
 

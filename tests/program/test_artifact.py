@@ -139,6 +139,7 @@ def test_a_sealed_lie_is_an_error_that_names_it(data, forge, lie):
         lambda header: change(header, lie.get("header", {})),
         lie.get("text"),
         bytes.fromhex(lie.get("tail", "")),
+        {int(at): byte for at, byte in lie.get("bytes", {}).items()},
     )
     with pytest.raises(octavo.ArtifactError) as caught:
         artifact.from_bytes(forged)

@@ -10,8 +10,9 @@ from pathlib import Path
 import numpy as np
 import octavo
 import pytest
-from octavo.program import DTYPES, artifact
+from octavo.program import DTYPES, PACKED, artifact
 from octavo.program.checks import _CHECKS
+from octavo.program.integers import pack
 from octavo.program.ops import signatures
 from octavo.program.validate import validate
 
@@ -38,6 +39,11 @@ def slot(json_value):
     if not isinstance(json_value, dict):
         return json_value
     dtype, shape = next(iter(json_value.items()))
+    if dtype in PACKED:
+        array = np.full(shape, json_value["fill"], np.int64)
+        for place, element in json_value.get("at", {}).items():
+            array.reshape(-1)[int(place)] = element
+        return dtype, tuple(shape), pack(array, dtype)
     array = np.full(shape, number(json_value["fill"], dtype), DTYPES[dtype])
     for place, element in json_value.get("at", {}).items():
         array.reshape(-1)[int(place)] = number(element, dtype)

@@ -351,3 +351,68 @@ def test_sums_of_activations_that_could_leave_32_bits_are_an_error(run_node, zer
         else:
             with pytest.raises(RunError, match=f"its sums over K = {k} products can leave 32 bits"):
                 run_node("QMatMul", inputs, attributes, "f32")
+
+
+def i16(rng, *shape):
+    drawn = rng.integers(-32767, 32768, shape)
+    return np.where(rng.random(shape) < 0.2, rng.choice([-32767, 32767], shape), drawn).astype(np.int16)
+
+
+def test_quantize_and_dequantize_int16(run_node):
+    scale = np.float32(0.25)
+    x = np.array(
+        [0, 0.125, 0.375, -0.125, 8191.75, 8191.9, 1e30, -np.inf, np.inf, np.nan, -8191.8], np.float32
+    )
+    (q,) = run_node("Quantize", [x], {"scale": scale, "zero_point": 0}, "i16")
+    assert q.dtype == np.int16
+    assert q.tolist() == [0, 0, 2, 0, 32767, 32767, 32767, -32767, 32767, 0, -32767]
+    q = np.array([-32768, -32767, -1, 0, 3, 32767], np.int16)
+    (x,) = run_node("Dequantize", [q], {"scale": scale, "zero_point": 0}, "f32")
+    assert x.tolist() == [float(Fraction(int(n), 4)) for n in q]
+
+
+def test_requantize_int16(run_node, rng):
+    x = i16(rng, 500)
+    attributes = {"x_zero_point": 0, "y_zero_point": 0, "lo": -300, "hi": 30000}
+    for ratio in (Fraction(1, 3), Fraction(17, 10), Fraction(1, 5000)):
+        multiplier, shift = factor(ratio)
+        (y,) = run_node("Requantize", [x], attributes | {"multiplier": multiplier, "shift": shift}, "i16")
+        assert y.dtype == np.int16
+        assert y.tolist() == [min(max(scaled(n, multiplier, shift), -300), 30000) for n in x]
+
+
+@pytest.mark.parametrize("shift", [8, 9, 20, 39, 40, 62])
+def test_sums_of_64_bits(run_node, rng, shift):
+    """Up to the end of what a sum may be, with both products of 16 bits by 8."""
+    x, w = i16(rng, 6, 40), i8(rng, 40, 5)
+    multiplier = (256 * rng.integers(2**22, 2**23, 5) + 128).astype(np.int32)
+    most = 2**38 - 1 - np.abs(w.astype(np.int64)).sum(0) * 32768
+    bias = np.array([most[0], -most[1], 0, *rng.integers(-(2**34), 2**34, 2)], np.int64)
+    shifts = np.full(5, shift, np.int32)
+    attributes = {"x_zero_point": 0, "y_zero_point": 0, "lo": -32767, "hi": 32767}
+    sums = x.astype(object) @ w.astype(object) + bias.astype(object)
+    expected = [
+        [min(max(scaled(n, m, shift), -32767), 32767) for n, m in zip(row, multiplier, strict=True)]
+        for row in sums
+    ]
+    (y,) = run_node("QGemm", [x, w, bias, multiplier, shifts], attributes, constants=range(1, 5))
+    assert y.dtype == np.int16
+    assert y.tolist() == expected
+    image, kernel = x.reshape(6, 40, 1, 1), w.T.reshape(5, 40, 1, 1)
+    window = {"strides": [1, 1], "pads": [0, 0, 0, 0], "dilations": [1, 1], "group": 1}
+    (y,) = run_node(
+        "QConv", [image, kernel, bias, multiplier, shifts], attributes | window, constants=range(1, 5)
+    )
+    assert y.reshape(6, 5).tolist() == expected
+
+
+def test_floats_from_sums_of_int16(run_node, rng):
+    x, w = i16(rng, 4, 30), i8(rng, 30, 3)
+    scale, bias = rng.random(3).astype(np.float32), rng.normal(size=3).astype(np.float32)
+    x_scale = np.float32(0.0007)
+    (y,) = run_node(
+        "QGemm", [x, w, bias, scale], {"x_zero_point": 0, "x_scale": x_scale}, "f32", constants=range(1, 4)
+    )
+    sums = x.astype(np.int64) @ w.astype(np.int64)
+    for place, total in np.ndenumerate(sums):
+        assert y[place] == float_from(int(total), x_scale, scale[place[1]], bias[place[1]])

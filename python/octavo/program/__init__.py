@@ -14,6 +14,9 @@ import numpy.typing as npt
 OPSET = 25
 """The ONNX operator set that every Program is in; a model on load is converted to it."""
 
+MAX_RANK = 32
+"""The most axes that a value can have."""
+
 FORMAT_VERSION = 2
 """The newest artifact format that this code writes and reads."""
 
@@ -31,7 +34,11 @@ DTYPES: dict[str, np.dtype[Any]] = {
     "f32": np.dtype("<f4"),
     "f64": np.dtype("<f8"),
 }
-"""The dtypes that a value can have today, and how each is stored."""
+"""The dtypes that a value can have, beside the packed ones, and how each is stored."""
+
+PACKED = {dtype: int(dtype[1:]) for dtype in ("u4", "i4", "u3", "i3", "u2", "i2")}
+"""The dtypes of which several integers share a byte, and how many bits each has. Constants alone have them:
+an array of bytes, the lowest bits first, while the value says the shape (`octavo.program.integers.pack`)."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,7 +67,7 @@ class Quant:
 class Value:
     """A tensor by name.
 
-    dtype: a key of `DTYPES`.
+    dtype: a key of `DTYPES` or `PACKED`.
     shape: a number, or a symbol, an axis; None where even the rank is unknown.
     quant: for integers that stand for reals, else None.
     """
@@ -96,7 +103,7 @@ class Program:
 
     inputs, outputs: names, in the model's order.
     values: every name that a node, `inputs`, `outputs` or `constants` uses.
-    constants: the values known in advance; dtype and shape as their Value says.
+    constants: the values known in advance; dtype and shape as their Value says, packed ones as bytes.
     """
 
     inputs: list[str]

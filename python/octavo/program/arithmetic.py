@@ -10,7 +10,7 @@ from typing import Any, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-Integers: TypeAlias = int | npt.NDArray[np.integer[Any]]
+Numbers: TypeAlias = int | npt.NDArray[np.integer[Any]]
 
 MULTIPLIER_MIN = (1 << 30) + (1 << 7)
 """The smallest multiplier: M is 2^7 times an odd integer of 24 bits, so it lies in (2^30, 2^31)."""
@@ -41,7 +41,7 @@ def multiplier_shift(m: float) -> tuple[int, int] | None:
     return (math.floor(math.ldexp(m, shift - 7)) | 1) << 7, shift
 
 
-def is_multiplier(multiplier: Integers) -> npt.NDArray[np.bool_]:
+def is_multiplier(multiplier: Numbers) -> npt.NDArray[np.bool_]:
     """Whether each is an odd integer of 24 bits times 2^7. multiplier: within int32."""
     multiplier = np.asarray(multiplier, np.int64)
     return np.asarray((multiplier >= MULTIPLIER_MIN) & (multiplier % 256 == 128))
@@ -64,10 +64,11 @@ def add_multipliers_shift(a: float, b: float) -> tuple[int, int, int] | None:
     return None
 
 
-def scale_and_round(acc: Integers, multiplier: Integers, shift: Integers) -> npt.NDArray[np.int64]:
+def scale_and_round(acc: Numbers, multiplier: Numbers, shift: Numbers) -> npt.NDArray[np.int64]:
     """`floor((acc * multiplier + 2^(shift-1)) / 2^shift)`, elementwise with broadcasting.
 
-    acc: within int32. multiplier: below 2^31 in magnitude. shift: 1..62. So nothing leaves 64 bits.
+    acc: within int32. multiplier: below 2^31 in magnitude. shift: 1..62. So nothing leaves 64 bits. Neither
+    does it for acc below 2^38, and a multiplier of 24 bits.
     """
     shift = np.asarray(shift, np.int64)
     product = np.asarray(acc, np.int64) * np.asarray(multiplier, np.int64)
@@ -75,7 +76,13 @@ def scale_and_round(acc: Integers, multiplier: Integers, shift: Integers) -> npt
 
 
 def requantize(
-    acc: Integers, multiplier: Integers, shift: Integers, zero_point: int, lo: int, hi: int
-) -> npt.NDArray[np.uint8]:
-    """The 8-bit values of accumulators: `scale_and_round`, then the zero point, then the clamp to lo..hi."""
-    return np.clip(scale_and_round(acc, multiplier, shift) + zero_point, lo, hi).astype(np.uint8)
+    acc: Numbers, multiplier: Numbers, shift: Numbers, zero_point: int, lo: int, hi: int
+) -> npt.NDArray[np.int64]:
+    """Accumulators as the integers of another scale: `scale_and_round`, the zero point, the clamp to lo..hi.
+
+    acc: within int32, or below 2^38 in magnitude where every shift is 8 or more. Then the seven low bits of a
+    multiplier, which are 0, are left out on both sides.
+    """
+    multiplier, shift = np.asarray(multiplier, np.int64), np.asarray(shift, np.int64)
+    spare = np.where(shift >= 8, 7, 0)
+    return np.clip(scale_and_round(acc, multiplier >> spare, shift - spare) + zero_point, lo, hi)

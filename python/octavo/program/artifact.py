@@ -18,8 +18,20 @@ import numpy as np
 import numpy.typing as npt
 
 from octavo.errors import ArtifactError
-from octavo.program import DTYPES, FORMAT_VERSION, OPSET, Attribute, Node, Program, Quant, Value, saving
-from octavo.program.validate import MAX_RANK, validate
+from octavo.program import (
+    DTYPES,
+    FORMAT_VERSION,
+    MAX_RANK,
+    OPSET,
+    Attribute,
+    Node,
+    Program,
+    Quant,
+    Value,
+    saving,
+)
+from octavo.program.integers import storage
+from octavo.program.validate import validate
 
 _METADATA_KEY = "octavo"
 _CHECKSUM_MARK = rb"crc32\":\""
@@ -49,7 +61,7 @@ def to_bytes(program: Program) -> bytes:
             "a constant cannot have the name '__metadata__', which the file format keeps: rename it"
         )
     tensors = {
-        name: np.require(array, DTYPES[program.values[name].dtype], "C")
+        name: np.require(array, storage(program.values[name].dtype), "C")
         for name, array in program.constants.items()
     }
     zeros = _serialized(program, tensors, _ZEROS)

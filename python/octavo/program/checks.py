@@ -1,7 +1,7 @@
 """What each op asks of its attributes and constants, as far as it can be known without the shapes of feeds.
 
-The plan and the kernels rely on it: parameters within the bounds of the arithmetic, accumulators within
-int32.
+The plan and the kernels rely on it: parameters within the bounds of the arithmetic, sums within their
+accumulators.
 """
 
 import math
@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from octavo.errors import ArtifactError
-from octavo.program import Node, Program
+from octavo.program import MAX_RANK, Node, Program
 from octavo.program.arithmetic import (
     ADD_MULTIPLIER_END,
     ADD_SHIFT_MAX,
@@ -20,6 +20,7 @@ from octavo.program.arithmetic import (
     is_multiplier,
     multiplier_shift,
 )
+from octavo.program.integers import ACTIVATIONS, Integers, limits
 
 INT32_MAX = 2**31 - 1
 
@@ -92,39 +93,87 @@ def _choice(node: Node, name: str, *choices: str) -> None:
         _fail(node, f"{name} is {node.attributes[name]!r}, not one of {choices}")
 
 
-def _clamp(node: Node) -> None:
-    _within(node, "lo", 0, 255)
-    _within(node, "hi", 0, 255)
+def _integers(program: Program, name: str) -> Integers:
+    """What a value of activations is held in."""
+    return ACTIVATIONS[program.values[name].dtype]
+
+
+def _clamp(program: Program, node: Node) -> None:
+    of = _integers(program, node.outputs[0])
+    _within(node, "lo", of.low, of.high)
+    _within(node, "hi", of.low, of.high)
     if _int(node, "lo") > _int(node, "hi"):
         _fail(node, f"lo is {_int(node, 'lo')}, above hi, {_int(node, 'hi')}")
 
 
-def _zero_points(node: Node) -> None:
-    for name in ("x_zero_point", "a_zero_point", "b_zero_point", "y_zero_point"):
-        if name in node.attributes:
-            _within(node, name, 0, 255)
+def _zero_points(program: Program, node: Node) -> None:
+    inputs, outputs = node.inputs, node.outputs
+    for name, of in (("x", inputs[0]), ("a", inputs[0]), ("b", inputs[-1]), ("y", outputs[0])):
+        if f"{name}_zero_point" in node.attributes:
+            _within(node, f"{name}_zero_point", *_integers(program, of).zero_points)
 
 
-def _check_edge(program: Program, node: Node) -> None:
+def _check_quantize(program: Program, node: Node) -> None:
     _positive(node, "scale")
-    _within(node, "zero_point", 0, 255)
+    _within(node, "zero_point", *_integers(program, node.outputs[0]).zero_points)
+
+
+def _check_dequantize(program: Program, node: Node) -> None:
+    if len(node.inputs) > 1:
+        _check_scales(program, node)
+        return
+    _positive(node, "scale")
+    _within(node, "zero_point", *_integers(program, node.inputs[0]).zero_points)
+
+
+def _check_scales(program: Program, node: Node) -> None:
+    """Scales and zero points of their own tensors: one, one along an axis, or one a block along it."""
+    value, scale = program.values[node.inputs[0]], program.constants[node.inputs[1]]
+    if not (np.isfinite(scale) & (scale > 0)).all():
+        _fail(node, "a scale is not a positive number")
+    if node.inputs[2:] and node.inputs[2]:
+        zero_point = _shaped(program, node, 2, scale.shape)
+        least, greatest = limits(value.dtype)
+        if ((zero_point < least) | (zero_point > greatest)).any():
+            _fail(node, f"a zero point is outside {least}..{greatest}")
+    if "block" in node.attributes:
+        _within(node, "block", 1, INT32_MAX)
+        if "axis" not in node.attributes:
+            _fail(node, "it has a block without an axis")
+    if "axis" in node.attributes:
+        _within(node, "axis", 0, MAX_RANK - 1)
+    if value.shape is not None and not any(isinstance(size, str) for size in value.shape):
+        _shaped(program, node, 1, scales_shape(node, cast("tuple[int, ...]", value.shape)))
+
+
+def scales_shape(node: Node, shape: tuple[int, ...]) -> tuple[int, ...]:
+    """The shape of the scales of a Dequantize by tensors, for an input of this shape."""
+    if "axis" not in node.attributes:
+        return (1,)
+    axis = _int(node, "axis")
+    if axis >= len(shape):
+        _fail(node, f"axis is {axis}, its input has {len(shape)} axes")
+    if "block" not in node.attributes:
+        return (shape[axis],)
+    blocks = -(-shape[axis] // _int(node, "block"))
+    return (*shape[:axis], blocks, *shape[axis + 1 :])
 
 
 def _check_requantize(program: Program, node: Node) -> None:
-    _zero_points(node)
+    _zero_points(program, node)
     multiplier = _int(node, "multiplier")
     if not (0 < multiplier <= INT32_MAX and is_multiplier(multiplier)):
         _fail(node, f"multiplier is {multiplier}, not an odd integer of 24 bits times 2^7")
     _within(node, "shift", 1, SHIFT_MAX)
-    _clamp(node)
+    _clamp(program, node)
 
 
 def _check_add(program: Program, node: Node) -> None:
-    _zero_points(node)
+    _zero_points(program, node)
     for name in ("a_multiplier", "b_multiplier"):
         _within(node, name, 1 - ADD_MULTIPLIER_END, ADD_MULTIPLIER_END - 1)
     _within(node, "shift", 1, ADD_SHIFT_MAX)
-    _clamp(node)
+    _clamp(program, node)
 
 
 def _shaped(program: Program, node: Node, place: int, shape: tuple[int, ...]) -> npt.NDArray[Any]:
@@ -140,24 +189,28 @@ def _channels(program: Program, node: Node, taps: npt.NDArray[np.int64]) -> None
     taps: the sum of the magnitudes of each channel's weights.
     """
     vectors = [_shaped(program, node, place, taps.shape) for place in range(2, len(node.inputs))]
-    _zero_points(node)
-    zero = _int(node, "x_zero_point")
-    reach = taps * max(zero, 255 - zero)
+    _zero_points(program, node)
+    of = _integers(program, node.inputs[0])
+    reach = [int(tap) * of.reach(_int(node, "x_zero_point")) for tap in taps]
     if len(vectors) == 3:
-        _clamp(node)
+        _clamp(program, node)
         bias, multiplier, shift = vectors
+        if program.values[node.inputs[2]].dtype != of.accumulator:
+            _fail(node, f"its sums and its bias are of {of.accumulator} for its input")
         if not is_multiplier(multiplier).all():
             _fail(node, "a multiplier is not an odd integer of 24 bits times 2^7")
-        if ((shift < 1) | (shift > SHIFT_MAX)).any():
-            _fail(node, f"a shift is outside 1..{SHIFT_MAX}")
-        reach = reach + np.abs(bias.astype(np.int64))
+        least = of.shift_min
+        if ((shift < least) | (shift > SHIFT_MAX)).any():
+            _fail(node, f"a shift is outside {least}..{SHIFT_MAX}")
+        reach = [total + abs(int(b)) for total, b in zip(reach, bias, strict=True)]
     else:
         _positive(node, "x_scale")
         scale = vectors[1]
         if not (np.isfinite(scale) & (scale > 0)).all():
             _fail(node, "a scale is not a positive number")
-    if (reach > INT32_MAX).any():
-        _fail(node, f"the sum of channel {int(np.argmax(reach > INT32_MAX))} can leave 32 bits")
+    beyond = [channel for channel, total in enumerate(reach) if total >= of.sum_end]
+    if beyond:
+        _fail(node, f"the sum of channel {beyond[0]} can reach 2^{of.sum_end.bit_length() - 1}")
 
 
 def _magnitudes(weights: npt.NDArray[np.int8], axes: tuple[int, ...]) -> npt.NDArray[np.int64]:
@@ -185,7 +238,7 @@ def _check_quantized_matmul(program: Program, node: Node) -> None:
     if "multiplier" in node.attributes:
         _check_requantize(program, node)
         return
-    _zero_points(node)
+    _zero_points(program, node)
     _positive(node, "a_scale")
     _positive(node, "b_scale")
 
@@ -278,11 +331,12 @@ def _ratio(node: Node) -> None:
 
 def _check_quantized_pool(program: Program, node: Node) -> None:
     _check_pool(program, node)
-    if 255 * math.prod(_ints(node, "kernel_shape")) > INT32_MAX:
+    of = _integers(program, node.inputs[0])
+    if of.steps * math.prod(_ints(node, "kernel_shape")) >= of.sum_end:
         _fail(node, "the sum of its window can leave 32 bits")
-    _zero_points(node)
+    _zero_points(program, node)
     _ratio(node)
-    _clamp(node)
+    _clamp(program, node)
 
 
 def _check_reduce_mean(program: Program, node: Node) -> None:
@@ -290,17 +344,17 @@ def _check_reduce_mean(program: Program, node: Node) -> None:
     if not axes or axes[0] < 0 or axes != sorted(set(axes)):
         _fail(node, f"axes is {axes}, not rising from 0 or more")
     _flags(node, "keepdims")
-    _zero_points(node)
+    _zero_points(program, node)
     _ratio(node)
-    _clamp(node)
+    _clamp(program, node)
 
 
 def _check_lookup(program: Program, node: Node) -> None:
-    _shaped(program, node, 1, (256,))
+    _shaped(program, node, 1, (_integers(program, node.inputs[0]).count,))
 
 
 def _check_softmax(program: Program, node: Node) -> None:
-    table = _shaped(program, node, 1, (256,))
+    table = _shaped(program, node, 1, (_integers(program, node.inputs[0]).count,))
     if table[0] != SOFTMAX_ONE or ((table < 0) | (table > SOFTMAX_ONE)).any():
         _fail(node, "its table must begin with 2^22 and stay within 0..2^22")
 
@@ -475,7 +529,7 @@ _CHECKS: dict[str, Callable[[Program, Node], None]] = {
     "Conv": _check_conv,
     "ConvTranspose": _check_conv_transpose,
     "CumSum": _check_cumsum,
-    "Dequantize": _check_edge,
+    "Dequantize": _check_dequantize,
     "DepthToSpace": _check_depth_to_space,
     "EyeLike": _check_eye_like,
     "GatherND": _check_gather_nd,
@@ -501,7 +555,7 @@ _CHECKS: dict[str, Callable[[Program, Node], None]] = {
     "QMul": _check_requantize,
     "QReduceMean": _check_reduce_mean,
     "QSoftmax": _check_softmax,
-    "Quantize": _check_edge,
+    "Quantize": _check_quantize,
     "RMSNormalization": _check_normalization,
     "ReduceL1": _check_reduce,
     "ReduceL2": _check_reduce,

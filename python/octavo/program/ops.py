@@ -24,21 +24,25 @@ DTYPE_SETS: dict[str, tuple[str, ...]] = {
     "P": ("f32", "f64", "u8", "i8"),
     "I": ("i32", "i64"),
     "R": ("u8", "i8", "i16", "i32", "i64", "f16", "f32", "f64"),
+    "Q": ("u8", "i16"),
+    "S": ("i32", "i64"),
+    "W": ("u8", "i8", "i16", "i32", "u4", "i4", "u3", "i3", "u2", "i2"),
 }
-"""T, U: any dtype. N: powers. A, R: numbers. E: equality. F: floats. J: bits. K: Conv. P: pools.
-I: indices."""
+"""T, U: any dtype that is not packed. N: powers. A, R: numbers. E: equality. F: floats. J: bits. K: Conv.
+P: pools. I: indices. Q: activations in integers. S: their sums. W: weights in integers."""
 
 ATTRIBUTE_KINDS = ("int", "ints", "f32", "f32s", "f64", "str")
 
 # table
 TABLE = """
-Quantize(x:f32) -> y:u8 | scale:f32 zero_point:int
-Dequantize(x:u8) -> y:f32 | scale:f32 zero_point:int
-Requantize(x:u8) -> y:u8 | x_zero_point:int y_zero_point:int multiplier:int shift:int lo:int hi:int
-QConv(x:u8 w:i8! bias:i32! multiplier:i32! shift:i32!) -> y:u8 | strides:ints pads:ints? dilations:ints group:int auto_pad:str? x_zero_point:int y_zero_point:int lo:int hi:int
-QConv(x:u8 w:i8! bias:f32! scale:f32!) -> y:f32 | strides:ints pads:ints? dilations:ints group:int auto_pad:str? x_zero_point:int x_scale:f32
-QGemm(x:u8 w:i8! bias:i32! multiplier:i32! shift:i32!) -> y:u8 | x_zero_point:int y_zero_point:int lo:int hi:int
-QGemm(x:u8 w:i8! bias:f32! scale:f32!) -> y:f32 | x_zero_point:int x_scale:f32
+Quantize(x:f32) -> y:Q | scale:f32 zero_point:int
+Dequantize(x:Q) -> y:f32 | scale:f32 zero_point:int
+Dequantize(x:W scale:f32! zero_point:i32!?) -> y:f32 | axis:int? block:int?
+Requantize(x:Q) -> y:Q | x_zero_point:int y_zero_point:int multiplier:int shift:int lo:int hi:int
+QConv(x:Q w:i8! bias:S! multiplier:i32! shift:i32!) -> y:Q | strides:ints pads:ints? dilations:ints group:int auto_pad:str? x_zero_point:int y_zero_point:int lo:int hi:int
+QConv(x:Q w:i8! bias:f32! scale:f32!) -> y:f32 | strides:ints pads:ints? dilations:ints group:int auto_pad:str? x_zero_point:int x_scale:f32
+QGemm(x:Q w:i8! bias:S! multiplier:i32! shift:i32!) -> y:Q | x_zero_point:int y_zero_point:int lo:int hi:int
+QGemm(x:Q w:i8! bias:f32! scale:f32!) -> y:f32 | x_zero_point:int x_scale:f32
 QMatMul(a:u8 b:u8) -> y:u8 | a_zero_point:int b_zero_point:int y_zero_point:int multiplier:int shift:int lo:int hi:int
 QMatMul(a:u8 b:u8) -> y:f32 | a_zero_point:int b_zero_point:int a_scale:f32 b_scale:f32
 QAdd(a:u8 b:u8) -> y:u8 | a_zero_point:int b_zero_point:int y_zero_point:int a_multiplier:int b_multiplier:int shift:int lo:int hi:int

@@ -1,7 +1,6 @@
 """What holds for every Program: names, order, dtypes, and the inputs and attributes that each op has."""
 
 import math
-import re
 from collections.abc import Iterable, Iterator
 from typing import Any, NoReturn
 
@@ -9,12 +8,10 @@ import numpy as np
 import numpy.typing as npt
 
 from octavo.errors import ArtifactError
-from octavo.program import DTYPES, OPSET, Attribute, Node, Program, Quant, Value
+from octavo.program import DTYPES, MAX_RANK, OPSET, PACKED, Attribute, Node, Program, Quant, Value
 from octavo.program.checks import check
+from octavo.program.integers import is_integer, limits, packed_bytes, storage
 from octavo.program.ops import DTYPE_SETS, Signature, Slot, signatures
-
-MAX_RANK = 32
-"""The most axes that a value can have."""
 
 
 def validate(program: Program) -> None:
@@ -109,14 +106,14 @@ def _check_texts(names: object, what: str) -> None:
 def _check_value(name: str, value: Value) -> None:
     if not name or value.name != name:
         _fail(f"the value {name!r} has no name, or another one")
-    if value.dtype not in DTYPES:
+    if value.dtype not in DTYPES and value.dtype not in PACKED:
         _fail(f"the value {name!r} is of the unknown dtype {value.dtype!r}")
     if value.shape is not None:
         for dim in value.shape:
             if not (dim if isinstance(dim, str) else type(dim) is int and dim >= 0):
                 _fail(f"the shape of the value {name!r} has an axis that is no size and no symbol")
         size = math.prod(dim for dim in value.shape if isinstance(dim, int) and dim > 0)
-        if len(value.shape) > MAX_RANK or size * DTYPES[value.dtype].itemsize >= 2**63:
+        if len(value.shape) > MAX_RANK or size * storage(value.dtype).itemsize >= 2**63:
             _fail(f"the shape of the value {name!r} is too large")
     if value.quant is not None:
         _check_quant(value, value.quant)
@@ -130,7 +127,7 @@ def _check_quant(value: Value, quant: Quant) -> None:
         type(quant.block) is int or quant.block is None
     ):
         _fail(f"the axis or block of the value {name!r} is no integer")
-    if not re.fullmatch(r"[ui]\d+", value.dtype):
+    if not is_integer(value.dtype):
         _fail(f"the value {name!r} is no integer but has a scale")
     count = quant.scale.size
     if quant.scale.shape != (count,) or quant.zero_point.shape != (count,):
@@ -139,11 +136,11 @@ def _check_quant(value: Value, quant: Quant) -> None:
         _fail(f"the value {name!r} has {count} scales")
     if quant.scale.dtype != np.float32 or not (np.isfinite(quant.scale) & (quant.scale > 0)).all():
         _fail(f"a scale of the value {name!r} is not a positive float32")
-    info = np.iinfo(DTYPES[value.dtype])
+    least, greatest = limits(value.dtype)
     if quant.zero_point.dtype.kind not in "iu":
         _fail(f"the zero points of the value {name!r} are {quant.zero_point.dtype}, not integers")
-    if not all(info.min <= int(zero) <= info.max for zero in quant.zero_point):
-        _fail(f"a zero point of the value {name!r} is outside {info.min}..{info.max}")
+    if not all(least <= int(zero) <= greatest for zero in quant.zero_point):
+        _fail(f"a zero point of the value {name!r} is outside {least}..{greatest}")
     if quant.block is not None and (quant.block < 1 or quant.axis is None):
         _fail(f"the value {name!r} has a block without an axis, or of no elements")
     if quant.axis is None or value.shape is None:
@@ -158,10 +155,27 @@ def _check_quant(value: Value, quant: Quant) -> None:
 def _check_constant(name: str, array: npt.NDArray[Any], value: Value | None) -> None:
     if value is None:
         _fail(f"the constant {name!r} is no value")
-    if array.dtype != DTYPES[value.dtype] or array.shape != value.shape:
+    if value.dtype in PACKED:
+        _check_packed(name, array, value)
+    elif array.dtype != DTYPES[value.dtype] or array.shape != value.shape:
         _fail(f"the constant {name!r} is {array.dtype} {array.shape}, its value {value.dtype} {value.shape}")
     if value.dtype == "bool" and (array.view(np.uint8) > 1).any():
         _fail(f"the constant {name!r} of bool has a byte that is neither 0 nor 1")
+
+
+def _check_packed(name: str, array: npt.NDArray[Any], value: Value) -> None:
+    sizes = [size for size in value.shape or () if isinstance(size, int)]
+    if value.shape is None or len(sizes) != len(value.shape):
+        _fail(f"the constant {name!r} of {value.dtype} has a shape that is not known")
+    length = packed_bytes(value.dtype, tuple(sizes))
+    if array.dtype != np.uint8 or array.shape != (length,):
+        _fail(
+            f"the constant {name!r} of {value.dtype} {value.shape} is {array.dtype} {array.shape}, "
+            f"not {length} bytes"
+        )
+    spare = 8 * length - math.prod(sizes) * PACKED[value.dtype]
+    if spare and array[-1] >> (8 - spare):
+        _fail(f"the constant {name!r} of {value.dtype} has bits set behind its last element")
 
 
 def _check_names(program: Program) -> None:
@@ -186,9 +200,13 @@ def _check_order(program: Program) -> None:
             if name in known:
                 _fail(f"the {label(node)} makes {name!r}, which is already defined")
             known.add(name)
-    for name in program.values:
+    for name, value in program.values.items():
         if name not in known:
             _fail(f"nothing makes the value {name!r}")
+        if value.dtype in PACKED and (name not in program.constants or name in program.outputs):
+            _fail(
+                f"the value {name!r} of {value.dtype}, which is packed, must be a constant inside the program"
+            )
     if len(set(program.outputs)) != len(program.outputs):
         _fail("an output is listed twice")
     if not program.outputs:

@@ -8,7 +8,8 @@ import numpy as np
 import numpy.typing as npt
 
 from octavo.errors import RunError
-from octavo.program import DTYPES, Node, Program
+from octavo.program import DTYPES, PACKED, Node, Program
+from octavo.program.integers import unpack
 from octavo.program.validate import label, validate
 from octavo.reference.arithmetic import ARITHMETIC_OPS
 from octavo.reference.attributes import Array
@@ -27,13 +28,13 @@ OPERATIONS = {
     **ARITHMETIC_OPS,
     **COMPARISON_OPS,
     **MOVEMENT_OPS,
-    **INTEGER_OPS,
     **NORMALIZATION_OPS,
     **INDEXING_OPS,
     **ORDERING_OPS,
     **SCATTERING_OPS,
     **DETECTION_OPS,
 }
+"""The ops that know all that they need from their inputs; of the others the Program says what they make."""
 
 
 def run(
@@ -55,10 +56,10 @@ def run(
     for name in wanted:
         if not isinstance(name, str) or name not in program.values:
             raise RunError(f"the program has no value {name!r}; its outputs are {program.outputs}")
-    arrays = dict(program.constants) | _checked_feeds(program, feeds)
+    arrays = _plain_constants(program) | _checked_feeds(program, feeds)
     readers = Counter(name for node in program.nodes for name in node.inputs) + Counter(wanted)
     for node in program.nodes:
-        results = _run_node(node, [arrays[name] if name else None for name in node.inputs])
+        results = _run_node(program, node, [arrays[name] if name else None for name in node.inputs])
         for name, result in zip(node.outputs, results, strict=True):
             if name:
                 arrays[name] = _checked_result(program, node, name, result)
@@ -69,9 +70,22 @@ def run(
     return [np.array(arrays[name], order="C") for name in wanted]
 
 
-def _run_node(node: Node, inputs: list[Array | None]) -> list[Array]:
+def _plain_constants(program: Program) -> dict[str, Array]:
+    """The constants, those unpacked of which several integers share a byte."""
+    arrays = dict(program.constants)
+    for name, array in program.constants.items():
+        value = program.values[name]
+        if value.dtype in PACKED:
+            shape = tuple(size for size in value.shape or () if isinstance(size, int))
+            arrays[name] = unpack(array, value.dtype, shape)
+    return arrays
+
+
+def _run_node(program: Program, node: Node, inputs: list[Array | None]) -> list[Array]:
     try:
         with np.errstate(all="ignore"):
+            if node.op in INTEGER_OPS:
+                return INTEGER_OPS[node.op](node, inputs, program.values[node.outputs[0]].dtype)
             return OPERATIONS[node.op](node, inputs)
     except (RunError, ArithmeticError, IndexError, MemoryError, TypeError, ValueError) as error:
         shapes = [None if array is None else f"{array.dtype}{list(array.shape)}" for array in inputs]

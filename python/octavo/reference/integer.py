@@ -1,47 +1,70 @@
-"""The integer ops: uint8 activations, int8 weights, exact sums, one rounding each.
+"""The integer ops: activations and weights in integers, exact sums, one rounding each.
 
 Sums of products are float64 matrix products: each term and each sum is an integer below 2^53, so they are
 exact in any order. The rest is int64.
 """
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from octavo.errors import RunError
-from octavo.program import Node
+from octavo.program import DTYPES, Node
 from octavo.program.arithmetic import multiplier_shift, requantize, scale_and_round
-from octavo.reference.attributes import Array, Inputs, integer, integers, number, required
-from octavo.reference.floats import Op
+from octavo.program.checks import scales_shape
+from octavo.program.integers import ACTIVATIONS, Integers
+from octavo.reference.attributes import Array, Inputs, axis_of, integer, integers, number, required
 from octavo.reference.fma import fma
 from octavo.reference.windows import taps, window
 
 Int64 = npt.NDArray[np.int64]
 
-_ACCUMULATOR_MAX = 2**31 - 1
 
+def quantize(node: Node, inputs: Inputs, y: str) -> list[Array]:
+    """`clamp(rne(x / scale) + zero_point, low, high)` in float32, a true division.
 
-def quantize(node: Node, inputs: Inputs) -> list[Array]:
-    """`clamp(rne(x / scale) + zero_point, 0, 255)` in float32, a true division; NaN gives the zero point."""
-    x, zero_point = required(inputs, 0), np.float32(integer(node, "zero_point"))
+    NaN gives the zero point.
+    """
+    of, x, zero_point = ACTIVATIONS[y], required(inputs, 0), np.float32(integer(node, "zero_point"))
     with np.errstate(all="ignore"):
-        q = np.clip(np.rint(x / number(node, "scale")) + zero_point, np.float32(0), np.float32(255))
-    return [np.where(np.isnan(q), zero_point, q).astype(np.uint8)]
+        q = np.clip(np.rint(x / number(node, "scale")) + zero_point, np.float32(of.low), np.float32(of.high))
+    return [np.where(np.isnan(q), zero_point, q).astype(DTYPES[y])]
 
 
-def dequantize(node: Node, inputs: Inputs) -> list[Array]:
-    """`scale * (x - zero_point)` in float32."""
-    return [number(node, "scale") * _centred(node, inputs).astype(np.float32)]
+def dequantize(node: Node, inputs: Inputs, y: str) -> list[Array]:
+    """`scale * (x - zero_point)` in float32, by numbers or by tensors of them."""
+    if "scale" in node.attributes:
+        return [number(node, "scale") * _centred(node, inputs).astype(np.float32)]
+    x, scale = required(inputs, 0), required(inputs, 1)
+    if "axis" in node.attributes:
+        axis_of(integer(node, "axis"), x.ndim)
+    wanted = scales_shape(node, x.shape)
+    if scale.shape != wanted:
+        raise RunError(f"its scales are of shape {list(scale.shape)}, not {list(wanted)}")
+    zero_point = inputs[2] if len(inputs) > 2 and inputs[2] is not None else np.zeros(scale.shape, np.int32)
+    scales, zero_points = (_along_axis(node, array, x.shape) for array in (scale, zero_point))
+    return [scales * (x.astype(np.int64) - zero_points).astype(np.float32)]
 
 
-def requantize_op(node: Node, inputs: Inputs) -> list[Array]:
+def _along_axis(node: Node, array: Array, shape: tuple[int, ...]) -> Array:
+    """Scales, or zero points, for the elements of an input of this shape."""
+    if "axis" not in node.attributes:
+        return array.reshape(())
+    axis = integer(node, "axis")
+    if "block" not in node.attributes:
+        return array.reshape(-1, *[1] * (len(shape) - axis - 1))
+    return array.repeat(integer(node, "block"), axis)[(slice(None),) * axis + (slice(shape[axis]),)]
+
+
+def requantize_op(node: Node, inputs: Inputs, y: str) -> list[Array]:
     """The accumulator is `x - x_zero_point`."""
-    return [_requantized(node, _centred(node, inputs))]
+    return [_requantized(node, _centred(node, inputs), y)]
 
 
-def conv(node: Node, inputs: Inputs) -> list[Array]:
+def conv(node: Node, inputs: Inputs, y: str) -> list[Array]:
     """x [N, C, *spatial] by w [O, C / group, *kernel]; padding contributes 0."""
     x, w = _centred(node, inputs), required(inputs, 1)
     geometry = window(node, x.shape[2:], w.shape[2:])
@@ -54,42 +77,43 @@ def conv(node: Node, inputs: Inputs) -> list[Array]:
         grouped = seen.reshape(n, group, w.shape[1], positions).astype(np.float64)
         tap: Any = (..., *index)
         acc += np.matmul(weights[tap], grouped)
-    return [_product_output(node, inputs, acc.reshape(n, w.shape[0], *geometry.output), axis=1)]
+    return [_product_output(node, inputs, acc.reshape(n, w.shape[0], *geometry.output), y, axis=1)]
 
 
-def gemm(node: Node, inputs: Inputs) -> list[Array]:
+def gemm(node: Node, inputs: Inputs, y: str) -> list[Array]:
     """x [..., K] by w [K, N]."""
     acc = np.matmul(_centred(node, inputs).astype(np.float64), required(inputs, 1).astype(np.float64))
-    return [_product_output(node, inputs, acc, axis=-1)]
+    return [_product_output(node, inputs, acc, y, axis=-1)]
 
 
-def matmul(node: Node, inputs: Inputs) -> list[Array]:
+def matmul(node: Node, inputs: Inputs, y: str) -> list[Array]:
     """numpy's matmul of `a - a_zero_point` and `b - b_zero_point`, requantized or as floats."""
     a, b = _centred(node, inputs, 0, "a_zero_point"), _centred(node, inputs, 1, "b_zero_point")
     k, zeros = a.shape[-1], (integer(node, "a_zero_point"), integer(node, "b_zero_point"))
-    if k * math.prod(max(zero, 255 - zero) for zero in zeros) > _ACCUMULATOR_MAX:
+    of = _of(inputs)
+    if k * math.prod(of.reach(zero) for zero in zeros) >= of.sum_end:
         raise RunError(f"its sums over K = {k} products can leave 32 bits")
     acc = np.matmul(a.astype(np.float64), b.astype(np.float64)).astype(np.int64)
     if "multiplier" in node.attributes:
-        return [_requantized(node, acc)]
+        return [_requantized(node, acc, y)]
     scaled = acc.astype(np.float32) * number(node, "a_scale")
     return [np.asarray(scaled * number(node, "b_scale"))]
 
 
-def add(node: Node, inputs: Inputs) -> list[Array]:
+def add(node: Node, inputs: Inputs, y: str) -> list[Array]:
     """`z_y + floor(((a - z_a) * M_a + (b - z_b) * M_b + 2^(S-1)) / 2^S)`, with broadcasting."""
     a, b = _centred(node, inputs, 0, "a_zero_point"), _centred(node, inputs, 1, "b_zero_point")
     acc = a * integer(node, "a_multiplier") + b * integer(node, "b_multiplier")
-    return [_clamped(node, scale_and_round(acc, 1, integer(node, "shift")))]
+    return [_clamped(node, scale_and_round(acc, 1, integer(node, "shift")), y)]
 
 
-def mul(node: Node, inputs: Inputs) -> list[Array]:
+def mul(node: Node, inputs: Inputs, y: str) -> list[Array]:
     """The accumulator is `(a - z_a) * (b - z_b)`, with broadcasting."""
     a, b = _centred(node, inputs, 0, "a_zero_point"), _centred(node, inputs, 1, "b_zero_point")
-    return [_requantized(node, a * b)]
+    return [_requantized(node, a * b, y)]
 
 
-def average_pool(node: Node, inputs: Inputs) -> list[Array]:
+def average_pool(node: Node, inputs: Inputs, y: str) -> list[Array]:
     """The sum of `x - x_zero_point` over a window's elements inside the input, times ratio / count.
 
     The count is of the elements inside the input or, with count_include_pad, inside it and its explicit
@@ -109,34 +133,41 @@ def average_pool(node: Node, inputs: Inputs) -> list[Array]:
         at = first[:, None] + np.arange(kernel[axis]) * geometry.dilations[axis]
         counted = (at >= -begin) & (at < size + end) if padded else (at >= 0) & (at < size)
         count = np.multiply.outer(count, counted.sum(axis=1))
-    return [_mean(node, acc, count)]
+    return [_mean(node, acc, count, y)]
 
 
-def reduce_mean(node: Node, inputs: Inputs) -> list[Array]:
+def reduce_mean(node: Node, inputs: Inputs, y: str) -> list[Array]:
     """The sum of `x - x_zero_point` over the axes, times ratio / count."""
     x, axes = _centred(node, inputs), tuple(integers(node, "axes"))
     if axes[-1] >= x.ndim:
         raise RunError(f"its input has {x.ndim} axes, it reduces {list(axes)}")
     count = math.prod(x.shape[axis] for axis in axes)
-    if not 0 < count * 255 <= _ACCUMULATOR_MAX:
+    of = _of(inputs)
+    if not 0 < count * of.steps < of.sum_end:
         raise RunError(f"it cannot average {count} elements: their sum must fit in 32 bits")
     acc = x.sum(axis=axes, keepdims=bool(integer(node, "keepdims")))
-    return [_mean(node, acc, np.array(count))]
+    return [_mean(node, acc, np.array(count), y)]
 
 
-def lookup(node: Node, inputs: Inputs) -> list[Array]:
+def lookup(node: Node, inputs: Inputs, y: str) -> list[Array]:
     """`table[x]`."""
     return [required(inputs, 1)[required(inputs, 0)]]
 
 
-def softmax(node: Node, inputs: Inputs) -> list[Array]:
-    """`min(255, floor((512 * E + sum(E)) / (2 * sum(E))))` along the axis, `E = table[max(x) - x]`."""
-    x, axis = required(inputs, 0).astype(np.int64), integer(node, "axis")
+def softmax(node: Node, inputs: Inputs, y: str) -> list[Array]:
+    """`min(high, floor((2 * count * E + sum(E)) / (2 * sum(E))))` along the axis, `E = table[max(x) - x]`."""
+    of, x, axis = ACTIVATIONS[y], required(inputs, 0).astype(np.int64), integer(node, "axis")
     if x.size == 0:
-        return [x.astype(np.uint8)]
+        return [x.astype(DTYPES[y])]
     e = required(inputs, 1).astype(np.int64)[x.max(axis=axis, keepdims=True) - x]
     total = e.sum(axis=axis, keepdims=True)
-    return [np.minimum(255, (512 * e + total) // (2 * total)).astype(np.uint8)]
+    return [np.minimum(of.high, (2 * of.count * e + total) // (2 * total)).astype(DTYPES[y])]
+
+
+def _of(inputs: Inputs) -> Integers:
+    """What the first input is held in."""
+    dtype = required(inputs, 0).dtype
+    return next(of for name, of in ACTIVATIONS.items() if DTYPES[name] == dtype)
 
 
 def _centred(node: Node, inputs: Inputs, place: int = 0, name: str = "") -> Int64:
@@ -145,18 +176,19 @@ def _centred(node: Node, inputs: Inputs, place: int = 0, name: str = "") -> Int6
     return required(inputs, place).astype(np.int64) - integer(node, name)
 
 
-def _clamped(node: Node, rounded: Int64) -> Array:
-    y = rounded + integer(node, "y_zero_point")
-    return np.clip(y, integer(node, "lo"), integer(node, "hi")).astype(np.uint8)
+def _clamped(node: Node, rounded: Int64, y: str) -> Array:
+    """Integers of the dtype y."""
+    shifted = rounded + integer(node, "y_zero_point")
+    return np.clip(shifted, integer(node, "lo"), integer(node, "hi")).astype(DTYPES[y])
 
 
-def _requantized(node: Node, acc: Int64) -> Array:
+def _requantized(node: Node, acc: Int64, y: str) -> Array:
     """The accumulators by the node's own multiplier and shift."""
     rounded = scale_and_round(acc, integer(node, "multiplier"), integer(node, "shift"))
-    return _clamped(node, rounded)
+    return _clamped(node, rounded, y)
 
 
-def _product_output(node: Node, inputs: Inputs, acc: npt.NDArray[np.float64], axis: int) -> Array:
+def _product_output(node: Node, inputs: Inputs, acc: npt.NDArray[np.float64], y: str, axis: int) -> Array:
     """Exact sums of products, whose channels are on `axis`, in either form: requantized or as floats."""
     shape = (-1, *[1] * (acc.ndim - 2)) if axis == 1 else (-1,)
     channels = [required(inputs, place).reshape(shape) for place in range(2, len(inputs))]
@@ -166,10 +198,10 @@ def _product_output(node: Node, inputs: Inputs, acc: npt.NDArray[np.float64], ax
         return fma(total.astype(np.float32) * number(node, "x_scale"), scale, bias)
     bias, multiplier, shift = channels
     zero_point, lo, hi = (integer(node, name) for name in ("y_zero_point", "lo", "hi"))
-    return requantize(total + bias, multiplier, shift, zero_point, lo, hi)
+    return requantize(total + bias, multiplier, shift, zero_point, lo, hi).astype(DTYPES[y])
 
 
-def _mean(node: Node, acc: Int64, count: Int64) -> Array:
+def _mean(node: Node, acc: Int64, count: Int64, y: str) -> Array:
     """Sums by the multiplier and shift of ratio / count, made for each count that occurs."""
     ratio = node.attributes["ratio"]
     assert isinstance(ratio, np.float64), f"{node.op}.ratio is a float64"
@@ -178,10 +210,13 @@ def _mean(node: Node, acc: Int64, count: Int64) -> Array:
         factor = multiplier_shift(float(ratio) / max(int(n), 1))
         assert factor is not None, "a valid ratio has a multiplier and a shift"
         rounded = np.where(count == n, scale_and_round(acc, *factor), rounded)
-    return _clamped(node, rounded)
+    return _clamped(node, rounded, y)
 
 
-INTEGER_OPS: dict[str, Op] = {
+IntegerOp = Callable[[Node, Inputs, str], list[Array]]
+"""Of a node, its inputs, and the dtype of its output."""
+
+INTEGER_OPS: dict[str, IntegerOp] = {
     "Dequantize": dequantize,
     "Lookup": lookup,
     "QAdd": add,

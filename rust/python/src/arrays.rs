@@ -36,6 +36,7 @@ fn numpy_name(dtype: DType) -> &'static str {
         DType::F16 => "float16",
         DType::F32 => "float32",
         DType::F64 => "float64",
+        DType::Packed(_) => "uint8",
     }
 }
 
@@ -79,7 +80,7 @@ impl<'py> Input<'py> {
             DType::I64 => array.cast::<PyArrayDyn<i64>>().ok().map(|a| a.try_readonly().map(Input::I64)),
             DType::F32 => array.cast::<PyArrayDyn<f32>>().ok().map(|a| a.try_readonly().map(Input::F32)),
             DType::F64 => array.cast::<PyArrayDyn<f64>>().ok().map(|a| a.try_readonly().map(Input::F64)),
-            DType::Bool | DType::F16 => None,
+            DType::Bool | DType::F16 | DType::Packed(_) => None,
         };
         match read {
             Some(Ok(input)) => Ok(input),
@@ -156,7 +157,9 @@ impl<'py> Output<'py> {
             return Err(exception(py, &Error::Run(what)));
         }
         let array = match of.dtype {
-            DType::U8 | DType::Bool => Array::U8(PyArrayDyn::zeros(py, shape, false).try_readwrite()?),
+            DType::U8 | DType::Bool | DType::Packed(_) => {
+                Array::U8(PyArrayDyn::zeros(py, shape, false).try_readwrite()?)
+            }
             DType::I8 => Array::I8(PyArrayDyn::zeros(py, shape, false).try_readwrite()?),
             DType::I16 | DType::F16 => Array::I16(PyArrayDyn::zeros(py, shape, false).try_readwrite()?),
             DType::I32 => Array::I32(PyArrayDyn::zeros(py, shape, false).try_readwrite()?),

@@ -325,7 +325,7 @@ fn a_plan_that_ends_early() {
 
 #[test]
 fn tensors_of_no_elements_may_lie_anywhere() {
-    for dtype in DType::ALL {
+    for dtype in DType::WHOLE {
         let session = session_of(one_node(Op::Identity, &[], &[("x", dtype, None)], dtype));
         let plan = session.plan(&[[0, 3]]).unwrap();
         session.run(&plan, &[&[]], &mut [&mut []]).unwrap();

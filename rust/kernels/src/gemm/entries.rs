@@ -9,6 +9,8 @@ use crate::isa::Entry;
 /// A tier's kernels of this family.
 #[derive(Debug)]
 pub struct Entries {
+    /// What the left and the right side are: `u8`, `i8`...
+    pub types: [&'static str; 2],
     /// How the tier's tiles want the right side.
     pub layout: Layout,
     /// The tile for panels of 1, 2, 3 and 4 units.

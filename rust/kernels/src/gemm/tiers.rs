@@ -8,6 +8,7 @@ use super::{avx2, avx512vnni};
 use crate::isa::{Entry, code};
 
 pub(crate) const SCALAR: Entries = Entries {
+    types: ["u8", "i8"],
     layout: Layout::Fours,
     tiles: [plain(1), plain(2), plain(3), plain(4)],
     derive: Entry { name: "scalar-lanes", code: Some(scalar::derive) },
@@ -20,6 +21,7 @@ const fn plain(units: usize) -> Tile {
 }
 
 pub(crate) const AVX2: Entries = Entries {
+    types: ["u8", "i8"],
     layout: Layout::WidePairs,
     tiles: [wide(1), wide(2), wide(3), wide(4)],
     derive: Entry { name: "avx2-lanes", code: code!("x86_64": avx2::derive) },
@@ -32,6 +34,7 @@ const fn wide(units: usize) -> Tile {
 }
 
 pub(crate) const AVX512VNNI: Entries = Entries {
+    types: ["u8", "i8"],
     layout: Layout::Fours,
     tiles: [
         Tile {

@@ -1,8 +1,9 @@
-//! Between float32 and uint8, and from one uint8 scale to another.
+//! Between float32 and integers, and from one uint8 scale to another.
 
 mod plain;
 #[cfg(test)]
 mod tests;
+pub mod weights;
 
 use std::ops::Range;
 

@@ -11,7 +11,7 @@ use crate::program::{DType, Node};
 pub fn plan(b: &mut Builder<'_>, node: &Node) -> Result<(), Stop> {
     let (value, output) = (needed(node, 0)?, made(node, 0)?);
     let to = node.attributes.int("to")?;
-    let to = DType::ALL.into_iter().find(|dtype| dtype.onnx() == to);
+    let to = DType::WHOLE.into_iter().find(|dtype| dtype.onnx() == to);
     let to = to.ok_or_else(|| error(node, "casts to a type that is not known"))?;
     let x = b.input(value)?;
     let from = x.dtype();
@@ -143,6 +143,7 @@ fn convert(from: DType, x: &[u8], to: DType, y: &mut [u8]) {
         DType::F16 => convert_to::<Half>(x, to, y),
         DType::F32 => convert_to::<f32>(x, to, y),
         DType::F64 => convert_to::<f64>(x, to, y),
+        DType::Packed(_) => unreachable!("Dequantize alone reads packed constants"),
     }
 }
 
@@ -157,6 +158,7 @@ fn convert_to<F: Format>(x: &[u8], to: DType, y: &mut [u8]) {
         DType::F16 => convert_all::<F, Half>(x, y),
         DType::F32 => convert_all::<F, f32>(x, y),
         DType::F64 => convert_all::<F, f64>(x, y),
+        DType::Packed(_) => unreachable!("Dequantize alone reads packed constants"),
     }
 }
 

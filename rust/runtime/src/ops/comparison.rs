@@ -36,7 +36,9 @@ fn pair(node: &Node, dtype: DType) -> Result<Pair, Stop> {
         (_, DType::I64) => order::<i64>(node),
         (_, DType::F32) => order::<f32>(node),
         (_, DType::F64) => order::<f64>(node),
-        (_, DType::Bool | DType::F16) => Err(error(node, &format!("tensors of {} do not run", dtype.name()))),
+        (_, DType::Bool | DType::F16 | DType::Packed(_)) => {
+            Err(error(node, &format!("tensors of {} do not run", dtype.name())))
+        }
     }
 }
 

@@ -9,6 +9,7 @@ pub mod columns;
 pub mod comparison;
 pub mod conv;
 pub mod cumulative;
+pub mod dequantize;
 pub mod detection;
 pub mod dot;
 pub mod elementwise;

@@ -296,6 +296,7 @@ macro_rules! with_element {
             DType::F16 => with!(Half),
             DType::F32 => with!(f32),
             DType::F64 => with!(f64),
+            DType::Packed(_) => unreachable!("Dequantize alone reads packed constants"),
         }
     }};
 }

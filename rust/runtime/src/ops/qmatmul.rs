@@ -14,7 +14,7 @@ use crate::plan::buffers::BufferId;
 use crate::plan::builder::{Builder, Stop};
 use crate::plan::layout::Layout;
 use crate::plan::relocation::strides;
-use crate::program::{Node, Op, ValueId};
+use crate::program::{Integers, Node, Op, ValueId};
 
 /// Nanoseconds to pack a byte on one thread, in order of magnitude.
 const NANOSECONDS_A_BYTE: f64 = 0.1;
@@ -238,9 +238,9 @@ pub fn plan(b: &mut Builder<'_>, node: &Node) -> Result<(), Stop> {
     }
     let zero = |name: &str| node.attributes.int32(name);
     let (a_zero, b_zero) = (zero("a_zero_point")?, zero("b_zero_point")?);
-    let reach = |zero: i32| zero.max(255 - zero) as usize;
-    let fits = k.checked_mul(reach(a_zero) * reach(b_zero)).is_some_and(|sum| sum <= i32::MAX as usize);
-    if !fits {
+    let reach = |zero: i32| Integers::UINT8.reach(i64::from(zero));
+    let sum = i64::try_from(k).ok().and_then(|k| k.checked_mul(reach(a_zero) * reach(b_zero)));
+    if sum.is_none_or(|sum| sum >= Integers::UINT8.sum_end) {
         return Err(error(node, &format!("its sums over K = {k} products can leave 32 bits")));
     }
     let batch = broadcast(node, left.batch(), right.batch())?;

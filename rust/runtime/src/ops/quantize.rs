@@ -3,11 +3,34 @@
 use octavo_exec::cast;
 use octavo_kernels::quantize::{self, RequantizeParams};
 
+use crate::error::Error;
+use crate::ops::dequantize;
 use crate::ops::node::{made, needed, push_map};
 use crate::plan::buffers::Placed;
 use crate::plan::builder::{Builder, Stop};
 use crate::plan::layout::{Layout, is_same_bytes};
 use crate::program::{Node, Op, ValueId};
+
+/// An error where a node computes on integers that the tier has no kernels for.
+pub fn check_types(b: &Builder<'_>, node: &Node) -> Result<(), Stop> {
+    let activations = match node.op {
+        Op::Quantize => made(node, 0)?,
+        Op::Dequantize if node.inputs.len() > 1 => return Ok(()),
+        Op::Dequantize | Op::Requantize | Op::QConv | Op::QGemm => needed(node, 0)?,
+        _ => return Ok(()),
+    };
+    let (found, row) = (b.program.value(activations).dtype.name(), b.steps.kernels.row());
+    if found == row.gemm.types[0] {
+        return Ok(());
+    }
+    let text = format!(
+        "{}: its activations are of {found}; the kernels of {} are for {}",
+        node.label(),
+        row.isa,
+        row.gemm.types[0]
+    );
+    Err(Stop::Failed(Error::Model(text)))
+}
 
 /// Plans a Quantize; an image that a convolution reads next gets its channels last on the way.
 pub fn plan_quantize(b: &mut Builder<'_>, node: &Node) -> Result<(), Stop> {
@@ -77,8 +100,11 @@ fn plan_image(
     Ok(())
 }
 
-/// Plans a Dequantize.
+/// Plans a Dequantize by numbers, or by tensors of them.
 pub fn plan_dequantize(b: &mut Builder<'_>, node: &Node) -> Result<(), Stop> {
+    if node.inputs.len() > 1 {
+        return dequantize::plan_by_tensors(b, node);
+    }
     let x = b.input(needed(node, 0)?)?;
     let scale = node.attributes.f32("scale")?;
     let zero_point = node.attributes.int32("zero_point")?;

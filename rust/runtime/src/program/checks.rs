@@ -1,10 +1,10 @@
 //! What each op asks of its attributes and constants, as far as it can be known without the shapes of feeds.
 //!
-//! The plan and the kernels rely on it: parameters within the bounds of the arithmetic, accumulators that fit in int32.
+//! The plan and the kernels rely on it: parameters within the bounds of the arithmetic, sums within their accumulators.
 
 use octavo_kernels::requantize::{SHIFT_MAX, is_multiplier, multiplier_shift};
 
-use super::{DType, Node, Op, Program, Tensor, ValueId};
+use super::{DType, Dim, Integers, MAX_RANK, Node, Op, Program, Tensor, ValueId};
 use crate::error::Error;
 
 type Checked = Result<(), Error>;
@@ -22,14 +22,17 @@ pub(super) fn wrong(what: impl std::fmt::Display) -> Error {
 
 pub(super) fn check(program: &Program, node: &Node) -> Checked {
     match node.op {
-        Op::Quantize | Op::Dequantize => positive(node, "scale").and_then(|()| byte(node, "zero_point")),
-        Op::Requantize | Op::QMul => requantize(node),
-        Op::QMatMul => quantized_matmul(node),
-        Op::QAdd => add(node),
+        Op::Quantize => {
+            positive(node, "scale").and_then(|()| zero_point(program, node, "zero_point", node.outputs[0]))
+        }
+        Op::Dequantize => dequantize(program, node),
+        Op::Requantize | Op::QMul => requantize(program, node),
+        Op::QMatMul => quantized_matmul(program, node),
+        Op::QAdd => add(program, node),
         Op::QConv => quantized_conv(program, node),
         Op::QGemm => quantized_gemm(program, node),
-        Op::QAveragePool => pool(node).and_then(|()| average(node)),
-        Op::QReduceMean => reduce_mean(node),
+        Op::QAveragePool => pool(node).and_then(|()| average(program, node)),
+        Op::QReduceMean => reduce_mean(program, node),
         Op::Lookup => lookup(program, node),
         Op::QSoftmax => softmax(program, node),
         Op::Conv => conv(program, node),
@@ -100,8 +103,15 @@ fn within(node: &Node, name: &str, least: i64, greatest: i64) -> Checked {
     Err(bad(node, format_args!("{name} is {value}, outside {least}..{greatest}")))
 }
 
-fn byte(node: &Node, name: &str) -> Checked {
-    within(node, name, 0, 255)
+/// What a value of activations is held in.
+fn integers(program: &Program, node: &Node, value: Option<ValueId>) -> Result<Integers, Error> {
+    let of = value.and_then(|id| Integers::of(program.value(id).dtype));
+    of.ok_or_else(|| bad(node, "it lacks its activations"))
+}
+
+fn zero_point(program: &Program, node: &Node, name: &str, value: Option<ValueId>) -> Checked {
+    let (least, greatest) = integers(program, node, value)?.zero_points();
+    within(node, name, least, greatest)
 }
 
 fn flag(node: &Node, name: &str) -> Checked {
@@ -128,21 +138,73 @@ fn choice(node: &Node, name: &str, choices: &[&str]) -> Checked {
     Err(bad(node, format_args!("{name} is {value:?}, not one of {choices:?}")))
 }
 
-fn clamp(node: &Node) -> Checked {
-    byte(node, "lo")?;
-    byte(node, "hi")?;
+fn clamp(program: &Program, node: &Node) -> Checked {
+    let of = integers(program, node, node.outputs[0])?;
+    within(node, "lo", of.low, of.high)?;
+    within(node, "hi", of.low, of.high)?;
     let (lo, hi) = (node.attributes.int("lo")?, node.attributes.int("hi")?);
     if lo <= hi { Ok(()) } else { Err(bad(node, format_args!("lo is {lo}, above hi, {hi}"))) }
 }
 
 /// The zero points that the node has.
-fn zero_points(node: &Node) -> Checked {
-    let names = ["x_zero_point", "a_zero_point", "b_zero_point", "y_zero_point"];
-    names.into_iter().filter(|name| node.attributes.has(name)).try_for_each(|name| byte(node, name))
+fn zero_points(program: &Program, node: &Node) -> Checked {
+    let of = [
+        ("x_zero_point", node.input(0)),
+        ("a_zero_point", node.input(0)),
+        ("b_zero_point", node.input(1)),
+        ("y_zero_point", node.outputs[0]),
+    ];
+    let mut there = of.into_iter().filter(|(name, _)| node.attributes.has(name));
+    there.try_for_each(|(name, value)| zero_point(program, node, name, value))
 }
 
-fn requantize(node: &Node) -> Checked {
-    zero_points(node)?;
+fn dequantize(program: &Program, node: &Node) -> Checked {
+    if node.inputs.len() > 1 {
+        return dequantize_by_tensors(program, node);
+    }
+    positive(node, "scale")?;
+    zero_point(program, node, "zero_point", node.input(0))
+}
+
+/// Scales and zero points of their own tensors: one, one along an axis, or one a block along it.
+fn dequantize_by_tensors(program: &Program, node: &Node) -> Checked {
+    let scale = constant(program, node, 1)?;
+    if scale.f32s()?.iter().any(|scale| !(scale.is_finite() && *scale > 0.0)) {
+        return Err(bad(node, "a scale is not a positive number"));
+    }
+    let value = node.input(0).map(|id| program.value(id)).ok_or_else(|| bad(node, "it lacks its input"))?;
+    if node.input(2).is_some() {
+        shaped(program, node, 2, scale.shape())?;
+        let (least, greatest) =
+            value.dtype.integer_range().ok_or_else(|| bad(node, "its input is of no integers"))?;
+        if constant(program, node, 2)?.i32s()?.iter().any(|&z| !(least..=greatest).contains(&i64::from(z))) {
+            return Err(bad(node, format_args!("a zero point is outside {least}..{greatest}")));
+        }
+    }
+    if node.attributes.has("block") {
+        within(node, "block", 1, EXTENT_MAX)?;
+        if !node.attributes.has("axis") {
+            return Err(bad(node, "it has a block without an axis"));
+        }
+    }
+    if node.attributes.has("axis") {
+        within(node, "axis", 0, MAX_RANK as i64 - 1)?;
+    }
+    let fixed = |dim: &Dim| if let Dim::Fixed(n) = dim { Some(*n) } else { None };
+    match value.shape.as_ref().and_then(|dims| dims.iter().map(fixed).collect::<Option<Vec<_>>>()) {
+        None => Ok(()),
+        Some(shape) => match node.scales_shape(&shape)? {
+            Some(wanted) => shaped(program, node, 1, &wanted),
+            None => {
+                let axis = node.attributes.int("axis")?;
+                Err(bad(node, format_args!("axis is {axis}, its input has {} axes", shape.len())))
+            }
+        },
+    }
+}
+
+fn requantize(program: &Program, node: &Node) -> Checked {
+    zero_points(program, node)?;
     let multiplier = node.attributes.int("multiplier")?;
     if !i32::try_from(multiplier).is_ok_and(is_multiplier) {
         return Err(bad(
@@ -151,16 +213,16 @@ fn requantize(node: &Node) -> Checked {
         ));
     }
     within(node, "shift", 1, i64::from(SHIFT_MAX))?;
-    clamp(node)
+    clamp(program, node)
 }
 
-fn add(node: &Node) -> Checked {
-    zero_points(node)?;
+fn add(program: &Program, node: &Node) -> Checked {
+    zero_points(program, node)?;
     for name in ["a_multiplier", "b_multiplier"] {
         within(node, name, -i64::from(i16::MAX), i64::from(i16::MAX))?;
     }
     within(node, "shift", 1, ADD_SHIFT_MAX)?;
-    clamp(node)
+    clamp(program, node)
 }
 
 /// The constant at a place, of this shape.
@@ -186,20 +248,29 @@ fn channels(program: &Program, node: &Node, count: usize, taps: &[i64]) -> Check
     for place in 2..node.inputs.len() {
         shaped(program, node, place, &[count])?;
     }
-    zero_points(node)?;
-    let zero = node.attributes.int("x_zero_point")?;
-    let reach = zero.max(255 - zero);
+    zero_points(program, node)?;
+    let of = integers(program, node, node.input(0))?;
+    let reach = of.reach(node.attributes.int("x_zero_point")?);
     let bias = if node.inputs.len() == 5 {
-        clamp(node)?;
+        clamp(program, node)?;
+        let found = constant(program, node, 2)?;
+        if found.dtype() != of.accumulator {
+            let wanted = of.accumulator.name();
+            return Err(bad(node, format_args!("its sums and its bias are of {wanted} for its input")));
+        }
         let multipliers = constant(program, node, 3)?.i32s()?;
         let shifts = constant(program, node, 4)?.i32s()?;
         if !multipliers.iter().all(|&m| is_multiplier(m)) {
             return Err(bad(node, "a multiplier is not an odd integer of 24 bits times 2^7"));
         }
-        if shifts.iter().any(|&s| !u32::try_from(s).is_ok_and(|s| (1..=SHIFT_MAX).contains(&s))) {
-            return Err(bad(node, format_args!("a shift is outside 1..{SHIFT_MAX}")));
+        let shift_range = of.shift_min..=i64::from(SHIFT_MAX);
+        if shifts.iter().any(|&s| !shift_range.contains(&i64::from(s))) {
+            return Err(bad(node, format_args!("a shift is outside {}..{SHIFT_MAX}", of.shift_min)));
         }
-        constant(program, node, 2)?.i32s()?
+        match found.dtype() {
+            DType::I64 => found.i64s()?,
+            _ => found.i32s()?.into_iter().map(i64::from).collect(),
+        }
     } else {
         positive(node, "x_scale")?;
         if constant(program, node, 3)?.f32s()?.iter().any(|scale| !(scale.is_finite() && *scale > 0.0)) {
@@ -207,11 +278,12 @@ fn channels(program: &Program, node: &Node, count: usize, taps: &[i64]) -> Check
         }
         vec![0; count]
     };
-    let fits =
-        |(bias, taps): (&i32, &i64)| i64::from(bias.unsigned_abs()) + taps * reach <= i64::from(i32::MAX);
+    let fits = |(bias, taps): (&i64, &i64)| bias.saturating_abs().saturating_add(taps * reach) < of.sum_end;
     match bias.iter().zip(taps).position(|channel| !fits(channel)) {
         None => Ok(()),
-        Some(at) => Err(bad(node, format_args!("the sum of channel {at} can leave 32 bits"))),
+        Some(at) => {
+            Err(bad(node, format_args!("the sum of channel {at} can reach 2^{}", of.sum_end.ilog2())))
+        }
     }
 }
 
@@ -247,11 +319,11 @@ fn quantized_gemm(program: &Program, node: &Node) -> Checked {
 }
 
 /// K is left to the plan, which knows every shape.
-fn quantized_matmul(node: &Node) -> Checked {
+fn quantized_matmul(program: &Program, node: &Node) -> Checked {
     if node.attributes.has("multiplier") {
-        return requantize(node);
+        return requantize(program, node);
     }
-    zero_points(node)?;
+    zero_points(program, node)?;
     positive(node, "a_scale")?;
     positive(node, "b_scale")
 }
@@ -377,33 +449,34 @@ fn ratio(node: &Node) -> Checked {
     Err(bad(node, format_args!("ratio is {ratio}, which has no multiplier and shift")))
 }
 
-fn average(node: &Node) -> Checked {
-    let count = node.attributes.ints("kernel_shape")?.iter().try_fold(255i64, |n, &k| n.checked_mul(k));
-    if count.is_none_or(|count| count > i64::from(i32::MAX)) {
+fn average(program: &Program, node: &Node) -> Checked {
+    let of = integers(program, node, node.input(0))?;
+    let sum = node.attributes.ints("kernel_shape")?.iter().try_fold(of.steps(), |n, &k| n.checked_mul(k));
+    if sum.is_none_or(|sum| sum >= of.sum_end) {
         return Err(bad(node, "the sum of its window can leave 32 bits"));
     }
-    zero_points(node)?;
+    zero_points(program, node)?;
     ratio(node)?;
-    clamp(node)
+    clamp(program, node)
 }
 
-fn reduce_mean(node: &Node) -> Checked {
+fn reduce_mean(program: &Program, node: &Node) -> Checked {
     let axes = node.attributes.ints("axes")?;
     if axes.is_empty() || axes[0] < 0 || !axes.is_sorted_by(|a, b| a < b) {
         return Err(bad(node, format_args!("axes is {axes:?}, not rising from 0 or more")));
     }
     flag(node, "keepdims")?;
-    zero_points(node)?;
+    zero_points(program, node)?;
     ratio(node)?;
-    clamp(node)
+    clamp(program, node)
 }
 
 fn lookup(program: &Program, node: &Node) -> Checked {
-    shaped(program, node, 1, &[256])
+    shaped(program, node, 1, &[integers(program, node, node.input(0))?.count()])
 }
 
 fn softmax(program: &Program, node: &Node) -> Checked {
-    shaped(program, node, 1, &[256])?;
+    shaped(program, node, 1, &[integers(program, node, node.input(0))?.count()])?;
     let table = constant(program, node, 1)?.i32s()?;
     if table.first() == Some(&SOFTMAX_ONE) && table.iter().all(|e| (0..=SOFTMAX_ONE).contains(e)) {
         return Ok(());

@@ -6,6 +6,7 @@
 
 mod attributes;
 mod checks;
+mod integers;
 mod json;
 mod op;
 mod read;
@@ -15,6 +16,7 @@ mod types;
 mod validate;
 
 pub use attributes::{Attribute, Attributes};
+pub use integers::Integers;
 pub use op::Op;
-pub use tensor::{DType, Tensor};
+pub use tensor::{DType, Packed, Tensor};
 pub use types::{Dim, FORMAT_VERSION, MAX_RANK, Node, OPSET, Program, Quant, Value, ValueId};

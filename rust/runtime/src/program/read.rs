@@ -211,7 +211,12 @@ fn program(document: Document, metadata: &Metadata, tensors: &[u8]) -> Result<Pr
         let bytes = tensors
             .get(start..end)
             .ok_or_else(|| invalid(format_args!("the constant {name:?} lies outside the file")))?;
-        values[id.index()].constant = Some(Tensor::new(dtype, info.shape.clone(), bytes)?);
+        let value = &mut values[id.index()];
+        value.constant = Some(if value.dtype.is_packed() {
+            unpacked(value, dtype, &info.shape, bytes)?
+        } else {
+            Tensor::new(dtype, info.shape.clone(), bytes)?
+        });
     }
     let find = |name: &String| {
         ids.get(name)
@@ -226,6 +231,23 @@ fn program(document: Document, metadata: &Metadata, tensors: &[u8]) -> Result<Pr
         opset: document.opset,
         producer: document.producer,
     })
+}
+
+/// A constant of a packed dtype, which is stored as bytes: its value says the shape.
+fn unpacked(value: &Value, dtype: DType, stored: &[usize], bytes: &[u8]) -> Result<Tensor, Error> {
+    let (name, packed) = (&value.name, value.dtype.name());
+    let fixed = |dim: &Dim| if let Dim::Fixed(n) = dim { Some(*n) } else { None };
+    let shape: Option<Vec<usize>> = value.shape.as_ref().and_then(|dims| dims.iter().map(fixed).collect());
+    let shape = shape.ok_or_else(|| {
+        invalid(format_args!("the constant {name:?} of {packed} has a shape that is not known"))
+    })?;
+    if dtype != DType::U8 || Some(stored) != value.dtype.bytes_of(&shape).as_ref().map(std::slice::from_ref) {
+        return Err(invalid(format_args!(
+            "the constant {name:?} of {packed} {shape:?} is {} {stored:?}, not so many bytes",
+            dtype.name()
+        )));
+    }
+    Tensor::new(value.dtype, shape, bytes)
 }
 
 fn tensor_dtype(dtype: Dtype) -> Option<DType> {

@@ -10,16 +10,18 @@
 use std::collections::HashMap;
 use std::sync::OnceLock;
 
+use super::tensor::Packed;
 use super::{DType, Op};
 
 const TABLE: &str = "
-Quantize(x:f32) -> y:u8 | scale:f32 zero_point:int
-Dequantize(x:u8) -> y:f32 | scale:f32 zero_point:int
-Requantize(x:u8) -> y:u8 | x_zero_point:int y_zero_point:int multiplier:int shift:int lo:int hi:int
-QConv(x:u8 w:i8! bias:i32! multiplier:i32! shift:i32!) -> y:u8 | strides:ints pads:ints? dilations:ints group:int auto_pad:str? x_zero_point:int y_zero_point:int lo:int hi:int
-QConv(x:u8 w:i8! bias:f32! scale:f32!) -> y:f32 | strides:ints pads:ints? dilations:ints group:int auto_pad:str? x_zero_point:int x_scale:f32
-QGemm(x:u8 w:i8! bias:i32! multiplier:i32! shift:i32!) -> y:u8 | x_zero_point:int y_zero_point:int lo:int hi:int
-QGemm(x:u8 w:i8! bias:f32! scale:f32!) -> y:f32 | x_zero_point:int x_scale:f32
+Quantize(x:f32) -> y:Q | scale:f32 zero_point:int
+Dequantize(x:Q) -> y:f32 | scale:f32 zero_point:int
+Dequantize(x:W scale:f32! zero_point:i32!?) -> y:f32 | axis:int? block:int?
+Requantize(x:Q) -> y:Q | x_zero_point:int y_zero_point:int multiplier:int shift:int lo:int hi:int
+QConv(x:Q w:i8! bias:S! multiplier:i32! shift:i32!) -> y:Q | strides:ints pads:ints? dilations:ints group:int auto_pad:str? x_zero_point:int y_zero_point:int lo:int hi:int
+QConv(x:Q w:i8! bias:f32! scale:f32!) -> y:f32 | strides:ints pads:ints? dilations:ints group:int auto_pad:str? x_zero_point:int x_scale:f32
+QGemm(x:Q w:i8! bias:S! multiplier:i32! shift:i32!) -> y:Q | x_zero_point:int y_zero_point:int lo:int hi:int
+QGemm(x:Q w:i8! bias:f32! scale:f32!) -> y:f32 | x_zero_point:int x_scale:f32
 QMatMul(a:u8 b:u8) -> y:u8 | a_zero_point:int b_zero_point:int y_zero_point:int multiplier:int shift:int lo:int hi:int
 QMatMul(a:u8 b:u8) -> y:f32 | a_zero_point:int b_zero_point:int a_scale:f32 b_scale:f32
 QAdd(a:u8 b:u8) -> y:u8 | a_zero_point:int b_zero_point:int y_zero_point:int a_multiplier:int b_multiplier:int shift:int lo:int hi:int
@@ -209,11 +211,23 @@ const NUMBERS: [DType; 7] =
     [DType::F32, DType::F64, DType::U8, DType::I8, DType::I16, DType::I32, DType::I64];
 const COMPARED: [DType; 8] =
     [DType::F32, DType::F64, DType::U8, DType::I8, DType::I16, DType::I32, DType::I64, DType::Bool];
+const WEIGHTS: [DType; 10] = [
+    DType::U8,
+    DType::I8,
+    DType::I16,
+    DType::I32,
+    DType::Packed(Packed::U4),
+    DType::Packed(Packed::I4),
+    DType::Packed(Packed::U3),
+    DType::Packed(Packed::I3),
+    DType::Packed(Packed::U2),
+    DType::Packed(Packed::I2),
+];
 
 /// The dtypes that a letter of the table stands for.
 pub(super) fn dtype_set(letter: &str) -> Option<&'static [DType]> {
     match letter {
-        "T" | "U" => Some(&DType::ALL),
+        "T" | "U" => Some(&DType::WHOLE),
         "N" => Some(&[DType::F32, DType::I32, DType::I64]),
         "A" => Some(&NUMBERS),
         "E" => Some(&COMPARED),
@@ -232,6 +246,9 @@ pub(super) fn dtype_set(letter: &str) -> Option<&'static [DType]> {
             DType::F32,
             DType::F64,
         ]),
+        "Q" => Some(&[DType::U8, DType::I16]),
+        "S" => Some(&[DType::I32, DType::I64]),
+        "W" => Some(&WEIGHTS),
         _ => None,
     }
 }

@@ -25,11 +25,49 @@ pub enum DType {
     F32,
     /// IEEE double precision.
     F64,
+    /// Integers of which several share a byte: of constants alone.
+    Packed(Packed),
+}
+
+/// Integers of fewer bits than a byte has, one after the other, the lowest bits of a byte first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[expect(missing_docs, reason = "the name says all")]
+pub enum Packed {
+    U4,
+    I4,
+    U3,
+    I3,
+    U2,
+    I2,
+}
+
+impl Packed {
+    /// Every one.
+    pub const ALL: [Packed; 6] = [Packed::U4, Packed::I4, Packed::U3, Packed::I3, Packed::U2, Packed::I2];
+
+    fn bits(self) -> usize {
+        match self {
+            Packed::U4 | Packed::I4 => 4,
+            Packed::U3 | Packed::I3 => 3,
+            Packed::U2 | Packed::I2 => 2,
+        }
+    }
+
+    fn name(self) -> &'static str {
+        match self {
+            Packed::U4 => "u4",
+            Packed::I4 => "i4",
+            Packed::U3 => "u3",
+            Packed::I3 => "i3",
+            Packed::U2 => "u2",
+            Packed::I2 => "i2",
+        }
+    }
 }
 
 impl DType {
-    /// Every dtype.
-    pub const ALL: [DType; 9] = [
+    /// The dtypes whose elements are whole bytes.
+    pub const WHOLE: [DType; 9] = [
         DType::U8,
         DType::I8,
         DType::I16,
@@ -41,14 +79,31 @@ impl DType {
         DType::F64,
     ];
 
-    /// Bytes an element.
-    pub fn size(self) -> usize {
+    /// Bits an element.
+    pub fn bits(self) -> usize {
         match self {
-            DType::U8 | DType::I8 | DType::Bool => 1,
-            DType::I16 | DType::F16 => 2,
-            DType::I32 | DType::F32 => 4,
-            DType::I64 | DType::F64 => 8,
+            DType::Packed(packed) => packed.bits(),
+            DType::U8 | DType::I8 | DType::Bool => 8,
+            DType::I16 | DType::F16 => 16,
+            DType::I32 | DType::F32 => 32,
+            DType::I64 | DType::F64 => 64,
         }
+    }
+
+    /// Whether several elements share a byte.
+    pub fn is_packed(self) -> bool {
+        matches!(self, DType::Packed(_))
+    }
+
+    /// Bytes an element; a byte where several share it.
+    pub fn size(self) -> usize {
+        self.bits().div_ceil(8)
+    }
+
+    /// Bytes of a tensor of this shape; `None` where their number has no 64 bits.
+    pub fn bytes_of(self, shape: &[usize]) -> Option<usize> {
+        let bits = shape.iter().try_fold(self.bits(), |n, &dim| n.checked_mul(dim))?;
+        Some(bits.div_ceil(8))
     }
 
     /// The name in an artifact.
@@ -63,17 +118,19 @@ impl DType {
             DType::F16 => "f16",
             DType::F32 => "f32",
             DType::F64 => "f64",
+            DType::Packed(packed) => packed.name(),
         }
     }
 
     /// The dtype of a name in an artifact.
     pub fn from_name(name: &str) -> Option<DType> {
-        DType::ALL.into_iter().find(|dtype| dtype.name() == name)
+        DType::WHOLE.into_iter().chain(Packed::ALL.map(DType::Packed)).find(|dtype| dtype.name() == name)
     }
 
-    /// The number that ONNX's TensorProto gives the dtype; Cast names its target so.
+    /// The number that ONNX's TensorProto gives the dtype; Cast names its target so. No tensor that is cast is packed.
     pub fn onnx(self) -> i64 {
         match self {
+            DType::Packed(_) => 0,
             DType::F32 => 1,
             DType::U8 => 2,
             DType::I8 => 3,
@@ -89,17 +146,19 @@ impl DType {
     /// The least and the greatest integer; `None` for floats and booleans.
     pub fn integer_range(self) -> Option<(i64, i64)> {
         match self {
-            DType::U8 => Some((0, 255)),
-            DType::I8 => Some((-128, 127)),
-            DType::I16 => Some((-32768, 32767)),
-            DType::I32 => Some((i64::from(i32::MIN), i64::from(i32::MAX))),
-            DType::I64 => Some((i64::MIN, i64::MAX)),
+            DType::U8 | DType::Packed(Packed::U4 | Packed::U3 | Packed::U2) => {
+                Some((0, (1 << self.bits()) - 1))
+            }
+            DType::I8 | DType::I16 | DType::I32 | DType::I64 | DType::Packed(_) => {
+                let greatest = i64::MAX >> (64 - self.bits());
+                Some((-greatest - 1, greatest))
+            }
             DType::Bool | DType::F16 | DType::F32 | DType::F64 => None,
         }
     }
 }
 
-/// A tensor known in advance, in C order.
+/// A tensor known in advance, in C order; of a packed dtype, its bits one element after the other.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Tensor {
     dtype: DType,
@@ -110,8 +169,7 @@ pub struct Tensor {
 impl Tensor {
     /// A tensor of little-endian bytes, as many as dtype and shape need.
     pub fn new(dtype: DType, shape: Vec<usize>, data: &[u8]) -> Result<Tensor, Error> {
-        let bytes = shape.iter().try_fold(dtype.size(), |n, &dim| n.checked_mul(dim));
-        if bytes != Some(data.len()) {
+        if dtype.bytes_of(&shape) != Some(data.len()) {
             return Err(Error::Artifact(format!(
                 "a tensor of {} and shape {shape:?} cannot have {} bytes",
                 dtype.name(),
@@ -123,8 +181,7 @@ impl Tensor {
 
     /// The same elements in another shape of as many.
     pub fn reshaped(&self, shape: Vec<usize>) -> Result<Tensor, Error> {
-        let bytes = shape.iter().try_fold(self.dtype.size(), |n, &dim| n.checked_mul(dim));
-        if bytes != Some(self.data.len()) {
+        if shape.iter().try_fold(1usize, |n, &dim| n.checked_mul(dim)) != Some(self.len()) {
             return Err(Error::Artifact(format!("{} elements have no shape {shape:?}", self.len())));
         }
         Ok(Tensor { dtype: self.dtype, shape, data: Arc::clone(&self.data) })
@@ -142,12 +199,12 @@ impl Tensor {
 
     /// How many elements there are.
     pub fn len(&self) -> usize {
-        self.data.len() / self.dtype.size()
+        self.shape.iter().product()
     }
 
     /// Whether there are no elements.
     pub fn is_empty(&self) -> bool {
-        self.data.is_empty()
+        self.len() == 0
     }
 
     /// The little-endian bytes.

@@ -1,6 +1,7 @@
 //! What a Program is made of.
 
 use super::{Attributes, DType, Op, Tensor};
+use crate::error::Error;
 
 /// The ONNX operator set that every Program is in.
 pub const OPSET: u32 = 25;
@@ -76,6 +77,21 @@ impl Node {
     /// The input at a place, `None` where it was left out or the list is shorter.
     pub fn input(&self, place: usize) -> Option<ValueId> {
         self.inputs.get(place).copied().flatten()
+    }
+
+    /// The shape of the scales of a Dequantize by tensors, for an input of this shape; `None` where that lacks the axis.
+    pub fn scales_shape(&self, shape: &[usize]) -> Result<Option<Vec<usize>>, Error> {
+        if !self.attributes.has("axis") {
+            return Ok(Some(vec![1]));
+        }
+        let axis = self.attributes.size("axis")?;
+        let Some(&length) = shape.get(axis) else { return Ok(None) };
+        if !self.attributes.has("block") {
+            return Ok(Some(vec![length]));
+        }
+        let mut of_blocks = shape.to_vec();
+        of_blocks[axis] = length.div_ceil(self.attributes.size("block")?);
+        Ok(Some(of_blocks))
     }
 
     /// How messages call the node: its op and its name.

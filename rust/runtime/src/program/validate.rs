@@ -57,6 +57,13 @@ fn value(value: &Value) -> Result<(), Error> {
                 constant.shape()
             )));
         }
+        let spare = 8 * constant.bytes().len() - constant.len() * value.dtype.bits();
+        if constant.bytes().last().is_some_and(|&last| u32::from(last) >> (8 - spare) != 0) && spare > 0 {
+            return Err(wrong(format_args!(
+                "the constant {name:?} of {} has bits set behind its last element",
+                value.dtype.name()
+            )));
+        }
         if value.dtype == DType::Bool && constant.bytes().iter().any(|&byte| byte > 1) {
             return Err(wrong(format_args!(
                 "the constant {name:?} of bool has a byte that is neither 0 nor 1"
@@ -124,6 +131,15 @@ fn order(program: &Program) -> Result<(), Error> {
     }
     if let Some(at) = known.iter().position(|known| !known) {
         return Err(wrong(format_args!("nothing makes the value {:?}", program.values[at].name)));
+    }
+    let is_misplaced = |value: &&Value| value.dtype.is_packed() && value.constant.is_none();
+    let given = program.outputs.iter().map(|&id| program.value(id)).find(|value| value.dtype.is_packed());
+    if let Some(value) = program.values.iter().find(is_misplaced).or(given) {
+        return Err(wrong(format_args!(
+            "the value {:?} of {}, which is packed, must be a constant inside the program",
+            value.name,
+            value.dtype.name()
+        )));
     }
     let mut seen = vec![false; program.values.len()];
     for &id in &program.outputs {

@@ -32,7 +32,9 @@ impl Reals {
             DType::I16 => self.dequantize(&scales()?, cast::<i16>(bytes), f64::from),
             DType::I32 => self.dequantize(&scales()?, cast::<i32>(bytes), f64::from),
             DType::I64 => self.dequantize(&scales()?, cast::<i64>(bytes), |q| q as f64),
-            DType::Bool => return Err(Error::Run(format!("value '{}' stands for no reals", value.name))),
+            DType::Bool | DType::Packed(_) => {
+                return Err(Error::Run(format!("value '{}' stands for no reals", value.name)));
+            }
         }
         Ok(&self.0)
     }

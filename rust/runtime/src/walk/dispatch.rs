@@ -25,6 +25,7 @@ fn of_family(b: &mut Builder<'_>, index: usize) -> Result<(), Stop> {
     if chain::plan(b, index)? {
         return Ok(());
     }
+    quantize::check_types(b, node)?;
     match node.op {
         Op::Quantize => quantize::plan_quantize(b, node),
         Op::Dequantize => quantize::plan_dequantize(b, node),

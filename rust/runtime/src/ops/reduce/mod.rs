@@ -17,7 +17,7 @@ use crate::plan::buffers::{BufferId, Placed};
 use crate::plan::builder::{Builder, Stop};
 use crate::plan::layout::Layout;
 use crate::plan::relocation::{Relocation, strides};
-use crate::program::{DType, Node, Op};
+use crate::program::{DType, Integers, Node, Op};
 
 /// Plans QReduceMean or a Reduce of ONNX.
 pub fn plan(b: &mut Builder<'_>, node: &Node) -> Result<(), Stop> {
@@ -241,7 +241,9 @@ fn push_parts<T: octavo_exec::Pod>(
 fn mean(node: &Node, n: usize) -> Result<Mean, Stop> {
     let a = &node.attributes;
     let ratio = a.f64("ratio")?;
-    if n == 0 || n.checked_mul(255).is_none_or(|sum| sum >= 1 << 31) {
+    let Integers { sum_end, .. } = Integers::UINT8;
+    let sum = i64::try_from(n).ok().and_then(|n| n.checked_mul(Integers::UINT8.steps()));
+    if n == 0 || sum.is_none_or(|sum| sum >= sum_end) {
         return Err(error(node, &format!("it cannot average {n} elements: their sum must fit in 32 bits")));
     }
     let (multiplier, shift) = multiplier_shift(ratio / n as f64).ok_or_else(|| {
