@@ -17,6 +17,7 @@ ROOMS = (
     "frontend",
     "passes",
     "lowering",
+    "rewrites",
     "session",
     "calibration",
     "quantization",

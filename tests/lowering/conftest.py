@@ -9,7 +9,7 @@ import onnx
 import onnx.parser
 import pytest
 from octavo import frontend, reference
-from octavo.lowering import Choices, Lowered, Range, capability, lower, lower_to_integers
+from octavo.lowering import Forms, Lowered, Range, capability, lower, lower_to_integers
 from octavo.program import Program
 from octavo.program.validate import validate
 
@@ -172,7 +172,7 @@ def lowered():
     def make(text, ranges, **constants):
         held = {name: Range(*ends) for name, ends in ranges.items()}
         program = graph(text, **constants)
-        made = lower_to_integers(program, held)
+        made = lower_to_integers(program, Forms(held))
         validate(made.program)
         check_integers(made.program, program)
         return made
@@ -187,7 +187,7 @@ def quantized():
         validate(program)
         feeds = feeds if isinstance(feeds, dict) else {program.inputs[0]: feeds}
         known = observed(program, feeds) | (ranges or {})
-        lowered = lower_to_integers(program, known, Choices(frozenset(exclude), per_channel))
+        lowered = lower_to_integers(program, Forms(known, per_channel=per_channel), exclude)
         validate(lowered.program)
         check_integers(lowered.program, program)
         return Case(program, lowered, reference.run(program, feeds), reference.run(lowered.program, feeds))

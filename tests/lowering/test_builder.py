@@ -2,11 +2,10 @@
 
 import numpy as np
 import pytest
-from octavo.lowering import Range
+from octavo.lowering import Forms, Range
 from octavo.lowering.affine import affine
 from octavo.lowering.builder import Builder
-from octavo.lowering.planning import Plan
-from octavo.lowering.sharing import Sharing
+from octavo.lowering.decision import Decision
 from octavo.lowering.wiring import Wiring
 from octavo.program import Quant
 
@@ -20,8 +19,7 @@ def quant(scale=(0.5, 0.5), zero_point=(3, 3), axis=1):
 @pytest.fixture
 def builder(floats):
     program = floats("g (float[N,4] x) => (float[N,4] y) { y = Relu(x) }")
-    plan = Plan(Wiring(program), {})
-    return Builder(plan, Sharing(plan, {}), per_channel=True)
+    return Builder(Decision(Wiring(program), Forms()))
 
 
 def test_a_constant_is_found_again(builder):

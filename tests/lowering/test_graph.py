@@ -7,7 +7,7 @@ import onnxruntime
 import pytest
 from octavo import frontend, reference
 from octavo.errors import ModelError
-from octavo.lowering import lower, with_shapes
+from octavo.lowering import lower
 
 
 def test_defaults_are_explicit(floats):
@@ -152,21 +152,6 @@ def test_what_no_program_can_hold(floats, node, what):
     scales = {"s": np.ones(2, "f4")} if "s)" in node else {}
     with pytest.raises(ModelError, match=what):
         floats(f"g (float[1,2,4] x) => (float[1,2,4] y) {{ {node} }}", **scales)
-
-
-def test_auto_pad_is_resolved_once_the_sizes_are_known(floats):
-    text = """g (float[1,2,h,w] x) => (float y) { c = Conv<auto_pad="SAME_UPPER", strides=[2,2]>(x, k)
-        p = MaxPool<kernel_shape=[2,3], auto_pad="SAME_LOWER", strides=[3,2]>(c) r = Relu(p)
-        y = ConvTranspose<auto_pad="SAME_UPPER">(r, t) }"""
-    program = floats(text, k=np.ones((3, 2, 3, 2), "f4"), t=np.ones((3, 1, 3, 3), "f4"))
-    shapes = {"x": (1, 2, 6, 5), "c": (1, 3, 3, 3), "p": (1, 3, 1, 2)}
-    conv, pool, relu, transposed = with_shapes(program, shapes).nodes
-    assert conv.attributes["pads"] == [0, 0, 1, 1]
-    assert pool.attributes["pads"] == [0, 1, 0, 1]
-    assert "auto_pad" not in conv.attributes | pool.attributes
-    assert (relu.attributes, transposed.attributes["auto_pad"]) == ({}, "SAME_UPPER")
-    assert with_shapes(program, shapes).values["c"].shape == (1, 3, 3, 3)
-    assert program.nodes[0].attributes["auto_pad"] == "SAME_UPPER"
 
 
 @pytest.mark.parametrize(

@@ -1,26 +1,28 @@
-"""From the graph to a Program: in float as the graph stands, or in int8 where ranges are given.
+"""From the graph to a Program: in float as the graph stands, or in integers where forms are given.
 
-`octavo.lowering.capability` has the one table of what runs in integers.
+`octavo.lowering.capability` has the one table of what runs in integers. Everything is decided before a node
+is written: `Decision`, then `Builder`.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from octavo.lowering.affine import Affine, Range, affine
 from octavo.lowering.builder import Builder
-from octavo.lowering.capability import Kind
-from octavo.lowering.conv import lower_conv
-from octavo.lowering.elementwise import lower_add, lower_div, lower_mul
+from octavo.lowering.conv import emit_conv, fit_conv
+from octavo.lowering.decision import Decision
+from octavo.lowering.elementwise import emit_add, emit_mul, fit_add, fit_mul
 from octavo.lowering.evaluation import evaluate
-from octavo.lowering.gemm import lower_gemm, lower_matmul
-from octavo.lowering.graph import float_program, with_shapes
-from octavo.lowering.movement import lower_join, lower_movement
-from octavo.lowering.planning import Plan, Stay
-from octavo.lowering.pooling import lower_average_pool, lower_reduce_mean
-from octavo.lowering.sharing import Sharing, UnfitError
-from octavo.lowering.softmax import lower_softmax
-from octavo.lowering.unary import lower_unary
+from octavo.lowering.forms import Forms, GivenWeights
+from octavo.lowering.gemm import emit_gemm, fit_gemm
+from octavo.lowering.graph import float_program
+from octavo.lowering.matmul import emit_matmul, fit_matmul
+from octavo.lowering.movement import emit_join, emit_movement, fit_join, fit_movement
+from octavo.lowering.partition import Stay
+from octavo.lowering.pooling import emit_average_pool, emit_reduce_mean, fit_average_pool, fit_mean
+from octavo.lowering.softmax import emit_softmax, fit_softmax
+from octavo.lowering.unary import emit_unary, fit_unary
 from octavo.lowering.wiring import Unit, Wiring
 from octavo.program import Program
 
@@ -29,95 +31,94 @@ if TYPE_CHECKING:
 
 EXCLUDED = "excluded by choice"
 
-Rule = Callable[[Builder, Unit], None]
-
-_BY_KIND: dict[Kind, Rule] = {
-    Kind.UNARY: lower_unary,
-    Kind.SOFTMAX: lower_softmax,
-    Kind.MOVEMENT: lower_movement,
-    Kind.JOIN: lower_join,
-}
-_BY_OP: dict[str, Rule] = {
-    "Conv": lower_conv,
-    "Gemm": lower_gemm,
-    "MatMul": lower_matmul,
-    "Add": lower_add,
-    "Sub": lower_add,
-    "Mul": lower_mul,
-    "Div": lower_div,
-    "AveragePool": lower_average_pool,
-    "GlobalAveragePool": lower_reduce_mean,
-    "ReduceMean": lower_reduce_mean,
-}
-
 
 @dataclass(frozen=True)
-class Choices:
-    """What is chosen beside the ranges.
+class Rule:
+    """How a family of units becomes integer: `fit` computes what its node carries, `emit` adds the node."""
 
-    exclude: names of nodes that stay float. per_channel: one weight scale an output channel, or one a tensor.
-    """
+    fit: Callable[[Decision, Unit], Any]
+    emit: Callable[[Builder, Unit, Any], None]
 
-    exclude: frozenset[str] = frozenset()
-    per_channel: bool = True
+
+_RULES = {
+    "QConv": Rule(fit_conv, emit_conv),
+    "QGemm": Rule(fit_gemm, emit_gemm),
+    "QMatMul": Rule(fit_matmul, emit_matmul),
+    "QAdd": Rule(fit_add, emit_add),
+    "QMul": Rule(fit_mul, emit_mul),
+    "QAveragePool": Rule(fit_average_pool, emit_average_pool),
+    "QReduceMean": Rule(fit_mean, emit_reduce_mean),
+    "QSoftmax": Rule(fit_softmax, emit_softmax),
+    "Lookup": Rule(fit_unary, emit_unary),
+    "movement": Rule(fit_movement, emit_movement),
+    "join": Rule(fit_join, emit_join),
+}
+"""By what a unit becomes, or by its kind where it keeps its name."""
 
 
 @dataclass(frozen=True)
 class Lowered:
-    """A Program, and the float ops of the model that it still runs in float, in the graph's order."""
+    """A Program, and what it remembers of the float Program that it was made of.
+
+    stays: the float ops of the model that it still runs in float, in the graph's order, each with the reason.
+    nodes: by the name of a node, the float nodes that it does; none of one that only converts. values: by the
+    name of a value, the float value that it holds, in whatever form; none of tables and multipliers.
+    forms: by the name of a float value, the form of its integers, where it has any.
+    """
 
     program: Program
     stays: list[Stay] = field(default_factory=list)
+    nodes: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    values: dict[str, str] = field(default_factory=dict)
+    forms: dict[str, Affine] = field(default_factory=dict)
 
 
-def lower(
-    model: "ir.Model", ranges: Mapping[str, Range] | None = None, choices: Choices | None = None
-) -> Lowered:
+def lower(model: "ir.Model", forms: Forms | None = None, exclude: Iterable[str] = ()) -> Lowered:
     """Lower a model at opset `octavo.program.OPSET`, all values typed.
 
-    Without `ranges`: the float Program, every value under its name in the graph. With `ranges`, by the names
-    of float32 values: the int8 Program. The same model and ranges give the same Program everywhere.
+    Without `forms`: the float Program, every value under its name in the graph. With them: the integer one.
+    The same model and forms give the same Program everywhere.
     """
     program = float_program(model)
-    return Lowered(program) if ranges is None else lower_to_integers(program, ranges, choices)
+    return _as_it_stands(program) if forms is None else lower_to_integers(program, forms, exclude)
 
 
-def lower_to_integers(
-    program: Program, ranges: Mapping[str, Range], choices: Choices | None = None
-) -> Lowered:
-    """Lower a float Program to int8 by the ranges of its float32 values.
+def lower_to_integers(program: Program, forms: Forms, exclude: Iterable[str] = ()) -> Lowered:
+    """Lower a float Program to integers by the forms of its float32 values.
 
-    A unit that turns out unfit once its scales are known stays float, and the rest is decided anew around it.
+    exclude: names of nodes that stay float. A unit that turns out unfit once its scales are known stays float
+    too, and the rest is decided anew around it.
     """
-    choices = choices or Choices()
-    kept = {name: (EXCLUDED, True) for name in sorted(choices.exclude)}
-    while True:
-        plan = Plan(Wiring(program), kept)
-        try:
-            builder = Builder(plan, Sharing(plan, ranges), per_channel=choices.per_channel)
-            _emit(builder)
-        except UnfitError as unfit:
-            kept[unfit.unit.name] = (unfit.reason, False)
-        else:
-            stays = [stay for stay in plan.stays if stay.name not in builder.fused]
-            return Lowered(builder.program(), stays)
+    decision = Decision(Wiring(program), forms)
+    decision.decide(
+        {name: (EXCLUDED, True) for name in sorted(exclude)},
+        lambda decision, unit: _rule(decision, unit).fit(decision, unit),
+    )
+    builder = Builder(decision)
+    for unit in decision.wiring.units:
+        if decision.is_integer(unit):
+            _rule(decision, unit).emit(builder, unit, decision.fits[unit.name])
+        elif unit.name not in decision.fused:
+            builder.emit_float(unit)
+    held = {name: decision.affine(name) for name in builder.held_in_integers()}
+    return Lowered(builder.program(), decision.stays, builder.node_origins, builder.value_origins, held)
 
 
-def _emit(builder: Builder) -> None:
-    for unit in builder.wiring.units:
-        if not builder.plan.is_integer(unit):
-            if unit.name not in builder.fused:
-                builder.emit_float(unit)
-            continue
-        kind = builder.plan.kind(unit)
-        rule = _BY_KIND[kind] if kind in _BY_KIND else _BY_OP[unit.node.op]
-        rule(builder, unit)
+def _as_it_stands(program: Program) -> Lowered:
+    nodes: dict[str, tuple[str, ...]] = {node.name: (node.name,) for node in program.nodes}
+    return Lowered(program, [], nodes, {name: name for name in program.values}, {})
+
+
+def _rule(decision: Decision, unit: Unit) -> Rule:
+    row = decision.partition.rows[unit.name]
+    return _RULES[row.becomes if row.becomes in _RULES else row.kind.value]
 
 
 __all__ = [
     "EXCLUDED",
     "Affine",
-    "Choices",
+    "Forms",
+    "GivenWeights",
     "Lowered",
     "Range",
     "Stay",
@@ -125,5 +126,4 @@ __all__ = [
     "evaluate",
     "lower",
     "lower_to_integers",
-    "with_shapes",
 ]

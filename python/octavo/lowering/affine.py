@@ -1,18 +1,21 @@
 """From the range of a tensor to its scale and zero point.
 
     min <= 0 <= max           the range is widened to hold 0, so that 0 is exact
-    scale = (max - min) / 255 in float64, rounded to float32, at least SCALE_MIN
-    zero_point = clamp(rne(-min / scale), 0, 255), in float64
+    scale = (max - min) / (high - low) in float64, rounded to float32, at least SCALE_MIN
+    zero_point = clamp(rne(low - min / scale), low, high), in float64
 
-An all-zero tensor has scale 1 and zero point 0.
+Integers that are symmetric have `scale = max(-min, max) / high` and the zero point 0. An all-zero tensor has
+scale 1 and the zero point that is nearest to 0.
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from octavo.program import Quant
+from octavo.program import DTYPES, Quant
+from octavo.program.integers import INT16, UINT8, Integers
 
 SCALE_MIN = np.float32(2.0**-126)
 """The smallest scale: the smallest normal float32, so that no machine's handling of subnormals matters."""
@@ -46,42 +49,56 @@ class Range:
 
 @dataclass(frozen=True)
 class Affine:
-    """How a tensor of uint8 stands for reals: `real = scale * (q - zero_point)`."""
+    """How a tensor of integers stands for reals: `real = scale * (q - zero_point)`."""
 
     scale: np.float32
     zero_point: int
+    of: Integers = UINT8
 
     def quant(self) -> Quant:
         """The same for a value of a Program: one scale a tensor."""
         return Quant(np.array([self.scale], np.float32), np.array([self.zero_point], np.int64))
 
-    def integers(self, reals: npt.NDArray[np.float32]) -> npt.NDArray[np.uint8]:
-        """`clamp(rne(x / scale) + zero_point, 0, 255)` in float32; NaN gives the zero point."""
+    def integers(self, reals: npt.NDArray[np.float32]) -> npt.NDArray[Any]:
+        """`clamp(rne(x / scale) + zero_point, low, high)` in float32; NaN gives the zero point."""
         with np.errstate(over="ignore", invalid="ignore"):
             scaled = np.rint(np.asarray(reals, np.float32) / self.scale)
-        # Beyond +-512 the clamp decides, so that the sum with the zero point is exact.
-        bounded = np.clip(np.nan_to_num(scaled, nan=0.0, posinf=512.0, neginf=-512.0), -512.0, 512.0)
-        return np.asarray(np.clip(bounded + np.float32(self.zero_point), 0, 255).astype(np.uint8))
+        # Beyond twice the integers that there are the clamp decides: the sum with the zero point is exact.
+        end = 2.0 * self.of.count
+        bounded = np.clip(np.nan_to_num(scaled, nan=0.0, posinf=end, neginf=-end), -end, end)
+        shifted = bounded + np.float32(self.zero_point)
+        return np.asarray(np.clip(shifted, self.of.low, self.of.high).astype(DTYPES[self.of.dtype]))
 
     def reals(self) -> npt.NDArray[np.float32]:
-        """The 256 reals that the integers 0 to 255 stand for, float32 [256]."""
-        return self.scale * (np.arange(256) - self.zero_point).astype(np.float32)
+        """The reals that all integers of the dtype stand for, float32 [count]."""
+        return self.scale * (self.of.all().astype(np.int64) - self.zero_point).astype(np.float32)
 
 
-def affine(reals: Range) -> Affine:
-    """The scale and zero point of a tensor with this range."""
+def affine(reals: Range, of: Integers = UINT8) -> Affine:
+    """The scale and zero point of a tensor with this range, in these integers."""
     held = reals.with_zero()
-    width = held.max - held.min
+    if of.symmetric:
+        width, steps = max(-held.min, held.max), of.high
+    else:
+        width, steps = held.max - held.min, of.steps
     if width == 0.0:
-        return Affine(np.float32(1.0), 0)
-    scale = max(np.float32(width / 255.0), SCALE_MIN)
-    zero_point = int(np.clip(np.rint(-held.min / np.float64(scale)), 0, 255))
-    return Affine(scale, zero_point)
+        return Affine(np.float32(1.0), max(of.low, 0), of)
+    scale = max(np.float32(width / np.float64(steps)), SCALE_MIN)
+    if of.symmetric:
+        return Affine(scale, 0, of)
+    zero_point = int(np.clip(np.rint(of.low - held.min / np.float64(scale)), of.low, of.high))
+    return Affine(scale, zero_point, of)
 
 
-SOFTMAX = Affine(np.float32(1.0 / 256.0), 0)
-"""Softmax's output, and the sigmoid's: TensorFlow Lite's 8-bit quantization specification, in uint8."""
-TANH = Affine(np.float32(1.0 / 128.0), 128)
-"""The hyperbolic tangent's output, from the same specification."""
-FIXED_OUTPUTS = {"Softmax": SOFTMAX, "Sigmoid": SOFTMAX, "Tanh": TANH}
-"""Ops whose output range is known, whatever was observed."""
+def fixed_output(op: str, of: Integers) -> Affine | None:
+    """What an op's output is held in whatever was observed, where its range is known."""
+    return _FIXED_OUTPUTS.get(of, {}).get(op)
+
+
+_SHARE = Affine(np.float32(1.0 / 256.0), 0)
+_SHARE_OF_16_BITS = Affine(np.float32(1.0 / 32768.0), 0, INT16)
+_FIXED_OUTPUTS = {
+    UINT8: {"Softmax": _SHARE, "Sigmoid": _SHARE, "Tanh": Affine(np.float32(1.0 / 128.0), 128)},
+    INT16: dict.fromkeys(("Softmax", "Sigmoid", "Tanh"), _SHARE_OF_16_BITS),
+}
+"""By TensorFlow Lite's quantization specification, its int8 as uint8."""

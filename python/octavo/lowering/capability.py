@@ -14,6 +14,7 @@ import numpy as np
 from octavo.lowering.speed import no_fast_kernel
 from octavo.lowering.wiring import Unit, Wiring, integer, integers
 from octavo.program import Node
+from octavo.program.integers import UINT8, Integers
 
 
 class Kind(Enum):
@@ -49,12 +50,16 @@ class Condition:
 
 @dataclass(frozen=True)
 class Row:
-    """One op of ONNX, and what it becomes in integers under these conditions."""
+    """One op of ONNX, and what it becomes in integers under these conditions.
+
+    activations: the dtypes of integers that there are kernels for.
+    """
 
     op: str
     kind: Kind
     becomes: str
     conditions: tuple[Condition, ...] = ()
+    activations: tuple[str, ...] = (UINT8.dtype,)
 
 
 @dataclass(frozen=True)
@@ -66,20 +71,22 @@ class Verdict:
     expected: bool = False
 
 
-def judge(wiring: Wiring, unit: Unit) -> Verdict:
+def judge(wiring: Wiring, unit: Unit, activations: Integers = UINT8) -> Verdict:
     """How the unit can run in integers, before any range is known."""
     op = unit.node.op
     if op in BETTER_IN_FLOAT:
         return Verdict(None, BETTER_IN_FLOAT[op], expected=True)
     verdict = Verdict(None, f"{op} has no integer form")
     for row in ROWS.get(op, ()):
-        verdict = _judge_by(row, wiring, unit)
+        verdict = _judge_by(row, wiring, unit, activations)
         if verdict.row is not None:
             break
     return verdict
 
 
-def _judge_by(row: Row, wiring: Wiring, unit: Unit) -> Verdict:
+def _judge_by(row: Row, wiring: Wiring, unit: Unit, activations: Integers) -> Verdict:
+    if activations.dtype not in row.activations:
+        return Verdict(None, f"{row.op} has no integer form for activations of {activations}")
     for condition in row.conditions:
         failure = condition.failure(wiring, unit)
         if failure is not None:

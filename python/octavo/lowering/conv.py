@@ -1,22 +1,31 @@
 """Conv to QConv."""
 
-import numpy as np
+from typing import Any
+
 import numpy.typing as npt
 
 from octavo.lowering.builder import Builder
-from octavo.lowering.product import bias_of, lower_product
+from octavo.lowering.decision import Decision
+from octavo.lowering.product import Product, bias_of, emit_product, fit_product
 from octavo.lowering.wiring import Unit, copy_attributes
 
 
-def lower_conv(builder: Builder, unit: Unit) -> None:
+def fit_conv(decision: Decision, unit: Unit) -> Product:
     """Weights [O, C/group, *kernel], one scale an output channel."""
-    weight = builder.wiring.constant(unit.node.inputs[1])
-    assert weight is not None
-    shape = weight.shape
+    channels = decision.wiring.shape_of_constant(unit.node.inputs[1])[0]
 
-    def layout(columns: npt.NDArray[np.int8]) -> npt.NDArray[np.int8]:
+    def arrange(weight: npt.NDArray[Any]) -> npt.NDArray[Any]:
+        return weight.reshape(channels, -1).T
+
+    return fit_product(decision, unit, arrange, bias_of(decision, unit, channels))
+
+
+def emit_conv(builder: Builder, unit: Unit, fit: Product) -> None:
+    """Add the QConv."""
+    shape = builder.wiring.shape_of_constant(unit.node.inputs[1])
+
+    def layout(columns: npt.NDArray[Any]) -> npt.NDArray[Any]:
         return columns.T.reshape(shape)
 
-    columns = weight.reshape(shape[0], -1).T
     attributes = copy_attributes(unit.node, ("strides", "pads", "auto_pad", "dilations", "group"))
-    lower_product(builder, unit, "QConv", columns, bias_of(builder, unit, shape[0]), layout, 0, attributes)
+    emit_product(builder, unit, "QConv", fit, layout, 0, attributes)

@@ -1,82 +1,111 @@
 """Add, Sub, Mul and Div of two tensors, one of which may be constant."""
 
+from dataclasses import dataclass
+from typing import Any
+
 import numpy as np
+import numpy.typing as npt
 
 from octavo.lowering.affine import Affine, Range, affine
 from octavo.lowering.builder import Builder
-from octavo.lowering.epilogue import epilogue, requantizer
-from octavo.lowering.sharing import UnfitError
+from octavo.lowering.decision import Decision, UnfitError
+from octavo.lowering.epilogue import Epilogue, epilogue
 from octavo.lowering.wiring import Unit
 from octavo.program.arithmetic import add_multipliers_shift
 
 
-def lower_add(builder: Builder, unit: Unit) -> None:
-    """QAdd: both sides rescaled to the output's, Sub with the right one's multiplier negative."""
-    left, right = unit.node.inputs
-    a, b = builder.affine(left, unit), builder.affine(right, unit)
-    end = epilogue(builder, unit)
-    sign = -1.0 if unit.node.op == "Sub" else 1.0
+@dataclass(frozen=True)
+class Sum:
+    """factors: the two multipliers and the shift."""
+
+    end: Epilogue
+    factors: tuple[int, int, int]
+
+
+@dataclass(frozen=True)
+class Multiplication:
+    """factor: (M, S). b: the right side's form. reciprocals: the right side in its place, for a division."""
+
+    end: Epilogue
+    factor: tuple[int, int]
+    b: Affine
+    reciprocals: npt.NDArray[Any] | None = None
+
+
+def fit_add(decision: Decision, unit: Unit) -> Sum:
+    """Both sides rescaled to the output's, Sub with the right one's multiplier negative."""
+    a, b = (decision.affine(name) for name in unit.node.inputs)
+    end = epilogue(decision, unit)
     scale = np.float64(end.affine.scale)
+    sign = -1.0 if unit.node.op == "Sub" else 1.0
     ratios = float(np.float64(a.scale) / scale), float(sign * np.float64(b.scale) / scale)
     found = add_multipliers_shift(*ratios)
     if found is None:
-        raise UnfitError(
-            unit, f"its inputs' scales are {max(map(abs, ratios)):.3g} times its output's, 2^14 or more"
-        )
-    a_multiplier, b_multiplier, shift = found
+        largest = max(map(abs, ratios))
+        raise UnfitError(f"its inputs' scales are {largest:.3g} times its output's, 2^14 or more")
+    return Sum(end, found)
+
+
+def emit_add(builder: Builder, unit: Unit, fit: Sum) -> None:
+    """Add the QAdd."""
+    a, b = (builder.affine(name) for name in unit.node.inputs)
+    a_multiplier, b_multiplier, shift = fit.factors
     builder.emit(
         "QAdd",
-        unit.name,
-        [builder.integers(left, unit), builder.integers(right, unit)],
-        [builder.gives_integers(end.output, unit)],
+        unit,
+        [builder.integers(name) for name in unit.node.inputs],
+        [builder.gives_integers(fit.end.output)],
         {
             "a_zero_point": a.zero_point,
             "b_zero_point": b.zero_point,
             "a_multiplier": a_multiplier,
             "b_multiplier": b_multiplier,
             "shift": shift,
-            **end.attributes(),
+            **fit.end.attributes(),
         },
     )
-    builder.dequantize_if_wanted(end.output, unit)
+    builder.dequantize_if_wanted(fit.end.output)
 
 
-def lower_mul(builder: Builder, unit: Unit) -> None:
-    """QMul: the exact product, requantized."""
+def fit_mul(decision: Decision, unit: Unit) -> Multiplication:
+    """The exact product, requantized; a division by a constant is a product by its reciprocals."""
     left, right = unit.node.inputs
-    a, b = builder.affine(left, unit), builder.affine(right, unit)
-    _multiply(builder, unit, a, b, builder.integers(right, unit))
-
-
-def lower_div(builder: Builder, unit: Unit) -> None:
-    """Division by a constant: QMul by the reciprocals, taken in float64 and rounded to float32."""
-    left, right = unit.node.inputs
-    divisor = builder.wiring.constant(right)
+    a = decision.affine(left)
+    if unit.node.op == "Mul":
+        return _fit_product(decision, unit, a, decision.affine(right), None)
+    divisor = decision.wiring.constant(right)
     assert divisor is not None
     with np.errstate(over="ignore"):
         reciprocals = (1.0 / divisor.astype(np.float64)).astype(np.float32)
     if not np.all(np.isfinite(reciprocals)):
-        raise UnfitError(unit, "it divides by a constant too small to take the reciprocal of")
-    b = affine(Range(float(reciprocals.min()), float(reciprocals.max())))
-    factor = builder.constant(f"{right}_reciprocal_quantized", b.integers(reciprocals), b.quant())
-    _multiply(builder, unit, builder.affine(left, unit), b, factor)
+        raise UnfitError("it divides by a constant too small to take the reciprocal of")
+    b = affine(Range(float(reciprocals.min()), float(reciprocals.max())), decision.forms.activations)
+    return _fit_product(decision, unit, a, b, b.integers(reciprocals))
 
 
-def _multiply(builder: Builder, unit: Unit, a: Affine, b: Affine, right: str) -> None:
-    end = epilogue(builder, unit)
-    factor = float(np.float64(a.scale) * np.float64(b.scale) / np.float64(end.affine.scale))
-    multiplier, shift = requantizer(unit, factor)
-    builder.emit(
-        "QMul",
-        unit.name,
-        [builder.integers(unit.node.inputs[0], unit), right],
-        [builder.gives_integers(end.output, unit)],
-        {
-            "a_zero_point": a.zero_point,
-            "b_zero_point": b.zero_point,
-            "multiplier": multiplier,
-            "shift": shift,
-            **end.attributes(),
-        },
-    )
-    builder.dequantize_if_wanted(end.output, unit)
+def emit_mul(builder: Builder, unit: Unit, fit: Multiplication) -> None:
+    """Add the QMul."""
+    left, right = unit.node.inputs
+    multiplier, shift = fit.factor
+    x = builder.integers(left)
+    if fit.reciprocals is None:
+        factor = builder.integers(right)
+    else:
+        factor = builder.constant(f"{right}_reciprocal_quantized", fit.reciprocals, fit.b.quant())
+    attributes = {
+        "a_zero_point": builder.affine(left).zero_point,
+        "b_zero_point": fit.b.zero_point,
+        "multiplier": multiplier,
+        "shift": shift,
+        **fit.end.attributes(),
+    }
+    builder.emit("QMul", unit, [x, factor], [builder.gives_integers(fit.end.output)], attributes)
+    builder.dequantize_if_wanted(fit.end.output)
+
+
+def _fit_product(
+    decision: Decision, unit: Unit, a: Affine, b: Affine, reciprocals: npt.NDArray[Any] | None
+) -> Multiplication:
+    end = epilogue(decision, unit)
+    factor = np.float64(a.scale) * np.float64(b.scale) / np.float64(end.affine.scale)
+    return Multiplication(end, decision.requantizer(float(factor)), b, reciprocals)

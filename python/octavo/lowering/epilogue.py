@@ -5,12 +5,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from octavo.lowering.affine import Affine
-from octavo.lowering.builder import Builder
 from octavo.lowering.capability import Kind
-from octavo.lowering.sharing import UnfitError
+from octavo.lowering.decision import Decision
 from octavo.lowering.wiring import Unit
 from octavo.program import Attribute
-from octavo.program.arithmetic import multiplier_shift
 
 
 @dataclass(frozen=True)
@@ -27,24 +25,24 @@ class Epilogue:
         return {"y_zero_point": self.affine.zero_point, "lo": self.lo, "hi": self.hi}
 
 
-def epilogue(builder: Builder, unit: Unit) -> Epilogue:
+def epilogue(decision: Decision, unit: Unit) -> Epilogue:
     """The end of `unit`, with the Relu or Clip merged that alone reads it; that one is then done."""
     output = unit.outputs[0]
-    clip = builder.wiring.sole_reader(output)
-    bounds = None if clip is None else _bounds(builder, clip)
+    clip = decision.wiring.sole_reader(output)
+    bounds = None if clip is None else _bounds(decision, clip)
     if clip is not None and bounds is not None:
-        builder.fused.add(clip.name)
+        decision.fused.add(clip.name)
         output = clip.outputs[0]
-    form = builder.affine(output, unit)
+    form = decision.affine(output)
     if bounds is None:
-        return Epilogue(output, form, 0, 255)
+        return Epilogue(output, form, form.of.low, form.of.high)
     lo, hi = form.integers(np.array(bounds, np.float32))
     return Epilogue(output, form, int(lo), int(hi))
 
 
-def _bounds(builder: Builder, clip: Unit) -> tuple[float, float] | None:
+def _bounds(decision: Decision, clip: Unit) -> tuple[float, float] | None:
     """The bounds of a Relu or a Clip by constants that runs in integers, else None."""
-    if not builder.plan.is_integer(clip) or builder.plan.kind(clip) is not Kind.UNARY:
+    if not decision.is_integer(clip) or decision.kind(clip) is not Kind.UNARY:
         return None
     if clip.node.op == "Relu":
         return 0.0, np.inf
@@ -52,15 +50,7 @@ def _bounds(builder: Builder, clip: Unit) -> tuple[float, float] | None:
         return None
     bounds = [-np.inf, np.inf]
     for index, name in enumerate(clip.node.inputs[1:]):
-        array = builder.wiring.constant(name) if name else None
+        array = decision.wiring.constant(name) if name else None
         if array is not None:
             bounds[index] = float(array.reshape(-1)[0])
     return (bounds[0], bounds[1]) if bounds[0] <= bounds[1] else None
-
-
-def requantizer(unit: Unit, factor: float) -> tuple[int, int]:
-    """(M, S) of a real factor, or `UnfitError` where the factor is too large for the rule."""
-    pair = multiplier_shift(factor)
-    if pair is None:
-        raise UnfitError(unit, f"its output's scale is {factor:.3g} times too fine for its sums")
-    return pair

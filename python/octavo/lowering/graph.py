@@ -4,8 +4,7 @@ Values keep the graph's names, so what is observed in the float Program is what 
 about.
 """
 
-from collections.abc import Iterable, Mapping, Set
-from dataclasses import replace
+from collections.abc import Iterable, Set
 from typing import Any
 
 import numpy as np
@@ -112,23 +111,6 @@ def _of_training(dropouts: list[ir.Node]) -> str:
     fed = "" if mode is None or mode.const_value is not None else f" where {mode.name!r} is true"
     who = f"{called(first)} (Dropout)" + (f" and {more} more drop" if more else " drops")
     return f"{who} at random{fed}: {EXPORT_FOR_INFERENCE}"
-
-
-def with_shapes(program: Program, shapes: Mapping[str, tuple[int | str, ...]]) -> Program:
-    """The float Program with these shapes of its values; `auto_pad` is resolved where they allow it."""
-    values = program.values | {
-        name: replace(program.values[name], shape=shape) for name, shape in shapes.items()
-    }
-    return replace(program, values=values, nodes=[_without_auto_pad(node, values) for node in program.nodes])
-
-
-def _without_auto_pad(node: Node, values: dict[str, Value]) -> Node:
-    if "auto_pad" not in node.attributes or node.op == "ConvTranspose":
-        return node
-    attributes = dict(node.attributes)
-    kernel = (values[node.inputs[1]].shape or ())[2:] if node.op == "Conv" else attributes["kernel_shape"]
-    resolve_auto_pad(attributes, kernel, values[node.inputs[0]].shape)  # type: ignore[arg-type]  # numbers
-    return replace(node, attributes={key: attributes[key] for key in sorted(attributes)})
 
 
 def _name(value: ir.Value) -> str:

@@ -1,56 +1,95 @@
-"""Ops that move elements, pick them, or join tensors of one scale: on uint8 as on floats."""
+"""Ops that move elements, pick them, or join tensors of one form: on integers as on floats."""
+
+from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from octavo.lowering.builder import Builder
-from octavo.lowering.epilogue import requantizer
-from octavo.lowering.sharing import UnfitError
+from octavo.lowering.decision import Decision, UnfitError
 from octavo.lowering.wiring import Unit
 
 
-def lower_movement(builder: Builder, unit: Unit) -> None:
-    """The same op on uint8; a Pad's value becomes an integer of the same scale."""
+@dataclass(frozen=True)
+class Movement:
+    """factors: (M, S) of each input that has another form than the output, by name. fill: a Pad's integer."""
+
+    factors: dict[str, tuple[int, int]] = field(default_factory=dict)
+    fill: npt.NDArray[Any] | None = None
+
+
+def fit_movement(decision: Decision, unit: Unit) -> Movement:
+    """Outputs share the input's form, or the input takes that which is given for them."""
     node = unit.node
-    source = node.inputs[0]
-    inputs = [builder.integers(source, unit), *(builder.floats(name) for name in node.inputs[1:])]
+    decision.affine(node.inputs[0])
+    factors = _factors(decision, node.inputs[:1], _output(unit))
+    fill = None
     if node.op == "Pad" and node.attributes["mode"] == "constant":
-        inputs[2:3] = [_pad_value(builder, unit)]
-    outputs = [builder.gives_integers(name, unit) for name in unit.outputs]
-    builder.emit(node.op, unit.name, inputs, outputs, node.attributes)
-    for name in unit.outputs:
-        builder.dequantize_if_wanted(name, unit)
+        fill = _fill(decision, unit)
+    return Movement(factors, fill)
 
 
-def lower_join(builder: Builder, unit: Unit) -> None:
-    """Concat, Max and Min: each input that has another scale than the output is requantized on its way in."""
+def emit_movement(builder: Builder, unit: Unit, fit: Movement) -> None:
+    """Add the same op on integers."""
+    node = unit.node
+    source = _in_form(builder, fit, node.inputs[0], _output(unit))
+    inputs = [source, *(builder.floats(name) for name in node.inputs[1:])]
+    if fit.fill is not None:
+        quant = builder.affine(_output(unit)).quant()
+        inputs[2:3] = [builder.constant(f"{unit.name}.value", fit.fill, quant)]
+    outputs = [builder.gives_integers(name) if name else "" for name in unit.outputs]
+    builder.emit(node.op, unit, inputs, outputs, node.attributes)
+    for name in filter(None, unit.outputs):
+        builder.dequantize_if_wanted(name)
+
+
+def fit_join(decision: Decision, unit: Unit) -> Movement:
+    """Concat, Max and Min: each input that has another form than the output is requantized on its way in."""
+    return Movement(_factors(decision, unit.node.inputs, unit.outputs[0]))
+
+
+def emit_join(builder: Builder, unit: Unit, fit: Movement) -> None:
+    """Add the same op on integers."""
     output = unit.outputs[0]
-    form = builder.affine(output, unit)
-    inputs = [_in_scale(builder, unit, name, output) for name in unit.node.inputs]
-    own = builder.gives_integers(output, unit)
-    builder.emit(unit.node.op, unit.name, inputs, [own], unit.node.attributes)
-    assert builder.affine(output, unit) == form
-    builder.dequantize_if_wanted(output, unit)
+    inputs = [_in_form(builder, fit, name, output) for name in unit.node.inputs]
+    builder.emit(unit.node.op, unit, inputs, [builder.gives_integers(output)], unit.node.attributes)
+    builder.dequantize_if_wanted(output)
 
 
-def _pad_value(builder: Builder, unit: Unit) -> str:
-    names = unit.node.inputs
-    constant = builder.wiring.constant(names[2]) if len(names) > 2 and names[2] else None
-    value = np.zeros((), np.float32) if constant is None else constant.astype(np.float32).reshape(())
-    form = builder.affine(names[0], unit)
-    padded = form.reals()[form.integers(value)]
-    if abs(padded - value) > form.scale:
-        raise UnfitError(unit, f"its pad value {value:g} lies outside the range of its input")
-    return builder.constant(f"{unit.name}.value", form.integers(value), form.quant())
+def _output(unit: Unit) -> str:
+    """The first output that somebody wants: all have one form."""
+    return next(filter(None, unit.outputs))
 
 
-def _in_scale(builder: Builder, unit: Unit, name: str, output: str) -> str:
-    y = builder.affine(output, unit)
+def _factors(decision: Decision, names: tuple[str, ...], output: str) -> dict[str, tuple[int, int]]:
+    y = decision.affine(output)
+    factors = {}
+    for name in names:
+        if decision.wiring.constant(name) is None and (x := decision.affine(name)) != y:
+            factors[name] = decision.requantizer(float(np.float64(x.scale) / np.float64(y.scale)))
+    return factors
+
+
+def _in_form(builder: Builder, fit: Movement, name: str, output: str) -> str:
+    """An input in the form of the output."""
+    y = builder.affine(output)
     constant = builder.wiring.constant(name)
     if constant is not None:
-        return builder.constant(f"{name}_quantized", y.integers(constant), y.quant())
-    x = builder.affine(name, unit)
-    source = builder.integers(name, unit)
-    if x == y:
+        return builder.constant(f"{name}_quantized", y.integers(constant), y.quant(), of=name)
+    source = builder.integers(name)
+    if name not in fit.factors:
         return source
-    factor = requantizer(unit, float(np.float64(x.scale) / np.float64(y.scale)))
-    return builder.requantized(name, source, x, y, factor)
+    return builder.requantized(name, source, builder.affine(name), y, fit.factors[name])
+
+
+def _fill(decision: Decision, unit: Unit) -> npt.NDArray[Any]:
+    names = unit.node.inputs
+    constant = decision.wiring.constant(names[2]) if len(names) > 2 and names[2] else None
+    value = np.zeros((), np.float32) if constant is None else constant.astype(np.float32).reshape(())
+    form = decision.affine(_output(unit))
+    fill = form.integers(value)
+    padded = form.scale * np.float32(int(fill) - form.zero_point)
+    if abs(padded - value) > form.scale:
+        raise UnfitError(f"its pad value {value:g} lies outside the range of its input")
+    return fill

@@ -1,14 +1,14 @@
 """Means over windows and over whole axes."""
 
 import math
+from dataclasses import dataclass
 
 import numpy as np
 
 from octavo.lowering.builder import Builder
 from octavo.lowering.capability import reduced_axes
+from octavo.lowering.decision import Decision, UnfitError
 from octavo.lowering.epilogue import Epilogue, epilogue
-from octavo.lowering.sharing import UnfitError
-from octavo.lowering.weights import BOUND
 from octavo.lowering.wiring import Unit, copy_attributes, integer, integers
 from octavo.program import Attribute
 
@@ -18,29 +18,49 @@ RATIO_END = 2**30
 _WINDOW = ("kernel_shape", "strides", "pads", "auto_pad", "dilations", "ceil_mode", "count_include_pad")
 
 
-def lower_average_pool(builder: Builder, unit: Unit) -> None:
-    """AveragePool to QAveragePool."""
-    if 255 * math.prod(integers(unit.node, "kernel_shape")) >= BOUND:
-        raise UnfitError(unit, "the sum of its window could leave int32")
-    _lower(builder, unit, "QAveragePool", copy_attributes(unit.node, _WINDOW))
+@dataclass(frozen=True)
+class Mean:
+    """ratio: of the input's scale to the output's."""
+
+    end: Epilogue
+    ratio: np.float64
 
 
-def lower_reduce_mean(builder: Builder, unit: Unit) -> None:
-    """ReduceMean and GlobalAveragePool to QReduceMean."""
+def fit_average_pool(decision: Decision, unit: Unit) -> Mean:
+    """The sum of a window within its accumulator."""
+    of = decision.forms.activations
+    if of.steps * math.prod(integers(unit.node, "kernel_shape")) >= of.sum_end:
+        raise UnfitError("the sum of its window could leave int32")
+    return fit_mean(decision, unit)
+
+
+def fit_mean(decision: Decision, unit: Unit) -> Mean:
+    """A mean of elements, as many as the plan finds."""
+    x = decision.affine(unit.node.inputs[0])
+    end = epilogue(decision, unit)
+    ratio = np.float64(x.scale) / np.float64(end.affine.scale)
+    if not ratio < RATIO_END:
+        raise UnfitError(f"its input's scale is {ratio:.3g} times its output's, 2^30 or more")
+    return Mean(end, ratio)
+
+
+def emit_average_pool(builder: Builder, unit: Unit, fit: Mean) -> None:
+    """Add the QAveragePool."""
+    _emit(builder, unit, fit, "QAveragePool", copy_attributes(unit.node, _WINDOW))
+
+
+def emit_reduce_mean(builder: Builder, unit: Unit, fit: Mean) -> None:
+    """Add the QReduceMean of a ReduceMean or GlobalAveragePool."""
     axes = reduced_axes(builder.wiring, unit.node)
     assert axes is not None
     keepdims = 1 if unit.node.op == "GlobalAveragePool" else integer(unit.node, "keepdims")
-    _lower(builder, unit, "QReduceMean", {"axes": axes, "keepdims": keepdims})
+    _emit(builder, unit, fit, "QReduceMean", {"axes": axes, "keepdims": keepdims})
 
 
-def _lower(builder: Builder, unit: Unit, op: str, attributes: dict[str, Attribute]) -> None:
+def _emit(builder: Builder, unit: Unit, fit: Mean, op: str, attributes: dict[str, Attribute]) -> None:
     source = unit.node.inputs[0]
-    x = builder.affine(source, unit)
-    end: Epilogue = epilogue(builder, unit)
-    ratio = np.float64(x.scale) / np.float64(end.affine.scale)
-    if not ratio < RATIO_END:
-        raise UnfitError(unit, f"its input's scale is {ratio:.3g} times its output's, 2^30 or more")
-    attributes = attributes | {"x_zero_point": x.zero_point, "ratio": ratio} | end.attributes()
-    inputs = [builder.integers(source, unit)]
-    builder.emit(op, unit.name, inputs, [builder.gives_integers(end.output, unit)], attributes)
-    builder.dequantize_if_wanted(end.output, unit)
+    x = builder.affine(source)
+    attributes = attributes | {"x_zero_point": x.zero_point, "ratio": fit.ratio} | fit.end.attributes()
+    inputs = [builder.integers(source)]
+    builder.emit(op, unit, inputs, [builder.gives_integers(fit.end.output)], attributes)
+    builder.dequantize_if_wanted(fit.end.output)

@@ -1,73 +1,93 @@
 """What convolutions and matrix products have in common: weights, requantization, the float result."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from octavo.lowering.builder import Builder
-from octavo.lowering.epilogue import epilogue, requantizer
-from octavo.lowering.sharing import UnfitError
-from octavo.lowering.weights import quantize_weights
+from octavo.lowering.decision import ONE, Arrange, Decision
+from octavo.lowering.epilogue import Epilogue, epilogue
+from octavo.lowering.weights import Weights
 from octavo.lowering.wiring import Unit
 from octavo.program import Attribute, Quant
 
-Layout = Callable[[npt.NDArray[np.int8]], npt.NDArray[np.int8]]
+
+@dataclass(frozen=True)
+class Product:
+    """The integers of a QConv or QGemm.
+
+    bias: float64 [C], as the float model has it. end, factors: where the result is requantized, its epilogue
+    and (M, S) a channel; None and empty where it is float32.
+    """
+
+    weights: Weights
+    bias: npt.NDArray[np.float64]
+    end: Epilogue | None = None
+    factors: tuple[tuple[int, int], ...] = ()
 
 
-def lower_product(
+def fit_product(
+    decision: Decision,
+    unit: Unit,
+    arrange: Arrange,
+    bias: npt.NDArray[np.float64],
+    alpha: np.float32 = ONE,
+) -> Product:
+    """Requantized where a reader wants integers, else with a float32 result. bias: float64 [C]."""
+    x = decision.affine(unit.node.inputs[0])
+    if not decision.partition.wants_integers(unit.outputs[0]):
+        return Product(decision.weights(unit, arrange, None, alpha), bias)
+    weights = decision.weights(unit, arrange, bias, alpha)
+    end = epilogue(decision, unit)
+    factors = np.float64(x.scale) * weights.scale.astype(np.float64) / np.float64(end.affine.scale)
+    return Product(weights, bias, end, tuple(decision.requantizer(float(factor)) for factor in factors))
+
+
+def emit_product(
     builder: Builder,
     unit: Unit,
     op: str,
-    weight: npt.NDArray[np.float32],
-    bias: npt.NDArray[np.float64],
-    layout: Layout,
+    fit: Product,
+    layout: Callable[[npt.NDArray[Any]], npt.NDArray[Any]],
     axis: int,
     attributes: dict[str, Attribute],
 ) -> None:
-    """Add a QConv or QGemm: requantized where a reader wants integers, else with a float32 result.
-
-    weight: float32 [K, C]; bias: float64 [C]; layout: from [K, C] to the shape that the op has its weights
-    in, channels on `axis`.
-    """
-    source = unit.node.inputs[0]
-    x = builder.affine(source, unit)
-    output = unit.outputs[0]
-    in_integers = builder.plan.wants_integers(output)
-    made = quantize_weights(weight, bias if in_integers else None, x, per_channel=builder.per_channel)
-    if isinstance(made, str):
-        raise UnfitError(unit, made)
-    zeros = np.zeros(len(made.scale), np.int64)
-    name = unit.node.inputs[1]
+    """Add a QConv or QGemm. layout: from [K, C] to the op's own shape of weights, with channels on `axis`."""
+    source, weight = unit.node.inputs[:2]
+    x, weights = builder.affine(source), fit.weights
+    quant = Quant(weights.scale, np.zeros(len(weights.scale), np.int64), axis)
     inputs = [
-        builder.integers(source, unit),
-        builder.constant(f"{name}_quantized", layout(made.weight), Quant(made.scale, zeros, axis)),
+        builder.integers(source),
+        builder.constant(f"{weight}_quantized", layout(weights.weight), quant, of=weight),
     ]
     attributes = attributes | {"x_zero_point": x.zero_point}
-    if made.bias is None:
-        inputs.append(builder.constant(f"{unit.name}.bias", bias.astype(np.float32)))
-        inputs.append(builder.constant(f"{unit.name}.scale", made.scale))
-        builder.emit(op, unit.name, inputs, [builder.gives_floats(output)], attributes | {"x_scale": x.scale})
+    if fit.end is None or weights.bias is None:
+        inputs.append(builder.constant(f"{unit.name}.bias", fit.bias.astype(np.float32)))
+        inputs.append(builder.constant(f"{unit.name}.scale", weights.scale))
+        outputs = [builder.gives_floats(unit.outputs[0])]
+        builder.emit(op, unit, inputs, outputs, attributes | {"x_scale": x.scale})
         return
-    end = epilogue(builder, unit)
-    factors = np.float64(x.scale) * made.scale.astype(np.float64) / np.float64(end.affine.scale)
-    pairs = [requantizer(unit, float(factor)) for factor in factors]
-    inputs.append(builder.constant(f"{unit.name}.bias", made.bias))
-    inputs.append(builder.constant(f"{unit.name}.multiplier", np.array([m for m, _ in pairs], np.int32)))
-    inputs.append(builder.constant(f"{unit.name}.shift", np.array([s for _, s in pairs], np.int32)))
-    outputs = [builder.gives_integers(end.output, unit)]
-    builder.emit(op, unit.name, inputs, outputs, attributes | end.attributes())
-    builder.dequantize_if_wanted(end.output, unit)
+    inputs.append(builder.constant(f"{unit.name}.bias", weights.bias))
+    inputs.append(
+        builder.constant(f"{unit.name}.multiplier", np.array([m for m, _ in fit.factors], np.int32))
+    )
+    inputs.append(builder.constant(f"{unit.name}.shift", np.array([s for _, s in fit.factors], np.int32)))
+    outputs = [builder.gives_integers(fit.end.output)]
+    builder.emit(op, unit, inputs, outputs, attributes | fit.end.attributes())
+    builder.dequantize_if_wanted(fit.end.output)
 
 
-def bias_of(builder: Builder, unit: Unit, channels: int, beta: float = 1.0) -> npt.NDArray[np.float64]:
+def bias_of(decision: Decision, unit: Unit, channels: int, beta: float = 1.0) -> npt.NDArray[np.float64]:
     """The bias a channel, float64 [C]: the op's own times `beta`, plus that of the Add that belongs to it."""
     total = np.zeros(channels, np.float64)
     if len(unit.node.inputs) > 2 and unit.node.inputs[2]:
-        own = builder.wiring.constant(unit.node.inputs[2])
+        own = decision.wiring.constant(unit.node.inputs[2])
         assert own is not None
         total = total + np.float64(beta) * own.astype(np.float64).reshape(-1)
     for add in unit.nodes[1:]:
-        constants = [builder.wiring.constant(name) for name in add.inputs]
+        constants = [decision.wiring.constant(name) for name in add.inputs]
         total = total + next(c for c in constants if c is not None).astype(np.float64).reshape(-1)
     return total

@@ -1,25 +1,32 @@
 """Softmax between integer ops."""
 
+from typing import Any
+
 import numpy as np
+import numpy.typing as npt
 
 from octavo.lowering.builder import Builder
-from octavo.lowering.sharing import UnfitError
+from octavo.lowering.decision import Decision, UnfitError
 from octavo.lowering.wiring import Unit, integer
 from octavo.reference.functions import exp
 
 STEP = np.float32(1 / 8)
-"""The widest step of an input in uint8: half of it changes a probability by a factor of 1.06 at most."""
+"""The widest step of an input: half of it changes a probability by a factor of 1.06 at most."""
 
 
-def lower_softmax(builder: Builder, unit: Unit) -> None:
-    """QSoftmax: `table[d] = rne(2^22 * exp(-s * d))`, exp in float32 by our own function."""
-    source, output = unit.node.inputs[0], unit.outputs[0]
-    x = builder.affine(source, unit)
+def fit_softmax(decision: Decision, unit: Unit) -> npt.NDArray[Any]:
+    """The table `rne(2^22 * exp(-s * d))`, exp in float32 by our own function; int32 [count]."""
+    x = decision.affine(unit.node.inputs[0])
     if x.scale > STEP:
-        raise UnfitError(unit, f"its input's range is so wide that a step in uint8 would be {x.scale:.3g}")
-    distances = -(x.scale * np.arange(256, dtype=np.float32))
-    table = np.rint(np.float64(2**22) * exp(distances).astype(np.float64)).astype(np.int32)
-    inputs = [builder.integers(source, unit), builder.constant(f"{unit.name}.table", table)]
-    outputs = [builder.gives_integers(output, unit)]
-    builder.emit("QSoftmax", unit.name, inputs, outputs, {"axis": integer(unit.node, "axis")})
-    builder.dequantize_if_wanted(output, unit)
+        raise UnfitError(f"its input's range is so wide that a step in {x.of} would be {x.scale:.3g}")
+    distances = -(x.scale * np.arange(x.of.count, dtype=np.float32))
+    return np.rint(np.float64(2**22) * exp(distances).astype(np.float64)).astype(np.int32)
+
+
+def emit_softmax(builder: Builder, unit: Unit, table: npt.NDArray[Any]) -> None:
+    """Add the QSoftmax."""
+    source, output = unit.node.inputs[0], unit.outputs[0]
+    inputs = [builder.integers(source), builder.constant(f"{unit.name}.table", table)]
+    outputs = [builder.gives_integers(output)]
+    builder.emit("QSoftmax", unit, inputs, outputs, {"axis": integer(unit.node, "axis")})
+    builder.dequantize_if_wanted(output)

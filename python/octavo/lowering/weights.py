@@ -1,40 +1,63 @@
-"""Weights in int8 and biases in int32, with the proof that no sum leaves int32.
+"""Weights and biases in integers, with the proof that no sum leaves its accumulator.
 
-    scale[c] = max|w[c]| / 127 in float32, at least SCALE_MIN
-    q = clamp(rne(w / scale[c]), -127, 127) in float64
+    scale[c] = max|w[c]| / high in float32, at least SCALE_MIN
+    q = clamp(rne(w / scale[c]), low, high) in float64
     bias = rne(b / (s_x * scale[c])) in float64
 
 Channels lie on the last axis here. Per tensor, every channel has the largest of the scales.
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from octavo.lowering.affine import SCALE_MIN, Affine
+from octavo.program import DTYPES
+from octavo.program.integers import INT8, Integers
 
 Float64 = npt.NDArray[np.float64]
-
-BOUND = 2**31
-"""What `|bias| + sum|w| * max(z, 255 - z)` must stay below."""
 
 
 @dataclass(frozen=True)
 class Weights:
-    """weight: int8 [K, C]; scale: float32 [C]; bias: int32 [C], or None where it stays float."""
+    """weight: integers [K, C]; scale: float32 [C]; bias: as the sums are, [C]; None where it stays float."""
 
-    weight: npt.NDArray[np.int8]
+    weight: npt.NDArray[Any]
     scale: npt.NDArray[np.float32]
-    bias: npt.NDArray[np.int32] | None
+    bias: npt.NDArray[Any] | None
+
+
+def given_weights(
+    weight: npt.NDArray[Any], scale: npt.NDArray[np.float32], bias: Float64 | None, x: Affine
+) -> Weights | str:
+    """Weights that are integers already, [K, C], with one scale or one a channel; or why they cannot be."""
+    scale = np.broadcast_to(scale, weight.shape[1:]).astype(np.float32)
+    if not np.all((scale > 0) & np.isfinite(scale)):
+        return "a scale of its weights, times alpha, is not a positive number"
+    reach = _reach(weight, x)
+    if np.any(reach >= x.of.sum_end):
+        return _too_long(weight, x)
+    if bias is None:
+        return Weights(weight, scale, None)
+    rounded = _rounded_bias(bias, scale, x)
+    if not np.all(np.abs(rounded) + reach < x.of.sum_end):
+        return f"its bias is too large for {_NAMES[x.of.accumulator]} at the scales that are given"
+    return Weights(weight, scale, rounded.astype(DTYPES[x.of.accumulator]))
 
 
 def quantize_weights(
-    weight: npt.NDArray[np.float32], bias: Float64 | None, x: Affine, *, per_channel: bool
+    weight: npt.NDArray[np.float32],
+    bias: Float64 | None,
+    x: Affine,
+    of: Integers = INT8,
+    *,
+    per_channel: bool,
 ) -> Weights | str:
     """Quantize `weight`, float32 [K, C], for activations in the form `x`; or the reason why that cannot be.
 
-    bias: float64 [C] to become int32, or None where the sum leaves the integers before the bias is added.
+    bias: float64 [C] to become integers, or None where the sum leaves the integers before the bias is added.
     Where a channel's bias would leave the bound (its weights are all zero, or tiny), the channel's weight
     scale is doubled until it fits. Where the weights alone leave the bound, nothing helps.
     """
@@ -43,33 +66,45 @@ def quantize_weights(
     largest = np.max(np.abs(weight), axis=0, initial=np.float32(0))
     if not per_channel:
         largest = np.full_like(largest, np.max(largest, initial=np.float32(0)))
-    scale = np.maximum(largest / np.float32(127), SCALE_MIN)
-    quantized = _rounded(weight, scale)
+    scale = np.maximum(largest / np.float32(of.high), SCALE_MIN)
+    quantized = _rounded(weight, scale, of)
     reach = _reach(quantized, x)
-    if np.any(reach >= BOUND):
-        return f"its sums over {weight.shape[0]} products could leave int32"
+    if np.any(reach >= x.of.sum_end):
+        return _too_long(weight, x)
     if bias is None:
         return Weights(quantized, scale, None)
     while True:
-        rounded = np.rint(bias / (np.float64(x.scale) * scale.astype(np.float64)))
-        beyond = np.abs(rounded) + reach >= BOUND
+        rounded = _rounded_bias(bias, scale, x)
+        beyond = np.abs(rounded) + reach >= x.of.sum_end
         if not np.any(beyond):
-            return Weights(quantized, scale, rounded.astype(np.int32))
+            return Weights(quantized, scale, rounded.astype(DTYPES[x.of.accumulator]))
         with np.errstate(over="ignore"):
             scale[beyond] *= np.float32(2)
         if not np.all(np.isfinite(scale)):
-            return "its bias is too large for int32 at any scale"
-        quantized[:, beyond] = _rounded(weight[:, beyond], scale[beyond])
+            return f"its bias is too large for {_NAMES[x.of.accumulator]} at any scale"
+        quantized[:, beyond] = _rounded(weight[:, beyond], scale[beyond], of)
         reach = _reach(quantized, x)
 
 
-def _rounded(weight: npt.NDArray[np.float32], scale: npt.NDArray[np.float32]) -> npt.NDArray[np.int8]:
+def _rounded(
+    weight: npt.NDArray[np.float32], scale: npt.NDArray[np.float32], of: Integers
+) -> npt.NDArray[np.int8]:
     quotient = weight.astype(np.float64) / scale.astype(np.float64)
-    return np.clip(np.rint(quotient), -127, 127).astype(np.int8)
+    return np.clip(np.rint(quotient), of.low, of.high).astype(np.int8)
 
 
-def _reach(quantized: npt.NDArray[np.int8], x: Affine) -> Float64:
-    """`sum|w| * max(z, 255 - z)` a channel, exact: integers far below 2^53."""
-    furthest = max(x.zero_point, 255 - x.zero_point)
-    total = np.abs(quantized.astype(np.int64)).sum(axis=0) * furthest
+def _rounded_bias(bias: Float64, scale: npt.NDArray[np.float32], x: Affine) -> Float64:
+    return np.asarray(np.rint(bias / (np.float64(x.scale) * scale.astype(np.float64))), np.float64)
+
+
+def _reach(quantized: npt.NDArray[Any], x: Affine) -> Float64:
+    """The sum of |w| times the greatest |q - z|, a channel: exact, integers far below 2^53."""
+    total = np.abs(quantized.astype(np.int64)).sum(axis=0) * x.of.reach(x.zero_point)
     return np.asarray(total, np.float64)
+
+
+def _too_long(weight: npt.NDArray[Any], x: Affine) -> str:
+    return f"its sums over {weight.shape[0]} products could leave {_NAMES[x.of.accumulator]}"
+
+
+_NAMES = {"i32": "int32", "i64": "64 bits"}

@@ -65,6 +65,10 @@ class Wiring:
         """The array, where the value is known in advance."""
         return self.program.constants.get(name)
 
+    def shape_of_constant(self, name: str) -> tuple[int, ...]:
+        """The shape of a value that is known in advance."""
+        return self.program.constants[name].shape
+
     def is_float_activation(self, name: str) -> bool:
         """Whether the value is float32 and depends on the inputs."""
         return bool(name) and name not in self.program.constants and self.value(name).dtype == "f32"

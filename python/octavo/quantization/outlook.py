@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from octavo.lowering import Stay
-from octavo.lowering.planning import Plan
+from octavo.lowering.partition import Partition
 from octavo.lowering.wiring import Wiring
 from octavo.program import Program
 from octavo.quantization.macs import macs
@@ -31,16 +31,16 @@ class Outlook:
 
 def outlook(floats: Program) -> Outlook:
     """What a quantization of a float Program would decide; ranges can still keep a node in float."""
-    plan = Plan(Wiring(floats), {})
-    integers = [node for unit in plan.wiring.units if plan.is_integer(unit) for node in unit.nodes]
-    named = {node.name for node in integers} | {stay.name for stay in plan.stays}
+    partition = Partition(Wiring(floats), {})
+    integers = [node for unit in partition.wiring.units if partition.is_integer(unit) for node in unit.nodes]
+    named = {node.name for node in integers} | {stay.name for stay in partition.stays}
     return Outlook(
         integer_ops=_counted(node.op for node in integers),
-        float_ops=_counted(stay.op for stay in plan.stays),
+        float_ops=_counted(stay.op for stay in partition.stays),
         other_ops=_counted(node.op for node in floats.nodes if node.name not in named),
         macs=sum(macs(floats, node) for node in floats.nodes),
         integer_macs=sum(macs(floats, node) for node in integers),
-        stays=plan.stays,
+        stays=partition.stays,
     )
 
 

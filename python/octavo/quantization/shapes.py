@@ -1,6 +1,5 @@
 """Shapes that inference does not find, from running a sample of the calibration data."""
 
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -8,8 +7,8 @@ import numpy.typing as npt
 
 from octavo.calibration.sources import Feeds
 from octavo.errors import RunError
-from octavo.lowering import with_shapes
-from octavo.program import Node, Program, Value
+from octavo.program import Program, Value
+from octavo.rewrites import shapes_of, with_shapes
 from octavo.session import Session
 
 Shape = tuple[int | str, ...]
@@ -29,7 +28,7 @@ def with_measured_shapes(program: Program, feeds: Feeds, threads: int | None) ->
     changes is a number, the others are symbols. Where the model cannot run so, only the ranks are believed.
     """
     names = unknown(program)
-    session = Session(_shapes_of(program, names), threads)
+    session = Session(shapes_of(program, names), threads)
     first = session.run(None, feeds)
     fixed = [np.ones(len(shape), np.bool_) for shape in first]
     symbols = _free(program)
@@ -56,23 +55,6 @@ def _free(program: Program) -> set[str]:
 
 def _is_known(shape: Shape | None, symbols: set[str]) -> bool:
     return shape is not None and all(isinstance(axis, int) or axis in symbols for axis in shape)
-
-
-def _shapes_of(program: Program, names: list[str]) -> Program:
-    """The Program that gives the shapes of these values as int64 vectors, and nothing else."""
-    asked = [f"{name}.shape" for name in names]
-    return replace(
-        program,
-        outputs=asked,
-        values=program.values | {name: Value(name, "i64", None) for name in asked},
-        nodes=[
-            *program.nodes,
-            *(
-                Node("Shape", output, (name,), (output,), {"start": 0})
-                for name, output in zip(names, asked, strict=True)
-            ),
-        ],
-    )
 
 
 def _doubled(array: npt.NDArray[Any], of: Value, symbol: str) -> npt.NDArray[Any]:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from octavo.lowering.capability import Kind, Row, judge
 from octavo.lowering.wiring import Unit, Wiring
+from octavo.program.integers import UINT8, Integers
 
 AFTER_LAST = "it follows a product's float32 result, which no integer op reads"
 NO_INTEGERS = "its inputs are float, and quantizing them for this op alone gains nothing"
@@ -27,14 +28,18 @@ class Stay:
     expected: bool
 
 
-class Plan:
-    """The decision: `rows[unit.name]` for the units that run in integers, `stays` for those that do not.
+class Partition:
+    """The units in two: `rows[unit.name]` for those that run in integers, `stays` for those that do not.
 
-    `kept` are the names of nodes that must stay float, with the reason and whether that was asked for.
+    `kept` are the names of nodes that must stay float, with the reason and whether that was asked for;
+    `activations` the integers that the others compute on.
     """
 
-    def __init__(self, wiring: Wiring, kept: Mapping[str, tuple[str, bool]]) -> None:
+    def __init__(
+        self, wiring: Wiring, kept: Mapping[str, tuple[str, bool]], activations: Integers = UINT8
+    ) -> None:
         self.wiring = wiring
+        self._activations = activations
         self.rows: dict[str, Row] = {}
         self.functions: dict[str, tuple[str, ...]] = wiring.functions
         self._reasons: dict[str, tuple[str, bool]] = {}
@@ -69,7 +74,7 @@ class Plan:
                 self._reasons[unit.name] = asked
                 continue
             self.wiring.trace_function(unit)
-            verdict = judge(self.wiring, unit)
+            verdict = judge(self.wiring, unit, self._activations)
             if verdict.row is None or verdict.row.kind is not Kind.UNARY:
                 self.wiring.forget_function(unit)
             if verdict.row is None:
@@ -115,7 +120,7 @@ class Plan:
         )
 
     def _is_quantized(self, name: str, integer: set[str]) -> bool:
-        """Whether a float tensor becomes uint8 anyway: for an op that does not only add or multiply it."""
+        """Whether a float tensor becomes integers anyway: for an op that does not only add or multiply it."""
         readers = [unit for unit in self.wiring.readers.get(name, []) if unit.name in integer]
         return any(self.kind(unit) is not Kind.ELEMENTWISE for unit in readers)
 

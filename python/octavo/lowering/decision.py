@@ -1,0 +1,133 @@
+"""What is decided about a float Program before a node of the integer one is written.
+
+Each unit that can run in integers is fitted: every integer that its node will carry is computed. One that
+does not fit stays float, and the rest is decided anew around it, on the weights that are made already.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from octavo.lowering.affine import Affine
+from octavo.lowering.capability import Kind
+from octavo.lowering.forms import Forms
+from octavo.lowering.partition import Partition, Stay
+from octavo.lowering.sharing import Sharing
+from octavo.lowering.weights import Weights, given_weights, quantize_weights
+from octavo.lowering.wiring import Unit, Wiring
+from octavo.program.arithmetic import multiplier_shift
+
+Kept = dict[str, tuple[str, bool]]
+"""Names of nodes that stay float, each with the reason and whether that was asked for."""
+
+ONE = np.float32(1)
+
+Arrange = Callable[[npt.NDArray[Any]], npt.NDArray[Any]]
+"""From the shape that the float model has its weights in to [K, C]."""
+
+
+class UnfitError(Exception):
+    """A unit that looked fit for integers is not, now that its numbers are known. The text says why."""
+
+
+class Decision:
+    """Which units run in integers, in what forms, and with what integers.
+
+    partition: which units those are. fits: by the name of a unit, what its family fitted it with, None where
+    its node is not needed. fused: names of units that another does.
+    """
+
+    def __init__(self, wiring: Wiring, forms: Forms) -> None:
+        self.wiring = wiring
+        self.forms = forms
+        self.fits: dict[str, Any] = {}
+        self.fused: set[str] = set()
+        self._weights: dict[tuple[str, Affine, bool], Weights | str] = {}
+        self._divide({})
+
+    def decide(self, kept: Kept, fit: Callable[["Decision", Unit], Any]) -> None:
+        """Fit every unit by `fit`. One for which it raises `UnfitError` is kept in float."""
+        kept = dict(kept)
+        while True:
+            self._divide(kept)
+            unfit = self._sharing.unfit or self._first_unfit(fit)
+            if unfit is None:
+                return
+            unit, reason = unfit
+            kept[unit.name] = (reason, False)
+
+    @property
+    def stays(self) -> list[Stay]:
+        """The ops of the model that stay float, in the graph's order."""
+        return [stay for stay in self.partition.stays if stay.name not in self.fused]
+
+    def is_integer(self, unit: Unit) -> bool:
+        """Whether the unit runs in integers."""
+        return self.partition.is_integer(unit)
+
+    def kind(self, unit: Unit) -> Kind:
+        """The kind of a unit that has an integer form."""
+        return self.partition.kind(unit)
+
+    def affine(self, name: str) -> Affine:
+        """The form of a value of the graph in integers; raises `UnfitError` where it has none."""
+        found = self._sharing.affine(name)
+        if isinstance(found, str):
+            raise UnfitError(found)
+        return found
+
+    def requantizer(self, factor: float) -> tuple[int, int]:
+        """(M, S) of a real factor; raises `UnfitError` where the factor is too large for the rule."""
+        pair = multiplier_shift(factor)
+        if pair is None:
+            raise UnfitError(f"its output's scale is {factor:.3g} times too fine for its sums")
+        return pair
+
+    def weights(
+        self,
+        unit: Unit,
+        arrange: Arrange,
+        bias: npt.NDArray[np.float64] | None,
+        alpha: np.float32 = ONE,
+    ) -> Weights:
+        """The weights, times alpha, and the bias of a product in integers; `UnfitError` where they cannot be.
+
+        bias: float64 [C] to become integers, None where it stays float.
+        """
+        x = self.affine(unit.node.inputs[0])
+        key = (unit.name, x, bias is None)
+        if key not in self._weights:
+            self._weights[key] = self._made_weights(unit, arrange, bias, alpha, x)
+        made = self._weights[key]
+        if isinstance(made, str):
+            raise UnfitError(made)
+        return made
+
+    def _made_weights(
+        self, unit: Unit, arrange: Arrange, bias: npt.NDArray[np.float64] | None, alpha: np.float32, x: Affine
+    ) -> Weights | str:
+        name = unit.node.inputs[1]
+        given = self.forms.weights.get(name)
+        if given is not None:
+            return given_weights(arrange(given.integers), given.scale * alpha, bias, x)
+        weight = self.wiring.constant(name)
+        assert weight is not None
+        scaled = (np.float64(alpha) * arrange(weight).astype(np.float64)).astype(np.float32)
+        of, per_channel = self.forms.weights_of, self.forms.per_channel
+        return quantize_weights(scaled, bias, x, of, per_channel=per_channel)
+
+    def _divide(self, kept: Kept) -> None:
+        self.partition = Partition(self.wiring, kept, self.forms.activations)
+        self._sharing = Sharing(self.partition, self.forms)
+
+    def _first_unfit(self, fit: Callable[["Decision", Unit], Any]) -> tuple[Unit, str] | None:
+        self.fits, self.fused = {}, set()
+        for unit in self.wiring.units:
+            if self.is_integer(unit):
+                try:
+                    self.fits[unit.name] = fit(self, unit)
+                except UnfitError as unfit:
+                    return unit, str(unfit)
+        return None

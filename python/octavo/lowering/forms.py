@@ -1,0 +1,39 @@
+"""Forms: what lowering goes by. Of a tensor, its scale, zero point and integers; of weights, the integers."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from octavo.lowering.affine import Affine, Range
+from octavo.program.integers import INT8, UINT8, Integers
+
+
+@dataclass(frozen=True)
+class GivenWeights:
+    """Weights that are integers already, in the shape that the float model has them.
+
+    integers: of `Forms.weights_of`. scale: float32, one, or one an output channel; the zero point is 0.
+    """
+
+    integers: npt.NDArray[Any]
+    scale: npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Forms:
+    """Forms that are given, by a model or by a person, and ranges to derive the others from.
+
+    ranges: of float32 values, by name, as they were observed. given: of values, by name: they are taken as
+    they are. weights: by the name of the float constant. activations, weights_of: the integers that derived
+    forms have. per_channel: whether derived weights have one scale an output channel, or one a tensor.
+    """
+
+    ranges: Mapping[str, Range] = field(default_factory=dict)
+    given: Mapping[str, Affine] = field(default_factory=dict)
+    weights: Mapping[str, GivenWeights] = field(default_factory=dict)
+    activations: Integers = UINT8
+    weights_of: Integers = INT8
+    per_channel: bool = True

@@ -1,0 +1,101 @@
+"""Weights stored in integers: what they become, and which stay."""
+
+from fractions import Fraction
+
+import numpy as np
+import octavo
+import pytest
+from octavo import reference
+from octavo.program import PACKED, artifact
+from octavo.program.integers import WEIGHTS, unpack
+from octavo.program.validate import validate
+from octavo.rewrites import stored_weights
+
+NETWORK = """g (float[N,4,6,6] x) => (float y) {
+    c = Conv<group=2, pads=[1,1,1,1]>(x, k, bias) t = ConvTranspose(c, u) f = Flatten(t)
+    a = Gemm<transB=1>(f, v, d) b = Gemm(a, w) y = MatMul(b, m) }"""
+
+
+def constants(rng):
+    shapes = {
+        "k": (6, 2, 3, 3),
+        "bias": (6,),
+        "u": (6, 3, 2, 2),
+        "v": (5, 147),
+        "d": (5,),
+        "w": (5, 7),
+        "m": (7, 4),
+    }
+    return {name: rng.normal(size=shape).astype("f4") for name, shape in shapes.items()}
+
+
+AXES = {"k": 0, "u": 1, "v": 0, "w": 1, "m": 1}
+
+
+@pytest.mark.parametrize("of", [of for of in WEIGHTS.values() if of.symmetric], ids=str)
+def test_every_weight_is_the_nearest_integer_of_its_channel(floats, rng, of):
+    given = constants(rng)
+    given["k"][2] = 0
+    stored = stored_weights(floats(NETWORK, **given), of)
+    validate(stored)
+    for name, axis in AXES.items():
+        value = stored.values[f"{name}_stored"]
+        integers = stored.constants[value.name]
+        assert (value.dtype, value.shape) == (of.dtype, given[name].shape)
+        if of.dtype in PACKED:
+            integers = unpack(integers, of.dtype, value.shape)
+        scales = stored.constants[f"{name}_scales"]
+        assert name not in stored.constants
+        for channel, scale in enumerate(scales):
+            weights = given[name].take(channel, axis)
+            largest = np.float32(np.abs(weights).max()) / np.float32(of.high)
+            assert scale == max(largest, np.float32(2.0**-126))
+            for q, w in zip(integers.take(channel, axis).flat, weights.flat, strict=True):
+                assert abs(int(q)) <= of.high
+                assert q == min(max(round(Fraction(float(w)) / Fraction(float(scale))), of.low), of.high)
+    assert set(stored.constants) >= {"bias", "d"}
+
+
+def test_the_products_are_those_of_the_stored_weights(floats, rng):
+    program, given = floats(NETWORK, **constants(rng)), constants(rng)
+    stored = stored_weights(program, WEIGHTS["i4"])
+    replaced = {}
+    for name, axis in AXES.items():
+        q = unpack(stored.constants[f"{name}_stored"], "i4", given[name].shape)
+        along = [-1 if at == axis else 1 for at in range(q.ndim)]
+        replaced[name] = q.astype("f4") * stored.constants[f"{name}_scales"].reshape(along)
+    x = {"x": rng.normal(size=(2, 4, 6, 6)).astype("f4")}
+    plain = type(program)(
+        program.inputs, program.outputs, program.values, program.constants | replaced, program.nodes
+    )
+    (expected,) = reference.run(plain, x)
+    assert np.array_equal(reference.run(stored, x)[0], expected)
+    for isa in octavo.tiers():
+        assert np.array_equal(octavo.Session(artifact.to_bytes(stored), isa=isa).run(None, x)[0], expected)
+
+
+def test_what_stays(floats, rng):
+    text = """g (float[N,4,6,6] x, float[4,4] fed) => (float y) {
+        c = Conv(x, k) d = Conv(c, broken) g = ConvTranspose<group=2>(d, u) s = Mul(g, factor)
+        m = MatMul(fed, v) n = MatMul(fed, m) f = Flatten(s) y = MatMul(f, w) }"""
+    given = {name: rng.normal(size=(4, 4, 1, 1)).astype("f4") for name in ("k", "broken")}
+    given["broken"][1, 2] = np.nan
+    given |= {"u": np.ones((4, 2, 1, 1), "f4"), "factor": np.ones((4, 1, 1), "f4")}
+    given |= {"v": np.ones(4, "f4"), "w": rng.normal(size=(144, 3)).astype("f4")}
+    program = floats(text, **given)
+    kept = stored_weights(program, WEIGHTS["i8"], frozenset({program.nodes[-1].name}))
+    assert [name for name in kept.values if name.endswith("_stored")] == ["k_stored"]
+    assert {"broken", "u", "factor", "v", "w"} <= kept.constants.keys()
+    assert [node.op for node in kept.nodes].count("Dequantize") == 1
+
+
+def test_a_weight_that_two_read(floats, rng):
+    text = """g (float[N,4] x) => (float y, float z) {
+        a = MatMul(x, w) b = MatMul(a, w) y = Gemm<transB=1>(b, w) z = Add(w, k) }"""
+    program = floats(text, w=rng.normal(size=(4, 4)).astype("f4"), k=np.ones((4, 4), "f4"))
+    stored = stored_weights(program, WEIGHTS["i8"])
+    validate(stored)
+    columns, rows = ([node.inputs[1] for node in stored.nodes if node.op == op] for op in ("MatMul", "Gemm"))
+    assert columns[0] == columns[1] != rows[0]
+    assert "w" in stored.constants  # an Add reads it
+    assert sum(node.op == "Dequantize" for node in stored.nodes) == 2
