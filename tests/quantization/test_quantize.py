@@ -236,8 +236,7 @@ def test_a_notebook_shows_the_report(model, digits):
 @pytest.mark.parametrize("threads", [1, 3])
 def test_threads_are_those_of_the_calibration(monkeypatch, threads):
     """Of the model's runs, and of those that only measure shapes."""
-    from octavo.quantization import model as stage
-    from octavo.quantization import shapes
+    from octavo.quantization import shapes, stages
 
     asked = []
 
@@ -245,7 +244,7 @@ def test_threads_are_those_of_the_calibration(monkeypatch, threads):
         asked.append(threads)
         return octavo.Session(program, threads, isa)
 
-    monkeypatch.setattr(stage, "Session", session)
+    monkeypatch.setattr(stages, "Session", session)
     monkeypatch.setattr(shapes, "Session", session)
     text = """<ir_version: 10, opset_import: ["" : 21]> g (float[N,4] x) => (float y)
         <int64[1] k = {2}> { s = Shape(x) t = Mul(s, k) d = Div(t, k) y = Reshape(x, d) }"""
@@ -254,10 +253,15 @@ def test_threads_are_those_of_the_calibration(monkeypatch, threads):
 
 
 def test_options_stand_before_the_recipe(model, digits):
-    from octavo.quantization.recipes import Recipe, recipe
+    from octavo.program.integers import INT8, UINT8
+    from octavo.quantization.recipes import recipe
 
-    assert recipe("int8") == Recipe(
-        "int8", weights="i8", activations="u8", per_channel=True, range_rule="minmax"
+    int8 = recipe("int8")
+    assert (int8.weights, int8.activations, int8.per_channel, int8.range_rule) == (
+        INT8,
+        UINT8,
+        True,
+        "minmax",
     )
     same = octavo.quantize(model, digits, per_channel=True, range_rule="minmax").program
     assert artifact.to_bytes(same) == artifact.to_bytes(octavo.quantize(model, digits).program)

@@ -1,28 +1,54 @@
-"""Recipes: what a model is quantized to, as data."""
+"""Recipes: what a model is quantized to, as data that the stages of `quantize` follow."""
 
 from dataclasses import dataclass
 
 from octavo.errors import ModelError
+from octavo.program.integers import INT8, UINT8, Integers
 
 
 @dataclass(frozen=True)
 class Recipe:
     """One way to quantize.
 
-    weights, activations: their integers. per_channel: one weight scale an output channel, else one a tensor.
-    range_rule: how observed extremes become ranges, a key of `octavo.calibration.RULES`.
+    weights, activations: what they are held in; activations None where they stay float. per_channel: one
+    weight scale an output channel, else one a tensor. range_rule: how what calibration saw becomes ranges, a
+    key of `octavo.calibration.RULES`; None where nothing is calibrated. stages: what is done, in this order,
+    keys of `octavo.quantization.stages.STAGES`.
     """
 
     name: str
-    weights: str
-    activations: str
+    weights: Integers
+    activations: Integers | None
     per_channel: bool
-    range_rule: str
+    range_rule: str | None
+    stages: tuple[str, ...]
+
+    @property
+    def needs_data(self) -> bool:
+        """Whether the model is run over data."""
+        return "calibrate" in self.stages
 
 
 RECIPES = {
     recipe.name: recipe
-    for recipe in (Recipe("int8", weights="i8", activations="u8", per_channel=True, range_rule="minmax"),)
+    for recipe in (
+        Recipe(
+            "int8",
+            weights=INT8,
+            activations=UINT8,
+            per_channel=True,
+            range_rule="minmax",
+            stages=("load", "measure shapes", "calibrate", "lower", "check", "doubt", "report"),
+        ),
+        Recipe(
+            "weight-only",
+            weights=INT8,
+            activations=None,
+            per_channel=True,
+            range_rule=None,
+            stages=("load", "store weights", "report"),
+        ),
+    )
 }
 """The recipes by name."""
 

@@ -3,13 +3,15 @@
 import html
 import textwrap
 from collections import Counter
+from collections.abc import Container
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from octavo.calibration import Calibration, Statistics
 from octavo.errors import printable
 from octavo.lowering import Lowered, Stay
-from octavo.program import Program
+from octavo.program import Node, Program
+from octavo.program.integers import ACTIVATIONS
 from octavo.quantization.macs import macs
 
 
@@ -36,6 +38,7 @@ class Report:
     not_finite: tensors in which NaN or an infinity was seen; ranges are over the rest.
     float_bytes, integer_bytes: of the constants before and after.
     warnings: what is doubtful about the calibration data.
+    stages: what was done, in order.
     """
 
     recipe: str
@@ -51,6 +54,7 @@ class Report:
     float_bytes: int
     integer_bytes: int
     warnings: list[str] = field(default_factory=list)
+    stages: list[str] = field(default_factory=list)
 
     def to_dict(self) -> dict[str, Any]:
         """The same as plain data."""
@@ -59,10 +63,11 @@ class Report:
     def summary(self) -> str:
         """The least that is worth knowing, in one line."""
         integers, floats = sum(self.integer_ops.values()), sum(self.float_ops.values())
+        samples = f", {self.samples} samples" if self.samples else ""
         doubts = f", warnings: {len(self.warnings)}" if self.warnings else ""
         return (
             f"{self.recipe}: {integers} nodes in integers, {floats} in float, constants of "
-            f"{self.float_bytes:,} bytes now {self.integer_bytes:,}, {self.samples} samples{doubts}"
+            f"{self.float_bytes:,} bytes now {self.integer_bytes:,}{samples}{doubts}"
         )
 
     def __repr__(self) -> str:
@@ -105,7 +110,7 @@ class Report:
         return lines
 
     def _data(self) -> list[str]:
-        lines = [f"calibrated over {self.samples} samples"]
+        lines = [f"calibrated over {self.samples} samples"] if self.samples else ["made without data"]
         lines.extend(
             f"  input {seen.name}: values from {seen.minimum:g} to {seen.maximum:g}" for seen in self.inputs
         )
@@ -126,22 +131,35 @@ class Report:
 
 
 def report(
-    floats: Program, lowered: Lowered, calibration: Calibration, recipe: str, warnings: list[str]
+    floats: Program,
+    lowered: Lowered,
+    calibration: Calibration | None,
+    recipe: str,
+    warnings: list[str],
+    stages: list[str],
 ) -> Report:
     """The report of a float Program that was lowered after this calibration; `warnings` are of its data."""
     program = lowered.program
-    in_float = {stay.name for stay in lowered.stays}
+    in_integers = {
+        name
+        for node in program.nodes
+        if _computes(program, node, ACTIVATIONS)
+        for name in lowered.nodes.get(node.name, ())
+    }
     work = {node.name: macs(floats, node) for node in floats.nodes}
-    seen = {name: _seen(calibration.statistics, name) for name in calibration.names}
+    seen = {}
+    if calibration is not None:
+        seen = {name: _seen(calibration.statistics, name) for name in calibration.names}
     return Report(
         recipe=recipe,
-        samples=calibration.samples,
+        stages=stages,
+        samples=0 if calibration is None else calibration.samples,
         inputs=[seen[name] for name in floats.inputs if name in seen],
         integer_ops=counted_ops(program, in_integers=True),
         float_ops=counted_ops(program, in_integers=False),
         conversions=sum(node.op in _CONVERSIONS for node in program.nodes),
         macs=sum(work.values()),
-        integer_macs=sum(count for name, count in work.items() if name not in in_float),
+        integer_macs=sum(count for name, count in work.items() if name in in_integers),
         stays=lowered.stays,
         not_finite=[item for item in seen.values() if item.nans or item.infinities],
         float_bytes=sum(array.nbytes for array in floats.constants.values()),
@@ -168,20 +186,24 @@ _INDENT: dict[str, Any] = {
     "break_on_hyphens": False,
 }
 _CONVERSIONS = ("Quantize", "Dequantize")
-_REALS = ("u8", "f16", "f32", "f64")
+_FLOATS = ("f16", "f32", "f64")
+_REALS = (*ACTIVATIONS, *_FLOATS)
 
 
 def counted_ops(program: Program, *, in_integers: bool) -> dict[str, int]:
-    """The ops that compute on 8-bit integers, or those on floats, with their counts, by name."""
-    wanted = ("u8",) if in_integers else ("f16", "f32", "f64")
-    ops = [
-        node.op
-        for node in program.nodes
-        if node.op not in _CONVERSIONS
-        and program.values[node.inputs[0]].dtype in wanted
-        and program.values[node.outputs[0]].dtype in _REALS  # a Shape computes nothing
-    ]
+    """The ops that compute on integers that stand for reals, or on floats, with their counts, by name."""
+    wanted = ACTIVATIONS if in_integers else _FLOATS
+    ops = [node.op for node in program.nodes if _computes(program, node, wanted)]
     return dict(sorted(Counter(ops).items()))
+
+
+def _computes(program: Program, node: Node, dtypes: Container[str]) -> bool:
+    """Whether a node computes reals from what is of one of these dtypes, rather than convert it."""
+    return (
+        node.op not in _CONVERSIONS
+        and program.values[node.inputs[0]].dtype in dtypes
+        and program.values[node.outputs[0]].dtype in _REALS  # a Shape computes nothing
+    )
 
 
 def _listed(ops: dict[str, int]) -> str:
