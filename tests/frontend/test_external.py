@@ -45,7 +45,7 @@ def save():
 
 
 def loads(path, *files):
-    """The model loads, with its weights, from exactly these files."""
+    """The model loads, with its weights, from exactly these files; the size of the data is told."""
     loaded = frontend.load(path)
     np.testing.assert_array_equal(
         simplify(loaded, evaluate).graph.initializers["c"].const_value.numpy(), WEIGHTS
@@ -53,6 +53,7 @@ def loads(path, *files):
     expected = tuple(str(file.resolve()) for file in files)
     assert frontend.files_of(loaded) == expected
     assert frontend.source_files(path) == expected
+    assert list(frontend.facts(path).external_data.values()) == [WEIGHTS.nbytes]
 
 
 def runs_elsewhere(path):
@@ -62,6 +63,8 @@ def runs_elsewhere(path):
 
 
 def refused(path, *words):
+    """Neither read nor told the size of; the error has these words."""
+    assert list(frontend.facts(path).external_data.values()) == [None]
     for read in (frontend.load, frontend.source_files):
         with pytest.raises(ModelError) as caught:
             read(path)

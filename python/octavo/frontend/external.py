@@ -35,9 +35,7 @@ class LocatedTensor(ir.ExternalTensor):
 def locate(model: ir.Model, path: str | os.PathLike[str] | None = None) -> None:
     """Finds the file of each tensor with external data, in place, and has the model remember the files.
 
-    path: the model's file; without one, a tensor knows its folder. A location is looked up beside the path as
-    given, then beside the file that the path leads to, and its own file, all links followed, must lie in one
-    of these two folders: so the links of a cache into its store are read, and nothing else is.
+    path: the model's file; without one, a tensor knows its folder.
 
     Raises:
         ModelError: a location that leads elsewhere, or that is relative to no known folder.
@@ -46,13 +44,13 @@ def locate(model: ir.Model, path: str | os.PathLike[str] | None = None) -> None:
     folders: Sequence[str] = ()
     if path is not None:
         files.append(os.path.realpath(path))
-        folders = [os.path.dirname(os.path.abspath(path)), os.path.dirname(files[-1])]
+        folders = folders_of(path)
 
     def located(tensor: ir.TensorProtocol, where: str) -> ir.TensorProtocol:
         if isinstance(tensor, ir.ExternalTensor) and not isinstance(tensor, LocatedTensor):
             own = [os.path.abspath(tensor.base_dir)] if tensor.base_dir else []
             where = f"{where}, external data '{tensor.location}',"
-            tensor = LocatedTensor(tensor, _file(os.fspath(tensor.location), folders or own, where))
+            tensor = LocatedTensor(tensor, file_at(os.fspath(tensor.location), folders or own, where))
         if isinstance(tensor, LocatedTensor):
             files.append(tensor.path)
         return tensor
@@ -79,8 +77,19 @@ def files_of(model: ir.Model) -> tuple[str, ...]:
     return tuple(model.meta.get(_FILES, ()))
 
 
-def _file(location: str, folders: Sequence[str], where: str) -> str:
-    """The file, all links followed, that a location leads to from one of the folders."""
+def folders_of(path: str | os.PathLike[str]) -> list[str]:
+    """The folders that external data may lie in: of the path as given, then of the file that it leads to."""
+    return [os.path.dirname(os.path.abspath(path)), os.path.dirname(os.path.realpath(path))]
+
+
+def file_at(location: str, folders: Sequence[str], where: str) -> str:
+    """The file, all links followed, that a location leads to from the first of the folders that has it.
+
+    It must lie in one of them: so the links of a cache into its store are read, and nothing else is.
+
+    Raises:
+        ModelError: a location that leads elsewhere, or no folder; `where` says what has it.
+    """
     if not folders:
         raise ModelError(f"{where} has no known folder: load the model by its path")
     if os.path.isabs(location) or os.path.normpath(location).split(os.sep)[0] == os.pardir:

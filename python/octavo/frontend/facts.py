@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 import onnx
 
-from octavo.errors import printable
+from octavo.errors import ModelError, printable
+from octavo.frontend.external import file_at, folders_of
 from octavo.frontend.source import read_proto
 
 
@@ -26,7 +27,7 @@ class FileFacts:
 
     opsets: by domain, "ai.onnx" for ONNX's own. nodes: of the graph and its sub-graphs. ops: how many of
     each. weight_bytes: of all constants, wherever they lie.
-    external_data: the bytes of each file that holds weights, None where it is not in the model's folder.
+    external_data: the bytes of each file that holds weights, None where the model cannot be read with it.
     """
 
     ir_version: int
@@ -61,7 +62,7 @@ def facts(path: str | os.PathLike[str]) -> FileFacts:
         ops=dict(sorted(Counter(_operator(node) for node in nodes).items())),
         functions=len(proto.functions),
         weight_bytes=sum(_bytes(tensor) for tensor in weights),
-        external_data=_external(weights, os.path.dirname(os.path.abspath(path))),
+        external_data=_external(weights, folders_of(path)),
         inputs=[_port(value) for value in proto.graph.input if value.name not in constants],
         outputs=[_port(value) for value in proto.graph.output],
     )
@@ -93,7 +94,7 @@ def _bytes(tensor: onnx.TensorProto) -> int:
     return count * bits // 8
 
 
-def _external(weights: list[onnx.TensorProto], folder: str) -> dict[str, int | None]:
+def _external(weights: list[onnx.TensorProto], folders: list[str]) -> dict[str, int | None]:
     names = {
         entry.value
         for tensor in weights
@@ -101,12 +102,16 @@ def _external(weights: list[onnx.TensorProto], folder: str) -> dict[str, int | N
         for entry in tensor.external_data
         if entry.key == "location"
     }
-    found: dict[str, int | None] = {}
-    for name in sorted(names):
-        path = os.path.normpath(os.path.join(folder, name))
-        inside = path.startswith(os.path.join(folder, ""))
-        found[printable(name)] = os.path.getsize(path) if inside and os.path.isfile(path) else None
-    return found
+    return {printable(name): _size(name, folders) for name in sorted(names)}
+
+
+def _size(location: str, folders: list[str]) -> int | None:
+    """The size of a file of external data, where reading the model would find it and take it."""
+    try:
+        file = file_at(location, folders, "external data")
+    except ModelError:
+        return None
+    return os.path.getsize(file) if os.path.isfile(file) else None
 
 
 def _port(value: onnx.ValueInfoProto) -> Port:
