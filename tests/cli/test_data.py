@@ -1,5 +1,7 @@
 """What `--data` accepts, in which order it reads, and what it says where it cannot."""
 
+from itertools import permutations
+
 import numpy as np
 import pytest
 from octavo.cli.data import open_files
@@ -51,6 +53,33 @@ def test_named_arrays_feed_the_inputs_of_their_names(tmp_path):
     np.savez(tmp_path / "a.npz", x=np.ones((3, 4), np.float32), mask=np.zeros((3, 2), np.int64), spare=1)
     samples = read(tmp_path / "a.npz", *PAIR)
     assert [sorted(feeds) for feeds in samples] == [["mask", "x"]] * 3
+
+
+@pytest.mark.parametrize("inputs", [PAIR[:1], PAIR[1:], PAIR], ids=["x", "mask", "both"])
+@pytest.mark.parametrize("names", list(permutations(("x", "y", "mask", "mark"))), ids=str)
+def test_of_several_arrays_each_input_has_its_own_whatever_their_order(tmp_path, inputs, names):
+    """Each has another beside it that would fit as well: to read that would be no error."""
+    kinds = {"x": (4, np.float32), "y": (4, np.float32), "mask": (2, np.int64), "mark": (2, np.int64)}
+    arrays = {name: np.full((3, kinds[name][0]), place, kinds[name][1]) for place, name in enumerate(names)}
+    np.savez(tmp_path / "a.npz", **arrays)
+    samples = read(tmp_path / "a.npz", *inputs)
+    assert len(samples) == 3
+    for feeds in samples:
+        assert {name: array.min() for name, array in feeds.items()} == {
+            info.name: names.index(info.name) for info in inputs
+        }
+
+
+@pytest.mark.parametrize("inputs", [[VECTOR], PAIR], ids=len)
+@pytest.mark.parametrize("names", [(), ("other",), ("a", "b"), ("X", "mask"), ("x ", "mask", "y")], ids=str)
+def test_arrays_that_have_not_the_names_of_the_inputs(tmp_path, inputs, names):
+    np.savez(tmp_path / "a.npz", **{name: np.ones((3, 4), np.float32) for name in names})
+    if len(inputs) == len(names) == 1:
+        assert len(read(tmp_path / "a.npz", *inputs)) == 3
+        return
+    wanted = ", ".join(info.name for info in inputs)
+    with pytest.raises(DataError, match=rf"holds {', '.join(names) or 'nothing'}, .* inputs are {wanted}:"):
+        read(tmp_path / "a.npz", *inputs)
 
 
 def test_only_array_feeds_the_only_input_whatever_its_name(tmp_path):
