@@ -10,6 +10,7 @@ import pytest
 from octavo import Session, tiers
 from octavo.calibration import RULES
 from octavo.cli import console
+from octavo.quantization.recipes import RECIPES
 from octavo.session import load_program
 from PIL import Image
 
@@ -300,3 +301,20 @@ def test_doubts_about_the_data_are_warnings(octavo, folder, tmp_path):
         assert says in ended.err
         (warning,) = ended.json()["report"]["warnings"]
         assert warning in ended.err
+
+
+def test_a_recipe_without_data(octavo, folder, tmp_path):
+    target = tmp_path / "small.octavo"
+    ended = octavo("quantize", "model.onnx", "-o", target, "--recipe", "weight-only", cwd=folder)
+    assert ended.status == 0
+    assert "made without data" in ended.out
+    assert any(value.dtype == "i8" for value in load_program(target).values.values())
+    ended = octavo("quantize", "model.onnx", "-o", tmp_path / "none.octavo", cwd=folder)
+    assert ended.status == 1
+    assert "the recipe 'int8' needs data" in ended.err
+    assert not (tmp_path / "none.octavo").exists()
+
+
+def test_the_help_names_every_recipe(octavo):
+    told = " ".join(octavo("quantize", "--help").out.split()).partition("becomes: ")[2].partition(". [")[0]
+    assert all(name in told for name in RECIPES)

@@ -22,14 +22,16 @@ Examples:
 
 def quantize(
     model: Annotated[Path, typer.Argument(help="The float model, an .onnx file.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="The .octavo file to write.")],
     data: Annotated[
-        Path,
+        Path | None,
         typer.Option(
             help="Calibration data: .npy, .npz (arrays named as the inputs), a picture, or a folder."
         ),
-    ],
-    output: Annotated[Path, typer.Option("--output", "-o", help="The .octavo file to write.")],
-    recipe: Annotated[str, typer.Option(help="How the model is quantized.")] = "int8",
+    ] = None,
+    recipe: Annotated[
+        str, typer.Option(help="What the model becomes: int8, which needs data, or weight-only.")
+    ] = "int8",
     range_rule: Annotated[
         str | None, typer.Option(help="How the values seen become ranges: minmax, mean. [the recipe's]")
     ] = None,
@@ -57,20 +59,23 @@ def quantize(
     threads: Threads = None,
     as_json: Json = False,
 ) -> None:
-    """Quantize a float model to int8.
+    """Quantize a float model, by default to int8.
 
-    The ranges of its tensors are those that the calibration data show.
+    The ranges of its tensors are then those that the calibration data show.
     """
     from octavo.cli.data import kept_files, open_files
     from octavo.frontend import source_files
 
     pixels = _pixels(size, mean, std, layout, range_)
     model_files = source_files(model)
-    saving.check(output, (*model_files, *kept_files(data)))
-    files = open_files(data, octavo.Session(model, threads=threads).get_inputs(), pixels, limit)
+    saving.check(output, (*model_files, *(() if data is None else kept_files(data))))
+    samples = None
+    if data is not None:
+        files = open_files(data, octavo.Session(model, threads=threads).get_inputs(), pixels, limit)
+        samples = console.progress(files, "calibrating", files.count())
     quantized = octavo.quantize(
         model,
-        console.progress(files, "calibrating", files.count()),
+        samples,
         recipe=recipe,
         range_rule=range_rule,
         exclude=exclude or (),
