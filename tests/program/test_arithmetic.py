@@ -131,3 +131,13 @@ def test_requantize_takes_a_multiplier_and_a_shift_for_each_channel():
     acc = np.array([[1000, 1000], [-1000, 7]])
     found = requantize(acc, np.array([2**30, 2**31 - 1], np.int32), np.array([31, 40], np.int32), 10, 0, 255)
     assert found.tolist() == [[255, 12], [0, 10]]
+
+
+def test_sums_of_64_bits_by_shifts_of_eight_and_more():
+    random.seed(9)
+    for shift in (8, 9, 33, 62):
+        accs = [0, 1, -1, 2**38 - 1, 1 - 2**38, *(random.randrange(1 - 2**38, 2**38) for _ in range(200))]
+        for multiplier in (2**30 + 128, 2**31 - 128, 256 * random.randrange(2**22, 2**23) + 128):
+            exact = [math.floor(Fraction(acc * multiplier, 2**shift) + Fraction(1, 2)) for acc in accs]
+            found = requantize(np.array(accs), multiplier, shift, 5, -(2**62), 2**62)
+            assert found.tolist() == [y + 5 for y in exact]

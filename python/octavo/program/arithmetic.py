@@ -80,9 +80,9 @@ def requantize(
 ) -> npt.NDArray[np.int64]:
     """Accumulators as the integers of another scale: `scale_and_round`, the zero point, the clamp to lo..hi.
 
-    acc: within int32, or below 2^38 in magnitude where every shift is 8 or more. Then the seven low bits of a
-    multiplier, which are 0, are left out on both sides.
+    acc: within int32, or below 2^38 in magnitude where every shift is 8 or more and 2^7 divides every
+    multiplier, as it does by formula (8): the seven low bits are left out on both sides.
     """
     multiplier, shift = np.asarray(multiplier, np.int64), np.asarray(shift, np.int64)
-    spare = np.where(shift >= 8, 7, 0)
+    spare = np.where((shift >= 8) & (multiplier % 128 == 0), 7, 0)
     return np.clip(scale_and_round(acc, multiplier >> spare, shift - spare) + zero_point, lo, hi)
