@@ -69,6 +69,23 @@ def test_what_is_told_against_numpy_and_fractions(seen, samples):
         assert means[name] == float(exact)
 
 
+@given(SAMPLES)
+def test_the_histogram_against_numpy(seen, samples):
+    """Bins begin where the lower half of the bits is 0, and reach to the next such number away from zero."""
+    told = seen(samples, "histogram").read("x", "histogram")
+    joined = np.array([x for sample in samples for x in sample], np.float32)
+    joined = joined[np.isfinite(joined)] + np.float32(0)  # -0 is 0
+    begin, counts = np.unique(joined.view(np.uint32) >> np.uint32(16), return_counts=True)
+    wanted = []
+    for bits, count in zip(begin.tolist(), counts.tolist(), strict=True):
+        near, far = np.array([bits, bits + 1], np.uint32) << np.uint32(16)
+        ends = [float(near.view(np.float32)), float(far.view(np.float32))]
+        ends[1] = ends[1] if np.isfinite(ends[1]) else np.copysign(2.0**128, ends[1])
+        wanted.append((*sorted(ends), count))
+    assert list(zip(*told.values(), strict=True)) == sorted(wanted)
+    assert told == {} or list(told) == ["low", "high", "count"]
+
+
 def test_float_addition_would_show_the_order(seen):
     """The sums are exact where float64's are not."""
     samples = [[-1e30, 1e30], [-1e-30, 1e-30]] * 3 + [[-3e38, 3e38]]

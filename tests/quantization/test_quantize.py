@@ -75,10 +75,15 @@ def test_one_scale_a_tensor(model, digits, quantized):
     assert artifact.to_bytes(whole) != artifact.to_bytes(quantized.program)
 
 
-def test_range_rule(model, digits, quantized):
-    mean = octavo.quantize(model, digits, range_rule="mean").program
+def test_range_rules(model, digits, quantized):
+    """Each narrows the range of a tensor whose extremes are rare, and the report tells the extremes still."""
     widest = quantized.program.nodes[1].outputs[0]
-    assert mean.values[widest].quant.scale[0] < quantized.program.values[widest].quant.scale[0]
+    scales = [quantized.program.values[widest].quant.scale[0]]
+    for rule in ("p99.999", "p99.99", "mean"):
+        other = octavo.quantize(model, digits, range_rule=rule)
+        scales.append(other.program.values[widest].quant.scale[0])
+        assert other.report.inputs == quantized.report.inputs
+    assert scales == sorted(set(scales), reverse=True)
     with pytest.raises(octavo.DataError, match="no range rule is called 'kl'"):
         octavo.quantize(model, digits, range_rule="kl")
 

@@ -2,6 +2,8 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from fractions import Fraction
+from functools import partial
 from typing import Any, TypeAlias
 
 from octavo._core import Statistics
@@ -37,11 +39,38 @@ def mean_of_extremes(seen: Seen) -> Range:
     return Range(means["mean_minimum"], means["mean_maximum"])
 
 
+def percentile(left_out: Fraction, seen: Seen) -> Range:
+    """All but this share of the finite elements, which lie at both ends in halves, or at the far end.
+
+    The far end is that of a value without elements below 0, or without any above: its other end stays. Within
+    a bin of the histogram, elements are taken as spread evenly. Both ends lie within the extremes.
+    """
+    least, greatest = seen["extremes"]["minimum"], seen["extremes"]["maximum"]
+    low, high, counts = (seen["histogram"][name] for name in ("low", "high", "count"))
+    out = left_out * sum(counts)
+    if least < 0 < greatest:
+        out /= 2
+    start = _behind(low, high, counts, out) if least < 0 else least
+    end = _behind(high[::-1], low[::-1], counts[::-1], out) if greatest > 0 else greatest
+    return Range(*(min(max(least, bound), greatest) for bound in (start, end)))
+
+
+def _behind(near: list[float], far: list[float], counts: list[int], out: Fraction) -> float:
+    """Where so many elements lie before, in bins that go from near to far; exact until it is rounded."""
+    for begin, end, count in zip(near, far, counts, strict=True):
+        if out <= count:
+            return float(Fraction(begin) + (Fraction(end) - Fraction(begin)) * out / count)
+        out -= count
+    raise ValueError("more elements are left out than there are")
+
+
 RULES = {
     rule.name: rule
     for rule in (
         RangeRule("minmax", ("extremes",), min_max),
         RangeRule("mean", ("sample_extremes",), mean_of_extremes),
+        RangeRule("p99.999", ("extremes", "histogram"), partial(percentile, Fraction(1, 100_000))),
+        RangeRule("p99.99", ("extremes", "histogram"), partial(percentile, Fraction(1, 10_000))),
     )
 }
 """The range rules, by the names that `quantize(range_rule=...)` takes."""

@@ -33,7 +33,8 @@ def quantize(
         str, typer.Option(help="What the model becomes: int8, which needs data, or weight-only.")
     ] = "int8",
     range_rule: Annotated[
-        str | None, typer.Option(help="How the values seen become ranges: minmax, mean. [the recipe's]")
+        str | None,
+        typer.Option(help="How the values seen become ranges: minmax, mean, p99.999, p99.99. [the recipe's]"),
     ] = None,
     size: Annotated[
         str | None, typer.Option(metavar="HxW", help="Pictures: their size, where the model leaves it open.")

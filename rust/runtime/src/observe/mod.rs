@@ -9,6 +9,7 @@ mod bytes;
 mod counts;
 mod exact_sum;
 mod extremes;
+mod histogram;
 mod sample;
 mod sample_extremes;
 mod statistic;

@@ -6,12 +6,14 @@ use crate::error::Error;
 use crate::observe::bytes::Reader;
 use crate::observe::counts::Counts;
 use crate::observe::extremes::Extremes;
+use crate::observe::histogram::Histogram;
 use crate::observe::sample::Sample;
 use crate::observe::sample_extremes::SampleExtremes;
 use crate::observe::statistic::{Readings, Statistic};
 
 /// Every statistic; accumulators keep states in this order.
-static ALL: [Kind; 3] = [Kind::of::<Counts>(), Kind::of::<Extremes>(), Kind::of::<SampleExtremes>()];
+static ALL: [Kind; 4] =
+    [Kind::of::<Counts>(), Kind::of::<Extremes>(), Kind::of::<SampleExtremes>(), Kind::of::<Histogram>()];
 
 /// The names of all statistics.
 pub fn names() -> impl Iterator<Item = &'static str> {
