@@ -70,6 +70,29 @@ fn reads_may_overlap_and_empty_slots_touch_nothing() {
     });
 }
 
+/// Of two slots to read, two that may be missing and two to write, each in turn shares its last byte with the first that
+/// is written.
+#[test]
+fn no_slot_of_any_group_shares_a_byte_with_a_written_one() {
+    let refused = |meets: Option<usize>| {
+        let at = |group: usize| slot(Place::Arena, if meets == Some(group) { 25 } else { 64 + 8 * group }, 8);
+        let first = slot(Place::Arena, 32, 8);
+        catch_unwind(AssertUnwindSafe(|| {
+            with_views(|views| {
+                let ([a, b], [c, missing, d], [_, _]) =
+                    views.get_optional([at(0), at(1)], [Some(at(2)), None, Some(at(3))], [first, at(4)]);
+                assert_eq!([a, b, c.unwrap(), d.unwrap()], [[0; 8]; 4]);
+                assert!(missing.is_none());
+            });
+        }))
+        .is_err()
+    };
+    assert!(!refused(None));
+    for group in 0..5 {
+        assert!(refused(Some(group)), "slot {group}");
+    }
+}
+
 #[test]
 fn bugs_of_a_plan_panic() {
     use Place::{Arena, Constant, Input, Output};
