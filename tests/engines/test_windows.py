@@ -102,9 +102,9 @@ def test_grid_sample(build, same, axes):
 
 @pytest.mark.parametrize("sizes", [(4, 8), (1, 2), (2, 5), (8, 1)])
 def test_grids_that_fall_on_halves_and_borders(build, same, sizes):
-    """On elements, half way between two, on an image's borders and as far beyond as they mirror twice."""
+    """On elements, half way between two, on an image's borders, and beyond until they mirror four times."""
     rng = np.random.default_rng(7)
-    x, grid = build.input("x", "f32", (1, 2, *sizes)), build.input("grid", "f32", (1, 41, 41, 2))
+    x, grid = build.input("x", "f32", (1, 2, *sizes)), build.input("grid", "f32", (1, 61, 61, 2))
     outputs = [
         build.node("GridSample", [x, grid], "f32", mode=mode, padding_mode=padding, align_corners=align)
         for mode in ("nearest", "linear", "cubic")
@@ -112,7 +112,8 @@ def test_grids_that_fall_on_halves_and_borders(build, same, sizes):
         for align in (0, 1)
         if align == 0 or 1 not in sizes
     ]
-    steps = (np.arange(41, dtype=np.float32) - 20) / 8
+    eighths = [*range(-60, -20, 4), *range(-20, 21), *range(24, 61, 4)]
+    steps = np.array(eighths, np.float32) / 8
     feeds = {"x": values(rng, "f32", (1, 2, *sizes))}
     feeds["grid"] = np.stack(np.meshgrid(steps, steps), -1)[np.newaxis]
     same(build.program(*outputs), feeds, batched=False)
