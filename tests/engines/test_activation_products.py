@@ -78,11 +78,19 @@ def test_random_sizes(build, same, seed):
     same(build.program(product(build, rng, a, b, zeros, is_float=seed % 4 == 3)), feeds)
 
 
-@pytest.mark.parametrize("zeros", [(0, 0), (0, 128), (128, 0), (255, 255), (0, 255), (255, 0)], ids=str)
+END_ZEROS = [(0, 0), (0, 128), (128, 0), (255, 255), (0, 255), (255, 0)]
+
+
+def longest(zeros):
+    """The most elements whose products cannot leave int32."""
+    return (2**31 - 1) // (max(zeros[0], 255 - zeros[0]) * max(zeros[1], 255 - zeros[1]))
+
+
+@pytest.mark.parametrize("zeros", END_ZEROS, ids=str)
 @pytest.mark.parametrize("value", [0, 255])
 def test_sums_at_their_extremes(build, same, zeros, value):
     """As many elements as the bound allows, all at one end: no step saturates, and the sum does not wrap."""
-    k = (2**31 - 1) // (max(zeros[0], 255 - zeros[0]) * max(zeros[1], 255 - zeros[1]))
+    k = longest(zeros)
     a, b = build.input("a", "u8", (2, "K")), build.input("b", "u8", ("K", 3))
     f = build.node(
         "QMatMul", [a, b], "f32", a_zero_point=zeros[0], b_zero_point=zeros[1],
@@ -93,10 +101,11 @@ def test_sums_at_their_extremes(build, same, zeros, value):
     assert (given == np.float32((value - zeros[0]) * (value - zeros[1]) * k)).all()
 
 
-def test_a_sum_that_could_leave_int32_is_refused(build):
+@pytest.mark.parametrize("zeros", END_ZEROS, ids=str)
+def test_a_sum_that_could_leave_int32_is_refused(build, zeros):
     a, b = build.input("a", "u8", (1, "K")), build.input("b", "u8", ("K", 1))
-    program = build.program(product(build, np.random.default_rng(0), a, b, (0, 128), is_float=False))
-    k = (2**31 - 1) // (255 * 128) + 1
+    program = build.program(product(build, np.random.default_rng(0), a, b, zeros, is_float=False))
+    k = longest(zeros) + 1
     feeds = {"a": np.zeros((1, k), np.uint8), "b": np.zeros((k, 1), np.uint8)}
     for run in (
         lambda: octavo.reference.run(program, feeds),
