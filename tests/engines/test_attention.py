@@ -35,9 +35,25 @@ def test_one_step(build, same, factor, mask):
     assert [row.kernel == "pack" for row in rows] == [True, False]
 
 
-@pytest.mark.parametrize("mask", [(2, 3, 21, 1), (1,), (1, 2, 3, 21, 37)])
-@pytest.mark.parametrize(("factor", "axis"), [(None, -1), (("Div", 0), -1), (("Div", 1), 2), (None, 0)])
+@pytest.mark.parametrize(
+    ("factor", "mask", "axis"),
+    [
+        *((factor, mask, -1) for factor in (("Div", 0), ("Sub", 0), ("Sub", 1)) for mask in (None, (37,))),
+        *(
+            (factor, mask, -1)
+            for factor in (None, ("Div", 1))
+            for mask in ((2, 3, 21, 1), (1,), (1, 2, 3, 21, 37))
+        ),
+        *(
+            (factor, mask, axis)
+            for factor in (None, ("Div", 1))
+            for mask in (None, (37,))
+            for axis in (0, 1, 2)
+        ),
+    ],
+)
 def test_what_is_no_attention_stays_as_it_is(build, same, factor, mask, axis):
+    """The factor, the mask or the axis alone is none: nothing else keeps the nodes apart."""
     program, feeds = scores(build, factor, mask, axis)
     same(program, feeds, batched=False)
 
