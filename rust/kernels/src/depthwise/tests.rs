@@ -257,6 +257,27 @@ fn rows_beyond_a_strip() {
     }
 }
 
+/// Images larger than the strips of rows in which wide kernels go through them, from their first row on and from another.
+#[test]
+fn images_of_several_strips_of_rows() {
+    for (stride, rows, width, channels) in [(1, 130, 70, 64), (2, 131, 69, 80), (1, 9, 1100, 97)] {
+        let output = [rows, width].map(|n: usize| (n - 1) / stride + 1);
+        let window = Window {
+            input: [rows, width],
+            channels,
+            output,
+            kernel: [3, 3],
+            stride: [stride; 2],
+            dilation: [1; 2],
+            pad: [1; 2],
+        };
+        let mut case = Case::new(window, (rows + channels) as u64);
+        case.shift = (0..channels as i32).map(|c| 38 + c % 10).collect();
+        case.check(0..output[0]);
+        case.check(3..output[0] - 1);
+    }
+}
+
 /// The largest sums of either sign that 25 taps make, behind any zero point.
 #[test]
 fn the_largest_sums() {
