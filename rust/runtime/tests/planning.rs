@@ -131,3 +131,41 @@ fn ten_times_the_stages_take_about_ten_times_as_long() {
     let (few, many) = (least(|| stages(1_000), run), least(|| stages(10_000), run));
     assert!(many < 40 * few, "{few} ns for 1,000 stages, {many} for 10,000");
 }
+
+/// Stages beside so many inputs that the first of them reads alone, and a tensor that the last of them reads.
+fn stages_past(count: usize, inputs: usize, length: usize) -> Session {
+    let mut build = Build::new();
+    let mut x = build.input(DType::F32, 1);
+    let fed: Vec<ValueId> = (0..inputs).map(|_| build.input(DType::F32, length)).collect();
+    let axis = [("axis", Attribute::Int(0))];
+    let kept = build.node(Op::Concat, &fed, DType::F32, &axis);
+    for _ in 0..count {
+        let shape = build.node(Op::Cast, &[x], DType::I64, &[("to", Attribute::Int(DType::I64.onnx()))]);
+        x = build.node(Op::Expand, &[x, shape], DType::F32, &[]);
+    }
+    let output = build.node(Op::Concat, &[kept, x], DType::F32, &axis);
+    build.session(output)
+}
+
+#[test]
+fn a_stage_costs_what_it_does_and_not_what_lies_about() {
+    let time = |inputs: usize, length: usize| {
+        let (one, rest) = ([1.0f32], vec![2.0f32; length]);
+        let fed: Vec<&[u8]> =
+            std::iter::once(bytes_of(&one[..])).chain((0..inputs).map(|_| bytes_of(&rest[..]))).collect();
+        let shapes: Vec<[usize; 1]> = std::iter::once([1]).chain((0..inputs).map(|_| [length])).collect();
+        least(
+            || stages_past(10_000, inputs, length),
+            |session| {
+                let outputs = session.run_stages(&session.plan(&shapes).unwrap(), &fed).unwrap();
+                assert_eq!(outputs[0].0.shape, [inputs * length + 1]);
+                assert_eq!(outputs[0].1.bytes()[4 * inputs * length..][..4], *bytes_of(&one[..]));
+                assert_eq!(outputs[0].1.bytes()[..4], *bytes_of(&rest[..1]));
+            },
+        )
+    };
+    let plain = time(2, 1);
+    for (what, found) in [("4,000 inputs", time(4_000, 1)), ("a tensor of 16 MiB", time(2, 1 << 21))] {
+        assert!(found < 4 * plain, "{plain} ns for 10,000 stages, {found} beside {what}");
+    }
+}

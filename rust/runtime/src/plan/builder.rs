@@ -17,7 +17,7 @@ use crate::plan::known::{Known, MOST_KNOWN_BYTES};
 use crate::plan::layout::{Layout, is_same_bytes};
 use crate::plan::packing::{Block, Key, Packing};
 use crate::plan::relocation::{Relocation, permuted};
-use crate::plan::rest::Rest;
+use crate::plan::rest::{Live, Rest, Source};
 use crate::plan::steps::Steps;
 use crate::plan::uses::Uses;
 use crate::plan::{Observable, Owner, Plan};
@@ -78,8 +78,9 @@ pub struct Builder<'p> {
     observed: bool,
     /// The session that the plan is of.
     owner: Option<Owner>,
-    /// What the plan is to be given, in order.
+    /// What the plan is to be given, in order: so many inputs of the Program, then what plans before it have made.
     inputs: Vec<ValueId>,
+    fed: usize,
 }
 
 impl<'p> Builder<'p> {
@@ -109,8 +110,8 @@ impl<'p> Builder<'p> {
         Ok(builder)
     }
 
-    /// Resumes after a plan that ended early, for what the value that it ended for holds. The inputs of its plan are the
-    /// Program's, then those that the rest is to be given.
+    /// Resumes after a plan that ended early, for what the value that it ended for holds. The inputs of its plan are those
+    /// of the Program's that are still read, then what is live.
     pub fn resume(
         program: &'p Program,
         uses: &'p Uses,
@@ -121,13 +122,10 @@ impl<'p> Builder<'p> {
         wanted: Tensor,
     ) -> Result<Self, Error> {
         let mut builder = Builder::empty(program, uses, kernels, threads, packing)?;
-        builder.place_inputs(&rest.inputs)?;
-        for (index, (value, tensor)) in rest.live.iter().enumerate() {
-            let home = u16::try_from(program.inputs.len() + index).map(Home::Input);
-            let home = home.map_err(|_| Error::Run(format!("more than {MOST_TENSORS} tensors at once")))?;
-            let buffer = builder.steps.buffer(tensor.bytes(), home);
-            builder.inputs.push(*value);
-            builder.settle(*value, Placed { tensor: tensor.clone(), layout: Layout::RowMajor, buffer });
+        builder.fed = rest.fed.len();
+        let fed = rest.fed.iter().map(|(at, tensor)| (program.inputs[*at], tensor));
+        for (value, tensor) in fed.chain(rest.live.iter().map(|live| (live.value, &live.tensor))) {
+            builder.place_input(value, tensor.clone())?;
         }
         // They were shown when the plans before were run.
         builder.observables.clear();
@@ -168,18 +166,28 @@ impl<'p> Builder<'p> {
             observed: false,
             owner: None,
             inputs: Vec::new(),
+            fed: 0,
         })
     }
 
     fn place_inputs(&mut self, shapes: &[Vec<usize>]) -> Result<(), Error> {
         let program = self.program;
-        for (index, (&value, shape)) in program.inputs.iter().zip(shapes).enumerate() {
+        self.fed = program.inputs.len();
+        for (&value, shape) in program.inputs.iter().zip(shapes) {
             let tensor = TensorType { dtype: program.value(value).dtype, shape: shape.clone() };
-            let bytes = self.bytes_of(value, &tensor)?;
-            let buffer = self.steps.buffer(bytes, Home::Input(index as u16));
-            self.inputs.push(value);
-            self.settle(value, Placed { tensor, layout: Layout::RowMajor, buffer });
+            self.place_input(value, tensor)?;
         }
+        Ok(())
+    }
+
+    /// Adds an input of the plan.
+    fn place_input(&mut self, value: ValueId, tensor: TensorType) -> Result<(), Error> {
+        let home = u16::try_from(self.inputs.len()).map(Home::Input);
+        let home = home.map_err(|_| Error::Run(format!("more than {MOST_TENSORS} tensors at once")))?;
+        let bytes = self.bytes_of(value, &tensor)?;
+        let buffer = self.steps.buffer(bytes, home);
+        self.inputs.push(value);
+        self.settle(value, Placed { tensor, layout: Layout::RowMajor, buffer });
         Ok(())
     }
 
@@ -239,7 +247,10 @@ impl<'p> Builder<'p> {
     /// Binds the outputs and places every buffer.
     fn complete(mut self, rest: Option<Rest>) -> Result<Plan, Error> {
         let wanted: Vec<ValueId> = match &rest {
-            Some(rest) => rest.live.iter().map(|(value, _)| *value).collect(),
+            Some(rest) => {
+                let made = rest.live.iter().filter(|live| matches!(live.source, Source::Made(_)));
+                made.map(|live| live.value).collect()
+            }
             None => self.program.outputs.clone(),
         };
         let outputs = self.bind_outputs(&wanted)?;
@@ -273,26 +284,42 @@ impl<'p> Builder<'p> {
     /// What is left to plan when the next node waits for a value, which this plan makes or the caller feeds.
     fn rest(&mut self, wanted: ValueId) -> Result<Rest, Error> {
         let uses = self.uses;
-        let is_live = |&value: &ValueId| {
-            !uses.is_input(value) && (value == wanted || uses.is_output(value) || self.is_read_later(value))
-        };
-        let mut live: Vec<ValueId> = self.placed.keys().copied().filter(is_live).collect();
-        live.sort_unstable();
-        let live = live.into_iter().map(|value| Ok((value, self.tensor(value)?)));
-        let live = live.collect::<Result<_, Error>>()?;
-        let inputs = self.program.inputs.iter().map(|&value| Ok(self.tensor(value)?.shape));
-        let inputs = inputs.collect::<Result<_, Error>>()?;
+        let is_live =
+            |&value: &ValueId| value == wanted || uses.is_output(value) || self.is_read_later(value);
+        let values: BTreeSet<ValueId> = self.placed.keys().copied().filter(is_live).collect();
+        let (mut fed, mut live, mut made) = (Vec::new(), Vec::new(), 0);
+        for value in values {
+            let tensor = self.tensor(value)?;
+            if let Some(at) = uses.input(value) {
+                fed.push((at, tensor));
+                continue;
+            }
+            let source = self.given(value).map_or(Source::Made(made), Source::Given);
+            made += usize::from(source == Source::Made(made));
+            live.push(Live { value, tensor, source });
+        }
         self.known = std::mem::take(&mut self.known).shared();
         Ok(Rest {
             id: Rest::new_id(),
             first: self.next,
             wanted,
-            inputs,
+            fed,
             live,
             ahead: self.ahead.split_off(&self.next),
             known: self.known.clone(),
             observed: self.observed,
         })
+    }
+
+    /// The number of the live tensor that the plan is given and that is this value, whole and in its own order.
+    fn given(&self, value: ValueId) -> Option<usize> {
+        let placed = self.placed(value)?;
+        let buffer = &self.steps.buffers[placed.buffer.0];
+        let is_whole = placed.layout == Layout::RowMajor && buffer.bytes == placed.tensor.bytes();
+        match buffer.home {
+            Home::Input(at) if is_whole => usize::from(at).checked_sub(self.fed),
+            _ => None,
+        }
     }
 
     // ---- what is known of a value
@@ -373,7 +400,7 @@ impl<'p> Builder<'p> {
     }
 
     fn is_read_later(&self, value: ValueId) -> bool {
-        self.readers(value).iter().any(|&reader| !self.is_planned(reader))
+        self.readers(value).iter().rev().any(|&reader| !self.is_planned(reader))
     }
 
     /// Marks a node as planned within another's step.

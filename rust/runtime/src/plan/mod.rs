@@ -90,7 +90,7 @@ impl Plan {
         &self.inputs
     }
 
-    /// The types of the outputs: the Program's, in its order, or what the rest reads where the plan ends early.
+    /// The types of the outputs: the Program's, in its order, or what it makes for the rest where it ends early.
     pub fn outputs(&self) -> &[TensorType] {
         &self.outputs
     }

@@ -16,10 +16,10 @@ pub struct Rest {
     pub first: usize,
     /// What that node waits for.
     pub wanted: ValueId,
-    /// The shapes of the Program's inputs.
-    pub inputs: Vec<Vec<usize>>,
-    /// What the rest is given of what has been computed: the plan's outputs.
-    pub live: Vec<(ValueId, TensorType)>,
+    /// The Program's inputs that the rest is given, by their place there: those that it still reads.
+    pub fed: Vec<(usize, TensorType)>,
+    /// What the rest is given beside them of what has been computed.
+    pub live: Vec<Live>,
     /// The nodes behind it that are planned already.
     pub ahead: BTreeSet<usize>,
     /// What is known so far.
@@ -35,20 +35,38 @@ impl Rest {
         NEXT.fetch_add(1, Ordering::Relaxed)
     }
 
-    /// The type of what the rest waits for, and its place among the Program's inputs or else among the outputs of the
-    /// plan that it is the rest of.
+    /// Where the rest finds what it waits for.
     pub fn place(&self, inputs: &[ValueId]) -> Option<Place> {
-        let fed = inputs.iter().position(|&value| value == self.wanted);
-        let made = || self.live.iter().position(|(value, _)| *value == self.wanted);
-        fed.map(Place::Input).or_else(|| made().map(Place::Output))
+        let fed = self.fed.iter().position(|(at, _)| inputs[*at] == self.wanted);
+        let made = || self.live.iter().position(|live| live.value == self.wanted);
+        fed.map(Place::Fed).or_else(|| made().map(Place::Live))
     }
 }
 
-/// Where a run finds a tensor.
+/// A tensor that a rest is given.
+pub struct Live {
+    /// Whose it is.
+    pub value: ValueId,
+    /// Its type.
+    pub tensor: TensorType,
+    /// Where it comes from.
+    pub source: Source,
+}
+
+/// Where a tensor comes from that a rest is given.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Source {
+    /// The output of that number of the plan that the rest is of.
+    Made(usize),
+    /// That plan was given it too, as the live tensor of that number: it is passed on.
+    Given(usize),
+}
+
+/// Where a rest finds a tensor.
 #[derive(Clone, Copy, Debug)]
 pub enum Place {
-    /// Among the Program's inputs.
-    Input(usize),
-    /// Among the plan's outputs.
-    Output(usize),
+    /// Among what it is fed.
+    Fed(usize),
+    /// Among what is live.
+    Live(usize),
 }

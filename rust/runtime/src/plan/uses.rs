@@ -1,11 +1,13 @@
 //! Who reads a Program's values.
 
+use std::collections::HashMap;
+
 use crate::program::{Program, ValueId};
 
 /// The readers of every value, found once for all plans.
 pub struct Uses {
     readers: Vec<Vec<usize>>,
-    is_input: Vec<bool>,
+    inputs: HashMap<ValueId, usize>,
     is_output: Vec<bool>,
 }
 
@@ -18,12 +20,10 @@ impl Uses {
                 readers[value.index()].push(index);
             }
         }
-        let among = |listed: &[ValueId]| {
-            let mut is_listed = vec![false; program.values.len()];
-            listed.iter().for_each(|value| is_listed[value.index()] = true);
-            is_listed
-        };
-        Uses { readers, is_input: among(&program.inputs), is_output: among(&program.outputs) }
+        let mut is_output = vec![false; program.values.len()];
+        program.outputs.iter().for_each(|value| is_output[value.index()] = true);
+        let inputs = program.inputs.iter().enumerate().map(|(at, &value)| (value, at)).collect();
+        Uses { readers, inputs, is_output }
     }
 
     /// The indices of the nodes that read a value, in their order; one that reads it twice is listed twice.
@@ -31,9 +31,9 @@ impl Uses {
         &self.readers[value.index()]
     }
 
-    /// Whether the caller feeds a value.
-    pub fn is_input(&self, value: ValueId) -> bool {
-        self.is_input[value.index()]
+    /// The place of a value among the Program's inputs, where the caller feeds it.
+    pub fn input(&self, value: ValueId) -> Option<usize> {
+        self.inputs.get(&value).copied()
     }
 
     /// Whether the caller is given a value.

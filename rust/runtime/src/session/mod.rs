@@ -15,7 +15,7 @@ use octavo_kernels::table::Kernels;
 use crate::error::Error;
 use crate::plan::builder::Builder;
 use crate::plan::packing::{Blocks, Packing};
-use crate::plan::rest::{Place, Rest};
+use crate::plan::rest::{Place, Rest, Source};
 use crate::plan::uses::Uses;
 use crate::plan::{Owner, Plan, Step, TensorType, arena};
 use crate::program::{Dim, Program, Tensor, Value};
@@ -236,26 +236,34 @@ impl Session {
     ) -> Result<Vec<(TensorType, Arena)>, Error> {
         self.check_owner(plan)?;
         let mut plan = Arc::clone(plan);
-        let mut live: Vec<Arena> = Vec::new();
+        let mut fed: Vec<&[u8]> = inputs.to_vec();
+        let mut live: Vec<Arc<Arena>> = Vec::new();
         loop {
             let mut made = output_buffers(plan.outputs())?;
             let mut outputs: Vec<&mut [u8]> = made.iter_mut().map(|b| b.bytes_mut()).collect();
-            let given: Vec<&[u8]> = inputs.iter().copied().chain(live.iter().map(|b| b.bytes())).collect();
+            let given: Vec<&[u8]> = fed.into_iter().chain(live.iter().map(|b| b.bytes())).collect();
             run(&plan, &given, &mut outputs)?;
             let Some(rest) = plan.rest() else {
                 return Ok(plan.outputs().iter().cloned().zip(made).collect());
             };
-            let next = self.next_stage(rest, inputs, &made)?;
-            (plan, live) = (next, made);
+            let made: Vec<Arc<Arena>> = made.into_iter().map(Arc::new).collect();
+            let passed_on = rest.live.iter().map(|tensor| match tensor.source {
+                Source::Made(at) => Arc::clone(&made[at]),
+                Source::Given(at) => Arc::clone(&live[at]),
+            });
+            live = passed_on.collect();
+            fed = rest.fed.iter().map(|(at, _)| inputs[*at]).collect();
+            let next = self.next_stage(rest, &fed, &live)?;
+            plan = next;
         }
     }
 
     /// The plan of a rest, for what the tensor that it waits for holds.
-    fn next_stage(&self, rest: &Rest, inputs: &[&[u8]], made: &[Arena]) -> Result<Arc<Plan>, Error> {
+    fn next_stage(&self, rest: &Rest, fed: &[&[u8]], live: &[Arc<Arena>]) -> Result<Arc<Plan>, Error> {
         let value = self.program.value(rest.wanted);
         let (shape, bytes) = match rest.place(&self.program.inputs) {
-            Some(Place::Input(at)) => (&rest.inputs[at], inputs[at]),
-            Some(Place::Output(at)) => (&rest.live[at].1.shape, made[at].bytes()),
+            Some(Place::Fed(at)) => (&rest.fed[at].1.shape, fed[at]),
+            Some(Place::Live(at)) => (&rest.live[at].tensor.shape, live[at].bytes()),
             None => return Err(Error::Run(format!("value '{}' is made by no node", value.name))),
         };
         let wanted = Tensor::new(value.dtype, shape.clone(), bytes)?;
