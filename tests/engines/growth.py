@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from octavo.errors import RunError
 from octavo.program import DTYPES, Node, Program, Value
-from octavo.reference import OPERATIONS
+from octavo.reference import INTEGER_OPS, OPERATIONS
 
 LARGEST = 150_000
 """The most elements of a value."""
@@ -99,7 +99,9 @@ class Growth:
         node = Node(op, name, tuple(inputs), tuple(f"{name}_{i}" for i in range(count)), attributes)
         try:
             with np.errstate(all="ignore"):
-                made = OPERATIONS[op](node, [self.arrays[i] if i else None for i in inputs])
+                arrays = [self.arrays[i] if i else None for i in inputs]
+                is_integer = op in INTEGER_OPS
+                made = INTEGER_OPS[op](node, arrays, "u8") if is_integer else OPERATIONS[op](node, arrays)
         except (RunError, ArithmeticError, IndexError, TypeError, ValueError):
             return False
         if sum(array.size for array in made) > LARGEST or any(map(holds_nan, made)):

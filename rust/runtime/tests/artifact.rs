@@ -102,7 +102,7 @@ fn everything_in_the_artifact_is_read() {
     );
     let packed = constant("packed");
     assert_eq!((packed.dtype().name(), packed.shape(), packed.len()), ("i3", [3, 2, 1].as_slice(), 6));
-    assert_eq!(packed.bytes(), [0b11_011_100, 0b1_010_000_1, 0]);
+    assert_eq!(packed.bytes(), [0b1101_1100, 0b1010_0001, 0]);
     assert_eq!(program.nodes[0].attributes.f32("scale"), Ok(0.1));
     assert_eq!(program.nodes[1].name, "conv \"1\" \\ ☃");
     assert_eq!(program.nodes[1].attributes.ints("pads"), Ok([0, 1, 0, 1].as_slice()));
