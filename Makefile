@@ -11,7 +11,7 @@ BENCH_VENV := .bench-venv
 CARGO_MUTANTS := .mutants/bin/cargo-mutants
 LOCKED := $(VENV)/.locked
 EXTENSION := python/octavo/_core.abi3.so
-RUST_SOURCES := Cargo.toml Cargo.lock pyproject.toml $(shell find rust -name '*.rs' -o -name Cargo.toml)
+RUST_SOURCES := Cargo.toml Cargo.lock pyproject.toml $(shell find rust -name '*.rs' -o -name '*.txt' -o -name Cargo.toml)
 CARGO_TEST := cargo test --locked --workspace --exclude octavo-python
 
 .DEFAULT_GOAL := build
@@ -83,7 +83,10 @@ lint: build
 	$(BIN)/mypy
 	$(BIN)/python -m mypy.stubtest octavo._core
 
+# The crate and the package hold a copy each of the table of operators: octavo-runtime is packed from its own folder,
+# and the package reads the table without the extension.
 format: $(LOCKED)
+	cp rust/runtime/src/program/ops.txt python/octavo/program/ops.txt
 	cargo fmt --all
 	$(BIN)/ruff check --fix-only --quiet .
 	$(BIN)/ruff format .

@@ -17,21 +17,7 @@ CASES = 24
 
 EXTREMES = (0, 1, 2, -1, 3, 255, 256, 2**30, 2**31 - 1, -(2**31), 2**40, 2**62, 2**63 - 1, -(2**63))
 FLOATS = (0.0, 1.0, -1.0, 1e-38, 1e30, np.inf, -np.inf, np.nan)
-WORDS = {
-    "auto_pad": ("NOTSET", "SAME_UPPER", "SAME_LOWER", "VALID"),
-    "direction": ("LEFT", "RIGHT"),
-    "reduction": ("none", "add", "mul", "max", "min"),
-    "approximate": ("none", "tanh"),
-    "nearest_mode": ("round_prefer_floor", "round_prefer_ceil", "floor", "ceil"),
-    "keep_aspect_ratio_policy": ("stretch", "not_larger", "not_smaller"),
-    "padding_mode": ("zeros", "border", "reflection"),
-    "coordinate_transformation_mode": ("half_pixel", "align_corners", "asymmetric", "tf_crop_and_resize"),
-    "mode": (
-        "constant", "edge", "reflect", "wrap", "nearest", "linear", "cubic", "DCR", "CRD", "avg", "max",
-        "circular",
-    ),
-}  # fmt: skip
-PLAIN = {"multiplier": 2**30 + 128, "shift": 20, "lo": 0, "hi": 255, "group": 1, "p": 2, "stash_type": 1}
+PLAIN = {"multiplier": 2**30 + 128, "shift": 20, "lo": 0, "hi": 255}
 
 
 RUN = {"Q": ("u8",), "S": ("i32",), "W": ("u8", "i8", "i16", "i32")}
@@ -91,11 +77,15 @@ class Draw:
                 array[...] = np.array(extreme).astype(dtype)
         return array
 
-    def attribute(self, name, kind, is_wild):
+    def attribute(self, name, is_wild):
+        slot = self.form.attributes[name]
+        kind = slot.kind
         if kind == "str":
-            return self.one((*WORDS.get(name, ("?",)), *["", "bogus"] * is_wild))
+            return self.one((*slot.choices, *["", "bogus"] * is_wild))
         if kind == "int":
-            return self.one(EXTREMES) if is_wild else PLAIN.get(name, self.one((0, 0, 1)))
+            least, greatest = slot.limits or (0, 1)
+            plain = self.one((least, least, min(least + 1, greatest)))
+            return self.one(EXTREMES) if is_wild else PLAIN.get(name, plain)
         if kind == "ints":
             axes = max(self.rank - 2, 0)
             count = self.one((0, 1, 3, 40)) if is_wild else 2 * axes if name == "pads" else axes
@@ -131,17 +121,12 @@ class Draw:
             name: Value(name, self.dtype(slot), None)
             for name, slot in zip(outputs, self.form.outputs, strict=False)
         }
-        kinds = {
-            name: kind
-            for name, (kind, left_out) in self.form.attributes.items()
-            if not left_out or self.chance(0.5)
-        }
+        names = [name for name, slot in self.form.attributes.items() if not slot.optional or self.chance(0.5)]
         if {"pads", "auto_pad"} <= self.form.attributes.keys() and self.chance(0.9):
             pads = self.one(("pads", "auto_pad"))  # one of them, as all but hostile nodes have it
-            kinds = {name: kind for name, kind in kinds.items() if name not in ("pads", "auto_pad")}
-            kinds[pads] = self.form.attributes[pads][0]
-        wild = self.one(list(kinds)) if kinds and self.wild else None
-        attributes = {name: self.attribute(name, kind, name == wild) for name, kind in kinds.items()}
+            names = [*(name for name in names if name not in ("pads", "auto_pad")), pads]
+        wild = self.one(names) if names and self.wild else None
+        attributes = {name: self.attribute(name, name == wild) for name in names}
         if self.op == "Cast":
             attributes["to"] = ONNX_DTYPES[values[outputs[0]].dtype]
         node = Node(self.op, "the node", tuple(inputs), tuple(outputs), attributes)
@@ -181,7 +166,7 @@ def test_extremes(op):
 SELDOM = {
     "BatchNormalization", "Col2Im", "Conv", "ConvTranspose", "DepthToSpace", "EyeLike", "GridSample",
     "GroupNormalization", "InstanceNormalization", "NonMaxSuppression", "OneHot", "Pad", "QConv", "QGemm",
-    "Resize", "RoiAlign", "ScatterElements", "ScatterND", "Split", "TensorScatter", "TopK",
+    "Resize", "RoiAlign", "ScatterElements", "ScatterND", "SpaceToDepth", "Split", "TensorScatter", "TopK",
 }
 # fmt: on
 """Operators whose inputs must fit together so closely that these cases hardly ever run."""

@@ -12,7 +12,7 @@ from indexing_growth import indexing
 from octavo.errors import RunError
 from octavo.program import Program
 from octavo.program.checks import ONNX_DTYPES
-from octavo.program.ops import DTYPE_SETS, signatures
+from octavo.program.ops import DTYPE_SETS, marked, signatures
 from single_node import multipliers
 
 Recipe = Callable[[Growth, str], bool]
@@ -325,20 +325,13 @@ def _clip(g: Growth, op: str) -> bool:
 
 
 def _attributes(g: Growth, op: str) -> dict[str, Any]:
-    """Numbers for the float attributes that the op has."""
+    """Numbers for the float attributes that the op has, and choices for its texts."""
     names = signatures()[op][0].attributes
-    drawn: dict[str, Any] = {name: g.draw.f32(0.1, 1.9) for name, (kind, _) in names.items() if kind == "f32"}
-    if "approximate" in names:
-        drawn["approximate"] = g.draw.one(("none", "tanh"))
-    return drawn
+    drawn: dict[str, Any] = {name: g.draw.f32(0.1, 1.9) for name, slot in names.items() if slot.kind == "f32"}
+    return drawn | {name: g.draw.one(slot.choices) for name, slot in names.items() if slot.choices}
 
 
-@recipe(
-    "Relu", "LeakyRelu", "Elu", "Selu", "Celu", "ThresholdedRelu", "Sigmoid", "Tanh", "HardSigmoid",
-    "HardSwish", "Gelu", "Softplus", "Softsign", "Mish", "Swish", "Exp", "Log", "Sqrt", "Reciprocal", "Abs",
-    "Neg", "Sign", "Floor", "Ceil", "Round", "Erf", "Sin", "Cos", "BitwiseNot", "Not", "IsNaN",
-    "Tan", "Asin", "Acos", "Atan", "Sinh", "Cosh", "Asinh", "Acosh", "Atanh", "Shrink",
-)  # fmt: skip
+@recipe(*(op for op in marked("unary") + marked("elementwise") if op not in ("Clip", "IsInf", "Cast")))
 def _unary(g: Growth, op: str) -> bool:
     x = _some_number(g, op)
     return bool(x) and g.node(op, [x], **_attributes(g, op))

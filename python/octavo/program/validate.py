@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Iterable, Iterator
-from typing import Any, NoReturn
+from typing import Any, NoReturn, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -11,7 +11,7 @@ from octavo.errors import ArtifactError
 from octavo.program import DTYPES, MAX_RANK, OPSET, PACKED, Attribute, Node, Program, Quant, Value
 from octavo.program.checks import check
 from octavo.program.integers import is_integer, limits, packed_bytes, storage
-from octavo.program.ops import DTYPE_SETS, Signature, Slot, signatures
+from octavo.program.ops import DTYPE_SETS, AttributeSlot, Signature, Slot, signatures
 
 
 def validate(program: Program) -> None:
@@ -256,10 +256,23 @@ def _check_attributes(node: Node, form: Signature) -> None:
     for name, attribute in node.attributes.items():
         if name not in form.attributes:
             _fail(f"the {label(node)} has the unknown attribute {name!r}")
-        kind, wanted = attribute_kind(attribute), form.attributes[name][0]
+        kind, wanted = attribute_kind(attribute), form.attributes[name].kind
         if kind != wanted and not (isinstance(attribute, list) and not attribute and wanted == "f32s"):
             found = kind or type(attribute).__name__
             _fail(f"the attribute {name!r} of the {label(node)} is of type {found}, not {wanted}")
-    for name, (_, optional) in form.attributes.items():
-        if not optional and name not in node.attributes:
+        _check_attribute(node, name, form.attributes[name])
+    for name, slot in form.attributes.items():
+        if not slot.optional and name not in node.attributes:
             _fail(f"the {label(node)} lacks the attribute {name!r}")
+
+
+def _check_attribute(node: Node, name: str, slot: AttributeSlot) -> None:
+    """An attribute of the right kind is what the table of ops lets it be."""
+    attribute = node.attributes[name]
+    if slot.choices and attribute not in slot.choices:
+        _fail(f"the {label(node)}: {name} is {attribute!r}, not one of {slot.choices}")
+    if slot.limits is not None:
+        least, greatest = slot.limits
+        numbers = cast("list[int]", attribute if isinstance(attribute, list) else [attribute])
+        if not all(least <= number <= greatest for number in numbers):
+            _fail(f"the {label(node)}: {name} is {attribute}, outside {least}..{greatest}")

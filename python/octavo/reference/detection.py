@@ -5,13 +5,15 @@ import numpy.typing as npt
 
 from octavo.errors import RunError
 from octavo.program import Node
-from octavo.program.checks import SAMPLES_MAX
 from octavo.reference.attributes import Array, Inputs, integer, number, optional, required, text
 from octavo.reference.floats import Op
 from octavo.reference.functions import maximum
 from octavo.reference.movement import sized
 
 Float32s = npt.NDArray[np.float32]
+
+_SAMPLES_MAX = 4096
+"""Most samples along an axis of one output of a RoiAlign."""
 
 
 def _corners(boxes: Float32s, centred: bool) -> tuple[Float32s, Float32s, Float32s, Float32s]:
@@ -83,7 +85,7 @@ def _span(node: Node, size: int, start: np.float32, end: np.float32) -> tuple[np
     length = np.float32(1) if not is_shifted and length < 1 else length
     output = length / np.float32(size)
     samples = integer(node, "sampling_ratio") or np.ceil(output)
-    if samples > SAMPLES_MAX:
+    if samples > _SAMPLES_MAX:
         raise RunError(f"a region from {start} to {end} is too large to sample")
     return begin, output, 0 if np.isnan(samples) else max(0, int(samples))
 

@@ -1,8 +1,8 @@
 //! What holds for every Program: names, order, dtypes, and the inputs and attributes that each op has.
 
-use super::checks::{self, wrong};
-use super::signature::{Signature, Slot, dtype_set, signatures};
-use super::{DType, Dim, MAX_RANK, Node, OPSET, Program, Value, ValueId};
+use super::checks::{self, bad, wrong};
+use super::signature::{AttributeSlot, Signature, Slot, signatures};
+use super::{Attribute, DType, Dim, MAX_RANK, Node, OPSET, Program, Value, ValueId};
 use crate::error::Error;
 
 impl Program {
@@ -186,15 +186,12 @@ fn dtypes(program: &Program, node: &Node, form: &Signature) -> Result<(), Error>
     let outputs = slots(&form.outputs, node.outputs.len()).zip(&node.outputs);
     for (slot, id) in inputs.chain(outputs) {
         let Some(value) = id.map(|id| program.value(id)) else { continue };
-        let fits = match dtype_set(slot.dtype) {
-            None => value.dtype.name() == slot.dtype,
-            Some(set) => match bound.iter().find(|(letter, _)| *letter == slot.dtype) {
-                Some((_, dtype)) => *dtype == value.dtype,
-                None => {
-                    bound.push((slot.dtype, value.dtype));
-                    set.contains(&value.dtype)
-                }
-            },
+        let fits = match bound.iter().find(|(letter, _)| *letter == slot.dtype) {
+            Some((_, dtype)) => *dtype == value.dtype,
+            None => {
+                bound.push((slot.dtype, value.dtype));
+                slot.allowed.contains(&value.dtype)
+            }
         };
         let (label, name) = (node.label(), &value.name);
         if !fits {
@@ -227,9 +224,30 @@ fn attributes(node: &Node, form: &Signature) -> Result<(), Error> {
                 slot.kind
             )));
         }
+        may_be(node, slot, attribute)?;
     }
     match form.attributes.iter().find(|slot| !slot.optional && !node.attributes.has(slot.name)) {
         Some(slot) => Err(wrong(format_args!("the {} lacks the attribute {:?}", node.label(), slot.name))),
         None => Ok(()),
+    }
+}
+
+/// An attribute of the right kind is what the table of ops lets it be.
+fn may_be(node: &Node, slot: &AttributeSlot, attribute: &Attribute) -> Result<(), Error> {
+    let AttributeSlot { name, choices, limits, .. } = slot;
+    let outside = |what: &dyn std::fmt::Debug, least, greatest| {
+        Err(bad(node, format_args!("{name} is {what:?}, outside {least}..{greatest}")))
+    };
+    match (attribute, limits) {
+        (Attribute::Int(value), Some(limits)) if !limits.contains(value) => {
+            outside(value, limits.start(), limits.end())
+        }
+        (Attribute::Ints(values), Some(limits)) if !values.iter().all(|value| limits.contains(value)) => {
+            outside(values, limits.start(), limits.end())
+        }
+        (Attribute::Str(value), _) if !choices.is_empty() && !choices.contains(&value.as_str()) => {
+            Err(bad(node, format_args!("{name} is {value:?}, not one of {choices:?}")))
+        }
+        _ => Ok(()),
     }
 }
