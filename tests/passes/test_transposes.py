@@ -182,6 +182,8 @@ PERMS = [list(perm) for perm in itertools.permutations(range(3))]
 BETWEEN = {
     "nothing": "b = Identity(a)",
     "a function": "b = Tanh(a)",
+    "a function without a table": "b = Atan(a)",
+    "a function that changes the type": "t = IsNaN(a) u = Not(t) b = Cast<to=1>(u)",
     "a constant": "b = Mul(a, c)",
     "a sum": "t = Neg(a) b = Add(t, a)",
     "Concat": "b = Concat<axis=1>(a, a)",

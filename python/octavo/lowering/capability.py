@@ -15,6 +15,7 @@ from octavo.lowering.speed import no_fast_kernel
 from octavo.lowering.wiring import Unit, Wiring, integer, integers
 from octavo.program import Node
 from octavo.program.integers import UINT8, Integers
+from octavo.program.ops import marked
 
 
 class Kind(Enum):
@@ -235,52 +236,9 @@ _POOL = Condition("one or two spatial axes", _pools_one_or_two_axes)
 _FAST = Condition("a fast kernel for its groups (see below)", no_fast_kernel, expected=True)
 _SCALARS = Condition("constants of one element, or functions of one tensor", _scalar_operands)
 
-_UNARY_OPS = (
-    "Abs",
-    "Ceil",
-    "Celu",
-    "Clip",
-    "Cos",
-    "Elu",
-    "Erf",
-    "Exp",
-    "Floor",
-    "Gelu",
-    "HardSigmoid",
-    "HardSwish",
-    "LeakyRelu",
-    "Log",
-    "Mish",
-    "Neg",
-    "Reciprocal",
-    "Relu",
-    "Round",
-    "Selu",
-    "Sigmoid",
-    "Sign",
-    "Sin",
-    "Softplus",
-    "Softsign",
-    "Sqrt",
-    "Swish",
-    "Tanh",
-    "ThresholdedRelu",
-)
-_MOVEMENT_OPS = (
-    "DepthToSpace",
-    "Expand",
-    "Flatten",
-    "GlobalMaxPool",
-    "Identity",
-    "Reshape",
-    "Slice",
-    "SpaceToDepth",
-    "Split",
-    "Squeeze",
-    "Tile",
-    "Transpose",
-    "Unsqueeze",
-)
+# The order of the documentation, that of the alphabet.
+_UNARY_OPS = sorted(marked("unary"))
+_MOVEMENT_OPS = sorted(marked("moves"))
 
 TABLE: tuple[Row, ...] = (
     Row(
@@ -302,10 +260,7 @@ TABLE: tuple[Row, ...] = (
     ),
     Row("MatMul", Kind.PRODUCT, "QGemm", (_WEIGHTS, _MATRIX, _ROWS)),
     Row("MatMul", Kind.PRODUCT, "QMatMul"),
-    *(
-        Row(op, Kind.UNARY, "Lookup", (_SCALARS,))
-        for op in ("Add", "Sub", "Mul", "Div", "Pow", "PRelu", "Max", "Min")
-    ),
+    *(Row(op, Kind.UNARY, "Lookup", (_SCALARS,)) for op in marked("pairwise")),
     *(Row(op, Kind.UNARY, "Lookup", (_SCALARS,)) for op in _UNARY_OPS),
     Row("Add", Kind.ELEMENTWISE, "QAdd"),
     Row("Sub", Kind.ELEMENTWISE, "QAdd"),

@@ -4,8 +4,9 @@ import numpy as np
 import onnx_ir as ir
 
 from octavo.passes.edit import bypass, constant, dims, input_of, integers, nodes, same_dims
+from octavo.program.ops import marked
 
-_SHAPE_TELLS = frozenset({"Expand", "Flatten", "Reshape", "Squeeze", "Unsqueeze"})
+_SHAPE_TELLS = frozenset({"Expand", *marked("reshapes")})
 """Operators that change nothing if they do not change the shape."""
 
 _JOINS = frozenset({"Concat", "Max", "Mean", "Min", "Sum"})

@@ -4,8 +4,9 @@ import onnx_ir as ir
 
 from octavo.passes.edit import dims, is_read_once, nodes, producer
 from octavo.passes.shapes import reshape, reshape_target
+from octavo.program.ops import marked
 
-_RESHAPES = ("Reshape", "Flatten", "Squeeze", "Unsqueeze")
+_RESHAPES = marked("reshapes")
 
 
 def merge_reshapes(model: ir.Model) -> bool:

@@ -17,43 +17,10 @@ from octavo.passes.edit import (
     producer,
     set_attributes,
 )
+from octavo.program.ops import marked
 
-_UNARY = frozenset(
-    {
-        "Abs",
-        "Cast",
-        "Ceil",
-        "Celu",
-        "Clip",
-        "Cos",
-        "Elu",
-        "Erf",
-        "Exp",
-        "Floor",
-        "Gelu",
-        "HardSigmoid",
-        "HardSwish",
-        "LeakyRelu",
-        "Log",
-        "Mish",
-        "Neg",
-        "Not",
-        "Reciprocal",
-        "Relu",
-        "Round",
-        "Selu",
-        "Sigmoid",
-        "Sign",
-        "Sin",
-        "Softplus",
-        "Softsign",
-        "Sqrt",
-        "Swish",
-        "Tanh",
-        "ThresholdedRelu",
-    }
-)
-_JOINING = frozenset({"Add", "Div", "Max", "Mean", "Min", "Mul", "Pow", "PRelu", "Sub", "Sum"})
+_UNARY = frozenset(marked("unary") + marked("elementwise"))
+_JOINING = frozenset({*marked("pairwise"), "Mean", "Sum"})
 _REDUCING = frozenset(
     {
         "ReduceL1",
