@@ -1,6 +1,7 @@
 """Errors are one line that can be read, whatever the names from files and callers in them hold."""
 
 import pickle
+import zlib
 from dataclasses import replace
 
 import numpy as np
@@ -133,3 +134,83 @@ def test_names_in_reports(name, start):
     assert any(start in line for line in lines)
     assert all(line.isprintable() and len(line) < 500 for line in lines)
     assert [stay.name for stay in model.report.stays if stay.op == "Sin"] == [name]
+
+
+def reshape(shape):
+    """A Program whose Reshape learns its shape from a run."""
+    values = {
+        "x": Value("x", "f32", ("N", 4)),
+        "s": Value("s", "i64", (1,)),
+        "y": Value("y", "f32", None),
+    }
+    node = Node("Reshape", "odd name\n", ("x", "s"), ("y",), {"allowzero": 0})
+    constants = {} if shape is None else {"s": np.array(shape, np.int64)}
+    inputs = ["x", "s"] if shape is None else ["x"]
+    return Program(inputs, ["y"], values, constants, [node])
+
+
+def test_an_error_of_a_run_has_the_node_and_what_it_was_given():
+    x = np.ones((2, 4), np.float32)
+    given = (("x", "f32", (2, 4)), ("s", "i64", (1,)))
+    for program, feeds in (
+        (reshape([3]), {"x": x}),
+        (reshape(None), {"x": x, "s": np.array([3], np.int64)}),
+    ):
+        for run in (
+            lambda program=program, feeds=feeds: octavo.Session(program).run(None, feeds),
+            lambda program=program, feeds=feeds: octavo.reference.run(program, feeds),
+        ):
+            with pytest.raises(octavo.RunError) as caught:
+                run()
+            assert (caught.value.node, caught.value.operands) == ("odd name\n", given)
+            again = pickle.loads(pickle.dumps(caught.value))
+            assert (again.node, again.operands, str(again)) == ("odd name\n", given, str(caught.value))
+
+
+def test_what_an_input_left_out_is_given():
+    values = {"x": Value("x", "f32", (3,)), "h": Value("h", "f32", (2,)), "y": Value("y", "f32", None)}
+    node = Node("Clip", "clip", ("x", "", "h"), ("y",))
+    program = Program(["x", "h"], ["y"], values, {}, [node])
+    with pytest.raises(octavo.RunError) as caught:
+        octavo.Session(program).run(None, {"x": np.ones(3, np.float32), "h": np.ones(2, np.float32)})
+    assert caught.value.operands == (("x", "f32", (3,)), ("", "", ()), ("h", "f32", (2,)))
+
+
+def test_a_fault_that_only_a_run_can_see_has_its_node():
+    values = {"x": Value("x", "f32", (3,)), "i": Value("i", "i64", (1,)), "y": Value("y", "f32", None)}
+    program = Program(
+        ["x", "i"], ["y"], values, {}, [Node("Gather", "pick", ("x", "i"), ("y",), {"axis": 0})]
+    )
+    with pytest.raises(octavo.RunError) as caught:
+        octavo.Session(program).run(None, {"x": np.ones(3, np.float32), "i": np.array([3])})
+    assert caught.value.node == "pick"
+
+
+def test_what_is_wrong_with_a_program_has_its_node():
+    program = reshape([4])
+    program.nodes[0].attributes["allowzero"] = 2
+    with pytest.raises(octavo.ArtifactError) as caught:
+        artifact.to_bytes(program)
+    assert caught.value.node == "odd name\n"
+    good = artifact.to_bytes(reshape([4]))
+    old = rb"allowzero\":0"
+    assert good.count(old) == 1
+    with pytest.raises(octavo.ArtifactError) as caught:
+        octavo.Session(resealed(good, old, old[:-1] + b"2"))
+    assert (caught.value.node, caught.value.operands) == ("odd name\n", ())
+
+
+def test_other_errors_have_no_node():
+    for kind in ERRORS:
+        assert (kind("what").node, kind("what").operands) == (None, ())
+    with pytest.raises(octavo.RunError) as caught:
+        octavo.Session(reshape([4]), threads=0)
+    assert caught.value.node is None
+
+
+def resealed(data, old, new):
+    """An artifact with another text, and the checksum that it then gives."""
+    data = data.replace(old, new)
+    at = data.index(rb"crc32\":\"") + 10
+    data = data[:at] + b"00000000" + data[at + 8 :]
+    return data[:at] + f"{zlib.crc32(data):08x}".encode() + data[at + 8 :]

@@ -1,6 +1,6 @@
 """The errors that octavo raises on purpose. Each says what is wrong, where, and what to do about it."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
 
@@ -8,10 +8,22 @@ class Error(Exception):
     """Base of every error that octavo raises on purpose.
 
     Its message is one line of bounded length, whatever the names from files and callers in it hold.
+    node: the name of the node that failed, where one did. operands: what it was given, as far as that was
+    known: (name, dtype, shape) of each input, the name empty where one was left out.
     """
 
-    def __init__(self, message: object = "") -> None:
+    def __init__(
+        self,
+        message: object = "",
+        node: str | None = None,
+        operands: Iterable[tuple[str, str, tuple[int, ...]]] = (),
+    ) -> None:
         super().__init__(printable(str(message)))
+        self.node = node
+        self.operands = tuple(operands)
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return type(self), (*self.args, self.node, self.operands)
 
 
 class ModelError(Error, ValueError):

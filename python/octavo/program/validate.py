@@ -32,10 +32,14 @@ def validate(program: Program) -> None:
     _check_names(program)
     _check_order(program)
     for node in program.nodes:
-        form = _form(program, node)
-        _check_dtypes(program, node, form)
-        _check_attributes(node, form)
-        check(program, node)
+        try:
+            form = _form(program, node)
+            _check_dtypes(program, node, form)
+            _check_attributes(node, form)
+            check(program, node)
+        except ArtifactError as error:
+            error.node = node.name
+            raise
 
 
 def label(node: Node) -> str:

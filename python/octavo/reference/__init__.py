@@ -89,7 +89,12 @@ def _run_node(program: Program, node: Node, inputs: list[Array | None]) -> list[
             return OPERATIONS[node.op](node, inputs)
     except (RunError, ArithmeticError, IndexError, MemoryError, TypeError, ValueError) as error:
         shapes = [None if array is None else f"{array.dtype}{list(array.shape)}" for array in inputs]
-        raise RunError(f"the {label(node)} cannot run on {shapes}: {error}") from error
+        operands = [
+            ("", "", ()) if array is None else (name, program.values[name].dtype, array.shape)
+            for name, array in zip(node.inputs, inputs, strict=True)
+        ]
+        message = f"the {label(node)} cannot run on {shapes}: {error}"
+        raise RunError(message, node.name, operands) from error
 
 
 def _checked_result(program: Program, node: Node, name: str, result: Array) -> Array:

@@ -86,7 +86,7 @@ impl<'py> Input<'py> {
             Some(Ok(input)) => Ok(input),
             Some(Err(busy)) => {
                 let what = format!("input '{name}' cannot be read: {busy}");
-                Err(exception(py, &Error::Run(what)))
+                Err(exception(py, &Error::run(what)))
             }
             None => {
                 let given = array.getattr("dtype")?.to_string();
@@ -126,7 +126,7 @@ fn wrong_type(py: Python<'_>, name: &str, dtype: DType, given: &str) -> PyErr {
     let wanted = numpy_name(dtype);
     let what =
         format!("input '{name}' is {given}, it must be a numpy array of {wanted} in native byte order");
-    exception(py, &Error::Run(what))
+    exception(py, &Error::run(what))
 }
 
 /// From so many bytes on it is asked whether there is memory for an output: rust-numpy panics where there is none.
@@ -154,7 +154,7 @@ impl<'py> Output<'py> {
         let shape = of.shape.as_slice();
         if of.bytes() > LARGE && black_box(Arena::new(of.bytes())).is_err() {
             let what = format!("no memory for an output of shape {shape:?}, {} bytes", of.bytes());
-            return Err(exception(py, &Error::Run(what)));
+            return Err(exception(py, &Error::run(what)));
         }
         let array = match of.dtype {
             DType::U8 | DType::Bool | DType::Packed(_) => {

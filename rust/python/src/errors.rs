@@ -2,9 +2,9 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use octavo_runtime::Error;
+use octavo_runtime::{Error, ErrorKind};
 use pyo3::prelude::*;
-use pyo3::types::PyString;
+use pyo3::types::{PyString, PyTuple};
 
 /// Calls the runtime. A panic there is a bug of ours; it becomes an exception that says so.
 pub fn guarded<T>(call: impl FnOnce() -> Result<T, Error>) -> Result<T, Error> {
@@ -14,22 +14,24 @@ pub fn guarded<T>(call: impl FnOnce() -> Result<T, Error>) -> Result<T, Error> {
             .map(String::as_str)
             .or_else(|| panic.downcast_ref::<&str>().copied())
             .unwrap_or("a panic");
-        Err(Error::Run(format!("internal error, please report it with the model: {what}")))
+        Err(Error::run(format!("internal error, please report it with the model: {what}")))
     })
 }
 
 /// The exception of the package for an error.
 pub fn exception(py: Python<'_>, error: &Error) -> PyErr {
-    let name = match error {
-        Error::Artifact(_) => "ArtifactError",
-        Error::Model(_) => "ModelError",
-        Error::Data(_) => "DataError",
-        Error::Run(_) => "RunError",
+    let name = match error.kind() {
+        ErrorKind::Artifact => "ArtifactError",
+        ErrorKind::Model => "ModelError",
+        ErrorKind::Data => "DataError",
+        ErrorKind::Run => "RunError",
     };
-    let raised = py
-        .import("octavo.errors")
-        .and_then(|errors| errors.getattr(name))
-        .and_then(|class| class.call1((error.to_string(),)));
+    let operands = error.operands().iter().map(|of| (&of.name, of.dtype, PyTuple::new(py, &of.shape)));
+    let operands = operands.map(|(name, dtype, shape)| Ok((name, dtype, shape?)));
+    let raised = operands.collect::<PyResult<Vec<_>>>().and_then(|operands| {
+        let class = py.import("octavo.errors")?.getattr(name)?;
+        class.call1((error.to_string(), error.node(), operands))
+    });
     match raised {
         Ok(raised) => PyErr::from_value(raised),
         Err(broken) => broken,

@@ -140,7 +140,7 @@ impl Session {
                 None => {
                     let given = text(feeds.keys().as_any());
                     let what = format!("input '{}' is missing; the feeds are {given}", value.name);
-                    return Err(exception(py, &Error::Run(what)));
+                    return Err(exception(py, &Error::run(what)));
                 }
             }
         }
@@ -153,7 +153,7 @@ impl Session {
             });
             let strange = strange.map(|key| quoted(&key)).unwrap_or_default();
             let what = format!("{strange} is no input of the model; its inputs are: {}", known.join(", "));
-            return Err(exception(py, &Error::Run(what)));
+            return Err(exception(py, &Error::run(what)));
         }
         Ok(arrays)
     }
@@ -210,7 +210,7 @@ impl Session {
             let at = known.iter().position(|&k| name == k).ok_or_else(|| {
                 let (name, known) = (text(&name), known.join(", "));
                 let what = format!("'{name}' is no output of the model; its outputs are: {known}");
-                exception(py, &Error::Run(what))
+                exception(py, &Error::run(what))
             })?;
             picked.push(at);
         }
@@ -230,7 +230,7 @@ fn count(py: Python<'_>, threads: &Bound<'_, PyAny>) -> PyResult<usize> {
     number.ok_or_else(|| {
         let kind = threads.get_type().name().map_or_else(|_| "object".to_owned(), |name| name.to_string());
         let asked = format!("threads is '{}' ({kind}): it must be a number from 1 to 1024", text(threads));
-        exception(py, &Error::Run(asked))
+        exception(py, &Error::run(asked))
     })
 }
 

@@ -1,23 +1,92 @@
-//! The errors of the runtime, one variant for each exception of the Python package.
+//! The errors of the runtime: one kind for each exception of the Python package.
 
-/// What went wrong: each text says what, where, and what to do about it.
+/// What went wrong: the text says what, where, and what to do about it.
 ///
 /// Shown, it is one line: names from files and callers may hold anything, so control characters are escaped, and words
 /// and texts that nobody would read to the end are cut in the middle.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Error {
+#[error("{}", line(&.0.text))]
+pub struct Error(Box<Parts>);
+
+/// Boxed, so that results stay small.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Parts {
+    kind: ErrorKind,
+    text: String,
+    node: Option<String>,
+    operands: Vec<Operand>,
+}
+
+/// Whose fault it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ErrorKind {
     /// A saved program is damaged, of a newer format, or inconsistent with itself.
-    #[error("{}", line(.0))]
-    Artifact(String),
+    Artifact,
     /// A program uses something that this build cannot plan.
-    #[error("{}", line(.0))]
-    Model(String),
-    /// Data for calibration does not fit the model.
-    #[error("{}", line(.0))]
-    Data(String),
+    Model,
+    /// Data, or statistics of them, do not fit the model.
+    Data,
     /// A program cannot be run with these feeds or settings.
-    #[error("{}", line(.0))]
-    Run(String),
+    Run,
+}
+
+/// What a node was given, where that is known.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Operand {
+    /// The name of the value; empty where an optional input was left out.
+    pub name: String,
+    /// The type of its elements, as an artifact names it.
+    pub dtype: &'static str,
+    /// The length of each axis.
+    pub shape: Vec<usize>,
+}
+
+macro_rules! constructors {
+    ($($name:ident: $kind:ident;)*) => { $(
+        #[doc = concat!("An error of the kind [`ErrorKind::", stringify!($kind), "`].")]
+        pub fn $name(text: impl Into<String>) -> Error {
+            let parts = Parts { kind: ErrorKind::$kind, text: text.into(), node: None, operands: Vec::new() };
+            Error(Box::new(parts))
+        }
+    )* };
+}
+
+impl Error {
+    constructors! {
+        artifact: Artifact;
+        model: Model;
+        data: Data;
+        run: Run;
+    }
+
+    /// The same, of this node and what it was given. An error that is of a node already stays of that one.
+    pub fn of_node(mut self, name: &str, operands: impl FnOnce() -> Vec<Operand>) -> Error {
+        if self.0.node.is_none() {
+            self.0.node = Some(name.to_owned());
+            self.0.operands = operands();
+        }
+        self
+    }
+
+    /// Whose fault it is.
+    pub fn kind(&self) -> ErrorKind {
+        self.0.kind
+    }
+
+    /// The text as it was made, of any length; shown, it is shortened.
+    pub fn text(&self) -> &str {
+        &self.0.text
+    }
+
+    /// The name of the node that failed, where one did.
+    pub fn node(&self) -> Option<&str> {
+        self.0.node.as_deref()
+    }
+
+    /// What that node was given, as far as it was known: dtypes and shapes of its inputs.
+    pub fn operands(&self) -> &[Operand] {
+        &self.0.operands
+    }
 }
 
 /// Most characters of a word; `octavo.errors` has the same two bounds.
@@ -66,7 +135,7 @@ mod tests {
     use super::*;
 
     fn shown(text: &str) -> String {
-        let errors = [Error::Artifact, Error::Model, Error::Data, Error::Run].map(|of| of(text.to_owned()));
+        let errors = [Error::artifact(text), Error::model(text), Error::data(text), Error::run(text)];
         let lines = errors.map(|error| error.to_string());
         assert!(lines.iter().all(|line| *line == lines[0]));
         lines[0].clone()
@@ -101,5 +170,17 @@ mod tests {
         let list = shown(&format!("'{}' is no input", "a b ".repeat(1_000_000)));
         assert!(list.starts_with("'a b a b") && list.ends_with("a b ' is no input"));
         assert_eq!(list.chars().count(), MOST_OF_A_LINE);
+    }
+
+    #[test]
+    fn the_innermost_node_is_told() {
+        let operand = |name: &str| Operand { name: name.to_owned(), dtype: "f32", shape: vec![1, 2] };
+        let plain = Error::run("what");
+        assert_eq!((plain.node(), plain.operands()), (None, [].as_slice()));
+        let inner = plain.of_node("inner", || vec![operand("x")]);
+        let outer = inner.clone().of_node("outer", || panic!("not asked for"));
+        assert_eq!(inner, outer);
+        assert_eq!((outer.kind(), outer.text(), outer.node()), (ErrorKind::Run, "what", Some("inner")));
+        assert_eq!(outer.operands(), [operand("x")]);
     }
 }

@@ -9,7 +9,7 @@ pub mod program;
 pub mod session;
 mod walk;
 
-pub use error::Error;
+pub use error::{Error, ErrorKind};
 pub use octavo_exec::{Arena, Pod, bytes_of, bytes_of_mut, cast, cast_mut};
 pub use octavo_kernels::isa;
 pub use session::{Options, Session};

@@ -2,7 +2,7 @@
 //!
 //! The artifact is written by the Python package's tests, which compare it with what they write today.
 
-use octavo_runtime::error::Error;
+use octavo_runtime::ErrorKind;
 use octavo_runtime::program::{Attribute, DType, Dim, Op, Program};
 use proptest::prelude::*;
 use serde_json::{Value as Json, json};
@@ -56,7 +56,7 @@ fn assemble(header: &str, tensors: &[u8]) -> Vec<u8> {
 
 fn message(data: &[u8]) -> String {
     match Program::from_bytes(data) {
-        Err(Error::Artifact(message)) => message,
+        Err(error) if error.kind() == ErrorKind::Artifact => error.text().to_owned(),
         other => panic!("{other:?} where an artifact error was due"),
     }
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use octavo_runtime::observe::{Reading, Statistics};
 use octavo_runtime::program::{Attribute, Attributes, DType, Dim, Node, OPSET, Op, Program, Value, ValueId};
-use octavo_runtime::{Arena, Error, Options, Session, bytes_of, bytes_of_mut, cast};
+use octavo_runtime::{Arena, Error, ErrorKind, Options, Session, bytes_of, bytes_of_mut, cast};
 
 const NETWORK: &[u8] = include_bytes!("data/small_network.octavo");
 
@@ -95,7 +95,7 @@ fn shapes_and_settings_that_do_not_fit() {
         Options { threads: Some(1025), isa: None },
         Options { threads: None, isa: Some("mmx".into()) },
     ] {
-        assert!(matches!(Session::new(NETWORK, &options), Err(Error::Run(_))));
+        assert!(matches!(Session::new(NETWORK, &options), Err(error) if error.kind() == ErrorKind::Run));
     }
 }
 
@@ -197,7 +197,7 @@ fn this_program() -> std::process::Command {
 /// The text of an error of a run; anything else, a panic above all, fails the test.
 fn refused(result: Result<(), Error>) -> String {
     match result {
-        Err(Error::Run(text)) => text,
+        Err(error) if error.kind() == ErrorKind::Run => error.text().to_owned(),
         other => panic!("{other:?}"),
     }
 }
@@ -366,7 +366,9 @@ fn programs_are_validated_by_whatever_makes_a_session() {
     cases[3].nodes[0].outputs = vec![Some(ValueId(7))];
     cases[4].values[0].shape = Some(vec![Dim::Fixed(1); 33]);
     for wrong in cases {
-        assert!(matches!(Session::from_program(wrong, &Options::default()), Err(Error::Artifact(_))));
+        assert!(
+            matches!(Session::from_program(wrong, &Options::default()), Err(error) if error.kind() == ErrorKind::Artifact)
+        );
     }
 }
 
@@ -376,7 +378,7 @@ fn shapes_of_any_rank_and_size() {
     let long = [1; 100];
     let huge = [usize::MAX, 0, usize::MAX];
     for shape in [&long[..], &huge, &[1 << 62], &[1 << 31, 1 << 31], &[usize::MAX]] {
-        assert!(matches!(session.plan(&[shape]), Err(Error::Run(_))), "{shape:?}");
+        assert!(matches!(session.plan(&[shape]), Err(error) if error.kind() == ErrorKind::Run), "{shape:?}");
     }
     assert!(session.plan(&[[0; 32]]).is_ok() && session.plan::<[usize; 0]>(&[[]]).is_ok());
 }

@@ -76,7 +76,7 @@ pub fn push_text(bytes: &mut Vec<u8>, text: &str) {
 
 /// The error for bytes that no accumulator gave.
 pub fn damaged(what: &str) -> Error {
-    Error::Data(format!("the bytes of the statistics are damaged: {what}; collect the statistics again"))
+    Error::data(format!("the bytes of the statistics are damaged: {what}; collect the statistics again"))
 }
 
 #[cfg(test)]

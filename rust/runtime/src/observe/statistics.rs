@@ -32,7 +32,7 @@ impl Statistics {
         let mut names = names;
         names.sort_unstable();
         if let Some(pair) = names.windows(2).find(|pair| pair[0] == pair[1]) {
-            return Err(Error::Data(format!("the value '{}' is named twice", pair[0])));
+            return Err(Error::data(format!("the value '{}' is named twice", pair[0])));
         }
         Ok(Statistics::of_nothing(kinds, names.into()))
     }
@@ -77,7 +77,7 @@ impl Statistics {
     pub fn merge(&mut self, other: &Statistics) -> Result<(), Error> {
         self.check_alike(other)?;
         let Some(elements) = self.elements.checked_add(other.elements) else {
-            return Err(Error::Data("statistics of 2^64 elements or more cannot be kept".to_owned()));
+            return Err(Error::data("statistics of 2^64 elements or more cannot be kept".to_owned()));
         };
         self.elements = elements;
         let _float_mode = FloatMode::set();
@@ -91,7 +91,7 @@ impl Statistics {
         let listed = |of: &Statistics| of.statistics().collect::<Vec<_>>().join(", ");
         let (ours, theirs) = (listed(self), listed(other));
         if ours != theirs {
-            return Err(Error::Data(format!(
+            return Err(Error::data(format!(
                 "statistics of one kind cannot be merged with those of another: [{ours}] and [{theirs}]"
             )));
         }
@@ -99,7 +99,7 @@ impl Statistics {
             |one: &Statistics, of: &Statistics| one.names.iter().find(|name| !of.holds(name)).cloned();
         match alone(self, other).or_else(|| alone(other, self)) {
             None => Ok(()),
-            Some(name) => Err(Error::Data(format!(
+            Some(name) => Err(Error::data(format!(
                 "statistics of other values cannot be merged: only one of the two has the value '{name}'"
             ))),
         }
@@ -108,10 +108,10 @@ impl Statistics {
     /// What a statistic of a value tells; nothing where no element was seen that it is about.
     pub fn read(&self, name: &str, statistic: &str) -> Result<Readings, Error> {
         let place = self.place(name);
-        let place = place.ok_or_else(|| Error::Data(format!("nothing is kept of a value '{name}'")))?;
+        let place = place.ok_or_else(|| Error::data(format!("nothing is kept of a value '{name}'")))?;
         let kind = self.statistics().position(|kind| kind == statistic).ok_or_else(|| {
             let kept: Vec<&str> = self.statistics().collect();
-            Error::Data(format!("'{statistic}' is not kept; kept are: {}", kept.join(", ")))
+            Error::data(format!("'{statistic}' is not kept; kept are: {}", kept.join(", ")))
         })?;
         let _float_mode = FloatMode::set();
         Ok(self.states[place * self.kinds.len() + kind].read())
@@ -136,11 +136,11 @@ impl Statistics {
     /// The statistics of bytes that [`Statistics::to_bytes`] gave; an error where it gives none such.
     pub fn from_bytes(bytes: &[u8]) -> Result<Statistics, Error> {
         let Some(rest) = bytes.strip_prefix(MAGIC) else {
-            return Err(Error::Data("these bytes are not those of statistics".to_owned()));
+            return Err(Error::data("these bytes are not those of statistics".to_owned()));
         };
         let version = u32::from_le_bytes(Reader::new(rest, 0).array()?);
         if version != VERSION {
-            return Err(Error::Data(format!(
+            return Err(Error::data(format!(
                 "the statistics are of version {version}, and this octavo reads version {VERSION}: use the octavo that \
                  wrote them"
             )));

@@ -26,7 +26,7 @@ pub fn named<'n>(wanted: impl Iterator<Item = &'n str>) -> Result<Vec<&'static K
     for name in wanted {
         let place = ALL.iter().position(|kind| kind.name == name).ok_or_else(|| {
             let known: Vec<&str> = names().collect();
-            Error::Data(format!("no statistic is called '{name}'; there are {}", known.join(", ")))
+            Error::data(format!("no statistic is called '{name}'; there are {}", known.join(", ")))
         })?;
         is_wanted[place] = true;
     }

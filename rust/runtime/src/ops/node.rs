@@ -37,7 +37,7 @@ pub fn push_map<X: Pod, Y: Pod>(
 
 /// An error of this node.
 pub fn error(node: &Node, what: &str) -> Stop {
-    Stop::Failed(Error::Run(format!("{}: {what}", node.label())))
+    Stop::Failed(Error::run(format!("{}: {what}", node.label())))
 }
 
 /// A node's input that must be there.

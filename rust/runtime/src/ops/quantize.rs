@@ -29,7 +29,7 @@ pub fn check_types(b: &Builder<'_>, node: &Node) -> Result<(), Stop> {
         row.isa,
         row.gemm.types[0]
     );
-    Err(Stop::Failed(Error::Model(text)))
+    Err(Stop::Failed(Error::model(text)))
 }
 
 /// Plans a Quantize; an image that a convolution reads next gets its channels last on the way.

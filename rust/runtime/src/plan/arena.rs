@@ -26,7 +26,7 @@ pub struct Life {
 /// An arena of that many bytes, or an error where the machine has not got them.
 pub fn allocate(bytes: usize) -> Result<Arena, Error> {
     Arena::new(bytes)
-        .map_err(|_| Error::Run(format!("no memory for the {bytes} bytes that these input shapes need")))
+        .map_err(|_| Error::run(format!("no memory for the {bytes} bytes that these input shapes need")))
 }
 
 /// Gives every buffer its slot; returns the slots and the bytes of the arena.

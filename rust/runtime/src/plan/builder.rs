@@ -144,7 +144,7 @@ impl<'p> Builder<'p> {
         packing: Packing<'p>,
     ) -> Result<Self, Error> {
         if program.inputs.len().max(program.outputs.len()) > MOST_TENSORS {
-            return Err(Error::Run(format!("a program of more than {MOST_TENSORS} inputs or outputs")));
+            return Err(Error::run(format!("a program of more than {MOST_TENSORS} inputs or outputs")));
         }
         Ok(Builder {
             program,
@@ -183,7 +183,7 @@ impl<'p> Builder<'p> {
     /// Adds an input of the plan.
     fn place_input(&mut self, value: ValueId, tensor: TensorType) -> Result<(), Error> {
         let home = u16::try_from(self.inputs.len()).map(Home::Input);
-        let home = home.map_err(|_| Error::Run(format!("more than {MOST_TENSORS} tensors at once")))?;
+        let home = home.map_err(|_| Error::run(format!("more than {MOST_TENSORS} tensors at once")))?;
         let bytes = self.bytes_of(value, &tensor)?;
         let buffer = self.steps.buffer(bytes, home);
         self.inputs.push(value);
@@ -348,7 +348,7 @@ impl<'p> Builder<'p> {
     pub fn know(&mut self, value: ValueId, tensor: Tensor) -> Result<(), Error> {
         self.bytes_of(value, &TensorType { dtype: tensor.dtype(), shape: tensor.shape().to_vec() })?;
         if !self.has_room_to_know(tensor.bytes().len()) {
-            return Err(Error::Run(format!(
+            return Err(Error::run(format!(
                 "value '{}' is known before the run, and with it more than {MOST_KNOWN_BYTES} bytes are",
                 self.name(value)
             )));
@@ -367,7 +367,7 @@ impl<'p> Builder<'p> {
         }
         match self.placed(value) {
             Some(placed) => Ok(placed.tensor.clone()),
-            None => Err(Error::Run(format!("value '{}' is read before a node makes it", self.name(value)))),
+            None => Err(Error::run(format!("value '{}' is read before a node makes it", self.name(value)))),
         }
     }
 
@@ -425,7 +425,7 @@ impl<'p> Builder<'p> {
         if self.known(value).is_some() {
             return self.constant(value, Layout::RowMajor);
         }
-        Err(Error::Run(format!("value '{}' is read before a node makes it", self.name(value))))
+        Err(Error::run(format!("value '{}' is read before a node makes it", self.name(value))))
     }
 
     /// A value in the layout that the caller wants: as it is, or through a conversion made once.
@@ -466,7 +466,7 @@ impl<'p> Builder<'p> {
 
     fn constant(&mut self, value: ValueId, layout: Layout) -> Result<Placed, Error> {
         let Some(known) = self.known(value).cloned() else {
-            return Err(Error::Run(format!("value '{}' is not known before the run", self.name(value))));
+            return Err(Error::run(format!("value '{}' is not known before the run", self.name(value))));
         };
         let tensor = TensorType { dtype: known.dtype(), shape: known.shape().to_vec() };
         if let Some(&buffer) = self.converted.get(&(value, layout)) {
@@ -484,7 +484,7 @@ impl<'p> Builder<'p> {
             }
         })?;
         let index = u16::try_from(self.constants.len())
-            .map_err(|_| Error::Run(format!("a program with more than {MOST_TENSORS} constant operands")))?;
+            .map_err(|_| Error::run(format!("a program with more than {MOST_TENSORS} constant operands")))?;
         self.constants.push(Block(block));
         let buffer = self.steps.buffer(known.bytes().len(), Home::Constant(index));
         self.converted.insert((value, layout), buffer);
@@ -532,7 +532,7 @@ impl<'p> Builder<'p> {
         let Strided { node, buffer, shape, steps } = strided;
         let node = &self.program.nodes[node];
         let value = node.outputs.first().copied().flatten();
-        let value = value.ok_or_else(|| Error::Run(format!("{}: output 0 is missing", node.label())))?;
+        let value = value.ok_or_else(|| Error::run(format!("{}: output 0 is missing", node.label())))?;
         let y = self.output(value, shape, Layout::RowMajor)?;
         if y.elements() > 0 {
             let element = y.dtype().size();
@@ -555,7 +555,7 @@ impl<'p> Builder<'p> {
         let most = shape.iter().try_fold(size, |all, &d| all.checked_mul(d.max(1)));
         if shape.len() > MAX_RANK || most.is_none_or(|most| most >= 1 << 62) {
             let name = self.name(value);
-            return Err(Error::Run(format!("value '{name}' of shape {shape:?} is too large")));
+            return Err(Error::run(format!("value '{name}' of shape {shape:?} is too large")));
         }
         Ok(tensor.bytes())
     }
@@ -566,7 +566,7 @@ impl<'p> Builder<'p> {
         for (index, &value) in outputs.iter().enumerate() {
             let placed = self.input_as(value, Layout::RowMajor)?;
             let home = u16::try_from(index).map(Home::Output);
-            let home = home.map_err(|_| Error::Run(format!("more than {MOST_TENSORS} tensors at once")))?;
+            let home = home.map_err(|_| Error::run(format!("more than {MOST_TENSORS} tensors at once")))?;
             let buffer = &mut self.steps.buffers[placed.buffer.0];
             if buffer.home == Home::Arena && !buffer.needs_slack && buffer.bytes == placed.tensor.bytes() {
                 buffer.home = home;

@@ -11,7 +11,7 @@ pub(super) fn check<'a>(
     given: impl ExactSizeIterator<Item = &'a [u8]>,
 ) -> Result<(), Error> {
     if given.len() != types.len() {
-        return Err(Error::Run(format!(
+        return Err(Error::run(format!(
             "{} {side}s are given, the plan has {} {names:?}: give the bytes of each, in this order",
             given.len(),
             types.len()
@@ -20,7 +20,7 @@ pub(super) fn check<'a>(
     for ((of, name), bytes) in types.iter().zip(names).zip(given) {
         let (dtype, shape) = (of.dtype.name(), &of.shape);
         if bytes.len() != of.bytes() {
-            return Err(Error::Run(format!(
+            return Err(Error::run(format!(
                 "{side} {name:?} has {} bytes, but {dtype} of shape {shape:?} has {}: give the whole tensor, or ask \
                  for the plan of its shape",
                 bytes.len(),
@@ -29,7 +29,7 @@ pub(super) fn check<'a>(
         }
         // Of no bytes there is none that could lie wrong.
         if !bytes.is_empty() && !bytes.as_ptr().addr().is_multiple_of(of.dtype.size()) {
-            return Err(Error::Run(format!(
+            return Err(Error::run(format!(
                 "{side} {name:?} lies at an address that is not a multiple of {}, as {dtype} needs: give the bytes of a \
                  slice of numbers or of an Arena",
                 of.dtype.size()

@@ -189,7 +189,8 @@ impl Plan {
                     seconds[index] += start.elapsed().as_secs_f64();
                 }
                 if let Some(what) = faults.first() {
-                    result = Err(Error::Run(format!("{} node {:?}: {what}", step.op, step.name)));
+                    let error = Error::run(format!("{} node {:?}: {what}", step.op, step.name));
+                    result = Err(error.of_node(&step.name, Vec::new));
                     break;
                 }
             }

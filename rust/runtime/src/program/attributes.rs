@@ -67,11 +67,11 @@ impl Attributes {
 
     fn need(&self, name: &str) -> Result<&Attribute, Error> {
         self.get(name)
-            .ok_or_else(|| Error::Artifact(format!("{}: the attribute {name:?} is missing", self.owner)))
+            .ok_or_else(|| Error::artifact(format!("{}: the attribute {name:?} is missing", self.owner)))
     }
 
     fn wrong(&self, name: &str, attribute: &Attribute, wanted: &str) -> Error {
-        Error::Artifact(format!(
+        Error::artifact(format!(
             "{}: the attribute {name:?} is of type {}, not {wanted}",
             self.owner,
             attribute.kind()
@@ -90,7 +90,7 @@ impl Attributes {
     pub fn int32(&self, name: &str) -> Result<i32, Error> {
         let value = self.int(name)?;
         i32::try_from(value).map_err(|_| {
-            Error::Artifact(format!("{}: the attribute {name:?} is {value}, not an int32", self.owner))
+            Error::artifact(format!("{}: the attribute {name:?} is {value}, not an int32", self.owner))
         })
     }
 
@@ -98,7 +98,7 @@ impl Attributes {
     pub fn size(&self, name: &str) -> Result<usize, Error> {
         let value = self.int(name)?;
         usize::try_from(value).map_err(|_| {
-            Error::Artifact(format!("{}: the attribute {name:?} is {value}, not a size", self.owner))
+            Error::artifact(format!("{}: the attribute {name:?} is {value}, not a size", self.owner))
         })
     }
 
@@ -114,7 +114,7 @@ impl Attributes {
     pub fn sizes(&self, name: &str) -> Result<Vec<usize>, Error> {
         let values = self.ints(name)?;
         values.iter().map(|&value| usize::try_from(value).ok()).collect::<Option<_>>().ok_or_else(|| {
-            Error::Artifact(format!(
+            Error::artifact(format!(
                 "{}: the attribute {name:?} is {values:?}: a size is negative or too large",
                 self.owner
             ))

@@ -14,7 +14,7 @@ const SOFTMAX_ONE: i32 = 1 << 22;
 const EXTENT_MAX: i64 = i32::MAX as i64;
 
 pub(super) fn wrong(what: impl std::fmt::Display) -> Error {
-    Error::Artifact(format!("the program is not valid: {what}"))
+    Error::artifact(format!("the program is not valid: {what}"))
 }
 
 pub(super) fn check(program: &Program, node: &Node) -> Checked {

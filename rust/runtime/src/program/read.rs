@@ -24,11 +24,11 @@ const CHECKSUM_MARK: &[u8] = br#"crc32\":\""#;
 const CHECKSUM_DIGITS: usize = 8;
 
 fn damaged(what: impl std::fmt::Display) -> Error {
-    Error::Artifact(format!("the artifact is damaged: {what}; copy or save it again"))
+    Error::artifact(format!("the artifact is damaged: {what}; copy or save it again"))
 }
 
 fn invalid(what: impl std::fmt::Display) -> Error {
-    Error::Artifact(format!("the artifact is not valid: {what}"))
+    Error::artifact(format!("the artifact is not valid: {what}"))
 }
 
 /// What every format has: enough to say that a file is too new.
@@ -97,7 +97,7 @@ fn present<'de, D: serde::Deserializer<'de>, T: Deserialize<'de>>(reader: D) -> 
 }
 
 impl Program {
-    /// Reads an artifact and checks all of it; damage, newer versions and inconsistencies are [`Error::Artifact`].
+    /// Reads an artifact and checks all of it; damage, newer versions and inconsistencies are [`ErrorKind::Artifact`](crate::error::ErrorKind::Artifact).
     pub fn from_bytes(data: &[u8]) -> Result<Program, Error> {
         let program = read(data)?;
         program.validate()?;
@@ -182,7 +182,7 @@ fn document(metadata: &Metadata) -> Result<Document, Error> {
     let UniqueKeys = serde_json::from_str(text).map_err(wrong)?;
     let versions: Versions = serde_json::from_str(text).map_err(wrong)?;
     if versions.format != FORMAT_VERSION || versions.opset != OPSET {
-        return Err(Error::Artifact(format!(
+        return Err(Error::artifact(format!(
             "the artifact, written by {:?}, has format {} and opset {}; this octavo reads format {FORMAT_VERSION} and \
              opset {OPSET}: use the octavo that wrote it, or quantize the model again",
             versions.producer, versions.format, versions.opset

@@ -170,7 +170,7 @@ impl Tensor {
     /// A tensor of little-endian bytes, as many as dtype and shape need.
     pub fn new(dtype: DType, shape: Vec<usize>, data: &[u8]) -> Result<Tensor, Error> {
         if dtype.bytes_of(&shape) != Some(data.len()) {
-            return Err(Error::Artifact(format!(
+            return Err(Error::artifact(format!(
                 "a tensor of {} and shape {shape:?} cannot have {} bytes",
                 dtype.name(),
                 data.len()
@@ -182,7 +182,7 @@ impl Tensor {
     /// The same elements in another shape of as many.
     pub fn reshaped(&self, shape: Vec<usize>) -> Result<Tensor, Error> {
         if shape.iter().try_fold(1usize, |n, &dim| n.checked_mul(dim)) != Some(self.len()) {
-            return Err(Error::Artifact(format!("{} elements have no shape {shape:?}", self.len())));
+            return Err(Error::artifact(format!("{} elements have no shape {shape:?}", self.len())));
         }
         Ok(Tensor { dtype: self.dtype, shape, data: Arc::clone(&self.data) })
     }
@@ -216,7 +216,7 @@ impl Tensor {
         if self.dtype == dtype {
             return Ok(());
         }
-        Err(Error::Artifact(format!(
+        Err(Error::artifact(format!(
             "a constant of {} and shape {:?} stands where one of {} is needed",
             self.dtype.name(),
             self.shape,

@@ -24,13 +24,17 @@ fn validate(program: &Program) -> Result<(), Error> {
     }
     program.values.iter().try_for_each(value)?;
     order(program)?;
-    for node in &program.nodes {
-        let form = form(program, node)?;
-        dtypes(program, node, form)?;
-        attributes(node, form)?;
-        checks::check(program, node)?;
-    }
-    Ok(())
+    program
+        .nodes
+        .iter()
+        .try_for_each(|node| self::node(program, node).map_err(|error| error.of_node(&node.name, Vec::new)))
+}
+
+fn node(program: &Program, node: &Node) -> Result<(), Error> {
+    let form = form(program, node)?;
+    dtypes(program, node, form)?;
+    attributes(node, form)?;
+    checks::check(program, node)
 }
 
 fn value(value: &Value) -> Result<(), Error> {

@@ -153,7 +153,7 @@ impl Session {
     fn check_shapes(&self, shapes: &[Vec<usize>]) -> Result<(), Error> {
         let wanted = self.inputs().count();
         if shapes.len() != wanted {
-            return Err(Error::Run(format!("{} shapes are given for {wanted} inputs", shapes.len())));
+            return Err(Error::run(format!("{} shapes are given for {wanted} inputs", shapes.len())));
         }
         let mut symbols: HashMap<&str, (usize, &str)> = HashMap::new();
         for (value, shape) in self.inputs().zip(shapes) {
@@ -196,7 +196,7 @@ impl Session {
         self.check_owner(plan)?;
         if let Some(rest) = plan.rest() {
             let name = &self.program.value(rest.wanted).name;
-            return Err(Error::Run(format!("the plan depends on what '{name}' holds: run it in stages")));
+            return Err(Error::run(format!("the plan depends on what '{name}' holds: run it in stages")));
         }
         plan.run(&self.pool, inputs, outputs)
     }
@@ -205,7 +205,7 @@ impl Session {
         if plan.is_of(&self.owner) {
             return Ok(());
         }
-        Err(Error::Run(
+        Err(Error::run(
             "the plan is of another session: run it there, or ask this one for its own".to_owned(),
         ))
     }
@@ -264,7 +264,7 @@ impl Session {
         let (shape, bytes) = match rest.place(&self.program.inputs) {
             Some(Place::Fed(at)) => (&rest.fed[at].1.shape, fed[at]),
             Some(Place::Live(at)) => (&rest.live[at].tensor.shape, live[at].bytes()),
-            None => return Err(Error::Run(format!("value '{}' is made by no node", value.name))),
+            None => return Err(Error::run(format!("value '{}' is made by no node", value.name))),
         };
         let wanted = Tensor::new(value.dtype, shape.clone(), bytes)?;
         self.plans.get(Key::Rest { id: rest.id, wanted: wanted.clone() }, || {
@@ -298,7 +298,7 @@ fn wrong_shape(value: &Value, given: &[usize], what: &str) -> Error {
             Dim::Symbol(symbol) => symbol.clone(),
         })
         .collect();
-    Error::Run(format!(
+    Error::run(format!(
         "input '{}' of shape {given:?} does not fit [{}]: {what}",
         value.name,
         dims.join(", ")
@@ -320,7 +320,7 @@ fn choose_tier(options: &Options) -> Result<Kernels, Error> {
     Isa::from_name(&name).and_then(Kernels::new).ok_or_else(|| {
         let here: Vec<&str> = isa::available().into_iter().map(Isa::name).collect();
         let here = here.join(", ");
-        Error::Run(format!(
+        Error::run(format!(
             "{origin} is '{name}', an instruction set that is not available on this CPU; available: {here}"
         ))
     })
@@ -328,7 +328,7 @@ fn choose_tier(options: &Options) -> Result<Kernels, Error> {
 
 fn choose_threads(options: &Options) -> Result<usize, Error> {
     let wrong = |origin: &str, given: &str| {
-        Err(Error::Run(format!("{origin} is '{given}': it must be a number from 1 to {MOST_THREADS}")))
+        Err(Error::run(format!("{origin} is '{given}': it must be a number from 1 to {MOST_THREADS}")))
     };
     match (options.threads, setting("OCTAVO_THREADS")) {
         (Some(threads), _) if (1..=MOST_THREADS).contains(&threads) => Ok(threads),

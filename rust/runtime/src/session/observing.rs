@@ -56,7 +56,7 @@ impl Session {
         for value in self.program.values.iter().filter(|value| like.holds(&value.name)) {
             let is_float = matches!(value.dtype, DType::F16 | DType::F32 | DType::F64);
             if !is_float && value.quant.is_none() {
-                return Err(Error::Run(format!(
+                return Err(Error::run(format!(
                     "value '{}' is of {} without a scale: it stands for no reals that could be observed",
                     value.name,
                     value.dtype.name()
@@ -69,7 +69,7 @@ impl Session {
         }
         let is_known = |name: &&String| self.program.values.iter().any(|value| value.name == **name);
         let unknown = like.names().iter().find(|name| !is_known(name)).map_or("", String::as_str);
-        Err(Error::Run(format!("the model has no value '{unknown}' that could be observed")))
+        Err(Error::run(format!("the model has no value '{unknown}' that could be observed")))
     }
 }
 
@@ -80,7 +80,7 @@ fn see_known(
     tensor: &Tensor,
 ) -> Result<(), Error> {
     // A tensor's bytes lie anywhere.
-    let bytes = Arena::from_bytes(tensor.bytes()).map_err(|error| Error::Run(error.to_string()))?;
+    let bytes = Arena::from_bytes(tensor.bytes()).map_err(|error| Error::run(error.to_string()))?;
     sample.see(&value.name, reals.of(value, tensor.shape(), Layout::RowMajor, bytes.bytes())?);
     Ok(())
 }

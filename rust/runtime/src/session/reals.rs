@@ -33,7 +33,7 @@ impl Reals {
             DType::I32 => self.dequantize(&scales()?, cast::<i32>(bytes), f64::from),
             DType::I64 => self.dequantize(&scales()?, cast::<i64>(bytes), |q| q as f64),
             DType::Bool | DType::Packed(_) => {
-                return Err(Error::Run(format!("value '{}' stands for no reals", value.name)));
+                return Err(Error::run(format!("value '{}' stands for no reals", value.name)));
             }
         }
         Ok(&self.0)
@@ -60,14 +60,14 @@ struct Scales<'v> {
 impl Scales<'_> {
     fn of<'v>(value: &'v Value, shape: &[usize], layout: Layout) -> Result<Scales<'v>, Error> {
         let quant = value.quant.as_ref();
-        let quant = quant.ok_or_else(|| Error::Run(format!("value '{}' stands for no reals", value.name)))?;
+        let quant = quant.ok_or_else(|| Error::run(format!("value '{}' stands for no reals", value.name)))?;
         let (physical, block) = (layout.physical(shape), quant.block.unwrap_or(1));
         let Some(axis) = quant.axis else {
             return Ok(Scales { quant, run: physical.iter().product::<usize>().max(1), channels: 1, block });
         };
         // A Program whose shapes are free may promise scales for an axis of another length.
         if shape.get(axis).is_none_or(|channels| channels.div_ceil(block) != quant.scale.len()) {
-            return Err(Error::Run(format!(
+            return Err(Error::run(format!(
                 "value '{}' of shape {shape:?} has {} scales on axis {axis}: they do not fit",
                 value.name,
                 quant.scale.len()

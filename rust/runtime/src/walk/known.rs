@@ -20,7 +20,7 @@ pub fn evaluate(b: &mut Builder<'_>, index: usize) -> Result<bool, Error> {
     let mut builder = Builder::of_known(&program, &uses, b.steps.kernels, Packing::new(&program, &blocks))?;
     builder.begin(0);
     if let Planned::Waits(value) = dispatch::plan(&mut builder, 0)? {
-        return Err(Error::Run(format!("{}: value {} is not known", node.label(), value.0)));
+        return Err(Error::run(format!("{}: value {} is not known", node.label(), value.0)));
     }
     let plan = builder.finish()?;
     let made: usize = plan.outputs().iter().map(|of| of.bytes()).sum();
