@@ -1,7 +1,7 @@
 //! The Plan: a Program made for one machine and one set of input shapes.
 //!
-//! The walk ([`crate::walk`]) has each operator family plan its nodes through a [`builder`]: shapes, layouts, fusions,
-//! packed weights, kernels; then [`arena`] places every buffer. A run takes the steps in their order. A plan changes
+//! The room `walk` has each operator family plan its nodes through a `builder`: shapes, layouts, fusions,
+//! packed weights, kernels; then `arena` places every buffer. A run takes the steps in their order. A plan changes
 //! speed, never bits, and is never saved. No operator is known here.
 
 pub(crate) mod arena;
