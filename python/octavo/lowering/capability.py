@@ -12,8 +12,9 @@ from enum import Enum
 import numpy as np
 
 from octavo.lowering.speed import no_fast_kernel
-from octavo.lowering.wiring import Unit, Wiring, integer, integers
+from octavo.lowering.wiring import Unit, Wiring
 from octavo.program import Node
+from octavo.program.attributes import integer, integers
 from octavo.program.integers import UINT8, Integers
 from octavo.program.ops import marked
 

@@ -8,7 +8,8 @@ import numpy.typing as npt
 from octavo.lowering.builder import Builder
 from octavo.lowering.decision import Decision
 from octavo.lowering.product import Product, bias_of, emit_product, fit_product
-from octavo.lowering.wiring import Unit, integer, number
+from octavo.lowering.wiring import Unit
+from octavo.program.attributes import integer, number
 
 
 def fit_gemm(decision: Decision, unit: Unit) -> Product:

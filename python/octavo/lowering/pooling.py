@@ -9,8 +9,9 @@ from octavo.lowering.builder import Builder
 from octavo.lowering.capability import reduced_axes
 from octavo.lowering.decision import Decision, UnfitError
 from octavo.lowering.epilogue import Epilogue, epilogue
-from octavo.lowering.wiring import Unit, copy_attributes, integer, integers
+from octavo.lowering.wiring import Unit, copy_attributes
 from octavo.program import Attribute
+from octavo.program.attributes import integer, integers
 
 RATIO_END = 2**30
 """What `ratio` must stay below, as every factor of the requantization."""

@@ -7,7 +7,8 @@ import numpy.typing as npt
 
 from octavo.lowering.builder import Builder
 from octavo.lowering.decision import Decision, UnfitError
-from octavo.lowering.wiring import Unit, integer
+from octavo.lowering.wiring import Unit
+from octavo.program.attributes import integer
 from octavo.reference.functions import exp
 
 STEP = np.float32(1 / 8)

@@ -10,7 +10,8 @@ The rule asks for shapes and attributes alone: a model becomes the same artifact
 
 from math import ceil
 
-from octavo.lowering.wiring import Unit, Wiring, integer, integers
+from octavo.lowering.wiring import Unit, Wiring
+from octavo.program.attributes import integer, integers
 
 HALF_GROUP = 8
 """Channels that depthwise kernels take at a time: as many alone..."""

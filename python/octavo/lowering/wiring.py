@@ -4,10 +4,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import numpy.typing as npt
 
 from octavo.program import Attribute, Node, Program, Value
+from octavo.program.attributes import integer
 
 
 @dataclass(frozen=True)
@@ -150,27 +150,6 @@ def per_channel(shape: tuple[int, ...], channels: int, trailing: int, rank: int)
     axis = rank - 1 - trailing
     others = padded[:axis] + padded[axis + 1 :]
     return all(size == 1 for size in others) and padded[axis] in (1, channels)
-
-
-def integer(node: Node, attribute: str) -> int:
-    """An attribute that is an integer."""
-    value = node.attributes[attribute]
-    assert isinstance(value, int), f"{node.op}.{attribute}"
-    return value
-
-
-def integers(node: Node, attribute: str) -> list[int]:
-    """An attribute that is a list of integers."""
-    value = node.attributes[attribute]
-    assert isinstance(value, list), f"{node.op}.{attribute}"
-    return [int(item) for item in value]
-
-
-def number(node: Node, attribute: str) -> np.float32:
-    """An attribute that is a float32."""
-    value = node.attributes[attribute]
-    assert isinstance(value, np.float32), f"{node.op}.{attribute}"
-    return np.float32(value)
 
 
 def copy_attributes(node: Node, names: Iterable[str]) -> dict[str, Attribute]:

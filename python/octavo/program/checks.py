@@ -18,6 +18,7 @@ from octavo.program.arithmetic import (
     is_multiplier,
     multiplier_shift,
 )
+from octavo.program.attributes import integer, integers, number
 from octavo.program.integers import ACTIVATIONS, Integers, limits
 
 INT32_MAX = 2**31 - 1
@@ -49,22 +50,14 @@ def _fail(node: Node, what: str) -> NoReturn:
     raise ArtifactError(f"the program is not valid: the {node.op} node {node.name!r}: {what}")
 
 
-def _int(node: Node, name: str) -> int:
-    return cast(int, node.attributes[name])
-
-
-def _ints(node: Node, name: str) -> list[int]:
-    return cast("list[int]", node.attributes[name])
-
-
 def _within(node: Node, name: str, least: int, greatest: int) -> None:
-    value = _int(node, name)
+    value = integer(node, name)
     if not least <= value <= greatest:
         _fail(node, f"{name} is {value}, outside {least}..{greatest}")
 
 
 def _positive(node: Node, name: str) -> None:
-    value = cast(np.float32, node.attributes[name])
+    value = number(node, name)
     if not 0 < value < math.inf:
         _fail(node, f"{name} is {value}, not a positive number")
 
@@ -78,8 +71,8 @@ def _clamp(program: Program, node: Node) -> None:
     of = _integers(program, node.outputs[0])
     _within(node, "lo", of.low, of.high)
     _within(node, "hi", of.low, of.high)
-    if _int(node, "lo") > _int(node, "hi"):
-        _fail(node, f"lo is {_int(node, 'lo')}, above hi, {_int(node, 'hi')}")
+    if integer(node, "lo") > integer(node, "hi"):
+        _fail(node, f"lo is {integer(node, 'lo')}, above hi, {integer(node, 'hi')}")
 
 
 def _zero_points(program: Program, node: Node) -> None:
@@ -122,18 +115,18 @@ def scales_shape(node: Node, shape: tuple[int, ...]) -> tuple[int, ...]:
     """The shape of the scales of a Dequantize by tensors, for an input of this shape."""
     if "axis" not in node.attributes:
         return (1,)
-    axis = _int(node, "axis")
+    axis = integer(node, "axis")
     if axis >= len(shape):
         _fail(node, f"axis is {axis}, its input has {len(shape)} axes")
     if "block" not in node.attributes:
         return (shape[axis],)
-    blocks = -(-shape[axis] // _int(node, "block"))
+    blocks = -(-shape[axis] // integer(node, "block"))
     return (*shape[:axis], blocks, *shape[axis + 1 :])
 
 
 def _check_requantize(program: Program, node: Node) -> None:
     _zero_points(program, node)
-    multiplier = _int(node, "multiplier")
+    multiplier = integer(node, "multiplier")
     if not (0 < multiplier <= INT32_MAX and is_multiplier(multiplier)):
         _fail(node, f"multiplier is {multiplier}, not an odd integer of 24 bits times 2^7")
     _clamp(program, node)
@@ -159,7 +152,7 @@ def _channels(program: Program, node: Node, taps: npt.NDArray[np.int64]) -> None
     vectors = [_shaped(program, node, place, taps.shape) for place in range(2, len(node.inputs))]
     _zero_points(program, node)
     of = _integers(program, node.inputs[0])
-    reach = [int(tap) * of.reach(_int(node, "x_zero_point")) for tap in taps]
+    reach = [int(tap) * of.reach(integer(node, "x_zero_point")) for tap in taps]
     if len(vectors) == 3:
         _clamp(program, node)
         bias, multiplier, shift = vectors
@@ -212,14 +205,14 @@ def _check_quantized_matmul(program: Program, node: Node) -> None:
 
 
 def _group(node: Node, outputs: int) -> None:
-    if outputs % _int(node, "group"):
-        _fail(node, f"its {outputs} channels are no multiple of its {_int(node, 'group')} groups")
+    if outputs % integer(node, "group"):
+        _fail(node, f"its {outputs} channels are no multiple of its {integer(node, 'group')} groups")
 
 
 def _check_conv(program: Program, node: Node) -> None:
     weights = program.constants.get(node.inputs[1])
     if weights is None:
-        _window(node, [1] * len(_ints(node, "strides")))
+        _window(node, [1] * len(integers(node, "strides")))
         return
     if weights.ndim < 3 or weights.size == 0:
         _fail(node, f"its weights have the shape {weights.shape}")
@@ -231,7 +224,7 @@ def _check_conv(program: Program, node: Node) -> None:
 
 def _check_conv_transpose(program: Program, node: Node) -> None:
     weights = program.constants.get(node.inputs[1])
-    axes = len(_ints(node, "strides"))
+    axes = len(integers(node, "strides"))
     kernel = [1] * axes if weights is None else list(weights.shape[2:])
     if weights is not None and (weights.ndim != axes + 2 or weights.size == 0):
         _fail(node, f"its weights have the shape {weights.shape}")
@@ -241,7 +234,7 @@ def _check_conv_transpose(program: Program, node: Node) -> None:
     if weights is not None:
         _group(node, weights.shape[0])
     for name in ("output_padding", "output_shape"):
-        values = _ints(node, name) if name in node.attributes else [0] * axes
+        values = integers(node, name) if name in node.attributes else [0] * axes
         if len(values) != axes or not all(0 <= n <= INT32_MAX for n in values):
             _fail(node, f"{name} is {values} for a kernel of {axes} axes")
     if "output_shape" in node.attributes and "auto_pad" not in node.attributes:
@@ -255,17 +248,17 @@ def _window(node: Node, kernel: Sequence[int]) -> None:
         _fail(node, "it must have either pads or auto_pad")
     lists = [("strides", 1, 1), ("dilations", 1, 1), *([] if automatic else [("pads", 2, 0)])]
     for name, each, least in lists:
-        values = _ints(node, name)
+        values = integers(node, name)
         if len(values) != each * len(kernel) or not all(least <= n <= INT32_MAX for n in values):
             _fail(node, f"{name} is {values} for a kernel of {len(kernel)} axes")
-    dilations = _ints(node, "dilations")
+    dilations = integers(node, "dilations")
     fits = (1 <= k <= INT32_MAX and (k - 1) * d < INT32_MAX for k, d in zip(kernel, dilations, strict=True))
     if not kernel or not all(fits):
         _fail(node, f"its kernel is {list(kernel)} with the dilations {dilations}")
 
 
 def _check_pool(program: Program, node: Node) -> None:
-    _window(node, _ints(node, "kernel_shape"))
+    _window(node, integers(node, "kernel_shape"))
 
 
 def _ratio(node: Node) -> None:
@@ -277,7 +270,7 @@ def _ratio(node: Node) -> None:
 def _check_quantized_pool(program: Program, node: Node) -> None:
     _check_pool(program, node)
     of = _integers(program, node.inputs[0])
-    if of.steps * math.prod(_ints(node, "kernel_shape")) >= of.sum_end:
+    if of.steps * math.prod(integers(node, "kernel_shape")) >= of.sum_end:
         _fail(node, "the sum of its window can leave 32 bits")
     _zero_points(program, node)
     _ratio(node)
@@ -285,7 +278,7 @@ def _check_quantized_pool(program: Program, node: Node) -> None:
 
 
 def _check_reduce_mean(program: Program, node: Node) -> None:
-    axes = _ints(node, "axes")
+    axes = integers(node, "axes")
     if not axes or axes[0] < 0 or axes != sorted(set(axes)):
         _fail(node, f"axes is {axes}, not rising from 0 or more")
     _zero_points(program, node)
@@ -304,7 +297,7 @@ def _check_softmax(program: Program, node: Node) -> None:
 
 
 def _check_transpose(program: Program, node: Node) -> None:
-    perm = _ints(node, "perm")
+    perm = integers(node, "perm")
     if sorted(perm) != list(range(len(perm))):
         _fail(node, f"perm is {perm}, which is not a permutation")
 
@@ -315,7 +308,7 @@ def _check_resize(program: Program, node: Node) -> None:
             _fail(node, "it interpolates f32 alone")
         if not {"antialias", "cubic_coeff_a", "exclude_outside"} <= node.attributes.keys():
             _fail(node, "it lacks the attributes of an interpolation")
-        if not np.isfinite(cast(np.float32, node.attributes["cubic_coeff_a"])):
+        if not np.isfinite(number(node, "cubic_coeff_a")):
             _fail(node, "cubic_coeff_a is no number")
     roi, scales, sizes = (*node.inputs[1:], "", "", "")[:3]
     if node.attributes["coordinate_transformation_mode"] == "tf_crop_and_resize" and (
@@ -327,7 +320,7 @@ def _check_resize(program: Program, node: Node) -> None:
 
 
 def _check_cast(program: Program, node: Node) -> None:
-    if ONNX_DTYPES[program.values[node.outputs[0]].dtype] != _int(node, "to"):
+    if ONNX_DTYPES[program.values[node.outputs[0]].dtype] != integer(node, "to"):
         _fail(node, "the dtype of its output is not the one that it casts to")
 
 
@@ -335,8 +328,8 @@ def _check_split(program: Program, node: Node) -> None:
     split = any(node.inputs[1:])
     if split == ("num_outputs" in node.attributes):
         _fail(node, "it must have either split or num_outputs")
-    if not split and _int(node, "num_outputs") != len(node.outputs):
-        _fail(node, f"num_outputs is {_int(node, 'num_outputs')}, it has {len(node.outputs)}")
+    if not split and integer(node, "num_outputs") != len(node.outputs):
+        _fail(node, f"num_outputs is {integer(node, 'num_outputs')}, it has {len(node.outputs)}")
 
 
 def _check_constant_of_shape(program: Program, node: Node) -> None:
@@ -344,7 +337,7 @@ def _check_constant_of_shape(program: Program, node: Node) -> None:
 
 
 def _check_reverse_sequence(program: Program, node: Node) -> None:
-    if _int(node, "batch_axis") == _int(node, "time_axis"):
+    if integer(node, "batch_axis") == integer(node, "time_axis"):
         _fail(node, "its batch and its time are one axis")
 
 

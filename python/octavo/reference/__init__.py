@@ -12,7 +12,6 @@ from octavo.program import DTYPES, PACKED, Node, Program
 from octavo.program.integers import unpack
 from octavo.program.validate import label, validate
 from octavo.reference.arithmetic import ARITHMETIC_OPS
-from octavo.reference.attributes import Array
 from octavo.reference.comparison import COMPARISON_OPS
 from octavo.reference.detection import DETECTION_OPS
 from octavo.reference.floats import FLOAT_OPS
@@ -20,6 +19,7 @@ from octavo.reference.indexing import INDEXING_OPS
 from octavo.reference.integer import INTEGER_OPS
 from octavo.reference.movement import MOVEMENT_OPS
 from octavo.reference.normalization import NORMALIZATION_OPS
+from octavo.reference.operands import Array
 from octavo.reference.ordering import ORDERING_OPS
 from octavo.reference.scattering import SCATTERING_OPS
 

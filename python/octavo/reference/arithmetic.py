@@ -6,9 +6,10 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from octavo.program import Node
+from octavo.program.attributes import integer, number, text
 from octavo.reference import functions
-from octavo.reference.attributes import Array, Inputs, integer, number, required, text
 from octavo.reference.floats import Op
+from octavo.reference.operands import Array, Inputs, required
 
 Binary: TypeAlias = Callable[[Array, Array], Any]
 

@@ -6,8 +6,9 @@ from typing import Any
 import numpy as np
 
 from octavo.program import Node
-from octavo.reference.attributes import Array, Inputs, integer, required
+from octavo.program.attributes import integer
 from octavo.reference.floats import Op
+from octavo.reference.operands import Array, Inputs, required
 
 
 def _of(function: Callable[..., Any]) -> Op:

@@ -5,10 +5,11 @@ import numpy.typing as npt
 
 from octavo.errors import RunError
 from octavo.program import Node
-from octavo.reference.attributes import Array, Inputs, integer, number, optional, required, text
+from octavo.program.attributes import integer, number, text
 from octavo.reference.floats import Op
 from octavo.reference.functions import maximum
 from octavo.reference.movement import sized
+from octavo.reference.operands import Array, Inputs, optional, required
 
 Float32s = npt.NDArray[np.float32]
 

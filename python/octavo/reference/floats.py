@@ -10,9 +10,10 @@ import numpy as np
 
 from octavo.errors import RunError
 from octavo.program import Node
+from octavo.program.attributes import integer, number, text
 from octavo.reference import functions, reductions, sampling, trigonometry, windows
-from octavo.reference.attributes import Array, Inputs, integer, number, optional, required, text
 from octavo.reference.fma import Float32, fma
+from octavo.reference.operands import Array, Inputs, optional, required
 
 Op: TypeAlias = Callable[[Node, Inputs], list[Array]]
 

@@ -6,10 +6,11 @@ import numpy as np
 
 from octavo.errors import RunError
 from octavo.program import DTYPES, Node
+from octavo.program.attributes import integer, integers
 from octavo.program.checks import ONNX_DTYPES
-from octavo.reference.attributes import Array, Inputs, axis_of, integer, integers, optional, required
 from octavo.reference.floats import Op
 from octavo.reference.movement import sized
+from octavo.reference.operands import Array, Inputs, axis_of, optional, required
 from octavo.reference.ordering import single
 
 

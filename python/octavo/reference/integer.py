@@ -14,10 +14,11 @@ import numpy.typing as npt
 from octavo.errors import RunError
 from octavo.program import DTYPES, Node
 from octavo.program.arithmetic import multiplier_shift, requantize, scale_and_round
+from octavo.program.attributes import integer, integers, number
 from octavo.program.checks import scales_shape
 from octavo.program.integers import ACTIVATIONS, Integers
-from octavo.reference.attributes import Array, Inputs, axis_of, integer, integers, number, required
 from octavo.reference.fma import fma
+from octavo.reference.operands import Array, Inputs, axis_of, required
 from octavo.reference.windows import taps, window
 
 Int64 = npt.NDArray[np.int64]

@@ -7,19 +7,10 @@ import numpy as np
 
 from octavo.errors import RunError
 from octavo.program import DTYPES, Node
+from octavo.program.attributes import integer, integers, text
 from octavo.program.checks import ONNX_DTYPES
-from octavo.reference.attributes import (
-    Array,
-    Inputs,
-    axes_of,
-    axis_of,
-    integer,
-    integers,
-    optional,
-    required,
-    text,
-)
 from octavo.reference.floats import Op
+from octavo.reference.operands import Array, Inputs, axes_of, axis_of, optional, required
 from octavo.reference.resize import resize
 
 ELEMENTS_MAX = 2**31 - 1

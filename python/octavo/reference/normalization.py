@@ -11,8 +11,9 @@ import numpy as np
 
 from octavo.errors import RunError
 from octavo.program import Node
-from octavo.reference.attributes import Array, Inputs, axis_of, integer, number, optional, required
+from octavo.program.attributes import integer, number
 from octavo.reference.fma import Float32
+from octavo.reference.operands import Array, Inputs, axis_of, optional, required
 from octavo.reference.reductions import sum_chain, sum_lanes
 
 

@@ -7,8 +7,9 @@ import numpy as np
 
 from octavo.errors import RunError
 from octavo.program import Node
-from octavo.reference.attributes import Array, Inputs, axis_of, integer, required
+from octavo.program.attributes import integer
 from octavo.reference.floats import Op
+from octavo.reference.operands import Array, Inputs, axis_of, required
 
 
 def single(array: Array) -> int:

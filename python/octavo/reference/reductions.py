@@ -12,9 +12,10 @@ from math import prod
 import numpy as np
 
 from octavo.program import Node
+from octavo.program.attributes import integer
 from octavo.reference import functions
-from octavo.reference.attributes import Array, Inputs, axis_of, integer, optional, planes, required
 from octavo.reference.fma import Float32
+from octavo.reference.operands import Array, Inputs, axis_of, optional, planes, required
 
 LANES = 16
 

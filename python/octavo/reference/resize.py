@@ -12,18 +12,9 @@ import numpy.typing as npt
 
 from octavo.errors import RunError
 from octavo.program import Node
-from octavo.reference.attributes import (
-    Array,
-    Inputs,
-    axes_of,
-    integer,
-    integers,
-    number,
-    optional,
-    required,
-    text,
-)
+from octavo.program.attributes import integer, integers, number, text
 from octavo.reference.fma import fma
+from octavo.reference.operands import Array, Inputs, axes_of, optional, required
 
 Float64 = npt.NDArray[np.float64]
 

@@ -6,8 +6,9 @@ import numpy as np
 
 from octavo.errors import RunError
 from octavo.program import Node
-from octavo.reference.attributes import Array, Inputs, integer, required, text
+from octavo.program.attributes import integer, text
 from octavo.reference.fma import Float32
+from octavo.reference.operands import Array, Inputs, required
 
 f32 = np.float32
 

@@ -6,9 +6,10 @@ import numpy as np
 
 from octavo.errors import RunError
 from octavo.program import Node
-from octavo.reference.attributes import Array, Inputs, axis_of, integer, optional, required, text
+from octavo.program.attributes import integer, text
 from octavo.reference.floats import Op
 from octavo.reference.movement import sized
+from octavo.reference.operands import Array, Inputs, axis_of, optional, required
 
 Reduction = Callable[[Array, Array], Array]
 

@@ -9,9 +9,10 @@ import numpy as np
 
 from octavo.errors import RunError
 from octavo.program import Node
+from octavo.program.attributes import integer, integers, text
 from octavo.reference import functions
-from octavo.reference.attributes import Array, Inputs, integer, integers, optional, planes, required, text
 from octavo.reference.fma import fma
+from octavo.reference.operands import Array, Inputs, optional, planes, required
 
 
 @dataclass(frozen=True)

@@ -1,45 +1,15 @@
-"""Typed access to a node's attributes and inputs, and what axes they name."""
+"""A node's inputs, and what axes its attributes name."""
 
 from collections.abc import Sequence
 from math import prod
 from typing import Any, TypeAlias
 
-import numpy as np
 import numpy.typing as npt
 
 from octavo.errors import RunError
-from octavo.program import Node
 
 Array: TypeAlias = npt.NDArray[Any]
 Inputs: TypeAlias = list[Array | None]
-
-
-def integer(node: Node, name: str) -> int:
-    """The integer attribute of that name."""
-    value = node.attributes[name]
-    assert isinstance(value, int), f"{node.op}.{name} is an integer"
-    return value
-
-
-def integers(node: Node, name: str) -> list[int]:
-    """The list of integers of that name."""
-    value = node.attributes[name]
-    assert isinstance(value, list), f"{node.op}.{name} is a list"
-    return [int(item) for item in value]
-
-
-def number(node: Node, name: str) -> np.float32:
-    """The float32 attribute of that name."""
-    value = node.attributes[name]
-    assert isinstance(value, np.float32), f"{node.op}.{name} is a float32"
-    return np.float32(value)
-
-
-def text(node: Node, name: str, default: str) -> str:
-    """The string attribute of that name, or the default where the node has none."""
-    value = node.attributes.get(name, default)
-    assert isinstance(value, str), f"{node.op}.{name} is a string"
-    return value
 
 
 def optional(inputs: Inputs, index: int) -> Array | None:
