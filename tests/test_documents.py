@@ -90,3 +90,21 @@ def test_table_of_integer_operators_is_that_of_the_code():
     text = (ROOT / "docs" / "quantization.md").read_text()
     table = text.split("<!-- integer operators -->")[1].strip().splitlines()[2:]
     assert table == lines
+
+
+def test_the_code_cites_the_formulas_by_their_numbers():
+    """Every formula of the page is cited somewhere, and every formula that is cited is there."""
+    page = (ROOT / "docs/arithmetic.md").read_text(encoding="utf-8")
+    numbers = set(re.findall(r"^    .*\s\((\d+[a-z]?)\)$", page, re.MULTILINE))
+    cited = set()
+    for folder, suffix in (("python", "py"), ("rust", "rs")):
+        for path in (ROOT / folder).rglob(f"*.{suffix}"):
+            for listed in re.findall(r"[Ff]ormulas? (\(\w+\)(?:(?:, | and )\(\w+\))*)", path.read_text()):
+                cited |= set(re.findall(r"\((\w+)\)", listed))
+    assert len(numbers) > 20
+    assert numbers - cited == CITED_NOWHERE
+    assert cited <= numbers
+
+
+CITED_NOWHERE = {"6"}
+"""Of a way that is allowed, and that no kernel goes."""

@@ -73,7 +73,7 @@ def _with_number(decision: Decision, name: str, scale: np.float32) -> Products:
 
 
 def _check_sums(decision: Decision, unit: Unit, a: Affine, b: Affine) -> None:
-    """Where K is a number here; where it is free, each plan checks it."""
+    """Formula (6b), where K is a number here; where it is free, each plan checks it."""
     reach = a.of.reach(a.zero_point) * b.of.reach(b.zero_point)
     shapes = [decision.wiring.value(name).shape or () for name in unit.node.inputs]
     for shape, axis in zip(shapes, (-1, -2), strict=True):

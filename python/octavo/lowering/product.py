@@ -36,7 +36,10 @@ def fit_product(
     bias: npt.NDArray[np.float64],
     alpha: np.float32 = ONE,
 ) -> Product:
-    """Requantized where a reader wants integers, else with a float32 result. bias: float64 [C]."""
+    """Requantized by the factors of formula (7) where a reader wants integers, else with a float32 result.
+
+    bias: float64 [C].
+    """
     x = decision.affine(unit.node.inputs[0])
     if not decision.partition.wants_integers(unit.outputs[0]):
         return Product(decision.weights(unit, arrange, None, alpha), bias)

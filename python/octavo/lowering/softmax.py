@@ -16,7 +16,7 @@ STEP = np.float32(1 / 8)
 
 
 def fit_softmax(decision: Decision, unit: Unit) -> npt.NDArray[Any]:
-    """The table `rne(2^22 * exp(-s * d))`, exp in float32 by our own function; int32 [count]."""
+    """The table of formula (13), `rne(2^22 * exp(-s * d))`, exp in float32 by our own function; int32."""
     x = decision.affine(unit.node.inputs[0])
     if x.scale > STEP:
         raise UnfitError(f"its input's range is so wide that a step in {x.of} would be {x.scale:.3g}")

@@ -57,6 +57,8 @@ def quantize_weights(
 ) -> Weights | str:
     """Quantize `weight`, float32 [K, C], for activations in the form `x`; or the reason why that cannot be.
 
+    Formulas (18) and (19) of docs/arithmetic.md, within the bound (5).
+
     bias: float64 [C] to become integers, or None where the sum leaves the integers before the bias is added.
     Where a channel's bias would leave the bound (its weights are all zero, or tiny), the channel's weight
     scale is doubled until it fits. Where the weights alone leave the bound, nothing helps.

@@ -43,7 +43,7 @@ an array of bytes, the lowest bits first, while the value says the shape (`octav
 
 @dataclass(frozen=True, eq=False)
 class Quant:
-    """How the integers of a value stand for reals: `real = scale * (q - zero_point)`.
+    """How the integers of a value stand for reals: `real = scale * (q - zero_point)`, formula (1).
 
     scale: float32, shape [1] (per tensor) or [C] (per channel along `axis`), finite and positive.
     zero_point: int64, the shape of `scale`.

@@ -1,5 +1,7 @@
 """The integer arithmetic that lowering, the reference and the kernels share. Only + - * / and integers.
 
+Formulas are those of docs/arithmetic.md; this is (9):
+
 `y = clamp(zero_point + floor((acc * M + 2^(S-1)) / 2^S), lo, hi)`: the exact 64-bit product,
 one rounding, ties up.
 """
@@ -50,7 +52,7 @@ def is_multiplier(multiplier: Numbers) -> npt.NDArray[np.bool_]:
 def add_multipliers_shift(a: float, b: float) -> tuple[int, int, int] | None:
     """The two multipliers and the shift of `a * x + b * y`.
 
-    `M = rne(ratio * 2^S)`, S the largest in 1..30 with |M| < 2^15 for both.
+    Formula (11): `M = rne(ratio * 2^S)`, S the largest in 1..30 with |M| < 2^15 for both.
     a, b: finite ratios of scales; negative where the operand is subtracted.
     None where a ratio is 2^14 or more in magnitude, or not finite: the op must stay float.
     """

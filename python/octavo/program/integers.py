@@ -57,7 +57,7 @@ class Integers:
         return (0, 0) if self.symmetric else (self.low, self.high)
 
     def reach(self, zero_point: int) -> int:
-        """The greatest magnitude of `q - zero_point` over all integers of the dtype."""
+        """The greatest magnitude of `q - zero_point` over all integers of the dtype, for formula (5)."""
         least, greatest = limits(self.dtype)
         return max(zero_point - least, greatest - zero_point)
 

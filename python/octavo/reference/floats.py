@@ -59,7 +59,7 @@ def clip(node: Node, inputs: Inputs) -> list[Array]:
 
 
 def dot(a: Float32, b: Float32) -> Float32:
-    """a [..., M, K] by b [..., K, N] with broadcasting: one chain an output from +0, k rising.
+    """a [..., M, K] by b [..., K, N] with broadcasting: one chain an output, formula (20).
 
     Of float64, products and sums are rounded one by one; of integers, they wrap.
     """

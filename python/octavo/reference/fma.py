@@ -7,7 +7,7 @@ Float32 = npt.NDArray[np.float32]
 
 
 def fma(a: npt.ArrayLike, b: npt.ArrayLike, c: npt.ArrayLike) -> Float32:
-    """`a * b + c`, rounded to float32 once (nearest, ties to even), elementwise with broadcasting.
+    """`a * b + c`, rounded to float32 once (nearest, ties to even), elementwise: formula (21).
 
     a, b, c: float32. The product of two float32 is exact in float64. Its sum with c is rounded to odd: where
     it is inexact (TwoSum gives the error), an even last bit steps one unit toward the error. Rounding that to

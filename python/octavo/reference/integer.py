@@ -1,7 +1,7 @@
 """The integer ops: activations and weights in integers, exact sums, one rounding each.
 
 Sums of products are float64 matrix products: each term and each sum is an integer below 2^53, so they are
-exact in any order. The rest is int64.
+exact in any order. The rest is int64. Formulas are those of docs/arithmetic.md.
 """
 
 import math
@@ -25,7 +25,7 @@ Int64 = npt.NDArray[np.int64]
 
 
 def quantize(node: Node, inputs: Inputs, y: str) -> list[Array]:
-    """`clamp(rne(x / scale) + zero_point, low, high)` in float32, a true division.
+    """`clamp(rne(x / scale) + zero_point, low, high)` in float32, a true division: formula (2).
 
     NaN gives the zero point.
     """
@@ -36,7 +36,7 @@ def quantize(node: Node, inputs: Inputs, y: str) -> list[Array]:
 
 
 def dequantize(node: Node, inputs: Inputs, y: str) -> list[Array]:
-    """`scale * (x - zero_point)` in float32, by numbers or by tensors of them."""
+    """`scale * (x - zero_point)` in float32, by numbers or by tensors of them: formula (3)."""
     if "scale" in node.attributes:
         return [number(node, "scale") * _centred(node, inputs).astype(np.float32)]
     x, scale = required(inputs, 0), required(inputs, 1)
@@ -61,12 +61,12 @@ def _along_axis(node: Node, array: Array, shape: tuple[int, ...]) -> Array:
 
 
 def requantize_op(node: Node, inputs: Inputs, y: str) -> list[Array]:
-    """The accumulator is `x - x_zero_point`."""
+    """The accumulator is `x - x_zero_point`: formula (15)."""
     return [_requantized(node, _centred(node, inputs), y)]
 
 
 def conv(node: Node, inputs: Inputs, y: str) -> list[Array]:
-    """x [N, C, *spatial] by w [O, C / group, *kernel]; padding contributes 0."""
+    """x [N, C, *spatial] by w [O, C / group, *kernel]; padding contributes 0. The sums of formula (4)."""
     x, w = _centred(node, inputs), required(inputs, 1)
     geometry = window(node, x.shape[2:], w.shape[2:])
     n, group, positions = x.shape[0], integer(node, "group"), math.prod(geometry.output)
@@ -82,13 +82,13 @@ def conv(node: Node, inputs: Inputs, y: str) -> list[Array]:
 
 
 def gemm(node: Node, inputs: Inputs, y: str) -> list[Array]:
-    """x [..., K] by w [K, N]."""
+    """x [..., K] by w [K, N]: the sums of formula (4)."""
     acc = np.matmul(_centred(node, inputs).astype(np.float64), required(inputs, 1).astype(np.float64))
     return [_product_output(node, inputs, acc, y, axis=-1)]
 
 
 def matmul(node: Node, inputs: Inputs, y: str) -> list[Array]:
-    """numpy's matmul of `a - a_zero_point` and `b - b_zero_point`, requantized or as floats."""
+    """numpy's matmul of `a - a_zero_point` and `b - b_zero_point`, formula (6a), requantized or as floats."""
     a, b = _centred(node, inputs, 0, "a_zero_point"), _centred(node, inputs, 1, "b_zero_point")
     k, zeros = a.shape[-1], (integer(node, "a_zero_point"), integer(node, "b_zero_point"))
     of = _of(inputs)
@@ -102,7 +102,7 @@ def matmul(node: Node, inputs: Inputs, y: str) -> list[Array]:
 
 
 def add(node: Node, inputs: Inputs, y: str) -> list[Array]:
-    """`z_y + floor(((a - z_a) * M_a + (b - z_b) * M_b + 2^(S-1)) / 2^S)`, with broadcasting."""
+    """`z_y + floor(((a - z_a) * M_a + (b - z_b) * M_b + 2^(S-1)) / 2^S)`, formula (12)."""
     a, b = _centred(node, inputs, 0, "a_zero_point"), _centred(node, inputs, 1, "b_zero_point")
     acc = a * integer(node, "a_multiplier") + b * integer(node, "b_multiplier")
     return [_clamped(node, scale_and_round(acc, 1, integer(node, "shift")), y)]
@@ -156,7 +156,10 @@ def lookup(node: Node, inputs: Inputs, y: str) -> list[Array]:
 
 
 def softmax(node: Node, inputs: Inputs, y: str) -> list[Array]:
-    """`min(high, floor((2 * count * E + sum(E)) / (2 * sum(E))))` along the axis, `E = table[max(x) - x]`."""
+    """`min(high, floor((2 * count * E + sum(E)) / (2 * sum(E))))` along the axis: formula (14).
+
+    `E = table[max(x) - x]`.
+    """
     of, x, axis = ACTIVATIONS[y], required(inputs, 0).astype(np.int64), integer(node, "axis")
     if x.size == 0:
         return [x.astype(DTYPES[y])]
@@ -190,7 +193,7 @@ def _requantized(node: Node, acc: Int64, y: str) -> Array:
 
 
 def _product_output(node: Node, inputs: Inputs, acc: npt.NDArray[np.float64], y: str, axis: int) -> Array:
-    """Exact sums of products, whose channels are on `axis`, in either form: requantized or as floats."""
+    """Exact sums of products, whose channels are on `axis`: requantized by formula (9), or floats by formula (10)."""
     shape = (-1, *[1] * (acc.ndim - 2)) if axis == 1 else (-1,)
     channels = [required(inputs, place).reshape(shape) for place in range(2, len(inputs))]
     total = acc.astype(np.int64)

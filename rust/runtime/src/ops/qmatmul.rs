@@ -354,7 +354,8 @@ fn push_empty(b: &mut Builder<'_>, node: &Node, shape: Vec<usize>, epilogue: &Ep
     Ok(())
 }
 
-/// Pushes the step that packs every matrix of the right side, with `-z_a * sum (q - z_b)` of its columns behind it.
+/// Pushes the step that packs every matrix of the right side, with `-z_a * sum (q - z_b)` of its columns behind it:
+/// formula (6c) of docs/arithmetic.md.
 fn push_pack(
     b: &mut Builder<'_>,
     node: &Node,
