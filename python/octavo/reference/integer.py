@@ -193,7 +193,7 @@ def _requantized(node: Node, acc: Int64, y: str) -> Array:
 
 
 def _product_output(node: Node, inputs: Inputs, acc: npt.NDArray[np.float64], y: str, axis: int) -> Array:
-    """Exact sums of products, whose channels are on `axis`: requantized by formula (9), or floats by formula (10)."""
+    """Exact sums, whose channels are on `axis`: requantized by formula (9), or floats by formula (10)."""
     shape = (-1, *[1] * (acc.ndim - 2)) if axis == 1 else (-1,)
     channels = [required(inputs, place).reshape(shape) for place in range(2, len(inputs))]
     total = acc.astype(np.int64)
