@@ -10,13 +10,13 @@ NUMBERS = tuple(dtype for dtype in ANY if dtype != "bool")
 OPS = (
     "ArgMax", "ArgMin", "TopK", "CumSum", "OneHot", "Trilu", "EyeLike", "Size", "NonZero", "Compress",
     "Unique", "GatherElements", "GatherND", "ScatterElements", "ScatterND", "TensorScatter",
-    "ReverseSequence", "NonMaxSuppression", "RoiAlign", "Col2Im",
+    "ReverseSequence", "NonMaxSuppression", "RoiAlign", "Col2Im", "MaxUnpool",
 )  # fmt: skip
 
 
 def indexing(g: Growth, op: str) -> bool:
     """Add a node of one of `OPS`; whether one was added."""
-    if op in ("NonMaxSuppression", "RoiAlign", "Col2Im"):
+    if op in ("NonMaxSuppression", "RoiAlign", "Col2Im", "MaxUnpool"):
         return _of_images(g, op)
     x = g.pick(NUMBERS if op in ("ArgMax", "ArgMin", "TopK", "CumSum") else ANY)
     if not x:
@@ -97,6 +97,22 @@ def _by_indices(g: Growth, op: str, x: str) -> bool:
     return g.node(op, [x, update, starts], axis=axis, mode=draw.one(("linear", "circular")))
 
 
+def _unpool(g: Growth, op: str) -> bool:
+    x, draw = g.pick(ANY, (3, 4, 5)), g.draw
+    if not x:
+        return False
+    shape = g.arrays[x].shape
+    axes = len(shape) - 2
+    kernel, strides, pads = (draw.numbers(*span) for span in ((1, 3, axes), (1, 3, axes), (0, 1, 2 * axes)))
+    makes = [(n - 1) * s + k for n, s, k in zip(shape[2:], strides, kernel, strict=True)]
+    is_stated = draw.chance(0.4)
+    if not is_stated:
+        makes = [n - before - after for n, before, after in zip(makes, pads[:axes], pads[axes:], strict=True)]
+    places = draw.rng.integers(0, max(1, int(np.prod([*shape[:2], *makes]))), shape)
+    stated = [g.i64([*shape[:2], *makes])] if is_stated else []
+    return g.node(op, [x, g.i64(places), *stated], kernel_shape=kernel, strides=strides, pads=pads)
+
+
 def _of_images(g: Growth, op: str) -> bool:
     draw = g.draw
     if op == "NonMaxSuppression":
@@ -107,6 +123,8 @@ def _of_images(g: Growth, op: str) -> bool:
         boxes = g.constant(draw.rng.integers(0, 9, (batch, count, 4)).astype(np.float32))
         limits = [g.i64(draw.number(0, 5)), *(g.constant(draw.f32(0, 1)) for _ in range(2))]
         return g.node(op, [boxes, scores, *limits], center_point_box=_flag(draw))
+    if op == "MaxUnpool":
+        return _unpool(g, op)
     if op == "RoiAlign":
         x = g.pick(("f32",), (4,))
         if not x or not g.arrays[x].size:

@@ -106,10 +106,38 @@ def reverse_cases():
     yield Case("ReverseSequence", [wide[:, :0], lengths[:0]], {"batch_axis": 1, "time_axis": 0}, ("f32",))
 
 
+def unpool_cases():
+    square = {"kernel_shape": [2, 2], "strides": [2, 2], "pads": [0] * 4}
+    for dtype in ANY:
+        x = drawn((2, 3, 2, 3), dtype)
+        places = RNG.permutation(2 * 3 * 4 * 6)[: x.size].reshape(x.shape)
+        yield Case("MaxUnpool", [x, places], square, (name(dtype),))
+        yield Case("MaxUnpool", [x, places // 9, np.array([2, 3, 4, 6])], square, (name(dtype),))
+    for spatial, kernel, strides, pads, makes in (
+        ((5,), [3], [2], [1, 0], (10,)),
+        ((3, 4), [2, 3], [1, 4], [0, 1, 1, 2], (3, 12)),
+        ((2, 2, 3), [1, 2, 3], [3, 1, 2], [0, 1, 0, 0, 0, 1], (4, 2, 6)),
+        ((0, 2), [3, 2], [1, 2], [0] * 4, (2, 4)),
+        ((2, 2), [1, 1], [1, 1], [1, 1, 1, 1], (0, 0)),
+    ):
+        x = drawn((2, 2, *spatial), "f4") if 0 not in makes else drawn((0, 2, *spatial), "f4")
+        places = RNG.integers(0, max(1, 4 * int(np.prod(makes))), x.shape)
+        window = {"kernel_shape": kernel, "strides": strides, "pads": pads}
+        yield Case("MaxUnpool", [x, places], window, ("f32",))
+    x = drawn((1, 2, 2, 2), "f4")
+    places = RNG.permutation(2 * 5 * 7)[:8].reshape(x.shape)
+    # ONNX's evaluator counts the indices in the smaller output of the window, against the text and runtimes.
+    answer = np.zeros(2 * 5 * 7, np.float32)
+    np.put(answer, places, x)
+    stated = [x, places, np.array([1, 2, 5, 7])]
+    yield Case("MaxUnpool", stated, square, ("f32",), answer=[answer.reshape(1, 2, 5, 7)])
+
+
 CASES = {
     "gather_elements": list(gather_elements_cases()),
     "gather_nd": list(gather_nd_cases()),
     "scatter": list(scatter_cases()),
     "cache": list(cache_cases()),
     "reverse": list(reverse_cases()),
+    "unpool": list(unpool_cases()),
 }

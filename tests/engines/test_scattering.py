@@ -3,6 +3,7 @@
 import numpy as np
 import octavo
 import pytest
+from octavo.program import Node, Program, Value
 from scattering_cases import CASES
 from single_node import Case
 
@@ -23,6 +24,8 @@ def test_by_known_indices(same, family):
 
 X = np.arange(12, dtype=np.float32).reshape(3, 4)
 SET = {"reduction": "none"}
+PLANES = X.reshape(1, 1, 3, 4)
+UNPOOL = {"kernel_shape": [1, 1], "strides": [1, 1], "pads": [0] * 4}
 LINEAR = {"axis": 1, "mode": "linear"}
 WRONG = {
     "index 3 (element 1) is outside the 3 elements of axis 0": [
@@ -42,6 +45,17 @@ WRONG = {
     ],
     "2 elements from 3 on (sequence 1) do not fit into 4": [
         Case("TensorScatter", [X, X[:, :2], np.array([2, 3, -1])], LINEAR, ("f32",)),
+    ],
+    "index 12 (element 2) is outside the 12 elements of its output": [
+        Case("MaxUnpool", [PLANES, np.where(PLANES == 2, 12, 0).astype(np.int64)], UNPOOL, ("f32",)),
+    ],
+    "index -1 (element 11) is outside the 6 elements of its output": [
+        Case(
+            "MaxUnpool",
+            [PLANES, np.where(PLANES == 11, -1, 5).astype(np.int64), np.array([1, 1, 2, 3])],
+            UNPOOL,
+            ("f32",),
+        ),
     ],
 }
 
@@ -71,6 +85,25 @@ def test_circular_caches_begin_anywhere(same):
             for at in range(3):
                 expected[row, (start + at) % 4] = update[row, at]
         np.testing.assert_array_equal(same(program, feeds, batched=False)[0], expected)
+
+
+def test_what_is_pooled_again_is_what_was_unpooled(same):
+    """Of an input that its windows do not fill, and so with the shape stated."""
+    x = np.random.default_rng(3).permutation(2 * 3 * 5 * 7).astype(np.float32).reshape(2, 3, 5, 7) + 1
+    window = {"kernel_shape": [2, 3], "strides": [2, 2], "pads": [0] * 4}
+    pool = window | {"dilations": [1, 1], "ceil_mode": 0}
+    values = {"x": Value("x", "f32", x.shape), "shape": Value("shape", "i64", (4,))}
+    values |= {name: Value(name, "f32", None) for name in ("pooled", "whole", "again")}
+    values["places"] = Value("places", "i64", None)
+    nodes = [
+        Node("MaxPool", "pool", ("x",), ("pooled", "places"), pool | {"storage_order": 0}),
+        Node("MaxUnpool", "unpool", ("pooled", "places", "shape"), ("whole",), window),
+        Node("MaxPool", "pool again", ("whole",), ("again",), pool),
+    ]
+    program = Program(["x"], ["pooled", "again", "whole"], values, {"shape": np.array(x.shape)}, nodes)
+    pooled, again, whole = same(program, {"x": x}, batched=False)
+    np.testing.assert_array_equal(pooled, again)
+    np.testing.assert_array_equal(whole, np.where(np.isin(x, pooled), x, 0))
 
 
 EMPTY = np.zeros((3, 4, 0), np.float32)
@@ -120,6 +153,20 @@ UNFIT = {
     "a longer update": Case("TensorScatter", [X[:, :2], X], LINEAR, ("f32",)),
     "a cache of batches": Case("TensorScatter", [X, X], LINEAR | {"axis": 0}, ("f32",)),
     "starts": Case("TensorScatter", [X, X, np.array([0])], LINEAR, ("f32",)),
+    "fewer places": Case("MaxUnpool", [PLANES, np.zeros((1, 1, 3, 3), np.int64)], UNPOOL, ("f32",)),
+    "too few axes": Case("MaxUnpool", [PLANES[0], np.zeros((1, 3, 4), np.int64)], UNPOOL, ("f32",)),
+    "pads of all": Case(
+        "MaxUnpool", [PLANES, np.zeros((1, 1, 3, 4), np.int64)], UNPOOL | {"pads": [2, 0, 2, 0]}, ("f32",)
+    ),
+    "other channels": Case(
+        "MaxUnpool", [PLANES, np.zeros((1, 1, 3, 4), np.int64), np.array([1, 2, 3, 4])], UNPOOL, ("f32",)
+    ),
+    "a shape of fewer axes": Case(
+        "MaxUnpool", [PLANES, np.zeros((1, 1, 3, 4), np.int64), np.array([1, 1, 12])], UNPOOL, ("f32",)
+    ),
+    "a shape of less than nothing": Case(
+        "MaxUnpool", [PLANES, np.zeros((1, 1, 3, 4), np.int64), np.array([1, 1, -3, -4])], UNPOOL, ("f32",)
+    ),
 }
 
 

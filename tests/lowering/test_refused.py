@@ -154,6 +154,12 @@ def test_attributes_at_their_defaults_and_those_of_no_use_are_taken():
     assert attributes("Cast", dtype=ir.DataType.FLOAT16, to=10, saturate=0) == {"to": 10}
 
 
+def test_strides_and_pads_of_an_unpool_that_are_left_out():
+    x, places = value(X, shape=(1, 2, 4, 4)), value("places", ir.DataType.INT64, (1, 2, 4, 4))
+    attributes = float_program(one("MaxUnpool", x, places, kernel_shape=[2, 3])).nodes[0].attributes
+    assert attributes == {"kernel_shape": [2, 3], "strides": [1, 1], "pads": [0, 0, 0, 0]}
+
+
 def test_constants_of_nodes_and_inputs_with_a_default():
     """A Constant is a constant, under its name; an initializer that is an input too is no input."""
     x, held = value(X), constant("held", np.full((2, 3), 2, np.float32))

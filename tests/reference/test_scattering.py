@@ -3,6 +3,7 @@
 import numpy as np
 import octavo
 import pytest
+from onnx_peers import onnx_runtime
 from scattering_cases import CASES
 
 
@@ -11,6 +12,15 @@ def test_as_in_onnx(family):
     for case in CASES[family]:
         program, feeds = case.program()
         case.check(octavo.reference.run(program, feeds))
+
+
+def test_unpooling_as_in_onnx_runtime():
+    """It counts indices in the shape that is stated, as ONNX's text has it and its evaluator has not."""
+    for case in CASES["unpool"]:
+        if case.inputs[0].dtype == np.float32 and 0 not in case.onnx()[0].shape:
+            program, feeds = case.program()
+            (expected,) = onnx_runtime("MaxUnpool", case.inputs, **case.attributes)
+            np.testing.assert_array_equal(octavo.reference.run(program, feeds)[0], expected, strict=True)
 
 
 def test_gather_elements_of_fewer_positions_than_the_tensor_has(run_node):

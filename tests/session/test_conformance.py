@@ -9,6 +9,9 @@ import onnx
 
 # The cases that octavo answers otherwise, and why.
 OTHERWISE = {
+    # The indices are meant for another output than the one that is stated: they count in the one that the
+    # window would make, which ONNX's text does not say, and which a MaxPool of that output does not give.
+    "test_maxunpool_export_with_output_shape",
     # numpy's float16 Softmax rounds each of its steps, octavo's is rounded once: two elements of 192 are
     # two float16 ulps off, and octavo's are the nearer ones to what float64 gives.
     "test_attention_4d_causal_fp16_expanded",

@@ -264,6 +264,10 @@ def _rank_defaults(
             attributes.pop(name, None)
     elif op == "ConvTranspose":
         _transposed_defaults(inputs[1], attributes, values)
+    elif op == "MaxUnpool":
+        axes = len(attributes["kernel_shape"])  # type: ignore[arg-type]  # by ONNX's schema
+        attributes.setdefault("strides", [1] * axes)
+        attributes.setdefault("pads", [0] * (2 * axes))
     elif op in ("MaxPool", "AveragePool", "LpPool"):
         kernel: list[int] = attributes["kernel_shape"]  # type: ignore[assignment]  # by ONNX's schema
         _window_defaults(kernel, inputs[0], attributes, values)

@@ -261,6 +261,14 @@ def _check_pool(program: Program, node: Node) -> None:
     _window(node, integers(node, "kernel_shape"))
 
 
+def _check_unpool(program: Program, node: Node) -> None:
+    axes = len(integers(node, "kernel_shape"))
+    for name, each in (("strides", 1), ("pads", 2)):
+        values = integers(node, name)
+        if not axes or len(values) != each * axes:
+            _fail(node, f"{name} is {values} for a kernel of {axes} axes")
+
+
 def _ratio(node: Node) -> None:
     ratio = cast(np.float64, node.attributes["ratio"])
     if multiplier_shift(float(ratio)) is None:
@@ -358,6 +366,7 @@ _CHECKS: dict[str, Callable[[Program, Node], None]] = {
     "Lookup": _check_lookup,
     "LpPool": _check_pool,
     "MaxPool": _check_pool,
+    "MaxUnpool": _check_unpool,
     "QAdd": _check_add,
     "QAveragePool": _check_quantized_pool,
     "QConv": _check_quantized_conv,

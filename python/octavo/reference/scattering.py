@@ -1,4 +1,4 @@
-"""Ops that read or write elements at indices: Gather and Scatter in their forms, ReverseSequence."""
+"""Ops that read or write elements at indices: Gather, Scatter in their forms, ReverseSequence, MaxUnpool."""
 
 from collections.abc import Callable
 
@@ -6,7 +6,7 @@ import numpy as np
 
 from octavo.errors import RunError
 from octavo.program import Node
-from octavo.program.attributes import integer, text
+from octavo.program.attributes import integer, integers, text
 from octavo.reference.floats import Op
 from octavo.reference.movement import sized
 from octavo.reference.operands import Array, Inputs, axis_of, optional, required
@@ -150,9 +150,37 @@ def reverse_sequence(node: Node, inputs: Inputs) -> list[Array]:
     return [np.swapaxes(y, 0, 1) if integer(node, "time_axis") else y]
 
 
+def max_unpool(node: Node, inputs: Inputs) -> list[Array]:
+    """Zeros but for the elements of x, each at its index in the whole output; of one index the last stays.
+
+    The output has the shape that is stated, or the least of which a MaxPool makes one like x.
+    """
+    x, indices, stated = required(inputs, 0), required(inputs, 1), optional(inputs, 2)
+    kernel, strides, pads = (integers(node, name) for name in ("kernel_shape", "strides", "pads"))
+    axes = len(kernel)
+    if x.ndim != axes + 2 or indices.shape != x.shape:
+        raise RunError(f"elements of shape {list(x.shape)} and indices of shape {list(indices.shape)}")
+    shape = list(x.shape[:2])
+    if stated is None:
+        sizes = zip(x.shape[2:], kernel, strides, pads[:axes], pads[axes:], strict=True)
+        shape += [(n - 1) * stride + k - before - after for n, k, stride, before, after in sizes]
+    elif stated.shape != (x.ndim,) or stated[:2].tolist() != shape:
+        raise RunError(f"shape {stated.tolist()} for elements of shape {list(x.shape)}")
+    else:
+        shape = stated.tolist()
+    y: Array = np.zeros(sized(shape), x.dtype)
+    if ((indices < 0) | (indices >= y.size)).any():
+        raise RunError(f"an index is outside the {y.size} elements of its output")
+    flat = y.reshape(-1)
+    for index, element in zip(indices.reshape(-1), x.reshape(-1), strict=True):
+        flat[index] = element
+    return [y]
+
+
 SCATTERING_OPS: dict[str, Op] = {
     "GatherElements": gather_elements,
     "GatherND": gather_nd,
+    "MaxUnpool": max_unpool,
     "ReverseSequence": reverse_sequence,
     "ScatterElements": scatter_elements,
     "ScatterND": scatter_nd,

@@ -44,4 +44,5 @@ pub mod softmax;
 pub mod spatial;
 pub mod strides;
 pub mod unary;
+pub mod unpool;
 pub mod windows;

@@ -35,6 +35,7 @@ pub(super) fn check(program: &Program, node: &Node) -> Checked {
         Op::Conv => conv(program, node),
         Op::ConvTranspose => conv_transpose(program, node),
         Op::MaxPool | Op::AveragePool | Op::LpPool => pool(node),
+        Op::MaxUnpool => unpool(node),
         Op::Transpose => transpose(node),
         Op::Resize => resize(program, node),
         Op::Cast => cast(program, node),
@@ -343,6 +344,17 @@ fn window(node: &Node, kernel: &[i64]) -> Checked {
 
 fn pool(node: &Node) -> Checked {
     window(node, node.attributes.ints("kernel_shape")?)
+}
+
+fn unpool(node: &Node) -> Checked {
+    let axes = node.attributes.ints("kernel_shape")?.len();
+    for (name, each) in [("strides", 1), ("pads", 2)] {
+        let list = node.attributes.ints(name)?;
+        if axes == 0 || list.len() != each * axes {
+            return Err(bad(node, format_args!("{name} is {list:?} for a kernel of {axes} axes")));
+        }
+    }
+    Ok(())
 }
 
 fn ratio(node: &Node) -> Checked {

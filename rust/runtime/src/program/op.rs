@@ -124,6 +124,7 @@ ops! {
     Softmax,
     LogSoftmax,
     MaxPool,
+    MaxUnpool,
     AveragePool,
     LpPool,
     GlobalLpPool,

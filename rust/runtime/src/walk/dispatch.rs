@@ -5,7 +5,7 @@ use crate::ops::node::needed;
 use crate::ops::{
     cast, chain, columns, comparison, conv, cumulative, detection, dot, elementwise, gather, gemm, grid,
     movement, normalization, order, patterns, pool, qmatmul, quantize, reduce, roi, scatter, selection,
-    shape, softmax, unary, windows,
+    shape, softmax, unary, unpool, windows,
 };
 use crate::plan::builder::{Builder, Planned, Stop};
 use crate::program::{DType, Op};
@@ -63,6 +63,7 @@ fn of_family(b: &mut Builder<'_>, index: usize) -> Result<(), Stop> {
         Op::QAveragePool => pool::plan(b, node),
         Op::MaxPool | Op::AveragePool if !windows::is_general(b, node)? => pool::plan(b, node),
         Op::MaxPool | Op::AveragePool | Op::LpPool | Op::GlobalLpPool => windows::plan(b, node),
+        Op::MaxUnpool => unpool::plan(b, node),
         Op::GridSample => grid::plan(b, node),
         Op::GlobalAveragePool | Op::GlobalMaxPool => reduce::plan_global(b, node),
         Op::QReduceMean
