@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from octavo.lowering import Forms, Range
 from octavo.lowering.affine import affine
-from octavo.lowering.builder import Builder
+from octavo.lowering.builder import ProgramBuilder
 from octavo.lowering.decision import Decision
 from octavo.lowering.wiring import Wiring
 from octavo.program import Quant
@@ -19,7 +19,7 @@ def quant(scale=(0.5, 0.5), zero_point=(3, 3), axis=1):
 @pytest.fixture
 def builder(floats):
     program = floats("g (float[N,4] x) => (float[N,4] y) { y = Relu(x) }")
-    return Builder(Decision(Wiring(program), Forms()))
+    return ProgramBuilder(Decision(Wiring(program), Forms()))
 
 
 def test_a_constant_is_found_again(builder):

@@ -1,7 +1,7 @@
 """From the graph to a Program: in float as the graph stands, or in integers where forms are given.
 
 `octavo.lowering.capability` has the one table of what runs in integers. Everything is decided before a node
-is written: `Decision`, then `Builder`.
+is written: `Decision`, then `ProgramBuilder`.
 """
 
 from collections.abc import Callable, Iterable
@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from octavo.lowering.affine import Affine, Range, affine
-from octavo.lowering.builder import Builder
+from octavo.lowering.builder import ProgramBuilder
 from octavo.lowering.conv import emit_conv, fit_conv
 from octavo.lowering.decision import Decision
 from octavo.lowering.elementwise import emit_add, emit_mul, fit_add, fit_mul
@@ -37,7 +37,7 @@ class Rule:
     """How a family of units becomes integer: `fit` computes what its node carries, `emit` adds the node."""
 
     fit: Callable[[Decision, Unit], Any]
-    emit: Callable[[Builder, Unit, Any], None]
+    emit: Callable[[ProgramBuilder, Unit, Any], None]
 
 
 _RULES = {
@@ -94,7 +94,7 @@ def lower_to_integers(program: Program, forms: Forms, exclude: Iterable[str] = (
         {name: (EXCLUDED, True) for name in sorted(exclude)},
         lambda decision, unit: _rule(decision, unit).fit(decision, unit),
     )
-    builder = Builder(decision)
+    builder = ProgramBuilder(decision)
     for unit in decision.wiring.units:
         if decision.is_integer(unit):
             _rule(decision, unit).emit(builder, unit, decision.fits[unit.name])

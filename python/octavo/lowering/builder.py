@@ -11,7 +11,7 @@ from octavo.lowering.wiring import Unit
 from octavo.program import DTYPES, Attribute, Node, Program, Quant, Value
 
 
-class Builder:
+class ProgramBuilder:
     """The Program being written as a `Decision` has it.
 
     A value of the graph that an integer unit gives is in integers under its own name, and float32 as

@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy.typing as npt
 
-from octavo.lowering.builder import Builder
+from octavo.lowering.builder import ProgramBuilder
 from octavo.lowering.decision import Decision
 from octavo.lowering.product import Product, bias_of, emit_product, fit_product
 from octavo.lowering.wiring import Unit, copy_attributes
@@ -20,7 +20,7 @@ def fit_conv(decision: Decision, unit: Unit) -> Product:
     return fit_product(decision, unit, arrange, bias_of(decision, unit, channels))
 
 
-def emit_conv(builder: Builder, unit: Unit, fit: Product) -> None:
+def emit_conv(builder: ProgramBuilder, unit: Unit, fit: Product) -> None:
     """Add the QConv."""
     shape = builder.wiring.shape_of_constant(unit.node.inputs[1])
 

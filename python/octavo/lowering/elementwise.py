@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from octavo.lowering.affine import Affine, Range, affine
-from octavo.lowering.builder import Builder
+from octavo.lowering.builder import ProgramBuilder
 from octavo.lowering.decision import Decision, UnfitError
 from octavo.lowering.epilogue import Epilogue, epilogue
 from octavo.lowering.wiring import Unit
@@ -46,7 +46,7 @@ def fit_add(decision: Decision, unit: Unit) -> Sum:
     return Sum(end, found)
 
 
-def emit_add(builder: Builder, unit: Unit, fit: Sum) -> None:
+def emit_add(builder: ProgramBuilder, unit: Unit, fit: Sum) -> None:
     """Add the QAdd."""
     a, b = (builder.affine(name) for name in unit.node.inputs)
     a_multiplier, b_multiplier, shift = fit.factors
@@ -83,7 +83,7 @@ def fit_mul(decision: Decision, unit: Unit) -> Multiplication:
     return _fit_product(decision, unit, a, b, b.integers(reciprocals))
 
 
-def emit_mul(builder: Builder, unit: Unit, fit: Multiplication) -> None:
+def emit_mul(builder: ProgramBuilder, unit: Unit, fit: Multiplication) -> None:
     """Add the QMul."""
     left, right = unit.node.inputs
     multiplier, shift = fit.factor

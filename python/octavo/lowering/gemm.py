@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from octavo.lowering.builder import Builder
+from octavo.lowering.builder import ProgramBuilder
 from octavo.lowering.decision import Decision
 from octavo.lowering.product import Product, bias_of, emit_product, fit_product
 from octavo.lowering.wiring import Unit
@@ -25,6 +25,6 @@ def fit_gemm(decision: Decision, unit: Unit) -> Product:
     return fit_product(decision, unit, arrange, bias_of(decision, unit, columns, float(beta)), alpha)
 
 
-def emit_gemm(builder: Builder, unit: Unit, fit: Product) -> None:
+def emit_gemm(builder: ProgramBuilder, unit: Unit, fit: Product) -> None:
     """Add the QGemm."""
     emit_product(builder, unit, "QGemm", fit, np.ascontiguousarray, 1, {})

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from octavo.lowering.affine import SCALE_MIN, Affine
-from octavo.lowering.builder import Builder
+from octavo.lowering.builder import ProgramBuilder
 from octavo.lowering.decision import Decision, UnfitError
 from octavo.lowering.epilogue import Epilogue, epilogue
 from octavo.lowering.wiring import Unit
@@ -34,7 +34,7 @@ def fit_matmul(decision: Decision, unit: Unit) -> Products:
     return Products(end=end, factor=decision.requantizer(float(factor)))
 
 
-def emit_matmul(builder: Builder, unit: Unit, fit: Products) -> None:
+def emit_matmul(builder: ProgramBuilder, unit: Unit, fit: Products) -> None:
     """Add the QMatMul."""
     a, b = (builder.affine(name) for name in unit.node.inputs)
     attributes: dict[str, Attribute] = {"a_zero_point": a.zero_point, "b_zero_point": b.zero_point}

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from octavo.lowering.builder import Builder
+from octavo.lowering.builder import ProgramBuilder
 from octavo.lowering.decision import Decision, UnfitError
 from octavo.lowering.wiring import Unit
 
@@ -30,7 +30,7 @@ def fit_movement(decision: Decision, unit: Unit) -> Movement:
     return Movement(factors, fill)
 
 
-def emit_movement(builder: Builder, unit: Unit, fit: Movement) -> None:
+def emit_movement(builder: ProgramBuilder, unit: Unit, fit: Movement) -> None:
     """Add the same op on integers."""
     node = unit.node
     source = _in_form(builder, fit, node.inputs[0], _output(unit))
@@ -49,7 +49,7 @@ def fit_join(decision: Decision, unit: Unit) -> Movement:
     return Movement(_factors(decision, unit.node.inputs, unit.outputs[0]))
 
 
-def emit_join(builder: Builder, unit: Unit, fit: Movement) -> None:
+def emit_join(builder: ProgramBuilder, unit: Unit, fit: Movement) -> None:
     """Add the same op on integers."""
     output = unit.outputs[0]
     inputs = [_in_form(builder, fit, name, output) for name in unit.node.inputs]
@@ -71,7 +71,7 @@ def _factors(decision: Decision, names: tuple[str, ...], output: str) -> dict[st
     return factors
 
 
-def _in_form(builder: Builder, fit: Movement, name: str, output: str) -> str:
+def _in_form(builder: ProgramBuilder, fit: Movement, name: str, output: str) -> str:
     """An input in the form of the output."""
     y = builder.affine(output)
     constant = builder.wiring.constant(name)

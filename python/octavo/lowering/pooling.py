@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from octavo.lowering.builder import Builder
+from octavo.lowering.builder import ProgramBuilder
 from octavo.lowering.capability import reduced_axes
 from octavo.lowering.decision import Decision, UnfitError
 from octavo.lowering.epilogue import Epilogue, epilogue
@@ -45,12 +45,12 @@ def fit_mean(decision: Decision, unit: Unit) -> Mean:
     return Mean(end, ratio)
 
 
-def emit_average_pool(builder: Builder, unit: Unit, fit: Mean) -> None:
+def emit_average_pool(builder: ProgramBuilder, unit: Unit, fit: Mean) -> None:
     """Add the QAveragePool."""
     _emit(builder, unit, fit, "QAveragePool", copy_attributes(unit.node, _WINDOW))
 
 
-def emit_reduce_mean(builder: Builder, unit: Unit, fit: Mean) -> None:
+def emit_reduce_mean(builder: ProgramBuilder, unit: Unit, fit: Mean) -> None:
     """Add the QReduceMean of a ReduceMean or GlobalAveragePool."""
     axes = reduced_axes(builder.wiring, unit.node)
     assert axes is not None
@@ -58,7 +58,7 @@ def emit_reduce_mean(builder: Builder, unit: Unit, fit: Mean) -> None:
     _emit(builder, unit, fit, "QReduceMean", {"axes": axes, "keepdims": keepdims})
 
 
-def _emit(builder: Builder, unit: Unit, fit: Mean, op: str, attributes: dict[str, Attribute]) -> None:
+def _emit(builder: ProgramBuilder, unit: Unit, fit: Mean, op: str, attributes: dict[str, Attribute]) -> None:
     source = unit.node.inputs[0]
     x = builder.affine(source)
     attributes = attributes | {"x_zero_point": x.zero_point, "ratio": fit.ratio} | fit.end.attributes()

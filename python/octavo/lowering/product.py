@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from octavo.lowering.builder import Builder
+from octavo.lowering.builder import ProgramBuilder
 from octavo.lowering.decision import ONE, Arrange, Decision
 from octavo.lowering.epilogue import Epilogue, epilogue
 from octavo.lowering.weights import Weights
@@ -50,7 +50,7 @@ def fit_product(
 
 
 def emit_product(
-    builder: Builder,
+    builder: ProgramBuilder,
     unit: Unit,
     op: str,
     fit: Product,

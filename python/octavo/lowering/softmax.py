@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from octavo.lowering.builder import Builder
+from octavo.lowering.builder import ProgramBuilder
 from octavo.lowering.decision import Decision, UnfitError
 from octavo.lowering.wiring import Unit
 from octavo.program.attributes import integer
@@ -24,7 +24,7 @@ def fit_softmax(decision: Decision, unit: Unit) -> npt.NDArray[Any]:
     return np.rint(np.float64(2**22) * exp(distances).astype(np.float64)).astype(np.int32)
 
 
-def emit_softmax(builder: Builder, unit: Unit, table: npt.NDArray[Any]) -> None:
+def emit_softmax(builder: ProgramBuilder, unit: Unit, table: npt.NDArray[Any]) -> None:
     """Add the QSoftmax."""
     source, output = unit.node.inputs[0], unit.outputs[0]
     inputs = [builder.integers(source), builder.constant(f"{unit.name}.table", table)]

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from octavo import reference
-from octavo.lowering.builder import Builder
+from octavo.lowering.builder import ProgramBuilder
 from octavo.lowering.capability import Kind
 from octavo.lowering.decision import Decision
 from octavo.lowering.wiring import Unit
@@ -39,7 +39,7 @@ def fit_unary(decision: Decision, unit: Unit) -> Table | None:
     return Table(root, y.integers(_evaluate(decision, nodes, root, output, x.reals())), nodes)
 
 
-def emit_unary(builder: Builder, unit: Unit, table: Table | None) -> None:
+def emit_unary(builder: ProgramBuilder, unit: Unit, table: Table | None) -> None:
     """Add the Lookup."""
     if table is None:
         return

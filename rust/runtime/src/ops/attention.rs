@@ -7,23 +7,24 @@ use octavo_kernels::float::softmax::{self, Sum};
 use octavo_kernels::quantize;
 use octavo_kernels::table::Kernels;
 
-use crate::ops::node::{axis, left_padded, made};
+use crate::ops::behind::{Takes, softmax_behind};
+use crate::ops::node::{left_padded, made};
 use crate::plan::buffers::BufferId;
 use crate::plan::builder::{Builder, Stop};
 use crate::plan::layout::Layout;
 use crate::plan::relocation::strides;
-use crate::program::{DType, Node, Op, ValueId};
+use crate::program::{Node, Op, ValueId};
 
 /// Scores of a block.
 const SCORES: usize = 4096;
 
 /// Room for the scores of a block, as bytes.
 #[repr(align(64))]
-pub struct Block([u8; 4 * SCORES]);
+pub struct ScoresBlock([u8; 4 * SCORES]);
 
-impl Block {
+impl ScoresBlock {
     /// Nothing yet.
-    pub const EMPTY: Block = Block([0; 4 * SCORES]);
+    pub const EMPTY: ScoresBlock = ScoresBlock([0; 4 * SCORES]);
 
     /// The bytes of that many scores.
     pub fn bytes(&mut self, scores: usize) -> &mut [u8] {
@@ -37,20 +38,20 @@ impl Block {
 }
 
 /// The fused nodes.
-pub struct Shares {
+pub struct Probabilities {
     /// The Quantize's value.
     pub output: ValueId,
     /// The names of the nodes.
     pub names: String,
     /// What is added to the scores.
-    pub mask: Option<Mask>,
+    pub mask: Option<ScoresMask>,
     n: usize,
     scale: f32,
     zero_point: i32,
 }
 
 /// A tensor that broadcasts to the scores.
-pub struct Mask {
+pub struct ScoresMask {
     /// Its floats.
     pub buffer: BufferId,
     /// Elements that it moves by along each dimension of the scores but the last.
@@ -59,42 +60,29 @@ pub struct Mask {
     row: usize,
 }
 
-/// The nodes behind the float scores of `node`, where they are those; they are marked as planned.
-pub fn shares(b: &mut Builder<'_>, node: &Node, shape: &[usize]) -> Result<Option<Shares>, Stop> {
+/// The nodes behind the float scores of `node`, where they end in the Quantize of a softmax; they are marked as planned.
+pub fn probabilities(
+    b: &mut Builder<'_>,
+    node: &Node,
+    shape: &[usize],
+) -> Result<Option<Probabilities>, Stop> {
     let n = shape.last().copied().unwrap_or(0);
-    let mut value = made(node, 0)?;
-    let (mut names, mut done, mut mask) = (node.name.clone(), vec![], None);
-    if let Some((index, add)) = b.only_reader(value)
-        && add.op == Op::Add
-        && let &[Some(left), Some(right)] = &add.inputs[..]
-        && let Some(&Some(sum)) = add.outputs.first()
-    {
-        mask = Some(if left == value { right } else { left });
-        (value, names) = (sum, format!("{names} + {}", add.name));
-        done.push(index);
-    }
-    let Some((index, softmax)) = b.only_reader(value) else { return Ok(None) };
-    let is_last =
-        || Ok::<bool, Stop>(axis(softmax, softmax.attributes.int("axis")?, shape.len())? + 1 == shape.len());
-    if softmax.op != Op::Softmax || !(1..=SCORES).contains(&n) || !is_last()? {
+    let takes = Takes { factor: false, mask_of_columns: true };
+    let Some(mut behind) = softmax_behind(b, node, shape, takes)? else { return Ok(None) };
+    let Some((last, quantize)) = b.only_reader(behind.output) else { return Ok(None) };
+    if quantize.op != Op::Quantize || !(1..=SCORES).contains(&n) {
         return Ok(None);
     }
-    let Some((last, quantize)) = b.only_reader(made(softmax, 0)?) else { return Ok(None) };
-    if quantize.op != Op::Quantize {
-        return Ok(None);
+    let mask = behind.mask.map(|mask| placed_mask(b, mask, shape)).transpose()?;
+    behind.indices.push(last);
+    let mut names = node.name.clone();
+    for index in behind.indices {
+        b.absorb(index);
+        names = format!("{names} + {}", b.program.nodes[index].name);
     }
-    let mask = match mask {
-        Some(mask) => match placed_mask(b, mask, shape)? {
-            Some(mask) => Some(mask),
-            None => return Ok(None),
-        },
-        None => None,
-    };
-    done.extend([index, last]);
-    done.into_iter().for_each(|index| b.absorb(index));
-    Ok(Some(Shares {
+    Ok(Some(Probabilities {
         output: made(quantize, 0)?,
-        names: format!("{names} + {} + {}", softmax.name, quantize.name),
+        names,
         mask,
         n,
         scale: quantize.attributes.f32("scale")?,
@@ -102,29 +90,19 @@ pub fn shares(b: &mut Builder<'_>, node: &Node, shape: &[usize]) -> Result<Optio
     }))
 }
 
-/// The tensor as a mask of scores of that shape, if it is there already and broadcasts to no more than that.
-fn placed_mask(b: &mut Builder<'_>, value: ValueId, shape: &[usize]) -> Result<Option<Mask>, Stop> {
-    if b.placed(value).is_none() && b.known(value).is_none() {
-        return Ok(None);
-    }
-    let tensor = b.tensor(value)?;
-    if tensor.dtype != DType::F32 || tensor.shape.len() > shape.len() {
-        return Ok(None);
-    }
-    let own = left_padded(&tensor.shape, shape.len());
-    if own.iter().zip(shape).any(|(&own, &n)| own != 1 && own != n) {
-        return Ok(None);
-    }
-    let buffer = b.input_as(value, Layout::RowMajor)?.buffer;
+/// The tensor, which broadcasts to scores of that shape, as their mask.
+fn placed_mask(b: &mut Builder<'_>, value: ValueId, shape: &[usize]) -> Result<ScoresMask, Stop> {
+    let mask = b.input_as(value, Layout::RowMajor)?;
+    let own = left_padded(mask.shape(), shape.len());
     let order: Vec<usize> = (0..own.len()).collect();
     let along =
         strides(&own, &order, 1).into_iter().zip(&own).map(|(step, &n)| if n == 1 { 0 } else { step });
     let mut steps: Vec<usize> = along.collect();
     steps.pop();
-    Ok(Some(Mask { buffer, steps, row: own.last().copied().unwrap_or(1) }))
+    Ok(ScoresMask { buffer: mask.buffer, steps, row: own.last().copied().unwrap_or(1) })
 }
 
-impl Shares {
+impl Probabilities {
     /// Rows of a block.
     pub fn rows(&self) -> usize {
         SCORES / self.n
@@ -134,14 +112,14 @@ impl Shares {
     pub fn finish(
         &self,
         kernels: Kernels,
-        blocks: &mut [Block; 2],
+        blocks: &mut [ScoresBlock; 2],
         mask: &[f32],
         at: impl Fn(usize) -> usize,
         y: &mut [u8],
     ) {
         let [scores, other] = blocks;
         let (mut from, mut to) = (scores.scores(y.len()), other.scores(y.len()));
-        if let Some(Mask { row, .. }) = self.mask {
+        if let Some(ScoresMask { row, .. }) = self.mask {
             let rows = from.chunks_exact(self.n).zip(to.chunks_exact_mut(self.n));
             for (r, (scores, sums)) in rows.enumerate() {
                 binary::run(kernels, Binary::Add, scores, &mask[at(r)..][..row], sums);

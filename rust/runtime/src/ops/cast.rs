@@ -42,7 +42,7 @@ pub fn plan(b: &mut Builder<'_>, node: &Node) -> Result<(), Stop> {
 
 /// A number on its way from one type to another.
 #[derive(Clone, Copy)]
-enum Number {
+enum Converted {
     Whole(i64),
     Real(f64),
 }
@@ -50,22 +50,22 @@ enum Number {
 /// How numbers are stored.
 trait Format {
     type Bits: Pod;
-    fn read(bits: Self::Bits) -> Number;
-    fn write(number: Number) -> Self::Bits;
+    fn read(bits: Self::Bits) -> Converted;
+    fn write(number: Converted) -> Self::Bits;
 }
 
 macro_rules! formats {
     ($($type:ty, $kind:ident, $wide:ty;)*) => { $(impl Format for $type {
         type Bits = $type;
 
-        fn read(bits: $type) -> Number {
-            Number::$kind(<$wide>::from(bits))
+        fn read(bits: $type) -> Converted {
+            Converted::$kind(<$wide>::from(bits))
         }
 
-        fn write(number: Number) -> $type {
+        fn write(number: Converted) -> $type {
             match number {
-                Number::Whole(number) => number as $type,
-                Number::Real(number) => number as $type,
+                Converted::Whole(number) => number as $type,
+                Converted::Real(number) => number as $type,
             }
         }
     })* };
@@ -87,14 +87,14 @@ struct Bool;
 impl Format for Bool {
     type Bits = u8;
 
-    fn read(bits: u8) -> Number {
-        Number::Whole((bits != 0).into())
+    fn read(bits: u8) -> Converted {
+        Converted::Whole((bits != 0).into())
     }
 
-    fn write(number: Number) -> u8 {
+    fn write(number: Converted) -> u8 {
         match number {
-            Number::Whole(number) => (number != 0).into(),
-            Number::Real(number) => (number != 0.0).into(),
+            Converted::Whole(number) => (number != 0).into(),
+            Converted::Real(number) => (number != 0.0).into(),
         }
     }
 }
@@ -105,15 +105,15 @@ struct Half;
 impl Format for Half {
     type Bits = u16;
 
-    fn read(bits: u16) -> Number {
-        Number::Real(half::to_f32(bits).into())
+    fn read(bits: u16) -> Converted {
+        Converted::Real(half::to_f32(bits).into())
     }
 
     /// Rounded once, to nearest, ties to even.
-    fn write(number: Number) -> u16 {
+    fn write(number: Converted) -> u16 {
         let x = match number {
-            Number::Whole(number) => number as f64,
-            Number::Real(number) => number,
+            Converted::Whole(number) => number as f64,
+            Converted::Real(number) => number,
         };
         let magnitude = x.abs();
         // A mantissa that rounds up to the next power of two carries into the exponent, as it should.
@@ -194,16 +194,16 @@ mod tests {
             (f64::NEG_INFINITY, 0xfc00),
         ];
         for (x, bits) in cases {
-            assert_eq!(Half::write(Number::Real(x)), bits, "{x}");
+            assert_eq!(Half::write(Converted::Real(x)), bits, "{x}");
         }
     }
 
     #[test]
     fn every_half_is_itself() {
         for bits in 0..=u16::MAX {
-            let Number::Real(x) = Half::read(bits) else { panic!("a half is real") };
+            let Converted::Real(x) = Half::read(bits) else { panic!("a half is real") };
             if !x.is_nan() {
-                assert_eq!(Half::write(Number::Real(x)), bits, "{x}");
+                assert_eq!(Half::write(Converted::Real(x)), bits, "{x}");
             }
         }
     }

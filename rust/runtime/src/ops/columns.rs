@@ -10,7 +10,7 @@ use crate::program::Node;
 
 /// One axis of the image.
 #[derive(Clone, Copy)]
-struct Axis {
+struct BlockAxis {
     image: usize,
     /// Elements of a block.
     block: usize,
@@ -21,7 +21,7 @@ struct Axis {
     pad: i64,
 }
 
-impl Axis {
+impl BlockAxis {
     /// Where an element of a block lies, unless in the padding.
     fn place(&self, block: usize, element: usize) -> Option<usize> {
         let at = block as i64 * self.stride - self.pad + element as i64 * self.dilation;
@@ -73,7 +73,7 @@ pub fn plan(b: &mut Builder<'_>, node: &Node) -> Result<(), Stop> {
 }
 
 /// The attributes by axis, and how many blocks fit.
-fn axes(node: &Node, image: &[usize], block: &[usize]) -> Result<Vec<Axis>, Stop> {
+fn axes(node: &Node, image: &[usize], block: &[usize]) -> Result<Vec<BlockAxis>, Stop> {
     let rank = image.len();
     let (ones, zeros) = (vec![1; rank], vec![0; 2 * rank]);
     let strides = node.attributes.ints_or("strides", &ones)?;
@@ -93,13 +93,13 @@ fn axes(node: &Node, image: &[usize], block: &[usize]) -> Result<Vec<Axis>, Stop
             let blocks = if padded >= reach { (padded - reach) / i128::from(strides[d]) + 1 } else { 0 };
             let blocks = usize::try_from(blocks).map_err(|_| error(node, "has too many blocks"))?;
             let (stride, dilation, pad) = (strides[d], dilations[d], pads[d]);
-            Ok(Axis { image: image[d], block: block[d], blocks, stride, dilation, pad })
+            Ok(BlockAxis { image: image[d], block: block[d], blocks, stride, dilation, pad })
         })
         .collect()
 }
 
 /// Adds `[block elements, blocks]`, both in row-major order, into one plane: element by element of the block.
-fn add_blocks<E: Element>(x: &[E::Bits], axes: &[Axis], columns: usize, sums: &mut [E::Number]) {
+fn add_blocks<E: Element>(x: &[E::Bits], axes: &[BlockAxis], columns: usize, sums: &mut [E::Number]) {
     if columns == 0 {
         return;
     }

@@ -11,7 +11,7 @@ use crate::plan::layout::Layout;
 use crate::program::{DType, Node, Op, Tensor, ValueId};
 
 /// What a product does with its sums, and the value that it makes.
-pub struct Fused {
+pub struct FusedFloats {
     /// The value of the last fused node, or the product's own.
     pub output: ValueId,
     /// The names of the nodes.
@@ -57,8 +57,8 @@ pub fn after_product(
     layout: Layout,
     columns: usize,
     bias: Option<Vec<f32>>,
-) -> Result<Fused, Stop> {
-    let mut fused = Fused::alone(node, output, bias);
+) -> Result<FusedFloats, Stop> {
+    let mut fused = FusedFloats::alone(node, output, bias);
     if fused.finish.bias.is_none()
         && let Some(sum) = sum_behind(b, fused.output)
         && let Some(bias) = b.known(sum.other).and_then(|known| by_column(known, shape, columns))
@@ -81,11 +81,11 @@ pub fn after_product(
     Ok(fused)
 }
 
-impl Fused {
+impl FusedFloats {
     /// A product that makes `output`, and nothing behind it.
-    pub fn alone(node: &Node, output: ValueId, bias: Option<Vec<f32>>) -> Fused {
+    pub fn alone(node: &Node, output: ValueId, bias: Option<Vec<f32>>) -> FusedFloats {
         let finish = Finish { bias, activation: None };
-        Fused { output, names: node.name.clone(), residual: None, finish }
+        FusedFloats { output, names: node.name.clone(), residual: None, finish }
     }
 
     fn take(&mut self, b: &mut Builder<'_>, index: usize, output: ValueId) {

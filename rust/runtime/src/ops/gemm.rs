@@ -4,7 +4,7 @@ use octavo_exec::{cast, cast_mut};
 use octavo_kernels::float::gemm as float;
 use octavo_kernels::gemm;
 
-use crate::ops::float_fusion::Fused;
+use crate::ops::float_fusion::FusedFloats;
 use crate::ops::node::{broadcast, error, left_padded, made, needed};
 use crate::ops::product::{
     Group, NANOSECONDS_A_MAC, Product, Source, epilogue, push_rows, settle, zero_point_correction,
@@ -138,7 +138,7 @@ pub fn plan_gemm(b: &mut Builder<'_>, node: &Node) -> Result<(), Stop> {
     let (fused, finish) = if alpha == 1.0 && (bias.is_some() || addend.is_none()) {
         (float_fusion::after_product(b, node, output, &shape, Layout::RowMajor, 1, bias)?, None)
     } else {
-        (Fused::alone(node, output, None), Some(Scale { alpha, addend }))
+        (FusedFloats::alone(node, output, None), Some(Scale { alpha, addend }))
     };
     let y = b.output(fused.output, shape, Layout::RowMajor)?;
     let product = FloatProduct { m, n, k, left, right, y: y.buffer, fused };
@@ -174,7 +174,7 @@ struct FloatProduct {
     left: Matrix,
     right: Matrix,
     y: BufferId,
-    fused: Fused,
+    fused: FusedFloats,
 }
 
 /// What becomes of a product's rows where no epilogue does it: `alpha * y`, then the addend.

@@ -3,7 +3,7 @@
 use octavo_kernels::geometry::Window;
 
 use crate::ops::node::error;
-use crate::ops::spatial::Axis;
+use crate::ops::spatial::WindowAxis;
 use crate::plan::builder::Stop;
 use crate::program::Node;
 
@@ -39,13 +39,13 @@ impl Geometry {
     /// From a node's attributes, the input's shape (N, C, spatial...) and the kernel's spatial shape.
     pub fn new(node: &Node, shape: &[usize], kernel: &[usize]) -> Result<Geometry, Stop> {
         let axes = kernel.len();
-        let one = Axis { input: 1, output: 1, kernel: 1, stride: 1, dilation: 1, pad: 0, pad_end: 0 };
-        let [vertical, horizontal] = match Axis::of_node(node, shape, kernel)?[..] {
+        let one = WindowAxis { input: 1, output: 1, kernel: 1, stride: 1, dilation: 1, pad: 0, pad_end: 0 };
+        let [vertical, horizontal] = match WindowAxis::of_node(node, shape, kernel)?[..] {
             [x] => [one, x],
             [y, x] => [y, x],
             _ => return Err(error(node, "1 or 2 spatial axes can run")),
         };
-        let pair = |of: fn(&Axis) -> usize| [of(&vertical), of(&horizontal)];
+        let pair = |of: fn(&WindowAxis) -> usize| [of(&vertical), of(&horizontal)];
         Ok(Geometry {
             images: shape[0],
             channels: shape[1],

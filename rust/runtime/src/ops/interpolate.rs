@@ -4,7 +4,7 @@ use octavo_exec::{cast, cast_mut};
 use octavo_kernels::float::interpolate::{self, Taps};
 
 use crate::ops::node::{LARGEST_EXTENT, error, made, needed};
-use crate::ops::resize::{Axis, resized_axes};
+use crate::ops::resize::{ResizedAxis, resized_axes};
 use crate::plan::buffers::BufferId;
 use crate::plan::builder::{Builder, Stop};
 use crate::plan::conversion::copy;
@@ -137,7 +137,7 @@ fn push_outside(b: &mut Builder<'_>, node: &Node, outside: &[(usize, usize)], di
 
 impl Weights {
     /// Whether each output is the input of its place.
-    fn keeps_all(&self, axis: &Axis) -> bool {
+    fn keeps_all(&self, axis: &ResizedAxis) -> bool {
         axis.extent == axis.n
             && self.indices.iter().copied().eq(0..axis.n)
             && self.weights.iter().all(|&w| w == 1.0)
@@ -145,7 +145,7 @@ impl Weights {
 }
 
 impl Filter {
-    fn weights(&self, node: &Node, axis: &Axis, coordinates: &[f64]) -> Result<Weights, Stop> {
+    fn weights(&self, node: &Node, axis: &ResizedAxis, coordinates: &[f64]) -> Result<Weights, Stop> {
         let mut all = Weights { starts: vec![0], indices: Vec::new(), weights: Vec::new() };
         let last = axis.n.saturating_sub(1) as f64;
         for &x in coordinates {
@@ -173,7 +173,7 @@ impl Filter {
     }
 
     /// The neighbours of a coordinate, which may lie outside, and their weights.
-    fn taps(&self, axis: &Axis, x: f64) -> Vec<(f64, f64)> {
+    fn taps(&self, axis: &ResizedAxis, x: f64) -> Vec<(f64, f64)> {
         let below = x.floor();
         let (a, r) = (self.coefficient, x - below);
         if self.antialias {

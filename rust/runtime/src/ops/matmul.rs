@@ -7,9 +7,9 @@ use octavo_kernels::float::gemm::{self, Rows};
 use octavo_kernels::float::scores;
 use octavo_kernels::table::Kernels;
 
+use crate::ops::behind::{TransposeBehind, transpose_behind};
 use crate::ops::node::{broadcast, error, left_padded, made, needed};
-use crate::ops::qmatmul::{Turned, turned};
-use crate::ops::scores::{Softened, softmax_behind};
+use crate::ops::scores::{Softmax, softmax_of_scores};
 use crate::ops::strides::{broadcast_strides, offsets};
 use crate::plan::buffers::{BufferId, Strided};
 use crate::plan::builder::{Builder, Stop};
@@ -24,7 +24,7 @@ const NANOSECONDS_A_PACKED: f64 = 0.3;
 /// Nanoseconds of an element's softmax.
 const NANOSECONDS_A_SCORE: f64 = 1.0;
 /// Bytes of rows between their product and their softmax, to stay in the first-level cache.
-const SOFTENED_BYTES: usize = 24 << 10;
+const SCORES_BYTES: usize = 24 << 10;
 
 /// Most products of matrices in one step: a plan has some words for each.
 const MOST_PRODUCTS: usize = 1 << 24;
@@ -55,7 +55,7 @@ pub fn plan(b: &mut Builder<'_>, node: &Node) -> Result<(), Stop> {
     // The output's dimensions before N, in the order in which they lie; M is number `rank`.
     let mut order: Vec<usize> = (0..=rank).collect();
     if shape.len() == rank + 2
-        && let Some(Turned { index, perm, value }) = turned(b, node, rank + 2)?
+        && let Some(TransposeBehind { index, perm, value }) = transpose_behind(b, node, rank + 2)?
     {
         b.absorb(index);
         (names, output) = (format!("{names} + {}", b.program.nodes[index].name), value);
@@ -63,13 +63,13 @@ pub fn plan(b: &mut Builder<'_>, node: &Node) -> Result<(), Stop> {
         order = perm[..=rank].to_vec();
     }
     let is_whole = shape.len() == rank + 2 && order.is_sorted();
-    let softened = if is_whole { softmax_behind(b, node, &shape)? } else { None };
-    if let Some(softened) = &softened {
-        for &index in &softened.indices {
+    let softmax = if is_whole { softmax_of_scores(b, node, &shape)? } else { None };
+    if let Some(softmax) = &softmax {
+        for &index in &softmax.indices {
             b.absorb(index);
             names = format!("{names} + {}", b.program.nodes[index].name);
         }
-        output = softened.output;
+        output = softmax.output;
     }
     let y = b.output(output, shape, Layout::RowMajor)?;
     if y.elements() == 0 {
@@ -83,7 +83,7 @@ pub fn plan(b: &mut Builder<'_>, node: &Node) -> Result<(), Stop> {
         offsets(&dims, &strides)
     };
     let matrices = strides(q, &(0..q.len()).collect::<Vec<_>>(), 1);
-    let mut product = Product {
+    let mut product = FloatProduct {
         m,
         n,
         k,
@@ -91,14 +91,14 @@ pub fn plan(b: &mut Builder<'_>, node: &Node) -> Result<(), Stop> {
         stride: left.strides[p.len()],
         rights: along(q, &matrices),
         interleaved: dims[at..].iter().product(),
-        softened,
+        softmax,
     };
     if k == 0 {
         // There is nothing to read, wherever it would lie.
         (product.lefts, product.stride) = (vec![0; product.lefts.len()], 0);
     }
     let from = left.buffer;
-    if product.softened.is_none() && order.is_sorted() && q.iter().all(|&d| d == 1) {
+    if product.softmax.is_none() && order.is_sorted() && q.iter().all(|&d| d == 1) {
         product.join_rows();
     }
     let packed = push_packing(b, &names, &Right::of(&right, n, k));
@@ -205,7 +205,7 @@ pub fn push_packing(b: &mut Builder<'_>, name: &str, right: &Right) -> BufferId 
 
 /// Matrices `[m, k]` times packed ones of n columns. The output is `[outer, m, interleaved, n]`: the products of each
 /// row's matrices lie side by side.
-struct Product {
+struct FloatProduct {
     m: usize,
     n: usize,
     k: usize,
@@ -217,10 +217,10 @@ struct Product {
     rights: Vec<usize>,
     interleaved: usize,
     /// What becomes of the rows, where they are not interleaved.
-    softened: Option<Softened>,
+    softmax: Option<Softmax>,
 }
 
-impl Product {
+impl FloatProduct {
     /// Where all products have one right side and their rows go on evenly, they are one.
     fn join_rows(&mut self) {
         let is_even = self.lefts.iter().enumerate().all(|(i, &at)| at == i * self.m * self.stride);
@@ -230,12 +230,12 @@ impl Product {
         }
     }
 
-    /// Some rows of the output, `first` of all and those after it. `mask` is what [`Softened`] reads.
+    /// Some rows of the output, `first` of all and those after it. `mask` is what [`Softmax`] reads.
     fn rows(&self, kernels: Kernels, x: &[f32], packed: &[f32], mask: &[f32], first: usize, y: &mut [f32]) {
-        let &Product { m, n, k, stride, interleaved, .. } = self;
+        let &FloatProduct { m, n, k, stride, interleaved, .. } = self;
         let width = interleaved * n;
         let len = gemm::packed_len(n, 1, k);
-        let most = if self.softened.is_some() { (SOFTENED_BYTES / (n * size_of::<f32>())).max(1) } else { m };
+        let most = if self.softmax.is_some() { (SCORES_BYTES / (n * size_of::<f32>())).max(1) } else { m };
         let (mut row, mut y) = (first, y);
         while !y.is_empty() {
             let (outer, start) = (row / m, row % m);
@@ -248,25 +248,32 @@ impl Product {
                 let out = &mut part[j * n..];
                 gemm::run(kernels, count, &rows, right, n, k, &Epilogue::default(), out, width);
             }
-            if let Some(softened) = &self.softened {
-                scores::run(kernels, &softened.scores(n, mask, outer, start), part);
+            if let Some(softmax) = &self.softmax {
+                scores::run(kernels, &softmax.scores(n, mask, outer, start), part);
             }
             (row, y) = (row + count, rest);
         }
     }
 }
 
-fn push(b: &mut Builder<'_>, name: String, product: Product, from: BufferId, packed: BufferId, to: BufferId) {
-    let Product { m, n, k, interleaved, .. } = product;
+fn push(
+    b: &mut Builder<'_>,
+    name: String,
+    product: FloatProduct,
+    from: BufferId,
+    packed: BufferId,
+    to: BufferId,
+) {
+    let FloatProduct { m, n, k, interleaved, .. } = product;
     let products = product.lefts.len();
     let width = interleaved * n;
     let macs = [products, m, n, k].into_iter().fold(1u64, |all, factor| all.saturating_mul(factor as u64));
     let tile = gemm::select(&b.steps.kernels.row().float_gemm, m, n);
     let rows = products / interleaved * m;
-    let softening = if product.softened.is_some() { NANOSECONDS_A_SCORE } else { 0.0 };
-    let nanoseconds = (width * k) as f64 * NANOSECONDS_A_MAC + width as f64 * softening;
+    let softmax_cost = if product.softmax.is_some() { NANOSECONDS_A_SCORE } else { 0.0 };
+    let nanoseconds = (width * k) as f64 * NANOSECONDS_A_MAC + width as f64 * softmax_cost;
     let chunk = b.steps.chunk_of_tiles(rows, nanoseconds, tile.rows);
-    let mask = product.softened.as_ref().and_then(Softened::buffer);
+    let mask = product.softmax.as_ref().and_then(Softmax::buffer);
     b.steps.step(name, "MatMul", tile.name).macs(macs).run_optional(
         [from, packed],
         [mask],

@@ -2,6 +2,7 @@
 
 pub mod arithmetic;
 pub mod attention;
+pub mod behind;
 pub mod broadcast;
 pub mod cast;
 pub mod chain;

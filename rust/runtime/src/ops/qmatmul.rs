@@ -7,8 +7,9 @@ use octavo_exec::{cast, cast_mut};
 use octavo_kernels::gemm::{self, Columns, Right, Rows};
 use octavo_kernels::table::Kernels;
 
-use crate::ops::attention::{self, Block, Mask, Shares};
-use crate::ops::node::{broadcast, error, left_padded, made, needed, perm};
+use crate::ops::attention::{self, Probabilities, ScoresBlock, ScoresMask};
+use crate::ops::behind::{TransposeBehind, transpose_behind};
+use crate::ops::node::{broadcast, error, left_padded, made, needed};
 use crate::ops::product::{Epilogue, NANOSECONDS_A_MAC, settle};
 use crate::plan::buffers::BufferId;
 use crate::plan::builder::{Builder, Stop};
@@ -112,7 +113,7 @@ fn side(b: &mut Builder<'_>, node: &Node, place: usize) -> Result<Side, Stop> {
 }
 
 /// A product of two activations, but for its buffers.
-struct Product {
+struct ActivationProduct {
     m: usize,
     n: usize,
     k: usize,
@@ -126,14 +127,14 @@ struct Product {
     block: usize,
     epilogue: Epilogue,
     /// What follows float sums.
-    shares: Option<Shares>,
+    probabilities: Option<Probabilities>,
 }
 
-impl Product {
+impl ActivationProduct {
     /// Computes rows `first..` of the output into `y`. A row is one of M, with the columns of all inner dimensions.
     fn rows(&self, kernels: Kernels, operands: &Operands<'_>, first: usize, y: &mut [u8]) {
-        if let Some(shares) = &self.shares {
-            return self.rows_of_shares(kernels, operands, shares, first, y);
+        if let Some(probabilities) = &self.probabilities {
+            return self.rows_of_probabilities(kernels, operands, probabilities, first, y);
         }
         let insides: usize = self.inner.shape.iter().product();
         let row_bytes = insides * self.n * self.epilogue.element();
@@ -150,31 +151,31 @@ impl Product {
         }
     }
 
-    /// [`Product::rows`] where the float sums are attention's scores: they go through a block.
-    fn rows_of_shares(
+    /// [`ActivationProduct::rows`] where the float sums are attention's scores: they go through a block.
+    fn rows_of_probabilities(
         &self,
         kernels: Kernels,
         operands: &Operands<'_>,
-        shares: &Shares,
+        probabilities: &Probabilities,
         first: usize,
         y: &mut [u8],
     ) {
-        let Product { m, n, outer, .. } = self;
-        let mut blocks = [Block::EMPTY, Block::EMPTY];
+        let ActivationProduct { m, n, outer, .. } = self;
+        let mut blocks = [ScoresBlock::EMPTY, ScoresBlock::EMPTY];
         let (mut row, mut rest) = (first, y);
         while !rest.is_empty() {
-            let here = (rest.len() / n).min(m - row % m).min(shares.rows());
+            let here = (rest.len() / n).min(m - row % m).min(probabilities.rows());
             let (now, later) = rest.split_at_mut(here * n);
             self.matrix(kernels, operands, row, here, 0, blocks[0].bytes(here * n));
-            let (start, by_row) = match &shares.mask {
-                Some(Mask { steps, .. }) => {
+            let (start, by_row) = match &probabilities.mask {
+                Some(ScoresMask { steps, .. }) => {
                     let (batch, by_row) = steps.split_at(outer.shape.len());
                     let by_row: usize = by_row.iter().sum();
                     (place(row / m, &outer.shape, batch) + row % m * by_row, by_row)
                 }
                 None => (0, 0),
             };
-            shares.finish(kernels, &mut blocks, operands.mask, |r| start + r * by_row, now);
+            probabilities.finish(kernels, &mut blocks, operands.mask, |r| start + r * by_row, now);
             (row, rest) = (row + here, later);
         }
     }
@@ -190,7 +191,7 @@ impl Product {
         inside: usize,
         y: &mut [u8],
     ) {
-        let Product { m, n, k, outer, inner, .. } = self;
+        let ActivationProduct { m, n, k, outer, inner, .. } = self;
         let Operands { x, blocks, row_bias, residual, .. } = *operands;
         let width = inner.shape.iter().product::<usize>() * n;
         let at = |side: fn(&Batch) -> &[usize]| {
@@ -254,16 +255,16 @@ pub fn plan(b: &mut Builder<'_>, node: &Node) -> Result<(), Stop> {
     }
     // The output's dimensions as they lie: M among the others, the columns last.
     let mut order: Vec<usize> = (0..rank - 1).collect();
-    let turned = if left.is_vector || right.is_vector { None } else { turned(b, node, rank)? };
-    let mut shares = None;
+    let transpose = if left.is_vector || right.is_vector { None } else { transpose_behind(b, node, rank)? };
+    let mut probabilities = None;
     if let (Epilogue::F32 { .. }, false, false) = (&epilogue, left.is_vector, right.is_vector) {
-        shares = attention::shares(b, node, &shape)?;
+        probabilities = attention::probabilities(b, node, &shape)?;
     }
-    let (y, residual, name) = match (turned, &shares) {
-        (_, Some(Shares { output, names, .. })) => {
+    let (y, residual, name) = match (transpose, &probabilities) {
+        (_, Some(Probabilities { output, names, .. })) => {
             (b.output(*output, shape, Layout::RowMajor)?, None, names.clone())
         }
-        (Some(Turned { index, perm, value }), None) => {
+        (Some(TransposeBehind { index, perm, value }), None) => {
             b.absorb(index);
             order = perm[..rank - 1].to_vec();
             let name = format!("{} + {}", node.name, b.program.nodes[index].name);
@@ -287,7 +288,8 @@ pub fn plan(b: &mut Builder<'_>, node: &Node) -> Result<(), Stop> {
     let block = packed + (n * 4).next_multiple_of(LINE);
     let blocks = b.steps.temporary(right.matrices().checked_mul(block).ok_or_else(too_large)?);
     let left_step = left.steps[rank - 2];
-    let product = Product { m, n, k, outer, inner, left_step, packed, block, epilogue, shares };
+    let product =
+        ActivationProduct { m, n, k, outer, inner, left_step, packed, block, epilogue, probabilities };
     push_pack(b, node, &product, &right, blocks, [a_zero, b_zero]);
     let row_bias = (b_zero != 128).then(|| push_row_sums(b, node, &product, &left, 128 - b_zero));
     let buffers = Buffers { left: left.buffer, blocks, row_bias, residual, y: y.buffer };
@@ -320,29 +322,6 @@ fn epilogue(node: &Node, n: usize) -> Result<Epilogue, Stop> {
     })
 }
 
-/// A Transpose behind the product that leaves the columns last.
-pub struct Turned {
-    /// The node.
-    pub index: usize,
-    /// Its order.
-    pub perm: Vec<usize>,
-    /// What it makes.
-    pub value: ValueId,
-}
-
-/// The Transpose behind a product of that many dimensions that leaves the columns last, where nobody else sees it.
-pub fn turned(b: &Builder<'_>, node: &Node, rank: usize) -> Result<Option<Turned>, Stop> {
-    let Some((index, transpose)) = b.only_reader(made(node, 0)?) else { return Ok(None) };
-    if transpose.op != Op::Transpose {
-        return Ok(None);
-    }
-    let perm = perm(transpose, rank)?;
-    if perm[rank - 1] != rank - 1 {
-        return Ok(None);
-    }
-    Ok(Some(Turned { index, perm, value: made(transpose, 0)? }))
-}
-
 /// A product over no elements: every sum is 0.
 fn push_empty(b: &mut Builder<'_>, node: &Node, shape: Vec<usize>, epilogue: &Epilogue) -> Result<(), Stop> {
     let y = b.output(made(node, 0)?, shape, Layout::RowMajor)?.buffer;
@@ -359,12 +338,12 @@ fn push_empty(b: &mut Builder<'_>, node: &Node, shape: Vec<usize>, epilogue: &Ep
 fn push_pack(
     b: &mut Builder<'_>,
     node: &Node,
-    product: &Product,
+    product: &ActivationProduct,
     right: &Side,
     blocks: BufferId,
     [a_zero, b_zero]: [i32; 2],
 ) {
-    let &Product { n, k, packed, block, .. } = product;
+    let &ActivationProduct { n, k, packed, block, .. } = product;
     let (batch, rank) = (right.batch().to_vec(), right.shape.len());
     let [bytes, by_k, by_column] =
         [&right.steps[..rank - 2], &right.steps[rank - 2..rank - 1], &right.steps[rank - 1..]]
@@ -393,8 +372,14 @@ fn push_pack(
 }
 
 /// Pushes the step that makes `factor * sum a` of every row of the left side.
-fn push_row_sums(b: &mut Builder<'_>, node: &Node, product: &Product, left: &Side, factor: i32) -> BufferId {
-    let &Product { m, k, left_step, .. } = product;
+fn push_row_sums(
+    b: &mut Builder<'_>,
+    node: &Node,
+    product: &ActivationProduct,
+    left: &Side,
+    factor: i32,
+) -> BufferId {
+    let &ActivationProduct { m, k, left_step, .. } = product;
     let (batch, bytes) = (left.batch().to_vec(), left.steps[..left.batch().len()].to_vec());
     let (from, to) = (left.buffer, b.steps.temporary(left.matrices() * m * 4));
     let matrices = b.steps.chunk(left.matrices(), (m * k) as f64 * NANOSECONDS_A_BYTE, 1);
@@ -421,16 +406,26 @@ struct Buffers {
     y: BufferId,
 }
 
-fn push_product(b: &mut Builder<'_>, name: String, product: Product, buffers: Buffers, elements: usize) {
-    let Product { m, n, k, .. } = product;
+fn push_product(
+    b: &mut Builder<'_>,
+    name: String,
+    product: ActivationProduct,
+    buffers: Buffers,
+    elements: usize,
+) {
+    let ActivationProduct { m, n, k, .. } = product;
     let Buffers { left, blocks, row_bias, residual, y } = buffers;
     let width = n * product.inner.shape.iter().product::<usize>();
     let rows = elements / width;
     let tile = gemm::select(&b.steps.kernels.row().gemm, m, n, k);
     let chunk = b.steps.chunk_of_tiles(rows, (width * k) as f64 * NANOSECONDS_A_MAC, tile.rows);
-    let element = if product.shares.is_some() { 1 } else { product.epilogue.element() };
+    let element = if product.probabilities.is_some() { 1 } else { product.epilogue.element() };
     let bytes = chunk * width * element;
-    let mask = product.shares.as_ref().and_then(|shares| shares.mask.as_ref()).map(|mask| mask.buffer);
+    let mask = product
+        .probabilities
+        .as_ref()
+        .and_then(|probabilities| probabilities.mask.as_ref())
+        .map(|mask| mask.buffer);
     let macs = elements as u64 * k as u64;
     b.steps.step(name, "QMatMul", tile.name).macs(macs).with_slack().run_optional(
         [left, blocks],

@@ -7,7 +7,11 @@ use crate::program::Node;
 
 /// The resized axes of a node, in the node's order, each with its dimension. No output that is checked here is large
 /// out of proportion.
-pub fn resized_axes(b: &Builder<'_>, node: &Node, shape: &[usize]) -> Result<Vec<(usize, Axis)>, Stop> {
+pub fn resized_axes(
+    b: &Builder<'_>,
+    node: &Node,
+    shape: &[usize],
+) -> Result<Vec<(usize, ResizedAxis)>, Stop> {
     let rank = shape.len();
     let a = &node.attributes;
     let along = if a.has("axes") { axes(node, a.ints("axes")?, rank)? } else { (0..rank).collect() };
@@ -18,7 +22,7 @@ pub fn resized_axes(b: &Builder<'_>, node: &Node, shape: &[usize]) -> Result<Vec
     checked_elements(node, shape, &lengths)?;
     let mut found = Vec::with_capacity(along.len());
     for (i, &d) in along.iter().enumerate() {
-        let axis = Axis { n: shape[d], extent: extents[i], scale: scales[i], region: regions[i] };
+        let axis = ResizedAxis { n: shape[d], extent: extents[i], scale: scales[i], region: regions[i] };
         if axis.extent > LARGEST_EXTENT || (axis.n == 0 && axis.extent > 0) {
             return Err(error(node, &format!("resizes an axis of {} to {}", axis.n, axis.extent)));
         }
@@ -95,7 +99,7 @@ fn common_scale(policy: &str, scales: &[f64]) -> f64 {
 }
 
 /// An axis that is resized.
-pub struct Axis {
+pub struct ResizedAxis {
     /// The input's extent.
     pub n: usize,
     /// The output's.
@@ -105,7 +109,7 @@ pub struct Axis {
     region: (f64, f64),
 }
 
-impl Axis {
+impl ResizedAxis {
     /// Where each element of the output lies in the input.
     pub fn coordinates(&self, node: &Node) -> Result<Vec<f64>, Stop> {
         let transformation = node.attributes.str("coordinate_transformation_mode")?;
@@ -199,8 +203,8 @@ mod tests {
 
     #[test]
     fn coordinates_by_every_transformation() {
-        let axis = |n, extent, scale, region| Axis { n, extent, scale, region };
-        let all = |axis: &Axis, by: &str| -> Vec<f64> {
+        let axis = |n, extent, scale, region| ResizedAxis { n, extent, scale, region };
+        let all = |axis: &ResizedAxis, by: &str| -> Vec<f64> {
             (0..axis.extent).map(|y| axis.original(by, y).expect("a known transformation")).collect()
         };
         let twice = axis(3, 6, 2.0, (0.25, 0.75));

@@ -9,7 +9,7 @@ const EXTENT_MAX: usize = 1 << 30;
 
 /// A window's way along one spatial axis.
 #[derive(Clone, Copy, Debug)]
-pub struct Axis {
+pub struct WindowAxis {
     /// Elements of the input.
     pub input: usize,
     /// Elements of the output.
@@ -26,9 +26,9 @@ pub struct Axis {
     pub pad_end: usize,
 }
 
-impl Axis {
+impl WindowAxis {
     /// The axes of a node from its attributes, the input's shape (N, C, spatial...) and the kernel's spatial shape.
-    pub fn of_node(node: &Node, shape: &[usize], kernel: &[usize]) -> Result<Vec<Axis>, Stop> {
+    pub fn of_node(node: &Node, shape: &[usize], kernel: &[usize]) -> Result<Vec<WindowAxis>, Stop> {
         let count = kernel.len();
         if count == 0 || shape.len() != count + 2 {
             let what = format!(
@@ -52,7 +52,7 @@ impl Axis {
         };
         (0..count)
             .map(|i| {
-                let axis = Axis {
+                let axis = WindowAxis {
                     input: shape[2 + i],
                     output: 0,
                     kernel: kernel[i],
@@ -72,7 +72,7 @@ impl Axis {
     }
 
     /// Settles padding and output of a window that slides over the input.
-    fn sliding(mut self, node: &Node) -> Result<Axis, Stop> {
+    fn sliding(mut self, node: &Node) -> Result<WindowAxis, Stop> {
         let auto = node.attributes.str_or("auto_pad", "NOTSET")?;
         if auto == "VALID" {
             (self.pad, self.pad_end) = (0, 0);
@@ -88,7 +88,7 @@ impl Axis {
     }
 
     /// Settles padding and output of a ConvTranspose: as if its input were a sliding window's output.
-    fn transposed(mut self, node: &Node, padding: usize, wanted: Option<usize>) -> Result<Axis, Stop> {
+    fn transposed(mut self, node: &Node, padding: usize, wanted: Option<usize>) -> Result<WindowAxis, Stop> {
         let too_large = || error(node, &format!("an output of {} elements by a stride", self.input));
         let steps = self.input.saturating_sub(1).checked_mul(self.stride).ok_or_else(too_large)?;
         let whole = steps.checked_add(self.span() + padding).ok_or_else(too_large)?;

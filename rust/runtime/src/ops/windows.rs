@@ -9,7 +9,7 @@ use octavo_kernels::float::power::pow;
 use crate::ops::geometry::MOST_OFFSETS;
 use crate::ops::node::{error, made, needed};
 use crate::ops::numbers::Number;
-use crate::ops::spatial::{self, Axis, coordinates};
+use crate::ops::spatial::{self, WindowAxis, coordinates};
 use crate::plan::buffers::Placed;
 use crate::plan::builder::{Builder, Stop};
 use crate::plan::layout::Layout;
@@ -27,9 +27,10 @@ pub struct Windows {
 
 impl Windows {
     /// The windows of these axes.
-    pub fn new(node: &Node, axes: &[Axis]) -> Result<Windows, Stop> {
-        let product =
-            |of: fn(&Axis) -> usize| axes.iter().try_fold(1usize, |all, axis| all.checked_mul(of(axis)));
+    pub fn new(node: &Node, axes: &[WindowAxis]) -> Result<Windows, Stop> {
+        let product = |of: fn(&WindowAxis) -> usize| {
+            axes.iter().try_fold(1usize, |all, axis| all.checked_mul(of(axis)))
+        };
         let (area, count) = (product(|axis| axis.input), product(|axis| axis.output));
         let most = count.zip(product(|axis| axis.kernel)).and_then(|(n, taps)| n.checked_mul(taps));
         if area.is_none_or(|area| area >= u32::MAX as usize) || most.is_none_or(|n| n > MOST_OFFSETS) {
@@ -80,7 +81,7 @@ pub fn plan(b: &mut Builder<'_>, node: &Node) -> Result<(), Stop> {
     let axes = if node.op == Op::GlobalLpPool {
         spatial::lengths(node, x.shape())?.iter().map(|&n| whole(n)).collect()
     } else {
-        Axis::of_node(node, x.shape(), &node.attributes.sizes("kernel_shape")?)?
+        WindowAxis::of_node(node, x.shape(), &node.attributes.sizes("kernel_shape")?)?
     };
     let mut shape = x.shape().to_vec();
     axes.iter().zip(shape.iter_mut().skip(2)).for_each(|(axis, n)| *n = axis.output);
@@ -118,17 +119,17 @@ pub fn plan(b: &mut Builder<'_>, node: &Node) -> Result<(), Stop> {
 }
 
 /// An axis with one window, which sees it all.
-fn whole(n: usize) -> Axis {
-    Axis { input: n, output: 1, kernel: n.max(1), stride: 1, dilation: 1, pad: 0, pad_end: 0 }
+fn whole(n: usize) -> WindowAxis {
+    WindowAxis { input: n, output: 1, kernel: n.max(1), stride: 1, dilation: 1, pad: 0, pad_end: 0 }
 }
 
 /// By what each window's sum is divided.
-fn counts(node: &Node, windows: &Windows, axes: &[Axis]) -> Result<Vec<f32>, Stop> {
+fn counts(node: &Node, windows: &Windows, axes: &[WindowAxis]) -> Result<Vec<f32>, Stop> {
     if node.attributes.int("count_include_pad")? == 0 {
         return Ok((0..windows.len()).map(|i| windows.offsets(i).len() as f32).collect());
     }
     let extents: Vec<usize> = axes.iter().map(|axis| axis.output).collect();
-    let padded = |axis: &Axis, at: usize| {
+    let padded = |axis: &WindowAxis, at: usize| {
         let end = axis.pad + axis.input + axis.pad_end;
         (0..axis.kernel).filter(|tap| at * axis.stride + tap * axis.dilation < end).count()
     };
@@ -182,7 +183,7 @@ fn push_max<T: Pod + Number>(
     b: &mut Builder<'_>,
     node: &Node,
     windows: Windows,
-    axes: &[Axis],
+    axes: &[WindowAxis],
     [x, y]: [&Placed; 2],
     indices: Option<Placed>,
     least: T,

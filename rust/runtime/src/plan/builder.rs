@@ -15,7 +15,7 @@ use crate::plan::buffers::{BufferId, Home, Placed, Strided, TensorType};
 use crate::plan::conversion::{self, convert_layout, relocate};
 use crate::plan::known::{Known, MOST_KNOWN_BYTES};
 use crate::plan::layout::{Layout, is_same_bytes};
-use crate::plan::packing::{Block, Key, Packing};
+use crate::plan::packing::{Key, PackedBlock, Packing};
 use crate::plan::relocation::{Relocation, permuted};
 use crate::plan::rest::{Live, Rest, Source};
 use crate::plan::steps::Steps;
@@ -62,7 +62,7 @@ pub struct Builder<'p> {
     known: Known,
     converted: HashMap<(ValueId, Layout), BufferId>,
     strided: BTreeMap<ValueId, Strided>,
-    constants: Vec<Block>,
+    constants: Vec<PackedBlock>,
     observables: Vec<Observable>,
     /// What is computed while planning, where all values are looked at.
     known_values: Vec<(ValueId, Tensor)>,
@@ -485,7 +485,7 @@ impl<'p> Builder<'p> {
         })?;
         let index = u16::try_from(self.constants.len())
             .map_err(|_| Error::run(format!("a program with more than {MOST_TENSORS} constant operands")))?;
-        self.constants.push(Block(block));
+        self.constants.push(PackedBlock(block));
         let buffer = self.steps.buffer(known.bytes().len(), Home::Constant(index));
         self.converted.insert((value, layout), buffer);
         Ok(Placed { tensor, layout, buffer })

@@ -31,7 +31,7 @@ use octavo_kernels::table::Kernels;
 use crate::error::Error;
 use crate::plan::buffers::Placed;
 use crate::plan::faults::Faults;
-use crate::plan::packing::Block;
+use crate::plan::packing::PackedBlock;
 use crate::plan::rest::Rest;
 use crate::plan::steps::{Context, Run};
 use crate::program::{Tensor, ValueId};
@@ -51,7 +51,7 @@ pub(crate) struct Observable {
 pub struct Plan {
     steps: Vec<Step>,
     slots: Vec<Slot>,
-    constants: Vec<Block>,
+    constants: Vec<PackedBlock>,
     arena_bytes: usize,
     inputs: Vec<TensorType>,
     input_names: Vec<String>,

@@ -24,9 +24,9 @@ pub struct Key {
 }
 
 /// A block that plans share.
-pub struct Block(pub Arc<Arena>);
+pub struct PackedBlock(pub Arc<Arena>);
 
-impl AsRef<[u8]> for Block {
+impl AsRef<[u8]> for PackedBlock {
     fn as_ref(&self) -> &[u8] {
         self.0.bytes()
     }

@@ -6,14 +6,14 @@ use octavo_kernels::table::Kernels;
 use crate::plan::arena::Life;
 use crate::plan::buffers::{Buffer, BufferId, Home, SLACK};
 use crate::plan::faults::Faults;
-use crate::plan::packing::Block;
+use crate::plan::packing::PackedBlock;
 use crate::plan::split;
 use crate::program::Node;
 
 /// What a run gives every step.
 pub(crate) struct Run<'a> {
     /// Every buffer's bytes.
-    pub views: Views<'a, Block>,
+    pub views: Views<'a, PackedBlock>,
     /// Where each buffer lies.
     pub slots: &'a [Slot],
     /// What a step sees beside its buffers.

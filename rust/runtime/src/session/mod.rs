@@ -48,7 +48,7 @@ pub struct Session {
 
 /// One row of a profile.
 #[derive(Clone, Debug)]
-pub struct Row {
+pub struct ProfileRow {
     /// The node, or nodes that run as one.
     pub name: String,
     /// The operator.
@@ -216,7 +216,7 @@ impl Session {
     }
 
     /// Runs once and tells the time of every step.
-    pub fn profile(&self, plan: &Arc<Plan>, inputs: &[&[u8]]) -> Result<Vec<Row>, Error> {
+    pub fn profile(&self, plan: &Arc<Plan>, inputs: &[&[u8]]) -> Result<Vec<ProfileRow>, Error> {
         let mut rows = Vec::new();
         self.stages(plan, inputs, |plan, inputs, outputs| {
             let mut seconds = vec![0.0; plan.steps().len()];
@@ -277,11 +277,11 @@ impl Session {
     }
 }
 
-fn row(step: &Step, seconds: f64) -> Row {
+fn row(step: &Step, seconds: f64) -> ProfileRow {
     // A kernel's name begins with the isa of its code; movement is plain Rust.
     let prefix = step.kernel.split('-').next().unwrap_or_default();
     let tier = Isa::from_name(prefix).map_or(Isa::Scalar.name(), Isa::name);
-    Row { name: step.name.clone(), op: step.op, kernel: step.kernel, tier, macs: step.macs, seconds }
+    ProfileRow { name: step.name.clone(), op: step.op, kernel: step.kernel, tier, macs: step.macs, seconds }
 }
 
 fn output_buffers(types: &[TensorType]) -> Result<Vec<Arena>, Error> {

@@ -3,7 +3,7 @@
 use octavo_exec::{cast, cast_mut};
 
 use crate::ops::node::{check_vector, error, made, needed};
-use crate::ops::spatial::Axis;
+use crate::ops::spatial::WindowAxis;
 use crate::ops::windows::Windows;
 use crate::plan::builder::{Builder, Stop};
 use crate::plan::layout::Layout;
@@ -27,7 +27,7 @@ pub fn plan(b: &mut Builder<'_>, node: &Node) -> Result<(), Stop> {
     if let Some(bias) = &bias {
         check_vector(node, 2, bias.shape(), outputs)?;
     }
-    let axes = Axis::of_node(node, x.shape(), kernel)?;
+    let axes = WindowAxis::of_node(node, x.shape(), kernel)?;
     let mut shape = vec![images, outputs];
     shape.extend(axes.iter().map(|axis| axis.output));
     let y = b.output(made(node, 0)?, shape, Layout::RowMajor)?;

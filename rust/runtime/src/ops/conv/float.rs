@@ -6,7 +6,7 @@ use octavo_kernels::float::{depthwise, gemm, interleave};
 use super::convolution::Convolution;
 use super::shallow::PaddedImage;
 use crate::ops::float_fusion;
-use crate::ops::float_fusion::Fused;
+use crate::ops::float_fusion::FusedFloats;
 use crate::ops::node::{check_vector, error, made, needed};
 use crate::plan::buffers::{BufferId, Placed};
 use crate::plan::builder::{Builder, Stop};
@@ -120,7 +120,7 @@ fn plan_depthwise(
     conv: &Convolution,
     xb: BufferId,
     y: &Placed,
-    fused: Fused,
+    fused: FusedFloats,
 ) -> Result<(), Stop> {
     if y.elements() == 0 {
         return Ok(());
@@ -167,7 +167,7 @@ fn plan_product(
     conv: &Convolution,
     source: Rows,
     y: &Placed,
-    fused: Fused,
+    fused: FusedFloats,
 ) -> Result<(), Stop> {
     if y.elements() == 0 {
         return Ok(());

@@ -14,7 +14,7 @@ use octavo_kernels::float::gemm;
 use super::float::NANOSECONDS_A_MAC;
 use crate::ops::geometry::MOST_OFFSETS;
 use crate::ops::node::{check_vector, error, made, needed};
-use crate::ops::spatial::{Axis, coordinates};
+use crate::ops::spatial::{WindowAxis, coordinates};
 use crate::plan::buffers::Placed;
 use crate::plan::builder::{Builder, Stop};
 use crate::plan::layout::Layout;
@@ -29,7 +29,7 @@ struct Convolution {
     weights: Tensor,
     channels: usize,
     outputs: usize,
-    axes: Vec<Axis>,
+    axes: Vec<WindowAxis>,
 }
 
 /// Positions of one axis of the output, and the taps that make them.
@@ -88,7 +88,7 @@ impl Convolution {
             let what = format!("weights of {:?} in {groups} groups do not fit {shape:?}", weights.shape());
             return Err(error(node, &what));
         };
-        let axes = Axis::of_node(node, &shape, kernel)?;
+        let axes = WindowAxis::of_node(node, &shape, kernel)?;
         Ok(Convolution { is_transposed, groups, weights, channels, outputs, axes })
     }
 
@@ -117,7 +117,7 @@ impl Convolution {
     }
 
     /// The classes of an axis, by the first position of each.
-    fn classes(&self, axis: &Axis) -> Vec<Class> {
+    fn classes(&self, axis: &WindowAxis) -> Vec<Class> {
         if !self.is_transposed {
             return vec![Class { positions: (0..axis.output).collect(), taps: (0..axis.kernel).collect() }];
         }

@@ -193,7 +193,7 @@ fn reduction(op: Op) -> Reduce {
     }
 }
 
-fn push_plain<T: plain::Number>(
+fn push_plain<T: plain::Reducible>(
     b: &mut Builder<'_>,
     node: &Node,
     reduction: Reduce,

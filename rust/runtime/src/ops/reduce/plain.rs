@@ -4,7 +4,7 @@ use octavo_exec::Pod;
 use octavo_kernels::float::reduce::Reduce;
 
 /// What a reduction needs of an element.
-pub trait Number: Pod {
+pub trait Reducible: Pod {
     /// The kernel's name.
     const KERNEL: &'static str;
     /// 0.
@@ -31,7 +31,7 @@ pub trait Number: Pod {
     fn root(self) -> Self;
 }
 
-impl Number for f64 {
+impl Reducible for f64 {
     const KERNEL: &'static str = "f64-reduce";
     const ZERO: f64 = 0.0;
     const ONE: f64 = 1.0;
@@ -83,7 +83,7 @@ impl Number for f64 {
 
 macro_rules! integers {
     ($($number:ident $kernel:literal)*) => { $(
-        impl Number for $number {
+        impl Reducible for $number {
             const KERNEL: &'static str = $kernel;
             const ZERO: $number = 0;
             const ONE: $number = 1;
@@ -124,7 +124,7 @@ macro_rules! integers {
 integers!(i64 "i64-reduce" i32 "i32-reduce" i16 "i16-reduce" i8 "i8-reduce" u8 "u8-reduce");
 
 /// Reduces the middle axis of x, `[outer, n, inner]`, to `[outer, inner]`. Logarithms are of float32 alone.
-pub fn reduce<T: Number>(reduction: Reduce, x: &[T], n: usize, inner: usize, y: &mut [T]) {
+pub fn reduce<T: Reducible>(reduction: Reduce, x: &[T], n: usize, inner: usize, y: &mut [T]) {
     let squares = |a: T, b: T| a.plus(b.times(b));
     match reduction {
         Reduce::Max => fold(x, n, inner, T::LEAST, y, T::larger),
