@@ -45,14 +45,19 @@ def test_the_file_s_own_words(tmp_path):
 
 def test_nodes_of_sub_graphs_count(tmp_path):
     inner = helper.make_graph(
-        [helper.make_node("Relu", ["x"], ["r"])],
+        [
+            helper.make_node("Constant", [], ["c"], value=numpy_helper.from_array(np.zeros(5, np.int64))),
+            helper.make_node("Relu", ["x"], ["r"]),
+        ],
         "inner",
         [],
         [helper.make_tensor_value_info("r", TensorProto.FLOAT, None)],
+        [numpy_helper.from_array(np.zeros(3, np.float32), "w")],
     )
     node = helper.make_node("If", ["x"], ["y"], then_branch=inner, else_branch=inner)
     facts = frontend.facts(saved(tmp_path / "a.onnx", [node]))
-    assert (facts.nodes, facts.ops) == (3, {"If": 1, "Relu": 2})
+    assert (facts.nodes, facts.ops) == (5, {"Constant": 2, "If": 1, "Relu": 2})
+    assert facts.weight_bytes == 2 * (5 * 8 + 3 * 4)
     assert facts.producer == "not stated"
 
 
@@ -67,11 +72,12 @@ def test_external_data_are_named_and_not_looked_for_outside(tmp_path):
     for folder in (tmp_path / "model-old", tmp_path / "model"):
         folder.mkdir()
         (folder / "w.bin").write_bytes(bytes(16))
+    (folder / "folder.bin").mkdir()
     outside = ("../inside.bin", "../model-old/w.bin", "/etc/passwd")
-    names = ("w.bin", "gone.bin", *outside)
+    names = ("w.bin", "gone.bin", "folder.bin", *outside)
     tensors = [external(f"t{index}", name) for index, name in enumerate(names)]
     facts = frontend.facts(saved(folder / "a.onnx", [helper.make_node("Relu", ["x"], ["y"])], tensors))
-    assert facts.external_data == {"w.bin": 16, "gone.bin": None, **dict.fromkeys(outside)}
+    assert facts.external_data == {"w.bin": 16, **dict.fromkeys(names[1:])}
     assert facts.weight_bytes == 16 * len(names)
 
 
