@@ -99,3 +99,12 @@ def test_a_weight_that_two_read(floats, rng):
     assert columns[0] == columns[1] != rows[0]
     assert "w" in stored.constants  # an Add reads it
     assert sum(node.op == "Dequantize" for node in stored.nodes) == 2
+
+
+def test_a_weight_that_is_an_output_too(floats):
+    text = "g (float[N,3] x) => (float y, float[3,2] w) { y = MatMul(x, w) }"
+    weight = np.arange(6, dtype="f4").reshape(3, 2)
+    stored = stored_weights(floats(text, w=weight), WEIGHTS["i8"])
+    validate(stored)
+    assert "w_stored" in stored.constants
+    assert np.array_equal(reference.run(stored, {"x": np.ones((1, 3), "f4")})[1], weight)
