@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import octavo
 import pytest
-from octavo.program import Program, Value, artifact
+from octavo.program import MAX_RANK, Program, Value, artifact
 
 SHARED = Path(__file__).resolve().parents[2] / "rust/runtime/tests/data"
 COMMITTED = SHARED / "every_encoding.octavo"
@@ -283,6 +283,15 @@ def test_a_constant_of_the_metadata_s_name(every_encoding):
     constants = every_encoding.constants | {name: np.zeros(1, np.uint8)}
     with pytest.raises(octavo.ArtifactError, match="a constant cannot have the name '__metadata__'"):
         artifact.to_bytes(replace(every_encoding, values=values, constants=constants))
+
+
+def test_a_constant_of_the_most_axes_is_read(every_encoding):
+    array = np.arange(2, dtype=np.float32).reshape((1,) * (MAX_RANK - 1) + (2,))
+    every_encoding.values["deep"] = Value("deep", "f32", array.shape)
+    every_encoding.constants["deep"] = array
+    read = artifact.from_bytes(artifact.to_bytes(every_encoding)).constants["deep"]
+    assert read.shape == array.shape
+    assert read.tobytes() == array.tobytes()
 
 
 @pytest.mark.parametrize("data", [None, "text", bytearray(b"1"), memoryview(b"1")])
