@@ -52,6 +52,18 @@ def test_one_weight_read_in_other_phases(build, same):
     same(build.program(*nodes), {"x": normal(rng, 2, 4, 6, 5)})
 
 
+@pytest.mark.parametrize("stride", [1, 2, 5])
+def test_an_axis_of_no_elements_gives_one_window_of_bias(build, same, stride):
+    """As an axis of one element that is 0 would."""
+    x, w = build.input("x", "f32", (1, 2, "N")), build.constant("w", np.ones((2, 3, 4), np.float32))
+    bias = np.array([1, -2, 0.5], np.float32)
+    given = {"strides": [stride], "dilations": [2], "pads": [1, 2], "output_padding": [0], "group": 1}
+    y = build.node("ConvTranspose", [x, w, build.constant("b", bias)], "f32", **given)
+    for size in (0, 1):
+        (got,) = same(build.program(y), {"x": np.zeros((1, 2, size), np.float32)})
+        assert got.tolist() == [[[b] * (1 + 3 * 2 - 3) for b in bias.tolist()]]
+
+
 @pytest.mark.parametrize("seed", range(8))
 def test_conv_over_three_axes(build, same, seed):
     rng = np.random.default_rng(seed)
