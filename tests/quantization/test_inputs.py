@@ -44,6 +44,24 @@ def test_samples_of_a_fixed_batch_count(model, digits):
     assert warnings(proto, digits[:5])[0].startswith("one sample only")
 
 
+def test_the_largest_fixed_batch_counts():
+    """An input of one row for all samples, such as a table, makes none of a batch beside it."""
+    import onnx.parser
+
+    rng = np.random.default_rng(0)
+    for declared in ("float[5,4] x, float[1,4] table", "float[1,4] table, float[5,4] x"):
+        text = f'<ir_version: 10, opset_import: ["" : 21]> g ({declared}) => (float[5,3] y) '
+        proto = onnx.parser.parse_model(text + "{ s = Add(x, table) y = MatMul(s, w) }")
+        proto.graph.initializer.append(onnx.numpy_helper.from_array(np.ones((4, 3), np.float32), "w"))
+        shapes = {"x": (5, 4), "table": (1, 4)}
+        data = [
+            {name: rng.normal(size=shape).astype(np.float32) for name, shape in shapes.items()}
+            for _ in range(2)
+        ]
+        assert warnings(proto, data) == []
+        assert warnings(proto, data[:1])[0].startswith("one sample only")
+
+
 def test_constant_input(model):
     (warning,) = warnings(model, np.full((20, 1, 28, 28), 0.5, np.float32))
     assert "'input' is 0.5 throughout" in warning
