@@ -120,6 +120,15 @@ def test_percentiles_of_few_elements_and_of_one_number(seen):
     assert 0 <= rare.min < rare.max < 2.0**-133
 
 
+def test_a_percentile_in_a_gap_between_bins_keeps_the_gap(seen):
+    """A quarter of four elements is one: none of the gap beside the outermost's bin has more outside."""
+    for outermost, near in ((-8.03125, -0.5), (8.03125, 0.5)):
+        told = seen([[outermost, near, near, near]], "extremes", "histogram")
+        found = percentile(Fraction(1, 4), {kind: told.read("x", kind) for kind in ("extremes", "histogram")})
+        border = np.copysign(8.0, outermost)  # its bin is 1/16 wide
+        assert found == Range(min(border, near), max(border, near))
+
+
 @pytest.mark.parametrize("name", [None, 1, ["minmax"], "MinMax", "", "entropy"])
 def test_what_is_no_rule_s_name(name):
     with pytest.raises(
