@@ -156,6 +156,16 @@ def test_weight_only(proto, data):
     assert sum(name.endswith("_stored") for name in kept.values) == 1
 
 
+@pytest.mark.parametrize("dtype", ["float16", "float", "double"])
+def test_weight_only_tells_of_every_float(dtype):
+    """What computes no floats, such as a comparison or a shape, does not stay in them."""
+    text = f"""<ir_version: 10, opset_import: ["" : 21]>
+        g ({dtype}[N,4] x) => ({dtype}[4,N] t, bool[N,4] b, int64[2] s) {{
+        [neg] y = Neg(x) [turn] t = Transpose(y) [equal] b = Equal(y, x) [shape] s = Shape(y) }}"""
+    report = octavo.quantize(onnx.parser.parse_model(text), recipe="weight-only").report
+    assert [stay.name for stay in report.stays if stay.op != "Cast"] == ["neg", "turn"]
+
+
 def test_a_rule_for_what_calibrates_nothing(proto):
     with pytest.raises(octavo.DataError, match="range_rule is 'mean', but the recipe 'weight-only'"):
         octavo.quantize(proto, recipe="weight-only", range_rule="mean")
