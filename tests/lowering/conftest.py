@@ -5,11 +5,10 @@ from dataclasses import dataclass
 from fractions import Fraction
 
 import numpy as np
-import onnx
-import onnx.parser
 import pytest
-from octavo import frontend, reference
-from octavo.lowering import Forms, Lowered, Range, capability, lower, lower_to_integers
+from graphs import graph
+from octavo import reference
+from octavo.lowering import Forms, Lowered, Range, capability, lower_to_integers
 from octavo.program import Program
 from octavo.program.validate import validate
 
@@ -45,16 +44,6 @@ class Case:
             error = np.square(want.astype(np.float64) - got).sum()
             ratios.append(10 * np.log10(np.square(want.astype(np.float64)).sum() / max(error, 1e-30)))
         return min(ratios)
-
-
-def graph(text, **constants):
-    """The float Program of `agraph {nodes}` in ONNX's textual form; constants become initializers."""
-    proto = onnx.parser.parse_model(f'<ir_version: 10, opset_import: ["" : 25]> {text}')
-    for name, array in constants.items():
-        proto.graph.initializer.append(onnx.numpy_helper.from_array(np.asarray(array), name))
-    for index, node in enumerate(proto.graph.node):
-        node.name = node.name or f"{node.op_type.lower()}{index}"
-    return lower(frontend.load(proto)).program
 
 
 @pytest.fixture
