@@ -42,16 +42,18 @@ class Decision:
     def __init__(self, wiring: Wiring, forms: Forms) -> None:
         self.wiring = wiring
         self.forms = forms
+        self.partition: Partition
+        self._sharing: Sharing
         self.fits: dict[str, Any] = {}
         self.fused: set[str] = set()
         self._weights: dict[tuple[str, Affine, bool], Weights | str] = {}
-        self._divide({})
 
     def decide(self, kept: Kept, fit: Callable[["Decision", Unit], Any]) -> None:
         """Fit every unit by `fit`. One for which it raises `UnfitError` is kept in float."""
         kept = dict(kept)
         while True:
-            self._divide(kept)
+            self.partition = Partition(self.wiring, kept, self.forms.activations)
+            self._sharing = Sharing(self.partition, self.forms)
             unfit = self._sharing.unfit or self._first_unfit(fit)
             if unfit is None:
                 return
@@ -117,10 +119,6 @@ class Decision:
         scaled = (np.float64(alpha) * arrange(weight).astype(np.float64)).astype(np.float32)
         of, per_channel = self.forms.weights_of, self.forms.per_channel
         return quantize_weights(scaled, bias, x, of, per_channel=per_channel)
-
-    def _divide(self, kept: Kept) -> None:
-        self.partition = Partition(self.wiring, kept, self.forms.activations)
-        self._sharing = Sharing(self.partition, self.forms)
 
     def _first_unfit(self, fit: Callable[["Decision", Unit], Any]) -> tuple[Unit, str] | None:
         self.fits, self.fused = {}, set()

@@ -68,8 +68,8 @@ def quantize_weights(
     largest = np.max(np.abs(weight), axis=0, initial=np.float32(0))
     if not per_channel:
         largest = np.full_like(largest, np.max(largest, initial=np.float32(0)))
-    scale = np.maximum(largest / np.float32(of.high), SCALE_MIN)
-    quantized = _rounded(weight, scale, of)
+    scale = weight_scales(largest, of)
+    quantized = rounded_weights(weight, scale, of)
     reach = _reach(quantized, x)
     if np.any(reach >= x.of.sum_end):
         return _too_long(weight, x)
@@ -84,13 +84,19 @@ def quantize_weights(
             scale[beyond] *= np.float32(2)
         if not np.all(np.isfinite(scale)):
             return f"its bias is too large for {_NAMES[x.of.accumulator]} at any scale"
-        quantized[:, beyond] = _rounded(weight[:, beyond], scale[beyond], of)
+        quantized[:, beyond] = rounded_weights(weight[:, beyond], scale[beyond], of)
         reach = _reach(quantized, x)
 
 
-def _rounded(
+def weight_scales(largest: npt.NDArray[np.float32], of: Integers) -> npt.NDArray[np.float32]:
+    """The scales of channels whose weights have these greatest magnitudes."""
+    return np.asarray(np.maximum(largest / np.float32(of.high), SCALE_MIN), np.float32)
+
+
+def rounded_weights(
     weight: npt.NDArray[np.float32], scale: npt.NDArray[np.float32], of: Integers
 ) -> npt.NDArray[np.int8]:
+    """The integers of weights [..., C] at the scales of their channels, float32 [C]."""
     quotient = weight.astype(np.float64) / scale.astype(np.float64)
     return np.clip(np.rint(quotient), of.low, of.high).astype(np.int8)
 

@@ -1,8 +1,4 @@
-"""Float weights of products, stored in integers: the products stay float, and read them dequantized.
-
-scale[c] = max|w[c]| / high in float32, at least SCALE_MIN
-q = clamp(rne(w / scale[c]), low, high) in float64
-"""
+"""Float weights of products, stored in integers: the products stay float, and read them dequantized."""
 
 from dataclasses import replace
 from typing import Any
@@ -10,8 +6,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from octavo.lowering.affine import SCALE_MIN
-from octavo.program import DTYPES, PACKED, Node, Program, Value
+from octavo.lowering.weights import rounded_weights, weight_scales
+from octavo.program import PACKED, Node, Program, Value
 from octavo.program.integers import Integers, pack
 
 
@@ -67,13 +63,12 @@ def _store(
     weight = program.constants[name]
     others = tuple(other for other in range(weight.ndim) if other != axis)
     largest = np.max(np.abs(weight), axis=others, initial=np.float32(0))
-    scale = np.maximum(largest / np.float32(of.high), SCALE_MIN)
-    along = scale.astype(np.float64).reshape([-1 if at == axis else 1 for at in range(weight.ndim)])
-    q = np.clip(np.rint(weight.astype(np.float64) / along), of.low, of.high)
+    scale = weight_scales(largest, of)
+    q = np.moveaxis(rounded_weights(np.moveaxis(weight, axis, -1), scale, of), -1, axis)
     integers, scales, made = (
         _fresh(f"{name}_{what}", values) for what in ("stored", "scales", "dequantized")
     )
-    constants[integers] = pack(q, of.dtype) if of.dtype in PACKED else q.astype(DTYPES[of.dtype])
+    constants[integers] = pack(q, of.dtype) if of.dtype in PACKED else np.ascontiguousarray(q)
     constants[scales] = scale
     values[integers] = Value(integers, of.dtype, weight.shape)
     values[scales] = Value(scales, "f32", scale.shape)
