@@ -18,6 +18,8 @@ from octavo.errors import DataError, RunError
 from octavo.program import Node, Program, Value
 
 ALL = _core.statistics()
+ALONG = [name for name in ALL if name.startswith(("channel_", "feature_"))]
+"""Those that tell elements apart by their index on an axis."""
 EDGES = [0.0, -0.0, 1e-45, -1e-45, 1.1754942e-38, 3.4028235e38, -3.4028235e38, np.inf, -np.inf, np.nan]
 ELEMENTS = st.one_of(st.floats(width=32), st.sampled_from(EDGES))
 SAMPLES = st.lists(st.lists(ELEMENTS, max_size=40), max_size=8)
@@ -34,9 +36,10 @@ def test_order_split_and_merging_do_not_show(seen, samples, generator, at):
     whole = seen(samples, *ALL)
     shuffled = list(samples)
     generator.shuffle(shuffled)
-    for sample in shuffled:
-        generator.shuffle(sample)
     assert seen(shuffled, *reversed(ALL)).to_bytes() == whole.to_bytes()
+    within = [generator.sample(sample, len(sample)) for sample in shuffled]
+    without = [name for name in ALL if name not in ALONG]
+    assert seen(within, *without).to_bytes() == seen(samples, *without).to_bytes()
     first, second = seen(shuffled[:at], *ALL), seen(shuffled[at:], *ALL)
     before = first.to_bytes()
     second.merge(first)
@@ -248,3 +251,51 @@ def test_calibrate_streams_and_reports():
     told = {name: found.statistics.read(name, "extremes") for name in found.names}
     assert told == {"x": {"minimum": -4, "maximum": 2}, "y": {"minimum": -8, "maximum": 4}, "c": {}}
     assert found.statistics.read("c", "counts")["elements"] == 0  # a constant is made by no run
+
+
+NCHW = ("x", (2, 3, 4, 5)), ("row", (2, 3)), ("one", (7,)), ("none", ())
+
+
+@pytest.mark.parametrize("layout", ["a value of itself", "channels last"])
+def test_axes_against_numpy_and_fractions(layout):
+    """Elements by their index on axis 1 and on the last axis, whatever layout the plan gives a value."""
+    rng = np.random.default_rng(5)
+    values, nodes, shapes = {}, [], dict(NCHW)
+    for name, shape in shapes.items():
+        values |= {name: Value(name, "f32", shape), f"{name}.out": Value(f"{name}.out", "f32", shape)}
+        nodes.append(Node("Identity", name, (name,), (f"{name}.out",)))
+    if layout == "channels last":
+        window = {"strides": [1, 1], "pads": [0] * 4, "dilations": [1, 1], "group": 1}
+        values |= {"w": Value("w", "f32", (3, 3, 1, 1)), "x.out": Value("x.out", "f32", (2, 3, 4, 5))}
+        nodes[0] = Node("Conv", "x", ("x", "w"), ("x.out",), window)
+    constants = {"w": np.eye(3, dtype=np.float32)[:, :, None, None]} if layout == "channels last" else {}
+    names = [f"{name}.out" for name in shapes]
+    session = octavo.Session(Program(list(shapes), names, values, constants, nodes), threads=1)
+    kept = Statistics(names, ALONG)
+    feeds = [
+        {name: rng.normal(size=shape).astype(np.float32) for name, shape in shapes.items()} for _ in range(3)
+    ]
+    if layout != "channels last":  # a product of 0 and infinity is NaN
+        feeds[1]["x"][0, 1, 2, 3], feeds[1]["row"][1, 2] = np.inf, np.nan
+    for sample in feeds:
+        session.observe(sample, kept)
+    for name, shape in NCHW:
+        arrays = [sample[name] for sample in feeds]
+        for axis, statistic in ((1, "channel_means"), (-1, "feature_means")):
+            told = kept.read(f"{name}.out", statistic)
+            if len(shape) < (2 if axis == 1 else 1):
+                assert told == {}
+                continue
+            lists = [np.moveaxis(array, axis, 0).reshape(shape[axis], -1) for array in arrays]
+            rows = [np.concatenate([array[i] for array in lists]) for i in range(shape[axis])]
+            rows = [row[np.isfinite(row)] for row in rows]
+            assert told["counts"] == [len(row) for row in rows]
+            exact = [float(sum(map(Fraction, row.tolist())) / len(row)) for row in rows]
+            np.testing.assert_allclose(told["means"], exact, atol=1e-7)
+        told = kept.read(f"{name}.out", "channel_extremes")
+        if len(shape) < 2:
+            assert told == {}
+            continue
+        joined = np.concatenate([np.moveaxis(array, 1, 0).reshape(shape[1], -1) for array in arrays], 1)
+        finite_only = np.ma.masked_invalid(joined)
+        assert told == {"minima": finite_only.min(1).tolist(), "maxima": finite_only.max(1).tolist()}

@@ -19,6 +19,18 @@ impl Default for Extremes {
     }
 }
 
+impl Extremes {
+    /// Of elements that reach from `min` to `max`; of none where these are infinity and minus infinity.
+    pub fn between(min: f32, max: f32) -> Extremes {
+        Extremes { min, max }
+    }
+
+    /// The least and the greatest; infinity and minus infinity where there are none.
+    pub fn ends(&self) -> [f32; 2] {
+        [self.min, self.max]
+    }
+}
+
 impl Statistic for Extremes {
     const NAME: &'static str = "extremes";
 

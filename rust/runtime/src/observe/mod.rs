@@ -6,6 +6,8 @@
 //! A new statistic is one file here, and its line in `table`.
 
 mod bytes;
+mod channel_extremes;
+mod channel_means;
 mod counts;
 mod exact_sum;
 mod extremes;
@@ -17,7 +19,7 @@ mod statistics;
 mod table;
 
 pub use bytes::Reader;
-pub use sample::{Sample, Summary};
+pub use sample::{Axes, Axis, Sample, Summary};
 pub use statistic::{Reading, Readings, Statistic};
 pub use statistics::Statistics;
 pub use table::names;

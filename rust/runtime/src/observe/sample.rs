@@ -5,13 +5,43 @@ use std::cell::OnceCell;
 /// The elements of one value in one run, as float32.
 pub struct Sample<'v> {
     values: &'v [f32],
+    axes: Axes,
     summary: OnceCell<Summary>,
 }
 
+/// Where the elements lie that have one index on an axis. None where the value has no such axis.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Axes {
+    /// On axis 1, that of channels in ONNX's layout.
+    pub channels: Option<Axis>,
+    /// On the last axis, that of features.
+    pub features: Option<Axis>,
+}
+
+/// An axis of elements in memory: `run` of them that lie side by side have one index, and the runs go through the
+/// indices, `length` of them, again and again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Axis {
+    /// Elements side by side with one index.
+    pub run: usize,
+    /// How many indices there are.
+    pub length: usize,
+}
+
 impl<'v> Sample<'v> {
-    /// A sample of these elements.
+    /// A sample of these elements, of which it does not matter where they lie.
     pub fn new(values: &'v [f32]) -> Sample<'v> {
-        Sample { values, summary: OnceCell::new() }
+        Sample::of(values, Axes::default())
+    }
+
+    /// A sample of elements that lie so.
+    pub fn of(values: &'v [f32], axes: Axes) -> Sample<'v> {
+        Sample { values, axes, summary: OnceCell::new() }
+    }
+
+    /// Where they lie.
+    pub fn axes(&self) -> Axes {
+        self.axes
     }
 
     /// The elements.

@@ -6,7 +6,7 @@ use octavo_exec::FloatMode;
 
 use crate::error::Error;
 use crate::observe::bytes::{Reader, damaged, push_text};
-use crate::observe::sample::Sample;
+use crate::observe::sample::{Axes, Sample};
 use crate::observe::statistic::Readings;
 use crate::observe::table::{Kind, State, named};
 
@@ -62,11 +62,11 @@ impl Statistics {
         self.place(name).is_some()
     }
 
-    /// Takes in one sample of a value; of one that nothing is kept of, nothing.
-    pub fn see(&mut self, name: &str, values: &[f32]) {
+    /// Takes in one sample of a value, whose elements lie so; of one that nothing is kept of, nothing.
+    pub fn see(&mut self, name: &str, values: &[f32], axes: Axes) {
         let Some(place) = self.place(name) else { return };
         let _float_mode = FloatMode::set();
-        let sample = Sample::new(values);
+        let sample = Sample::of(values, axes);
         self.elements = self.elements.saturating_add(values.len() as u64);
         let count = self.kinds.len();
         self.states[place * count..][..count].iter_mut().for_each(|state| state.see(&sample));
@@ -203,8 +203,12 @@ impl Clone for Statistics {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::observe::sample::Axis;
     use crate::observe::statistic::Reading;
     use crate::observe::table;
+
+    /// Two channels, runs of one element.
+    const AXES: Axes = Axes { channels: Some(Axis { run: 1, length: 2 }), features: None };
 
     fn all(names: &[&str]) -> Statistics {
         let kinds: Vec<&str> = table::names().collect();
@@ -222,10 +226,10 @@ mod tests {
 
     fn filled() -> Statistics {
         let mut statistics = all(&["y", "größe"]);
-        statistics.see("y", &[1.0, -2.5, f32::NAN, 0.0, -1e-45]);
-        statistics.see("größe", &[f32::INFINITY, f32::MAX]);
-        statistics.see("nobody", &[1.0]);
-        statistics.see("y", &[]);
+        statistics.see("y", &[1.0, -2.5, f32::NAN, 0.0, -1e-45], AXES);
+        statistics.see("größe", &[f32::INFINITY, f32::MAX], AXES);
+        statistics.see("nobody", &[1.0], AXES);
+        statistics.see("y", &[], AXES);
         statistics
     }
 
@@ -239,13 +243,13 @@ mod tests {
             ("y", &[-7.5; 40]),
         ];
         let mut whole = all(&["x", "y"]);
-        samples.iter().for_each(|(name, values)| whole.see(name, values));
+        samples.iter().for_each(|(name, values)| whole.see(name, values, AXES));
         for first in 0..samples.len() {
             for split in 0..=samples.len() {
                 let mut parts = [all(&["y", "x"]), whole.like()];
                 for at in 0..samples.len() {
                     let (name, values) = samples[(first + 2 * at) % samples.len()];
-                    parts[usize::from(at >= split)].see(name, values);
+                    parts[usize::from(at >= split)].see(name, values, AXES);
                 }
                 let [mut one, mut other] = parts;
                 one.merge(&other).unwrap();
@@ -324,7 +328,7 @@ mod tests {
                 let Ok(mut state) = Statistics::from_bytes(&forged(&changed)) else { continue };
                 assert_eq!(state.to_bytes(), forged(&changed), "byte {at}");
                 let names = state.names().to_vec();
-                names.iter().for_each(|name| state.see(name, &[3.0, f32::NAN]));
+                names.iter().for_each(|name| state.see(name, &[3.0, f32::NAN], AXES));
                 let _ = state.merge(&state.clone());
                 for (name, kind) in names.iter().zip(table::names()) {
                     state.read(name, kind).unwrap();

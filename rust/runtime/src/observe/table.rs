@@ -4,6 +4,8 @@ use std::any::Any;
 
 use crate::error::Error;
 use crate::observe::bytes::Reader;
+use crate::observe::channel_extremes::ChannelExtremes;
+use crate::observe::channel_means::{ChannelMeans, FeatureMeans};
 use crate::observe::counts::Counts;
 use crate::observe::extremes::Extremes;
 use crate::observe::histogram::Histogram;
@@ -12,8 +14,15 @@ use crate::observe::sample_extremes::SampleExtremes;
 use crate::observe::statistic::{Readings, Statistic};
 
 /// Every statistic; accumulators keep states in this order.
-static ALL: [Kind; 4] =
-    [Kind::of::<Counts>(), Kind::of::<Extremes>(), Kind::of::<SampleExtremes>(), Kind::of::<Histogram>()];
+static ALL: [Kind; 7] = [
+    Kind::of::<Counts>(),
+    Kind::of::<Extremes>(),
+    Kind::of::<SampleExtremes>(),
+    Kind::of::<Histogram>(),
+    Kind::of::<ChannelExtremes>(),
+    Kind::of::<ChannelMeans>(),
+    Kind::of::<FeatureMeans>(),
+];
 
 /// The names of all statistics.
 pub fn names() -> impl Iterator<Item = &'static str> {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use octavo_exec::Arena;
 
 use crate::error::Error;
-use crate::observe::Statistics;
+use crate::observe::{Axes, Axis, Statistics};
 use crate::plan::Plan;
 use crate::plan::layout::Layout;
 use crate::program::{DType, Tensor, Value};
@@ -41,8 +41,9 @@ impl Session {
                 if failed.is_some() || !sample.holds(&value.name) {
                     return;
                 }
-                match reals.of(value, seen.placed.shape(), seen.placed.layout, bytes) {
-                    Ok(reals) => sample.see(&value.name, reals),
+                let (shape, layout) = (seen.placed.shape(), seen.placed.layout);
+                match reals.of(value, shape, layout, bytes) {
+                    Ok(reals) => sample.see(&value.name, reals, axes(shape, layout)),
                     Err(error) => failed = Some(error),
                 }
             })
@@ -81,6 +82,22 @@ fn see_known(
 ) -> Result<(), Error> {
     // A tensor's bytes lie anywhere.
     let bytes = Arena::from_bytes(tensor.bytes()).map_err(|error| Error::run(error.to_string()))?;
-    sample.see(&value.name, reals.of(value, tensor.shape(), Layout::RowMajor, bytes.bytes())?);
+    let (shape, layout) = (tensor.shape(), Layout::RowMajor);
+    sample.see(&value.name, reals.of(value, shape, layout, bytes.bytes())?, axes(shape, layout));
     Ok(())
+}
+
+/// Where the elements of a tensor lie, by its channels and by its features.
+fn axes(shape: &[usize], layout: Layout) -> Axes {
+    let physical = layout.physical(shape);
+    let along = |axis: usize| {
+        let place = layout.axis(axis, shape.len());
+        let run = physical[place + 1..].iter().product::<usize>();
+        // Of a tensor without elements, there are no runs to be cut.
+        (shape[axis] > 0 && run > 0).then_some(Axis { run, length: shape[axis] })
+    };
+    Axes {
+        channels: (shape.len() > 1).then(|| along(1)).flatten(),
+        features: shape.len().checked_sub(1).and_then(along),
+    }
 }
