@@ -3,9 +3,10 @@
 from collections.abc import Sequence
 from typing import Any, final
 
+import numpy as np
 import numpy.typing as npt
 
-__all__ = ["Session", "Statistics", "__version__", "statistics", "tiers"]
+__all__ = ["Session", "Statistics", "__version__", "round_weights", "statistics", "tiers"]
 
 __version__: str
 
@@ -80,3 +81,12 @@ class Statistics:
 
     def read(self, value: str, statistic: str) -> dict[str, Any]:
         """What a statistic tells of a value, by name; empty where no element was seen that it is about."""
+
+def round_weights(
+    weights: npt.NDArray[np.float64],
+    scales: npt.NDArray[np.float64],
+    covariances: npt.NDArray[np.float64],
+    bounds: tuple[int, int],
+    threads: int,
+) -> npt.NDArray[np.int8]:
+    """The integers of weights that meet columns of these covariances."""

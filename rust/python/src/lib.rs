@@ -2,6 +2,7 @@
 
 mod arrays;
 mod errors;
+mod rounding;
 mod session;
 mod statistics;
 
@@ -12,6 +13,9 @@ use pyo3::prelude::*;
 #[pymodule(gil_used = true)]
 mod _core {
     use super::*;
+
+    #[pymodule_export]
+    use super::rounding::round_weights;
 
     #[pymodule_export]
     use super::session::Session;
