@@ -1,12 +1,10 @@
 """Doubtful calibration data are told in the report and logged: too few, constant, all the same."""
 
 import logging
-from itertools import pairwise
 
 import numpy as np
 import octavo
 import pytest
-from octavo.quantization.inputs import Kept
 
 
 def warnings(model, data):
@@ -70,27 +68,3 @@ def test_constant_input(model):
 def test_samples_that_are_all_the_same(model, digits):
     (warning,) = warnings(model, np.repeat(digits[:1], 20, axis=0))
     assert "all the same" in warning
-
-
-@pytest.mark.parametrize("count", [1, 2, 63, 64, 65, 1000])
-def test_kept_samples_are_spread_over_all(count):
-    kept = Kept()
-    buffer = np.zeros(1)
-
-    def feeds():  # a generator may use its buffer again
-        for index in range(count):
-            buffer[:] = index
-            yield {"x": buffer}
-
-    assert sum(1 for _ in kept.watch(feeds())) == count
-    found = [int(feeds["x"][0]) for feeds in kept.feeds]
-    assert min(count, 32) <= len(found) <= 64
-    assert len({b - a for a, b in pairwise(found)}) <= 1
-    assert found[0] == 0
-    assert count - found[-1] <= max(1, count // 32)
-
-
-def test_large_samples_are_kept_in_bounded_memory():
-    kept = Kept()
-    list(kept.watch({"x": np.zeros(1 << 20)} for _ in range(20)))  # of 8 MB
-    assert 2 <= len(kept.feeds) <= 4

@@ -41,7 +41,7 @@ def data(rng):
 
 @pytest.fixture
 def work(proto, data):
-    return Work(proto, data, RECIPES["int8"], RULES["minmax"])
+    return Work(proto, data, RECIPES["int8"], [RULES["minmax"]])
 
 
 def upto(work, last):
@@ -55,7 +55,7 @@ def test_every_recipe_names_stages_that_there_are_and_ends_with_its_report():
     for recipe in RECIPES.values():
         assert set(recipe.stages) <= STAGES.keys()
         assert (recipe.stages[0], recipe.stages[-1]) == ("load", "report")
-        assert recipe.needs_data == (recipe.range_rule is not None) == (recipe.activations is not None)
+        assert recipe.needs_data == bool(recipe.range_rules) == (recipe.activations is not None)
         assert len(set(recipe.stages)) == len(recipe.stages)
 
 
@@ -80,7 +80,7 @@ def test_load_of_a_recipe_without_data_asks_for_none(proto):
     stages.load(work)
     assert not hasattr(work, "feeds")
     with pytest.raises(octavo.DataError, match="the recipe 'int8' needs data"):
-        stages.load(Work(proto, None, RECIPES["int8"], RULES["minmax"]))
+        stages.load(Work(proto, None, RECIPES["int8"], [RULES["minmax"]]))
 
 
 def test_measure_shapes_leaves_every_sample_to_calibration(work):
@@ -123,7 +123,7 @@ def test_check_objects_to_what_stays_unasked_alone(work, proto, data):
     upto(work, "lower")
     work.strict = True
     stages.check(work)
-    asked = Work(proto, data, RECIPES["int8"], RULES["minmax"], exclude=["first"], strict=True)
+    asked = Work(proto, data, RECIPES["int8"], [RULES["minmax"]], exclude=["first"], strict=True)
     upto(asked, "check")
     assert [stay.reason for stay in asked.lowered.stays if stay.name == "first"] == ["excluded by choice"]
 

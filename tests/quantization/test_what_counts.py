@@ -7,13 +7,13 @@ import octavo
 import onnx.parser
 import pytest
 from octavo import frontend
-from octavo.calibration import Calibration, Statistics
+from octavo.calibration import Calibration, Kept, Statistics
 from octavo.errors import ModelError
 from octavo.lowering import evaluate, lower
 from octavo.passes import simplify
 from octavo.program import Node, Program, Value
 from octavo.quantization import preprocessing
-from octavo.quantization.inputs import DOUBT_NEEDS, FEWEST, Kept, doubts
+from octavo.quantization.inputs import DOUBT_NEEDS, FEWEST, doubts
 from octavo.quantization.preprocessing import unlike_training
 from octavo.quantization.scales import SCALES, channel_axis, is_picture, scale_of
 from octavo.quantization.scopes import excluded_nodes
@@ -220,7 +220,10 @@ def test_how_far_pixels_may_leave_a_scale(scale):
     assert scale.fits(np.zeros((1, 16, 16, 3), F))
 
 
-def calibration(count, **observed):
+DIFFERENT = ({"x": np.zeros(2, F)}, {"x": np.ones(2, F)})
+
+
+def calibration(count, feeds_kept=DIFFERENT, **observed):
     """As if samples had shown so many elements of each value, from a least to a greatest."""
     shapes = {name: (elements,) for name, (_, _, elements) in observed.items()}
     program = Program(list(observed), list(observed), values(**shapes), {}, [])
@@ -229,7 +232,9 @@ def calibration(count, **observed):
         name: np.linspace(low, high, elements, dtype=F) for name, (low, high, elements) in observed.items()
     }
     octavo.Session(program, threads=1).observe(feeds, statistics)
-    return Calibration(tuple(observed), statistics, count)
+    kept = Kept()
+    assert len(list(kept.watch(feeds_kept))) == len(feeds_kept)
+    return Calibration(tuple(observed), (statistics, Statistics(list(observed), DOUBT_NEEDS)), kept, count)
 
 
 @pytest.mark.parametrize(
@@ -244,11 +249,10 @@ def calibration(count, **observed):
 )
 def test_samples_are_counted_by_the_largest_batch_that_is_fixed(shapes, few):
     made = Program(list(shapes), ["x"], values(**shapes), {}, [])
-    kept = Kept([{"x": np.zeros(2, F)}, {"x": np.ones(2, F)}])
     wide = {name: (0.0, 1.0, 99) for name in shapes}
-    (says,) = doubts(made, calibration(few, **wide), kept, 1)
+    (says,) = doubts(made, calibration(few, **wide), 1)
     assert says.startswith("one sample only" if few == 1 else f"{few} samples only")
-    assert doubts(made, calibration(few + 1, **wide), kept, 1) == []
+    assert doubts(made, calibration(few + 1, **wide), 1) == []
     assert FEWEST == 10
 
 
@@ -265,8 +269,7 @@ def test_samples_are_counted_by_the_largest_batch_that_is_fixed(shapes, few):
 )
 def test_inputs_of_one_number_a_sample_may_be_constant(low, high, elements, says):
     made = Program(["x"], ["x"], values(x=("N", 2)), {}, [])
-    kept = Kept([{"x": np.zeros(2, F)}, {"x": np.ones(2, F)}])
-    found = doubts(made, calibration(20, x=(low, high, elements)), kept, 1)
+    found = doubts(made, calibration(20, x=(low, high, elements)), 1)
     assert found == ([f"input 'x' is {low:g} throughout: give typical values"] if says else [])
 
 
@@ -276,9 +279,9 @@ def test_samples_that_differ_in_one_input_or_one_place_are_not_the_same():
     base = {"x": np.zeros(2, F), "z": np.zeros(2, F)}
     for other, same in ((base, True), (base | {"z": F([0, 1])}, False), (base | {"x": F([1, 0])}, False)):
         for feeds in ([base, base, other], [base, other, base]):
-            found = doubts(made, calibration(20, **wide), Kept(feeds), 1)
+            found = doubts(made, calibration(20, feeds, **wide), 1)
             assert found == ["the samples are all the same: give a hundred or so that differ"] * same
-    assert doubts(made, calibration(20, **wide), Kept([base]), 1) == []
+    assert doubts(made, calibration(20, [base], **wide), 1) == []
 
 
 INPUTS = """g (int64[N,2] i, float[N,4] x, float[N,4] z) => (float[N,3] y)

@@ -2,6 +2,7 @@
 
 from octavo._core import Statistics
 from octavo.calibration.calibrator import Calibration, Observing, Progress, calibrate
+from octavo.calibration.kept import Kept
 from octavo.calibration.ranges import RULES, RangeRule, Seen, ranges, rule_named
 from octavo.calibration.sources import Data, Feeds, mapped_files, samples
 
@@ -10,6 +11,7 @@ __all__ = [
     "Calibration",
     "Data",
     "Feeds",
+    "Kept",
     "Observing",
     "Progress",
     "RangeRule",

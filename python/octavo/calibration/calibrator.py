@@ -2,11 +2,13 @@
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Protocol
 
 import numpy.typing as npt
 
 from octavo._core import Statistics
+from octavo.calibration.kept import Kept
 from octavo.calibration.sources import Feeds
 
 Progress = Callable[[int], None]
@@ -22,11 +24,24 @@ class Observing(Protocol):
 
 @dataclass(frozen=True)
 class Calibration:
-    """names: of the values, in the order asked for. statistics: theirs. samples: how many ran."""
+    """What is kept of the samples that a model was run over.
+
+    names: of the values that were observed, in the order asked for. halves: the statistics of the samples in
+    two halves, by their contents. kept: some of the samples. samples: how many ran.
+    """
 
     names: tuple[str, ...]
-    statistics: Statistics
+    halves: tuple[Statistics, Statistics]
+    kept: Kept
     samples: int
+
+    @cached_property
+    def statistics(self) -> Statistics:
+        """Those of all samples."""
+        merged = Statistics(self.names, self.halves[0].statistics)
+        for half in self.halves:
+            merged.merge(half)
+        return merged
 
 
 def calibrate(
@@ -37,12 +52,10 @@ def calibrate(
     progress: Progress | None = None,
 ) -> Calibration:
     """Keep the statistics `needs` of the values `names` over all samples, of which one is held at a time."""
-    names = tuple(names)
-    statistics = Statistics(names, tuple(needs))
-    count = 0
-    for feeds in samples:
-        session.observe(feeds, statistics)
-        count += 1
+    names, needs = tuple(names), tuple(needs)
+    halves, kept = (Statistics(names, needs), Statistics(names, needs)), Kept()
+    for count, (feeds, half) in enumerate(kept.watch(samples), 1):
+        session.observe(feeds, halves[half])
         if progress is not None:
             progress(count)
-    return Calibration(names, statistics, count)
+    return Calibration(names, halves, kept, kept.seen)

@@ -32,9 +32,14 @@ def quantize(
     recipe: Annotated[
         str, typer.Option(help="What the model becomes: int8, which needs data, or weight-only.")
     ] = "int8",
+    effort: Annotated[
+        str, typer.Option(help="default, or fast: no weights made for the data, no choice of ranges.")
+    ] = "default",
     range_rule: Annotated[
         str | None,
-        typer.Option(help="How the values seen become ranges: minmax, mean, p99.999, p99.99. [the recipe's]"),
+        typer.Option(
+            help="How the values seen become ranges: minmax, mean, p99.999, p99.99. [what does best]"
+        ),
     ] = None,
     size: Annotated[
         str | None, typer.Option(metavar="HxW", help="Pictures: their size, where the model leaves it open.")
@@ -78,6 +83,7 @@ def quantize(
         model,
         samples,
         recipe=recipe,
+        effort=effort,
         range_rule=range_rule,
         exclude=exclude or (),
         strict=strict,

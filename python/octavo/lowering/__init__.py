@@ -8,6 +8,9 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+import numpy.typing as npt
+
 from octavo.lowering.affine import Affine, Range, affine
 from octavo.lowering.builder import ProgramBuilder
 from octavo.lowering.conv import emit_conv, fit_conv
@@ -63,7 +66,8 @@ class Lowered:
     stays: the float ops of the model that it still runs in float, in the graph's order, each with the reason.
     nodes: by the name of a node, the float nodes that it does; none of one that only converts. values: by the
     name of a value, the float value that it holds, in whatever form; none of tables and multipliers.
-    forms: by the name of a float value, the form of its integers, where it has any.
+    forms: by the name of a float value, the form of its integers, where it has any. weights: by the name of
+    a constant of integer weights, the reals that it was rounded from, in its shape.
     """
 
     program: Program
@@ -71,6 +75,7 @@ class Lowered:
     nodes: dict[str, tuple[str, ...]] = field(default_factory=dict)
     values: dict[str, str] = field(default_factory=dict)
     forms: dict[str, Affine] = field(default_factory=dict)
+    weights: dict[str, npt.NDArray[np.float32]] = field(default_factory=dict)
 
 
 def lower(model: "ir.Model", forms: Forms | None = None, exclude: Iterable[str] = ()) -> Lowered:
@@ -101,7 +106,14 @@ def lower_to_integers(program: Program, forms: Forms, exclude: Iterable[str] = (
         elif unit.name not in decision.fused:
             builder.emit_float(unit)
     held = {name: decision.affine(name) for name in builder.held_in_integers()}
-    return Lowered(builder.program(), decision.stays, builder.node_origins, builder.value_origins, held)
+    return Lowered(
+        builder.program(),
+        decision.stays,
+        builder.node_origins,
+        builder.value_origins,
+        held,
+        builder.weights,
+    )
 
 
 def _as_it_stands(program: Program) -> Lowered:

@@ -19,7 +19,8 @@ class ProgramBuilder:
     `<name>_quantized`. An output of the model keeps its name in float32.
 
     value_origins: the graph's value that each value of the Program holds, in whatever form. node_origins: the
-    graph's nodes that each node of the Program does; none where it only converts.
+    graph's nodes that each node of the Program does; none where it only converts. weights: the reals that
+    constants of integer weights stand for, in their shapes.
     """
 
     def __init__(self, decision: Decision) -> None:
@@ -27,6 +28,7 @@ class ProgramBuilder:
         self.wiring = decision.wiring
         self.value_origins: dict[str, str] = {}
         self.node_origins: dict[str, tuple[str, ...]] = {}
+        self.weights: dict[str, npt.NDArray[np.float32]] = {}
         self._source = decision.wiring.program
         self._values: dict[str, Value] = {}
         self._constants: dict[str, npt.NDArray[Any]] = {}

@@ -66,6 +66,8 @@ def emit_product(
         builder.integers(source),
         builder.constant(f"{weight}_quantized", layout(weights.weight), quant, of=weight),
     ]
+    if weights.reals is not None:
+        builder.weights[inputs[1]] = layout(weights.reals)
     attributes = attributes | {"x_zero_point": x.zero_point}
     if fit.end is None or weights.bias is None:
         inputs.append(builder.constant(f"{unit.name}.bias", fit.bias.astype(np.float32)))

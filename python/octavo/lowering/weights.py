@@ -22,11 +22,15 @@ Float64 = npt.NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Weights:
-    """weight: integers [K, C]; scale: float32 [C]; bias: as the sums are, [C]; None where it stays float."""
+    """weight: integers [K, C]; scale: float32 [C]; bias: as the sums are, [C]; None where it stays float.
+
+    reals: what the integers stand for, float32 [K, C]; None where they were given.
+    """
 
     weight: npt.NDArray[Any]
     scale: npt.NDArray[np.float32]
     bias: npt.NDArray[Any] | None
+    reals: npt.NDArray[np.float32] | None = None
 
 
 def given_weights(
@@ -36,7 +40,7 @@ def given_weights(
     scale = np.broadcast_to(scale, weight.shape[1:]).astype(np.float32)
     if not np.all((scale > 0) & np.isfinite(scale)):
         return "a scale of its weights, times alpha, is not a positive number"
-    reach = _reach(weight, x)
+    reach = reach_of(weight, x)
     if np.any(reach >= x.of.sum_end):
         return _too_long(weight, x)
     if bias is None:
@@ -70,22 +74,22 @@ def quantize_weights(
         largest = np.full_like(largest, np.max(largest, initial=np.float32(0)))
     scale = weight_scales(largest, of)
     quantized = rounded_weights(weight, scale, of)
-    reach = _reach(quantized, x)
+    reach = reach_of(quantized, x)
     if np.any(reach >= x.of.sum_end):
         return _too_long(weight, x)
     if bias is None:
-        return Weights(quantized, scale, None)
+        return Weights(quantized, scale, None, weight)
     while True:
         rounded = _rounded_bias(bias, scale, x)
         beyond = np.abs(rounded) + reach >= x.of.sum_end
         if not np.any(beyond):
-            return Weights(quantized, scale, rounded.astype(DTYPES[x.of.accumulator]))
+            return Weights(quantized, scale, rounded.astype(DTYPES[x.of.accumulator]), weight)
         with np.errstate(over="ignore"):
             scale[beyond] *= np.float32(2)
         if not np.all(np.isfinite(scale)):
             return f"its bias is too large for {_NAMES[x.of.accumulator]} at any scale"
         quantized[:, beyond] = rounded_weights(weight[:, beyond], scale[beyond], of)
-        reach = _reach(quantized, x)
+        reach = reach_of(quantized, x)
 
 
 def weight_scales(largest: npt.NDArray[np.float32], of: Integers) -> npt.NDArray[np.float32]:
@@ -105,7 +109,7 @@ def _rounded_bias(bias: Float64, scale: npt.NDArray[np.float32], x: Affine) -> F
     return np.asarray(np.rint(bias / (np.float64(x.scale) * scale.astype(np.float64))), np.float64)
 
 
-def _reach(quantized: npt.NDArray[Any], x: Affine) -> Float64:
+def reach_of(quantized: npt.NDArray[Any], x: Affine) -> Float64:
     """The sum of |w| times the greatest |q - z|, a channel: exact, integers far below 2^53."""
     total = np.abs(quantized.astype(np.int64)).sum(axis=0) * x.of.reach(x.zero_point)
     return np.asarray(total, np.float64)

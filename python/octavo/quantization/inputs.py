@@ -1,9 +1,6 @@
 """What is doubtful about calibration data, as far as the model itself tells without labels."""
 
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
-
-from octavo.calibration import Calibration, Feeds
+from octavo.calibration import Calibration, Kept
 from octavo.errors import Error
 from octavo.program import Program
 from octavo.quantization.preprocessing import unlike_training
@@ -14,37 +11,14 @@ FEWEST = 10
 DOUBT_NEEDS = ("counts", "extremes")
 """The statistics of the calibration that doubts are drawn from."""
 
-_MOST, _MEMORY = 64, 1 << 25
 
-
-@dataclass
-class Kept:
-    """Copies of some samples, evenly spread over all that pass by: 64 or 32 MB of them at most."""
-
-    feeds: list[Feeds] = field(default_factory=list)
-    _seen: int = 0
-    _stride: int = 1
-
-    def watch(self, feeds: Iterable[Feeds]) -> Iterator[Feeds]:
-        """The samples as they come."""
-        for sample in feeds:
-            if self._seen % self._stride == 0:
-                self.feeds.append({name: array.copy() for name, array in sample.items()})
-                size = sum(array.nbytes for array in sample.values())
-                if len(self.feeds) > max(2, min(_MOST, _MEMORY // max(1, size))):
-                    self.feeds = self.feeds[::2]
-                    self._stride *= 2
-            self._seen += 1
-            yield sample
-
-
-def doubts(floats: Program, calibration: Calibration, kept: Kept, threads: int | None) -> list[str]:
+def doubts(floats: Program, calibration: Calibration, threads: int | None) -> list[str]:
     """What is doubtful about the data that a float Program was calibrated with, one sentence each."""
-    few, constant = _few(floats, calibration.samples), _constant(floats, calibration, kept)
+    few, constant = _few(floats, calibration.samples), _constant(floats, calibration)
     if constant:
         return few + constant
     try:
-        return few + unlike_training(floats, kept.feeds, threads)
+        return few + unlike_training(floats, calibration.kept.feeds, threads)
     except (Error, MemoryError):  # what only looks at the model must not keep it from being quantized
         return few
 
@@ -58,7 +32,7 @@ def _few(floats: Program, samples: int) -> list[str]:
     return [f"{counted} only: ranges miss what they do not show; give a hundred or so that differ"]
 
 
-def _constant(floats: Program, calibration: Calibration, kept: Kept) -> list[str]:
+def _constant(floats: Program, calibration: Calibration) -> list[str]:
     """Inputs of several elements that hold one value throughout, or samples that are all the same."""
     found = []
     for name in floats.inputs:
@@ -69,7 +43,7 @@ def _constant(floats: Program, calibration: Calibration, kept: Kept) -> list[str
         if least is None or least != greatest or counts["elements"] <= calibration.samples:
             continue
         found.append(f"input '{name}' is {least:g} throughout: give typical values")
-    if not found and _same(kept):
+    if not found and _same(calibration.kept):
         found.append("the samples are all the same: give a hundred or so that differ")
     return found
 

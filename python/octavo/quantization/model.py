@@ -6,11 +6,12 @@ from dataclasses import dataclass, field
 
 from octavo import frontend
 from octavo.calibration import Data, Progress, RangeRule, rule_named
-from octavo.errors import DataError
+from octavo.errors import DataError, ModelError
 from octavo.program import Program, artifact
+from octavo.quantization.recipes import Recipe
 from octavo.quantization.recipes import recipe as recipe_of
 from octavo.quantization.report import Report
-from octavo.quantization.stages import Work, observable, run
+from octavo.quantization.stages import LEFT_OUT, Work, observable, run
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,6 +47,7 @@ def quantize(
     recipe: str = "int8",
     *,
     exclude: Iterable[str] = (),
+    effort: str = "default",
     range_rule: str | None = None,
     per_channel: bool | None = None,
     strict: bool = False,
@@ -60,6 +62,8 @@ def quantize(
     recipe: "int8" has uint8 activations and int8 weights, one scale an output channel; "weight-only" stores
         the weights so and computes in float32, without data.
     exclude: names of nodes, or patterns, that stay float; one that matches no node is an error.
+    effort: "default" makes weights and biases for the samples and chooses among range rules by held-back
+        samples; "fast" takes the first rule, and rounds to nearest.
     range_rule, per_channel: instead of the recipe's.
     strict: raise `ModelError` where an op stays float that was not meant to.
     progress: called after each sample with the number of samples so far.
@@ -81,7 +85,8 @@ def quantize(
         model,
         data,
         chosen,
-        rule=_rule(chosen.name, chosen.range_rule, range_rule),
+        rules=_rules(chosen, range_rule),
+        effort=_effort(effort),
         per_channel=chosen.per_channel if per_channel is None else per_channel,
         exclude=exclude,
         strict=strict,
@@ -92,13 +97,19 @@ def quantize(
     return QuantizedModel(work.lowered.program, work.report, work.files)
 
 
-def _rule(recipe: str, own: str | None, asked: str | None) -> RangeRule | None:
-    """The range rule that was asked for, else the recipe's own."""
-    if own is None:
-        if asked is not None:
-            raise DataError(f"range_rule is {asked!r}, but the recipe {recipe!r} calibrates nothing")
-        return None
-    return rule_named(own if asked is None else asked)
+def _rules(recipe: Recipe, asked: str | None) -> tuple[RangeRule, ...]:
+    """The range rule that was asked for, else the recipe's own to choose among."""
+    if asked is None:
+        return tuple(rule_named(name) for name in recipe.range_rules)
+    if not recipe.range_rules:
+        raise DataError(f"range_rule is {asked!r}, but the recipe {recipe.name!r} calibrates nothing")
+    return (rule_named(asked),)
+
+
+def _effort(name: str) -> str:
+    if not isinstance(name, str) or name not in LEFT_OUT:
+        raise ModelError(f"no effort is called {name!r}; there are {', '.join(LEFT_OUT)}")
+    return name
 
 
 def _check_switch(name: str, value: object) -> None:

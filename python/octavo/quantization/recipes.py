@@ -11,16 +11,16 @@ class Recipe:
     """One way to quantize.
 
     weights, activations: what they are held in; activations None where they stay float. per_channel: one
-    weight scale an output channel, else one a tensor. range_rule: how what calibration saw becomes ranges, a
-    key of `octavo.calibration.RULES`; None where nothing is calibrated. stages: what is done, in this order,
-    keys of `octavo.quantization.stages.STAGES`.
+    weight scale an output channel, else one a tensor. range_rules: ways from what calibration saw
+    to ranges, keys of `octavo.calibration.RULES`, to choose among; none where nothing is calibrated. stages:
+    what is done, in this order, keys of `octavo.quantization.stages.STAGES`.
     """
 
     name: str
     weights: Integers
     activations: Integers | None
     per_channel: bool
-    range_rule: str | None
+    range_rules: tuple[str, ...]
     stages: tuple[str, ...]
 
     @property
@@ -37,15 +37,25 @@ RECIPES = {
             weights=INT8,
             activations=UINT8,
             per_channel=True,
-            range_rule="minmax",
-            stages=("load", "measure shapes", "calibrate", "lower", "check", "doubt", "report"),
+            range_rules=("minmax", "p99.999", "p99.99"),
+            stages=(
+                "load",
+                "measure shapes",
+                "calibrate",
+                "lower",
+                "round weights",
+                "choose ranges",
+                "check",
+                "doubt",
+                "report",
+            ),
         ),
         Recipe(
             "weight-only",
             weights=INT8,
             activations=None,
             per_channel=True,
-            range_rule=None,
+            range_rules=(),
             stages=("load", "store weights", "report"),
         ),
     )

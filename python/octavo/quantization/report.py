@@ -12,6 +12,7 @@ from octavo.errors import printable
 from octavo.lowering import Lowered, Stay
 from octavo.program import Node, Program
 from octavo.program.integers import ACTIVATIONS
+from octavo.quantization.choice import Choice
 from octavo.quantization.macs import macs
 
 
@@ -39,6 +40,8 @@ class Report:
     float_bytes, integer_bytes: of the constants before and after.
     warnings: what is doubtful about the calibration data.
     stages: what was done, in order.
+    range_rule: by which the ranges were taken; None without data. tried: for each rule that was tried, the
+    ratio of signal to error of the outputs in dB, over samples that its ranges are not of.
     """
 
     recipe: str
@@ -55,6 +58,8 @@ class Report:
     integer_bytes: int
     warnings: list[str] = field(default_factory=list)
     stages: list[str] = field(default_factory=list)
+    range_rule: str | None = None
+    tried: dict[str, float] = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
         """The same as plain data."""
@@ -111,6 +116,11 @@ class Report:
 
     def _data(self) -> list[str]:
         lines = [f"calibrated over {self.samples} samples"] if self.samples else ["made without data"]
+        if self.range_rule is not None:
+            tried = ", ".join(f"{name} {ratio:.1f} dB" for name, ratio in self.tried.items())
+            lines.append(
+                f"  ranges by {self.range_rule}" + (f"; on samples held back: {tried}" if tried else "")
+            )
         lines.extend(
             f"  input {seen.name}: values from {seen.minimum:g} to {seen.maximum:g}" for seen in self.inputs
         )
@@ -137,6 +147,7 @@ def report(
     recipe: str,
     warnings: list[str],
     stages: list[str],
+    choice: Choice | None,
 ) -> Report:
     """The report of a float Program that was lowered after this calibration; `warnings` are of its data."""
     program = lowered.program
@@ -165,6 +176,8 @@ def report(
         float_bytes=sum(array.nbytes for array in floats.constants.values()),
         integer_bytes=sum(array.nbytes for array in program.constants.values()),
         warnings=warnings,
+        range_rule=None if choice is None else choice.rule.name,
+        tried={} if choice is None else choice.ratios(),
     )
 
 

@@ -1,7 +1,7 @@
 """The stages of `quantize`, each a step on what the ones before it made."""
 
 import logging
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import chain
 
@@ -12,6 +12,7 @@ from octavo.calibration import (
     Feeds,
     Progress,
     RangeRule,
+    Statistics,
     calibrate,
     mapped_files,
     ranges,
@@ -21,11 +22,14 @@ from octavo.errors import DataError, ModelError
 from octavo.lowering import Forms, Lowered, Stay, evaluate, lower, lower_to_integers
 from octavo.passes import simplify
 from octavo.program import Program
-from octavo.quantization.inputs import DOUBT_NEEDS, Kept, doubts
+from octavo.quantization.choice import Choice, choose
+from octavo.quantization.inputs import DOUBT_NEEDS, doubts
 from octavo.quantization.recipes import Recipe
 from octavo.quantization.report import REPORT_NEEDS, Report, report
+from octavo.quantization.rounding import round_weights
 from octavo.quantization.scopes import excluded_nodes
 from octavo.quantization.shapes import unknown, with_measured_shapes
+from octavo.quantization.walk import affordable
 from octavo.rewrites import stored_weights
 from octavo.session import Session
 
@@ -38,14 +42,16 @@ _log = logging.getLogger("octavo")
 class Work:
     """One quantization under way: what was asked for, and what the stages have made of it so far.
 
-    floats: the model in float. session: of it. feeds: the samples that calibration has not run over yet.
-    ran: the stages.
+    rules: the range rules to choose among; the first stands where nothing speaks for another. floats: the
+    model in float. session: of it. feeds: the samples that calibration has not run over yet. choice: among
+    the rules. ran: the stages.
     """
 
     model: frontend.Source
     data: "Data | None"
     recipe: Recipe
-    rule: RangeRule | None = None
+    rules: Sequence[RangeRule] = ()
+    effort: str = "default"
     per_channel: bool = True
     exclude: Iterable[str] = ()
     strict: bool = False
@@ -57,8 +63,8 @@ class Work:
     excluded: frozenset[str] = frozenset()
     session: Session = field(init=False)
     feeds: Iterator[Feeds] = field(init=False)
-    kept: Kept = field(default_factory=Kept)
     calibration: Calibration | None = None
+    choice: Choice | None = None
     lowered: Lowered = field(init=False)
     warnings: list[str] = field(default_factory=list)
     report: Report = field(init=False)
@@ -66,8 +72,10 @@ class Work:
 
 
 def run(work: Work) -> None:
-    """Run the stages of the work's recipe."""
+    """Run the stages of the work's recipe, but for those that its effort leaves out."""
     for name in work.recipe.stages:
+        if name in LEFT_OUT[work.effort]:
+            continue
         STAGES[name](work)
         work.ran.append(name)
 
@@ -99,24 +107,46 @@ def measure_shapes(work: Work) -> None:
 
 def calibrate_ranges(work: Work) -> None:
     """What the values of the float model hold over the samples."""
-    assert work.rule is not None
-    needs = {*work.rule.needs, *DOUBT_NEEDS, *REPORT_NEEDS}
-    names, feeds = observable(work.floats), work.kept.watch(work.feeds)
-    work.calibration = calibrate(work.session, feeds, names, needs, work.progress)
+    needs = {*DOUBT_NEEDS, *REPORT_NEEDS, *(need for rule in work.rules for need in rule.needs)}
+    work.calibration = calibrate(work.session, work.feeds, observable(work.floats), needs, work.progress)
 
 
 def lower_by_ranges(work: Work) -> None:
-    """The integer Program, in forms derived from the ranges."""
+    """The integer Program, in forms derived from the ranges of the first rule."""
     assert work.calibration is not None
-    assert work.rule is not None
+    work.choice = Choice(work.rules[0])
+    work.lowered = _lowered(work, work.calibration.statistics, work.choice.rule)
+
+
+def make_weights(work: Work) -> None:
+    """Weights and biases that are made for the samples."""
+    assert work.calibration is not None
+    feeds = affordable(work.lowered.program, work.calibration.kept.feeds, work.threads)
+    work.lowered = round_weights(work.floats, work.lowered, feeds, work.threads)
+
+
+def choose_ranges(work: Work) -> None:
+    """The rule that does best on samples which its ranges are not of; weights for it, where it is another."""
+    assert work.calibration is not None
+
+    def lower_by(statistics: Statistics, rule: RangeRule) -> Lowered:
+        return _lowered(work, statistics, rule)
+
+    work.choice = choose(work.floats, work.calibration, work.rules, work.lowered, lower_by, work.threads)
+    if work.choice.rule is not work.rules[0]:
+        work.lowered = _lowered(work, work.calibration.statistics, work.choice.rule)
+        make_weights(work)
+
+
+def _lowered(work: Work, statistics: Statistics, rule: RangeRule) -> Lowered:
     assert work.recipe.activations is not None
     forms = Forms(
-        ranges(work.calibration.statistics, work.rule),
+        ranges(statistics, rule),
         activations=work.recipe.activations,
         weights_of=work.recipe.weights,
         per_channel=work.per_channel,
     )
-    work.lowered = lower_to_integers(work.floats, forms, work.excluded)
+    return lower_to_integers(work.floats, forms, work.excluded)
 
 
 def store_weights(work: Work) -> None:
@@ -143,7 +173,7 @@ def check(work: Work) -> None:
 def doubt(work: Work) -> None:
     """What is doubtful about the data, as warnings."""
     assert work.calibration is not None
-    work.warnings = doubts(work.floats, work.calibration, work.kept, work.threads)
+    work.warnings = doubts(work.floats, work.calibration, work.threads)
     for warning in work.warnings:
         _log.warning("calibration data: %s", warning)
 
@@ -151,7 +181,13 @@ def doubt(work: Work) -> None:
 def tell(work: Work) -> None:
     """The report."""
     work.report = report(
-        work.floats, work.lowered, work.calibration, work.recipe.name, work.warnings, [*work.ran, "report"]
+        work.floats,
+        work.lowered,
+        work.calibration,
+        work.recipe.name,
+        work.warnings,
+        [*work.ran, "report"],
+        work.choice,
     )
 
 
@@ -160,12 +196,20 @@ STAGES: dict[str, Callable[[Work], None]] = {
     "measure shapes": measure_shapes,
     "calibrate": calibrate_ranges,
     "lower": lower_by_ranges,
+    "round weights": make_weights,
+    "choose ranges": choose_ranges,
     "store weights": store_weights,
     "check": check,
     "doubt": doubt,
     "report": tell,
 }
 """The stages by name."""
+
+LEFT_OUT: dict[str, frozenset[str]] = {
+    "fast": frozenset({"round weights", "choose ranges"}),
+    "default": frozenset(),
+}
+"""The stages that each effort leaves out, by its name."""
 
 
 def observable(program: Program) -> list[str]:

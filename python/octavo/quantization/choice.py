@@ -1,0 +1,126 @@
+"""Which ranges: those under which the network errs least on samples that they were not taken from."""
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from octavo.calibration import Calibration, Feeds, RangeRule, Statistics
+from octavo.lowering import Lowered
+from octavo.program import Program, Value
+from octavo.quantization.products import bias_in_reals, bias_of_reals, fits, products_of
+from octavo.session import Session
+
+FEWEST = 16
+"""Samples of each half below which nothing can be told from it: the first rule stands then."""
+
+GAIN = 10**0.05
+"""What another rule must divide the error by, 0.5 dB, to be taken instead of the first."""
+
+_MEMORY = 1 << 26
+"""Bytes of float answers that are held."""
+
+LowerBy = Callable[[Statistics, RangeRule], Lowered]
+
+
+@dataclass(frozen=True)
+class Choice:
+    """rule: the one to take. errors: of each rule tried, by its name, as shares of the signal."""
+
+    rule: RangeRule
+    errors: dict[str, float] = field(default_factory=dict)
+
+    def ratios(self) -> dict[str, float]:
+        """The ratio of signal to error of each rule that was tried, in dB, 300 at most."""
+        return {name: -10 * math.log10(max(error, 1e-30)) for name, error in self.errors.items()}
+
+
+def choose(
+    floats: Program,
+    calibration: Calibration,
+    rules: Sequence[RangeRule],
+    made: Lowered,
+    lower_by: LowerBy,
+    threads: int | None,
+) -> Choice:
+    """The rule whose ranges, taken from one half of the samples, do best on the other, and the reverse.
+
+    made: the network with weights made for it; they are used under all the rules.
+    """
+    kept = calibration.kept.halves
+    if len(rules) == 1 or min(len(half) for half in kept) < FEWEST:
+        return Choice(rules[0])
+    judges = [Judge(floats, half, threads) for half in kept]
+    errors = {}
+    for rule in rules:
+        candidates = [with_weights(floats, made, lower_by(half, rule)) for half in calibration.halves]
+        errors[rule.name] = sum(
+            judge.error(candidate.program) for judge, candidate in zip(judges, candidates[::-1], strict=True)
+        )
+    best = min(rules, key=lambda rule: errors[rule.name])
+    return Choice(best if errors[best.name] * GAIN < errors[rules[0].name] else rules[0], errors)
+
+
+class Judge:
+    """Tells how far another Program's answers over some samples are from those in float."""
+
+    def __init__(self, floats: Program, feeds: Sequence[Feeds], threads: int | None) -> None:
+        self._threads = threads
+        self._names = [name for name in floats.outputs if floats.values[name].dtype == "f32"]
+        session, size = Session(floats, threads), 0
+        self._feeds: list[Feeds] = []
+        self._answers: list[list[npt.NDArray[Any]]] = []
+        for sample in feeds:
+            answers = session.run(self._names, sample) if self._names else []
+            size += sum(answer.nbytes for answer in answers)
+            if self._feeds and size > _MEMORY:
+                break
+            self._feeds.append(sample)
+            self._answers.append(answers)
+        columns = zip(*self._answers, strict=True)
+        self._signals = [sum(_squares(answer) for answer in answers) for answers in columns]
+
+    def error(self, program: Program) -> float:
+        """The sum over the outputs of the squared error as a share of the squared signal."""
+        session = Session(program, self._threads)
+        noises = [0.0] * len(self._signals)
+        for sample, answers in zip(self._feeds, self._answers, strict=True):
+            made = session.run(self._names, sample) if self._names else []
+            for index, (answer, other) in enumerate(zip(answers, made, strict=True)):
+                noises[index] += _squares(answer - other.astype(np.float64))
+        pairs = zip(noises, self._signals, strict=True)
+        return sum(noise / signal for noise, signal in pairs if signal > 0)
+
+
+def _squares(array: npt.NDArray[Any]) -> float:
+    """The sum of squares of the finite elements, in the order of the elements on every machine."""
+    wide = array.astype(np.float64).ravel()
+    squares = np.where(np.isfinite(wide), wide * wide, 0.0)
+    return float(np.cumsum(squares)[-1]) if len(squares) else 0.0
+
+
+def with_weights(floats: Program, made: Lowered, lowered: Lowered) -> Lowered:
+    """A network lowered by other ranges with the weights and biases of one whose weights were made."""
+    source = {product.node.name: product for product in products_of(floats, made)}
+    program = replace(lowered.program, constants=dict(lowered.program.constants))
+    for product in products_of(floats, lowered):
+        known = source.get(product.node.name)
+        if known is None:
+            continue
+        node, weight = product.node, made.program.constants[known.weight]
+        if not _same_scales(program.values[product.weight], made.program.values[known.weight]):
+            continue
+        reals = bias_in_reals(made.program, known.node)
+        bias = bias_of_reals(program, node, reals)
+        if fits(program, node, weight, bias):
+            program.constants.update({product.weight: weight, product.bias: bias})
+    return replace(lowered, program=program)
+
+
+def _same_scales(one: Value, other: Value) -> bool:
+    if one.quant is None or other.quant is None:
+        return False
+    return np.array_equal(one.quant.scale, other.quant.scale)

@@ -1,0 +1,164 @@
+"""The columns that a product's weights meet: a sample of them, and how they vary together."""
+
+from dataclasses import dataclass
+from math import ceil, prod
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from octavo.lowering.padding import resolve_auto_pad
+from octavo.program import Node, Program, Value
+from octavo.program.attributes import integer, integers
+from octavo.session import Session
+
+Array = npt.NDArray[Any]
+
+FEWEST, ENOUGH, MOST = 4_000, 10, 32_768
+"""How many columns are looked at: `ENOUGH` for each weight of a row, `FEWEST` at least. 2^15 columns of uint8
+are the most of which the sums of products fit in 32 bits."""
+
+_TURN = 0.6180339887498949
+"""The golden ratio's fraction: multiples of it, modulo 1, are spread evenly however many there are."""
+
+
+@dataclass(frozen=True)
+class Columns:
+    """integers: uint8 [groups, columns, K]; zero_point: what stands for 0 in them."""
+
+    integers: npt.NDArray[np.uint8]
+    zero_point: int
+
+    def __len__(self) -> int:
+        return len(self.integers[0])
+
+    @property
+    def are_enough(self) -> bool:
+        """Whether there are so many that weights cannot be made for them alone."""
+        return bool(len(self) >= min(ENOUGH * self.integers.shape[2], MOST // 2))
+
+    def halves(self) -> "tuple[Columns, Columns]":
+        """Every other one, and the rest."""
+        one, other = (np.ascontiguousarray(self.integers[:, start::2]) for start in (0, 1))
+        return Columns(one, self.zero_point), Columns(other, self.zero_point)
+
+
+def columns_of(node: Node, values: list[Array], kernel: tuple[int, ...]) -> Columns:
+    """A sample of the columns that a QConv or QGemm multiplies over these values of its input, one a sample.
+
+    kernel: the shape of a QConv's weights, [O, C / group, *spatial].
+    """
+    zero_point = integer(node, "x_zero_point")
+    if node.op == "QGemm":
+        rows = [value.reshape(-1, value.shape[-1]) for value in values]
+        wanted = _wanted(rows[0].shape[-1], len(rows))
+        picked = [row[places(len(row), wanted, turn)] for turn, row in enumerate(rows)]
+        return Columns(np.concatenate(picked)[None], zero_point)
+    group, per_group = integer(node, "group"), kernel[1]
+    wanted = _wanted(prod(kernel[1:]), len(values))
+    picked = [_windows(node, value, kernel[2:], wanted, turn) for turn, value in enumerate(values)]
+    found = np.concatenate(picked)  # [columns, C, taps]
+    grouped = found.reshape(len(found), group, per_group * found.shape[2]).transpose(1, 0, 2)
+    return Columns(np.ascontiguousarray(grouped), zero_point)
+
+
+def _wanted(weights: int, samples: int) -> int:
+    """Columns to take of a sample."""
+    return ceil(min(MOST - samples, max(FEWEST, ENOUGH * weights)) / samples)
+
+
+def places(count: int, wanted: int, turn: int) -> npt.NDArray[np.int64]:
+    """So many of `count` places, evenly spread, others at each turn; all of them where they are no more."""
+    if count <= wanted:
+        return np.arange(count)
+    spread = np.arange(turn * wanted, (turn + 1) * wanted) * _TURN
+    return np.asarray((spread % 1.0 * count).astype(np.int64))
+
+
+def _windows(node: Node, x: Array, spatial: tuple[int, ...], wanted: int, turn: int) -> Array:
+    """Some windows of x [N, C, *sizes] as [windows, C, taps]; the padding holds the zero point."""
+    attributes = dict(node.attributes)
+    resolve_auto_pad(attributes, list(spatial), x.shape)
+    pads: list[int] = attributes["pads"]  # type: ignore[assignment]
+    strides, dilations = integers(node, "strides"), integers(node, "dilations")
+    rank = len(spatial)
+    begins, ends = pads[:rank], pads[rank:]
+    padded = np.pad(
+        x, [(0, 0), (0, 0), *zip(begins, ends, strict=True)], constant_values=integer(node, "x_zero_point")
+    )
+    reach = [(size - 1) * dilation + 1 for size, dilation in zip(spatial, dilations, strict=True)]
+    counts = [
+        (size - extent) // stride + 1
+        for size, extent, stride in zip(padded.shape[2:], reach, strides, strict=True)
+    ]
+    image, *position = np.unravel_index(
+        places(x.shape[0] * prod(counts), wanted, turn), (x.shape[0], *counts)
+    )
+    taps = np.indices(spatial).reshape(rank, -1)
+    at = [
+        place[:, None] * stride + tap * dilation
+        for place, stride, tap, dilation in zip(position, strides, taps, dilations, strict=True)
+    ]
+    # Advanced indices with a slice between them come first: [windows, taps, C].
+    windows: tuple[Any, ...] = (image[:, None], slice(None), *at)
+    return np.asarray(padded[windows].transpose(0, 2, 1))
+
+
+class Moments:
+    """Computes how columns vary together, by the runtime's integer products."""
+
+    def __init__(self, threads: int | None) -> None:
+        self._threads = threads
+        self._sessions: dict[int, Session] = {}
+
+    @property
+    def threads(self) -> int:
+        """How many there are."""
+        return self._session(0).threads
+
+    def of(self, columns: Columns) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+        """The means [groups, K] of `q - zero_point`, and their covariances [groups, K, K], in float64.
+
+        The sums are exact but for their rounding to float32.
+        """
+        session = self._session(columns.zero_point)
+        [sums] = session.run(None, {"columns": columns.integers})
+        count = len(columns)
+        totals = columns.integers.sum(axis=1, dtype=np.int64) - count * columns.zero_point
+        means = totals / np.float64(count)
+        return means, sums.astype(np.float64) / count - means[:, :, None] * means[:, None, :]
+
+    def _session(self, zero_point: int) -> Session:
+        if zero_point not in self._sessions:
+            self._sessions[zero_point] = Session(_products(zero_point), self._threads)
+        return self._sessions[zero_point]
+
+
+def _products(zero_point: int) -> Program:
+    """The sums of products of columns [groups, columns, K], each of K with each: [groups, K, K]."""
+    one = np.float32(1)
+    return Program(
+        inputs=["columns"],
+        outputs=["sums"],
+        values={
+            "columns": Value("columns", "u8", ("groups", "columns", "k")),
+            "rows": Value("rows", "u8", ("groups", "k", "columns")),
+            "sums": Value("sums", "f32", ("groups", "k", "k")),
+        },
+        constants={},
+        nodes=[
+            Node("Transpose", "turn", ("columns",), ("rows",), {"perm": [0, 2, 1]}),
+            Node(
+                "QMatMul",
+                "product",
+                ("rows", "columns"),
+                ("sums",),
+                {
+                    "a_scale": one,
+                    "a_zero_point": zero_point,
+                    "b_scale": one,
+                    "b_zero_point": zero_point,
+                },
+            ),
+        ],
+    )

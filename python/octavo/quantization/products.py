@@ -1,0 +1,113 @@
+"""The products of an integer Program that were rounded from floats, and where their float results are."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from octavo.lowering import Affine, Lowered
+from octavo.lowering.weights import reach_of
+from octavo.program import Node, Program
+from octavo.program.integers import ACTIVATIONS
+
+Integers = npt.NDArray[np.signedinteger]
+
+
+@dataclass(frozen=True)
+class Product:
+    """A QConv or QGemm, at `place` among the nodes, with weights and a bias of its own.
+
+    before: the float value that its sums stand for; behind: that value behind the activation which the node
+    does as well, or the same value. low, high: the bounds of that activation.
+    """
+
+    place: int
+    node: Node
+    before: str
+    behind: str
+    low: float
+    high: float
+
+    @property
+    def weight(self) -> str:
+        """The constant of its weights."""
+        return self.node.inputs[1]
+
+    @property
+    def bias(self) -> str:
+        """The constant of its bias."""
+        return self.node.inputs[2]
+
+    @property
+    def has_activation(self) -> bool:
+        """Whether it does an activation as well."""
+        return self.before != self.behind
+
+
+def products_of(floats: Program, lowered: Lowered) -> list[Product]:
+    """The products of weights that `lowered` rounded, in order; those that share a constant are left out."""
+    floats_by_name = {node.name: node for node in floats.nodes}
+    readers: dict[str, int] = {}
+    for node in lowered.program.nodes:
+        for name in node.inputs:
+            readers[name] = readers.get(name, 0) + 1
+    found = []
+    for place, node in enumerate(lowered.program.nodes):
+        if node.op not in ("QConv", "QGemm") or node.inputs[1] not in lowered.weights:
+            continue
+        if readers[node.inputs[1]] > 1 or readers[node.inputs[2]] > 1:
+            continue
+        last = floats_by_name[lowered.nodes[node.name][-1]]
+        behind = lowered.values[node.outputs[0]]
+        is_clipped = last.op in ("Relu", "Clip")
+        low, high = _bounds(floats, last) if is_clipped else (-np.inf, np.inf)
+        found.append(Product(place, node, last.inputs[0] if is_clipped else behind, behind, low, high))
+    return found
+
+
+def _bounds(floats: Program, clip: Node) -> tuple[float, float]:
+    if clip.op == "Relu":
+        return 0.0, np.inf
+    ends = [-np.inf, np.inf]
+    for index, name in enumerate(clip.inputs[1:]):
+        if name:
+            ends[index] = float(floats.constants[name].reshape(-1)[0])
+    return ends[0], ends[1]
+
+
+def fits(program: Program, node: Node, weight: Integers, bias: npt.NDArray[np.generic]) -> bool:
+    """Whether no sum of a product with these weights and this bias leaves its accumulator: the bound (5)."""
+    of = ACTIVATIONS[program.values[node.inputs[0]].dtype]
+    zero_point = node.attributes["x_zero_point"]
+    assert isinstance(zero_point, int)
+    columns = weight.reshape(len(weight), -1).T if node.op == "QConv" else weight
+    reach = reach_of(columns, Affine(np.float32(1), zero_point, of))
+    if bias.dtype != np.float32:
+        reach = reach + np.abs(bias.astype(np.float64))
+    return bool(np.all(reach < of.sum_end))
+
+
+def scale_of_sums(program: Program, node: Node) -> npt.NDArray[np.float64]:
+    """What one unit of a product's sums is, float64 [channels]."""
+    x, weight = (program.values[name].quant for name in node.inputs[:2])
+    assert x is not None
+    assert weight is not None
+    return np.asarray(x.scale.astype(np.float64) * weight.scale.astype(np.float64))
+
+
+def bias_in_reals(program: Program, node: Node) -> npt.NDArray[np.float64]:
+    """The bias of a product, float64 [channels]."""
+    bias = program.constants[node.inputs[2]]
+    unit = 1.0 if bias.dtype == np.float32 else scale_of_sums(program, node)
+    return np.asarray(bias.astype(np.float64) * unit)
+
+
+def bias_of_reals(
+    program: Program, node: Node, reals: npt.NDArray[np.float64]
+) -> "npt.NDArray[np.float32] | Integers":
+    """The bias of a product as its node takes it."""
+    dtype = program.constants[node.inputs[2]].dtype
+    if dtype == np.float32:
+        return reals.astype(np.float32)
+    end = ACTIVATIONS[program.values[node.inputs[0]].dtype].sum_end - 1
+    return np.clip(np.rint(reals / scale_of_sums(program, node)), -end, end).astype(dtype)

@@ -1,0 +1,132 @@
+"""Weights rounded for the columns that they meet, and biases that keep the means: product after product.
+
+Every product of the integer Program in turn meets what it will meet in use, behind the products that were
+made before it. Its weights are chosen so that its results vary least from those in float (GPTQ: Frantar and
+others, 2022; then coordinate descent, `octavo._core.round_weights`), and its bias takes up the mean error
+that is left (`octavo.quantization.biases`).
+"""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from math import fsum
+
+import numpy as np
+import numpy.typing as npt
+
+from octavo import _core
+from octavo.calibration import Feeds
+from octavo.lowering import Lowered
+from octavo.program import Node, Program, Value
+from octavo.program.integers import WEIGHTS, Integers
+from octavo.quantization.biases import correct_bias, mean_results
+from octavo.quantization.columns import ENOUGH, Columns, Moments, columns_of
+from octavo.quantization.products import Product, fits, products_of
+from octavo.quantization.walk import Walk
+from octavo.session import Session
+
+Float64 = npt.NDArray[np.float64]
+
+FEWEST_COLUMNS = 32
+"""Columns below which weights stay rounded to nearest: what they show is too little to go by."""
+
+_ROWS_TRIED = 64
+"""Rows of weights, evenly spread, on which it is tried whether few columns are enough."""
+
+
+def round_weights(floats: Program, lowered: Lowered, feeds: Sequence[Feeds], threads: int | None) -> Lowered:
+    """The lowered Program with weights and biases made for these samples."""
+    products = products_of(floats, lowered)
+    wanted = mean_results(floats, products, feeds, threads)
+    walk, moments = Walk(lowered.program, feeds, threads), Moments(threads)
+    for product, means in zip(products, wanted, strict=True):
+        walk.run_before(product.place)
+        values = walk.values(product.node.inputs[0])
+        columns = columns_of(product.node, values, walk.program.constants[product.weight].shape)
+        rows = Rows.of(product, lowered, walk.program)
+        if len(columns) >= FEWEST_COLUMNS and (columns.are_enough or _pays(rows, columns, moments)):
+            weight = rows.arranged(rows.rounded(columns, moments))
+            if fits(walk.program, product.node, weight, walk.program.constants[product.bias]):
+                walk.change({product.weight: weight})
+        correct_bias(walk, product, means)
+    return replace(lowered, program=walk.program)
+
+
+class Rows:
+    """The weights of a product as rows that meet columns, float64 [groups, rows, K], and their scales."""
+
+    def __init__(self, reals: Float64, scales: Float64, of: Integers, shape: tuple[int, ...] | None) -> None:
+        self.reals = np.ascontiguousarray(reals)
+        self.scales = np.ascontiguousarray(scales)
+        self._of = of
+        self._shape = shape
+
+    @staticmethod
+    def of(product: Product, lowered: Lowered, program: Program) -> "Rows":
+        """Those of a product of the Program that `lowered` gave."""
+        value, reals = program.values[product.weight], lowered.weights[product.weight].astype(np.float64)
+        assert value.quant is not None
+        scales, of = value.quant.scale.astype(np.float64), WEIGHTS[value.dtype]
+        if product.node.op == "QGemm":
+            return Rows(reals.T[None], scales[None], of, None)
+        groups = product.node.attributes["group"]
+        assert isinstance(groups, int)
+        k = reals[0].size
+        return Rows(reals.reshape(groups, -1, k), scales.reshape(groups, -1), of, reals.shape)
+
+    def arranged(self, integers: npt.NDArray[np.int8]) -> npt.NDArray[np.int8]:
+        """Integers of these rows in the shape that the product's node takes."""
+        if self._shape is None:
+            return np.ascontiguousarray(integers[0].T)
+        return integers.reshape(self._shape)
+
+    def some(self) -> "Rows":
+        """A few of the rows, evenly spread."""
+        step = -(-self.reals.shape[1] // _ROWS_TRIED)
+        return Rows(self.reals[:, ::step], self.scales[:, ::step], self._of, self._shape)
+
+    def nearest(self) -> npt.NDArray[np.int8]:
+        """Each weight rounded by itself."""
+        quotient = np.rint(self.reals / self.scales[:, :, None])
+        return np.clip(quotient, self._of.low, self._of.high).astype(np.int8)
+
+    def rounded(self, columns: Columns, moments: Moments) -> npt.NDArray[np.int8]:
+        """The integers that err little over the columns."""
+        _, covariances = moments.of(columns)
+        bounds = self._of.low, self._of.high
+        return _core.round_weights(self.reals, self.scales, covariances, bounds, moments.threads)
+
+    def errors(self, integers: npt.NDArray[np.int8]) -> npt.NDArray[np.float32]:
+        """What these integers add to the weights, float32 [groups, rows, K]."""
+        return (self.scales[:, :, None] * integers - self.reals).astype(np.float32)
+
+
+def _pays(rows: Rows, columns: Columns, moments: Moments) -> bool:
+    """Whether weights made for half of the columns err less over the others than the nearest integers."""
+    some, (one, other) = rows.some(), columns.halves()
+    made, nearest = (
+        error_over(some.errors(integers), other, moments.threads)
+        for integers in (some.rounded(one, moments), some.nearest())
+    )
+    return made < nearest
+
+
+def error_over(errors: npt.NDArray[np.float32], columns: Columns, threads: int | None) -> float:
+    """The sum of squares of what errors [groups, rows, K] make of the columns, but for each row's mean."""
+    session = Session(_products(), threads)
+    centred = columns.integers.astype(np.float32) - np.float32(columns.zero_point)
+    [made] = session.run(None, {"errors": errors, "columns": centred.transpose(0, 2, 1).copy()})
+    made = made - made.astype(np.float64).cumsum(axis=-1)[..., -1:] / made.shape[-1]
+    return fsum((made * made).ravel().tolist())
+
+
+def _products() -> Program:
+    values = {
+        "errors": Value("errors", "f32", ("groups", "rows", "k")),
+        "columns": Value("columns", "f32", ("groups", "k", "columns")),
+        "made": Value("made", "f32", ("groups", "rows", "columns")),
+    }
+    node = Node("MatMul", "product", ("errors", "columns"), ("made",))
+    return Program(["errors", "columns"], ["made"], values, {}, [node])
+
+
+__all__ = ["ENOUGH", "FEWEST_COLUMNS", "Rows", "error_over", "round_weights"]

@@ -1,0 +1,101 @@
+"""An integer Program run piece by piece over some samples, while what comes next is still being changed."""
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy.typing as npt
+
+from octavo.calibration import Feeds
+from octavo.program import DTYPES, Node, Program
+from octavo.rewrites import shapes_of
+from octavo.session import Session
+
+Array = npt.NDArray[Any]
+
+
+MOST = 64
+"""Samples that are walked over at most."""
+
+_MEMORY = 1 << 29
+"""Bytes of values that a walk holds at most, about: half a GiB."""
+
+
+def affordable(program: Program, feeds: Sequence[Feeds], threads: int | None) -> list[Feeds]:
+    """The first samples, as many as a walk has memory for."""
+    if not feeds:
+        return []
+    made = [name for node in program.nodes for name in node.outputs if name]
+    shapes = Session(shapes_of(program, made), threads).run(None, feeds[0])
+    sizes = {name: array.nbytes for name, array in feeds[0].items()}
+    for name, shape in zip(made, shapes, strict=True):
+        sizes[name] = math.prod(shape.tolist()) * DTYPES[program.values[name].dtype].itemsize
+    last = {name: place for place, node in enumerate(program.nodes) for name in node.inputs}
+    live = most = sum(sizes[name] for name in program.inputs)
+    ends: dict[int, int] = {}
+    for place, node in enumerate(program.nodes):
+        for name in filter(None, node.outputs):
+            live += sizes[name]
+            ends[last.get(name, place)] = ends.get(last.get(name, place), 0) + sizes[name]
+        most = max(most, live)
+        live -= ends.get(place, 0)
+    return list(feeds[: max(2, min(MOST, _MEMORY // max(1, most)))])
+
+
+class Walk:
+    """A Program's values over samples, as far as the nodes have been run.
+
+    program: as it is by now. Between two pieces the constants of nodes that were not run can be changed.
+    """
+
+    def __init__(self, program: Program, feeds: Sequence[Feeds], threads: int | None) -> None:
+        self.program = replace(program, constants=dict(program.constants))
+        self.threads = threads
+        self._place = 0
+        self._held: list[dict[str, Array]] = [dict(sample) for sample in feeds]
+        self._last = {name: place for place, node in enumerate(program.nodes) for name in node.inputs}
+
+    def run_before(self, place: int) -> None:
+        """Run all nodes before the one at `place`, as far as any node from there on needs them."""
+        nodes = self.program.nodes[self._place : place]
+        self._place = place
+        wanted = [
+            name for node in nodes for name in node.outputs if name and self._last.get(name, -1) >= place
+        ]
+        if wanted:
+            piece = part(self.program, nodes, wanted)
+            session = Session(piece, self.threads)
+            for held in self._held:
+                fed = {name: held[name] for name in piece.inputs}
+                held.update(zip(wanted, session.run(wanted, fed), strict=True))
+        for held in self._held:
+            for name in [name for name in held if self._last.get(name, -1) < place]:
+                del held[name]
+
+    def values(self, name: str) -> list[Array]:
+        """A value over the samples; it has been made, and a node that was not run reads it."""
+        return [held[name] for held in self._held]
+
+    def change(self, constants: Mapping[str, Array]) -> None:
+        """Give constants other elements, of the same dtypes and shapes."""
+        self.program.constants.update(constants)
+
+
+def part(program: Program, nodes: Iterable[Node], outputs: Sequence[str]) -> Program:
+    """Of nodes in topological order, those that the outputs need, as a Program of its own."""
+    needed, kept = set(outputs), []
+    for node in reversed(list(nodes)):
+        if needed.intersection(node.outputs):
+            kept.append(node)
+            needed.update(filter(None, node.inputs))
+    made = {name for node in kept for name in node.outputs}
+    named = sorted(needed | made - {""})
+    return replace(
+        program,
+        inputs=[name for name in named if name not in made and name not in program.constants],
+        outputs=list(outputs),
+        values={name: program.values[name] for name in named},
+        constants={name: program.constants[name] for name in named if name in program.constants},
+        nodes=kept[::-1],
+    )

@@ -1,0 +1,177 @@
+"""The choice among range rules: by error on samples that ranges are not of, where it is clear."""
+
+import numpy as np
+import octavo
+import onnx
+import onnx.parser
+import pytest
+from octavo.calibration import RULES
+from octavo.program import artifact
+from octavo.quantization import choice
+from octavo.quantization.choice import Judge, choose, with_weights
+from octavo.quantization.recipes import RECIPES
+from octavo.quantization.rounding import round_weights
+from octavo.quantization.stages import STAGES, Work
+
+F = np.float32
+TEXT = """<ir_version: 10, opset_import: ["" : 21]> g (float[N,32] x) => (float[N,8] y, int64[N] k) {
+    a = MatMul(x, w) r = Relu(a) y = MatMul(r, v) k = ArgMax<axis = 1, keepdims = 0>(y) }"""
+
+
+@pytest.fixture
+def proto():
+    rng = np.random.default_rng(6)
+    model = onnx.parser.parse_model(TEXT)
+    for name, shape in (("w", (32, 24)), ("v", (24, 8))):
+        array = rng.normal(size=shape).astype(F)
+        model.graph.initializer.append(onnx.numpy_helper.from_array(array, name))
+    return model
+
+
+def data(count, outlier):
+    """One element in 5,000 is `outlier` times as large as the rest: at most one in a sample."""
+    rng = np.random.default_rng(9)
+    samples = rng.normal(size=(count, 32))
+    samples[:: 5000 // 32, 3] *= outlier
+    return samples.astype(F)
+
+
+def work_of(proto, samples, *rules):
+    work = Work(proto, samples, RECIPES["int8"], [RULES[name] for name in rules], threads=1)
+    for name in ("load", "measure shapes", "calibrate", "lower", "round weights"):
+        STAGES[name](work)
+    return work
+
+
+def chosen(work):
+    def lower_by(statistics, rule):
+        from octavo.quantization.stages import _lowered
+
+        return _lowered(work, statistics, rule)
+
+    return choose(work.floats, work.calibration, work.rules, work.lowered, lower_by, 1)
+
+
+@pytest.mark.parametrize(("outlier", "rule"), [(1, "minmax"), (300, "p99.99")])
+def test_the_rule_that_does_best_on_held_back_samples(proto, outlier, rule):
+    """To clip what is far out costs a few samples more than a fine scale gains the rest, or less."""
+    work = work_of(proto, data(600, outlier), "minmax", "p99.999", "p99.99")
+    found = chosen(work)
+    assert list(found.errors) == ["minmax", "p99.999", "p99.99"]
+    least = min(found.errors, key=found.errors.get)
+    clear = found.errors[least] * choice.GAIN < found.errors["minmax"]
+    assert found.rule.name == (least if clear else "minmax")
+    if outlier == 1:
+        assert found.rule.name == rule
+
+
+def test_no_rule_is_tried_on_few_samples_or_where_there_is_one(proto):
+    few = work_of(proto, data(2 * choice.FEWEST - 2, 1), "minmax", "p99.99")
+    assert chosen(few).errors == {}
+    assert chosen(few).rule.name == "minmax"
+    one = work_of(proto, data(100, 1), "p99.99")
+    assert (chosen(one).rule.name, chosen(one).errors) == ("p99.99", {})
+
+
+def test_a_small_gain_is_none(proto, monkeypatch):
+    work = work_of(proto, data(100, 1), "mean", "minmax")
+    monkeypatch.setattr(Judge, "error", lambda judge, program: next(errors))
+    for first, second, rule in ((1.0, 0.9, "mean"), (1.0, 0.88, "minmax"), (0.9, 1.0, "mean")):
+        errors = iter([first / 2, first / 2, second / 2, second / 2])
+        assert chosen(work).rule.name == rule
+    assert 10 * np.log10(choice.GAIN) == pytest.approx(0.5)
+
+
+def test_each_half_is_judged_by_the_other(proto, monkeypatch):
+    work = work_of(proto, data(100, 1), "minmax", "mean")
+    asked, judged = [], []
+
+    def lower_by(statistics, rule):
+        asked.append((rule.name, work.calibration.halves.index(statistics)))
+        return work.lowered
+
+    monkeypatch.setattr(choice, "Judge", lambda floats, feeds, threads: Recorder(feeds))
+    monkeypatch.setattr(choice, "with_weights", lambda floats, made, lowered: Marked(len(asked)))
+
+    class Marked:
+        def __init__(self, number):
+            self.program = number
+
+    class Recorder:
+        def __init__(self, feeds):
+            self.half = [len(half) for half in work.calibration.kept.halves].index(len(feeds))
+
+        def error(self, program):
+            judged.append((self.half, program))
+            return 1.0
+
+    sizes = [len(half) for half in work.calibration.kept.halves]
+    assert sizes[0] != sizes[1]
+    choose(work.floats, work.calibration, work.rules, work.lowered, lower_by, 1)
+    assert asked == [("minmax", 0), ("minmax", 1), ("mean", 0), ("mean", 1)]
+    # The second Program, from the second half's ranges, is judged on the first half, and the reverse.
+    assert judged == [(0, 2), (1, 1), (0, 4), (1, 3)]
+
+
+def test_the_error_is_over_the_signal_of_each_output(proto):
+    work = work_of(proto, data(40, 1), "minmax")
+    feeds = work.calibration.kept.feeds
+    session, other = octavo.Session(work.floats, threads=1), octavo.Session(work.lowered.program, threads=1)
+    pairs = [(session.run(["y"], one)[0], other.run(["y"], one)[0]) for one in feeds]
+    wanted, made = (np.concatenate(side).astype(np.float64) for side in zip(*pairs, strict=True))
+    judge = Judge(work.floats, feeds, 1)
+    assert judge.error(work.lowered.program) == pytest.approx(
+        np.square(wanted - made).sum() / np.square(wanted).sum(), rel=1e-9
+    )
+    assert judge.error(work.floats) == 0
+
+
+def test_answers_are_held_in_bounded_memory(proto, monkeypatch):
+    work = work_of(proto, data(40, 1), "minmax")
+    monkeypatch.setattr(choice, "_MEMORY", 5 * 8 * 4)
+    assert len(Judge(work.floats, work.calibration.kept.feeds, 1)._feeds) == 5
+    monkeypatch.setattr(choice, "_MEMORY", 1)
+    assert len(Judge(work.floats, work.calibration.kept.feeds, 1)._feeds) == 1
+
+
+def test_weights_go_over_to_other_ranges(proto):
+    """The same integers; the biases in units of the other scale; all else as the ranges have it."""
+    work = work_of(proto, data(200, 1), "minmax")
+    other = work_of(proto, data(200, 1), "mean")
+    moved = with_weights(work.floats, work.lowered, other.lowered)
+    plain = Work(proto, data(200, 1), RECIPES["int8"], [RULES["mean"]], threads=1)
+    for name in ("load", "calibrate", "lower"):
+        STAGES[name](plain)
+    assert moved.program.nodes == plain.lowered.program.nodes
+    for node in moved.program.nodes:
+        if node.op == "QGemm":
+            ours, theirs = (of.program.constants[node.inputs[1]] for of in (moved, work.lowered))
+            assert np.array_equal(ours, theirs)
+    again = with_weights(work.floats, work.lowered, work.lowered)
+    assert artifact.to_bytes(again.program) == artifact.to_bytes(work.lowered.program)
+
+
+def test_weights_of_another_scale_stay(proto):
+    work = work_of(proto, data(100, 1), "minmax")
+    coarse = Work(proto, data(100, 1), RECIPES["int8"], [RULES["minmax"]], per_channel=False, threads=1)
+    for name in ("load", "calibrate", "lower"):
+        STAGES[name](coarse)
+    moved = with_weights(work.floats, work.lowered, coarse.lowered)
+    assert artifact.to_bytes(moved.program) == artifact.to_bytes(coarse.lowered.program)
+
+
+def test_what_is_chosen_is_what_is_made(proto):
+    """As if the rule had been asked for by its name."""
+    samples = data(600, 300)
+    free = octavo.quantize(proto, samples, threads=1)
+    rules = {
+        name: octavo.quantize(proto, samples, range_rule=name, threads=1)
+        for name in RECIPES["int8"].range_rules
+    }
+    same = [
+        name
+        for name, model in rules.items()
+        if artifact.to_bytes(model.program) == artifact.to_bytes(free.program)
+    ]
+    assert same == [free.report.range_rule]
+    assert round_weights is not None
