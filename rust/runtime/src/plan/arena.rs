@@ -154,39 +154,76 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    fn buffers() -> impl Strategy<Value = Vec<(usize, Option<(usize, usize)>)>> {
-        let bytes = prop_oneof![Just(0), Just(1), Just(64), 0..2000usize, 0..20usize];
-        let life = prop::option::weighted(0.9, (0..12usize, 0..5usize));
-        prop::collection::vec((bytes, life), 0..40)
+    /// Bytes, and the first step of a life with the steps that follow it.
+    type Given = (usize, Option<(usize, usize)>);
+
+    fn buffers() -> impl Strategy<Value = Vec<Given>> {
+        let bytes = || prop_oneof![Just(0), Just(1), Just(64), 0..2000usize, 0..20usize];
+        (1..13usize).prop_flat_map(move |steps| {
+            let life = prop::option::weighted(0.9, (0..steps, 0..5usize));
+            prop::collection::vec((bytes(), life), 0..40)
+        })
+    }
+
+    /// More short lives than a buffer is compared with, many of which begin at once, and small buffers that outlive
+    /// many of them or end with that step: some meet too many, some do not.
+    fn crowds() -> impl Strategy<Value = Vec<Given>> {
+        const PEAK: usize = 400;
+        let first = prop_oneof![9 => 0..PEAK, 1 => Just(PEAK)];
+        let short = (1000..2000usize, (first, 0..4usize));
+        let last = prop_oneof![Just(PEAK), PEAK / 2..2 * PEAK];
+        let long = (0..1000usize, (0..PEAK / 2, last).prop_map(|(first, last)| (first, last - first)));
+        let crowd = prop::collection::vec(short, MOST_MET + 1..MOST_MET + 400);
+        (crowd, prop::collection::vec(long, 1..80)).prop_map(|(crowd, long)| {
+            crowd.into_iter().chain(long).map(|(bytes, life)| (bytes, Some(life))).collect()
+        })
+    }
+
+    /// Buffers that live at the same time share no byte, slack included; each starts on a cache line inside the arena.
+    fn check(given: &[Given]) -> Result<(), TestCaseError> {
+        let buffer = |&(bytes, _): &Given| Buffer::new(bytes, Home::Arena);
+        let all: Vec<Buffer> = given.iter().map(buffer).collect();
+        let life = |&(_, life): &Given| life.map(|(first, length)| Life { first, last: first + length });
+        let lives: Vec<Option<Life>> = given.iter().map(life).collect();
+        let (slots, total) = place(&all, &lives);
+        let mut end = 0;
+        for (i, slot) in slots.iter().enumerate() {
+            prop_assert_eq!((slot.place, slot.len), (Place::Arena, given[i].0));
+            let Some(life) = lives[i] else { continue };
+            prop_assert!(slot.offset % ALIGNMENT == 0);
+            end = end.max(slot.offset + (slot.len + SLACK).next_multiple_of(ALIGNMENT));
+            for (other, other_life) in slots[..i].iter().zip(&lives) {
+                let meets = other_life.is_some_and(|o| life.first <= o.last && o.first <= life.last);
+                let (from, to) = (slot.offset.max(other.offset), slot.offset + slot.len + SLACK);
+                let shares = from < to.min(other.offset + other.len + SLACK);
+                prop_assert!(!(meets && shares), "{:?} and {:?}", slot, other);
+            }
+        }
+        prop_assert_eq!(total, end);
+        Ok(())
     }
 
     proptest! {
         #![proptest_config(ProptestConfig { cases: 2000, failure_persistence: None, ..ProptestConfig::default() })]
 
-        /// Buffers that live at the same time share no byte, slack included; each starts on a cache line inside the arena.
         #[test]
         fn what_lives_together_shares_no_byte(given in buffers()) {
-            let buffer = |&(bytes, _): &(usize, _)| Buffer::new(bytes, Home::Arena);
-            let all: Vec<Buffer> = given.iter().map(buffer).collect();
-            let life = |&(_, life): &(_, Option<(usize, usize)>)| {
-                life.map(|(first, length)| Life { first, last: first + length })
-            };
-            let lives: Vec<Option<Life>> = given.iter().map(life).collect();
-            let (slots, total) = place(&all, &lives);
-            let mut end = 0;
-            for (i, slot) in slots.iter().enumerate() {
-                prop_assert_eq!((slot.place, slot.len), (Place::Arena, given[i].0));
-                let Some(life) = lives[i] else { continue };
-                prop_assert!(slot.offset % ALIGNMENT == 0);
-                end = end.max(slot.offset + (slot.len + SLACK).next_multiple_of(ALIGNMENT));
-                for (other, other_life) in slots[..i].iter().zip(&lives) {
-                    let meets = other_life.is_some_and(|o| life.first <= o.last && o.first <= life.last);
-                    let (from, to) = (slot.offset.max(other.offset), slot.offset + slot.len + SLACK);
-                    let shares = from < to.min(other.offset + other.len + SLACK);
-                    prop_assert!(!(meets && shares), "{:?} and {:?}", slot, other);
-                }
-            }
-            prop_assert_eq!(total, end);
+            check(&given)?;
+        }
+    }
+
+    proptest! {
+        // Of so many buffers, to find a few that fail would take minutes.
+        #![proptest_config(ProptestConfig {
+            cases: 48,
+            max_shrink_iters: 0,
+            failure_persistence: None,
+            ..ProptestConfig::default()
+        })]
+
+        #[test]
+        fn nor_do_those_that_meet_too_many_to_compare(given in crowds()) {
+            check(&given)?;
         }
     }
 
