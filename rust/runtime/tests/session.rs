@@ -29,6 +29,25 @@ fn plans_are_kept_by_shape() {
     assert_eq!(other.outputs()[1].shape, [1, 16, 8, 9]);
 }
 
+/// A plan that shows all its values fuses none of them away, so it is not the one that runs, whichever is asked for first.
+#[test]
+fn plans_that_are_observed_are_kept_apart() {
+    for is_observed_first in [false, true] {
+        let session = session(1);
+        if is_observed_first {
+            session.observed_plan(&image(8)).unwrap();
+            assert!(session.kept_plan(&image(8)).is_none());
+        }
+        let plan = session.plan(&image(8)).unwrap();
+        let observed = session.observed_plan(&image(8)).unwrap();
+        assert_eq!((plan.is_observed(), observed.is_observed()), (false, true));
+        assert!(plan.steps().len() < observed.steps().len(), "nothing is fused");
+        assert!(Arc::ptr_eq(&plan, &session.plan(&image(8)).unwrap()));
+        assert!(Arc::ptr_eq(&plan, &session.kept_plan(&image(8)).unwrap()));
+        assert!(Arc::ptr_eq(&observed, &session.observed_plan(&image(8)).unwrap()));
+    }
+}
+
 #[test]
 fn the_plan_used_longest_ago_makes_room() {
     let session = session(1);
