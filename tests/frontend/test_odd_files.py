@@ -207,19 +207,20 @@ def test_made_up_names_avoid_each_other():
 
 TYPES = {
     "FLOAT": 32, "DOUBLE": 64, "FLOAT16": 16, "BFLOAT16": 16, "INT64": 64, "UINT8": 8, "BOOL": 8,
-    "COMPLEX128": 128,
+    "COMPLEX128": 128, "INT4": 4, "UINT4": 4, "FLOAT4E2M1": 4, "INT2": 2,
 }  # fmt: skip
 
 
 @pytest.mark.parametrize("kind", TYPES)
 def test_bytes_of_weights_of_each_type(tmp_path, kind):
+    """Those of four and of two bits lie two and four to a byte, the last one of an odd number alone."""
     tensor = TensorProto(name="w", data_type=TensorProto.DataType.Value(kind), dims=[3, 5])
     empty = TensorProto(name="e", data_type=F, dims=[3, 0])
     odd = TensorProto(name="o", data_type=F, dims=[-3, 5])
     unknown = TensorProto(name="u", data_type=999, dims=[3])
     number = TensorProto(name="n", data_type=F)
     onnx.save(model_of(RELU, [tensor, empty, odd, unknown, number]), tmp_path / "a.onnx")
-    assert frontend.facts(tmp_path / "a.onnx").weight_bytes == 15 * TYPES[kind] // 8 + 4
+    assert frontend.facts(tmp_path / "a.onnx").weight_bytes == -(-15 * TYPES[kind] // 8) + 4
 
 
 def test_facts_of_inputs_that_are_no_tensors(tmp_path):

@@ -1,11 +1,13 @@
 """What an ONNX file says of itself, before anything is made of it."""
 
+import math
 import os
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 import onnx
+import onnx_ir as ir
 
 from octavo.errors import ModelError, printable
 from octavo.frontend.external import file_at, folders_of
@@ -83,15 +85,12 @@ def _operator(node: onnx.NodeProto) -> str:
 
 
 def _bytes(tensor: onnx.TensorProto) -> int:
-    """The bytes that the tensor takes, wherever they lie; 0 where its type is unknown."""
-    count = 1
-    for size in tensor.dims:
-        count *= max(0, size)
+    """The bytes that the tensor takes, wherever they lie; 0 where its type is unknown, or texts."""
     try:
-        bits = onnx.helper.tensor_dtype_to_np_dtype(tensor.data_type).itemsize * 8
-    except KeyError:
+        bits = ir.DataType(tensor.data_type).bitwidth
+    except (TypeError, ValueError):
         return 0
-    return count * bits // 8
+    return (math.prod(max(0, size) for size in tensor.dims) * bits + 7) // 8
 
 
 def _external(weights: list[onnx.TensorProto], folders: list[str]) -> dict[str, int | None]:
