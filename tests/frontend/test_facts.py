@@ -85,3 +85,58 @@ def test_what_is_no_model(tmp_path):
     (tmp_path / "a.onnx").write_bytes(b"<html>")
     with pytest.raises(ModelError, match="web page"):
         frontend.facts(tmp_path / "a.onnx")
+
+
+HOSTILE = "a\x1b[2J\nb"
+SHOWN = "a\\x1b[2J\\nb"
+
+
+def test_no_text_of_a_file_reaches_a_terminal_as_it_is(tmp_path):
+    proto = onnx.load(saved(tmp_path / "a.onnx", [helper.make_node("Relu", ["x"], ["y"])]))
+    proto.producer_name = HOSTILE
+    proto.opset_import.append(helper.make_opsetid(HOSTILE, 3))
+    proto.graph.input.append(helper.make_tensor_value_info(HOSTILE, TensorProto.FLOAT, [HOSTILE]))
+    proto.graph.output.append(helper.make_tensor_sequence_value_info(HOSTILE, TensorProto.FLOAT, None))
+    for op, domain in ((HOSTILE, ""), ("Odd", HOSTILE)):
+        proto.graph.node.append(helper.make_node(op, ["x"], ["z"], domain=domain))
+    weight = proto.graph.initializer.add(name="w", data_type=TensorProto.FLOAT, dims=[1])
+    weight.data_location = TensorProto.EXTERNAL
+    weight.external_data.add(key="location", value=HOSTILE)
+    onnx.save(proto, tmp_path / "a.onnx")
+    facts = frontend.facts(tmp_path / "a.onnx")
+    assert facts.producer == SHOWN
+    assert facts.opsets[SHOWN] == 3
+    assert facts.ops == {SHOWN: 1, f"{SHOWN}::Odd": 1, "Relu": 1}
+    assert facts.external_data == {SHOWN: None}
+    assert (facts.inputs[-1].name, facts.inputs[-1].shape, facts.outputs[-1].name) == (SHOWN, [SHOWN], SHOWN)
+
+
+def test_onnx_s_own_domain_has_two_names(tmp_path):
+    domains = ("", "ai.onnx", "ai.onnx.ml")
+    nodes = [helper.make_node("Relu", ["x"], ["y"], domain=domain) for domain in domains]
+    facts = frontend.facts(saved(tmp_path / "a.onnx", nodes))
+    assert facts.ops == {"Relu": 2, "ai.onnx.ml::Relu": 1}
+
+
+def test_operators_and_files_are_in_the_order_of_their_names(tmp_path):
+    def external(location, **entries):
+        tensor = TensorProto(name=location, data_type=TensorProto.FLOAT, dims=[4])
+        tensor.data_location = TensorProto.EXTERNAL
+        for key, value in {"offset": "0", "location": location, "length": "16", **entries}.items():
+            tensor.external_data.add(key=key, value=value)
+        return tensor
+
+    inside = external("unused")  # what it says of a file counts for nothing: its bytes are in the model
+    inside.data_location = TensorProto.DEFAULT
+    inside.raw_data = bytes(16)
+    nodes = [helper.make_node(op, ["x"], ["y"]) for op in ("Tanh", "Abs", "Relu", "Neg", "Abs")]
+    path = saved(tmp_path / "a.onnx", nodes, [external("q"), external("b"), external("k"), inside])
+    facts = frontend.facts(path)
+    assert list(facts.ops.items()) == [("Abs", 2), ("Neg", 1), ("Relu", 1), ("Tanh", 1)]
+    assert list(facts.external_data) == ["b", "k", "q"]
+    assert facts.weight_bytes == 4 * 16
+
+
+def test_of_nodes_constants_alone_hold_weights(tmp_path):
+    filled = helper.make_node("ConstantOfShape", ["x"], ["a"], value=numpy_helper.from_array(np.ones(1)))
+    assert frontend.facts(saved(tmp_path / "a.onnx", [filled])).weight_bytes == 0
