@@ -229,3 +229,21 @@ def test_functions_that_call_themselves_are_named(cycle):
     model = model_of([node("f", ["x"], ["y"], domain="mine")], functions=functions)
     with pytest.raises(ModelError, match=rf"function '{names[-1]}' \(domain 'mine'\) calls itself"):
         frontend.load(model)
+
+
+def test_a_node_without_a_name_or_outputs_is_called_by_nothing():
+    proto = model_of([node("Relu", ["x"], ["y"]), node("Odd", ["x"], [], domain="mine")])
+    proto.opset_import.append(helper.make_opsetid("mine", 1))
+    with pytest.raises(ModelError, match=r"operators mine::Odd \(node ''\): export"):
+        frontend.load(proto)
+
+
+def test_tensors_in_a_list_hold_what_they_declare():
+    short = numpy_helper.from_array(np.ones(4, np.float32), "k")
+    short.raw_data = bytes(12)
+    whole = numpy_helper.from_array(np.ones(4, np.float32), "w")
+    for tensors, says in (([whole, short], "'list' of node 'n' .Relu. cannot be read"), ([whole], "list")):
+        proto = model_of([node("Relu", ["x"], ["y"], name="n", list=tensors)])
+        with pytest.raises(ModelError, match=says) as raised:
+            frontend.load(proto)
+        assert ("breaks ONNX's rules" in str(raised.value)) == (tensors == [whole])
