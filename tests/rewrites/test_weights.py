@@ -11,6 +11,7 @@ from octavo.program.integers import WEIGHTS, unpack
 from octavo.program.validate import validate
 from octavo.rewrites import stored_weights
 
+F = np.float32
 NETWORK = """g (float[N,4,6,6] x) => (float y) {
     c = Conv<group=2, pads=[1,1,1,1]>(x, k, bias) t = ConvTranspose(c, u) f = Flatten(t)
     a = Gemm<transB=1>(f, v, d) b = Gemm(a, w) y = MatMul(b, m) }"""
@@ -108,3 +109,65 @@ def test_a_weight_that_is_an_output_too(floats):
     validate(stored)
     assert "w_stored" in stored.constants
     assert np.array_equal(reference.run(stored, {"x": np.ones((1, 3), "f4")})[1], weight)
+
+
+@pytest.mark.parametrize("shape", [(4, 3), (2, 4, 3), (5, 1, 4, 3)])
+def test_the_channels_of_a_product_are_its_last_axis(floats, rng, shape):
+    """Whatever stands before it; squares, too, so that no other axis would do."""
+    square = (*shape[:-2], 4, 4)
+    for size in (shape, square):
+        program = floats(
+            "g (float[4,4] x) => (float y) { y = MatMul(x, w) }", w=rng.normal(size=size).astype("f4")
+        )
+        stored = stored_weights(program, WEIGHTS["i8"])
+        validate(stored)
+        largest = np.abs(program.constants["w"]).reshape(-1, size[-1]).max(0)
+        assert np.array_equal(stored.constants["w_scales"], largest / F(127))
+        (dequantize,) = [node for node in stored.nodes if node.op == "Dequantize"]
+        assert dequantize.attributes == {"axis": len(size) - 1}
+
+
+@pytest.mark.parametrize("number", [np.nan, np.inf, -np.inf])
+def test_one_number_that_is_not_finite_keeps_a_weight_in_float(floats, number):
+    weight = np.ones((4, 3), F)
+    text = "g (float[N,4] x) => (float[N,3] y) { y = MatMul(x, w) }"
+    assert "w_stored" in stored_weights(floats(text, w=weight), WEIGHTS["i8"]).values
+    weight[2, 1] = number
+    program = floats(text, w=weight)
+    assert stored_weights(program, WEIGHTS["i8"]).nodes == program.nodes
+
+
+def test_weights_of_float64_stay(floats):
+    program = floats("g (double[N,4] x) => (double[N,3] y) { y = MatMul(x, w) }", w=np.ones((4, 3)))
+    assert stored_weights(program, WEIGHTS["i8"]).nodes == program.nodes
+
+
+def test_what_is_made_gets_names_of_its_own(floats, rng):
+    """Where values are called as it would be, and reads what it was made for."""
+    text = """g (float[N,4] x, float[4,4] w_scales) => (float[N,4] y, float[N,4] w_dequantized) {
+        w_dequantized = Relu(x) w_stored = MatMul(x, w_scales) w_stored_ = Relu(w_stored)
+        p = MatMul(w_dequantized, w) y = Add(p, w_stored_) }"""
+    program = floats(text, w=rng.normal(size=(4, 4)).astype("f4"))
+    stored = stored_weights(program, WEIGHTS["i8"])
+    validate(stored)
+    (dequantize,) = [node for node in stored.nodes if node.op == "Dequantize"]
+    assert dequantize.inputs == ("w_stored__", "w_scales_")
+    assert dequantize.outputs == ("w_dequantized_",)
+    assert {name: stored.values[name] for name in program.values if name != "w"} == {
+        name: value for name, value in program.values.items() if name != "w"
+    }
+    feeds = {"x": rng.normal(size=(2, 4)).astype("f4"), "w_scales": rng.normal(size=(4, 4)).astype("f4")}
+    for found, expected in zip(reference.run(stored, feeds), reference.run(program, feeds), strict=True):
+        assert np.allclose(found, expected, atol=0.1)
+
+
+def test_weights_of_no_elements(floats):
+    for shape in ((0, 3), (4, 0)):
+        program = floats(
+            f"g (float[2,{shape[0]}] x) => (float y) {{ y = MatMul(x, w) }}", w=np.ones(shape, F)
+        )
+        stored = stored_weights(program, WEIGHTS["i8"])
+        validate(stored)
+        assert stored.constants["w_scales"].tolist() == [2.0**-126] * shape[1]
+        (y,) = reference.run(stored, {"x": np.ones((2, shape[0]), F)})
+        assert y.tolist() == [[0.0] * shape[1]] * 2
