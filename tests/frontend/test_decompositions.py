@@ -77,10 +77,33 @@ def test_einsum_of_other_dtypes(dtype):
     np.testing.assert_allclose(y, expected, rtol=1e-2 if dtype == "float16" else 1e-12)
 
 
+def einsum(equation, *shapes):
+    info = onnx.helper.make_tensor_value_info
+    names = [f"x{i}" for i in range(len(shapes))]
+    graph = onnx.helper.make_graph(
+        [onnx.helper.make_node("Einsum", names, ["y"], name="n", equation=equation)],
+        "g",
+        [info(name, onnx.TensorProto.FLOAT, shape) for name, shape in zip(names, shapes, strict=True)],
+        [info("y", onnx.TensorProto.FLOAT, None)],
+    )
+    return onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 25)], ir_version=10)
+
+
 @pytest.mark.parametrize("equation", ["ij,jk->iz", "ij->ii", "ij,jk,kl", "i->i", "i?,jk"])
 def test_equations_that_do_not_fit(equation):
     with pytest.raises(octavo.ModelError, match=r"equation|does not fit|[Ee]insum"):
         run("Einsum", [floats(3, 4), floats(4, 5)][: equation.count(",") + 1], equation=equation)
+
+
+@pytest.mark.parametrize(
+    "equation",
+    ["...i...->i", "i....", "i-j", "i.j", "-", "....", "i,-...", "......,ij", "i1", "é", "ij->...i..."],
+)
+def test_equations_that_are_none(equation):
+    """ONNX's own inference of shapes never ends on most of these."""
+    with pytest.raises(octavo.ModelError, match=r"^node 'n' \(Einsum\) has the equation") as raised:
+        octavo.Session(einsum(equation, *[(3, 4)] * (equation.count(",") + 1)))
+    assert repr(equation) in str(raised.value)
 
 
 def u8(*shape, seed=0, dtype="uint8"):

@@ -1,6 +1,7 @@
 """Checks a graph before anything is made of it."""
 
 import os
+import re
 from collections import Counter
 from collections.abc import Iterable, Iterator
 
@@ -61,6 +62,8 @@ def check(model: ir.Model, newest_opset: int) -> None:
         _check_statistics(node, version)
     for name, tensor in _tensors(model):
         _check_tensor(name, tensor)
+    for node in nodes:
+        _check_equation(node)
 
 
 def _check_float(model: ir.Model) -> None:
@@ -150,6 +153,22 @@ def _check_statistics(node: ir.Node, version: int) -> None:
         raise ModelError(
             f"{called(node)} (BatchNormalization) takes the statistics of the batch: {EXPORT_FOR_INFERENCE}; "
             "a layer with track_running_stats=False is exported so in any mode: give it statistics of its own"
+        )
+
+
+_TERM = r"[A-Za-z]*(\.\.\.[A-Za-z]*)?"
+_EQUATION = re.compile(rf"{_TERM}(,{_TERM})*(->{_TERM})?")
+
+
+def _check_equation(node: ir.Node) -> None:
+    """Raises for an Einsum whose equation is none: ONNX's inference of shapes never ends on some of them."""
+    given = node.attributes.get("equation")
+    if node.op_type != "Einsum" or given is None or given.type != ir.AttributeType.STRING:
+        return
+    equation = given.as_string().replace(" ", "")
+    if not _EQUATION.fullmatch(equation):
+        raise ModelError(
+            f"{called(node)} (Einsum) has the equation {equation!r}: a term has letters and one '...' at most"
         )
 
 
