@@ -90,6 +90,8 @@ BAD = {
         {"picture": BATCH},
         "no data for 'image'; the model's inputs are 'image'; the data have 'picture'",
     ),
+    "no name": ({}, "no data for 'image'; the model's inputs are 'image'; the data have nothing"),
+    "feeds of no name": ([{}], "no data for 'image' in sample 0; .*; the data have nothing"),
     "more": ([{"image": BATCH[0], "mask": BATCH[0]}], "the model has no input 'mask' in sample 0"),
     "nan": (np.where(BATCH == 5, np.nan, BATCH).astype("f4"), "sample 1 for 'image' holds NaN"),
     "inf": (
@@ -232,6 +234,8 @@ def test_the_files_that_arrays_are_mapped_from(tmp_path):
     assert mapped_files({"image": mapped, "more": second}) == (one, two)
     assert mapped_files([mapped, BATCH, second]) == (one, two)
     assert mapped_files((second, mapped)) == (two, one)
+    assert mapped_files(mapped[1:]) == (one,)
+    assert mapped_files(mapped.copy()) == mapped_files([mapped.copy()]) == ()
     assert mapped_files(BATCH) == mapped_files([BATCH]) == mapped_files({"image": BATCH}) == ()
     assert mapped_files(lambda: mapped) == mapped_files(iter([mapped])) == ()
     np.savez(tmp_path / "c.npz", image=BATCH)

@@ -245,6 +245,8 @@ def test_calibrate_streams_and_reports():
         lambda count: seen.append((count, len(alive))),
     )  # fmt: skip
     assert seen == [(1, 1), (2, 2), (3, 3)]
+    again = calibrate(octavo.Session(program, threads=1), feeds(), ("y", "x", "c"), {"extremes", "counts"})
+    assert again.statistics.to_bytes() == found.statistics.to_bytes()  # and nobody is told
     assert found.samples == 3
     assert found.names == ("y", "x", "c")
     assert found.statistics.statistics == ["counts", "extremes"]

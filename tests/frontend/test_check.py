@@ -247,3 +247,18 @@ def test_tensors_in_a_list_hold_what_they_declare():
         with pytest.raises(ModelError, match=says) as raised:
             frontend.load(proto)
         assert ("breaks ONNX's rules" in str(raised.value)) == (tensors == [whole])
+
+
+def test_weights_of_sub_graphs_are_the_main_graph_s_once_loaded():
+    """There they are left out of what is handed to ONNX, which takes two gigabytes at most."""
+    weight = numpy_helper.from_array(np.ones(4, np.float32), "k")
+    loaded = frontend.load(given([branches([node("Add", ["x", "k"], ["t"])], constants=[weight])]))
+    (own, *inner) = loaded.graphs()
+    assert len(own.initializers) == len(inner) == 2  # each branch has it
+    assert [list(graph.initializers) for graph in inner] == [[], []]
+
+
+def test_shapes_that_do_not_fit_together_are_told_as_such():
+    proto = model_of([node("MatMul", ["x", "k"], ["y"], name="n")], {"k": np.ones((5, 2), np.float32)})
+    with pytest.raises(ModelError, match=r"^the model's shapes do not fit together: .*node name: n\b"):
+        frontend.load(proto)

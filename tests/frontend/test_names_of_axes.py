@@ -143,11 +143,11 @@ def test_placeholders_in_a_loop_body():
             helper.make_tensor_value_info("b", F, ["?", "?"]),
         ],
     )
-    nodes = [helper.make_node("Loop", ["n", "", "x"], ["y"], body=body)]
+    nodes = [helper.make_node("Loop", ["n", "", given], [made], body=body) for given, made in ("xm", "my")]
     model = frontend.load(model_of(nodes, {"n": (I64, []), "x": (F, ["?", "?"])}, {"y": (F, ["?", "?"])}))
-    (loop,) = model.graph
-    inner = loop.attributes["body"].as_graph().inputs[2]
-    assert [str(axis) for axis in inner.shape] == ["a_0", "a_1"]
+    inner = [loop.attributes["body"].as_graph().inputs[2] for loop in model.graph]
+    names = [[str(axis) for axis in value.shape] for value in inner]
+    assert names == [["a_0", "a_1"], ["a_0_", "a_1_"]]
 
 
 def test_a_quantized_model_is_not_tied_either():

@@ -1,6 +1,7 @@
 """Models of older opsets compute after conversion what they computed before."""
 
 import numpy as np
+import octavo
 import onnx
 import onnx.reference
 import onnx_ir as ir
@@ -324,3 +325,28 @@ def test_initializers_that_are_inputs(opset):
     loaded = frontend.load(proto)
     assert [value.name for value in loaded.graph.inputs] == ["x"]
     assert loaded.ir_version >= 4
+
+
+@pytest.mark.parametrize(("known", "newest"), [(20, 25), (26, 26), (28, 28), (40, 28)])
+def test_the_newest_opset_is_one_that_the_library_knows(monkeypatch, known, newest):
+    """And octavo's own at the least, up to the newest whose meaning is known."""
+    monkeypatch.setattr(onnx.defs, "onnx_opset_version", lambda: known)
+    frontend.load(model_of([node("Relu", ["x"], ["y"])], opset=newest))
+    with pytest.raises(ModelError, match=rf"opset {newest + 1}, newer than {newest}, the newest that octavo"):
+        frontend.load(model_of([node("Relu", ["x"], ["y"])], opset=newest + 1))
+
+
+@pytest.mark.parametrize("opset", [13, 24, 25, 26, 28])
+def test_what_has_no_body_is_written_out_whatever_the_opset(opset):
+    nodes = [
+        node("LRN", ["x"], ["a"], size=1),
+        node("Hardmax", ["a"], ["b"], axis=1),
+        node("Einsum", ["a", "b"], ["y"], equation="nchw,nchw->nhw"),
+    ]
+    proto = model_of(nodes, (("x", F, [2, 3, 8, 8]),), opset=opset)
+    loaded = frontend.load(proto)
+    assert not {"LRN", "Hardmax", "Einsum"} & {made.op_type for made in loaded.graph.all_nodes()}
+    feeds = feeds_of(proto)
+    (given,) = octavo.Session(proto, threads=1).run(None, feeds)
+    x = feeds["x"].astype(np.float64)
+    np.testing.assert_allclose(given, (x / (1 + 1e-4 * x**2) ** 0.75).max(1), rtol=1e-5, atol=1e-6)

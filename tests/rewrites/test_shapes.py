@@ -15,6 +15,7 @@ def test_auto_pad_is_resolved_once_the_sizes_are_known(floats):
     assert conv.attributes["pads"] == [0, 0, 1, 1]
     assert pool.attributes["pads"] == [0, 1, 0, 1]
     assert "auto_pad" not in conv.attributes | pool.attributes
+    assert all(list(node.attributes) == sorted(node.attributes) for node in (conv, pool))
     assert (relu.attributes, transposed.attributes["auto_pad"]) == ({}, "SAME_UPPER")
     assert with_shapes(program, shapes).values["c"].shape == (1, 3, 3, 3)
     assert program.nodes[0].attributes["auto_pad"] == "SAME_UPPER"
