@@ -5,6 +5,7 @@ import logging
 import numpy as np
 import octavo
 import pytest
+from octavo.quantization import inputs
 
 
 def warnings(model, data):
@@ -68,3 +69,33 @@ def test_constant_input(model):
 def test_samples_that_are_all_the_same(model, digits):
     (warning,) = warnings(model, np.repeat(digits[:1], 20, axis=0))
     assert "all the same" in warning
+
+
+@pytest.mark.parametrize("error", [octavo.RunError("no"), MemoryError()])
+def test_a_look_at_the_model_that_fails_keeps_nothing_from_being_quantized(monkeypatch, model, digits, error):
+    """The other doubts are told; without it, so are those of preprocessing."""
+
+    def look(program, feeds, threads):
+        asked.append((len(feeds), threads))
+        if len(asked) > 1:
+            raise error
+        return ["preprocessing"]
+
+    asked = []
+    monkeypatch.setattr(inputs, "unlike_training", look)
+    few, preprocessing = octavo.quantize(model, digits[:3], threads=2).report.warnings
+    assert few.startswith("3 samples only")
+    assert preprocessing == "preprocessing"
+    assert octavo.quantize(model, digits[:3], threads=2).report.warnings == [few]
+    assert asked == [(3, 2)] * 2
+    octavo.quantize(model, np.repeat(digits[:1], 3, 0))  # of samples that are all the same, nothing is asked
+    assert len(asked) == 2
+
+
+def test_another_error_is_none_of_the_model_s(monkeypatch, model, digits):
+    def look(program, feeds, threads):
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(inputs, "unlike_training", look)
+    with pytest.raises(ZeroDivisionError):
+        octavo.quantize(model, digits[:3])

@@ -70,8 +70,9 @@ def test_a_scale_is_known_by_pictures_that_fill_it(scale, pixels, found):
 
 
 def test_grey_pictures_are_in_no_scale_of_colours():
-    ends = (IMAGENET.black[0], IMAGENET.white[0])
-    assert scale_of(pictures(*ends)) is None
+    within = max(IMAGENET.black), min(IMAGENET.white)  # of every channel
+    assert scale_of(pictures(*within)) is None
+    assert scale_of(pictures(*within, channels=3)) is IMAGENET
     both = [np.ascontiguousarray(np.broadcast_to(np.array(side, F).reshape(1, 3, 1, 1), (1, 3, 16, 20)))
             for side in (IMAGENET.black, IMAGENET.white)]  # fmt: skip
     assert scale_of(both) is IMAGENET

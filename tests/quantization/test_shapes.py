@@ -7,6 +7,7 @@ import pytest
 from octavo import frontend
 from octavo.lowering import evaluate, lower
 from octavo.passes import simplify
+from octavo.program import Node, Program, Value
 from octavo.quantization.shapes import unknown, with_measured_shapes
 
 
@@ -80,3 +81,20 @@ def test_where_no_other_size_runs_only_ranks_are_believed():
     sizes = measured.values["y"].shape
     assert len(sizes) == 4
     assert isinstance(sizes[2], str)
+
+
+def test_what_is_not_known_of_shapes():
+    """No shape, or an axis of a name that no input has; outputs that are left out have none."""
+    shapes = {
+        "x": ("N", 3),
+        "z": None,
+        "a": ("N", 3),
+        "b": None,
+        "c": ("M", 3),
+        "d": (2, 3),
+        "e": (),
+        "f": ("N", "a.1"),
+    }
+    values = {name: Value(name, "f32", shape) for name, shape in shapes.items()}
+    nodes = [Node("Odd", "n", ("x",), ("a", "", "b")), Node("Odd", "m", ("x",), ("c", "d", "e", "", "f"))]
+    assert unknown(Program(["z", "x"], ["d"], values, {}, nodes)) == ["b", "c", "f"]
