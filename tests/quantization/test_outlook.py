@@ -25,3 +25,13 @@ def test_what_stays_and_what_computes_no_floats():
     (stay,) = seen.stays
     assert (stay.op, stay.expected) == ("LogSoftmax", False)
     assert seen.macs == seen.integer_macs == 32
+
+
+def test_operators_are_in_the_order_of_their_names():
+    text = """<ir_version: 10, opset_import: ["" : 21]> g (float[N,4] x) => (float[N,4] y, int64 r)
+        { a = Tanh(x) b = Elu(a) d = Neg(b) y = Abs(d) s = Size(y) t = Shape(y) u = Mul(t, s)
+          r = ReduceSum<keepdims=0>(u) }"""
+    proto = onnx.parser.parse_model(text)
+    seen = outlook(load_program(proto))
+    assert list(seen.float_ops) == ["Abs", "Elu", "Neg", "Tanh"]
+    assert list(seen.other_ops) == ["Mul", "ReduceSum", "Shape", "Size"]

@@ -161,6 +161,15 @@ def test_a_better_scale_is_surer_twice_and_as_varied_and_no_noise(change, better
     assert _is_better(replace(after, **change), BEFORE) is better
 
 
+def test_the_lead_is_that_over_the_second():
+    """In deviations of a row, in any order and from any mean."""
+    row = np.array([2.0, -5, 4, -1, 0])  # of a mean of 0 and a variance of 46 / 5
+    for order in ((0, 1, 2, 3, 4), (4, 2, 0, 1, 3)):
+        judged = _judged(np.tile(row[list(order)] + 7, (16, 1)))
+        assert judged.top == pytest.approx(4 / np.sqrt(46 / 5))
+        assert judged.lead == pytest.approx(2 / np.sqrt(46 / 5))
+
+
 def test_answers_are_judged_whatever_the_scale_of_their_logits():
     logits = np.eye(10)[np.arange(40) % 10]
     for scale in (1e-3, 1, 1e3):

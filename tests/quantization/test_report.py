@@ -1,5 +1,7 @@
 """The report's numbers, each of them counted by hand."""
 
+from dataclasses import replace
+
 import numpy as np
 import octavo
 import onnx
@@ -142,3 +144,71 @@ def test_multiply_accumulates_of_a_node(op, shapes, attributes, count):
     values = {name: Value(name, "f32", shape) for name, shape in zip(names, shapes, strict=True)}
     node = Node(op, "n", tuple(names[:-1]), (names[-1],), attributes)
     assert macs(Program([], [], values, {}, [node]), node) == count
+
+
+def test_long_lists_and_warnings_are_wrapped():
+    stays = [Stay(f"block-{index:02}/conv", "ConvTranspose", "for a reason", True) for index in range(9)]
+    long = "word-" * 40
+    warnings = [f"{'word' * 40}: {' '.join(['nine more'] * 20)}", "short"]
+    text = str(replace(REPORT, stays=[*stays, Stay(long, "Pow", "for a reason", True)], warnings=warnings))
+    lines = text.splitlines()
+    at = lines.index("  for a reason:")
+    names = [f"ConvTranspose block-{index:02}/conv" for index in range(9)] + [f"Pow {long}"]
+    listed = lines[at + 1 : lines.index("calibrated over 7 samples")]
+    assert " ".join(line.strip() for line in listed) == ", ".join(names)
+    assert all(line.startswith("    ") and line[4] != " " for line in listed)
+    assert all(len(line) <= 110 or line.strip() == long for line in listed)
+    assert len(listed) == 4  # three names a line, then one that is longer than a line
+    assert lines[-5:] == [
+        "warning:",
+        f"  {'word' * 40}:",
+        "  " + " ".join(["nine more"] * 10) + " nine",
+        "  more " + " ".join(["nine more"] * 9),
+        "warning: short",
+    ]
+
+
+def test_names_and_warnings_of_a_report_are_printable():
+    hostile = Stay("a\n\x1b[2J", "Elu", "for\na reason", False)
+    text = str(replace(REPORT, stays=[hostile], warnings=["b\x07"], inputs=[Seen("c\r", 0.0, 1.0, 0, 0)]))
+    assert all(line.isprintable() for line in text.splitlines())
+    for part in ("Elu a\\n\\x1b[2J", "for\\na reason:", "warning: b\\x07", "input c\\r: values from 0 to 1"):
+        assert part in text
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({}, "int8: 3 nodes in integers, 0 in float, constants of 4,096 bytes now 1,024, 7 samples"),
+        (
+            {"samples": 0, "warnings": ["a", "b"], "float_ops": {"Elu": 2, "Pow": 1}},
+            "int8: 3 nodes in integers, 3 in float, constants of 4,096 bytes now 1,024, warnings: 2",
+        ),
+    ],
+)
+def test_a_report_in_one_line(changes, says):
+    report = replace(REPORT, **changes)
+    assert report.summary() == says
+    assert repr(report) == f"Report({says})"
+
+
+def test_what_a_report_leaves_out():
+    text = str(replace(REPORT, stays=[], macs=0, integer_macs=0, samples=0, inputs=[], not_finite=[]))
+    assert text.splitlines()[3:] == [
+        "constants: 4,096 bytes in float, 1,024 now",
+        "no op of the model stays float",
+        "made without data",
+    ]
+
+
+def test_values_of_which_nothing_is_finite():
+    """They are told with how many they were of each kind; the least of nothing is above the greatest."""
+    x = np.full((2, 4), 1, "f4")
+    text = "g (float[N,4] x) => (float[N,4] y) { a = Log(x) b = Div(k, a) c = Mul(a, b) y = MatMul(c, w) }"
+    report = octavo.quantize(model(text, w=np.eye(4), k=np.ones(4)), x).report
+    found = {
+        seen.name: (seen.minimum, seen.maximum, seen.nans, seen.infinities) for seen in report.not_finite
+    }
+    nothing = (float("inf"), float("-inf"))
+    assert found == {"b": (*nothing, 0, 8), "c": (*nothing, 8, 0), "y": (*nothing, 8, 0)}
+    assert "  c: 8 NaN and 0 infinite values left out of its range" in str(report).splitlines()

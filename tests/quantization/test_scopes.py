@@ -49,3 +49,10 @@ def test_a_misspelt_name_is_told_what_is_near(program):
         excluded_nodes(program, ["block.2/conv"])
     with pytest.raises(ModelError, match=r"called 'zzzzzzzzzzzz'$"):
         excluded_nodes(program, ["zzzzzzzzzzzz"])
+
+
+def test_three_at_most_are_near():
+    many = Program([], [], {}, {}, [Node("Relu", f"conv{index}", (), ()) for index in range(9)])
+    with pytest.raises(ModelError) as raised:
+        excluded_nodes(many, ["conv"])
+    assert str(raised.value).count("'conv") == 1 + 3

@@ -8,7 +8,8 @@ import onnx
 import onnx.parser
 import pytest
 from octavo.calibration import RULES
-from octavo.program import artifact
+from octavo.lowering import Lowered, Stay
+from octavo.program import Node, Program, Value, artifact
 from octavo.program.integers import INT8, UINT8, unpack
 from octavo.quantization import stages
 from octavo.quantization.recipes import RECIPES
@@ -175,3 +176,28 @@ def test_unpacked_integers_are_those_that_were_stored():
     data = np.array([0b00_11_10_01], np.uint8)
     assert unpack(data, "i2", (4,)).tolist() == [1, -2, -1, 0]
     assert unpack(data, "u2", (2, 2)).tolist() == [[1, 2], [3, 0]]
+
+
+def test_what_calibration_observes():
+    """Inputs and outputs of nodes in float32, in their order; neither constants nor what is left out."""
+    dtypes = {"x": "f32", "i": "i64", "a": "f32", "b": "f16", "c": "f64", "d": "bool", "w": "f32", "y": "f32"}
+    values = {name: Value(name, dtype, ()) for name, dtype in dtypes.items()}
+    nodes = [Node("Odd", "n", ("x", "w"), ("y", "", "b")), Node("Odd", "m", ("i",), ("c", "d", "", "a"))]
+    program = Program(["i", "x"], ["y"], values, {"w": np.ones((), np.float32)}, nodes)
+    assert stages.observable(program) == ["x", "y", "a"]
+
+
+def test_strict_tells_each_that_stays_and_why(work):
+    stays = [
+        Stay("n1", "Elu", "for a reason", False), Stay("n2", "Softmax", "it is last", True),
+        Stay("n3", "Pow", "for another", False),
+    ]  # fmt: skip
+    work.lowered = Lowered(Program([], [], {}, {}, []), stays)
+    stages.check(work)
+    work.strict = True
+    with pytest.raises(octavo.ModelError) as raised:
+        stages.check(work)
+    assert str(raised.value) == (
+        "strict: 2 ops stay float (Elu 'n1': for a reason; Pow 'n3': for another); change them, or name them "
+        "in exclude"
+    )
