@@ -130,11 +130,11 @@ def test_operators_and_files_are_in_the_order_of_their_names(tmp_path):
     inside.data_location = TensorProto.DEFAULT
     inside.raw_data = bytes(16)
     nodes = [helper.make_node(op, ["x"], ["y"]) for op in ("Tanh", "Abs", "Relu", "Neg", "Abs")]
-    path = saved(tmp_path / "a.onnx", nodes, [external("q"), external("b"), external("k"), inside])
+    path = saved(tmp_path / "a.onnx", nodes, [*map(external, "qbkzace"), inside])
     facts = frontend.facts(path)
     assert list(facts.ops.items()) == [("Abs", 2), ("Neg", 1), ("Relu", 1), ("Tanh", 1)]
-    assert list(facts.external_data) == ["b", "k", "q"]
-    assert facts.weight_bytes == 4 * 16
+    assert list(facts.external_data) == [*"abcekqz"]
+    assert facts.weight_bytes == 8 * 16
 
 
 def test_of_nodes_constants_alone_hold_weights(tmp_path):
