@@ -90,7 +90,8 @@ def _bytes(tensor: onnx.TensorProto) -> int:
         bits = ir.DataType(tensor.data_type).bitwidth
     except (TypeError, ValueError):
         return 0
-    return (math.prod(max(0, size) for size in tensor.dims) * bits + 7) // 8
+    count: int = math.prod(max(0, size) for size in tensor.dims)
+    return (count * bits + 7) // 8
 
 
 def _external(weights: list[onnx.TensorProto], folders: list[str]) -> dict[str, int | None]:
