@@ -12,6 +12,8 @@ def test_parts():
     assert repr(Value("x", "f32", ("N", 3))) == "Value('x', f32[N, 3])"
     assert repr(Value("x", "f32", None)) == "Value('x', f32[?])"
     assert repr(Value("w", "i8", (5000, 2), WIDE)) == "Value('w', i8[5000, 2], Quant(5000 scales on axis 0))"
+    blocks = Quant(np.ones(6, np.float32), np.zeros(6, np.int64), axis=0, block=32)
+    assert repr(blocks) == "Quant(6 scales on axis 0, blocks of 32)"
     node = Node("Concat", "join", tuple("abcdef"), ("y",), {"axis": 1})
     assert repr(node) == "Node(Concat 'join': a, b, c and 3 more -> y; 1 attributes)"
 

@@ -370,3 +370,15 @@ def test_a_file_that_anybody_may_write_is_no_kept_one(tmp_path, mode):
             saving.write(path, b"new")
         path.chmod(0o600)
         assert path.read_bytes() == b"old"
+
+
+def test_the_source_that_a_file_is_is_told_from_the_others(tmp_path):
+    paths = [tmp_path / name for name in "abc"]
+    for path in paths:
+        path.write_bytes(b"1")
+    (tmp_path / "link").symlink_to("b")
+    gone = tmp_path / "gone"
+    assert saving.source_at(tmp_path / "link", [gone, *paths]) == paths[1]
+    assert saving.source_at(paths[2], [*paths[:2], gone, tmp_path / "c"]) == paths[2]
+    assert saving.source_at(paths[0], [gone, *paths[1:]]) is None
+    assert saving.source_at(gone, [gone, *paths]) is None
