@@ -152,3 +152,29 @@ def test_inputs_made_up_for_timing():
     assert set(wide.tolist()) == {0, 1}
     assert np.array_equal(made_up_feeds(ONE, {}, 5)["x"], feeds["x"])
     assert feeds["x"].std() > 0.3
+
+
+def test_what_stays_is_a_table_with_its_title(capsys):
+    stays = [
+        {"op": "Elu", "name": "n" * 200, "reason": "for a reason"},
+        {"op": "Softmax", "name": "last", "reason": "it is last"},
+    ]
+    console.show_stays("stay float", [])
+    assert capsys.readouterr().out == ""
+    console.show_stays("stay float", stays)
+    empty, title, head, *rows = capsys.readouterr().out.splitlines()
+    assert (empty, title, head.split()) == ("", "stay float:", ["op", "name", "why"])
+    assert [row.split(maxsplit=2) for row in rows] == [
+        ["Elu", console.shorten("n" * 200), "for a reason"], ["Softmax", "last", "it is last"],
+    ]  # fmt: skip
+
+
+def test_operators_are_counted_in_a_line(capsys):
+    console.show_ops("run in integers", {"QConv": 2, "QGemm": 1})
+    console.show_ops("run in float", {"Elu": 1})
+    console.show_ops("run in float", {})
+    assert capsys.readouterr().out.splitlines() == [
+        "3 nodes run in integers: 2 QConv, 1 QGemm",
+        "1 node run in float: 1 Elu",
+        "0 nodes run in float",
+    ]
