@@ -7,8 +7,8 @@ import onnx.parser
 import pytest
 from octavo.calibration import RULES
 from octavo.program import artifact
-from octavo.quantization import choice
-from octavo.quantization.choice import Judge, choose, with_weights
+from octavo.quantization import choice, stages
+from octavo.quantization.choice import Candidate, Judge, choose, with_weights
 from octavo.quantization.recipes import RECIPES
 from octavo.quantization.rounding import round_weights
 from octavo.quantization.stages import STAGES, Work
@@ -43,13 +43,11 @@ def work_of(proto, samples, *rules):
     return work
 
 
-def chosen(work):
-    def lower_by(statistics, rule):
-        from octavo.quantization.stages import _lowered
+def chosen(work, alphas=()):
+    def lower_by(statistics, candidate):
+        return stages._lowered(work, statistics, candidate)
 
-        return _lowered(work, statistics, rule)
-
-    return choose(work.floats, work.calibration, work.rules, work.lowered, lower_by, 1)
+    return choose(work.floats, work.calibration, work.rules, alphas, work.lowered, lower_by, 1)
 
 
 @pytest.mark.parametrize(("outlier", "rule"), [(1, "minmax"), (300, "p99.99")])
@@ -60,17 +58,17 @@ def test_the_rule_that_does_best_on_held_back_samples(proto, outlier, rule):
     assert list(found.errors) == ["minmax", "p99.999", "p99.99"]
     least = min(found.errors, key=found.errors.get)
     clear = found.errors[least] * choice.GAIN < found.errors["minmax"]
-    assert found.rule.name == (least if clear else "minmax")
+    assert found.taken.name == (least if clear else "minmax")
     if outlier == 1:
-        assert found.rule.name == rule
+        assert found.taken.name == rule
 
 
 def test_no_rule_is_tried_on_few_samples_or_where_there_is_one(proto):
     few = work_of(proto, data(2 * choice.FEWEST - 2, 1), "minmax", "p99.99")
     assert chosen(few).errors == {}
-    assert chosen(few).rule.name == "minmax"
+    assert chosen(few).taken.name == "minmax"
     one = work_of(proto, data(100, 1), "p99.99")
-    assert (chosen(one).rule.name, chosen(one).errors) == ("p99.99", {})
+    assert (chosen(one).taken.name, chosen(one).errors) == ("p99.99", {})
 
 
 def test_a_small_gain_is_none(proto, monkeypatch):
@@ -78,7 +76,25 @@ def test_a_small_gain_is_none(proto, monkeypatch):
     monkeypatch.setattr(Judge, "error", lambda judge, program: next(errors))
     for first, second, rule in ((1.0, 0.9, "mean"), (1.0, 0.88, "minmax"), (0.9, 1.0, "mean")):
         errors = iter([first / 2, first / 2, second / 2, second / 2])
-        assert chosen(work).rule.name == rule
+        assert chosen(work).taken.name == rule
+
+
+def test_channel_scales_are_tried_with_the_rule_that_was_taken(proto, monkeypatch):
+    work = work_of(proto, data(100, 1), "mean", "minmax")
+    monkeypatch.setattr(Judge, "error", lambda judge, program: next(errors) / 2)
+    for pairs, taken in (
+        ((1.0, 0.5, 0.46, 0.3), Candidate(RULES["minmax"], 0.75)),
+        ((1.0, 0.5, 0.3, 0.3), Candidate(RULES["minmax"], 0.5)),
+        ((1.0, 0.5, 0.46, 0.46), Candidate(RULES["minmax"])),
+        ((1.0, 1.2, 0.8, 0.9), Candidate(RULES["mean"], 0.5)),
+    ):
+        errors = iter([error for error in pairs for _ in range(2)])
+        found = chosen(work, (0.5, 0.75))
+        assert found.taken == taken
+        assert list(found.errors.values()) == list(pairs)
+        names = [f"{taken.rule.name} with channel scales ({alpha})" for alpha in (0.5, 0.75)]
+        assert list(found.errors) == ["mean", "minmax", *names]
+        assert found.ratios()["mean"] == 0
     assert 10 * np.log10(choice.GAIN) == pytest.approx(0.5)
 
 
@@ -86,8 +102,8 @@ def test_each_half_is_judged_by_the_other(proto, monkeypatch):
     work = work_of(proto, data(100, 1), "minmax", "mean")
     asked, judged = [], []
 
-    def lower_by(statistics, rule):
-        asked.append((rule.name, work.calibration.halves.index(statistics)))
+    def lower_by(statistics, candidate):
+        asked.append((candidate.name, work.calibration.halves.index(statistics)))
         return work.lowered
 
     monkeypatch.setattr(choice, "Judge", lambda floats, feeds, threads: Recorder(feeds))
@@ -107,7 +123,7 @@ def test_each_half_is_judged_by_the_other(proto, monkeypatch):
 
     sizes = [len(half) for half in work.calibration.kept.halves]
     assert sizes[0] != sizes[1]
-    choose(work.floats, work.calibration, work.rules, work.lowered, lower_by, 1)
+    choose(work.floats, work.calibration, work.rules, (), work.lowered, lower_by, 1)
     assert asked == [("minmax", 0), ("minmax", 1), ("mean", 0), ("mean", 1)]
     # The second Program, from the second half's ranges, is judged on the first half, and the reverse.
     assert judged == [(0, 2), (1, 1), (0, 4), (1, 3)]

@@ -105,7 +105,7 @@ def lower_to_integers(program: Program, forms: Forms, exclude: Iterable[str] = (
             _rule(decision, unit).emit(builder, unit, decision.fits[unit.name])
         elif unit.name not in decision.fused:
             builder.emit_float(unit)
-    held = {name: decision.affine(name) for name in builder.held_in_integers()}
+    held = {name: decision.affine_of_channels(name) for name in builder.held_in_integers()}
     return Lowered(
         builder.program(),
         decision.stays,

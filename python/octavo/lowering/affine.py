@@ -49,15 +49,28 @@ class Range:
 
 @dataclass(frozen=True)
 class Affine:
-    """How a tensor of integers stands for reals: `real = scale * (q - zero_point)`."""
+    """How a tensor of integers stands for reals: `real = scale * (q - zero_point)`.
+
+    channels: a scale for each index of axis 1, where only depthwise convolutions read the tensor; `scale` is
+    the greatest of them then, so that a bound which is beyond all integers at it is so in every channel.
+    """
 
     scale: np.float32
     zero_point: int
     of: Integers = UINT8
+    channels: tuple[np.float32, ...] | None = None
 
     def quant(self) -> Quant:
-        """The same for a value of a Program: one scale a tensor."""
-        return Quant(np.array([self.scale], np.float32), np.array([self.zero_point], np.int64))
+        """The same for a value of a Program."""
+        scales = np.array([self.scale] if self.channels is None else self.channels, np.float32)
+        zero_points = np.full(len(scales), self.zero_point, np.int64)
+        return Quant(scales, zero_points, None if self.channels is None else 1)
+
+    def scales(self, outputs: int) -> npt.NDArray[np.float64]:
+        """The scale of what each of a product's outputs is made of, or is: [1], or [outputs]."""
+        if self.channels is None:
+            return np.array([self.scale], np.float64)
+        return np.repeat(np.array(self.channels, np.float64), outputs // len(self.channels))
 
     def integers(self, reals: npt.NDArray[np.float32]) -> npt.NDArray[Any]:
         """`clamp(rne(x / scale) + zero_point, low, high)` in float32; NaN gives the zero point."""

@@ -42,7 +42,7 @@ class ProgramBuilder:
 
     def affine(self, name: str) -> Affine:
         """The form of a value of the graph in integers."""
-        return self.decision.affine(name)
+        return self.decision.affine_of_channels(name)
 
     def integers(self, name: str) -> str:
         """The name of a value of the graph in integers; one in float32, or a constant, is quantized first."""

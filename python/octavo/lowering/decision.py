@@ -17,7 +17,8 @@ from octavo.lowering.partition import Partition, Stay
 from octavo.lowering.sharing import Sharing
 from octavo.lowering.weights import Weights, given_weights, quantize_weights
 from octavo.lowering.wiring import Unit, Wiring
-from octavo.program.arithmetic import multiplier_shift
+from octavo.program.arithmetic import multipliers_shifts
+from octavo.program.attributes import integer
 
 Kept = dict[str, tuple[str, bool]]
 """Names of nodes that stay float, each with the reason and whether that was asked for."""
@@ -36,7 +37,8 @@ class Decision:
     """Which units run in integers, in what forms, and with what integers.
 
     partition: which units those are. fits: by the name of a unit, what its family fitted it with, None where
-    its node is not needed. fused: names of units that another does.
+    its node is not needed. fused: names of units that another does. scaled: values that a product gives with
+    a scale a channel.
     """
 
     def __init__(self, wiring: Wiring, forms: Forms) -> None:
@@ -46,6 +48,7 @@ class Decision:
         self._sharing: Sharing
         self.fits: dict[str, Any] = {}
         self.fused: set[str] = set()
+        self.scaled: set[str] = set()
         self._weights: dict[tuple[str, Affine, bool], Weights | str] = {}
 
     def decide(self, kept: Kept, fit: Callable[["Decision", Unit], Any]) -> None:
@@ -74,18 +77,48 @@ class Decision:
         return self.partition.kind(unit)
 
     def affine(self, name: str) -> Affine:
-        """The form of a value of the graph in integers; raises `UnfitError` where it has none."""
+        """The form of a value in integers, one scale a tensor; raises `UnfitError` where it has none."""
+        found = self.affine_of_channels(name)
+        if found.channels is not None:
+            raise UnfitError(f"{name!r} has a scale a channel, which depthwise convolutions alone can read")
+        return found
+
+    def affine_of_channels(self, name: str) -> Affine:
+        """The same where a scale a channel will do as well."""
         found = self._sharing.affine(name)
         if isinstance(found, str):
             raise UnfitError(found)
         return found
 
+    def input_of_product(self, unit: Unit) -> Affine:
+        """The form of what a product multiplies by its weights."""
+        name = unit.node.inputs[0]
+        return (
+            self.affine_of_channels(name)
+            if self._is_depthwise(unit) and name in self.scaled
+            else self.affine(name)
+        )
+
+    def _is_depthwise(self, unit: Unit) -> bool:
+        if unit.node.op != "Conv":
+            return False
+        weight = self.wiring.value(unit.node.inputs[1]).shape
+        return weight is not None and weight[1] == 1 and integer(unit.node, "group") > 1
+
     def requantizer(self, factor: float) -> tuple[int, int]:
         """(M, S) of a real factor; raises `UnfitError` where the factor is too large for the rule."""
-        pair = multiplier_shift(factor)
-        if pair is None:
+        multiplier, shift = self.requantizers(np.array([factor]))
+        return int(multiplier[0]), int(shift[0])
+
+    def requantizers(
+        self, factors: npt.NDArray[np.float64]
+    ) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int32]]:
+        """The same of several."""
+        multiplier, shift = multipliers_shifts(factors)
+        if not multiplier.all():
+            factor = factors[multiplier == 0][0]
             raise UnfitError(f"its output's scale is {factor:.3g} times too fine for its sums")
-        return pair
+        return multiplier, shift
 
     def weights(
         self,
@@ -98,7 +131,7 @@ class Decision:
 
         bias: float64 [C] to become integers, None where it stays float.
         """
-        x = self.affine(unit.node.inputs[0])
+        x = self.input_of_product(unit)
         key = (unit.name, x, bias is None)
         if key not in self._weights:
             self._weights[key] = self._made_weights(unit, arrange, bias, alpha, x)
@@ -121,7 +154,7 @@ class Decision:
         return quantize_weights(scaled, bias, x, of, per_channel=per_channel)
 
     def _first_unfit(self, fit: Callable[["Decision", Unit], Any]) -> tuple[Unit, str] | None:
-        self.fits, self.fused = {}, set()
+        self.fits, self.fused, self.scaled = {}, set(), set()
         for unit in self.wiring.units:
             if self.is_integer(unit):
                 try:

@@ -6,7 +6,7 @@ import numpy as np
 
 from octavo.lowering.affine import Affine
 from octavo.lowering.capability import Kind
-from octavo.lowering.decision import Decision
+from octavo.lowering.decision import Decision, UnfitError
 from octavo.lowering.wiring import Unit
 from octavo.program import Attribute
 
@@ -33,10 +33,12 @@ def epilogue(decision: Decision, unit: Unit) -> Epilogue:
     if clip is not None and bounds is not None:
         decision.fused.add(clip.name)
         output = clip.outputs[0]
-    form = decision.affine(output)
+    form = decision.affine_of_channels(output) if unit.node.op == "Conv" else decision.affine(output)
     if bounds is None:
         return Epilogue(output, form, form.of.low, form.of.high)
     lo, hi = form.integers(np.array(bounds, np.float32))
+    if form.channels is not None and (lo, hi) != (form.zero_point, form.of.high):
+        raise UnfitError(f"{output!r} has a scale a channel, and its bounds would differ by channel")
     return Epilogue(output, form, int(lo), int(hi))
 
 

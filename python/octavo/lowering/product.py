@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from octavo.lowering.builder import ProgramBuilder
-from octavo.lowering.decision import ONE, Arrange, Decision
+from octavo.lowering.decision import ONE, Arrange, Decision, UnfitError
 from octavo.lowering.epilogue import Epilogue, epilogue
 from octavo.lowering.weights import Weights
 from octavo.lowering.wiring import Unit
@@ -19,14 +19,15 @@ from octavo.program import Attribute, Quant
 class Product:
     """The integers of a QConv or QGemm.
 
-    bias: float64 [C], as the float model has it. end, factors: where the result is requantized, its epilogue
-    and (M, S) a channel; None and empty where it is float32.
+    bias: float64 [C], as the float model has it. end, multiplier, shift: where the result is requantized, its
+    epilogue, and M and S a channel; None where it is float32.
     """
 
     weights: Weights
     bias: npt.NDArray[np.float64]
     end: Epilogue | None = None
-    factors: tuple[tuple[int, int], ...] = ()
+    multiplier: npt.NDArray[np.int32] | None = None
+    shift: npt.NDArray[np.int32] | None = None
 
 
 def fit_product(
@@ -40,13 +41,18 @@ def fit_product(
 
     bias: float64 [C].
     """
-    x = decision.affine(unit.node.inputs[0])
+    x = decision.input_of_product(unit)
     if not decision.partition.wants_integers(unit.outputs[0]):
         return Product(decision.weights(unit, arrange, None, alpha), bias)
     weights = decision.weights(unit, arrange, bias, alpha)
     end = epilogue(decision, unit)
-    factors = np.float64(x.scale) * weights.scale.astype(np.float64) / np.float64(end.affine.scale)
-    return Product(weights, bias, end, tuple(decision.requantizer(float(factor)) for factor in factors))
+    if end.affine.channels is not None:
+        if decision.partition.wants_float(end.output):
+            raise UnfitError(f"{end.output!r} has a scale a channel, and a float op reads it")
+        decision.scaled.add(end.output)
+    outputs = len(weights.scale)
+    factors = x.scales(outputs) * weights.scale.astype(np.float64) / end.affine.scales(outputs)
+    return Product(weights, bias, end, *decision.requantizers(factors))
 
 
 def emit_product(
@@ -69,17 +75,18 @@ def emit_product(
     if weights.reals is not None:
         builder.weights[inputs[1]] = layout(weights.reals)
     attributes = attributes | {"x_zero_point": x.zero_point}
-    if fit.end is None or weights.bias is None:
+    if fit.end is None or weights.bias is None or fit.multiplier is None or fit.shift is None:
+        x_scale, scale = x.scale, weights.scale
+        if x.channels is not None:
+            x_scale, scale = ONE, (x.scales(len(scale)) * scale.astype(np.float64)).astype(np.float32)
         inputs.append(builder.constant(f"{unit.name}.bias", fit.bias.astype(np.float32)))
-        inputs.append(builder.constant(f"{unit.name}.scale", weights.scale))
+        inputs.append(builder.constant(f"{unit.name}.scale", scale))
         outputs = [builder.gives_floats(unit.outputs[0])]
-        builder.emit(op, unit, inputs, outputs, attributes | {"x_scale": x.scale})
+        builder.emit(op, unit, inputs, outputs, attributes | {"x_scale": x_scale})
         return
     inputs.append(builder.constant(f"{unit.name}.bias", weights.bias))
-    inputs.append(
-        builder.constant(f"{unit.name}.multiplier", np.array([m for m, _ in fit.factors], np.int32))
-    )
-    inputs.append(builder.constant(f"{unit.name}.shift", np.array([s for _, s in fit.factors], np.int32)))
+    inputs.append(builder.constant(f"{unit.name}.multiplier", fit.multiplier))
+    inputs.append(builder.constant(f"{unit.name}.shift", fit.shift))
     outputs = [builder.gives_integers(fit.end.output)]
     builder.emit(op, unit, inputs, outputs, attributes | fit.end.attributes())
     builder.dequantize_if_wanted(fit.end.output)

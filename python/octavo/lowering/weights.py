@@ -106,7 +106,7 @@ def rounded_weights(
 
 
 def _rounded_bias(bias: Float64, scale: npt.NDArray[np.float32], x: Affine) -> Float64:
-    return np.asarray(np.rint(bias / (np.float64(x.scale) * scale.astype(np.float64))), np.float64)
+    return np.asarray(np.rint(bias / (x.scales(len(scale)) * scale.astype(np.float64))), np.float64)
 
 
 def reach_of(quantized: npt.NDArray[Any], x: Affine) -> Float64:

@@ -33,14 +33,20 @@ def multiplier_shift(m: float) -> tuple[int, int] | None:
     S is in 1..62; m < 2^-32 takes the least M at S = 62.
     None where m is not a positive finite number, or is 2^30 or more: the op must stay float.
     """
-    m = float(m)
-    if not 0.0 < m < 2.0**30:
-        return None
-    if m < 2.0**-32:
-        return MULTIPLIER_MIN, SHIFT_MAX
-    _, exponent = math.frexp(m)  # m in [2^(exponent - 1), 2^exponent)
-    shift = 31 - exponent
-    return (math.floor(math.ldexp(m, shift - 7)) | 1) << 7, shift
+    multiplier, shift = multipliers_shifts(np.array([m], np.float64))
+    return (int(multiplier[0]), int(shift[0])) if multiplier[0] else None
+
+
+def multipliers_shifts(
+    factors: npt.NDArray[np.float64],
+) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int32]]:
+    """`multiplier_shift` of each factor; 0 and 0 where there is none."""
+    is_fit = (factors > 0.0) & (factors < 2.0**30)
+    _, exponent = np.frexp(factors)  # in [2^(exponent - 1), 2^exponent)
+    shift = np.minimum(31 - exponent.astype(np.int32), SHIFT_MAX)
+    scaled = np.ldexp(np.where(is_fit, factors, 1.0), shift - 7)
+    multiplier = np.maximum((np.floor(scaled).astype(np.int32) | 1) << 7, MULTIPLIER_MIN)
+    return np.where(is_fit, multiplier, 0).astype(np.int32), np.where(is_fit, shift, 0)
 
 
 def is_multiplier(multiplier: Numbers) -> npt.NDArray[np.bool_]:

@@ -165,7 +165,7 @@ def _encode(program: Program, checksum: str) -> dict[str, Any]:
 
 def _encode_value(value: Value) -> dict[str, Any]:
     quant = value.quant and {
-        "scale": _encode_attribute(list(value.quant.scale)),
+        "scale": {"f32": _f32_hex(value.quant.scale)},
         "zero_point": [int(zero) for zero in value.quant.zero_point],
         "axis": value.quant.axis,
         "block": value.quant.block,
@@ -189,14 +189,15 @@ def _encode_attribute(attribute: Attribute) -> Any:  # noqa: ANN401
     if isinstance(attribute, np.float64):
         return {"f64": struct.pack(">d", attribute).hex()}
     if isinstance(attribute, np.float32):
-        return {"f32": _f32_hex(attribute)}
+        return {"f32": _f32_hex([attribute])[0]}
     if isinstance(attribute, list) and any(isinstance(item, np.float32) for item in attribute):
-        return {"f32": [_f32_hex(item) for item in attribute]}
+        return {"f32": _f32_hex(attribute)}
     return attribute
 
 
-def _f32_hex(x: float | np.float32) -> str:
-    return struct.pack(">f", x).hex()
+def _f32_hex(reals: npt.ArrayLike) -> list[str]:
+    digits = np.asarray(reals, ">f4").tobytes().hex()
+    return [digits[start : start + 8] for start in range(0, len(digits), 8)]
 
 
 # Reading. Nothing in the file is believed; what the format does not have is an error that names it.

@@ -152,7 +152,7 @@ def _channels(program: Program, node: Node, taps: npt.NDArray[np.int64]) -> None
     vectors = [_shaped(program, node, place, taps.shape) for place in range(2, len(node.inputs))]
     _zero_points(program, node)
     of = _integers(program, node.inputs[0])
-    reach = [int(tap) * of.reach(integer(node, "x_zero_point")) for tap in taps]
+    reach = taps * of.reach(integer(node, "x_zero_point"))
     if len(vectors) == 3:
         _clamp(program, node)
         bias, multiplier, shift = vectors
@@ -163,14 +163,14 @@ def _channels(program: Program, node: Node, taps: npt.NDArray[np.int64]) -> None
         least = of.shift_min
         if ((shift < least) | (shift > SHIFT_MAX)).any():
             _fail(node, f"a shift is outside {least}..{SHIFT_MAX}")
-        reach = [total + abs(int(b)) for total, b in zip(reach, bias, strict=True)]
+        reach = reach + np.abs(bias.astype(np.float64))  # exact where it decides
     else:
         _positive(node, "x_scale")
         scale = vectors[1]
         if not (np.isfinite(scale) & (scale > 0)).all():
             _fail(node, "a scale is not a positive number")
-    beyond = [channel for channel, total in enumerate(reach) if total >= of.sum_end]
-    if beyond:
+    beyond = np.flatnonzero(reach >= of.sum_end)
+    if len(beyond):
         _fail(node, f"the sum of channel {beyond[0]} can reach 2^{of.sum_end.bit_length() - 1}")
 
 

@@ -15,7 +15,7 @@ import numpy.typing as npt
 from octavo.calibration import Feeds, Statistics
 from octavo.program import Attribute, Node, Program, Value
 from octavo.quantization.columns import places
-from octavo.quantization.products import Product, bias_in_reals, bias_of_reals, fits
+from octavo.quantization.products import Product, bias_in_reals, bias_of_reals, fits, scale_of_sums
 from octavo.quantization.walk import Walk, part
 from octavo.session import Session
 
@@ -101,8 +101,6 @@ def _alone(program: Program, product: Product, bias: Float64) -> Program:
     """The product by itself with float results, before and behind its activation."""
     node = product.node
     x, weight = program.values[node.inputs[0]], program.values[product.weight]
-    assert x.quant is not None
-    assert weight.quant is not None
     kept: dict[str, Attribute] = {key: node.attributes[key] for key in _KEPT if key in node.attributes}
     shape, ends = program.values[node.outputs[0]].shape, (len(bias),)
     values = {
@@ -115,7 +113,7 @@ def _alone(program: Program, product: Product, bias: Float64) -> Program:
     constants = {
         "weight": program.constants[product.weight],
         "bias": bias.astype(np.float32),
-        "scale": weight.quant.scale,
+        "scale": scale_of_sums(program, node).astype(np.float32),
     }
     nodes = [
         Node(
@@ -123,7 +121,7 @@ def _alone(program: Program, product: Product, bias: Float64) -> Program:
             "product",
             ("x", "weight", "bias", "scale"),
             ("before",),
-            kept | {"x_scale": x.quant.scale[0]},
+            kept | {"x_scale": np.float32(1)},
         )
     ]
     if product.has_activation:

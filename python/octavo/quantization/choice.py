@@ -18,23 +18,41 @@ FEWEST = 16
 """Samples of each half below which nothing can be told from it: the first rule stands then."""
 
 GAIN = 10**0.05
-"""What another rule must divide the error by, 0.5 dB, to be taken instead of the first."""
+"""What another candidate must divide the error by, 0.5 dB, to be taken."""
 
 _MEMORY = 1 << 26
 """Bytes of float answers that are held."""
 
-LowerBy = Callable[[Statistics, RangeRule], Lowered]
+
+@dataclass(frozen=True)
+class Candidate:
+    """One way from statistics to forms.
+
+    rule: how a tensor's range is taken. alpha: the exponent of scales a channel for the inputs of depthwise
+    convolutions; None where these have one scale.
+    """
+
+    rule: RangeRule
+    alpha: float | None = None
+
+    @property
+    def name(self) -> str:
+        """What a report calls it."""
+        return self.rule.name + ("" if self.alpha is None else f" with channel scales ({self.alpha:g})")
+
+
+LowerBy = Callable[[Statistics, Candidate], Lowered]
 
 
 @dataclass(frozen=True)
 class Choice:
-    """rule: the one to take. errors: of each rule tried, by its name, as shares of the signal."""
+    """taken: the candidate. errors: of each that was tried, by its name, as shares of the signal."""
 
-    rule: RangeRule
+    taken: Candidate
     errors: dict[str, float] = field(default_factory=dict)
 
     def ratios(self) -> dict[str, float]:
-        """The ratio of signal to error of each rule that was tried, in dB, 300 at most."""
+        """The ratio of signal to error of each candidate that was tried, in dB, 300 at most."""
         return {name: -10 * math.log10(max(error, 1e-30)) for name, error in self.errors.items()}
 
 
@@ -42,26 +60,36 @@ def choose(
     floats: Program,
     calibration: Calibration,
     rules: Sequence[RangeRule],
+    alphas: Sequence[float],
     made: Lowered,
     lower_by: LowerBy,
     threads: int | None,
 ) -> Choice:
-    """The rule whose ranges, taken from one half of the samples, do best on the other, and the reverse.
+    """The candidate whose forms, taken from one half of the samples, do best on the other, and the reverse.
 
-    made: the network with weights made for it; they are used under all the rules.
+    First among the rules, then among the alphas with the rule that was taken. made: the network with weights
+    made for it; they are used under all candidates.
     """
-    kept = calibration.kept.halves
-    if len(rules) == 1 or min(len(half) for half in kept) < FEWEST:
-        return Choice(rules[0])
-    judges = [Judge(floats, half, threads) for half in kept]
-    errors = {}
-    for rule in rules:
-        candidates = [with_weights(floats, made, lower_by(half, rule)) for half in calibration.halves]
-        errors[rule.name] = sum(
-            judge.error(candidate.program) for judge, candidate in zip(judges, candidates[::-1], strict=True)
-        )
-    best = min(rules, key=lambda rule: errors[rule.name])
-    return Choice(best if errors[best.name] * GAIN < errors[rules[0].name] else rules[0], errors)
+    candidates, kept = [Candidate(rule) for rule in rules], calibration.kept.halves
+    if len(rules) + len(alphas) == 1 or min(len(half) for half in kept) < FEWEST:
+        return Choice(candidates[0])
+    judges, errors = [Judge(floats, half, threads) for half in kept], dict[str, float]()
+
+    def error(candidate: Candidate) -> float:
+        if candidate.name not in errors:
+            pair = [with_weights(floats, made, lower_by(half, candidate)) for half in calibration.halves]
+            errors[candidate.name] = sum(
+                judge.error(other.program) for judge, other in zip(judges, pair[::-1], strict=True)
+            )
+        return errors[candidate.name]
+
+    def best(candidates: list[Candidate]) -> Candidate:
+        least = min(candidates, key=error)
+        return least if error(least) * GAIN < error(candidates[0]) else candidates[0]
+
+    taken = best(candidates)
+    taken = best([taken, *(Candidate(taken.rule, alpha) for alpha in alphas)])
+    return Choice(taken, errors)
 
 
 class Judge:

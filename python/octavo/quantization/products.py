@@ -92,7 +92,8 @@ def scale_of_sums(program: Program, node: Node) -> npt.NDArray[np.float64]:
     x, weight = (program.values[name].quant for name in node.inputs[:2])
     assert x is not None
     assert weight is not None
-    return np.asarray(x.scale.astype(np.float64) * weight.scale.astype(np.float64))
+    scale = weight.scale.astype(np.float64)
+    return np.asarray(np.repeat(x.scale.astype(np.float64), len(scale) // len(x.scale)) * scale)
 
 
 def bias_in_reals(program: Program, node: Node) -> npt.NDArray[np.float64]:

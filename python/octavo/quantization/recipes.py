@@ -44,7 +44,7 @@ RECIPES = {
                 "calibrate",
                 "lower",
                 "round weights",
-                "choose ranges",
+                "choose forms",
                 "check",
                 "doubt",
                 "report",

@@ -176,7 +176,7 @@ def report(
         float_bytes=sum(array.nbytes for array in floats.constants.values()),
         integer_bytes=sum(array.nbytes for array in program.constants.values()),
         warnings=warnings,
-        range_rule=None if choice is None else choice.rule.name,
+        range_rule=None if choice is None else choice.taken.name,
         tried={} if choice is None else choice.ratios(),
     )
 

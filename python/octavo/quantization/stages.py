@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import chain
 
 from octavo import frontend
@@ -22,7 +22,8 @@ from octavo.errors import DataError, ModelError
 from octavo.lowering import Forms, Lowered, Stay, evaluate, lower, lower_to_integers
 from octavo.passes import simplify
 from octavo.program import Program
-from octavo.quantization.choice import Choice, choose
+from octavo.quantization.channels import ALPHAS, CHANNEL_NEEDS, candidates, channel_forms
+from octavo.quantization.choice import Candidate, Choice, choose
 from octavo.quantization.inputs import DOUBT_NEEDS, doubts
 from octavo.quantization.recipes import Recipe
 from octavo.quantization.report import REPORT_NEEDS, Report, report
@@ -108,14 +109,16 @@ def measure_shapes(work: Work) -> None:
 def calibrate_ranges(work: Work) -> None:
     """What the values of the float model hold over the samples."""
     needs = {*DOUBT_NEEDS, *REPORT_NEEDS, *(need for rule in work.rules for need in rule.needs)}
+    if "choose forms" not in LEFT_OUT[work.effort]:
+        needs |= set(CHANNEL_NEEDS)
     work.calibration = calibrate(work.session, work.feeds, observable(work.floats), needs, work.progress)
 
 
 def lower_by_ranges(work: Work) -> None:
     """The integer Program, in forms derived from the ranges of the first rule."""
     assert work.calibration is not None
-    work.choice = Choice(work.rules[0])
-    work.lowered = _lowered(work, work.calibration.statistics, work.choice.rule)
+    work.choice = Choice(Candidate(work.rules[0]))
+    work.lowered = _lowered(work, work.calibration.statistics, work.choice.taken)
 
 
 def make_weights(work: Work) -> None:
@@ -125,28 +128,36 @@ def make_weights(work: Work) -> None:
     work.lowered = round_weights(work.floats, work.lowered, feeds, work.threads)
 
 
-def choose_ranges(work: Work) -> None:
-    """The rule that does best on samples which its ranges are not of; weights for it, where it is another."""
+def choose_forms(work: Work) -> None:
+    """The ranges and channel scales that do best on samples which they are not of, and weights for them."""
     assert work.calibration is not None
 
-    def lower_by(statistics: Statistics, rule: RangeRule) -> Lowered:
-        return _lowered(work, statistics, rule)
+    def lower_by(statistics: Statistics, candidate: Candidate) -> Lowered:
+        return _lowered(work, statistics, candidate)
 
-    work.choice = choose(work.floats, work.calibration, work.rules, work.lowered, lower_by, work.threads)
-    if work.choice.rule is not work.rules[0]:
-        work.lowered = _lowered(work, work.calibration.statistics, work.choice.rule)
+    before = Candidate(work.rules[0])
+    alphas = ALPHAS if any(candidates(work.lowered)) else ()
+    work.choice = choose(
+        work.floats, work.calibration, work.rules, alphas, work.lowered, lower_by, work.threads
+    )
+    if work.choice.taken != before:
+        work.lowered = _lowered(work, work.calibration.statistics, work.choice.taken)
         make_weights(work)
 
 
-def _lowered(work: Work, statistics: Statistics, rule: RangeRule) -> Lowered:
+def _lowered(work: Work, statistics: Statistics, candidate: Candidate) -> Lowered:
     assert work.recipe.activations is not None
     forms = Forms(
-        ranges(statistics, rule),
+        ranges(statistics, candidate.rule),
         activations=work.recipe.activations,
         weights_of=work.recipe.weights,
         per_channel=work.per_channel,
     )
-    return lower_to_integers(work.floats, forms, work.excluded)
+    lowered = lower_to_integers(work.floats, forms, work.excluded)
+    if candidate.alpha is None:
+        return lowered
+    given = channel_forms(lowered, statistics, candidate.alpha)
+    return lower_to_integers(work.floats, replace(forms, given=given), work.excluded)
 
 
 def store_weights(work: Work) -> None:
@@ -197,7 +208,7 @@ STAGES: dict[str, Callable[[Work], None]] = {
     "calibrate": calibrate_ranges,
     "lower": lower_by_ranges,
     "round weights": make_weights,
-    "choose ranges": choose_ranges,
+    "choose forms": choose_forms,
     "store weights": store_weights,
     "check": check,
     "doubt": doubt,
@@ -206,7 +217,7 @@ STAGES: dict[str, Callable[[Work], None]] = {
 """The stages by name."""
 
 LEFT_OUT: dict[str, frozenset[str]] = {
-    "fast": frozenset({"round weights", "choose ranges"}),
+    "fast": frozenset({"round weights", "choose forms"}),
     "default": frozenset(),
 }
 """The stages that each effort leaves out, by its name."""
