@@ -1,5 +1,7 @@
 """The choice among range rules: by error on samples that ranges are not of, where it is clear."""
 
+from dataclasses import replace
+
 import numpy as np
 import octavo
 import onnx
@@ -7,8 +9,9 @@ import onnx.parser
 import pytest
 from octavo.calibration import RULES
 from octavo.program import artifact
-from octavo.quantization import choice, stages
-from octavo.quantization.choice import Candidate, Judge, choose, with_weights
+from octavo.quantization import choice, judge, stages
+from octavo.quantization.choice import Candidate, choose, with_weights
+from octavo.quantization.judge import Judge
 from octavo.quantization.recipes import RECIPES
 from octavo.quantization.rounding import round_weights
 from octavo.quantization.stages import STAGES, Work
@@ -47,7 +50,15 @@ def chosen(work, alphas=()):
     def lower_by(statistics, candidate):
         return stages._lowered(work, statistics, candidate)
 
-    return choose(work.floats, work.calibration, work.rules, alphas, work.lowered, lower_by, 1)
+    return choose(
+        work.floats,
+        work.calibration.halves,
+        stages._judges(work),
+        work.rules,
+        alphas,
+        work.lowered,
+        lower_by,
+    )
 
 
 @pytest.mark.parametrize(("outlier", "rule"), [(1, "minmax"), (300, "p99.99")])
@@ -106,7 +117,6 @@ def test_each_half_is_judged_by_the_other(proto, monkeypatch):
         asked.append((candidate.name, work.calibration.halves.index(statistics)))
         return work.lowered
 
-    monkeypatch.setattr(choice, "Judge", lambda floats, feeds, threads: Recorder(feeds))
     monkeypatch.setattr(choice, "with_weights", lambda floats, made, lowered: Marked(len(asked)))
 
     class Marked:
@@ -116,6 +126,7 @@ def test_each_half_is_judged_by_the_other(proto, monkeypatch):
     class Recorder:
         def __init__(self, feeds):
             self.half = [len(half) for half in work.calibration.kept.halves].index(len(feeds))
+            self.samples = len(feeds)
 
         def error(self, program):
             judged.append((self.half, program))
@@ -123,7 +134,8 @@ def test_each_half_is_judged_by_the_other(proto, monkeypatch):
 
     sizes = [len(half) for half in work.calibration.kept.halves]
     assert sizes[0] != sizes[1]
-    choose(work.floats, work.calibration, work.rules, (), work.lowered, lower_by, 1)
+    halves, judges = work.calibration.halves, [Recorder(half) for half in work.calibration.kept.halves]
+    choose(work.floats, halves, judges, work.rules, (), work.lowered, lower_by)
     assert asked == [("minmax", 0), ("minmax", 1), ("mean", 0), ("mean", 1)]
     # The second Program, from the second half's ranges, is judged on the first half, and the reverse.
     assert judged == [(0, 2), (1, 1), (0, 4), (1, 3)]
@@ -135,18 +147,19 @@ def test_the_error_is_over_the_signal_of_each_output(proto):
     session, other = octavo.Session(work.floats, threads=1), octavo.Session(work.lowered.program, threads=1)
     pairs = [(session.run(["y"], one)[0], other.run(["y"], one)[0]) for one in feeds]
     wanted, made = (np.concatenate(side).astype(np.float64) for side in zip(*pairs, strict=True))
-    judge = Judge(work.floats, feeds, 1)
-    assert judge.error(work.lowered.program) == pytest.approx(
+    one = Judge(work.floats, feeds, 1)
+    assert one.samples == len(feeds)
+    assert one.error(work.lowered.program) == pytest.approx(
         np.square(wanted - made).sum() / np.square(wanted).sum(), rel=1e-9
     )
-    assert judge.error(work.floats) == 0
+    assert one.error(work.floats) == 0
 
 
 def test_answers_are_held_in_bounded_memory(proto, monkeypatch):
     work = work_of(proto, data(40, 1), "minmax")
-    monkeypatch.setattr(choice, "_MEMORY", 5 * 8 * 4)
+    monkeypatch.setattr(judge, "_MEMORY", 5 * 8 * 4)
     assert len(Judge(work.floats, work.calibration.kept.feeds, 1)._feeds) == 5
-    monkeypatch.setattr(choice, "_MEMORY", 1)
+    monkeypatch.setattr(judge, "_MEMORY", 1)
     assert len(Judge(work.floats, work.calibration.kept.feeds, 1)._feeds) == 1
 
 
@@ -191,3 +204,23 @@ def test_what_is_chosen_is_what_is_made(proto):
     ]
     assert same == [free.report.range_rule]
     assert round_weights is not None
+
+
+def test_weights_that_the_network_errs_more_with_are_not_taken(proto, monkeypatch):
+    work = work_of(proto, data(60, 1), "minmax")
+    plain = Work(proto, data(60, 1), RECIPES["int8"], [RULES["minmax"]], threads=1)
+    for name in ("load", "calibrate", "lower"):
+        STAGES[name](plain)
+    before = plain.lowered
+    for worse in (True, False):
+        made = work.lowered
+        if worse:
+            zeros = {
+                name: np.zeros_like(array)
+                for name, array in made.program.constants.items()
+                if array.dtype == np.int8
+            }
+            made = replace(made, program=replace(made.program, constants=made.program.constants | zeros))
+        monkeypatch.setattr(stages, "round_weights", lambda *_, made=made: made)
+        stages.make_weights(plain)
+        assert plain.lowered is (before if worse else made)

@@ -3,25 +3,20 @@
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
-from octavo.calibration import Calibration, Feeds, RangeRule, Statistics
+from octavo.calibration import RangeRule, Statistics
 from octavo.lowering import Lowered
 from octavo.program import Program, Value
+from octavo.quantization.judge import Judge
 from octavo.quantization.products import bias_in_reals, bias_of_reals, fits, products_of
-from octavo.session import Session
 
 FEWEST = 16
 """Samples of each half below which nothing can be told from it: the first rule stands then."""
 
 GAIN = 10**0.05
 """What another candidate must divide the error by, 0.5 dB, to be taken."""
-
-_MEMORY = 1 << 26
-"""Bytes of float answers that are held."""
 
 
 @dataclass(frozen=True)
@@ -58,26 +53,25 @@ class Choice:
 
 def choose(
     floats: Program,
-    calibration: Calibration,
+    halves: Sequence[Statistics],
+    judges: Sequence[Judge],
     rules: Sequence[RangeRule],
     alphas: Sequence[float],
     made: Lowered,
     lower_by: LowerBy,
-    threads: int | None,
 ) -> Choice:
     """The candidate whose forms, taken from one half of the samples, do best on the other, and the reverse.
 
-    First among the rules, then among the alphas with the rule that was taken. made: the network with weights
-    made for it; they are used under all candidates.
+    First among the rules, then among the alphas with the rule that was taken. halves: the statistics of each;
+    judges: of samples of each. made: the network with weights made for it; all candidates use them.
     """
-    candidates, kept = [Candidate(rule) for rule in rules], calibration.kept.halves
-    if len(rules) + len(alphas) == 1 or min(len(half) for half in kept) < FEWEST:
+    candidates, errors = [Candidate(rule) for rule in rules], dict[str, float]()
+    if len(rules) + len(alphas) == 1 or min(judge.samples for judge in judges) < FEWEST:
         return Choice(candidates[0])
-    judges, errors = [Judge(floats, half, threads) for half in kept], dict[str, float]()
 
     def error(candidate: Candidate) -> float:
         if candidate.name not in errors:
-            pair = [with_weights(floats, made, lower_by(half, candidate)) for half in calibration.halves]
+            pair = [with_weights(floats, made, lower_by(half, candidate)) for half in halves]
             errors[candidate.name] = sum(
                 judge.error(other.program) for judge, other in zip(judges, pair[::-1], strict=True)
             )
@@ -90,44 +84,6 @@ def choose(
     taken = best(candidates)
     taken = best([taken, *(Candidate(taken.rule, alpha) for alpha in alphas)])
     return Choice(taken, errors)
-
-
-class Judge:
-    """Tells how far another Program's answers over some samples are from those in float."""
-
-    def __init__(self, floats: Program, feeds: Sequence[Feeds], threads: int | None) -> None:
-        self._threads = threads
-        self._names = [name for name in floats.outputs if floats.values[name].dtype == "f32"]
-        session, size = Session(floats, threads), 0
-        self._feeds: list[Feeds] = []
-        self._answers: list[list[npt.NDArray[Any]]] = []
-        for sample in feeds:
-            answers = session.run(self._names, sample) if self._names else []
-            size += sum(answer.nbytes for answer in answers)
-            if self._feeds and size > _MEMORY:
-                break
-            self._feeds.append(sample)
-            self._answers.append(answers)
-        columns = zip(*self._answers, strict=True)
-        self._signals = [sum(_squares(answer) for answer in answers) for answers in columns]
-
-    def error(self, program: Program) -> float:
-        """The sum over the outputs of the squared error as a share of the squared signal."""
-        session = Session(program, self._threads)
-        noises = [0.0] * len(self._signals)
-        for sample, answers in zip(self._feeds, self._answers, strict=True):
-            made = session.run(self._names, sample) if self._names else []
-            for index, (answer, other) in enumerate(zip(answers, made, strict=True)):
-                noises[index] += _squares(answer - other.astype(np.float64))
-        pairs = zip(noises, self._signals, strict=True)
-        return sum(noise / signal for noise, signal in pairs if signal > 0)
-
-
-def _squares(array: npt.NDArray[Any]) -> float:
-    """The sum of squares of the finite elements, in the order of the elements on every machine."""
-    wide = array.astype(np.float64).ravel()
-    squares = np.where(np.isfinite(wide), wide * wide, 0.0)
-    return float(np.cumsum(squares)[-1]) if len(squares) else 0.0
 
 
 def with_weights(floats: Program, made: Lowered, lowered: Lowered) -> Lowered:

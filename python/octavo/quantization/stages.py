@@ -25,6 +25,7 @@ from octavo.program import Program
 from octavo.quantization.channels import ALPHAS, CHANNEL_NEEDS, candidates, channel_forms
 from octavo.quantization.choice import Candidate, Choice, choose
 from octavo.quantization.inputs import DOUBT_NEEDS, doubts
+from octavo.quantization.judge import Judge
 from octavo.quantization.recipes import Recipe
 from octavo.quantization.report import REPORT_NEEDS, Report, report
 from octavo.quantization.rounding import round_weights
@@ -44,8 +45,8 @@ class Work:
     """One quantization under way: what was asked for, and what the stages have made of it so far.
 
     rules: the range rules to choose among; the first stands where nothing speaks for another. floats: the
-    model in float. session: of it. feeds: the samples that calibration has not run over yet. choice: among
-    the rules. ran: the stages.
+    model in float. session: of it. feeds: the samples that calibration has not run over yet. judges: of
+    answers, once they are asked for. choice: among the rules. ran: the stages.
     """
 
     model: frontend.Source
@@ -65,6 +66,7 @@ class Work:
     session: Session = field(init=False)
     feeds: Iterator[Feeds] = field(init=False)
     calibration: Calibration | None = None
+    judges: list[Judge] = field(default_factory=list)
     choice: Choice | None = None
     lowered: Lowered = field(init=False)
     warnings: list[str] = field(default_factory=list)
@@ -122,10 +124,24 @@ def lower_by_ranges(work: Work) -> None:
 
 
 def make_weights(work: Work) -> None:
-    """Weights and biases that are made for the samples."""
+    """Weights and biases that are made for the samples, unless the network errs more with them."""
     assert work.calibration is not None
     feeds = affordable(work.lowered.program, work.calibration.kept.feeds, work.threads)
-    work.lowered = round_weights(work.floats, work.lowered, feeds, work.threads)
+    made = round_weights(work.floats, work.lowered, feeds, work.threads)
+    if _error(work, made) < _error(work, work.lowered):
+        work.lowered = made
+
+
+def _error(work: Work, lowered: Lowered) -> float:
+    return sum(judge.error(lowered.program) for judge in _judges(work))
+
+
+def _judges(work: Work) -> list[Judge]:
+    """One for each half of the samples that are kept."""
+    if not work.judges:
+        assert work.calibration is not None
+        work.judges = [Judge(work.floats, half, work.threads) for half in work.calibration.kept.halves]
+    return work.judges
 
 
 def choose_forms(work: Work) -> None:
@@ -137,9 +153,8 @@ def choose_forms(work: Work) -> None:
 
     before = Candidate(work.rules[0])
     alphas = ALPHAS if any(candidates(work.lowered)) else ()
-    work.choice = choose(
-        work.floats, work.calibration, work.rules, alphas, work.lowered, lower_by, work.threads
-    )
+    halves, judges = work.calibration.halves, _judges(work)
+    work.choice = choose(work.floats, halves, judges, work.rules, alphas, work.lowered, lower_by)
     if work.choice.taken != before:
         work.lowered = _lowered(work, work.calibration.statistics, work.choice.taken)
         make_weights(work)
