@@ -1,7 +1,7 @@
-//! One plain source, compiled once a tier.
+//! One source, compiled once a tier.
 //!
 //! A loop that the compiler vectorises well needs no intrinsics: it is written once as an `#[inline(always)]`
-//! function, and compiled here under each tier's target features.
+//! function, and compiled here under each tier's target features. Others are written once over the tiers' registers.
 
 /// Defines the constants `SCALAR`, `AVX2` and `AVX512VNNI` of a family's `Entries`, every field one plain function.
 ///
@@ -42,3 +42,35 @@ macro_rules! plain_tiers {
     };
 }
 pub(crate) use plain_tiers;
+
+/// Defines the constants `AVX2` and `AVX512VNNI` of a family's `Entries`: the fields named here from functions that are
+/// written over [`Vector`](crate::simd::Vector), the others from the constants of the module `plain`.
+///
+/// The functions are unsafe for the CPU features alone.
+macro_rules! vector_tiers {
+    ($entries:ident { $($field:ident($($arg:ident: $type:ty),*) = $source:path as $label:literal;)* }) => {
+        $crate::plain::vector_tiers!(@ AVX2, $entries, "avx2,fma", Ymm, "avx2-",
+            $($field, ($($arg: $type),*), $source, $label;)*);
+        $crate::plain::vector_tiers!(@ AVX512VNNI, $entries,
+            "avx2,fma,avx512f,avx512bw,avx512vl,avx512dq,avx512vnni", Zmm, "avx512vnni-",
+            $($field, ($($arg: $type),*), $source, $label;)*);
+    };
+    (@ $tier:ident, $entries:ident, $features:literal, $vector:ident, $prefix:literal,
+        $($field:ident, ($($arg:ident: $type:ty),*), $source:path, $label:literal;)*) => {
+        /// Compiled for the tier's registers.
+        pub(crate) const $tier: $entries = $entries {
+            $($field: {
+                #[cfg(target_arch = "x86_64")]
+                #[target_feature(enable = $features)]
+                fn compiled($($arg: $type),*) {
+                    use $source as source;
+                    // SAFETY: this function is called where the CPU has its features.
+                    unsafe { source::<$crate::simd::$vector>($($arg),*) }
+                }
+                $crate::isa::Entry { name: concat!($prefix, $label), code: $crate::isa::code!("x86_64": compiled) }
+            },)*
+            ..plain::$tier
+        };
+    };
+}
+pub(crate) use vector_tiers;

@@ -5,7 +5,7 @@ use std::ops::Range;
 use super::pack::Layout;
 use crate::geometry::Window;
 use crate::isa::Entry;
-use crate::requantize::Requantize;
+use crate::requantize::{HIGH_SHIFT, Requantize};
 
 /// A depthwise convolution, and what becomes of its sums: [`Requantize`] makes bytes of them, [`Floats`] float32.
 #[derive(Clone, Copy, Debug)]
@@ -102,9 +102,6 @@ pub struct Entries {
     /// Those that make float32.
     pub to_floats: Tiles<ToFloats>,
 }
-
-/// The smallest shift at which the high half of a product is all that the rounding needs.
-pub(super) const HIGH_SHIFT: i32 = 33;
 
 /// Whether shifts below [`HIGH_SHIFT`] can be raised to it, inside int32: a sum that moves left by as much as its shift
 /// is raised has the same quotient.

@@ -5,11 +5,15 @@
 mod plain;
 #[cfg(test)]
 mod tests;
+mod tiers;
+#[cfg(target_arch = "x86_64")]
+mod vector;
 
-pub use crate::gemm::AddParams;
 use crate::isa::{Entry, Has};
+pub use crate::requantize::AddParams;
 
-pub(crate) use plain::{AVX2, AVX512VNNI, SCALAR};
+pub(crate) use plain::SCALAR;
+pub(crate) use tiers::{AVX2, AVX512VNNI};
 
 /// The exact product `(a - a_zero_point) * (b - b_zero_point)`, requantized by `multiplier` and `shift`.
 #[derive(Clone, Copy, Debug)]

@@ -11,14 +11,14 @@ crate::plain::plain_tiers!(Entries {
 });
 
 #[inline(always)]
-fn add_source(a: &[u8], b: &[u8], p: &AddParams, out: &mut [u8]) {
+pub(super) fn add_source(a: &[u8], b: &[u8], p: &AddParams, out: &mut [u8]) {
     for ((&a, &b), out) in a.iter().zip(b).zip(out) {
         *out = p.apply(a, b);
     }
 }
 
 #[inline(always)]
-fn mul_source(a: &[u8], b: &[u8], p: &MulParams, out: &mut [u8]) {
+pub(super) fn mul_source(a: &[u8], b: &[u8], p: &MulParams, out: &mut [u8]) {
     for ((&a, &b), out) in a.iter().zip(b).zip(out) {
         let product = (i32::from(a) - p.a_zero_point) * (i32::from(b) - p.b_zero_point);
         *out = requantize(product, p.multiplier, p.shift, p.y_zero_point, p.lo, p.hi);

@@ -7,13 +7,15 @@ use std::arch::x86_64::*;
 
 use super::activations::{Right, pack_source, row_sums_source};
 use super::entries::Panel;
-use super::epilogue::{AddParams, Addend, Lanes, PANEL, Quantize, Target, finish};
+use super::epilogue::{Addend, ColumnParams, PANEL, Target, finish};
 use super::pack::{GROUP, Layout, UNIT};
+use crate::requantize::{Clamp, HighScale, VectorAdd};
+use crate::simd::{Vector, Ymm};
 
-/// [`Lanes::derive`] in vectors.
+/// [`ColumnParams::derive`] in vectors.
 #[target_feature(enable = "avx2")]
-pub(super) fn derive(lanes: &mut Lanes) {
-    lanes.derive();
+pub(super) fn derive(params: &mut ColumnParams) {
+    params.derive();
 }
 
 /// [`pack_source`] in vectors.
@@ -80,11 +82,11 @@ unsafe fn rows<const R: usize>(panel: &Panel, row: usize, scratch: &mut Scratch)
         }
         for unit in 0..panel.n.div_ceil(UNIT) {
             let from = unit * UNIT;
-            // SAFETY: a unit has `all` groups; `lanes` and a row of `acc` have 16 lanes a unit.
+            // SAFETY: a unit has `all` groups; the parameters and a row of `acc` have 16 lanes a unit.
             unsafe {
                 let w = panel.packed.add(unit * panel.unit_bytes + start * Layout::WidePairs.group_bytes());
                 let mut acc: [Sixteen; R] = if start == 0 {
-                    let bias = load(panel.lanes.bias[from..].as_ptr());
+                    let bias = load(panel.columns.bias[from..].as_ptr());
                     std::array::from_fn(|r| plus(bias, panel.row_bias.get(row + r)))
                 } else {
                     std::array::from_fn(|r| load(scratch.acc[r][from..].as_ptr()))
@@ -203,17 +205,20 @@ unsafe fn epilogue<const R: usize>(panel: &Panel, mut acc: [Sixteen; R], row: us
     let n = UNIT.min(panel.n - from);
     match &panel.target {
         Target::U8 { data, stride, quantize, residual } if quantize.high => {
-            scale(panel, &mut acc, from);
-            for first in (0..R).step_by(2) {
-                let rows = 2.min(R - first);
-                let mut bytes = bytes(acc[first], acc[first + rows - 1], quantize);
-                // SAFETY: the caller's bounds; n columns from this one on are the panel's.
-                unsafe {
-                    if let Some(Addend { data, stride, add: params }) = residual {
+            // SAFETY: the caller's bounds; n columns from this one on are the panel's.
+            unsafe {
+                scale(panel.columns, &mut acc, from);
+                let clamp = Clamp::<Ymm>::new(quantize.zero_point, quantize.lo, quantize.hi);
+                for first in (0..R).step_by(2) {
+                    let rows = 2.min(R - first);
+                    let (x, y) = (acc[first], acc[first + rows - 1]);
+                    let mut bytes = clamp.bytes([x[0], x[1], y[0], y[1]].map(Ymm)).in_order();
+                    if let Some(Addend { data, stride, add }) = residual {
                         let data = data.add((row + first) * stride + from);
-                        bytes = add(bytes, gather(data, *stride, rows, n), params);
+                        let b = Ymm(gather(data, *stride, rows, n));
+                        bytes = VectorAdd::new(add).apply(bytes, b);
                     }
-                    scatter(bytes, data.add((row + first) * stride + from), *stride, rows, n);
+                    scatter(bytes.0, data.add((row + first) * stride + from), *stride, rows, n);
                 }
             }
         }
@@ -226,69 +231,22 @@ unsafe fn epilogue<const R: usize>(panel: &Panel, mut acc: [Sixteen; R], row: us
     }
 }
 
-/// `floor((acc * multiplier + 2^(shift-1)) / 2^shift)` for shifts of at least 33, from the products' high halves.
+/// The columns from `from` on scaled and rounded, every shift at least 33.
+///
+/// # Safety
+/// The CPU has the tier; `from` is a multiple of 16.
 #[inline]
 #[target_feature(enable = "avx2,fma")]
-fn scale<const R: usize>(panel: &Panel, acc: &mut [Sixteen; R], from: usize) {
-    // SAFETY: the slice below has 8 values.
-    let eight = |x: &[i32; PANEL], at: usize| unsafe { _mm256_loadu_si256(x[at..][..8].as_ptr().cast()) };
+unsafe fn scale<const R: usize>(columns: &ColumnParams, acc: &mut [Sixteen; R], from: usize) {
     for half in 0..2 {
-        let at = from + 8 * half;
-        let multiplier = eight(&panel.lanes.multiplier, at);
-        let odd_multiplier = eight(&panel.lanes.odd_multiplier, at);
-        let round = eight(&panel.lanes.high_round, at);
-        let shift = eight(&panel.lanes.high_shift, at);
-        for r in 0..R {
-            let x = acc[r][half];
-            let even = _mm256_mul_epi32(x, multiplier);
-            let odd = _mm256_mul_epi32(_mm256_srli_epi64::<32>(x), odd_multiplier);
-            let high = _mm256_blend_epi32::<0b1010_1010>(_mm256_srli_epi64::<32>(even), odd);
-            acc[r][half] = _mm256_srav_epi32(_mm256_add_epi32(high, round), shift);
+        // SAFETY: the caller's.
+        unsafe {
+            let scale: HighScale<Ymm> = columns.high_scale(from + half * Ymm::LANES);
+            for r in 0..R {
+                acc[r][half] = scale.apply(Ymm(acc[r][half])).0;
+            }
         }
     }
-}
-
-/// `clamp(x + zero_point, lo, hi)` of two rows. Saturation at 16 bits changes nothing: what it cuts lies beyond both
-/// clamps.
-#[inline]
-#[target_feature(enable = "avx2,fma")]
-fn bytes(x: Sixteen, y: Sixteen, quantize: &Quantize) -> __m256i {
-    let zero_point = _mm256_set1_epi16(quantize.zero_point as i16);
-    let first = _mm256_adds_epi16(_mm256_packs_epi32(x[0], x[1]), zero_point);
-    let second = _mm256_adds_epi16(_mm256_packs_epi32(y[0], y[1]), zero_point);
-    // Each 128-bit lane now holds 4 bytes of each register.
-    let order = _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7);
-    let bytes = _mm256_permutevar8x32_epi32(_mm256_packus_epi16(first, second), order);
-    clamp(bytes, quantize.lo, quantize.hi)
-}
-
-/// `clamp(x, lo, hi)` of bytes.
-#[inline]
-#[target_feature(enable = "avx2,fma")]
-fn clamp(x: __m256i, lo: i32, hi: i32) -> __m256i {
-    _mm256_min_epu8(_mm256_max_epu8(x, _mm256_set1_epi8(lo as i8)), _mm256_set1_epi8(hi as i8))
-}
-
-/// QAdd of bytes.
-#[inline]
-#[target_feature(enable = "avx2,fma")]
-fn add(a: __m256i, b: __m256i, params: &AddParams) -> __m256i {
-    let zero = _mm256_setzero_si256();
-    let multipliers = _mm256_set1_epi32((params.b_multiplier << 16) | (params.a_multiplier & 0xFFFF));
-    let constant = _mm256_set1_epi32(params.constant());
-    let shift = _mm_cvtsi32_si128(params.shift as i32);
-    // Pairs of 16 bits (a, b): vpmaddwd gives a * a_multiplier + b * b_multiplier, exact in 32 bits.
-    let sum =
-        |pairs| _mm256_sra_epi32(_mm256_add_epi32(_mm256_madd_epi16(pairs, multipliers), constant), shift);
-    let half = |pairs| {
-        let sums = _mm256_packs_epi32(
-            sum(_mm256_unpacklo_epi8(pairs, zero)),
-            sum(_mm256_unpackhi_epi8(pairs, zero)),
-        );
-        _mm256_adds_epi16(sums, _mm256_set1_epi16(params.y_zero_point as i16))
-    };
-    let sums = _mm256_packus_epi16(half(_mm256_unpacklo_epi8(a, b)), half(_mm256_unpackhi_epi8(a, b)));
-    clamp(sums, params.lo, params.hi)
 }
 
 /// Loads `rows` rows (1 or 2) of `n` bytes.
@@ -366,5 +324,5 @@ unsafe fn copy_short(from: *const u8, to: *mut u8, n: usize) {
 #[target_feature(enable = "avx2,fma")]
 unsafe fn spilled(panel: &Panel, row: usize, rows: usize, from: usize, n: usize, acc: *const i32) {
     // SAFETY: the caller's.
-    unsafe { finish(&panel.target, panel.lanes, row, rows, from..from + n, acc, UNIT) }
+    unsafe { finish(&panel.target, panel.columns, row, rows, from..from + n, acc, UNIT) }
 }

@@ -4,19 +4,20 @@
 //! broadcast by the load. Tiles are as tall as 32 registers allow. The left side is unsigned and so must be the
 //! instruction's register operand: the broadcast cannot be folded into vpdpbusd.
 
-use std::arch::asm;
 use std::arch::x86_64::*;
 use std::array::from_fn;
 
 use super::activations::{Right, pack_source, row_sums_source};
 use super::entries::Panel;
-use super::epilogue::{AddParams, Addend, Lanes, PANEL, Quantize, Target, finish};
+use super::epilogue::{Addend, ColumnParams, Quantize, Target, finish};
 use super::pack::{GROUP, UNIT};
+use crate::requantize::{Clamp, HighScale, VectorAdd};
+use crate::simd::{Vector, Zmm};
 
-/// [`Lanes::derive`] in vectors.
+/// [`ColumnParams::derive`] in vectors.
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx512vnni,avx2,fma")]
-pub(super) fn derive(lanes: &mut Lanes) {
-    lanes.derive();
+pub(super) fn derive(params: &mut ColumnParams) {
+    params.derive();
 }
 
 /// [`pack_source`] in vectors.
@@ -101,10 +102,11 @@ unsafe fn accumulate<const UNITS: usize, const ROWS: usize>(
     panel: &Panel,
     row: usize,
 ) -> Accumulators<UNITS, ROWS> {
-    // SAFETY: `lanes` has 16 lanes a unit; each unit has taps * groups groups of 64 bytes; each tap of a row has
+    // SAFETY: the parameters have 16 lanes a unit; each unit has taps * groups groups of 64 bytes; each tap of a row has
     // `groups` groups of 4 bytes.
     unsafe {
-        let bias: [__m512i; UNITS] = from_fn(|u| lanes(&panel.lanes.bias, u));
+        let bias: [__m512i; UNITS] =
+            from_fn(|u| _mm512_loadu_si512(panel.columns.bias.as_ptr().add(u * UNIT).cast()));
         let mut acc = [bias; ROWS];
         let mut odd = [[_mm512_setzero_si512(); UNITS]; ROWS];
         let mut w = panel.packed;
@@ -180,48 +182,20 @@ unsafe fn multiply_add<const UNITS: usize, const ROWS: usize>(
     }
 }
 
-/// `floor((acc * multiplier + 2^(shift-1)) / 2^shift)` for shifts of at least 33, from the products' high halves.
+/// The sums scaled and rounded, every shift at least 33.
+///
+/// # Safety
+/// The CPU has the tier.
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx512vnni")]
-fn scale<const UNITS: usize, const ROWS: usize>(panel: &Panel, acc: &mut Accumulators<UNITS, ROWS>) {
+unsafe fn scale<const UNITS: usize, const ROWS: usize>(panel: &Panel, acc: &mut Accumulators<UNITS, ROWS>) {
     unroll!(u in UNITS, {
-        let multiplier = lanes(&panel.lanes.multiplier, u);
-        let odd_multiplier = lanes(&panel.lanes.odd_multiplier, u);
-        let round = lanes(&panel.lanes.high_round, u);
-        let shift = lanes(&panel.lanes.high_shift, u);
-        unroll!(r in ROWS, {
-            let even = _mm512_mul_epi32(acc[r][u], multiplier);
-            let odd = _mm512_mul_epi32(_mm512_srli_epi64::<32>(acc[r][u]), odd_multiplier);
-            acc[r][u] = _mm512_srav_epi32(_mm512_add_epi32(high_halves(even, odd), round), shift);
-        });
+        // SAFETY: the caller's; a panel has UNITS units of columns.
+        unsafe {
+            let scale: HighScale<Zmm> = panel.columns.high_scale(u * UNIT);
+            unroll!(r in ROWS, { acc[r][u] = scale.apply(Zmm(acc[r][u])).0 });
+        }
     });
-}
-
-/// The high halves of the products of the even lanes and of the odd lanes, in the lanes' order.
-#[inline]
-#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx512vnni")]
-fn high_halves(even: __m512i, odd: __m512i) -> __m512i {
-    let mut high = odd;
-    // One masked move: the compiler would make a permutation of two registers of it, which is slower.
-    // SAFETY: the instruction is AVX-512 F and touches registers alone.
-    unsafe {
-        asm!(
-            "vmovshdup {high}{{{even_lanes}}}, {even}",
-            high = inout(zmm_reg) high,
-            even = in(zmm_reg) even,
-            even_lanes = in(kreg) 0x5555u16,
-            options(pure, nomem, nostack, preserves_flags),
-        );
-    }
-    high
-}
-
-/// The 16 lanes of a unit.
-#[inline]
-#[target_feature(enable = "avx512f")]
-fn lanes(lanes: &[i32; PANEL], unit: usize) -> __m512i {
-    // SAFETY: an array has 4 units of 16 lanes.
-    unsafe { _mm512_loadu_si512(lanes[unit * UNIT..][..UNIT].as_ptr().cast()) }
 }
 
 /// Adds the zero point, clamps, adds the residual and stores. Four registers at a time become one of bytes: the four
@@ -242,67 +216,22 @@ unsafe fn store<const UNITS: usize, const ROWS: usize>(
 ) {
     let together = 4 / UNITS;
     let mask = u64::MAX >> (64 - panel.n);
-    unroll!(step in ROWS.div_ceil(4 / UNITS), {
-        let first = step * together;
-        let at = |i: usize| acc[(first + i / UNITS).min(ROWS - 1)][i % UNITS];
-        let quad = if UNITS == 3 { [at(0), at(1), at(2), at(2)] } else { [at(0), at(1), at(2), at(3)] };
-        let mut bytes = bytes(quad, quantize.zero_point, quantize.lo, quantize.hi);
-        // SAFETY: the caller's bounds; the masks keep every access inside the panel's columns.
-        unsafe {
+    // SAFETY: the caller's bounds; the masks keep every access inside the panel's columns.
+    unsafe {
+        let clamp = Clamp::<Zmm>::new(quantize.zero_point, quantize.lo, quantize.hi);
+        unroll!(step in ROWS.div_ceil(4 / UNITS), {
+            let first = step * together;
+            let at = |i: usize| Zmm(acc[(first + i / UNITS).min(ROWS - 1)][i % UNITS]);
+            let quad = if UNITS == 3 { [at(0), at(1), at(2), at(2)] } else { [at(0), at(1), at(2), at(3)] };
+            let mut bytes = clamp.bytes(quad).in_order();
             if let Some(residual) = residual {
                 let from = residual.data.add((row + first) * residual.stride);
-                bytes = add(
-                    bytes,
-                    gather::<UNITS>(from, residual.stride, (ROWS - first).min(together), mask),
-                    &residual.add,
-                );
+                let b = gather::<UNITS>(from, residual.stride, (ROWS - first).min(together), mask);
+                bytes = VectorAdd::new(&residual.add).apply(bytes, Zmm(b));
             }
-            scatter::<UNITS>(bytes, data.add(first * stride), stride, (ROWS - first).min(together), mask);
-        }
-    });
-}
-
-/// `clamp(x + zero_point, lo, hi)` of four registers, in order. Saturation at 16 bits changes nothing: what it cuts
-/// lies beyond both clamps.
-#[inline]
-#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx512vnni")]
-fn bytes(x: [__m512i; 4], zero_point: i32, lo: i32, hi: i32) -> __m512i {
-    let zero_point = _mm512_set1_epi16(zero_point as i16);
-    let first = _mm512_adds_epi16(_mm512_packs_epi32(x[0], x[1]), zero_point);
-    let second = _mm512_adds_epi16(_mm512_packs_epi32(x[2], x[3]), zero_point);
-    // Each 128-bit lane now holds 4 bytes of each register.
-    let order = _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
-    let bytes = _mm512_permutexvar_epi32(order, _mm512_packus_epi16(first, second));
-    clamp(bytes, lo, hi)
-}
-
-/// `clamp(x, lo, hi)` of bytes.
-#[inline]
-#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx512vnni")]
-fn clamp(x: __m512i, lo: i32, hi: i32) -> __m512i {
-    _mm512_min_epu8(_mm512_max_epu8(x, _mm512_set1_epi8(lo as i8)), _mm512_set1_epi8(hi as i8))
-}
-
-/// QAdd of bytes.
-#[inline]
-#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx512vnni")]
-fn add(a: __m512i, b: __m512i, params: &AddParams) -> __m512i {
-    let zero = _mm512_setzero_si512();
-    let multipliers = _mm512_set1_epi32((params.b_multiplier << 16) | (params.a_multiplier & 0xFFFF));
-    let constant = _mm512_set1_epi32(params.constant());
-    let shift = _mm_cvtsi32_si128(params.shift as i32);
-    // Pairs of 16 bits (a, b): vpmaddwd gives a * a_multiplier + b * b_multiplier, exact in 32 bits.
-    let sum =
-        |pairs| _mm512_sra_epi32(_mm512_add_epi32(_mm512_madd_epi16(pairs, multipliers), constant), shift);
-    let half = |pairs| {
-        let sums = _mm512_packs_epi32(
-            sum(_mm512_unpacklo_epi8(pairs, zero)),
-            sum(_mm512_unpackhi_epi8(pairs, zero)),
-        );
-        _mm512_adds_epi16(sums, _mm512_set1_epi16(params.y_zero_point as i16))
-    };
-    let sums = _mm512_packus_epi16(half(_mm512_unpacklo_epi8(a, b)), half(_mm512_unpackhi_epi8(a, b)));
-    clamp(sums, params.lo, params.hi)
+            scatter::<UNITS>(bytes.0, data.add(first * stride), stride, (ROWS - first).min(together), mask);
+        });
+    }
 }
 
 /// Loads up to `4 / UNITS` rows of `UNITS * 16` bytes into one register.
@@ -387,5 +316,5 @@ unsafe fn spill<const UNITS: usize, const ROWS: usize>(
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx512vnni,avx2,fma")]
 unsafe fn spilled(panel: &Panel, row: usize, rows: usize, acc: *const i32, ld: usize) {
     // SAFETY: the caller's.
-    unsafe { finish(&panel.target, panel.lanes, row, rows, 0..panel.n, acc, ld) }
+    unsafe { finish(&panel.target, panel.columns, row, rows, 0..panel.n, acc, ld) }
 }

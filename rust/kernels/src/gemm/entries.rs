@@ -1,7 +1,7 @@
 //! What a tier has of this family, and a panel as its tiles take it.
 
 use super::activations::Right;
-use super::epilogue::{Lanes, PANEL_UNITS, Target};
+use super::epilogue::{ColumnParams, PANEL_UNITS, Target};
 use super::pack::Layout;
 use super::rows::Left;
 use crate::isa::Entry;
@@ -15,8 +15,8 @@ pub struct Entries {
     pub layout: Layout,
     /// The tile for panels of 1, 2, 3 and 4 units.
     pub tiles: [Tile; PANEL_UNITS],
-    /// [`Lanes::derive`], compiled for the tier.
-    pub(super) derive: Entry<unsafe fn(&mut Lanes)>,
+    /// [`ColumnParams::derive`], compiled for the tier.
+    pub(super) derive: Entry<unsafe fn(&mut ColumnParams)>,
     /// What [`pack_activations`](super::pack_activations) runs.
     pub pack: Entry<PackActivations>,
     /// What [`row_sums`](super::row_sums) runs.
@@ -59,7 +59,7 @@ pub(super) struct Panel<'a> {
     pub groups: usize,
     /// Columns: more than fill all units but one.
     pub n: usize,
-    pub lanes: &'a Lanes,
+    pub columns: &'a ColumnParams,
     pub target: Target,
 }
 

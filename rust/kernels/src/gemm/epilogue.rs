@@ -4,73 +4,19 @@
 use std::ops::Range;
 
 use super::pack::UNIT;
-use crate::requantize::{Requantize, requantize};
+#[cfg(target_arch = "x86_64")]
+use crate::requantize::HighScale;
+use crate::requantize::{AddParams, HIGH_SHIFT, Requantize, requantize};
+#[cfg(target_arch = "x86_64")]
+use crate::simd::Vector;
 
 /// Most units of a panel.
 pub(crate) const PANEL_UNITS: usize = 4;
 /// Most columns of a panel.
 pub(crate) const PANEL: usize = PANEL_UNITS * UNIT;
-/// The smallest shift at which a product's high half is all that the rounding needs.
-const HIGH_SHIFT: i32 = 33;
-
-/// QAdd of a product's own 8-bit result `a` and the residual `b`:
-/// `clamp(y_zero_point + floor(((a - a_zero_point) * a_multiplier + (b - b_zero_point) * b_multiplier + 2^(shift-1)) / 2^shift), lo, hi)`.
-#[derive(Clone, Copy, Debug)]
-pub struct AddParams {
-    /// Zero point of the product's own result.
-    pub a_zero_point: i32,
-    /// Zero point of the residual.
-    pub b_zero_point: i32,
-    /// Zero point of the sum.
-    pub y_zero_point: i32,
-    /// `|a_multiplier| < 2^15`.
-    pub a_multiplier: i32,
-    /// `|b_multiplier| < 2^15`.
-    pub b_multiplier: i32,
-    /// In `1..=30`.
-    pub shift: u32,
-    /// The smallest sum.
-    pub lo: i32,
-    /// The largest sum.
-    pub hi: i32,
-}
-
-impl AddParams {
-    /// The sum of two 8-bit values.
-    #[inline(always)]
-    pub(crate) fn apply(&self, a: u8, b: u8) -> u8 {
-        let sum = i32::from(a) * self.a_multiplier + i32::from(b) * self.b_multiplier + self.constant();
-        ((sum >> self.shift) + self.y_zero_point).clamp(self.lo, self.hi) as u8
-    }
-
-    /// What does not depend on the two values: their zero points' part and the rounding.
-    #[inline(always)]
-    pub(crate) fn constant(&self) -> i32 {
-        (1 << (self.shift - 1))
-            - self.a_zero_point * self.a_multiplier
-            - self.b_zero_point * self.b_multiplier
-    }
-
-    /// # Panics
-    /// Where a value is out of the range that the vector code is exact for.
-    pub(crate) fn check(&self) {
-        let bytes = 0..=255;
-        assert!(
-            [self.a_zero_point, self.b_zero_point, self.y_zero_point].iter().all(|z| bytes.contains(z)),
-            "zero points are bytes"
-        );
-        assert!(
-            self.a_multiplier.abs() < 1 << 15 && self.b_multiplier.abs() < 1 << 15,
-            "multipliers have 16 bits"
-        );
-        assert!((1..=30).contains(&self.shift), "an addition's shift lies in 1..=30");
-        assert!(0 <= self.lo && self.lo <= self.hi && self.hi <= 255, "lo and hi are bytes in order");
-    }
-}
-
 /// The parameters of a panel's columns, zero beyond the last one. Vector kernels load them whole.
 #[repr(C, align(64))]
-pub(crate) struct Lanes {
+pub(crate) struct ColumnParams {
     /// What the accumulators begin with.
     pub bias: [i32; PANEL],
     pub multiplier: [i32; PANEL],
@@ -83,8 +29,8 @@ pub(crate) struct Lanes {
     pub high_round: [i32; PANEL],
 }
 
-impl Lanes {
-    pub(crate) const ZERO: Lanes = Lanes {
+impl ColumnParams {
+    pub(crate) const ZERO: ColumnParams = ColumnParams {
         bias: [0; PANEL],
         multiplier: [0; PANEL],
         odd_multiplier: [0; PANEL],
@@ -94,7 +40,7 @@ impl Lanes {
     };
 
     /// Takes the parameters of the columns `from..from + n`; the answer is whether the high-half rule is exact for
-    /// all of them. [`Lanes::derive`] has to follow.
+    /// all of them. [`ColumnParams::derive`] has to follow.
     ///
     /// # Panics
     /// Where a shift is out of `1..=62`.
@@ -116,6 +62,25 @@ impl Lanes {
         for lane in 0..PANEL {
             self.high_shift[lane] = (self.shift[lane] - 32).max(0);
             self.high_round[lane] = 1 << (self.shift[lane] - HIGH_SHIFT).max(0);
+        }
+    }
+
+    /// The multipliers and shifts of a register's columns from `from` on, every shift at least 33.
+    ///
+    /// # Safety
+    /// The CPU has the tier of `V`; `from` plus the lanes of `V` is at most [`PANEL`].
+    #[cfg(target_arch = "x86_64")]
+    #[inline(always)]
+    pub(crate) unsafe fn high_scale<V: Vector>(&self, from: usize) -> HighScale<V> {
+        // SAFETY: the caller's.
+        let load = |lanes: &[i32; PANEL]| unsafe { V::load(lanes.as_ptr().add(from)) };
+        HighScale {
+            even_multiplier: load(&self.multiplier),
+            odd_multiplier: load(&self.odd_multiplier),
+            round: load(&self.high_round),
+            shift: load(&self.high_shift),
+            // SAFETY: the caller's.
+            even: unsafe { V::even() },
         }
     }
 
@@ -160,7 +125,7 @@ pub(crate) struct Addend {
 #[inline(always)]
 pub(crate) unsafe fn finish(
     target: &Target,
-    lanes: &Lanes,
+    params: &ColumnParams,
     row: usize,
     rows: usize,
     columns: Range<usize>,
@@ -177,7 +142,7 @@ pub(crate) unsafe fn finish(
             match *target {
                 Target::U8 { data, stride, quantize, residual } => {
                     let y = std::slice::from_raw_parts_mut(data.add(at(stride)), n);
-                    finish_u8(acc, lanes, &quantize, columns.clone(), y);
+                    finish_u8(acc, params, &quantize, columns.clone(), y);
                     if let Some(Addend { data, stride, add }) = residual {
                         let b = std::slice::from_raw_parts(data.add(at(stride)), n);
                         y.iter_mut().zip(b).for_each(|(y, &b)| *y = add.apply(*y, b));
@@ -198,9 +163,9 @@ pub(crate) unsafe fn finish(
 
 /// One row of bytes, by the text of the rule.
 #[inline(always)]
-fn finish_u8(acc: &[i32], lanes: &Lanes, quantize: &Quantize, columns: Range<usize>, y: &mut [u8]) {
+fn finish_u8(acc: &[i32], params: &ColumnParams, quantize: &Quantize, columns: Range<usize>, y: &mut [u8]) {
     let Quantize { zero_point, lo, hi, .. } = *quantize;
-    let (multiplier, shift) = (&lanes.multiplier[columns.clone()], &lanes.shift[columns]);
+    let (multiplier, shift) = (&params.multiplier[columns.clone()], &params.shift[columns]);
     for c in 0..y.len() {
         y[c] = requantize(acc[c], multiplier[c], shift[c] as u32, zero_point, lo, hi);
     }

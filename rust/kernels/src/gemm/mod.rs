@@ -19,17 +19,16 @@ mod scalar;
 mod tests;
 mod tiers;
 
-pub use crate::requantize::Requantize;
+pub use crate::requantize::{AddParams, Requantize};
 pub use activations::Right;
 pub use entries::{Entries, Tile};
-pub use epilogue::AddParams;
 pub use pack::{Columns, GROUP, Layout, UNIT};
 pub use rows::{OffsetTable, Offsets, PAD, Rows};
 pub(crate) use tiers::{AVX2, AVX512VNNI, SCALAR};
 
 use crate::isa::Has;
 use entries::Panel;
-use epilogue::{Addend, Lanes, PANEL_UNITS, Quantize, Target};
+use epilogue::{Addend, ColumnParams, PANEL_UNITS, Quantize, Target};
 use rows::Left;
 
 /// QAdd with another tensor, applied to the requantized bytes.
@@ -161,17 +160,17 @@ pub fn run_with_row_bias(
     }
     let groups = kc.div_ceil(GROUP);
     let left = Left::new(rows, m, taps, groups * GROUP);
-    let mut lanes = Lanes::ZERO;
+    let mut params = ColumnParams::ZERO;
     check(&out, m, n);
     let mut unit = 0;
     while unit < units {
         let width = panel_units(units - unit);
         let from = unit * UNIT;
         let columns = (width * UNIT).min(n - from);
-        let target = target(&mut out, &mut lanes, from, columns);
+        let target = target(&mut out, &mut params, from, columns);
         if matches!(target, Target::U8 { .. }) {
             // SAFETY: `kernels` proves that the CPU has the tier.
-            unsafe { derive.code()(&mut lanes) };
+            unsafe { derive.code()(&mut params) };
         }
         let packed = packed[unit * unit_bytes..].as_ptr();
         unit += width;
@@ -186,7 +185,7 @@ pub fn run_with_row_bias(
             taps,
             groups,
             n: columns,
-            lanes: &lanes,
+            columns: &params,
             target,
         };
         // SAFETY: `kernels` proves that the CPU has the tier. Left::new and check() have asserted that the m rows
@@ -228,11 +227,11 @@ fn check(out: &Out, m: usize, n: usize) {
     }
 }
 
-/// The target of the panel of columns `from..from + n`, whose parameters go to `lanes`.
-fn target(out: &mut Out, lanes: &mut Lanes, from: usize, n: usize) -> Target {
+/// The target of the panel of columns `from..from + n`, whose parameters go to `params`.
+fn target(out: &mut Out, params: &mut ColumnParams, from: usize, n: usize) -> Target {
     match out {
         Out::U8 { data, stride, requantize, residual } => {
-            let high = lanes.set(requantize, from, n);
+            let high = params.set(requantize, from, n);
             let Requantize { zero_point, lo, hi, .. } = *requantize;
             let residual = residual.map(|Residual { data, stride, add }| {
                 let data = data[from..].as_ptr();
@@ -243,7 +242,7 @@ fn target(out: &mut Out, lanes: &mut Lanes, from: usize, n: usize) -> Target {
             Target::U8 { data, stride: *stride, quantize, residual }
         }
         Out::F32 { data, stride, acc_bias, x_scale, scale, bias } => {
-            lanes.set_bias(acc_bias, from, n);
+            params.set_bias(acc_bias, from, n);
             Target::F32 {
                 data: data[from..].as_mut_ptr(),
                 stride: *stride,

@@ -2,12 +2,12 @@
 
 use super::activations::{Right, pack_source, row_sums_source};
 use super::entries::Panel;
-use super::epilogue::{Lanes, finish};
+use super::epilogue::{ColumnParams, finish};
 use super::pack::{GROUP, UNIT};
 
-/// [`Lanes::derive`].
-pub(super) fn derive(lanes: &mut Lanes) {
-    lanes.derive();
+/// [`ColumnParams::derive`].
+pub(super) fn derive(params: &mut ColumnParams) {
+    params.derive();
 }
 
 /// [`pack_source`].
@@ -24,7 +24,7 @@ pub(super) fn row_sums(data: &[u8], stride: usize, k: usize, factor: i32, sums: 
 /// The panel's bounds have been checked.
 pub(super) unsafe fn panel(panel: &Panel) {
     for row in 0..panel.m {
-        let mut acc = panel.lanes.bias;
+        let mut acc = panel.columns.bias;
         if let Some(row_bias) = panel.row_bias.get(row) {
             acc.iter_mut().for_each(|acc| *acc = acc.wrapping_add(*row_bias));
         }
@@ -33,7 +33,7 @@ pub(super) unsafe fn panel(panel: &Panel) {
             unsafe { accumulate(panel, row, unit, acc) };
         }
         // SAFETY: acc holds one row of at least n values.
-        unsafe { finish(&panel.target, panel.lanes, row, 1, 0..panel.n, acc.as_ptr(), acc.len()) };
+        unsafe { finish(&panel.target, panel.columns, row, 1, 0..panel.n, acc.as_ptr(), acc.len()) };
     }
 }
 

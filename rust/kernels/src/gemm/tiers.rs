@@ -11,7 +11,7 @@ pub(crate) const SCALAR: Entries = Entries {
     types: ["u8", "i8"],
     layout: Layout::Fours,
     tiles: [plain(1), plain(2), plain(3), plain(4)],
-    derive: Entry { name: "scalar-lanes", code: Some(scalar::derive) },
+    derive: Entry { name: "scalar-columns", code: Some(scalar::derive) },
     pack: Entry { name: "scalar-u8-pack", code: Some(scalar::pack) },
     row_sums: Entry { name: "scalar-u8-row-sums", code: Some(scalar::row_sums) },
 };
@@ -24,7 +24,7 @@ pub(crate) const AVX2: Entries = Entries {
     types: ["u8", "i8"],
     layout: Layout::WidePairs,
     tiles: [wide(1), wide(2), wide(3), wide(4)],
-    derive: Entry { name: "avx2-lanes", code: code!("x86_64": avx2::derive) },
+    derive: Entry { name: "avx2-columns", code: code!("x86_64": avx2::derive) },
     pack: Entry { name: "avx2-u8-pack", code: code!("x86_64": avx2::pack) },
     row_sums: Entry { name: "avx2-u8-row-sums", code: code!("x86_64": avx2::row_sums) },
 };
@@ -62,7 +62,7 @@ pub(crate) const AVX512VNNI: Entries = Entries {
             units: 4,
         },
     ],
-    derive: Entry { name: "avx512vnni-lanes", code: code!("x86_64": avx512vnni::derive) },
+    derive: Entry { name: "avx512vnni-columns", code: code!("x86_64": avx512vnni::derive) },
     pack: Entry { name: "avx512vnni-u8-pack", code: code!("x86_64": avx512vnni::pack) },
     row_sums: Entry { name: "avx512vnni-u8-row-sums", code: code!("x86_64": avx512vnni::row_sums) },
 };

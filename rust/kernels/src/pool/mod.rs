@@ -3,13 +3,17 @@
 mod plain;
 #[cfg(test)]
 mod tests;
+mod tiers;
+#[cfg(target_arch = "x86_64")]
+mod vector;
 
 use std::ops::Range;
 
 pub use crate::geometry::Window;
 use crate::isa::{Entry, Has};
 
-pub(crate) use plain::{AVX2, AVX512VNNI, SCALAR};
+pub(crate) use plain::SCALAR;
+pub(crate) use tiers::{AVX2, AVX512VNNI};
 
 /// The arithmetic of [`average_pool`]: the sum of `x - x_zero_point` over the taps inside the input, requantized by the
 /// factor of the count.

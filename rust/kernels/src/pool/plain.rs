@@ -9,12 +9,12 @@ use crate::requantize::requantize;
 crate::plain::plain_tiers!(Entries {
     max(x: &[u8], window: &Window, rows: Range<usize>, out: &mut [u8]) = max_source as "u8-maxpool";
     average(x: &[u8], window: &Window, rows: Range<usize>, average: &Average<'_>, out: &mut [u8])
-        = average_source as "u8-averagepool";
-    mean(x: &[u8], channels: usize, mean: &Mean, out: &mut [u8]) = mean_source as "u8-mean";
+        = average_plain as "u8-averagepool";
+    mean(x: &[u8], channels: usize, mean: &Mean, out: &mut [u8]) = mean_plain as "u8-mean";
 });
 
 /// Channels whose sums go through together.
-const BLOCK: usize = 64;
+pub(super) const BLOCK: usize = 64;
 
 #[inline(always)]
 fn max_source(x: &[u8], window: &Window, rows: Range<usize>, out: &mut [u8]) {
@@ -116,8 +116,39 @@ impl Taps {
     }
 }
 
+/// What makes bytes of sums. A method rather than a closure, which the compiler would not inline.
+pub(super) trait Finish {
+    /// The bytes of a block's sums, each less `offset` and then at most `reach` in magnitude.
+    fn finish(&self, sums: &[i32; BLOCK], offset: i32, reach: i64, mean: &Mean, out: &mut [u8]);
+}
+
+/// By the text of the rule.
+pub(super) struct Plain;
+
+impl Finish for Plain {
+    #[inline(always)]
+    fn finish(&self, sums: &[i32; BLOCK], offset: i32, _: i64, mean: &Mean, out: &mut [u8]) {
+        for (out, &sum) in out.iter_mut().zip(sums) {
+            *out = requantize(sum - offset, mean.multiplier, mean.shift, mean.y_zero_point, mean.lo, mean.hi);
+        }
+    }
+}
+
 #[inline(always)]
-fn average_source(x: &[u8], window: &Window, rows: Range<usize>, average: &Average<'_>, out: &mut [u8]) {
+fn average_plain(x: &[u8], window: &Window, rows: Range<usize>, average: &Average<'_>, out: &mut [u8]) {
+    average_source(x, window, rows, average, out, Plain);
+}
+
+/// Average pool, but for what makes bytes of sums.
+#[inline(always)]
+pub(super) fn average_source(
+    x: &[u8],
+    window: &Window,
+    rows: Range<usize>,
+    average: &Average<'_>,
+    out: &mut [u8],
+    finish: impl Finish,
+) {
     let mut pixels = out.chunks_exact_mut(window.channels.max(1));
     let whole = window.whole(1);
     for oy in rows {
@@ -142,7 +173,7 @@ fn average_source(x: &[u8], window: &Window, rows: Range<usize>, average: &Avera
                     BLOCK => sum_block(x, &taps, block * BLOCK, BLOCK),
                     rest => sum_block(x, &taps, block * BLOCK, rest),
                 };
-                requantize_block(&sums, offset, &mean, out);
+                finish.finish(&sums, offset, 255 * inside as i64, &mean, out);
             }
         }
     }
@@ -172,17 +203,17 @@ fn sum_block(x: &[u8], taps: &Taps, c: usize, length: usize) -> [i32; BLOCK] {
 }
 
 #[inline(always)]
-fn requantize_block(sums: &[i32; BLOCK], offset: i32, mean: &Mean, out: &mut [u8]) {
-    for (out, &sum) in out.iter_mut().zip(sums) {
-        *out = requantize(sum - offset, mean.multiplier, mean.shift, mean.y_zero_point, mean.lo, mean.hi);
-    }
+fn mean_plain(x: &[u8], channels: usize, mean: &Mean, out: &mut [u8]) {
+    mean_source(x, channels, mean, out, Plain);
 }
 
+/// The mean of all rows, but for what makes bytes of sums.
 #[inline(always)]
-fn mean_source(x: &[u8], channels: usize, mean: &Mean, out: &mut [u8]) {
+pub(super) fn mean_source(x: &[u8], channels: usize, mean: &Mean, out: &mut [u8], finish: impl Finish) {
     /// Rows whose sums of uint8 fit in uint16.
     const ROWS: usize = 256;
-    let offset = (x.len() / channels) as i32 * mean.x_zero_point;
+    let count = x.len() / channels;
+    let offset = count as i32 * mean.x_zero_point;
     for (block, out) in out.chunks_mut(BLOCK).enumerate() {
         let mut sums = [0; BLOCK];
         for rows in x.chunks(ROWS * channels) {
@@ -196,6 +227,6 @@ fn mean_source(x: &[u8], channels: usize, mean: &Mean, out: &mut [u8]) {
                 *sum += i32::from(partial);
             }
         }
-        requantize_block(&sums, offset, mean, out);
+        finish.finish(&sums, offset, 255 * count as i64, mean, out);
     }
 }

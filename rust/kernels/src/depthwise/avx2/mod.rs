@@ -8,9 +8,9 @@ mod strip;
 
 use std::ops::Range;
 
-use crate::depthwise::entries::{Depthwise, Floats, HIGH_SHIFT, can_raise_shifts};
+use crate::depthwise::entries::{Depthwise, Floats, can_raise_shifts};
 use crate::depthwise::general;
-use crate::requantize::Requantize;
+use crate::requantize::{HIGH_SHIFT, Requantize};
 use eight::{EightBytes, EightFloats, have_halves};
 use pairs::Pairs;
 

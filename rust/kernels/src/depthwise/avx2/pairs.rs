@@ -2,11 +2,12 @@
 
 use std::arch::x86_64::*;
 
-use super::eight::{HALF, HighScale, TAPS, WORD};
-use crate::depthwise::entries::{Floats, HIGH_SHIFT};
+use super::eight::{HALF, TAPS, WORD};
+use crate::depthwise::entries::Floats;
 use crate::depthwise::general::{Epilogue, Lanes, TAPS_MAX};
 use crate::depthwise::pack::GROUP;
-use crate::requantize::Requantize;
+use crate::requantize::{Clamp, HIGH_SHIFT, HighScale, Requantize, scale_any};
+use crate::simd::{Vector, Ymm};
 
 /// Two taps a word, int16; the sums of channels 0..8 and 8..16.
 pub(super) struct Pairs;
@@ -58,12 +59,8 @@ impl Epilogue<Pairs> for Requantize<'_> {
             let multiplier = load_lanes(self.multiplier.as_ptr().add(first), channels);
             let shift = load_lanes(self.shift.as_ptr().add(first), channels);
             let scaled = [0, 1].map(|half| scale(sums[half], multiplier[half], shift[half]));
-            // The pack leaves the channels in the order 0..4, 8..12, 4..8, 12..16.
-            let words = _mm256_permute4x64_epi64::<0b11_01_10_00>(_mm256_packs_epi32(scaled[0], scaled[1]));
-            let words = _mm256_adds_epi16(words, _mm256_set1_epi16(self.zero_point as i16));
-            let bytes = _mm_packus_epi16(_mm256_castsi256_si128(words), _mm256_extracti128_si256::<1>(words));
-            let bytes = _mm_max_epu8(bytes, _mm_set1_epi8(self.lo as i8));
-            store_bytes(_mm_min_epu8(bytes, _mm_set1_epi8(self.hi as i8)), out, channels);
+            let bytes = Clamp::new(self.zero_point, self.lo, self.hi).bytes_of_two(scaled).in_order();
+            store_bytes(_mm256_castsi256_si128(bytes.0), out, channels);
         }
     }
 }
@@ -154,33 +151,19 @@ pub(super) unsafe fn store_bytes(bytes: __m128i, out: *mut u8, channels: usize) 
 }
 
 /// `floor((acc * multiplier + 2^(shift-1)) / 2^shift)`, or what has the same int16 after saturation.
-#[inline]
-#[target_feature(enable = "avx2")]
-pub(super) fn scale(acc: __m256i, multiplier: __m256i, shift: __m256i) -> __m256i {
-    let all_high = _mm256_movemask_epi8(_mm256_cmpgt_epi32(shift, _mm256_set1_epi32(HIGH_SHIFT - 1))) == -1;
-    if all_high { HighScale::new(multiplier, shift).apply(acc) } else { scale_any(acc, multiplier, shift) }
-}
-
-/// For every shift, by 64-bit lanes: AVX2 has no arithmetic shift of those, so the sum is made positive for a logical
-/// one by 2^62, a multiple of every 2^shift, and what that adds is taken off again.
-#[inline]
-#[target_feature(enable = "avx2")]
-pub(super) fn scale_any(acc: __m256i, multiplier: __m256i, shift: __m256i) -> __m256i {
-    let in_64_bits = |acc, multiplier, shift| {
-        let one = _mm256_set1_epi64x(1);
-        let round = _mm256_sllv_epi64(one, _mm256_sub_epi64(shift, one));
-        let lifted = _mm256_set1_epi64x(1 << 62);
-        let sum = _mm256_add_epi64(_mm256_mul_epi32(acc, multiplier), round);
-        let shifted = _mm256_srlv_epi64(_mm256_add_epi64(sum, lifted), shift);
-        let scaled = _mm256_sub_epi64(shifted, _mm256_srlv_epi64(lifted, shift));
-        let limit = _mm256_set1_epi64x(i64::from(i16::MAX));
-        let below = _mm256_blendv_epi8(scaled, limit, _mm256_cmpgt_epi64(scaled, limit));
-        let floor = _mm256_set1_epi64x(-i64::from(i16::MAX));
-        _mm256_blendv_epi8(below, floor, _mm256_cmpgt_epi64(floor, below))
-    };
-    let down = |value| _mm256_srli_epi64::<32>(value);
-    let low_half = _mm256_set1_epi64x(0xffff_ffff);
-    let even = in_64_bits(acc, multiplier, _mm256_and_si256(shift, low_half));
-    let odd = in_64_bits(down(acc), down(multiplier), down(shift));
-    _mm256_blend_epi32::<0b1010_1010>(even, _mm256_slli_epi64::<32>(odd))
+///
+/// # Safety
+/// The CPU has the tier.
+#[inline(always)]
+unsafe fn scale(acc: __m256i, multiplier: __m256i, shift: __m256i) -> Ymm {
+    // SAFETY: the caller's promise.
+    unsafe {
+        let is_high = _mm256_cmpgt_epi32(shift, _mm256_set1_epi32(HIGH_SHIFT - 1));
+        let (acc, multiplier, shift) = (Ymm(acc), Ymm(multiplier), Ymm(shift));
+        if _mm256_movemask_epi8(is_high) == -1 {
+            HighScale::new(multiplier, shift).apply(acc)
+        } else {
+            scale_any(acc, multiplier, shift)
+        }
+    }
 }

@@ -5,7 +5,8 @@ use std::arch::x86_64::*;
 use super::lanes::{Interleave, TAPS, WORD, first_lanes};
 use crate::depthwise::general::{Epilogue, Lanes, TAPS_MAX};
 use crate::depthwise::pack::GROUP;
-use crate::requantize::Requantize;
+use crate::requantize::{Requantize, scale_any};
+use crate::simd::Zmm;
 
 /// Four taps a word, int8.
 pub(super) struct Fours;
@@ -62,33 +63,11 @@ impl Epilogue<Fours> for Requantize<'_> {
             let lanes = first_lanes(channels);
             let multiplier = _mm512_maskz_loadu_epi32(lanes, self.multiplier.as_ptr().add(first));
             let shift = _mm512_maskz_loadu_epi32(lanes, self.shift.as_ptr().add(first));
-            let scaled = scale_any(sums, multiplier, shift);
+            let scaled = scale_any(Zmm(sums), Zmm(multiplier), Zmm(shift)).0;
             let y = _mm512_add_epi32(scaled, _mm512_set1_epi32(self.zero_point));
             let y =
                 _mm512_min_epi32(_mm512_max_epi32(y, _mm512_set1_epi32(self.lo)), _mm512_set1_epi32(self.hi));
             _mm_mask_storeu_epi8(out.cast(), lanes, _mm512_cvtepi32_epi8(y));
         }
     }
-}
-
-/// `floor((acc * multiplier + 2^(shift-1)) / 2^shift)` for every shift, held to the int16 that are far beyond a byte.
-#[inline]
-#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx512vnni")]
-pub(super) fn scale_any(acc: __m512i, multiplier: __m512i, shift: __m512i) -> __m512i {
-    let even = scale_in_64_bits(acc, multiplier, _mm512_and_si512(shift, _mm512_set1_epi64(0xffff_ffff)));
-    let down = _mm512_srli_epi64::<32>;
-    let odd = scale_in_64_bits(down(acc), down(multiplier), down(shift));
-    _mm512_mask_blend_epi32(0xaaaa, even, _mm512_slli_epi64::<32>(odd))
-}
-
-/// The lower int32 of 8 lanes of 64 bits.
-#[inline]
-#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx512vnni")]
-pub(super) fn scale_in_64_bits(acc: __m512i, multiplier: __m512i, shift: __m512i) -> __m512i {
-    let one = _mm512_set1_epi64(1);
-    let round = _mm512_sllv_epi64(one, _mm512_sub_epi64(shift, one));
-    let sum = _mm512_add_epi64(_mm512_mul_epi32(acc, multiplier), round);
-    let scaled = _mm512_srav_epi64(sum, shift);
-    let limit = i64::from(i16::MAX);
-    _mm512_max_epi64(_mm512_min_epi64(scaled, _mm512_set1_epi64(limit)), _mm512_set1_epi64(-limit))
 }

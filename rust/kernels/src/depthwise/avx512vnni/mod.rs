@@ -10,9 +10,10 @@ mod wide;
 
 use std::ops::Range;
 
-use crate::depthwise::entries::{HIGH_SHIFT, can_raise_shifts};
+use crate::depthwise::entries::can_raise_shifts;
 use crate::depthwise::general;
 use crate::depthwise::pack::GROUP;
+use crate::requantize::HIGH_SHIFT;
 use fours::Fours;
 use lanes::ByteDepthwise;
 

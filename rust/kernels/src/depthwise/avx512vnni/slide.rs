@@ -6,12 +6,10 @@
 use std::arch::x86_64::*;
 use std::ops::Range;
 
-use super::lanes::{
-    ByteDepthwise, Interleave, TAPS, WORD, even_lanes, first_lanes, high_halves, odd_lanes, transpose_lanes,
-};
-use crate::depthwise::entries::HIGH_SHIFT;
+use super::lanes::{ByteDepthwise, Interleave, TAPS, WORD, first_lanes};
 use crate::depthwise::pack::{GROUP, first_channel};
-use crate::requantize::Requantize;
+use crate::requantize::{Clamp, HIGH_SHIFT, HighScale, Requantize};
+use crate::simd::{Vector, Zmm};
 
 /// The words of a column: rows 0..4, and rows 4..8 where there are so many.
 type Column = [__m512i; 2];
@@ -259,19 +257,9 @@ unsafe fn column_of<const KERNEL: usize, const STRIDE: usize, const DOWN: usize,
 struct Epilogue<const PLAIN: bool> {
     bias: __m512i,
     /// By how much each sum moves left.
-    left: __m512i,
-    /// The multipliers of the even lanes.
-    even: __m512i,
-    /// The multipliers of the odd lanes, one lane down.
-    odd: __m512i,
-    round: __m512i,
-    shift: __m512i,
-    zero_point: __m512i,
-    lo: __m512i,
-    hi: __m512i,
-    transpose: __m512i,
-    /// A bit for each even lane.
-    even_lanes: __mmask16,
+    left: Zmm,
+    scale: HighScale<Zmm>,
+    clamp: Clamp<Zmm>,
 }
 
 impl<const PLAIN: bool> Epilogue<PLAIN> {
@@ -281,37 +269,20 @@ impl<const PLAIN: bool> Epilogue<PLAIN> {
     #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx512vnni")]
     unsafe fn new(r: &Requantize<'_>, first: usize, group: __mmask16) -> Epilogue<PLAIN> {
         // SAFETY: the caller's promise; only the group's lanes are read.
-        let load = |values: &[i32]| unsafe { _mm512_maskz_loadu_epi32(group, values.as_ptr().add(first)) };
-        let multiplier = load(r.multiplier);
-        let least = _mm512_set1_epi32(HIGH_SHIFT);
-        let given = load(r.shift);
-        let shift = _mm512_max_epi32(given, least);
-        Epilogue {
-            bias: load(r.bias),
-            left: _mm512_sub_epi32(shift, given),
-            even: multiplier,
-            odd: odd_lanes(multiplier),
-            round: _mm512_sllv_epi32(_mm512_set1_epi32(1), _mm512_sub_epi32(shift, least)),
-            shift: _mm512_sub_epi32(shift, _mm512_set1_epi32(HIGH_SHIFT - 1)),
-            zero_point: _mm512_set1_epi16(r.zero_point as i16),
-            lo: _mm512_set1_epi8(r.lo as i8),
-            hi: _mm512_set1_epi8(r.hi as i8),
-            transpose: transpose_lanes(),
-            even_lanes: even_lanes(),
+        unsafe {
+            let load = |values: &[i32]| Zmm(_mm512_maskz_loadu_epi32(group, values.as_ptr().add(first)));
+            let given = load(r.shift);
+            let shift = given.max(Zmm::splat(HIGH_SHIFT));
+            Epilogue {
+                bias: load(r.bias).0,
+                left: shift.sub(given),
+                scale: HighScale::new(load(r.multiplier), shift),
+                clamp: Clamp::new(r.zero_point, r.lo, r.hi),
+            }
         }
     }
 
-    /// `floor((acc * multiplier + 2^(shift-1)) / 2^shift)`.
-    #[inline]
-    #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx512vnni")]
-    fn scale(&self, acc: __m512i) -> __m512i {
-        let acc = if PLAIN { acc } else { _mm512_sllv_epi32(acc, self.left) };
-        let even = _mm512_mul_epi32(acc, self.even);
-        let odd = _mm512_mul_epi32(odd_lanes(acc), self.odd);
-        _mm512_srav_epi32(_mm512_add_epi32(high_halves(even, odd, self.even_lanes), self.round), self.shift)
-    }
-
-    /// The bytes of the sums. Packs saturate, which the clamp at the end makes good.
+    /// The bytes of the sums.
     #[inline(always)]
     unsafe fn apply<const DOWN: usize, const RIGHT: usize>(
         &self,
@@ -319,17 +290,17 @@ impl<const PLAIN: bool> Epilogue<PLAIN> {
     ) -> [[__m128i; RIGHT]; DOWN] {
         // SAFETY: the CPU has the tier.
         unsafe {
-            let at = |i: usize| self.scale(sums[i / RIGHT][i % RIGHT]);
-            let first = _mm512_adds_epi16(_mm512_packs_epi32(at(0), at(1)), self.zero_point);
-            let second = if DOWN * RIGHT == 4 {
-                _mm512_adds_epi16(_mm512_packs_epi32(at(2), at(3)), self.zero_point)
-            } else {
-                first
+            let at = |i: usize| {
+                let sum = Zmm(sums[i / RIGHT][i % RIGHT]);
+                self.scale.apply(if PLAIN { sum } else { sum.shift_left(self.left) })
             };
-            let bytes = _mm512_packus_epi16(first, second);
-            let bytes = _mm512_min_epu8(_mm512_max_epu8(bytes, self.lo), self.hi);
-            // In each quarter are 4 channels of each output; now each output has a quarter.
-            let bytes = _mm512_permutexvar_epi32(self.transpose, bytes);
+            let bytes = if DOWN * RIGHT == 4 {
+                self.clamp.bytes([at(0), at(1), at(2), at(3)])
+            } else {
+                self.clamp.bytes_of_two([at(0), at(1)])
+            };
+            // Each output has a quarter.
+            let bytes = bytes.in_order().0;
             let quarters = [
                 _mm512_castsi512_si128(bytes),
                 _mm512_extracti32x4_epi32::<1>(bytes),

@@ -6,12 +6,13 @@
 //! come from both by one alignment.
 
 use std::arch::x86_64::*;
+use std::array::from_fn;
 use std::ops::Range;
 
-use super::lanes::{ByteDepthwise, WORD, even_lanes, high_halves, odd_lanes};
-use crate::depthwise::entries::HIGH_SHIFT;
+use super::lanes::{ByteDepthwise, WORD};
 use crate::depthwise::pack::GROUP;
-use crate::requantize::Requantize;
+use crate::requantize::{Clamp, HighScale, Requantize};
+use crate::simd::{Vector, Zmm};
 
 /// Channels that go through together: two groups.
 pub(super) const WIDE: usize = 2 * GROUP;
@@ -35,16 +36,8 @@ struct Block<const DOWN: usize> {
     /// For an output row further down, the taps move along by one.
     weights: [[Pair; DOWN]; KERNEL],
     bias: Pair,
-    /// The multipliers of the even lanes.
-    even: Pair,
-    /// The multipliers of the odd lanes, one lane down.
-    odd: Pair,
-    round: Pair,
-    shift: Pair,
-    zero_point: __m512i,
-    lo: __m512i,
-    hi: __m512i,
-    even_lanes: __mmask16,
+    scale: [HighScale<Zmm>; REGISTERS],
+    clamp: Clamp<Zmm>,
 }
 
 impl<const DOWN: usize> Block<DOWN> {
@@ -57,7 +50,6 @@ impl<const DOWN: usize> Block<DOWN> {
         unsafe {
             let of_channels = |values: &[i32]| spread(values.as_ptr().add(first).cast(), GROUP * 4);
             let (multiplier, shift) = (of_channels(r.multiplier), of_channels(r.shift));
-            let over = |less: i32| shift.map(|shift| _mm512_sub_epi32(shift, _mm512_set1_epi32(less)));
             let mut weights = [[[_mm512_setzero_si512(); REGISTERS]; DOWN]; KERNEL];
             for kx in 0..KERNEL {
                 weights[kx][0] = spread(packed.add(kx * WORD), KERNEL * WORD);
@@ -68,26 +60,10 @@ impl<const DOWN: usize> Block<DOWN> {
             Block {
                 weights,
                 bias: of_channels(r.bias),
-                even: multiplier,
-                odd: multiplier.map(|multiplier| odd_lanes(multiplier)),
-                round: over(HIGH_SHIFT).map(|by| _mm512_sllv_epi32(_mm512_set1_epi32(1), by)),
-                shift: over(HIGH_SHIFT - 1),
-                zero_point: _mm512_set1_epi16(r.zero_point as i16),
-                lo: _mm512_set1_epi8(r.lo as i8),
-                hi: _mm512_set1_epi8(r.hi as i8),
-                even_lanes: even_lanes(),
+                scale: from_fn(|i| HighScale::new(Zmm(multiplier[i]), Zmm(shift[i]))),
+                clamp: Clamp::new(r.zero_point, r.lo, r.hi),
             }
         }
-    }
-
-    /// `floor((acc * multiplier + 2^(shift-1)) / 2^shift)`.
-    #[inline]
-    #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx512vnni")]
-    fn scale(&self, acc: __m512i, register: usize) -> __m512i {
-        let even = _mm512_mul_epi32(acc, self.even[register]);
-        let odd = _mm512_mul_epi32(odd_lanes(acc), self.odd[register]);
-        let high = high_halves(even, odd, self.even_lanes);
-        _mm512_srav_epi32(_mm512_add_epi32(high, self.round[register]), self.shift[register])
     }
 }
 
@@ -283,8 +259,8 @@ unsafe fn step<const STRIDE: usize, const DOWN: usize, const INSIDE: bool>(
         let high = words::<STRIDE, DOWN, 2>(block, &outer, &between);
         for row in (0..DOWN).rev() {
             for pair in 0..PAIRS {
-                let bytes = _mm512_packus_epi16(low[row][pair], high[row][pair]);
-                let bytes = _mm512_min_epu8(_mm512_max_epu8(bytes, block.lo), block.hi);
+                let ([x0, x1], [x2, x3]) = (low[row][pair], high[row][pair]);
+                let bytes = block.clamp.bytes([x0, x1, x2, x3]).0;
                 let place = place.add(row * line + 2 * pair * source.channels);
                 _mm256_storeu_si256(place.cast(), _mm512_castsi512_si256(bytes));
                 let right = _mm512_extracti64x4_epi64::<1>(bytes);
@@ -295,7 +271,7 @@ unsafe fn step<const STRIDE: usize, const DOWN: usize, const INSIDE: bool>(
     }
 }
 
-/// Two registers of each pair of outputs, from `REGISTER` on, requantized but for the clamp.
+/// Two registers of each pair of outputs, from `REGISTER` on, requantized but for zero point and clamp.
 ///
 /// # Safety
 /// The CPU has the tier.
@@ -304,10 +280,10 @@ unsafe fn words<const STRIDE: usize, const DOWN: usize, const REGISTER: usize>(
     block: &Block<DOWN>,
     outer: &[Pair; PAIRS + 1],
     between: &[Pair; PAIRS],
-) -> [[__m512i; PAIRS]; DOWN] {
+) -> [[[Zmm; 2]; PAIRS]; DOWN] {
     // SAFETY: the caller's promise.
     unsafe {
-        let mut scaled = [[[block.zero_point; 2]; PAIRS]; DOWN];
+        let mut scaled = [[[Zmm::splat(0); 2]; PAIRS]; DOWN];
         for of_two in 0..2 {
             let register = REGISTER + of_two;
             let taps: [[__m512i; KERNEL]; PAIRS] = std::array::from_fn(|pair| {
@@ -327,12 +303,10 @@ unsafe fn words<const STRIDE: usize, const DOWN: usize, const REGISTER: usize>(
             }
             for row in 0..DOWN {
                 for pair in 0..PAIRS {
-                    scaled[row][pair][of_two] = block.scale(sums[row][pair], register);
+                    scaled[row][pair][of_two] = block.scale[register].apply(Zmm(sums[row][pair]));
                 }
             }
         }
-        let words =
-            |[low, high]: [__m512i; 2]| _mm512_adds_epi16(_mm512_packs_epi32(low, high), block.zero_point);
-        scaled.map(|row| row.map(words))
+        scaled
     }
 }

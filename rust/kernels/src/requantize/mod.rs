@@ -1,12 +1,26 @@
 //! Requantization: an int32 accumulator becomes an 8-bit value, with one rounding.
 //!
 //! `y = clamp(zero_point + floor((acc * M + 2^(S-1)) / 2^S), lo, hi)`: the exact 64-bit product, ties up.
-//! This scalar code is the text of the rule; every vector kernel equals it bit for bit.
+//! This scalar code is the text of the rule; the vector code, which the families of kernels share, equals it bit for bit.
+
+mod add;
+#[cfg(target_arch = "x86_64")]
+mod scale;
+#[cfg(test)]
+mod tests;
+
+pub use add::AddParams;
+#[cfg(target_arch = "x86_64")]
+pub(crate) use add::VectorAdd;
+#[cfg(target_arch = "x86_64")]
+pub(crate) use scale::{Clamp, HighScale, UniformScale, scale_any};
 
 /// The smallest multiplier: `M` is `2^7` times an odd integer of 24 bits, so it lies in `(2^30, 2^31)`.
 pub const MULTIPLIER_MIN: i32 = (1 << 30) + (1 << 7);
 /// The largest shift: `S` lies in `1..=62`.
 pub const SHIFT_MAX: u32 = 62;
+/// The smallest shift at which a product's high half is all that the rounding needs.
+pub(crate) const HIGH_SHIFT: i32 = 33;
 
 /// `floor((acc * multiplier + 2^(shift-1)) / 2^shift)`, exact in 64 bits.
 ///
@@ -69,6 +83,3 @@ pub struct Requantize<'a> {
     /// The largest output.
     pub hi: i32,
 }
-
-#[cfg(test)]
-mod tests;

@@ -1,0 +1,146 @@
+//! A 256-bit register of integers.
+
+use std::arch::asm;
+use std::arch::x86_64::*;
+
+use super::Vector;
+
+/// A register of AVX2.
+#[derive(Clone, Copy)]
+pub(crate) struct Ymm(pub(crate) __m256i);
+
+/// Methods that are one intrinsic of two registers.
+macro_rules! binary {
+    ($($name:ident = $intrinsic:ident;)*) => {
+        $(
+            #[inline(always)]
+            unsafe fn $name(self, other: Self) -> Self {
+                // SAFETY: the caller's.
+                unsafe { Ymm($intrinsic(self.0, other.0)) }
+            }
+        )*
+    };
+}
+
+impl Vector for Ymm {
+    const LANES: usize = 8;
+    type Even = ();
+
+    #[inline(always)]
+    unsafe fn splat(x: i32) -> Self {
+        // SAFETY: the caller's.
+        unsafe { Ymm(_mm256_set1_epi32(x)) }
+    }
+
+    #[inline(always)]
+    unsafe fn splat_words(x: i16) -> Self {
+        // SAFETY: the caller's.
+        unsafe { Ymm(_mm256_set1_epi16(x)) }
+    }
+
+    #[inline(always)]
+    unsafe fn splat_bytes(x: u8) -> Self {
+        // SAFETY: the caller's.
+        unsafe { Ymm(_mm256_set1_epi8(x as i8)) }
+    }
+
+    #[inline(always)]
+    unsafe fn load_bytes(from: *const u8) -> Self {
+        // SAFETY: the caller's.
+        unsafe { Ymm(_mm256_loadu_si256(from.cast())) }
+    }
+
+    #[inline(always)]
+    unsafe fn store_bytes(self, to: *mut u8) {
+        // SAFETY: the caller's.
+        unsafe { _mm256_storeu_si256(to.cast(), self.0) }
+    }
+
+    #[inline(always)]
+    unsafe fn store_first_bytes(self, to: *mut u8) {
+        // SAFETY: the caller's.
+        unsafe { _mm_storel_epi64(to.cast(), _mm256_castsi256_si128(self.0)) }
+    }
+
+    binary! {
+        add = _mm256_add_epi32;
+        sub = _mm256_sub_epi32;
+        max = _mm256_max_epi32;
+        shift_left = _mm256_sllv_epi32;
+        shift_right = _mm256_srav_epi32;
+        mul_even = _mm256_mul_epi32;
+        dot_words = _mm256_madd_epi16;
+        sub_words = _mm256_sub_epi16;
+        add_words = _mm256_adds_epi16;
+        mul_low_words = _mm256_mullo_epi16;
+        mul_high_words = _mm256_mulhi_epi16;
+        max_bytes = _mm256_max_epu8;
+        min_bytes = _mm256_min_epu8;
+        unpack_low_bytes = _mm256_unpacklo_epi8;
+        unpack_high_bytes = _mm256_unpackhi_epi8;
+        unpack_low_words = _mm256_unpacklo_epi16;
+        unpack_high_words = _mm256_unpackhi_epi16;
+        pack_words = _mm256_packs_epi32;
+        pack_bytes = _mm256_packus_epi16;
+    }
+
+    #[inline(always)]
+    unsafe fn odd_lanes(self) -> Self {
+        // SAFETY: the caller's.
+        unsafe { Ymm(odd_lanes(self.0)) }
+    }
+
+    #[inline(always)]
+    unsafe fn even() {}
+
+    #[inline(always)]
+    unsafe fn high_halves(even_products: Self, odd_products: Self, _: ()) -> Self {
+        // SAFETY: the caller's.
+        unsafe { Ymm(_mm256_blend_epi32::<0b1010_1010>(even_products.odd_lanes().0, odd_products.0)) }
+    }
+
+    /// There is no arithmetic shift of 64 bits, so the sum is made positive for a logical one by 2^62, a multiple of every
+    /// 2^shift, and what that adds is taken off again.
+    #[inline(always)]
+    unsafe fn scale_even(acc: Self, multiplier: Self, shift: Self) -> Self {
+        // SAFETY: the caller's.
+        unsafe {
+            let shift = _mm256_and_si256(shift.0, _mm256_set1_epi64x(0xffff_ffff));
+            let one = _mm256_set1_epi64x(1);
+            let round = _mm256_sllv_epi64(one, _mm256_sub_epi64(shift, one));
+            let lifted = _mm256_set1_epi64x(1 << 62);
+            let sum = _mm256_add_epi64(acc.mul_even(multiplier).0, round);
+            let shifted = _mm256_srlv_epi64(_mm256_add_epi64(sum, lifted), shift);
+            let scaled = _mm256_sub_epi64(shifted, _mm256_srlv_epi64(lifted, shift));
+            let limit = _mm256_set1_epi64x(i64::from(i16::MAX));
+            let below = _mm256_blendv_epi8(scaled, limit, _mm256_cmpgt_epi64(scaled, limit));
+            let floor = _mm256_set1_epi64x(-i64::from(i16::MAX));
+            Ymm(_mm256_blendv_epi8(below, floor, _mm256_cmpgt_epi64(floor, below)))
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn join_even(even: Self, odd: Self) -> Self {
+        // SAFETY: the caller's.
+        unsafe { Ymm(_mm256_blend_epi32::<0b1010_1010>(even.0, _mm256_slli_epi64::<32>(odd.0))) }
+    }
+
+    #[inline(always)]
+    unsafe fn in_order(self) -> Self {
+        // SAFETY: the caller's.
+        unsafe { Ymm(_mm256_permutevar8x32_epi32(self.0, _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7))) }
+    }
+}
+
+/// Not by a shift: the compiler would make a 64-bit multiplication of what follows.
+#[inline]
+#[target_feature(enable = "avx2")]
+fn odd_lanes(value: __m256i) -> __m256i {
+    let odd;
+    // SAFETY: the instruction is AVX and touches registers alone.
+    unsafe {
+        asm!("vmovshdup {0}, {1}", out(ymm_reg) odd, in(ymm_reg) value,
+             options(pure, nomem, nostack, preserves_flags));
+    }
+    odd
+}

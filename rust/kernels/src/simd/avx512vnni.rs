@@ -1,0 +1,184 @@
+//! A 512-bit register of integers.
+
+use std::arch::asm;
+use std::arch::x86_64::*;
+
+use super::Vector;
+
+/// A register of AVX-512.
+#[derive(Clone, Copy)]
+pub(crate) struct Zmm(pub(crate) __m512i);
+
+/// Methods that are one intrinsic of two registers.
+macro_rules! binary {
+    ($($name:ident = $intrinsic:ident;)*) => {
+        $(
+            #[inline(always)]
+            unsafe fn $name(self, other: Self) -> Self {
+                // SAFETY: the caller's.
+                unsafe { Zmm($intrinsic(self.0, other.0)) }
+            }
+        )*
+    };
+}
+
+impl Vector for Zmm {
+    const LANES: usize = 16;
+    type Even = __mmask16;
+
+    #[inline(always)]
+    unsafe fn splat(x: i32) -> Self {
+        // SAFETY: the caller's.
+        unsafe { Zmm(_mm512_set1_epi32(x)) }
+    }
+
+    #[inline(always)]
+    unsafe fn splat_words(x: i16) -> Self {
+        // SAFETY: the caller's.
+        unsafe { Zmm(_mm512_set1_epi16(x)) }
+    }
+
+    #[inline(always)]
+    unsafe fn splat_bytes(x: u8) -> Self {
+        // SAFETY: the caller's.
+        unsafe { Zmm(_mm512_set1_epi8(x as i8)) }
+    }
+
+    #[inline(always)]
+    unsafe fn load_bytes(from: *const u8) -> Self {
+        // SAFETY: the caller's.
+        unsafe { Zmm(_mm512_loadu_si512(from.cast())) }
+    }
+
+    #[inline(always)]
+    unsafe fn store_bytes(self, to: *mut u8) {
+        // SAFETY: the caller's.
+        unsafe { _mm512_storeu_si512(to.cast(), self.0) }
+    }
+
+    #[inline(always)]
+    unsafe fn store_first_bytes(self, to: *mut u8) {
+        // SAFETY: the caller's.
+        unsafe { _mm_storeu_si128(to.cast(), _mm512_castsi512_si128(self.0)) }
+    }
+
+    binary! {
+        add = _mm512_add_epi32;
+        sub = _mm512_sub_epi32;
+        max = _mm512_max_epi32;
+        shift_left = _mm512_sllv_epi32;
+        shift_right = _mm512_srav_epi32;
+        mul_even = _mm512_mul_epi32;
+        dot_words = _mm512_madd_epi16;
+        sub_words = _mm512_sub_epi16;
+        add_words = _mm512_adds_epi16;
+        mul_low_words = _mm512_mullo_epi16;
+        mul_high_words = _mm512_mulhi_epi16;
+        max_bytes = _mm512_max_epu8;
+        min_bytes = _mm512_min_epu8;
+        unpack_low_bytes = _mm512_unpacklo_epi8;
+        unpack_high_bytes = _mm512_unpackhi_epi8;
+        unpack_low_words = _mm512_unpacklo_epi16;
+        unpack_high_words = _mm512_unpackhi_epi16;
+        pack_words = _mm512_packs_epi32;
+        pack_bytes = _mm512_packus_epi16;
+    }
+
+    #[inline(always)]
+    unsafe fn odd_lanes(self) -> Self {
+        // SAFETY: the caller's.
+        unsafe { Zmm(odd_lanes(self.0)) }
+    }
+
+    #[inline(always)]
+    unsafe fn even() -> __mmask16 {
+        // SAFETY: the caller's.
+        unsafe { even_lanes() }
+    }
+
+    #[inline(always)]
+    unsafe fn high_halves(even_products: Self, odd_products: Self, even: __mmask16) -> Self {
+        // SAFETY: the caller's.
+        unsafe { Zmm(high_halves(even_products.0, odd_products.0, even)) }
+    }
+
+    #[inline(always)]
+    unsafe fn scale_even(acc: Self, multiplier: Self, shift: Self) -> Self {
+        // SAFETY: the caller's.
+        unsafe {
+            let shift = _mm512_and_si512(shift.0, _mm512_set1_epi64(0xffff_ffff));
+            let one = _mm512_set1_epi64(1);
+            let round = _mm512_sllv_epi64(one, _mm512_sub_epi64(shift, one));
+            let sum = _mm512_add_epi64(acc.mul_even(multiplier).0, round);
+            let scaled = _mm512_srav_epi64(sum, shift);
+            let limit = i64::from(i16::MAX);
+            let below = _mm512_min_epi64(scaled, _mm512_set1_epi64(limit));
+            Zmm(_mm512_max_epi64(below, _mm512_set1_epi64(-limit)))
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn join_even(even: Self, odd: Self) -> Self {
+        // SAFETY: the caller's.
+        unsafe { Zmm(_mm512_mask_blend_epi32(0xaaaa, even.0, _mm512_slli_epi64::<32>(odd.0))) }
+    }
+
+    #[inline(always)]
+    unsafe fn in_order(self) -> Self {
+        // SAFETY: the caller's.
+        unsafe {
+            let order = _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
+            Zmm(_mm512_permutexvar_epi32(opaque(order), self.0))
+        }
+    }
+}
+
+/// The same value, unknown to the compiler: of a permutation whose indices it knows it makes several slower ones.
+#[inline]
+#[target_feature(enable = "avx512f")]
+pub(crate) fn opaque(mut value: __m512i) -> __m512i {
+    // SAFETY: no instruction.
+    unsafe { asm!("/* {0} */", inout(zmm_reg) value, options(pure, nomem, nostack, preserves_flags)) };
+    value
+}
+
+/// By a move of lanes, which more ports take than a shift.
+#[inline]
+#[target_feature(enable = "avx512f")]
+fn odd_lanes(value: __m512i) -> __m512i {
+    let odd;
+    // SAFETY: the instruction is AVX-512 F and touches registers alone.
+    unsafe {
+        asm!("vmovshdup {0}, {1}", out(zmm_reg) odd, in(zmm_reg) value,
+             options(pure, nomem, nostack, preserves_flags));
+    }
+    odd
+}
+
+/// A bit for each even lane, kept in a register because the compiler does not know it.
+#[inline]
+#[target_feature(enable = "avx512f")]
+fn even_lanes() -> __mmask16 {
+    let mut lanes = 0x5555;
+    // SAFETY: no instruction.
+    unsafe { asm!("/* {0} */", inout(kreg) lanes, options(pure, nomem, nostack, preserves_flags)) };
+    lanes
+}
+
+/// By one masked move; the compiler would make a slower permutation of two registers of it.
+#[inline]
+#[target_feature(enable = "avx512f")]
+fn high_halves(even: __m512i, odd: __m512i, even_lanes: __mmask16) -> __m512i {
+    let mut high = odd;
+    // SAFETY: the instruction is AVX-512 F and touches registers alone.
+    unsafe {
+        asm!(
+            "vmovshdup {high}{{{even_lanes}}}, {even}",
+            high = inout(zmm_reg) high,
+            even = in(zmm_reg) even,
+            even_lanes = in(kreg) even_lanes,
+            options(pure, nomem, nostack, preserves_flags),
+        );
+    }
+    high
+}

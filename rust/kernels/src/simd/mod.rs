@@ -1,0 +1,99 @@
+//! The integer registers of the tiers, behind one trait: what families compute alike on every tier is written once
+//! over [`Vector`], and compiled for a tier where a family calls it from a function with the tier's features.
+//!
+//! A register is so many lanes of 32 bits; *words* are its 16-bit halves of lanes. What unpacks and packs works in each
+//! 128 bits by itself, as the instructions do: a pack undoes an unpack.
+
+mod avx2;
+mod avx512vnni;
+
+pub(crate) use avx2::Ymm;
+pub(crate) use avx512vnni::{Zmm, opaque};
+
+/// A register of integers.
+///
+/// # Safety
+/// The methods need the tier's CPU features, and pointers to as many elements as they read or write, at any alignment.
+/// They are inlined into functions that are compiled for the tier.
+pub(crate) trait Vector: Copy {
+    /// Lanes of a register.
+    const LANES: usize;
+    /// Bytes of a register.
+    const BYTES: usize = 4 * Self::LANES;
+    /// What [`Vector::high_halves`] tells even lanes by, best kept outside of loops.
+    type Even: Copy;
+
+    /// The same number in every lane.
+    unsafe fn splat(x: i32) -> Self;
+    /// The same number in every word.
+    unsafe fn splat_words(x: i16) -> Self;
+    /// The same number in every byte.
+    unsafe fn splat_bytes(x: u8) -> Self;
+    /// A register of bytes.
+    unsafe fn load_bytes(from: *const u8) -> Self;
+    /// Writes a register of bytes.
+    unsafe fn store_bytes(self, to: *mut u8);
+    /// Writes the first `LANES` bytes.
+    unsafe fn store_first_bytes(self, to: *mut u8);
+
+    /// The sum of lanes, modulo 2^32.
+    unsafe fn add(self, other: Self) -> Self;
+    /// The difference of lanes, modulo 2^32.
+    unsafe fn sub(self, other: Self) -> Self;
+    /// The greater of signed lanes.
+    unsafe fn max(self, other: Self) -> Self;
+    /// Each lane moved left by a number of its own.
+    unsafe fn shift_left(self, by: Self) -> Self;
+    /// Each signed lane moved right by a number of its own.
+    unsafe fn shift_right(self, by: Self) -> Self;
+    /// The 64-bit products of the signed even lanes.
+    unsafe fn mul_even(self, other: Self) -> Self;
+    /// The odd lanes, one lane down; the rest is whatever.
+    unsafe fn odd_lanes(self) -> Self;
+    /// See [`Vector::high_halves`].
+    unsafe fn even() -> Self::Even;
+    /// The high halves of the products of the even lanes and of the odd lanes, in the lanes' order.
+    unsafe fn high_halves(even_products: Self, odd_products: Self, even: Self::Even) -> Self;
+    /// In the even lanes, `floor((acc * multiplier + 2^(shift-1)) / 2^shift)` of the even lanes for any shift in `1..=62`,
+    /// held to the int16 that are far beyond a byte.
+    unsafe fn scale_even(acc: Self, multiplier: Self, shift: Self) -> Self;
+    /// The even lanes of one register, and those of another one lane up.
+    unsafe fn join_even(even: Self, odd: Self) -> Self;
+
+    /// The sum of the words of each lane's products.
+    unsafe fn dot_words(self, other: Self) -> Self;
+    /// The difference of words, modulo 2^16.
+    unsafe fn sub_words(self, other: Self) -> Self;
+    /// The sum of signed words, saturated.
+    unsafe fn add_words(self, other: Self) -> Self;
+    /// The low halves of the products of words.
+    unsafe fn mul_low_words(self, other: Self) -> Self;
+    /// The high halves of the products of signed words.
+    unsafe fn mul_high_words(self, other: Self) -> Self;
+    /// The greater of unsigned bytes.
+    unsafe fn max_bytes(self, other: Self) -> Self;
+    /// The lesser of unsigned bytes.
+    unsafe fn min_bytes(self, other: Self) -> Self;
+
+    /// The lower 8 bytes of each 128 bits, in turns from both.
+    unsafe fn unpack_low_bytes(self, other: Self) -> Self;
+    /// The upper 8 bytes of each 128 bits, in turns from both.
+    unsafe fn unpack_high_bytes(self, other: Self) -> Self;
+    /// The lower 4 words of each 128 bits, in turns from both.
+    unsafe fn unpack_low_words(self, other: Self) -> Self;
+    /// The upper 4 words of each 128 bits, in turns from both.
+    unsafe fn unpack_high_words(self, other: Self) -> Self;
+    /// Signed lanes as signed words, saturated.
+    unsafe fn pack_words(self, other: Self) -> Self;
+    /// Signed words as unsigned bytes, saturated.
+    unsafe fn pack_bytes(self, other: Self) -> Self;
+    /// Of four registers of lanes that packs made one of bytes: their bytes, register by register.
+    unsafe fn in_order(self) -> Self;
+
+    /// Lanes from memory.
+    #[inline(always)]
+    unsafe fn load(from: *const i32) -> Self {
+        // SAFETY: the caller's.
+        unsafe { Self::load_bytes(from.cast()) }
+    }
+}
