@@ -33,7 +33,9 @@ CRATES = {
     "python": {"octavo-kernels", "octavo-exec", "octavo-runtime"},
 }
 
-
+# What the families of kernels share; those of floats share more.
+KERNEL_ROOMS = {"geometry", "isa", "plain", "requantize", "simd"}
+FLOAT_ROOMS = {"epilogue", "inverses", "math", "power", "reduce", "softmax", "trigonometry", "unary"}
 RUNTIME_ROOMS = ("error", "observe", "rounding", "program", "plan", "ops", "walk", "session")
 
 
@@ -110,6 +112,48 @@ def test_rooms_of_the_runtime_import_only_from_rooms_before_them():
             if RUNTIME_ROOMS.index(other[0]) > RUNTIME_ROOMS.index(module[0]):
                 wrong.append(f"{'::'.join(module)} imports {'::'.join(other)}")
     assert not wrong, "\n".join(wrong)
+
+
+def strangers(imports, rooms, parent=()):
+    """The imports of the modules in `parent` that are neither their own nor from one of the shared rooms.
+
+    What names all families, a table or a list of entries, is the parent's own."""
+    depth = len(parent)
+    wrong = []
+    for module, imported in imports.items():
+        own = module[: depth + 1]
+        if module[:depth] != parent or len(module) == depth:
+            continue
+        for other in imported:
+            if other[:depth] == parent and len(other) > depth and other[: depth + 1] != own:
+                if other[depth] not in rooms:
+                    wrong.append(f"{'::'.join(module)} imports {'::'.join(other)}")
+    return wrong
+
+
+def kernel_imports():
+    """Those of the kernels, without the table that names all of them, and without what is compiled for tests."""
+    imports = Crate(ROOT / "rust/kernels/src").imports()
+    return {module: found for module, found in imports.items() if module[-1:] not in (("table",), ("contracts",))}
+
+
+def test_families_of_kernels_share_rooms_and_no_kernels():
+    imports = kernel_imports()
+    assert {module[0] for module in imports if module} > KERNEL_ROOMS
+    assert {module[1] for module in imports if module[:1] == ("float",) and module[1:]} > FLOAT_ROOMS
+    wrong = strangers(imports, KERNEL_ROOMS) + strangers(imports, FLOAT_ROOMS, ("float",))
+    assert not wrong, "\n".join(wrong)
+
+
+def test_a_family_that_reaches_anothers_kernels_is_found():
+    imports = {
+        (): {("a",)},
+        ("a",): {("a", "b"), ("room",)},
+        ("a", "b"): {("c",), ("room", "d")},
+        ("a", "e"): {("a", "b", "f"), ("a", "g"), ("a",)},
+    }
+    assert strangers(imports, {"room"}) == ["a::b imports c"]
+    assert strangers(imports, {"g"}, ("a",)) == ["a::e imports a::b::f"]
 
 
 @pytest.mark.parametrize("crate", CRATES)

@@ -8,7 +8,7 @@ pub mod weights;
 use std::ops::Range;
 
 use crate::isa::{Entry, Has};
-use crate::lookup;
+use crate::requantize::requantize;
 
 pub(crate) use plain::{AVX2, AVX512VNNI, SCALAR};
 
@@ -16,7 +16,6 @@ type RunQuantize = unsafe fn(&[f32], f32, i32, &mut [u8]);
 /// The planes from the first pixel on, their distance, channels, scale, zero point, pixels.
 type RunChannelsLast = unsafe fn(&[f32], usize, usize, f32, i32, &mut [u8]);
 type RunDequantize = unsafe fn(&[u8], f32, i32, &mut [f32]);
-type RunTable = unsafe fn(&RequantizeParams, &mut [u8; 256]);
 
 /// One tier's conversions.
 #[derive(Debug)]
@@ -27,8 +26,6 @@ pub struct Entries {
     pub quantize_channels_last: Entry<RunChannelsLast>,
     /// See [`dequantize`].
     pub dequantize: Entry<RunDequantize>,
-    /// The table of [`requantize`].
-    pub requantize_table: Entry<RunTable>,
 }
 
 /// From one scale to another: `requantize(x - x_zero_point, multiplier, shift, y_zero_point, lo, hi)`.
@@ -88,18 +85,14 @@ pub fn dequantize(k: impl Has<Entries>, x: &[u8], scale: f32, zero_point: i32, o
     unsafe { (k.entries().dequantize.code())(x, scale, zero_point, out) }
 }
 
-/// From one scale to another, by a table of the 256 answers. Panics where lengths or parameters break their bounds.
-pub fn requantize<K: Has<Entries> + Has<lookup::Entries>>(
-    k: K,
-    x: &[u8],
-    p: &RequantizeParams,
-    out: &mut [u8],
-) {
+/// From one scale to another: the answer for each of the 256 bytes, a table for lookups. Panics where parameters break
+/// their bounds.
+pub fn requantize_table(p: &RequantizeParams) -> [u8; 256] {
     assert!((0..=255).contains(&p.x_zero_point) && (0..=255).contains(&p.y_zero_point), "{p:?}");
     assert!((1..=62).contains(&p.shift) && p.multiplier > i32::MIN, "{p:?}");
     assert!(0 <= p.lo && p.lo <= p.hi && p.hi <= 255, "{p:?}");
-    let mut table = [0; 256];
-    // SAFETY: `k` proves the tier.
-    unsafe { (Has::<Entries>::entries(k).requantize_table.code())(p, &mut table) }
-    lookup::lookup(k, x, &table, out);
+    std::array::from_fn(|x| {
+        let acc = x as i32 - p.x_zero_point;
+        requantize(acc, p.multiplier, p.shift, p.y_zero_point, p.lo, p.hi)
+    })
 }

@@ -1,13 +1,12 @@
 //! The conversions' loops, which the compiler vectorises for each tier.
 
-use super::{Entries, RequantizeParams};
+use super::Entries;
 
 crate::plain::plain_tiers!(Entries {
     quantize(x: &[f32], scale: f32, zero_point: i32, out: &mut [u8]) = quantize_source as "f32u8-quantize";
     quantize_channels_last(x: &[f32], plane: usize, channels: usize, scale: f32, zero_point: i32, out: &mut [u8])
         = quantize_channels_last_source as "f32u8-quantize-channels-last";
     dequantize(x: &[u8], scale: f32, zero_point: i32, out: &mut [f32]) = dequantize_source as "u8f32-dequantize";
-    requantize_table(p: &RequantizeParams, table: &mut [u8; 256]) = requantize_table_source as "u8-requantize";
 });
 
 /// Adding this to a float32 of at most 2^22 in magnitude rounds it to an integer, ties to even, which then stands in
@@ -143,13 +142,5 @@ fn interleave<const CHANNELS: usize>(x: &[f32], plane: usize, scale: f32, zero_p
 fn dequantize_source(x: &[u8], scale: f32, zero_point: i32, out: &mut [f32]) {
     for (&x, out) in x.iter().zip(out) {
         *out = scale * (i32::from(x) - zero_point) as f32;
-    }
-}
-
-#[inline(always)]
-fn requantize_table_source(p: &RequantizeParams, table: &mut [u8; 256]) {
-    for (x, out) in (0..).zip(table) {
-        let acc = x - p.x_zero_point;
-        *out = crate::requantize::requantize(acc, p.multiplier, p.shift, p.y_zero_point, p.lo, p.hi);
     }
 }

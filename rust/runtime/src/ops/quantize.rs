@@ -1,6 +1,7 @@
 //! Quantize, Dequantize, Requantize: between floats and 8-bit integers, and between two scales.
 
 use octavo_exec::cast;
+use octavo_kernels::lookup;
 use octavo_kernels::quantize::{self, RequantizeParams};
 
 use crate::error::Error;
@@ -131,9 +132,10 @@ pub fn plan_requantize(b: &mut Builder<'_>, node: &Node) -> Result<(), Stop> {
     };
     let y = b.output(made(node, 0)?, x.shape().to_vec(), x.layout)?;
     let chunk = b.steps.chunk_elements(y.elements());
-    let kernel = b.steps.kernels.row().quantize.requantize_table.name;
+    let kernel = b.steps.kernels.row().lookup.lookup.name;
+    let table = quantize::requantize_table(&params);
     push_map(b, node, kernel, &x, &y, chunk, move |kernels, x: &[u8], y: &mut [u8]| {
-        quantize::requantize(kernels, x, &params, y);
+        lookup::lookup(kernels, x, &table, y);
     });
     Ok(())
 }
