@@ -8,7 +8,7 @@ use super::pack::{GROUP, Lines, first_channel};
 use crate::geometry::Window;
 
 /// What a tier does with the 16 channels of a group.
-pub(super) trait Lanes {
+pub(super) trait GroupDot {
     /// 16 int32 sums.
     type Sums: Copy;
     /// Taps of a word of packed weights; at most [`TAPS_MAX`].
@@ -35,7 +35,7 @@ pub(super) trait Lanes {
 }
 
 /// What becomes of the sums of a group's channels.
-pub(super) trait Epilogue<L: Lanes> {
+pub(super) trait GroupFinish<L: GroupDot> {
     /// An element of the output.
     type Out;
 
@@ -61,7 +61,7 @@ const GROUPS: usize = 16;
 /// # Safety
 /// The tier's CPU features, and the bounds that [`super::run`] asserts.
 #[inline(always)]
-pub(super) unsafe fn run<L: Lanes, E: Epilogue<L>>(
+pub(super) unsafe fn run<L: GroupDot, E: GroupFinish<L>>(
     x: &[u8],
     d: &Depthwise<'_, E>,
     rows: Range<usize>,
@@ -83,7 +83,7 @@ pub(super) unsafe fn run<L: Lanes, E: Epilogue<L>>(
 /// # Safety
 /// As [`run`]; `pixel` has one element a channel.
 #[inline(always)]
-unsafe fn run_pixel<L: Lanes, E: Epilogue<L>>(
+unsafe fn run_pixel<L: GroupDot, E: GroupFinish<L>>(
     x: &[u8],
     d: &Depthwise<'_, E>,
     output: [usize; 2],
@@ -135,7 +135,7 @@ unsafe fn run_pixel<L: Lanes, E: Epilogue<L>>(
 
 /// Slots for taps in the packed weights of a group, padding of words included.
 #[inline(always)]
-fn slots<L: Lanes>(kernel: [usize; 2]) -> usize {
+fn slots<L: GroupDot>(kernel: [usize; 2]) -> usize {
     let lines = Lines::of(kernel);
     lines.count * lines.length.next_multiple_of(L::TAPS)
 }
@@ -163,7 +163,7 @@ impl<'a> Taps<'a> {
 
     /// Lists the places of `count` slots from `first` on, unless they are listed already.
     #[inline(always)]
-    fn list<L: Lanes>(&mut self, first: usize, count: usize) {
+    fn list<L: GroupDot>(&mut self, first: usize, count: usize) {
         if self.listed == (first..first + count) {
             return;
         }

@@ -8,10 +8,18 @@
 mod avx2;
 #[cfg(target_arch = "x86_64")]
 mod avx512vnni;
+#[cfg(target_arch = "x86_64")]
+mod dot;
 mod entries;
+#[cfg(target_arch = "x86_64")]
+mod finish;
 mod general;
 mod pack;
 mod scalar;
+#[cfg(target_arch = "x86_64")]
+mod slide;
+#[cfg(target_arch = "x86_64")]
+mod strip;
 #[cfg(test)]
 mod tests;
 mod tiers;

@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use super::entries::{Depthwise, Floats};
-use super::general::{self, Epilogue, Lanes, TAPS_MAX};
+use super::general::{self, GroupDot, GroupFinish, TAPS_MAX};
 use super::pack::GROUP;
 use crate::requantize::{Requantize, requantize};
 
@@ -29,7 +29,7 @@ pub(super) unsafe fn to_floats(x: &[u8], d: &Depthwise<'_, Floats<'_>>, rows: Ra
 /// One tap a word, int8.
 struct Plain;
 
-impl Lanes for Plain {
+impl GroupDot for Plain {
     type Sums = [i32; GROUP];
     const TAPS: usize = 1;
     const WORD: usize = GROUP;
@@ -63,7 +63,7 @@ impl Lanes for Plain {
     }
 }
 
-impl Epilogue<Plain> for Requantize<'_> {
+impl GroupFinish<Plain> for Requantize<'_> {
     type Out = u8;
 
     #[inline(always)]
@@ -82,7 +82,7 @@ impl Epilogue<Plain> for Requantize<'_> {
     }
 }
 
-impl Epilogue<Plain> for Floats<'_> {
+impl GroupFinish<Plain> for Floats<'_> {
     type Out = f32;
 
     #[inline(always)]

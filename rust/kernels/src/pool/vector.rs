@@ -75,7 +75,7 @@ impl<V: Vector> Finish for Registers<V> {
             while done < length {
                 let at = done.min(length - V::LANES);
                 let one = scale.apply(V::load(sums.add(at)).sub(offset));
-                clamp.bytes_of_two([one, one]).in_order().store_first_bytes(out.add(at));
+                clamp.bytes_of_two([one, one]).in_order().store_quarter(0, out.add(at));
                 done += V::LANES;
             }
         }

@@ -158,3 +158,115 @@ proptest! {
         prop_assert!((-1i128 << 29 < distance) && distance <= 1 << 29, "{} {} {}", m, multiplier, distance);
     }
 }
+
+/// The rule in the registers of each tier.
+#[cfg(target_arch = "x86_64")]
+mod registers {
+    use super::*;
+    use crate::isa::Isa;
+    use crate::simd::{Vector, Ymm, Zmm};
+
+    /// As many lanes as the widest register has.
+    type Lanes = [i32; 16];
+    /// Scales the first lanes of a register: sums, multipliers, shifts.
+    type Scale = unsafe fn(&Lanes, &Lanes, &Lanes) -> Lanes;
+
+    /// What a tier's registers compute in three ways; how many lanes count.
+    fn tiers(of: [Scale; 2]) -> impl Iterator<Item = (Scale, usize)> {
+        let lanes = [(Isa::Avx2, Ymm::LANES), (Isa::Avx512Vnni, Zmm::LANES)];
+        of.into_iter()
+            .zip(lanes)
+            .filter(|(_, (isa, _))| isa.is_available())
+            .map(|(scale, (_, lanes))| (scale, lanes))
+    }
+
+    /// # Safety
+    /// The CPU has the tier of `V`.
+    unsafe fn stored<V: Vector>(lanes: V) -> Lanes {
+        let mut stored = [0; 16];
+        // SAFETY: the caller's; no register has more lanes.
+        unsafe { lanes.store_bytes(stored.as_mut_ptr().cast()) };
+        stored
+    }
+
+    /// # Safety
+    /// The CPU has the tier of `V`.
+    unsafe fn high<V: Vector>(acc: &Lanes, multiplier: &Lanes, shift: &Lanes) -> Lanes {
+        // SAFETY: the caller's; no register has more lanes.
+        unsafe {
+            let scale = HighScale::new(V::load(multiplier.as_ptr()), V::load(shift.as_ptr()));
+            stored(scale.apply(V::load(acc.as_ptr())))
+        }
+    }
+
+    /// # Safety
+    /// The CPU has the tier of `V`.
+    unsafe fn any<V: Vector>(acc: &Lanes, multiplier: &Lanes, shift: &Lanes) -> Lanes {
+        // SAFETY: the caller's; no register has more lanes.
+        unsafe {
+            let (multiplier, shift) = (V::load(multiplier.as_ptr()), V::load(shift.as_ptr()));
+            stored(scale_any(V::load(acc.as_ptr()), multiplier, shift))
+        }
+    }
+
+    /// All zeros where the scale cannot be had.
+    ///
+    /// # Safety
+    /// The CPU has the tier of `V`.
+    unsafe fn uniform<V: Vector>(acc: &Lanes, multiplier: &Lanes, shift: &Lanes) -> Lanes {
+        let reach = acc.iter().map(|acc| i64::from(*acc).abs()).max().unwrap_or(0);
+        // SAFETY: the caller's; no register has more lanes.
+        unsafe {
+            let scale = UniformScale::<V>::new(multiplier[0], shift[0] as u32, reach);
+            scale.map_or([0; 16], |scale| stored(scale.apply(V::load(acc.as_ptr()))))
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn the_high_half_equals_integers_of_128_bits(
+            acc: Lanes, multiplier in proptest::array::uniform16(-i32::MAX..=i32::MAX),
+            shift in proptest::array::uniform16(33..=62i32),
+        ) {
+            for (scale, lanes) in tiers([high::<Ymm>, high::<Zmm>]) {
+                // SAFETY: the tier is available.
+                let found = unsafe { scale(&acc, &multiplier, &shift) };
+                for i in 0..lanes {
+                    prop_assert_eq!(i128::from(found[i]), plain(acc[i], multiplier[i], shift[i] as u32));
+                }
+            }
+        }
+
+        #[test]
+        fn any_shift_equals_integers_of_128_bits_held_to_16(
+            acc: Lanes, multiplier in proptest::array::uniform16(-i32::MAX..=i32::MAX),
+            shift in proptest::array::uniform16(1..=62i32),
+        ) {
+            for (scale, lanes) in tiers([any::<Ymm>, any::<Zmm>]) {
+                // SAFETY: the tier is available.
+                let found = unsafe { scale(&acc, &multiplier, &shift) };
+                for i in 0..lanes {
+                    let held = plain(acc[i], multiplier[i], shift[i] as u32).clamp(-32767, 32767);
+                    prop_assert_eq!(i128::from(found[i]), held);
+                }
+            }
+        }
+
+        #[test]
+        fn a_raised_shift_equals_integers_of_128_bits(
+            acc: Lanes, bits in 0..31u32, multiplier in 1i32 << 30..=i32::MAX, shift in 1..=62i32,
+        ) {
+            let acc = acc.map(|acc| acc >> bits);
+            let reach = acc.iter().map(|acc| i64::from(*acc).abs()).max().unwrap_or(0);
+            let has_room = reach << (33 - shift).max(0) < 1 << 31;
+            for (scale, lanes) in tiers([uniform::<Ymm>, uniform::<Zmm>]) {
+                // SAFETY: the tier is available.
+                let found = unsafe { scale(&acc, &[multiplier; 16], &[shift; 16]) };
+                for i in 0..lanes {
+                    let expected = if has_room { plain(acc[i], multiplier, shift as u32) } else { 0 };
+                    prop_assert_eq!(i128::from(found[i]), expected);
+                }
+            }
+        }
+    }
+}

@@ -57,9 +57,18 @@ impl Vector for Ymm {
     }
 
     #[inline(always)]
-    unsafe fn store_first_bytes(self, to: *mut u8) {
+    unsafe fn store_quarter(self, quarter: usize, to: *mut u8) {
         // SAFETY: the caller's.
-        unsafe { _mm_storel_epi64(to.cast(), _mm256_castsi256_si128(self.0)) }
+        unsafe {
+            let (low, high) = (_mm256_castsi256_si128(self.0), _mm256_extracti128_si256::<1>(self.0));
+            let eight = match quarter {
+                0 => _mm_cvtsi128_si64(low),
+                1 => _mm_extract_epi64::<1>(low),
+                2 => _mm_cvtsi128_si64(high),
+                _ => _mm_extract_epi64::<1>(high),
+            };
+            to.cast::<i64>().write_unaligned(eight);
+        }
     }
 
     binary! {

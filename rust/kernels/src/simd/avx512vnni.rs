@@ -22,6 +22,25 @@ macro_rules! binary {
     };
 }
 
+impl Zmm {
+    /// One of the four quarters.
+    ///
+    /// # Safety
+    /// The CPU has AVX-512.
+    #[inline(always)]
+    pub(crate) unsafe fn quarter(self, quarter: usize) -> __m128i {
+        // SAFETY: the caller's.
+        unsafe {
+            match quarter {
+                0 => _mm512_castsi512_si128(self.0),
+                1 => _mm512_extracti32x4_epi32::<1>(self.0),
+                2 => _mm512_extracti32x4_epi32::<2>(self.0),
+                _ => _mm512_extracti32x4_epi32::<3>(self.0),
+            }
+        }
+    }
+}
+
 impl Vector for Zmm {
     const LANES: usize = 16;
     type Even = __mmask16;
@@ -57,9 +76,9 @@ impl Vector for Zmm {
     }
 
     #[inline(always)]
-    unsafe fn store_first_bytes(self, to: *mut u8) {
+    unsafe fn store_quarter(self, quarter: usize, to: *mut u8) {
         // SAFETY: the caller's.
-        unsafe { _mm_storeu_si128(to.cast(), _mm512_castsi512_si128(self.0)) }
+        unsafe { _mm_storeu_si128(to.cast(), self.quarter(quarter)) }
     }
 
     binary! {

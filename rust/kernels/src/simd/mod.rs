@@ -33,8 +33,8 @@ pub(crate) trait Vector: Copy {
     unsafe fn load_bytes(from: *const u8) -> Self;
     /// Writes a register of bytes.
     unsafe fn store_bytes(self, to: *mut u8);
-    /// Writes the first `LANES` bytes.
-    unsafe fn store_first_bytes(self, to: *mut u8);
+    /// Writes one of the four quarters of the bytes.
+    unsafe fn store_quarter(self, quarter: usize, to: *mut u8);
 
     /// The sum of lanes, modulo 2^32.
     unsafe fn add(self, other: Self) -> Self;

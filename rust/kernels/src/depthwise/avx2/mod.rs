@@ -1,17 +1,16 @@
 //! Depthwise convolution on AVX2: a word is 2 taps, widened to int16, so that one vpmaddwd adds 2 products of each of
 //! 8 channels. The products and their sums are exact: 2 * 255 * 128 is far inside int32.
 
-mod eight;
 mod pairs;
-mod slide;
-mod strip;
 
 use std::ops::Range;
 
+use crate::depthwise::dot::{All, are_blocks};
 use crate::depthwise::entries::{Depthwise, Floats, can_raise_shifts};
-use crate::depthwise::general;
+use crate::depthwise::finish::{Bytes, FloatsOfEight};
+use crate::depthwise::{general, slide, strip};
 use crate::requantize::{HIGH_SHIFT, Requantize};
-use eight::{EightBytes, EightFloats, have_halves};
+use crate::simd::Ymm;
 use pairs::Pairs;
 
 /// Runs `$module`'s code with the epilogue of the shifts, or the general code where there are too few channels or a shift can
@@ -25,12 +24,12 @@ macro_rules! bytes {
             let high = d.epilogue.shift.iter().all(|&shift| shift >= HIGH_SHIFT);
             // SAFETY: the caller's promise, and what each asks for beside it.
             unsafe {
-                if !have_halves(d.window.channels) || !(high || can_raise_shifts(d)) {
+                if !are_blocks::<Ymm>(d.window.channels) || !(high || can_raise_shifts(d)) {
                     general::run::<Pairs, _>(x, d, rows, out)
                 } else if high {
-                    $module::run::<$($number,)* EightBytes<false>>(x, d, rows, out)
+                    $module::run::<Ymm, Bytes<_, _, false> $(, $number)*>(x, d, rows, out, All)
                 } else {
-                    $module::run::<$($number,)* EightBytes<true>>(x, d, rows, out)
+                    $module::run::<Ymm, Bytes<_, _, true> $(, $number)*>(x, d, rows, out, All)
                 }
             }
         }
@@ -51,8 +50,8 @@ macro_rules! floats {
         pub(in crate::depthwise) unsafe fn $name(x: &[u8], d: &Depthwise<'_, Floats<'_>>, rows: Range<usize>, out: &mut [f32]) {
             // SAFETY: the caller's promise, and what each asks for beside it.
             unsafe {
-                if have_halves(d.window.channels) {
-                    $module::run::<$($number,)* EightFloats>(x, d, rows, out)
+                if are_blocks::<Ymm>(d.window.channels) {
+                    $module::run::<Ymm, FloatsOfEight $(, $number)*>(x, d, rows, out, All)
                 } else {
                     general::run::<Pairs, _>(x, d, rows, out)
                 }

@@ -1,21 +1,59 @@
-//! Sixteen channels, or less, in any number: the general code on AVX2.
+//! The dot product of two taps: of the 8 channels of a register, and of sixteen or less in any number.
 
 use std::arch::x86_64::*;
 
-use super::eight::{HALF, TAPS, WORD};
+use crate::depthwise::dot::Dot;
 use crate::depthwise::entries::Floats;
-use crate::depthwise::general::{Epilogue, Lanes, TAPS_MAX};
+use crate::depthwise::general::{GroupDot, GroupFinish, TAPS_MAX};
 use crate::depthwise::pack::GROUP;
 use crate::requantize::{Clamp, HIGH_SHIFT, HighScale, Requantize, scale_any};
 use crate::simd::{Vector, Ymm};
 
-/// Two taps a word, int16; the sums of channels 0..8 and 8..16.
-pub(super) struct Pairs;
+/// Channels of a register of sums: half a group.
+const HALF: usize = 8;
 
-impl Lanes for Pairs {
+impl Dot for Ymm {
+    type Group = Pairs;
+
+    #[inline(always)]
+    unsafe fn interleave(taps: [*const u8; TAPS_MAX], count: usize) -> Ymm {
+        // SAFETY: the caller's promise.
+        unsafe {
+            let even = _mm_loadl_epi64(taps[0].cast());
+            let odd = if count == 2 { _mm_loadl_epi64(taps[1].cast()) } else { _mm_setzero_si128() };
+            Ymm(_mm256_cvtepu8_epi16(_mm_unpacklo_epi8(even, odd)))
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn padding(zero_point: u8) -> Ymm {
+        // SAFETY: the caller's promise.
+        unsafe { Ymm::splat_words(i16::from(zero_point)) }
+    }
+
+    #[inline(always)]
+    unsafe fn multiply_add(self, values: Ymm, weights: Ymm) -> Ymm {
+        // SAFETY: the caller's promise.
+        unsafe { self.add(values.dot_words(weights)) }
+    }
+
+    #[inline(always)]
+    unsafe fn one_later(self, before: Ymm) -> Ymm {
+        // SAFETY: the caller's promise.
+        unsafe {
+            let carried = _mm256_srli_epi32::<16>(before.0);
+            Ymm(_mm256_or_si256(_mm256_slli_epi32::<16>(self.0), carried))
+        }
+    }
+}
+
+/// Two taps a word, int16; the sums of channels 0..8 and 8..16.
+pub(in crate::depthwise) struct Pairs;
+
+impl GroupDot for Pairs {
     type Sums = [__m256i; 2];
-    const TAPS: usize = TAPS;
-    const WORD: usize = WORD;
+    const TAPS: usize = 2;
+    const WORD: usize = GROUP * 2 * 2;
 
     #[inline(always)]
     unsafe fn start(bias: *const i32, channels: usize) -> [__m256i; 2] {
@@ -44,7 +82,7 @@ impl Lanes for Pairs {
     }
 }
 
-impl Epilogue<Pairs> for Requantize<'_> {
+impl GroupFinish<Pairs> for Requantize<'_> {
     type Out = u8;
 
     #[inline(always)]
@@ -65,7 +103,7 @@ impl Epilogue<Pairs> for Requantize<'_> {
     }
 }
 
-impl Epilogue<Pairs> for Floats<'_> {
+impl GroupFinish<Pairs> for Floats<'_> {
     type Out = f32;
 
     #[inline(always)]

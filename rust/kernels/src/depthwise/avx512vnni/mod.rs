@@ -1,21 +1,38 @@
 //! Depthwise convolution on AVX-512 VNNI: a word is 4 taps, one int32 lane a channel, so that one vpdpbusd adds 4
 //! products of each of 16 channels.
-//!
-//! 3x3 and 5x5 keep the input columns that neighbouring outputs share in registers: see `slide` and `wide`.
 
 mod fours;
-mod lanes;
-mod slide;
 mod wide;
 
 use std::ops::Range;
 
+use crate::depthwise::dot::All;
 use crate::depthwise::entries::can_raise_shifts;
-use crate::depthwise::general;
+use crate::depthwise::finish::Bytes;
 use crate::depthwise::pack::GROUP;
+use crate::depthwise::{general, slide, strip};
 use crate::requantize::HIGH_SHIFT;
-use fours::Fours;
-use lanes::ByteDepthwise;
+use crate::simd::Zmm;
+use fours::{First, Fours};
+use wide::ByteDepthwise;
+
+/// A kernel of whole blocks of 32 channels.
+type Wide = unsafe fn(&[u8], &ByteDepthwise<'_>, Range<usize>, &mut [u8]);
+
+/// What becomes of the sums of 16 channels whose shifts are all at least 33.
+type Plain = Bytes<Zmm, All, false>;
+/// What becomes of the sums of up to 16 channels whose shifts can be raised.
+type Raised = Bytes<Zmm, First, true>;
+
+/// Whether [`Plain`] takes the channels.
+fn is_plain(d: &ByteDepthwise<'_>) -> bool {
+    d.window.channels >= GROUP && d.epilogue.shift.iter().all(|&shift| shift >= HIGH_SHIFT)
+}
+
+/// The channels of the only or of every group.
+fn of_group(d: &ByteDepthwise<'_>) -> First {
+    First::new(d.window.channels.min(GROUP))
+}
 
 /// Defines a kernel for one shape: groups of channels by [`slide::run`] with the numbers in brackets, after the blocks
 /// of 32 that `$wide` takes.
@@ -25,32 +42,26 @@ macro_rules! sliding {
         /// The CPU has the tier; the bounds that [`crate::depthwise::run`] asserts.
         #[target_feature(enable = "avx2,fma,avx512f,avx512bw,avx512vl,avx512dq,avx512vnni")]
         pub(in crate::depthwise) unsafe fn $name(x: &[u8], d: &ByteDepthwise<'_>, rows: Range<usize>, out: &mut [u8]) {
-            let channels = d.window.channels;
-            let is_plain = channels >= GROUP && d.epilogue.shift.iter().all(|&shift| shift >= HIGH_SHIFT);
             let wide: Option<Wide> = $wide;
             // SAFETY: the caller's promise, and what each asks for beside it.
             unsafe {
-                if !is_plain {
+                if !is_plain(d) {
                     return if can_raise_shifts(d) {
-                        slide::run::<$($slide,)* false>(x, d, rows, out, 0)
+                        slide::run::<Zmm, Raised, $($slide),*>(x, d, rows, out, of_group(d))
                     } else {
                         general::run::<Fours, _>(x, d, rows, out)
                     };
                 }
-                match wide {
-                    Some(wide) if d.window.output[1] >= wide::STEP => {
-                        wide(x, d, rows.clone(), out);
-                        let from = channels / wide::WIDE * (wide::WIDE / GROUP);
-                        slide::run::<$($slide,)* true>(x, d, rows, out, from);
-                    }
-                    _ => slide::run::<$($slide,)* true>(x, d, rows, out, 0),
+                let mut from = 0;
+                if let Some(wide) = wide && d.window.output[1] >= wide::STEP {
+                    wide(x, d, rows.clone(), out);
+                    from = d.window.channels / wide::WIDE * (wide::WIDE / GROUP);
                 }
+                slide::run_from::<Zmm, Plain, $($slide),*>(x, d, rows, out, All, from);
             }
         }
     };
 }
-/// A kernel of whole blocks of 32 channels.
-type Wide = unsafe fn(&[u8], &ByteDepthwise<'_>, Range<usize>, &mut [u8]);
 sliding!(run_3x3s1, [3, 1, 2, 2], Some(wide::run::<1, 2>));
 sliding!(run_3x3s2, [3, 2, 1, 2], Some(wide::run::<2, 1>));
 sliding!(run_5x5s1, [5, 1, 2, 2], None);
@@ -65,6 +76,14 @@ pub(in crate::depthwise) unsafe fn run_any(
     rows: Range<usize>,
     out: &mut [u8],
 ) {
-    // SAFETY: the caller's promise.
-    unsafe { general::run::<Fours, _>(x, d, rows, out) }
+    // SAFETY: the caller's promise, and what each asks for beside it.
+    unsafe {
+        if is_plain(d) {
+            strip::run::<Zmm, Plain>(x, d, rows, out, All)
+        } else if can_raise_shifts(d) {
+            strip::run::<Zmm, Raised>(x, d, rows, out, of_group(d))
+        } else {
+            general::run::<Fours, _>(x, d, rows, out)
+        }
+    }
 }

@@ -9,10 +9,14 @@ use std::arch::x86_64::*;
 use std::array::from_fn;
 use std::ops::Range;
 
-use super::lanes::{ByteDepthwise, WORD};
+use super::fours::WORD;
+use crate::depthwise::entries::Depthwise;
 use crate::depthwise::pack::GROUP;
 use crate::requantize::{Clamp, HighScale, Requantize};
 use crate::simd::{Vector, Zmm};
+
+/// A convolution whose results are bytes.
+pub(super) type ByteDepthwise<'a> = Depthwise<'a, Requantize<'a>>;
 
 /// Channels that go through together: two groups.
 pub(super) const WIDE: usize = 2 * GROUP;

@@ -1,0 +1,93 @@
+//! What the kernels are written over: a tier's dot product of a few taps, on as many channels as a register has lanes.
+
+use super::general::{GroupDot, TAPS_MAX};
+use super::pack::{GROUP, first_channel};
+use crate::simd::Vector;
+
+/// A register of sums, or of so many bytes of taps and weights.
+///
+/// # Safety
+/// As [`Vector`]. The lanes divide a group.
+pub(super) trait Dot: Vector {
+    /// The same for a whole group, or a part of one.
+    type Group: GroupDot;
+    /// Taps of a word of packed weights.
+    const TAPS: usize = Self::Group::TAPS;
+    /// Bytes of a word of packed weights.
+    const WORD: usize = Self::Group::WORD;
+
+    /// The values of `LANES` channels at each of the first `count` places, channel by channel: at most `TAPS`, and whatever
+    /// for the rest of the taps.
+    unsafe fn interleave(taps: [*const u8; TAPS_MAX], count: usize) -> Self;
+
+    /// The zero point for every tap of every channel.
+    unsafe fn padding(zero_point: u8) -> Self;
+
+    /// The sums, and in each lane the products of its taps added.
+    unsafe fn multiply_add(self, values: Self, weights: Self) -> Self;
+
+    /// The weights of a word as the output row below meets them: each tap one place later, after the last one of the
+    /// word `before`.
+    unsafe fn one_later(self, before: Self) -> Self;
+}
+
+/// Whether the channels are whole blocks of a register's lanes, and so not too few for code that takes one at a time.
+pub(super) fn are_blocks<D: Dot>(channels: usize) -> bool {
+    channels == D::LANES || channels >= GROUP
+}
+
+/// The first channels of the blocks of a register's lanes from the one numbered `from` on, and where in the packed weights
+/// each block's lie, of `words` words a group.
+#[inline(always)]
+pub(super) fn blocks<D: Dot>(
+    channels: usize,
+    words: usize,
+    from: usize,
+) -> impl Iterator<Item = (usize, usize)> {
+    let parts = GROUP / D::LANES;
+    let count = if channels == D::LANES { 1 } else { channels.div_ceil(GROUP) * parts };
+    (from..count).map(move |block| {
+        let (group, part) = (block / parts, block % parts);
+        let packed = group * words * D::WORD + part * (D::WORD / parts);
+        (first_channel(group, channels) + part * D::LANES, packed)
+    })
+}
+
+/// The channels of a register that there are.
+///
+/// # Safety
+/// The methods need the tier's CPU features, and places that are good for the channels.
+pub(super) trait Channels<D>: Copy {
+    /// [`Dot::interleave`] of the channels.
+    unsafe fn interleave(self, taps: [*const u8; TAPS_MAX], count: usize) -> D;
+
+    /// A value a channel.
+    unsafe fn load(self, from: *const i32) -> D;
+
+    /// Writes a byte a channel: a quarter of a register.
+    unsafe fn store(self, bytes: D, quarter: usize, to: *mut u8);
+}
+
+/// As many as a register has lanes.
+#[derive(Clone, Copy)]
+pub(super) struct All;
+
+impl<D: Dot> Channels<D> for All {
+    #[inline(always)]
+    unsafe fn interleave(self, taps: [*const u8; TAPS_MAX], count: usize) -> D {
+        // SAFETY: the caller's promise.
+        unsafe { D::interleave(taps, count) }
+    }
+
+    #[inline(always)]
+    unsafe fn load(self, from: *const i32) -> D {
+        // SAFETY: the caller's promise.
+        unsafe { D::load(from) }
+    }
+
+    #[inline(always)]
+    unsafe fn store(self, bytes: D, quarter: usize, to: *mut u8) {
+        // SAFETY: the caller's promise.
+        unsafe { bytes.store_quarter(quarter, to) }
+    }
+}
