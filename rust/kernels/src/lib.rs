@@ -17,3 +17,4 @@ pub mod requantize;
 mod simd;
 pub mod softmax;
 pub mod table;
+mod unroll;

@@ -23,9 +23,6 @@ pub(super) trait Dot: Vector {
     /// The zero point for every tap of every channel.
     unsafe fn padding(zero_point: u8) -> Self;
 
-    /// The sums, and in each lane the products of its taps added.
-    unsafe fn multiply_add(self, values: Self, weights: Self) -> Self;
-
     /// The weights of a word as the output row below meets them: each tap one place later, after the last one of the
     /// word `before`.
     unsafe fn one_later(self, before: Self) -> Self;

@@ -233,7 +233,7 @@ unsafe fn slide_row<
                     for row in 0..DOWN {
                         for right in 0..RIGHT {
                             let values = window[right * STRIDE + kx][word];
-                            sums[row][right] = sums[row][right].multiply_add(values, weights[kx][row][word]);
+                            sums[row][right] = sums[row][right].dot(values, weights[kx][row][word]);
                         }
                     }
                 }

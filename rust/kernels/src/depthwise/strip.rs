@@ -240,7 +240,7 @@ unsafe fn multiply<D: Dot, F: Finish<D>, const DOWN: usize>(
                         let values = D::load_bytes(starts[right].add(column + word * D::BYTES));
                         for down in 0..DOWN {
                             let taps = if down == 0 { taps } else { below };
-                            sums[down][right] = sums[down][right].multiply_add(values, taps);
+                            sums[down][right] = sums[down][right].dot(values, taps);
                         }
                     }
                 }

@@ -7,9 +7,9 @@ use std::arch::x86_64::*;
 
 use super::activations::{Right, pack_source, row_sums_source};
 use super::entries::Panel;
-use super::epilogue::{Addend, ColumnParams, PANEL, Target, finish};
+use super::epilogue::{ColumnParams, PANEL, finish};
 use super::pack::{GROUP, Layout, UNIT};
-use crate::requantize::{Clamp, HighScale, VectorAdd};
+use super::tile::{self, Tile, epilogue, multiply_add};
 use crate::simd::{Vector, Ymm};
 
 /// [`ColumnParams::derive`] in vectors.
@@ -80,27 +80,46 @@ unsafe fn rows<const R: usize>(panel: &Panel, row: usize, scratch: &mut Scratch)
             // SAFETY: the caller's bounds, and start + len <= all.
             unsafe { widen(panel, row + r, start, len, &mut scratch.wide[r]) };
         }
+        let rows: [*const u8; R] = std::array::from_fn(|r| scratch.wide[r].as_ptr().cast());
         for unit in 0..panel.n.div_ceil(UNIT) {
             let from = unit * UNIT;
-            // SAFETY: a unit has `all` groups; the parameters and a row of `acc` have 16 lanes a unit.
+            // SAFETY: a unit has `all` groups, each two pairs of k, which are 64 bytes of weights and 4 of a row; the
+            // parameters and a row of `acc` have 16 lanes a unit.
             unsafe {
-                let w = panel.packed.add(unit * panel.unit_bytes + start * Layout::WidePairs.group_bytes());
-                let mut acc: [Sixteen; R] = if start == 0 {
-                    let bias = load(panel.columns.bias[from..].as_ptr());
-                    std::array::from_fn(|r| plus(bias, panel.row_bias.get(row + r)))
+                let mut w =
+                    panel.packed.add(unit * panel.unit_bytes + start * Layout::WidePairs.group_bytes());
+                let mut acc = if start == 0 {
+                    first(panel, row, from)
                 } else {
-                    std::array::from_fn(|r| load(scratch.acc[r][from..].as_ptr()))
+                    std::array::from_fn(|r| [load(scratch.acc[r][from..].as_ptr())])
                 };
-                accumulate(&mut acc, &scratch.wide, w, len);
+                for pair in 0..2 * len {
+                    multiply_add(&mut acc, &rows, 4 * pair, w, 0);
+                    w = w.add(64);
+                }
                 if start + len < all {
                     for r in 0..R {
-                        save(&acc[r], scratch.acc[r][from..].as_mut_ptr());
+                        save(&acc[r][0], scratch.acc[r][from..].as_mut_ptr());
                     }
                 } else {
-                    epilogue(panel, acc, row, unit);
+                    epilogue(panel, acc, row, from, UNIT.min(panel.n - from));
                 }
             }
         }
+    }
+}
+
+/// What the sums of `R` rows begin with.
+///
+/// # Safety
+/// As [`rows`]; `from` is the first column of a unit.
+#[inline]
+#[target_feature(enable = "avx2,fma")]
+unsafe fn first<const R: usize>(panel: &Panel, row: usize, from: usize) -> Accumulators<R> {
+    // SAFETY: the caller's; the parameters have 16 lanes a unit.
+    unsafe {
+        let bias = load(panel.columns.bias[from..].as_ptr());
+        std::array::from_fn(|r| [plus(bias, panel.row_bias.get(row + r))])
     }
 }
 
@@ -137,13 +156,16 @@ unsafe fn widen(panel: &Panel, row: usize, start: usize, len: usize, wide: &mut 
 }
 
 /// 16 accumulators.
-type Sixteen = [__m256i; 2];
+type Sixteen = [Ymm; 2];
+/// The sums of `R` rows of a unit.
+type Accumulators<const R: usize> = tile::Accumulators<Ymm, 2, 1, R>;
 
 /// 16 accumulators plus one number, if there is one.
 #[inline]
 #[target_feature(enable = "avx2,fma")]
 fn plus(x: Sixteen, number: Option<&i32>) -> Sixteen {
-    number.map_or(x, |&number| x.map(|half| _mm256_add_epi32(half, _mm256_set1_epi32(number))))
+    // SAFETY: the function has the tier's features.
+    number.map_or(x, |&number| unsafe { x.map(|half| half.add(Ymm::splat(number))) })
 }
 
 /// # Safety
@@ -152,7 +174,7 @@ fn plus(x: Sixteen, number: Option<&i32>) -> Sixteen {
 #[target_feature(enable = "avx2,fma")]
 unsafe fn load(from: *const i32) -> Sixteen {
     // SAFETY: the caller's.
-    unsafe { [_mm256_loadu_si256(from.cast()), _mm256_loadu_si256(from.add(8).cast())] }
+    unsafe { [Ymm::load(from), Ymm::load(from.add(Ymm::LANES))] }
 }
 
 /// # Safety
@@ -162,134 +184,58 @@ unsafe fn load(from: *const i32) -> Sixteen {
 unsafe fn save(x: &Sixteen, to: *mut i32) {
     // SAFETY: the caller's.
     unsafe {
-        _mm256_storeu_si256(to.cast(), x[0]);
-        _mm256_storeu_si256(to.add(8).cast(), x[1]);
+        x[0].store_bytes(to.cast());
+        x[1].store_bytes(to.add(Ymm::LANES).cast());
     }
 }
 
-/// Adds the products of `R` widened rows with `len` groups of a unit.
-///
-/// # Safety
-/// `w` has `len` groups.
-#[inline]
-#[target_feature(enable = "avx2,fma")]
-unsafe fn accumulate<const R: usize>(
-    acc: &mut [Sixteen; R],
-    wide: &[[u16; BLOCK * GROUP]; ROWS],
-    w: *const u8,
-    len: usize,
-) {
-    for pair in 0..2 * len {
-        // SAFETY: the caller's; a pair of k is 64 bytes of weights, and a row of `wide` has BLOCK groups.
+impl Tile for Ymm {
+    #[inline(always)]
+    unsafe fn gather<const UNITS: usize>(data: *const u8, stride: usize, rows: usize, n: usize) -> Ymm {
+        // SAFETY: the caller's; rows beyond the last are not read, nor bytes beyond n.
         unsafe {
-            let w = w.add(pair * 64);
-            let b = [_mm256_loadu_si256(w.cast()), _mm256_loadu_si256(w.add(32).cast())];
-            for r in 0..R {
-                let x = _mm256_set1_epi32(wide[r].as_ptr().add(2 * pair).cast::<i32>().read_unaligned());
-                for half in 0..2 {
-                    acc[r][half] = _mm256_add_epi32(acc[r][half], _mm256_madd_epi16(x, b[half]));
-                }
+            let second = data.add((rows - 1) * stride);
+            if n == UNIT {
+                return Ymm(_mm256_set_m128i(_mm_loadu_si128(second.cast()), _mm_loadu_si128(data.cast())));
             }
+            let mut bytes = [0; 2 * UNIT];
+            copy_short(data, bytes.as_mut_ptr(), n);
+            copy_short(second, bytes[UNIT..].as_mut_ptr(), n);
+            Ymm::load_bytes(bytes.as_ptr())
         }
     }
-}
 
-/// Writes the results of `R` rows of a unit.
-///
-/// # Safety
-/// As [`rows`].
-#[inline]
-#[target_feature(enable = "avx2,fma")]
-unsafe fn epilogue<const R: usize>(panel: &Panel, mut acc: [Sixteen; R], row: usize, unit: usize) {
-    let from = unit * UNIT;
-    let n = UNIT.min(panel.n - from);
-    match &panel.target {
-        Target::U8 { data, stride, quantize, residual } if quantize.high => {
-            // SAFETY: the caller's bounds; n columns from this one on are the panel's.
-            unsafe {
-                scale(panel.columns, &mut acc, from);
-                let clamp = Clamp::<Ymm>::new(quantize.zero_point, quantize.lo, quantize.hi);
-                for first in (0..R).step_by(2) {
-                    let rows = 2.min(R - first);
-                    let (x, y) = (acc[first], acc[first + rows - 1]);
-                    let mut bytes = clamp.bytes([x[0], x[1], y[0], y[1]].map(Ymm)).in_order();
-                    if let Some(Addend { data, stride, add }) = residual {
-                        let data = data.add((row + first) * stride + from);
-                        let b = Ymm(gather(data, *stride, rows, n));
-                        bytes = VectorAdd::new(add).apply(bytes, b);
-                    }
-                    scatter(bytes.0, data.add((row + first) * stride + from), *stride, rows, n);
-                }
-            }
-        }
-        _ => {
-            // Copied, so that the accumulators can stay in registers.
-            let acc = acc;
-            // SAFETY: the caller's bounds; R rows of 16 accumulators follow each other.
-            unsafe { spilled(panel, row, R, from, n, acc.as_ptr().cast()) }
-        }
-    }
-}
-
-/// The columns from `from` on scaled and rounded, every shift at least 33.
-///
-/// # Safety
-/// The CPU has the tier; `from` is a multiple of 16.
-#[inline]
-#[target_feature(enable = "avx2,fma")]
-unsafe fn scale<const R: usize>(columns: &ColumnParams, acc: &mut [Sixteen; R], from: usize) {
-    for half in 0..2 {
+    #[inline(always)]
+    unsafe fn scatter<const UNITS: usize>(self, data: *mut u8, stride: usize, rows: usize, n: usize) {
         // SAFETY: the caller's.
         unsafe {
-            let scale: HighScale<Ymm> = columns.high_scale(from + half * Ymm::LANES);
-            for r in 0..R {
-                acc[r][half] = scale.apply(Ymm(acc[r][half])).0;
+            if n == UNIT {
+                _mm_storeu_si128(data.cast(), _mm256_castsi256_si128(self.0));
+                if rows > 1 {
+                    _mm_storeu_si128(data.add(stride).cast(), _mm256_extracti128_si256::<1>(self.0));
+                }
+                return;
+            }
+            let mut bytes = [0; 2 * UNIT];
+            self.store_bytes(bytes.as_mut_ptr());
+            for r in 0..rows {
+                copy_short(bytes[r * UNIT..].as_ptr(), data.add(r * stride), n);
             }
         }
     }
-}
 
-/// Loads `rows` rows (1 or 2) of `n` bytes.
-///
-/// # Safety
-/// They are readable.
-#[inline]
-#[target_feature(enable = "avx2,fma")]
-unsafe fn gather(data: *const u8, stride: usize, rows: usize, n: usize) -> __m256i {
-    // SAFETY: the caller's; rows beyond the last are not read, nor bytes beyond n.
-    unsafe {
-        let second = data.add((rows - 1) * stride);
-        if n == UNIT {
-            return _mm256_set_m128i(_mm_loadu_si128(second.cast()), _mm_loadu_si128(data.cast()));
-        }
-        let mut bytes = [0; 2 * UNIT];
-        copy_short(data, bytes.as_mut_ptr(), n);
-        copy_short(second, bytes[UNIT..].as_mut_ptr(), n);
-        _mm256_loadu_si256(bytes.as_ptr().cast())
-    }
-}
-
-/// Stores what [`gather`] loads.
-///
-/// # Safety
-/// The bytes are writable.
-#[inline]
-#[target_feature(enable = "avx2,fma")]
-unsafe fn scatter(x: __m256i, data: *mut u8, stride: usize, rows: usize, n: usize) {
-    // SAFETY: the caller's.
-    unsafe {
-        if n == UNIT {
-            _mm_storeu_si128(data.cast(), _mm256_castsi256_si128(x));
-            if rows > 1 {
-                _mm_storeu_si128(data.add(stride).cast(), _mm256_extracti128_si256::<1>(x));
-            }
-            return;
-        }
-        let mut bytes = [0; 2 * UNIT];
-        _mm256_storeu_si256(bytes.as_mut_ptr().cast(), x);
-        for r in 0..rows {
-            copy_short(bytes[r * UNIT..].as_ptr(), data.add(r * stride), n);
-        }
+    #[inline(always)]
+    unsafe fn finish(
+        panel: &Panel,
+        row: usize,
+        rows: usize,
+        from: usize,
+        n: usize,
+        acc: *const i32,
+        ld: usize,
+    ) {
+        // SAFETY: the caller's.
+        unsafe { spilled(panel, row, rows, from, n, acc, ld) }
     }
 }
 
@@ -316,13 +262,13 @@ unsafe fn copy_short(from: *const u8, to: *mut u8, n: usize) {
     }
 }
 
-/// The plain epilogue, through memory.
+/// [`Tile::finish`].
 ///
 /// # Safety
-/// As [`rows`]; `acc` has `rows` rows of 16 values.
+/// As it says.
 #[inline(never)]
 #[target_feature(enable = "avx2,fma")]
-unsafe fn spilled(panel: &Panel, row: usize, rows: usize, from: usize, n: usize, acc: *const i32) {
+unsafe fn spilled(panel: &Panel, row: usize, rows: usize, from: usize, n: usize, acc: *const i32, ld: usize) {
     // SAFETY: the caller's.
-    unsafe { finish(&panel.target, panel.columns, row, rows, from..from + n, acc, UNIT) }
+    unsafe { finish(&panel.target, panel.columns, row, rows, from..from + n, acc, ld) }
 }

@@ -18,6 +18,8 @@ mod scalar;
 #[cfg(test)]
 mod tests;
 mod tiers;
+#[cfg(target_arch = "x86_64")]
+mod tile;
 
 pub use crate::requantize::{AddParams, Requantize};
 pub use activations::Right;

@@ -94,6 +94,12 @@ impl Vector for Ymm {
     }
 
     #[inline(always)]
+    unsafe fn dot(self, values: Self, weights: Self) -> Self {
+        // SAFETY: the caller's.
+        unsafe { self.add(values.dot_words(weights)) }
+    }
+
+    #[inline(always)]
     unsafe fn odd_lanes(self) -> Self {
         // SAFETY: the caller's.
         unsafe { Ymm(odd_lanes(self.0)) }

@@ -103,6 +103,13 @@ impl Vector for Zmm {
         pack_bytes = _mm512_packus_epi16;
     }
 
+    /// Never the saturating form.
+    #[inline(always)]
+    unsafe fn dot(self, values: Self, weights: Self) -> Self {
+        // SAFETY: the caller's.
+        unsafe { Zmm(_mm512_dpbusd_epi32(self.0, values.0, weights.0)) }
+    }
+
     #[inline(always)]
     unsafe fn odd_lanes(self) -> Self {
         // SAFETY: the caller's.

@@ -62,6 +62,9 @@ pub(crate) trait Vector: Copy {
 
     /// The sum of the words of each lane's products.
     unsafe fn dot_words(self, other: Self) -> Self;
+    /// `self`, and in each lane the sum of its products added, of as many values and weights as a tier's dot product takes:
+    /// bytes and signed bytes, or signed words.
+    unsafe fn dot(self, values: Self, weights: Self) -> Self;
     /// The difference of words, modulo 2^16.
     unsafe fn sub_words(self, other: Self) -> Self;
     /// The sum of signed words, saturated.

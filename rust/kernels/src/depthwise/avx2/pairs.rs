@@ -32,12 +32,6 @@ impl Dot for Ymm {
     }
 
     #[inline(always)]
-    unsafe fn multiply_add(self, values: Ymm, weights: Ymm) -> Ymm {
-        // SAFETY: the caller's promise.
-        unsafe { self.add(values.dot_words(weights)) }
-    }
-
-    #[inline(always)]
     unsafe fn one_later(self, before: Ymm) -> Ymm {
         // SAFETY: the caller's promise.
         unsafe {

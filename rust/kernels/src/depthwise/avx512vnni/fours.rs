@@ -47,12 +47,6 @@ impl Dot for Zmm {
     }
 
     #[inline(always)]
-    unsafe fn multiply_add(self, values: Zmm, weights: Zmm) -> Zmm {
-        // SAFETY: the caller's promise.
-        unsafe { Zmm(_mm512_dpbusd_epi32(self.0, values.0, weights.0)) }
-    }
-
-    #[inline(always)]
     unsafe fn one_later(self, before: Zmm) -> Zmm {
         // SAFETY: the caller's promise.
         unsafe {

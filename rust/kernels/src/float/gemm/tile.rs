@@ -3,6 +3,7 @@
 use std::arch::asm;
 
 use super::panel::{Left, Panel, UNIT};
+use crate::unroll::unroll;
 
 /// The 16 columns of a unit in a tier's registers.
 ///
@@ -32,13 +33,6 @@ pub(super) trait Lanes: Copy {
 
 /// What a tap in the padding reads. Longer taps are walked in blocks of as many steps.
 static ZEROS: [f32; 1024] = [0.0; 1024];
-
-/// Runs a block for `$i` in `0..$n` as straight code: a loop that the compiler leaves rolled would keep the sums in
-/// memory. `$n` is at most 16.
-macro_rules! unroll {
-    ($i:ident in $n:expr, $body:block) => { unroll!(@ $i, $n, $body, 0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15) };
-    (@ $i:ident, $n:expr, $body:block, $($k:literal)*) => { $(if $k < $n { let $i = $k; $body })* };
-}
 
 /// Rows `from..to` of the panel, `ROWS` at a time.
 ///

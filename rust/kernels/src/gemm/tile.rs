@@ -1,0 +1,161 @@
+//! What the tiles of every tier do alike, written once over its registers: a step of the dot products, and the epilogue.
+//! The 16 columns of a unit are `N` registers.
+
+use super::entries::Panel;
+use super::epilogue::{Addend, Quantize, Target};
+use super::pack::UNIT;
+use crate::requantize::{Clamp, HighScale, VectorAdd};
+use crate::simd::Vector;
+use crate::unroll::unroll;
+
+/// The accumulators of a tile.
+pub(super) type Accumulators<V, const N: usize, const UNITS: usize, const ROWS: usize> =
+    [[[V; N]; UNITS]; ROWS];
+
+/// How a tier moves bytes between rows and a register.
+///
+/// # Safety
+/// As [`Vector`]; the first `n` bytes of each of the rows can be read or written, and no others are.
+pub(super) trait Tile: Vector {
+    /// Loads `rows` rows of `n` bytes, each to a place of `UNITS * 16`: as many rows as a register has room for, or less.
+    unsafe fn gather<const UNITS: usize>(data: *const u8, stride: usize, rows: usize, n: usize) -> Self;
+
+    /// Stores what [`Tile::gather`] loads.
+    unsafe fn scatter<const UNITS: usize>(self, data: *mut u8, stride: usize, rows: usize, n: usize);
+
+    /// The plain [`finish`](super::epilogue::finish) of the columns `from..from + n`, compiled for the tier and not
+    /// inlined: `rows` rows of accumulators at `acc`, `ld` apart.
+    unsafe fn finish(
+        panel: &Panel,
+        row: usize,
+        rows: usize,
+        from: usize,
+        n: usize,
+        acc: *const i32,
+        ld: usize,
+    );
+}
+
+/// Adds the products of one step: 4 bytes of each row, at `at`, with 64 bytes of each unit.
+///
+/// # Safety
+/// The CPU has the tier of `V`; each row has the step's 4 bytes, each unit 64 bytes at its place from `w` on.
+#[inline(always)]
+pub(super) unsafe fn multiply_add<V: Tile, const N: usize, const UNITS: usize, const ROWS: usize>(
+    acc: &mut Accumulators<V, N, UNITS, ROWS>,
+    rows: &[*const u8; ROWS],
+    at: usize,
+    w: *const u8,
+    unit_bytes: usize,
+) {
+    // SAFETY: the caller's promise.
+    unsafe {
+        let mut b = [[V::splat(0); N]; UNITS];
+        for u in 0..UNITS {
+            for i in 0..N {
+                b[u][i] = V::load_bytes(w.add(u * unit_bytes + i * V::BYTES));
+            }
+        }
+        for r in 0..ROWS {
+            let x = V::splat(rows[r].add(at).cast::<i32>().read_unaligned());
+            for u in 0..UNITS {
+                for i in 0..N {
+                    acc[r][u][i] = acc[r][u][i].dot(x, b[u][i]);
+                }
+            }
+        }
+    }
+}
+
+/// Makes results of the sums of rows from `row` on and of the columns `from..from + n` of the panel, and writes them.
+///
+/// # Safety
+/// The CPU has the tier of `V`; the panel's bounds have been checked, and it has the rows and columns.
+#[inline(always)]
+pub(super) unsafe fn epilogue<V: Tile, const N: usize, const UNITS: usize, const ROWS: usize>(
+    panel: &Panel,
+    mut acc: Accumulators<V, N, UNITS, ROWS>,
+    row: usize,
+    from: usize,
+    n: usize,
+) {
+    // SAFETY: the caller's.
+    unsafe {
+        match &panel.target {
+            Target::U8 { data, stride, quantize, residual } if quantize.high => {
+                scale(panel, &mut acc, from);
+                let place = Place { row, from, n };
+                store(&acc, data.add(row * stride + from), *stride, quantize, residual.as_ref(), place);
+            }
+            _ => {
+                // Copied, so that the accumulators can stay in registers.
+                let acc = acc;
+                V::finish(panel, row, ROWS, from, n, acc.as_ptr().cast(), UNITS * UNIT);
+            }
+        }
+    }
+}
+
+/// `floor((acc * multiplier + 2^(shift-1)) / 2^shift)` for shifts of at least 33.
+///
+/// # Safety
+/// As [`epilogue`].
+#[inline(always)]
+unsafe fn scale<V: Tile, const N: usize, const UNITS: usize, const ROWS: usize>(
+    panel: &Panel,
+    acc: &mut Accumulators<V, N, UNITS, ROWS>,
+    from: usize,
+) {
+    unroll!(u in UNITS, {
+        for i in 0..N {
+            // SAFETY: the caller's; a panel has UNITS units of columns from `from` on.
+            unsafe {
+                let scale: HighScale<V> = panel.columns.high_scale(from + u * UNIT + i * V::LANES);
+                unroll!(r in ROWS, { acc[r][u][i] = scale.apply(acc[r][u][i]) });
+            }
+        }
+    });
+}
+
+/// Where results go.
+struct Place {
+    row: usize,
+    from: usize,
+    n: usize,
+}
+
+/// Adds the zero point, clamps, adds the residual and stores. Four registers at a time become one of bytes: a row, or as
+/// many as have room.
+///
+/// # Safety
+/// As [`epilogue`]; `data` is the first column of the first row.
+#[inline(always)]
+unsafe fn store<V: Tile, const N: usize, const UNITS: usize, const ROWS: usize>(
+    acc: &Accumulators<V, N, UNITS, ROWS>,
+    data: *mut u8,
+    stride: usize,
+    quantize: &Quantize,
+    residual: Option<&Addend>,
+    Place { row, from, n }: Place,
+) {
+    // SAFETY: the caller's; n columns from this one on are the panel's.
+    unsafe {
+        let together = 4 / N / UNITS;
+        let clamp = Clamp::<V>::new(quantize.zero_point, quantize.lo, quantize.hi);
+        unroll!(step in ROWS.div_ceil(4 / N / UNITS), {
+            let first = step * together;
+            let rows = (ROWS - first).min(together);
+            let mut quad = [acc[first][0][0]; 4];
+            for (i, register) in quad.iter_mut().enumerate() {
+                let unit = (i / N).min(UNITS * together - 1);
+                *register = acc[(first + unit / UNITS).min(ROWS - 1)][unit % UNITS][i % N];
+            }
+            let mut bytes = clamp.bytes(quad).in_order();
+            if let Some(Addend { data, stride, add }) = residual {
+                let b = V::gather::<UNITS>(data.add((row + first) * stride + from), *stride, rows, n);
+                bytes = VectorAdd::new(add).apply(bytes, b);
+            }
+            bytes.scatter::<UNITS>(data.add(first * stride), stride, rows, n);
+        });
+    }
+}
