@@ -9,7 +9,7 @@ use crate::{depthwise, elementwise, float, gemm, lookup, pool, quantize, softmax
 
 /// One tier's kernels: one field a family.
 #[derive(Debug)]
-pub struct Row {
+pub struct TableRow {
     /// The tier.
     pub isa: Isa,
     /// Matrix products and convolutions of bytes.
@@ -33,8 +33,8 @@ pub struct Row {
 }
 
 /// The one table of kernels, poorest tier first.
-pub static TABLE: [Row; 3] = [
-    Row {
+pub static TABLE: [TableRow; 3] = [
+    TableRow {
         isa: Isa::Scalar,
         gemm: gemm::SCALAR,
         float: float::SCALAR,
@@ -46,7 +46,7 @@ pub static TABLE: [Row; 3] = [
         quantize: quantize::SCALAR,
         softmax: softmax::SCALAR,
     },
-    Row {
+    TableRow {
         isa: Isa::Avx2,
         gemm: gemm::AVX2,
         float: float::AVX2,
@@ -58,7 +58,7 @@ pub static TABLE: [Row; 3] = [
         quantize: quantize::AVX2,
         softmax: softmax::AVX2,
     },
-    Row {
+    TableRow {
         isa: Isa::Avx512Vnni,
         gemm: gemm::AVX512VNNI,
         float: float::AVX512VNNI,
@@ -74,7 +74,7 @@ pub static TABLE: [Row; 3] = [
 
 /// A tier's row on a machine that has the tier: holding one proves that its kernels may be called.
 #[derive(Clone, Copy, Debug)]
-pub struct Kernels(&'static Row);
+pub struct Kernels(&'static TableRow);
 
 impl Kernels {
     /// The kernels of a tier, or `None` where this CPU lacks it.
@@ -95,7 +95,7 @@ impl Kernels {
     }
 
     /// The tier's row of the table.
-    pub fn row(self) -> &'static Row {
+    pub fn row(self) -> &'static TableRow {
         self.0
     }
 }

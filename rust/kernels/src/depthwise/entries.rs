@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use super::pack::Layout;
+use super::pack::Packing;
 use crate::geometry::Window;
 use crate::isa::Entry;
 use crate::requantize::{HIGH_SHIFT, Requantize};
@@ -51,7 +51,7 @@ pub struct Tile<R> {
 #[derive(Debug)]
 pub struct Tiles<R: 'static> {
     /// How the weights are packed for all of them.
-    pub(crate) layout: Layout,
+    pub(crate) packing: Packing,
     /// The kernels.
     pub all: &'static [Tile<R>],
 }
@@ -68,12 +68,12 @@ impl<R> Tiles<R> {
 
     /// The bytes of the packed weights.
     pub fn packed_len(&self, channels: usize, kernel: [usize; 2]) -> usize {
-        self.layout.packed_len(channels, kernel)
+        self.packing.packed_len(channels, kernel)
     }
 
     /// Packs weights `[channels, kh, kw]`. Panics where a length is wrong; `out` has [`Tiles::packed_len`] bytes.
     pub fn pack(&self, weights: &[i8], channels: usize, kernel: [usize; 2], out: &mut [u8]) {
-        self.layout.pack(weights, channels, kernel, out);
+        self.packing.pack(weights, channels, kernel, out);
     }
 
     /// The kernel for a convolution. Panics where a slice has not the length of its geometry.

@@ -1,4 +1,4 @@
-//! The layout of packed weights.
+//! How weights are packed.
 //!
 //! A *word* is a few taps of the 16 channels of a group, channel by channel, the taps of a channel side by side as the
 //! tier's multiply instruction takes them; what a word has no tap for is 0. Taps go down the kernel's columns, each of
@@ -9,14 +9,14 @@ pub const GROUP: usize = 16;
 
 /// How a tier packs its weights.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Layout {
+pub(crate) struct Packing {
     /// Taps in a word.
     pub(crate) taps: usize,
     /// Bytes of a weight: 1, or 2 where it is widened to int16.
     pub(super) bytes: usize,
 }
 
-impl Layout {
+impl Packing {
     /// Bytes of a word.
     pub(super) const fn word(&self) -> usize {
         GROUP * self.taps * self.bytes

@@ -1,7 +1,7 @@
 //! What each tier has of this family, on every architecture.
 
 use super::entries::{Entries, Tile, Tiles, ToFloats};
-use super::pack::Layout;
+use super::pack::Packing;
 use super::scalar;
 #[cfg(target_arch = "x86_64")]
 use super::{avx2, avx512vnni};
@@ -15,22 +15,22 @@ const fn own(kernel: usize, stride: usize) -> Option<Shape> {
 }
 
 /// A weight a word.
-const ONES: Layout = Layout { taps: 1, bytes: 1 };
+const ONES: Packing = Packing { taps: 1, bytes: 1 };
 /// Two weights of 16 bits a word.
-const PAIRS: Layout = Layout { taps: 2, bytes: 2 };
+const PAIRS: Packing = Packing { taps: 2, bytes: 2 };
 /// Four weights a word.
-const FOURS: Layout = Layout { taps: 4, bytes: 1 };
+const FOURS: Packing = Packing { taps: 4, bytes: 1 };
 
 pub(crate) const SCALAR: Entries = Entries {
     to_bytes: Tiles {
-        layout: ONES,
+        packing: ONES,
         all: &[Tile {
             shape: None,
             entry: Entry { name: "scalar-u8i8-depthwise-any", code: Some(scalar::to_bytes) },
         }],
     },
     to_floats: Tiles {
-        layout: ONES,
+        packing: ONES,
         all: &[Tile {
             shape: None,
             entry: Entry { name: "scalar-u8i8f32-depthwise-any", code: Some(scalar::to_floats) },
@@ -40,7 +40,7 @@ pub(crate) const SCALAR: Entries = Entries {
 
 pub(crate) const AVX2: Entries = Entries {
     to_bytes: Tiles {
-        layout: PAIRS,
+        packing: PAIRS,
         all: &[
             Tile {
                 shape: own(3, 1),
@@ -69,7 +69,7 @@ pub(crate) const AVX2: Entries = Entries {
 
 /// The kernels that make float32, which the tiers above take over.
 const AVX2_FLOATS: Tiles<ToFloats> = Tiles {
-    layout: PAIRS,
+    packing: PAIRS,
     all: &[
         Tile {
             shape: own(3, 1),
@@ -96,7 +96,7 @@ const AVX2_FLOATS: Tiles<ToFloats> = Tiles {
 
 pub(crate) const AVX512VNNI: Entries = Entries {
     to_bytes: Tiles {
-        layout: FOURS,
+        packing: FOURS,
         all: &[
             Tile {
                 shape: own(3, 1),

@@ -3,7 +3,7 @@
 //! `sum (a - z_a)(q - z_b)` is the product of `a` and `q - 128`, plus `- z_a * sum (q - z_b)`, a number a column, plus
 //! `(128 - z_b) * sum a`, a number a row: [`pack_activations`] and [`row_sums`] give the sums.
 
-use super::pack::{GROUP, Layout, UNIT};
+use super::pack::{GROUP, Packing, UNIT};
 
 /// Bytes of a unit's group before it is laid out for a tier.
 const GROUP_BYTES: usize = UNIT * GROUP;
@@ -36,13 +36,13 @@ pub(super) fn row_sums_source(data: &[u8], stride: usize, k: usize, factor: i32,
 /// The text of [`pack_activations`], for a tier to compile.
 #[inline(always)]
 pub(super) fn pack_source<const WIDE: bool>(right: &Right, out: &mut [u8], sums: &mut [i32]) {
-    let layout = if WIDE { Layout::WidePairs } else { Layout::Fours };
+    let packing = if WIDE { Packing::WidePairs } else { Packing::Fours };
     let groups = right.k.div_ceil(GROUP);
-    for (unit, out) in out.chunks_exact_mut(groups * layout.group_bytes()).enumerate() {
+    for (unit, out) in out.chunks_exact_mut(groups * packing.group_bytes()).enumerate() {
         let from = unit * UNIT;
         let columns = UNIT.min(right.n - from);
         let mut totals = [0; UNIT];
-        for (index, out) in out.chunks_exact_mut(layout.group_bytes()).enumerate() {
+        for (index, out) in out.chunks_exact_mut(packing.group_bytes()).enumerate() {
             let first = index * GROUP;
             let group = if columns == UNIT && first + GROUP <= right.k {
                 whole_group(right, first, from)

@@ -8,7 +8,7 @@ use std::arch::x86_64::*;
 use super::activations::{Right, pack_source, row_sums_source};
 use super::entries::Panel;
 use super::epilogue::{ColumnParams, PANEL, finish};
-use super::pack::{GROUP, Layout, UNIT};
+use super::pack::{GROUP, Packing, UNIT};
 use super::tile::{self, Tile, epilogue, multiply_add};
 use crate::simd::{Vector, Ymm};
 
@@ -87,7 +87,7 @@ unsafe fn rows<const R: usize>(panel: &Panel, row: usize, scratch: &mut Scratch)
             // parameters and a row of `acc` have 16 lanes a unit.
             unsafe {
                 let mut w =
-                    panel.packed.add(unit * panel.unit_bytes + start * Layout::WidePairs.group_bytes());
+                    panel.packed.add(unit * panel.unit_bytes + start * Packing::WidePairs.group_bytes());
                 let mut acc = if start == 0 {
                     first(panel, row, from)
                 } else {

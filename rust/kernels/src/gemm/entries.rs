@@ -2,7 +2,7 @@
 
 use super::activations::Right;
 use super::epilogue::{ColumnParams, PANEL_UNITS, Target};
-use super::pack::Layout;
+use super::pack::Packing;
 use super::rows::Left;
 use crate::isa::Entry;
 
@@ -12,7 +12,7 @@ pub struct Entries {
     /// What the left and the right side are: `u8`, `i8`...
     pub types: [&'static str; 2],
     /// How the tier's tiles want the right side.
-    pub layout: Layout,
+    pub packing: Packing,
     /// The tile for panels of 1, 2, 3 and 4 units.
     pub tiles: [Tile; PANEL_UNITS],
     /// [`ColumnParams::derive`], compiled for the tier.

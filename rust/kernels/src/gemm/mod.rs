@@ -24,7 +24,7 @@ mod tile;
 pub use crate::requantize::{AddParams, Requantize};
 pub use activations::Right;
 pub use entries::{Entries, Tile};
-pub use pack::{Columns, GROUP, Layout, UNIT};
+pub use pack::{Columns, GROUP, Packing, UNIT};
 pub use rows::{OffsetTable, Offsets, PAD, Rows};
 pub(crate) use tiers::{AVX2, AVX512VNNI, SCALAR};
 
@@ -82,7 +82,7 @@ fn panel_units(left: usize) -> usize {
 
 /// Bytes of the packed right side for this tier.
 pub fn packed_len(kernels: impl Has<Entries>, n: usize, taps: usize, kc: usize) -> usize {
-    kernels.entries().layout.packed_len(n, taps, kc)
+    kernels.entries().packing.packed_len(n, taps, kc)
 }
 
 /// Packs weights `[n][taps][kc]` (kc innermost) into `out`, every byte of which is written.
@@ -90,7 +90,7 @@ pub fn packed_len(kernels: impl Has<Entries>, n: usize, taps: usize, kc: usize) 
 /// # Panics
 /// Where `weights` is not `n * taps * kc` long or `out` is not [`packed_len`] long.
 pub fn pack(kernels: impl Has<Entries>, weights: &[i8], n: usize, taps: usize, kc: usize, out: &mut [u8]) {
-    kernels.entries().layout.pack(weights, n, taps, kc, out);
+    kernels.entries().packing.pack(weights, n, taps, kc, out);
 }
 
 /// Packs `q - 128` for the tier into `out`, every byte of which is written; `sums[c]` becomes the sum of column c's
@@ -153,9 +153,9 @@ pub fn run_with_row_bias(
 ) {
     assert!(row_bias.is_empty() || row_bias.len() >= m, "a number a row");
     let Columns { packed, n, taps, kc } = *columns;
-    let Entries { layout, tiles, derive, .. } = kernels.entries();
+    let Entries { packing, tiles, derive, .. } = kernels.entries();
     assert!(n > 0 && taps > 0 && kc > 0, "an empty product");
-    let (units, unit_bytes) = (n.div_ceil(UNIT), layout.unit_bytes(taps, kc));
+    let (units, unit_bytes) = (n.div_ceil(UNIT), packing.unit_bytes(taps, kc));
     assert_eq!(packed.len(), units * unit_bytes, "the right side was packed for another tier or shape");
     if m == 0 {
         return;

@@ -10,29 +10,29 @@ pub const GROUP: usize = 4;
 
 /// How a tier wants a group of 16 columns x 4 k.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Layout {
+pub enum Packing {
     /// Column by column, 4 bytes each: 64 bytes.
     Fours,
     /// k 0 and 1 of each column as 16-bit numbers, then k 2 and 3: 128 bytes.
     WidePairs,
 }
 
-impl Layout {
+impl Packing {
     /// Bytes of a group.
     pub(crate) const fn group_bytes(self) -> usize {
         match self {
-            Layout::Fours => UNIT * GROUP,
-            Layout::WidePairs => 2 * UNIT * GROUP,
+            Packing::Fours => UNIT * GROUP,
+            Packing::WidePairs => 2 * UNIT * GROUP,
         }
     }
 
     /// Writes a column's 4 weights into a group.
     fn write(self, four: [i8; GROUP], column: usize, group: &mut [u8]) {
         match self {
-            Layout::Fours => {
+            Packing::Fours => {
                 group[column * GROUP..][..GROUP].copy_from_slice(&four.map(|weight| weight as u8))
             }
-            Layout::WidePairs => {
+            Packing::WidePairs => {
                 for (pair, two) in four.chunks_exact(2).enumerate() {
                     let at = (pair * UNIT + column) * 4;
                     group[at..at + 2].copy_from_slice(&i16::from(two[0]).to_le_bytes());

@@ -1,7 +1,7 @@
 //! What each tier has of this family, on every architecture.
 
 use super::entries::{Entries, Tile};
-use super::pack::Layout;
+use super::pack::Packing;
 use super::scalar;
 #[cfg(target_arch = "x86_64")]
 use super::{avx2, avx512vnni};
@@ -9,7 +9,7 @@ use crate::isa::{Entry, code};
 
 pub(crate) const SCALAR: Entries = Entries {
     types: ["u8", "i8"],
-    layout: Layout::Fours,
+    packing: Packing::Fours,
     tiles: [plain(1), plain(2), plain(3), plain(4)],
     derive: Entry { name: "scalar-columns", code: Some(scalar::derive) },
     pack: Entry { name: "scalar-u8-pack", code: Some(scalar::pack) },
@@ -22,7 +22,7 @@ const fn plain(units: usize) -> Tile {
 
 pub(crate) const AVX2: Entries = Entries {
     types: ["u8", "i8"],
-    layout: Layout::WidePairs,
+    packing: Packing::WidePairs,
     tiles: [wide(1), wide(2), wide(3), wide(4)],
     derive: Entry { name: "avx2-columns", code: code!("x86_64": avx2::derive) },
     pack: Entry { name: "avx2-u8-pack", code: code!("x86_64": avx2::pack) },
@@ -35,7 +35,7 @@ const fn wide(units: usize) -> Tile {
 
 pub(crate) const AVX512VNNI: Entries = Entries {
     types: ["u8", "i8"],
-    layout: Layout::Fours,
+    packing: Packing::Fours,
     tiles: [
         Tile {
             name: "avx512vnni-u8i8-gemm-16x16c4",

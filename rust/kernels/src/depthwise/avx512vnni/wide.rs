@@ -87,7 +87,7 @@ unsafe fn spread(lanes: *const u8, distance: usize) -> Pair {
 }
 
 /// The input rows that a step reads, 32 channels of them.
-struct Rows {
+struct InputRows {
     /// The first pixel of a row of the image, or the padding where the row lies outside.
     places: [*const u8; 4],
     /// All ones for a row of the image, 0 for the padding, which has no further pixels.
@@ -97,15 +97,21 @@ struct Rows {
     padding: *const u8,
 }
 
-impl Rows {
+impl InputRows {
     /// The rows from `top` on, of 32 channels from `first` on.
     ///
     /// # Safety
     /// `x` is the image of `d`'s window and `first + 32` channels are in it; 32 bytes at `padding`, which stay.
-    unsafe fn new(x: &[u8], d: &ByteDepthwise<'_>, top: isize, first: usize, padding: *const u8) -> Rows {
+    unsafe fn new(
+        x: &[u8],
+        d: &ByteDepthwise<'_>,
+        top: isize,
+        first: usize,
+        padding: *const u8,
+    ) -> InputRows {
         let [height, width] = d.window.input;
         let (places, inside) = ([padding; 4], [0; 4]);
-        let mut rows = Rows { places, inside, width, channels: d.window.channels, padding };
+        let mut rows = InputRows { places, inside, width, channels: d.window.channels, padding };
         for row in 0..4 {
             let y = top + row as isize;
             if (y as usize) < height {
@@ -140,7 +146,7 @@ impl Rows {
     /// The columns `x` and `x + STRIDE` of the rows that the stride needs: 4, or 3 and nothing in particular.
     ///
     /// # Safety
-    /// The promise of [`Rows::new`]; where `INSIDE`, the rows needed and both columns are the image's.
+    /// The promise of [`InputRows::new`]; where `INSIDE`, the rows needed and both columns are the image's.
     #[inline]
     #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx512vnni")]
     unsafe fn pair<const STRIDE: usize, const INSIDE: bool>(&self, x: isize) -> Pair {
@@ -191,7 +197,7 @@ pub(super) unsafe fn run<const STRIDE: usize, const DOWN: usize>(
                 let packed = d.packed.as_ptr().add(block * 2 * KERNEL * WORD);
                 let block = Block::<DOWN>::new(&d.epilogue, first, packed);
                 for oy in (top..rows.end.min(top + strip)).step_by(DOWN) {
-                    let source = Rows::new(x, d, d.window.start(0, oy), first, padding.as_ptr());
+                    let source = InputRows::new(x, d, d.window.start(0, oy), first, padding.as_ptr());
                     let out = out.as_mut_ptr().add((oy - rows.start) * line + first);
                     run_row::<STRIDE, DOWN>(&source, &block, d, DOWN.min(rows.end - oy), out);
                 }
@@ -207,7 +213,7 @@ pub(super) unsafe fn run<const STRIDE: usize, const DOWN: usize>(
 #[inline]
 #[target_feature(enable = "avx2,fma,avx512f,avx512bw,avx512vl,avx512dq,avx512vnni")]
 unsafe fn run_row<const STRIDE: usize, const DOWN: usize>(
-    source: &Rows,
+    source: &InputRows,
     block: &Block<DOWN>,
     d: &ByteDepthwise<'_>,
     down: usize,
@@ -242,10 +248,10 @@ unsafe fn run_row<const STRIDE: usize, const DOWN: usize>(
 /// 4 begin.
 ///
 /// # Safety
-/// As [`run_row`] and [`Rows::pair`]; 4 outputs at `place` and, for a second row, `line` bytes from it.
+/// As [`run_row`] and [`InputRows::pair`]; 4 outputs at `place` and, for a second row, `line` bytes from it.
 #[inline(always)]
 unsafe fn step<const STRIDE: usize, const DOWN: usize, const INSIDE: bool>(
-    source: &Rows,
+    source: &InputRows,
     block: &Block<DOWN>,
     left: Pair,
     x: isize,

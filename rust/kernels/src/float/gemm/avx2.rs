@@ -3,7 +3,7 @@
 use std::arch::x86_64::*;
 
 use super::panel::Panel;
-use super::tile::{self, Lanes};
+use super::tile::{self, Vector};
 
 tile::tile!(tile_1: Ymms, 1, 6, [1 2 3 4 5 6], "avx2,fma");
 tile::tile!(tile_2: Ymms, 2, 3, [1 2 3], "avx2,fma");
@@ -28,7 +28,7 @@ unsafe fn first(count: usize) -> (__m256i, __m256i) {
 }
 
 // The CPU has the tier and the pointers reach as far as the trait says: the callers' promise.
-impl Lanes for Ymms {
+impl Vector for Ymms {
     #[inline(always)]
     unsafe fn splat(x: f32) -> Self {
         // SAFETY: as above.

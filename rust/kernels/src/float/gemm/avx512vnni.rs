@@ -3,7 +3,7 @@
 use std::arch::x86_64::*;
 
 use super::panel::Panel;
-use super::tile::{self, Lanes};
+use super::tile::{self, Vector};
 
 tile::tile!(tile_1: Zmm, 1, 14, [1 2 3 4 5 6 7 8 9 10 11 12 13 14], "avx512f,avx512vl,avx2,fma");
 tile::tile!(tile_2: Zmm, 2, 14, [1 2 3 4 5 6 7 8 9 10 11 12 13 14], "avx512f,avx512vl,avx2,fma");
@@ -21,7 +21,7 @@ fn first(count: usize) -> __mmask16 {
 }
 
 // The CPU has the tier and the pointers reach as far as the trait says: the callers' promise.
-impl Lanes for Zmm {
+impl Vector for Zmm {
     #[inline(always)]
     unsafe fn splat(x: f32) -> Self {
         // SAFETY: as above.

@@ -1,7 +1,7 @@
 //! The tiles in plain Rust.
 
 use super::panel::{Panel, UNIT};
-use super::tile::{self, Lanes};
+use super::tile::{self, Vector};
 
 tile::tile!(tile_1: Sixteen, 1, 4, [1 2 3 4]);
 
@@ -9,7 +9,7 @@ tile::tile!(tile_1: Sixteen, 1, 4, [1 2 3 4]);
 struct Sixteen([f32; UNIT]);
 
 // SAFETY of each: reads and writes as many elements as the contract says.
-impl Lanes for Sixteen {
+impl Vector for Sixteen {
     #[inline(always)]
     unsafe fn splat(x: f32) -> Self {
         Sixteen([x; UNIT])

@@ -10,7 +10,7 @@ use crate::unroll::unroll;
 /// # Safety
 /// The methods need the tier's CPU features, and pointers to as many elements as they read or write. They are inlined
 /// into functions that are compiled for the tier.
-pub(super) trait Lanes: Copy {
+pub(super) trait Vector: Copy {
     /// The same number 16 times.
     unsafe fn splat(x: f32) -> Self;
     /// 16 elements.
@@ -37,10 +37,10 @@ static ZEROS: [f32; 1024] = [0.0; 1024];
 /// Rows `from..to` of the panel, `ROWS` at a time.
 ///
 /// # Safety
-/// The CPU has the tier of `L`; the panel has been checked and has `UNITS` units; `from..to` is a whole number of
+/// The CPU has the tier of `V`; the panel has been checked and has `UNITS` units; `from..to` is a whole number of
 /// blocks of its rows.
 #[inline(always)]
-pub(super) unsafe fn rows<L: Lanes, const UNITS: usize, const ROWS: usize>(
+pub(super) unsafe fn rows<V: Vector, const UNITS: usize, const ROWS: usize>(
     p: &Panel,
     from: usize,
     to: usize,
@@ -48,7 +48,7 @@ pub(super) unsafe fn rows<L: Lanes, const UNITS: usize, const ROWS: usize>(
     for row in (from..to).step_by(ROWS) {
         // SAFETY: the caller's.
         unsafe {
-            let sums = sums::<L, UNITS, ROWS>(p, row);
+            let sums = sums::<V, UNITS, ROWS>(p, row);
             finish(p, row, sums);
         }
     }
@@ -59,11 +59,14 @@ pub(super) unsafe fn rows<L: Lanes, const UNITS: usize, const ROWS: usize>(
 /// # Safety
 /// As [`rows`].
 #[inline(always)]
-unsafe fn sums<L: Lanes, const UNITS: usize, const ROWS: usize>(p: &Panel, row: usize) -> [[L; UNITS]; ROWS] {
+unsafe fn sums<V: Vector, const UNITS: usize, const ROWS: usize>(
+    p: &Panel,
+    row: usize,
+) -> [[V; UNITS]; ROWS] {
     // SAFETY: a dense row has kc elements, at least one. An indirect row has `taps` offsets, and an offset below `reach`
     // kc elements; of a tap in the padding no more than ZEROS has are read at a time.
     unsafe {
-        let mut sums = [[L::splat(0.0); UNITS]; ROWS];
+        let mut sums = [[V::splat(0.0); UNITS]; ROWS];
         let mut x = [std::ptr::null::<f32>(); ROWS];
         match p.left {
             Left::Dense { data, stride } => {
@@ -105,25 +108,25 @@ fn opaque(mut pointer: *const f32) -> *const f32 {
 /// The chains, carried on by some steps, at least one.
 ///
 /// # Safety
-/// The CPU has the tier of `L`; each row has `steps` elements, and each of the units, which are `unit_stride` elements
+/// The CPU has the tier of `V`; each row has `steps` elements, and each of the units, which are `unit_stride` elements
 /// from each other, 16 times as many.
 #[inline(always)]
-unsafe fn chain<L: Lanes, const UNITS: usize, const ROWS: usize>(
-    mut sums: [[L; UNITS]; ROWS],
+unsafe fn chain<V: Vector, const UNITS: usize, const ROWS: usize>(
+    mut sums: [[V; UNITS]; ROWS],
     x: &[*const f32; ROWS],
     w: *const f32,
     unit_stride: usize,
     steps: usize,
-) -> [[L; UNITS]; ROWS] {
+) -> [[V; UNITS]; ROWS] {
     // SAFETY: the caller's.
     unsafe {
         let mut w = w;
         let mut k = 0;
         loop {
-            let mut columns = [L::splat(0.0); UNITS];
-            unroll!(u in UNITS, { columns[u] = L::load(w.add(u * unit_stride)) });
+            let mut columns = [V::splat(0.0); UNITS];
+            unroll!(u in UNITS, { columns[u] = V::load(w.add(u * unit_stride)) });
             unroll!(r in ROWS, {
-                let x = L::splat(*x[r].add(k));
+                let x = V::splat(*x[r].add(k));
                 unroll!(u in UNITS, { sums[r][u] = sums[r][u].add_product(x, columns[u]) });
             });
             (k, w) = (k + 1, w.add(UNIT));
@@ -139,16 +142,16 @@ unsafe fn chain<L: Lanes, const UNITS: usize, const ROWS: usize>(
 /// # Safety
 /// As [`rows`].
 #[inline(always)]
-unsafe fn finish<L: Lanes, const UNITS: usize, const ROWS: usize>(
+unsafe fn finish<V: Vector, const UNITS: usize, const ROWS: usize>(
     p: &Panel,
     row: usize,
-    mut sums: [[L; UNITS]; ROWS],
+    mut sums: [[V; UNITS]; ROWS],
 ) {
     // SAFETY: the rows of the output and the residual have n columns, of which all but the last unit are whole.
     unsafe {
         let part = p.n % UNIT;
         unroll!(u in UNITS, {
-            let bias = L::load(p.bias.as_ptr().add(u * UNIT));
+            let bias = V::load(p.bias.as_ptr().add(u * UNIT));
             unroll!(r in ROWS, { sums[r][u] = sums[r][u].add(bias) });
         });
         if !p.residual.is_null() {
@@ -157,18 +160,18 @@ unsafe fn finish<L: Lanes, const UNITS: usize, const ROWS: usize>(
                 unroll!(u in UNITS, {
                     let is_part = u + 1 == UNITS && part != 0;
                     let from = from.add(u * UNIT);
-                    let addend = if is_part { L::load_part(from, part) } else { L::load(from) };
+                    let addend = if is_part { V::load_part(from, part) } else { V::load(from) };
                     sums[r][u] = sums[r][u].add(addend);
                 });
             });
         }
         if let Some(clamp) = p.clamp {
-            let lo = L::splat(clamp.lo);
+            let lo = V::splat(clamp.lo);
             unroll!(r in ROWS, {
                 unroll!(u in UNITS, { sums[r][u] = sums[r][u].at_least(lo) });
             });
             if clamp.hi < f32::INFINITY {
-                let hi = L::splat(clamp.hi);
+                let hi = V::splat(clamp.hi);
                 unroll!(r in ROWS, {
                     unroll!(u in UNITS, { sums[r][u] = sums[r][u].at_most(hi) });
                 });
