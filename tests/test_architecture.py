@@ -125,16 +125,18 @@ def strangers(imports, rooms, parent=()):
         if module[:depth] != parent or len(module) == depth:
             continue
         for other in imported:
-            if other[:depth] == parent and len(other) > depth and other[: depth + 1] != own:
-                if other[depth] not in rooms:
-                    wrong.append(f"{'::'.join(module)} imports {'::'.join(other)}")
+            is_another = other[:depth] == parent and len(other) > depth and other[: depth + 1] != own
+            if is_another and other[depth] not in rooms:
+                wrong.append(f"{'::'.join(module)} imports {'::'.join(other)}")
     return wrong
 
 
 def kernel_imports():
-    """Those of the kernels, without the table that names all of them, and without what is compiled for tests."""
+    """Those of the kernels, without the table that names them all and what is compiled for tests."""
     imports = Crate(ROOT / "rust/kernels/src").imports()
-    return {module: found for module, found in imports.items() if module[-1:] not in (("table",), ("contracts",))}
+    return {
+        module: found for module, found in imports.items() if module[-1:] not in (("table",), ("contracts",))
+    }
 
 
 def test_families_of_kernels_share_rooms_and_no_kernels():
