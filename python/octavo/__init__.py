@@ -11,13 +11,14 @@ from octavo.errors import ArtifactError, DataError, Error, ModelError, RunError,
 
 if TYPE_CHECKING:
     from octavo import reference
-    from octavo.quantization import QuantizedModel, quantize
+    from octavo.quantization import Calibrator, QuantizedModel, convert, prepare, quantize
     from octavo.session import Session, tiers
 
     __version__: str
 
 __all__ = [
     "ArtifactError",
+    "Calibrator",
     "DataError",
     "Error",
     "ModelError",
@@ -25,14 +26,19 @@ __all__ = [
     "RunError",
     "Session",
     "__version__",
+    "convert",
+    "prepare",
     "quantize",
     "reference",
     "tiers",
 ]
 
 _HOMES = {
+    "Calibrator": "octavo.quantization",
     "QuantizedModel": "octavo.quantization",
     "Session": "octavo.session",
+    "convert": "octavo.quantization",
+    "prepare": "octavo.quantization",
     "quantize": "octavo.quantization",
     "tiers": "octavo.session",
 }

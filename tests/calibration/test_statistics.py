@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from octavo import _core
-from octavo.calibration import Statistics, calibrate
+from octavo.calibration import Calibration, Statistics
 from octavo.errors import DataError, RunError
 from octavo.program import Node, Program, Value
 
@@ -228,7 +228,7 @@ def test_threads_may_share_statistics(seen):
     assert kept.to_bytes() == seen(samples, *ALL).to_bytes()
 
 
-def test_calibrate_streams_and_reports():
+def test_calibrations_stream_and_report():
     values = {n: Value(n, "f32", ("N",)) for n in "xyz"}
     values["c"] = Value("c", "f32", (1,))
     nodes = [Node("Add", "double", ("x", "x"), ("y",)), Node("Add", "add", ("y", "c"), ("z",))]
@@ -240,15 +240,16 @@ def test_calibrate_streams_and_reports():
             alive.append(value)
             yield {"x": np.array([value], np.float32)}
 
-    found = calibrate(
-        octavo.Session(program, threads=1), feeds(), ("y", "x", "c"), {"extremes", "counts"},
-        lambda count: seen.append((count, len(alive))),
-    )  # fmt: skip
+    session = octavo.Session(program, threads=1)
+    found, again = (Calibration.of(("y", "x", "c"), {"extremes", "counts"}) for _ in range(2))
+    found.observe(session, feeds(), lambda count: seen.append((count, len(alive))))
     assert seen == [(1, 1), (2, 2), (3, 3)]
-    again = calibrate(octavo.Session(program, threads=1), feeds(), ("y", "x", "c"), {"extremes", "counts"})
+    again.observe(session, feeds())
     assert again.statistics.to_bytes() == found.statistics.to_bytes()  # and nobody is told
-    assert found.samples == 3
-    assert found.names == ("y", "x", "c")
+    again.observe(session, feeds(), lambda count: seen.append(count))
+    assert seen[3:] == [4, 5, 6]
+    assert (found.samples, again.samples) == (3, 6)
+    assert found.names == ["c", "x", "y"]
     assert found.statistics.statistics == ["counts", "extremes"]
     told = {name: found.statistics.read(name, "extremes") for name in found.names}
     assert told == {"x": {"minimum": -4, "maximum": 2}, "y": {"minimum": -8, "maximum": 4}, "c": {}}

@@ -234,7 +234,8 @@ def calibration(count, feeds_kept=DIFFERENT, **observed):
     octavo.Session(program, threads=1).observe(feeds, statistics)
     kept = Kept()
     assert len(list(kept.watch(feeds_kept))) == len(feeds_kept)
-    return Calibration(tuple(observed), (statistics, Statistics(list(observed), DOUBT_NEEDS)), kept, count)
+    kept.seen = count
+    return Calibration((statistics, Statistics(list(observed), DOUBT_NEEDS)), kept)
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,7 @@
 """Calibration: data through a model, statistics of its values, rules that make ranges of them."""
 
 from octavo._core import Statistics
-from octavo.calibration.calibrator import Calibration, Observing, Progress, calibrate
+from octavo.calibration.calibrator import Calibration, Observing, Progress
 from octavo.calibration.kept import Kept
 from octavo.calibration.ranges import RULES, RangeRule, Seen, ranges, rule_named
 from octavo.calibration.sources import Data, Feeds, mapped_files, samples
@@ -17,7 +17,6 @@ __all__ = [
     "RangeRule",
     "Seen",
     "Statistics",
-    "calibrate",
     "mapped_files",
     "ranges",
     "rule_named",

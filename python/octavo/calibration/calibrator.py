@@ -1,8 +1,6 @@
-"""Run a model over calibration data, one sample after the other, and keep statistics of its values."""
+"""What is kept of the samples that a model runs over: statistics of its values, and some of the samples."""
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
-from functools import cached_property
 from typing import Any, Protocol
 
 import numpy.typing as npt
@@ -22,20 +20,33 @@ class Observing(Protocol):
         """Run once, and add what the values held that the statistics are of, as one sample."""
 
 
-@dataclass(frozen=True)
 class Calibration:
-    """What is kept of the samples that a model was run over.
+    """A function of the multiset of samples: in whatever order they come, split and merged.
 
-    names: of the values that were observed, in the order asked for. halves: the statistics of the samples in
-    two halves, by their contents. kept: some of the samples. samples: how many ran.
+    halves: the statistics of the samples in two halves, by their contents. kept: some of the samples.
     """
 
-    names: tuple[str, ...]
-    halves: tuple[Statistics, Statistics]
-    kept: Kept
-    samples: int
+    def __init__(self, halves: tuple[Statistics, Statistics], kept: Kept) -> None:
+        self.halves = halves
+        self.kept = kept
 
-    @cached_property
+    @staticmethod
+    def of(names: Iterable[str], needs: Iterable[str]) -> "Calibration":
+        """One of no samples, of the statistics `needs` of the values `names`."""
+        names, needs = tuple(names), tuple(needs)
+        return Calibration((Statistics(names, needs), Statistics(names, needs)), Kept())
+
+    @property
+    def samples(self) -> int:
+        """How many samples it is of."""
+        return self.kept.seen
+
+    @property
+    def names(self) -> list[str]:
+        """The values that are observed, in order."""
+        return self.halves[0].values
+
+    @property
     def statistics(self) -> Statistics:
         """Those of all samples."""
         merged = Statistics(self.names, self.halves[0].statistics)
@@ -43,19 +54,15 @@ class Calibration:
             merged.merge(half)
         return merged
 
+    def observe(self, session: Observing, samples: Iterable[Feeds], progress: Progress | None = None) -> None:
+        """Run over more samples, of which one is held at a time beside those that are kept."""
+        for feeds, half in self.kept.watch(samples):
+            session.observe(feeds, self.halves[half])
+            if progress is not None:
+                progress(self.samples)
 
-def calibrate(
-    session: Observing,
-    samples: Iterable[Feeds],
-    names: Iterable[str],
-    needs: Iterable[str],
-    progress: Progress | None = None,
-) -> Calibration:
-    """Keep the statistics `needs` of the values `names` over all samples, of which one is held at a time."""
-    names, needs = tuple(names), tuple(needs)
-    halves, kept = (Statistics(names, needs), Statistics(names, needs)), Kept()
-    for count, (feeds, half) in enumerate(kept.watch(samples), 1):
-        session.observe(feeds, halves[half])
-        if progress is not None:
-            progress(count)
-    return Calibration(names, halves, kept, kept.seen)
+    def merge(self, other: "Calibration") -> None:
+        """Take in what another one of the same values and statistics saw; `DataError` for any other."""
+        for ours, theirs in zip(self.halves, other.halves, strict=True):
+            ours.merge(theirs)
+        self.kept.merge(other.kept)

@@ -1,6 +1,7 @@
 """Quantize a float model: load, simplify, calibrate, lower, report."""
 
-from octavo.quantization.model import QuantizedModel, quantize
+from octavo.quantization.model import QuantizedModel, convert, quantize
+from octavo.quantization.prepared import Calibrator, prepare
 from octavo.quantization.recipes import RECIPES, Recipe
 
-__all__ = ["RECIPES", "QuantizedModel", "Recipe", "quantize"]
+__all__ = ["RECIPES", "Calibrator", "QuantizedModel", "Recipe", "convert", "prepare", "quantize"]

@@ -34,11 +34,11 @@ def _few(floats: Program, samples: int) -> list[str]:
 
 def _constant(floats: Program, calibration: Calibration) -> list[str]:
     """Inputs of several elements that hold one value throughout, or samples that are all the same."""
-    found = []
+    found, statistics = [], calibration.statistics
     for name in floats.inputs:
         if name not in calibration.names:
             continue
-        counts, extremes = (calibration.statistics.read(name, need) for need in DOUBT_NEEDS)
+        counts, extremes = (statistics.read(name, need) for need in DOUBT_NEEDS)
         least, greatest = extremes.get("minimum"), extremes.get("maximum")
         if least is None or least != greatest or counts["elements"] <= calibration.samples:
             continue

@@ -8,10 +8,12 @@ from octavo import frontend
 from octavo.calibration import Data, Progress, RangeRule, rule_named
 from octavo.errors import DataError, ModelError
 from octavo.program import Program, artifact
+from octavo.quantization.prepared import Calibrator, prepare
 from octavo.quantization.recipes import Recipe
 from octavo.quantization.recipes import recipe as recipe_of
 from octavo.quantization.report import Report
-from octavo.quantization.stages import LEFT_OUT, Work, observable, run
+from octavo.quantization.scopes import excluded_nodes
+from octavo.quantization.stages import LEFT_OUT, PREPARED, Work, observable, run
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,27 +76,70 @@ def quantize(
     argument of another type.
     """
     chosen = recipe_of(recipe)
-    _check_switch("strict", strict)
-    if per_channel is not None:
-        _check_switch("per_channel", per_channel)
     if not (progress is None or callable(progress)):
         raise TypeError(
             f"progress is of type {type(progress).__name__}: give a function of the number of samples"
         )
-    work = Work(
-        model,
-        data,
-        chosen,
-        rules=_rules(chosen, range_rule),
-        effort=_effort(effort),
-        per_channel=chosen.per_channel if per_channel is None else per_channel,
-        exclude=exclude,
-        strict=strict,
-        progress=progress,
-        threads=threads,
-    )
+    work = _work(chosen, model, data, exclude, effort, range_rule, per_channel, strict, threads)
+    work.progress = progress
     run(work)
     return QuantizedModel(work.lowered.program, work.report, work.files)
+
+
+def convert(
+    calibrator: Calibrator,
+    *,
+    exclude: Iterable[str] = (),
+    effort: str = "default",
+    range_rule: str | None = None,
+    per_channel: bool | None = None,
+    strict: bool = False,
+    threads: int | None = None,
+) -> QuantizedModel:
+    """The quantized model of a calibrator's model and of the samples that it observed.
+
+    The options are those of `quantize`, which gives the same model, byte for byte, for the same samples. The
+    calibrator stays as it is. Raises as `quantize` does; `DataError` where nothing was observed.
+    """
+    if not isinstance(calibrator, Calibrator):
+        raise TypeError(f"calibrator is of type {type(calibrator).__name__}: give what octavo.prepare gave")
+    if not calibrator.samples:
+        raise DataError("the calibrator has observed nothing: give it data, better 100 samples that differ")
+    work = _work(calibrator.recipe, None, None, exclude, effort, range_rule, per_channel, strict, threads)
+    work.floats = calibrator.with_shapes(threads)
+    work.excluded = excluded_nodes(work.floats, work.exclude)
+    work.calibration, work.files = calibrator.calibration, calibrator.files
+    work.ran = list(PREPARED)
+    run(work)
+    return QuantizedModel(work.lowered.program, work.report, work.files)
+
+
+def _work(
+    recipe: Recipe,
+    model: frontend.Source | None,
+    data: "Data | None",
+    exclude: Iterable[str],
+    effort: str,
+    range_rule: str | None,
+    per_channel: bool | None,
+    strict: bool,
+    threads: int | None,
+) -> Work:
+    """The work that these options ask for; each is checked."""
+    _check_switch("strict", strict)
+    if per_channel is not None:
+        _check_switch("per_channel", per_channel)
+    return Work(
+        model,
+        data,
+        recipe,
+        rules=_rules(recipe, range_rule),
+        effort=_effort(effort),
+        per_channel=recipe.per_channel if per_channel is None else per_channel,
+        exclude=exclude,
+        strict=strict,
+        threads=threads,
+    )
 
 
 def _rules(recipe: Recipe, asked: str | None) -> tuple[RangeRule, ...]:
@@ -117,4 +162,4 @@ def _check_switch(name: str, value: object) -> None:
         raise TypeError(f"{name} is of type {type(value).__name__}: it must be True or False")
 
 
-__all__ = ["QuantizedModel", "observable", "quantize"]
+__all__ = ["Calibrator", "QuantizedModel", "convert", "observable", "prepare", "quantize"]

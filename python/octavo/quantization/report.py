@@ -160,7 +160,8 @@ def report(
     work = {node.name: macs(floats, node) for node in floats.nodes}
     seen = {}
     if calibration is not None:
-        seen = {name: _seen(calibration.statistics, name) for name in calibration.names}
+        statistics = calibration.statistics
+        seen = {name: _seen(statistics, name) for name in calibration.names}
     return Report(
         recipe=recipe,
         stages=stages,

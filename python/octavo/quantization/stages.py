@@ -13,7 +13,6 @@ from octavo.calibration import (
     Progress,
     RangeRule,
     Statistics,
-    calibrate,
     mapped_files,
     ranges,
     samples,
@@ -49,7 +48,7 @@ class Work:
     answers, once they are asked for. choice: among the rules. ran: the stages.
     """
 
-    model: frontend.Source
+    model: frontend.Source | None
     data: "Data | None"
     recipe: Recipe
     rules: Sequence[RangeRule] = ()
@@ -75,9 +74,9 @@ class Work:
 
 
 def run(work: Work) -> None:
-    """Run the stages of the work's recipe, but for those that its effort leaves out."""
+    """Run the stages of the work's recipe, but for those that ran before or that its effort leaves out."""
     for name in work.recipe.stages:
-        if name in LEFT_OUT[work.effort]:
+        if name in LEFT_OUT[work.effort] or name in work.ran:
             continue
         STAGES[name](work)
         work.ran.append(name)
@@ -85,7 +84,7 @@ def run(work: Work) -> None:
 
 def load(work: Work) -> None:
     """The model in float, simplified; the nodes that stay so; the samples, where the recipe needs any."""
-    loaded = frontend.load(work.model)
+    loaded = frontend.load(work.model)  # type: ignore[arg-type]  # where it is None, that is refused there
     work.floats = lower(simplify(loaded, evaluate)).program
     work.files = frontend.files_of(loaded)
     work.excluded = excluded_nodes(work.floats, work.exclude)
@@ -113,7 +112,8 @@ def calibrate_ranges(work: Work) -> None:
     needs = {*DOUBT_NEEDS, *REPORT_NEEDS, *(need for rule in work.rules for need in rule.needs)}
     if "choose forms" not in LEFT_OUT[work.effort]:
         needs |= set(CHANNEL_NEEDS)
-    work.calibration = calibrate(work.session, work.feeds, observable(work.floats), needs, work.progress)
+    work.calibration = Calibration.of(observable(work.floats), needs)
+    work.calibration.observe(work.session, work.feeds, work.progress)
 
 
 def lower_by_ranges(work: Work) -> None:
@@ -230,6 +230,9 @@ STAGES: dict[str, Callable[[Work], None]] = {
     "report": tell,
 }
 """The stages by name."""
+
+PREPARED = ("load", "measure shapes", "calibrate")
+"""The stages that a calibrator has been through."""
 
 LEFT_OUT: dict[str, frozenset[str]] = {
     "fast": frozenset({"round weights", "choose forms"}),

@@ -102,24 +102,46 @@ fn sums(sample: &Sample<'_>, axis: Axis) -> Vec<f32> {
     let greatest = summary.max.max(-summary.min);
     let places = BITS - ((greatest.to_bits() >> 23) as i32 - 127).max(-126);
     let unit = power_of_two(places);
-    let mut sums = vec![0i64; axis.length];
-    let all_finite = summary.nans + summary.infinities == 0;
-    let rounded = |x: f32| {
-        let x = if all_finite || x.is_finite() { x } else { 0.0 };
-        (f64::from(x) * unit + ROUND).to_bits() as i64 - ROUND.to_bits() as i64
-    };
-    if axis.run == 1 {
-        for row in sample.values().chunks_exact(axis.length) {
-            sums.iter_mut().zip(row).for_each(|(sum, &x)| *sum += rounded(x));
-        }
+    let sums = if summary.nans + summary.infinities == 0 {
+        integer_sums(sample.values(), axis, |x| rounded(x, unit))
     } else {
-        for (index, run) in sample.values().chunks_exact(axis.run).enumerate() {
-            sums[index % axis.length] += run.iter().map(|&x| rounded(x)).sum::<i64>();
-        }
-    }
+        integer_sums(sample.values(), axis, |x| if x.is_finite() { rounded(x, unit) } else { 0 })
+    };
     let back = power_of_two(-places);
     // The sum of many of the greatest can be beyond float32.
     sums.into_iter().map(|sum| ((sum as f64 * back) as f32).clamp(f32::MIN, f32::MAX)).collect()
+}
+
+/// An element in units.
+fn rounded(x: f32, unit: f64) -> i64 {
+    (f64::from(x) * unit + ROUND).to_bits() as i64 - ROUND.to_bits() as i64
+}
+
+/// Indices that are added up together: what they have in a row is a cache line.
+const TOGETHER: usize = 16;
+
+/// The sum of each index.
+fn integer_sums(values: &[f32], axis: Axis, integer: impl Fn(f32) -> i64) -> Vec<i64> {
+    let mut sums = vec![0; axis.length];
+    if axis.run > 1 {
+        for (index, run) in values.chunks_exact(axis.run).enumerate() {
+            sums[index % axis.length] += run.iter().map(|&x| integer(x)).sum::<i64>();
+        }
+        return sums;
+    }
+    for (block, sums) in sums.chunks_mut(TOGETHER).enumerate() {
+        let rows = values.chunks_exact(axis.length).map(|row| &row[block * TOGETHER..]);
+        if let Ok(sums) = <&mut [i64; TOGETHER]>::try_from(&mut *sums) {
+            let mut held = [0; TOGETHER];
+            for row in rows {
+                held.iter_mut().zip(&row[..TOGETHER]).for_each(|(sum, &x)| *sum += integer(x));
+            }
+            *sums = held;
+        } else {
+            rows.for_each(|row| sums.iter_mut().zip(row).for_each(|(sum, &x)| *sum += integer(x)));
+        }
+    }
+    sums
 }
 
 /// 2^n, for an n of normal float64.
@@ -162,6 +184,16 @@ mod tests {
         assert_eq!(seen(&[sample(&values, 1, 2)]), told(&[2, 2], &[1.5, 6.0]));
         assert_eq!(seen(&[sample(&values, 4, 2)]), told(&[2, 2], &[4.5, 3.0]));
         assert!(seen(&[sample(&[f32::NAN], 1, 1)]).is_empty() && seen(&[Sample::new(&values)]).is_empty());
+    }
+
+    /// Blocks of channels, and what is left of them.
+    #[test]
+    fn any_number_of_channels() {
+        for length in [1, 15, 16, 17, 40] {
+            let values: Vec<f32> = (0..3 * length).map(|place| place as f32 * 0.25).collect();
+            let means = (0..length).map(|channel| (channel + length) as f64 * 0.25).collect::<Vec<_>>();
+            assert_eq!(seen(&[sample(&values, 1, length)]), told(&vec![3; length], &means));
+        }
     }
 
     #[test]
