@@ -8,12 +8,13 @@ import onnx
 import onnx.parser
 import pytest
 from octavo.calibration import RULES
+from octavo.lowering import Lowered
 from octavo.program import artifact
 from octavo.quantization import choice, judge, stages
 from octavo.quantization.choice import Candidate, choose, with_weights
 from octavo.quantization.judge import Judge
 from octavo.quantization.recipes import RECIPES
-from octavo.quantization.rounding import round_weights
+from octavo.quantization.rounding import Made, round_weights
 from octavo.quantization.stages import STAGES, Work
 
 F = np.float32
@@ -84,7 +85,7 @@ def test_no_rule_is_tried_on_few_samples_or_where_there_is_one(proto):
 
 def test_a_small_gain_is_none(proto, monkeypatch):
     work = work_of(proto, data(100, 1), "mean", "minmax")
-    monkeypatch.setattr(Judge, "error", lambda judge, program: next(errors))
+    monkeypatch.setattr(Judge, "error", lambda judge, lowered: next(errors))
     for first, second, rule in ((1.0, 0.9, "mean"), (1.0, 0.88, "minmax"), (0.9, 1.0, "mean")):
         errors = iter([first / 2, first / 2, second / 2, second / 2])
         assert chosen(work).taken.name == rule
@@ -92,7 +93,7 @@ def test_a_small_gain_is_none(proto, monkeypatch):
 
 def test_channel_scales_are_tried_with_the_rule_that_was_taken(proto, monkeypatch):
     work = work_of(proto, data(100, 1), "mean", "minmax")
-    monkeypatch.setattr(Judge, "error", lambda judge, program: next(errors) / 2)
+    monkeypatch.setattr(Judge, "error", lambda judge, lowered: next(errors) / 2)
     for pairs, taken in (
         ((1.0, 0.5, 0.46, 0.3), Candidate(RULES["minmax"], 0.75)),
         ((1.0, 0.5, 0.3, 0.3), Candidate(RULES["minmax"], 0.5)),
@@ -117,19 +118,15 @@ def test_each_half_is_judged_by_the_other(proto, monkeypatch):
         asked.append((candidate.name, work.calibration.halves.index(statistics)))
         return work.lowered
 
-    monkeypatch.setattr(choice, "with_weights", lambda floats, made, lowered: Marked(len(asked)))
-
-    class Marked:
-        def __init__(self, number):
-            self.program = number
+    monkeypatch.setattr(choice, "with_weights", lambda floats, made, lowered: len(asked))
 
     class Recorder:
         def __init__(self, feeds):
             self.half = [len(half) for half in work.calibration.kept.halves].index(len(feeds))
             self.samples = len(feeds)
 
-        def error(self, program):
-            judged.append((self.half, program))
+        def error(self, lowered):
+            judged.append((self.half, lowered))
             return 1.0
 
     sizes = [len(half) for half in work.calibration.kept.halves]
@@ -147,20 +144,20 @@ def test_the_error_is_over_the_signal_of_each_output(proto):
     session, other = octavo.Session(work.floats, threads=1), octavo.Session(work.lowered.program, threads=1)
     pairs = [(session.run(["y"], one)[0], other.run(["y"], one)[0]) for one in feeds]
     wanted, made = (np.concatenate(side).astype(np.float64) for side in zip(*pairs, strict=True))
-    one = Judge(work.floats, feeds, 1)
+    one = Judge(work.floats, work.lowered, feeds, 1)
     assert one.samples == len(feeds)
-    assert one.error(work.lowered.program) == pytest.approx(
+    assert one.error(work.lowered) == pytest.approx(
         np.square(wanted - made).sum() / np.square(wanted).sum(), rel=1e-9
     )
-    assert one.error(work.floats) == 0
+    assert one.error(Lowered(work.floats, values={name: name for name in work.floats.values})) == 0
 
 
 def test_answers_are_held_in_bounded_memory(proto, monkeypatch):
     work = work_of(proto, data(40, 1), "minmax")
     monkeypatch.setattr(judge, "_MEMORY", 5 * 8 * 4)
-    assert len(Judge(work.floats, work.calibration.kept.feeds, 1)._feeds) == 5
+    assert len(Judge(work.floats, work.lowered, work.calibration.kept.feeds, 1)._feeds) == 5
     monkeypatch.setattr(judge, "_MEMORY", 1)
-    assert len(Judge(work.floats, work.calibration.kept.feeds, 1)._feeds) == 1
+    assert len(Judge(work.floats, work.lowered, work.calibration.kept.feeds, 1)._feeds) == 1
 
 
 def test_weights_go_over_to_other_ranges(proto):
@@ -221,6 +218,23 @@ def test_weights_that_the_network_errs_more_with_are_not_taken(proto, monkeypatc
                 if array.dtype == np.int8
             }
             made = replace(made, program=replace(made.program, constants=made.program.constants | zeros))
-        monkeypatch.setattr(stages, "round_weights", lambda *_, made=made: made)
+        monkeypatch.setattr(stages, "round_weights", lambda *_, made=made: Made(made, made))
         stages.make_weights(plain)
         assert plain.lowered is (before if worse else made)
+
+
+def test_a_network_that_ends_in_a_softmax_is_judged_by_what_goes_into_it():
+    rng = np.random.default_rng(2)
+    text = """<ir_version: 10, opset_import: ["" : 21]> g (float[N,6] x) => (float[N,4] p, float[N,4] s, float[N,4] t) {
+        h = MatMul(x, w) p = Softmax(h) k = MatMul(x, v) s = Sigmoid(k) t = Tanh(k) }"""
+    model = onnx.parser.parse_model(text)
+    for name in ("w", "v"):
+        array = rng.normal(size=(6, 4)).astype(F)
+        model.graph.initializer.append(onnx.numpy_helper.from_array(array, name))
+    work = work_of(model, rng.normal(size=(40, 6)).astype(F), "minmax")
+    found = judge.answers_of(work.floats, work.lowered)
+    there = judge.floats_of(work.lowered)
+    assert found == ["h" if "h" in there else "p", "k" if "k" in there else "s", "t"]
+    assert "h" in found
+    bare = replace(work.lowered, values={"p": "p", "t": "t"})
+    assert judge.answers_of(work.floats, bare) == ["p", "t"]

@@ -73,7 +73,7 @@ def choose(
         if candidate.name not in errors:
             pair = [with_weights(floats, made, lower_by(half, candidate)) for half in halves]
             errors[candidate.name] = sum(
-                judge.error(other.program) for judge, other in zip(judges, pair[::-1], strict=True)
+                judge.error(other) for judge, other in zip(judges, pair[::-1], strict=True)
             )
         return errors[candidate.name]
 

@@ -7,24 +7,35 @@ import numpy as np
 import numpy.typing as npt
 
 from octavo.calibration import Feeds
+from octavo.lowering import Lowered
 from octavo.program import Program
+from octavo.quantization.walk import part
 from octavo.session import Session
 
 _MEMORY = 1 << 26
 """Bytes of float answers that are held."""
 
+_FLAT = ("Softmax", "LogSoftmax", "Sigmoid")
+"""Ops that press large differences flat: a network that ends so is judged by what goes into them, since of what
+comes out, a few samples near a border would decide."""
+
 
 class Judge:
-    """Tells how far another Program's answers over some samples are from those in float."""
+    """Tells how far another Program's answers over some samples are from those in float.
 
-    def __init__(self, floats: Program, feeds: Sequence[Feeds], threads: int | None) -> None:
+    like: a network whose float values are there in those that will be judged.
+    """
+
+    def __init__(self, floats: Program, like: Lowered, feeds: Sequence[Feeds], threads: int | None) -> None:
         self._threads = threads
-        self._names = [name for name in floats.outputs if floats.values[name].dtype == "f32"]
-        session, size = Session(floats, threads), 0
+        self._names = answers_of(floats, like)
+        program = part(floats, floats.nodes, self._names)
+        session, size = Session(program, threads), 0
         self._feeds: list[Feeds] = []
         self._answers: list[list[npt.NDArray[Any]]] = []
         for sample in feeds:
-            answers = session.run(self._names, sample) if self._names else []
+            fed = {name: sample[name] for name in program.inputs}
+            answers = session.run(self._names, fed) if self._names else []
             size += sum(answer.nbytes for answer in answers)
             if self._feeds and size > _MEMORY:
                 break
@@ -38,16 +49,42 @@ class Judge:
         """How many samples it judges by."""
         return len(self._feeds)
 
-    def error(self, program: Program) -> float:
-        """The sum over the outputs of the squared error as a share of the squared signal."""
-        session = Session(program, self._threads)
-        noises = [0.0] * len(self._signals)
+    def error(self, lowered: Lowered) -> float:
+        """The sum over the answers of the squared error as a share of the squared signal."""
+        found = floats_of(lowered)
+        names = [found[name] for name in self._names]
+        program = part(lowered.program, lowered.program.nodes, names)
+        session, noises = Session(program, self._threads), [0.0] * len(self._signals)
         for sample, answers in zip(self._feeds, self._answers, strict=True):
-            made = session.run(self._names, sample) if self._names else []
+            fed = {name: sample[name] for name in program.inputs}
+            made = session.run(names, fed) if names else []
             for index, (answer, other) in enumerate(zip(answers, made, strict=True)):
                 noises[index] += _squares(answer - other.astype(np.float64))
         pairs = zip(noises, self._signals, strict=True)
         return sum(noise / signal for noise, signal in pairs if signal > 0)
+
+
+def answers_of(floats: Program, like: Lowered) -> list[str]:
+    """The values that a network is judged by: its float outputs, or what goes into an op that presses flat."""
+    producer = {name: node for node in floats.nodes for name in node.outputs}
+    there, names = floats_of(like), []
+    for name in floats.outputs:
+        node = producer.get(name)
+        if node is not None and node.op in _FLAT and node.inputs[0] in there:
+            name = node.inputs[0]
+        if name in there:
+            names.append(name)
+    return list(dict.fromkeys(names))
+
+
+def floats_of(lowered: Lowered) -> dict[str, str]:
+    """By the names of the float network's values, those that hold them in float32 in a lowered one."""
+    values, constants = lowered.program.values, lowered.program.constants
+    return {
+        of: name
+        for name, of in lowered.values.items()
+        if values[name].dtype == "f32" and name not in constants
+    }
 
 
 def _squares(array: npt.NDArray[Any]) -> float:

@@ -87,13 +87,20 @@ def fits(program: Program, node: Node, weight: Integers, bias: npt.NDArray[np.ge
     return bool(np.all(reach < of.sum_end))
 
 
-def scale_of_sums(program: Program, node: Node) -> npt.NDArray[np.float64]:
-    """What one unit of a product's sums is, float64 [channels]."""
+def x_scales(program: Program, node: Node) -> npt.NDArray[np.float64]:
+    """The scale of what each channel of a product is made of, float64 [1] or [channels]."""
     x, weight = (program.values[name].quant for name in node.inputs[:2])
     assert x is not None
     assert weight is not None
-    scale = weight.scale.astype(np.float64)
-    return np.asarray(np.repeat(x.scale.astype(np.float64), len(scale) // len(x.scale)) * scale)
+    times = len(weight.scale) // len(x.scale) if len(x.scale) > 1 else 1
+    return np.repeat(x.scale.astype(np.float64), times)
+
+
+def scale_of_sums(program: Program, node: Node) -> npt.NDArray[np.float64]:
+    """What one unit of a product's sums is, float64 [channels]."""
+    weight = program.values[node.inputs[1]].quant
+    assert weight is not None
+    return np.asarray(x_scales(program, node) * weight.scale.astype(np.float64))
 
 
 def bias_in_reals(program: Program, node: Node) -> npt.NDArray[np.float64]:

@@ -7,8 +7,9 @@ that is left (`octavo.quantization.biases`).
 """
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from math import fsum
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -20,7 +21,7 @@ from octavo.program import Node, Program, Value
 from octavo.program.integers import WEIGHTS, Integers
 from octavo.quantization.biases import correct_bias, mean_results
 from octavo.quantization.columns import ENOUGH, Columns, Moments, columns_of
-from octavo.quantization.products import Product, fits, products_of
+from octavo.quantization.products import Product, bias_in_reals, bias_of_reals, fits, products_of, x_scales
 from octavo.quantization.walk import Walk
 from octavo.session import Session
 
@@ -33,8 +34,23 @@ _ROWS_TRIED = 64
 """Rows of weights, evenly spread, on which it is tried whether few columns are enough."""
 
 
-def round_weights(floats: Program, lowered: Lowered, feeds: Sequence[Feeds], threads: int | None) -> Lowered:
-    """The lowered Program with weights and biases made for these samples."""
+@dataclass(frozen=True)
+class Made:
+    """lowered: a Program with weights and biases made for samples.
+
+    fair: with the same weights, and biases that make up for the means of their errors alone, whatever the
+    ranges: by it, ranges can be compared.
+    """
+
+    lowered: Lowered
+    fair: Lowered
+
+
+def round_weights(floats: Program, lowered: Lowered, feeds: Sequence[Feeds], threads: int | None) -> Made:
+    """Make weights and biases of a lowered Program for these samples."""
+    plain = {
+        product.bias: lowered.program.constants[product.bias] for product in products_of(floats, lowered)
+    }
     products = products_of(floats, lowered)
     wanted = mean_results(floats, products, feeds, threads)
     walk, moments = Walk(lowered.program, feeds, threads), Moments(threads)
@@ -47,8 +63,12 @@ def round_weights(floats: Program, lowered: Lowered, feeds: Sequence[Feeds], thr
             weight = rows.arranged(rows.rounded(columns, moments))
             if fits(walk.program, product.node, weight, walk.program.constants[product.bias]):
                 walk.change({product.weight: weight})
+        bias = rows.plain_bias(walk.program, product, columns, moments)
+        if fits(walk.program, product.node, walk.program.constants[product.weight], bias):
+            plain[product.bias] = bias
         correct_bias(walk, product, means)
-    return replace(lowered, program=walk.program)
+    fair = replace(walk.program, constants=walk.program.constants | plain)
+    return Made(replace(lowered, program=walk.program), replace(lowered, program=fair))
 
 
 class Rows:
@@ -94,6 +114,17 @@ class Rows:
         _, covariances = moments.of(columns)
         bounds = self._of.low, self._of.high
         return _core.round_weights(self.reals, self.scales, covariances, bounds, moments.threads)
+
+    def plain_bias(
+        self, program: Program, product: Product, columns: Columns, moments: Moments
+    ) -> npt.NDArray[Any]:
+        """The bias that makes up for what rounding the weights adds to the mean of each row's products."""
+        weight = program.constants[product.weight]
+        integers = weight.T[None] if self._shape is None else weight.reshape(self.reals.shape)
+        means, _ = moments.of(columns)
+        made = (self.scales[:, :, None] * integers - self.reals) * means[:, None, :]
+        shift = made.cumsum(axis=-1)[..., -1].reshape(-1) * x_scales(program, product.node)
+        return bias_of_reals(program, product.node, bias_in_reals(program, product.node) - shift)
 
     def errors(self, integers: npt.NDArray[np.int8]) -> npt.NDArray[np.float32]:
         """What these integers add to the weights, float32 [groups, rows, K]."""

@@ -65,6 +65,7 @@ class Work:
     session: Session = field(init=False)
     feeds: Iterator[Feeds] = field(init=False)
     calibration: Calibration | None = None
+    fair: Lowered = field(init=False)
     judges: list[Judge] = field(default_factory=list)
     choice: Choice | None = None
     lowered: Lowered = field(init=False)
@@ -128,19 +129,22 @@ def make_weights(work: Work) -> None:
     assert work.calibration is not None
     feeds = affordable(work.lowered.program, work.calibration.kept.feeds, work.threads)
     made = round_weights(work.floats, work.lowered, feeds, work.threads)
-    if _error(work, made) < _error(work, work.lowered):
-        work.lowered = made
+    work.fair = made.fair
+    if _error(work, made.lowered) < _error(work, work.lowered):
+        work.lowered = made.lowered
 
 
 def _error(work: Work, lowered: Lowered) -> float:
-    return sum(judge.error(lowered.program) for judge in _judges(work))
+    return sum(judge.error(lowered) for judge in _judges(work))
 
 
 def _judges(work: Work) -> list[Judge]:
     """One for each half of the samples that are kept."""
     if not work.judges:
         assert work.calibration is not None
-        work.judges = [Judge(work.floats, half, work.threads) for half in work.calibration.kept.halves]
+        work.judges = [
+            Judge(work.floats, work.lowered, half, work.threads) for half in work.calibration.kept.halves
+        ]
     return work.judges
 
 
@@ -154,7 +158,7 @@ def choose_forms(work: Work) -> None:
     before = Candidate(work.rules[0])
     alphas = ALPHAS if any(candidates(work.lowered)) else ()
     halves, judges = work.calibration.halves, _judges(work)
-    work.choice = choose(work.floats, halves, judges, work.rules, alphas, work.lowered, lower_by)
+    work.choice = choose(work.floats, halves, judges, work.rules, alphas, work.fair, lower_by)
     if work.choice.taken != before:
         work.lowered = _lowered(work, work.calibration.statistics, work.choice.taken)
         make_weights(work)
