@@ -225,7 +225,8 @@ def test_weights_that_the_network_errs_more_with_are_not_taken(proto, monkeypatc
 
 def test_a_network_that_ends_in_a_softmax_is_judged_by_what_goes_into_it():
     rng = np.random.default_rng(2)
-    text = """<ir_version: 10, opset_import: ["" : 21]> g (float[N,6] x) => (float[N,4] p, float[N,4] s, float[N,4] t) {
+    text = """<ir_version: 10, opset_import: ["" : 21]>
+        g (float[N,6] x) => (float[N,4] p, float[N,4] s, float[N,4] t) {
         h = MatMul(x, w) p = Softmax(h) k = MatMul(x, v) s = Sigmoid(k) t = Tanh(k) }"""
     model = onnx.parser.parse_model(text)
     for name in ("w", "v"):

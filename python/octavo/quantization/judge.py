@@ -16,8 +16,8 @@ _MEMORY = 1 << 26
 """Bytes of float answers that are held."""
 
 _FLAT = ("Softmax", "LogSoftmax", "Sigmoid")
-"""Ops that press large differences flat: a network that ends so is judged by what goes into them, since of what
-comes out, a few samples near a border would decide."""
+"""Ops that press large differences flat: a network that ends so is judged by what goes into them, since a few
+samples near a border would decide by what comes out."""
 
 
 class Judge:
@@ -65,7 +65,7 @@ class Judge:
 
 
 def answers_of(floats: Program, like: Lowered) -> list[str]:
-    """The values that a network is judged by: its float outputs, or what goes into an op that presses flat."""
+    """The values that a network is judged by: its float outputs, or what goes into one of `_FLAT`."""
     producer = {name: node for node in floats.nodes for name in node.outputs}
     there, names = floats_of(like), []
     for name in floats.outputs:

@@ -48,22 +48,20 @@ class Made:
 
 def round_weights(floats: Program, lowered: Lowered, feeds: Sequence[Feeds], threads: int | None) -> Made:
     """Make weights and biases of a lowered Program for these samples."""
-    plain = {
-        product.bias: lowered.program.constants[product.bias] for product in products_of(floats, lowered)
-    }
     products = products_of(floats, lowered)
+    plain = {product.bias: lowered.program.constants[product.bias] for product in products}
     wanted = mean_results(floats, products, feeds, threads)
     walk, moments = Walk(lowered.program, feeds, threads), Moments(threads)
     for product, means in zip(products, wanted, strict=True):
         walk.run_before(product.place)
         values = walk.values(product.node.inputs[0])
         columns = columns_of(product.node, values, walk.program.constants[product.weight].shape)
-        rows = Rows.of(product, lowered, walk.program)
+        rows, (mean, covariances) = Rows.of(product, lowered, walk.program), moments.of(columns)
         if len(columns) >= FEWEST_COLUMNS and (columns.are_enough or _pays(rows, columns, moments)):
-            weight = rows.arranged(rows.rounded(columns, moments))
+            weight = rows.arranged(rows.rounded(covariances, moments.threads))
             if fits(walk.program, product.node, weight, walk.program.constants[product.bias]):
                 walk.change({product.weight: weight})
-        bias = rows.plain_bias(walk.program, product, columns, moments)
+        bias = rows.plain_bias(walk.program, product, mean)
         if fits(walk.program, product.node, walk.program.constants[product.weight], bias):
             plain[product.bias] = bias
         correct_bias(walk, product, means)
@@ -109,20 +107,19 @@ class Rows:
         quotient = np.rint(self.reals / self.scales[:, :, None])
         return np.clip(quotient, self._of.low, self._of.high).astype(np.int8)
 
-    def rounded(self, columns: Columns, moments: Moments) -> npt.NDArray[np.int8]:
-        """The integers that err little over the columns."""
-        _, covariances = moments.of(columns)
+    def rounded(self, covariances: Float64, threads: int) -> npt.NDArray[np.int8]:
+        """The integers that err little over columns of these covariances, [groups, K, K]."""
         bounds = self._of.low, self._of.high
-        return _core.round_weights(self.reals, self.scales, covariances, bounds, moments.threads)
+        return _core.round_weights(self.reals, self.scales, covariances, bounds, threads)
 
-    def plain_bias(
-        self, program: Program, product: Product, columns: Columns, moments: Moments
-    ) -> npt.NDArray[Any]:
-        """The bias that makes up for what rounding the weights adds to the mean of each row's products."""
+    def plain_bias(self, program: Program, product: Product, mean: Float64) -> npt.NDArray[Any]:
+        """The bias that makes up for what rounding the weights adds to a row's products, on the average.
+
+        mean: of the columns, [groups, K].
+        """
         weight = program.constants[product.weight]
         integers = weight.T[None] if self._shape is None else weight.reshape(self.reals.shape)
-        means, _ = moments.of(columns)
-        made = (self.scales[:, :, None] * integers - self.reals) * means[:, None, :]
+        made = (self.scales[:, :, None] * integers - self.reals) * mean[:, None, :]
         shift = made.cumsum(axis=-1)[..., -1].reshape(-1) * x_scales(program, product.node)
         return bias_of_reals(program, product.node, bias_in_reals(program, product.node) - shift)
 
@@ -134,9 +131,10 @@ class Rows:
 def _pays(rows: Rows, columns: Columns, moments: Moments) -> bool:
     """Whether weights made for half of the columns err less over the others than the nearest integers."""
     some, (one, other) = rows.some(), columns.halves()
+    _, covariances = moments.of(one)
     made, nearest = (
         error_over(some.errors(integers), other, moments.threads)
-        for integers in (some.rounded(one, moments), some.nearest())
+        for integers in (some.rounded(covariances, moments.threads), some.nearest())
     )
     return made < nearest
 
