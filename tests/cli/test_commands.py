@@ -275,9 +275,8 @@ def test_threads_reach_the_calibration(octavo, folder, tmp_path, monkeypatch):
     ended = octavo(*QUANTIZE, "-o", output, *options, cwd=folder)
     assert ended.status == 1
     assert "'a*'" in ended.err
-    assert asked == [
-        {"recipe": "int8", "range_rule": "mean", "exclude": ["a*", "b*"], "strict": True, "threads": 2}
-    ]
+    given = {"range_rule": "mean", "exclude": ["a*", "b*"], "strict": True, "threads": 2}
+    assert asked == [{"recipe": "int8", "effort": "default"} | given]
 
 
 def test_inspect_gives_the_reason_of_a_float_node(octavo, folder, tmp_path):
