@@ -209,6 +209,24 @@ def test_weights_are_made_once_however_often_something_else_does_not_fit(floats,
     assert len(calls) == 5  # the first one twice: with a bias in integers, and without
 
 
+def test_weights_are_made_anew_where_their_input_takes_another_form(floats, weight, square):
+    """The pad does not fit; then floats alone read what joins a and e, and a has its own range again."""
+    text = """g (float[N,3,8,8] x) => (float[N,4,10,10] y, float[N,4,8,8] z) {
+        a = Conv<pads=[1,1,1,1]>(x, w) e = Conv<pads=[1,1,1,1]>(x, w) b = Conv(a, v, bias)
+        c = Concat<axis=1>(a, e) d = Pad(c, pads, far) y = Conv(d, u) z = Conv(b, t) }"""
+    bias, wide = np.array([3, -5, 0.25, 8], "f4"), np.ones((4, 8, 1, 1), "f4")
+    pads, far = np.array([0, 0, 1, 1, 0, 0, 1, 1]), np.float32(1000)
+    program = floats(text, w=weight, v=square, u=wide, t=square, bias=bias, pads=pads, far=far)
+    seen = ranges(program) | {"a": Range(0, 10), "e": Range(-2, 0), "c": Range(-2, 10)}
+    lowered = lower_to_integers(program, Forms(seen))
+    validate(lowered.program)
+    assert {"Concat", "Pad"} <= {stay.op for stay in lowered.stays}
+    assert quant(lowered, "a") == (np.float32(10 / 255), 0)
+    node = next(node for node in lowered.program.nodes if node.outputs == ("b",))
+    scales = np.float64(np.float32(10 / 255)) * lowered.program.values[node.inputs[1]].quant.scale
+    assert (lowered.program.constants[node.inputs[2]] == np.rint(bias / scales)).all()
+
+
 def test_what_was_merged_into_a_product_that_does_not_fit_is_there_by_itself(floats, weight, square):
     program = floats(CONV, w=weight, v=square)
     lowered = lower_to_integers(program, Forms(ranges(program), {"r": form(1e-36, 0)}))
