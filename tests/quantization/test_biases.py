@@ -12,7 +12,7 @@ from octavo.quantization.biases import Means, behind_activation, correct_bias, m
 from octavo.quantization.products import Product, bias_in_reals, bias_of_reals, products_of, scale_of_sums
 from octavo.quantization.recipes import RECIPES
 from octavo.quantization.stages import STAGES, Work
-from octavo.quantization.walk import Walk
+from octavo.quantization.walk import Walk, part
 
 F = np.float32
 NODE = Node("QConv", "conv", ("x", "w", "b"), ("y",), {})
@@ -103,6 +103,46 @@ def test_means_of_the_outputs_are_those_in_float(work):
         after = channel_error(work, walk.program, name)
         assert after.max() < 1e-5
         assert before.max() > 1e-3
+
+
+@pytest.mark.parametrize(
+    "window",
+    [
+        'auto_pad = "SAME_UPPER", strides = [2,2]',
+        'auto_pad = "SAME_LOWER", strides = [2,2]',
+        "pads = [2,1,0,1], strides = [1,2], dilations = [2,1]",
+    ],
+)
+def test_a_product_by_itself_has_its_windows(window):
+    """Sizes are free, so that a plan pads, and those of these samples need an odd sum of pads."""
+    rng = np.random.default_rng(3)
+    proto = onnx.parser.parse_model(
+        f"""<ir_version: 10, opset_import: ["" : 21]> g (float[N,4,H,W] x) => (float[N,2,h,w] y) {{
+        a = Conv<{window}>(x, w1) r = Relu(a) y = Conv(r, w2) }}"""
+    )
+    for name, shape in {"w1": (6, 4, 3, 3), "w2": (2, 6, 1, 1)}.items():
+        proto.graph.initializer.append(onnx.numpy_helper.from_array(rng.normal(size=shape).astype(F), name))
+    data = (rng.normal(size=(24, 4, 6, 8)) + 1).astype(F)
+    made = Work(proto, data, RECIPES["int8"], [RULES["minmax"]], threads=1)
+    for name in ("load", "measure shapes", "calibrate", "lower"):
+        STAGES[name](made)
+    first = products_of(made.floats, made.lowered)[0]
+    feeds = made.calibration.kept.feeds
+    wanted = mean_results(made.floats, [first], feeds, 1)
+    walk = Walk(made.lowered.program, feeds, 1)
+    walk.run_before(first.place)
+    correct_bias(walk, first, wanted[0])
+    assert ("auto_pad" in first.node.attributes) == ("auto_pad" in window)
+    errors = []
+    for program in (made.lowered.program, walk.program):
+        session, quant = (
+            octavo.Session(part(program, program.nodes, ["r"]), threads=1),
+            program.values["r"].quant,
+        )
+        results = np.concatenate([session.run(None, sample)[0] for sample in feeds]).astype(np.float64)
+        means = quant.scale[0] * (results.mean(axis=(0, 2, 3)) - quant.zero_point[0])
+        errors.append(np.abs(means - wanted[0].behind).max())
+    assert errors[1] < errors[0] / 5
 
 
 def test_a_bias_that_would_leave_the_bound_stays(work):
