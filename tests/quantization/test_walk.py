@@ -8,6 +8,13 @@ from octavo.quantization import walk as room
 from octavo.quantization.walk import Walk, affordable, part
 
 F = np.float32
+RESIZE = {
+    "coordinate_transformation_mode": "asymmetric",
+    "keep_aspect_ratio_policy": "stretch",
+    "mode": "nearest",
+    "nearest_mode": "floor",
+    "extrapolation_value": np.float32(0),
+}
 
 
 @pytest.fixture
@@ -71,6 +78,25 @@ def test_parts_hold_what_their_outputs_need(program):
     assert set(piece.values) == {"x", "m", "a", "b"}
     later = part(program, program.nodes[3:], ["c", "y"])
     assert (later.inputs, [node.name for node in later.nodes]) == (["a", "b"], ["c", "y"])
+
+
+def test_inputs_that_are_left_out_are_no_values():
+    nodes = [
+        Node("Clip", "low", ("x", "", "m"), ("a",)),
+        Node("Resize", "wide", ("a", "", "twice"), ("b",), RESIZE),
+        Node("Clip", "high", ("b", "m"), ("y",)),
+    ]
+    shapes = {"x": ("N", 2), "a": ("N", 2), "b": ("N", 4), "y": ("N", 4), "m": (), "twice": (2,)}
+    values = {name: Value(name, "f32", shape) for name, shape in shapes.items()}
+    constants = {"m": np.array(1, F), "twice": np.array([1, 2], F)}
+    program = Program(["x"], ["y"], values, constants, nodes)
+    piece = part(program, nodes, ["b"])
+    assert set(piece.values) == {"x", "m", "a", "twice", "b"}
+    assert (piece.inputs, [node.name for node in piece.nodes]) == (["x"], ["low", "wide"])
+    walk = Walk(program, [{"x": np.array([[-2, 3]], F)}], 1)
+    walk.run_before(1)
+    walk.run_before(2)
+    assert walk.values("b")[0].tolist() == [[-2, -2, 1, 1]]
 
 
 def test_as_many_samples_as_there_is_memory_for(program, feeds, monkeypatch):
