@@ -241,11 +241,11 @@ def calibration(count, feeds_kept=DIFFERENT, **observed):
 @pytest.mark.parametrize(
     ("shapes", "few"),
     [
-        ({"x": ("N", 3)}, 9),
-        ({"x": (1, 3)}, 9),
-        ({"x": (5, 3)}, 1),
-        ({"x": ("N", 3), "z": (2, 3)}, 4),
-        ({"x": ()}, 9),
+        ({"x": ("N", 3)}, 31),
+        ({"x": (1, 3)}, 31),
+        ({"x": (16, 3)}, 1),
+        ({"x": ("N", 3), "z": (2, 3)}, 15),
+        ({"x": ()}, 31),
     ],
 )
 def test_samples_are_counted_by_the_largest_batch_that_is_fixed(shapes, few):
@@ -254,23 +254,23 @@ def test_samples_are_counted_by_the_largest_batch_that_is_fixed(shapes, few):
     (says,) = doubts(made, calibration(few, **wide), 1)
     assert says.startswith("one sample only" if few == 1 else f"{few} samples only")
     assert doubts(made, calibration(few + 1, **wide), 1) == []
-    assert FEWEST == 10
+    assert FEWEST == 32
 
 
 @pytest.mark.parametrize(
     ("low", "high", "elements", "says"),
     [
-        (0.5, 0.5, 40, True),
-        (0.5, 0.5, 21, True),
-        (0.5, 0.5, 20, False),
-        (0.5, 0.5, 19, False),
-        (0.5, 0.75, 40, False),
-        (0.0, 0.0, 40, True),
+        (0.5, 0.5, 80, True),
+        (0.5, 0.5, 41, True),
+        (0.5, 0.5, 40, False),
+        (0.5, 0.5, 39, False),
+        (0.5, 0.75, 80, False),
+        (0.0, 0.0, 80, True),
     ],
 )
 def test_inputs_of_one_number_a_sample_may_be_constant(low, high, elements, says):
     made = Program(["x"], ["x"], values(x=("N", 2)), {}, [])
-    found = doubts(made, calibration(20, x=(low, high, elements)), 1)
+    found = doubts(made, calibration(40, x=(low, high, elements)), 1)
     assert found == ([f"input 'x' is {low:g} throughout: give typical values"] if says else [])
 
 
@@ -280,9 +280,9 @@ def test_samples_that_differ_in_one_input_or_one_place_are_not_the_same():
     base = {"x": np.zeros(2, F), "z": np.zeros(2, F)}
     for other, same in ((base, True), (base | {"z": F([0, 1])}, False), (base | {"x": F([1, 0])}, False)):
         for feeds in ([base, base, other], [base, other, base]):
-            found = doubts(made, calibration(20, feeds, **wide), 1)
+            found = doubts(made, calibration(40, feeds, **wide), 1)
             assert found == ["the samples are all the same: give a hundred or so that differ"] * same
-    assert doubts(made, calibration(20, [base], **wide), 1) == []
+    assert doubts(made, calibration(40, [base], **wide), 1) == []
 
 
 INPUTS = """g (int64[N,2] i, float[N,4] x, float[N,4] z) => (float[N,3] y)

@@ -5,7 +5,7 @@ from octavo.errors import Error
 from octavo.program import Program
 from octavo.quantization.preprocessing import unlike_training
 
-FEWEST = 10
+FEWEST = 32
 """Samples below which values that occur in use are likely to be missed."""
 
 DOUBT_NEEDS = ("counts", "extremes")
