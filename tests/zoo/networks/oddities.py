@@ -108,7 +108,7 @@ def odd_names():
     return net.model(net.op("Gemm", x, net.weight(net.he(8, 5)), name="", output="y_dequantized"))
 
 
-@network(42)
+@network(36)
 def ir3():
     """IR 3: every initializer is an input as well; a Dropout and an Identity in between."""
     net = Net(11, 87)

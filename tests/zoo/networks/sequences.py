@@ -79,7 +79,7 @@ def mlp():
     return net.model(net.linear(x, (48, 4)))
 
 
-@network(34, low=-1)
+@network(26, low=-1)
 def autoencoder():
     """Dense layers with MatMul and Add; the norm is between the Relus and the products."""
     net = Net(11, 64)

@@ -60,7 +60,7 @@ def relu6(net, x, how):
     return net.op("Min", net.op("Relu", x), net.weight(np.full((1, 1, 1, 1), 6, np.float32)))
 
 
-@network(50, opsets=(13, 11, 17))
+@network(40, opsets=(13, 11, 17))
 def tf_mobilenetv2(opset):
     """As tf2onnx leaves it: one Transpose at the front, Pads before stride 2, Relu6 in several spellings."""
     net = Keras(opset, 21)
@@ -81,7 +81,7 @@ def tf_mobilenetv2(opset):
     return net.model(net.op("Softmax", net.dense(x, (64, 10))))
 
 
-@network(47)
+@network(40)
 def tf_mobilenetv1_conv_head():
     """The classifier is a 1x1 convolution, its answers squeezed and reshaped; depthwise with multiplier 2."""
     net = Keras(13, 22)
