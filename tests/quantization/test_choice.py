@@ -239,3 +239,18 @@ def test_a_network_that_ends_in_a_softmax_is_judged_by_what_goes_into_it():
     assert "h" in found
     bare = replace(work.lowered, values={"p": "p", "t": "t"})
     assert judge.answers_of(work.floats, bare) == ["p", "t"]
+
+
+def test_a_network_without_float_outputs_has_weights_made_for_it():
+    """There is nothing to judge it by."""
+    rng = np.random.default_rng(3)
+    text = """<ir_version: 10, opset_import: ["" : 21]> g (float[N,8] x) => (int64[N] k) {
+        h = MatMul(x, w) r = Relu(h) y = MatMul(r, v) k = ArgMax<axis = 1, keepdims = 0>(y) }"""
+    model = onnx.parser.parse_model(text)
+    for name, shape in (("w", (8, 16)), ("v", (16, 5))):
+        array = rng.normal(size=shape).astype(F)
+        model.graph.initializer.append(onnx.numpy_helper.from_array(array, name))
+    samples = (rng.normal(size=(60, 3)) @ rng.normal(size=(3, 8))).astype(F)
+    made, nearest = (octavo.quantize(model, samples, effort=effort).program for effort in ("default", "fast"))
+    assert made.nodes == nearest.nodes
+    assert artifact.to_bytes(made) != artifact.to_bytes(nearest)

@@ -267,3 +267,29 @@ def test_the_fair_network_has_the_same_weights_and_biases_of_no_range(smooth):
     unit = fair.values[x].quant.scale[0] * fair.values[weight].quant.scale
     found = (work.lowered.program.constants[first.inputs[2]] - fair.constants[first.inputs[2]]) * unit
     np.testing.assert_allclose(found, wanted, atol=0.03 * np.abs(wanted).max() + unit.max())
+
+
+@pytest.mark.parametrize(
+    ("body", "samples"),
+    [
+        ("y = Identity(x)", np.ones((40, 4))),
+        ("y = Relu(x)", np.ones((40, 4))),
+        ("y = MatMul(x, w)", np.ones((1, 4))),
+        ("y = MatMul(x, w)", np.zeros((40, 4))),
+        ("y = MatMul(x, zeros)", np.ones((40, 4))),
+        ("h = MatMul(x, w) y = Log(h)", np.linspace(-1, 1, 160).reshape(40, 4)),
+        ("h = MatMul(x, huge) r = Relu(h) y = MatMul(r, w)", np.linspace(-1e20, 1e20, 160).reshape(40, 4)),
+    ],
+)
+def test_what_there_is_little_to_make_of(body, samples):
+    """No products, no columns that move, answers that are not finite: the network is quantized nevertheless."""
+    weights = {"w": np.eye(4), "zeros": np.zeros((4, 4)), "huge": np.eye(4) * 1e15}
+    used = {
+        name: array
+        for name, array in weights.items()
+        if name in body.replace("(", " ").replace(")", " ").split()
+    }
+    proto = network(None, f"g (float[N,4] x) => (float[N,4] y) {{ {body} }}", **used)
+    model = octavo.quantize(proto, samples.astype(F))
+    assert model.report.stages[-1] == "report"
+    assert len(octavo.Session(model).run(None, {"x": samples[:1].astype(F)})) == 1

@@ -1,6 +1,6 @@
 """How far the answers of a quantized network are from those in float."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -29,13 +29,11 @@ class Judge:
     def __init__(self, floats: Program, like: Lowered, feeds: Sequence[Feeds], threads: int | None) -> None:
         self._threads = threads
         self._names = answers_of(floats, like)
-        program = part(floats, floats.nodes, self._names)
-        session, size = Session(program, threads), 0
+        run, size = self._runner(floats, self._names), 0
         self._feeds: list[Feeds] = []
         self._answers: list[list[npt.NDArray[Any]]] = []
         for sample in feeds:
-            fed = {name: sample[name] for name in program.inputs}
-            answers = session.run(self._names, fed) if self._names else []
+            answers = run(sample)
             size += sum(answer.nbytes for answer in answers)
             if self._feeds and size > _MEMORY:
                 break
@@ -52,16 +50,23 @@ class Judge:
     def error(self, lowered: Lowered) -> float:
         """The sum over the answers of the squared error as a share of the squared signal."""
         found = floats_of(lowered)
-        names = [found[name] for name in self._names]
-        program = part(lowered.program, lowered.program.nodes, names)
-        session, noises = Session(program, self._threads), [0.0] * len(self._signals)
+        run = self._runner(lowered.program, [found[name] for name in self._names])
+        noises = [0.0] * len(self._signals)
         for sample, answers in zip(self._feeds, self._answers, strict=True):
-            fed = {name: sample[name] for name in program.inputs}
-            made = session.run(names, fed) if names else []
-            for index, (answer, other) in enumerate(zip(answers, made, strict=True)):
-                noises[index] += _squares(answer - other.astype(np.float64))
+            for index, (answer, other) in enumerate(zip(answers, run(sample), strict=True)):
+                with np.errstate(invalid="ignore"):  # of infinite answers
+                    error = answer - other.astype(np.float64)
+                noises[index] += _squares(error)
         pairs = zip(noises, self._signals, strict=True)
         return sum(noise / signal for noise, signal in pairs if signal > 0)
+
+    def _runner(self, program: Program, names: list[str]) -> Callable[[Feeds], list[npt.NDArray[Any]]]:
+        """A function from a sample to these values of a Program."""
+        if not names:
+            return lambda sample: []
+        piece = part(program, program.nodes, names)
+        session = Session(piece, self._threads)
+        return lambda sample: session.run(names, {name: sample[name] for name in piece.inputs})
 
 
 def answers_of(floats: Program, like: Lowered) -> list[str]:

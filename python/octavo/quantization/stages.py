@@ -130,7 +130,7 @@ def make_weights(work: Work) -> None:
     feeds = affordable(work.lowered.program, work.calibration.kept.feeds, work.threads)
     made = round_weights(work.floats, work.lowered, feeds, work.threads)
     work.fair = made.fair
-    if _error(work, made.lowered) < _error(work, work.lowered):
+    if _error(work, made.lowered) <= _error(work, work.lowered):
         work.lowered = made.lowered
 
 
