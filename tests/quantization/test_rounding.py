@@ -282,7 +282,7 @@ def test_the_fair_network_has_the_same_weights_and_biases_of_no_range(smooth):
     ],
 )
 def test_what_there_is_little_to_make_of(body, samples):
-    """No products, no columns that move, answers that are not finite: the network is quantized nevertheless."""
+    """No products, no columns that move, answers that are not finite: it is quantized nevertheless."""
     weights = {"w": np.eye(4), "zeros": np.zeros((4, 4)), "huge": np.eye(4) * 1e15}
     used = {
         name: array
