@@ -206,7 +206,7 @@ def _check_quantized_matmul(program: Program, node: Node) -> None:
 
 def _group(node: Node, outputs: int) -> None:
     if outputs % integer(node, "group"):
-        _fail(node, f"its {outputs} channels are no multiple of its {integer(node, 'group')} groups")
+        _fail(node, f"its {outputs} channels are not a multiple of its {integer(node, 'group')} groups")
 
 
 def _check_conv(program: Program, node: Node) -> None:

@@ -182,7 +182,7 @@ def depth_to_space(node: Node, inputs: Inputs) -> list[Array]:
     x, b = required(inputs, 0), integer(node, "blocksize")
     n, c, h, w = x.shape
     if c % (b * b):
-        raise RunError(f"its {c} channels are no multiple of {b * b}")
+        raise RunError(f"its {c} channels are not a multiple of {b * b}")
     if text(node, "mode", "DCR") == "DCR":
         blocks = x.reshape(n, b, b, c // (b * b), h, w).transpose(0, 3, 4, 1, 5, 2)
     else:

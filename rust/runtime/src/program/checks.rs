@@ -262,7 +262,7 @@ fn group(node: &Node, outputs: usize) -> Checked {
     if outputs.is_multiple_of(group) {
         return Ok(());
     }
-    Err(bad(node, format_args!("its {outputs} channels are no multiple of its {group} groups")))
+    Err(bad(node, format_args!("its {outputs} channels are not a multiple of its {group} groups")))
 }
 
 fn conv(program: &Program, node: &Node) -> Checked {
