@@ -27,8 +27,6 @@ pub trait Arithmetic: Pod + Number {
     fn remainder(self, other: Self) -> Self;
     /// What the quotient rounded down leaves: it has the sign of `other`. Of integers 0 where `other` is 0.
     fn modulo(self, other: Self) -> Self;
-    /// The magnitude.
-    fn magnitude(self) -> Self;
     /// The sign flipped.
     fn negated(self) -> Self;
 }
@@ -70,10 +68,6 @@ macro_rules! integers {
                 let rest = self.remainder(other);
                 let is_across = rest != 0 && (rest < Self::ZERO) != (other < Self::ZERO);
                 if is_across { rest.wrapping_add(other) } else { rest }
-            }
-
-            fn magnitude(self) -> $type {
-                if self < Self::ZERO { self.wrapping_neg() } else { self }
             }
 
             fn negated(self) -> $type {
@@ -151,10 +145,6 @@ macro_rules! floats {
             } else {
                 rest
             }
-        }
-
-        fn magnitude(self) -> $type {
-            self.abs()
         }
 
         fn negated(self) -> $type {

@@ -25,6 +25,10 @@ pub trait Number: Copy + PartialOrd + Send + Sync + 'static {
     const ZERO: Self;
     /// 1.
     const ONE: Self;
+    /// Below or equal to every other.
+    const LEAST: Self;
+    /// Above or equal to every other but NaN.
+    const GREATEST: Self;
     /// `self + other`; of booleans, whether one is true.
     fn plus(self, other: Self) -> Self;
     /// `self * other`; of booleans, whether both are true.
@@ -33,6 +37,12 @@ pub trait Number: Copy + PartialOrd + Send + Sync + 'static {
     fn greater(self, other: Self) -> Self;
     /// The lesser one, NaN where one is; of two zeros the negative one.
     fn lesser(self, other: Self) -> Self;
+    /// Without its sign; the least integer stays.
+    fn magnitude(self) -> Self;
+    /// A part of so many equal ones: an integer's is cut towards 0, and is 0 where there are none.
+    fn part_of(self, count: usize) -> Self;
+    /// The root: an integer's by way of float32 and cut, 0 of a negative one.
+    fn root(self) -> Self;
     /// Whether it is NaN.
     fn is_nan(self) -> bool;
     /// Without its fraction, within int64; NaN is 0.
@@ -70,6 +80,8 @@ macro_rules! integers {
         impl Number for $type {
             const ZERO: $type = 0;
             const ONE: $type = 1;
+            const LEAST: $type = <$type>::MIN;
+            const GREATEST: $type = <$type>::MAX;
 
             #[inline]
             fn plus(self, other: $type) -> $type {
@@ -89,6 +101,21 @@ macro_rules! integers {
             #[inline]
             fn lesser(self, other: $type) -> $type {
                 self.min(other)
+            }
+
+            #[inline]
+            fn magnitude(self) -> $type {
+                if self < Self::ZERO { self.wrapping_neg() } else { self }
+            }
+
+            #[inline]
+            fn part_of(self, count: usize) -> $type {
+                (self as i64).checked_div(count as i64).unwrap_or(0) as $type
+            }
+
+            #[inline]
+            fn root(self) -> $type {
+                (self as f32).sqrt() as $type
             }
 
             #[inline]
@@ -138,6 +165,8 @@ macro_rules! floats {
         impl Number for $type {
             const ZERO: $type = 0.0;
             const ONE: $type = 1.0;
+            const LEAST: $type = <$type>::NEG_INFINITY;
+            const GREATEST: $type = <$type>::INFINITY;
 
             #[inline]
             fn plus(self, other: $type) -> $type {
@@ -151,22 +180,42 @@ macro_rules! floats {
 
             #[inline]
             fn greater(self, other: $type) -> $type {
-                match self.partial_cmp(&other) {
-                    None => <$type>::NAN,
-                    Some(Ordering::Equal) if self.is_sign_negative() => other,
-                    Some(Ordering::Less) => other,
-                    _ => self,
-                }
+                // Without branches, for reductions go through it element by element.
+                let ordered = if self == other {
+                    <$type>::from_bits(self.to_bits() & other.to_bits())
+                } else if self > other {
+                    self
+                } else {
+                    other
+                };
+                if self.is_nan() { self } else { ordered }
             }
 
             #[inline]
             fn lesser(self, other: $type) -> $type {
-                match self.partial_cmp(&other) {
-                    None => <$type>::NAN,
-                    Some(Ordering::Equal) if other.is_sign_negative() => other,
-                    Some(Ordering::Greater) => other,
-                    _ => self,
-                }
+                let ordered = if self == other {
+                    <$type>::from_bits(self.to_bits() | other.to_bits())
+                } else if self < other {
+                    self
+                } else {
+                    other
+                };
+                if self.is_nan() { self } else { ordered }
+            }
+
+            #[inline]
+            fn magnitude(self) -> $type {
+                self.abs()
+            }
+
+            #[inline]
+            fn part_of(self, count: usize) -> $type {
+                self / count as $type
+            }
+
+            #[inline]
+            fn root(self) -> $type {
+                self.sqrt()
             }
 
             #[inline]
@@ -233,6 +282,8 @@ impl Element for Bool {
 impl Number for bool {
     const ZERO: bool = false;
     const ONE: bool = true;
+    const LEAST: bool = false;
+    const GREATEST: bool = true;
 
     #[inline]
     fn plus(self, other: bool) -> bool {
@@ -252,6 +303,21 @@ impl Number for bool {
     #[inline]
     fn lesser(self, other: bool) -> bool {
         self & other
+    }
+
+    #[inline]
+    fn magnitude(self) -> bool {
+        self
+    }
+
+    #[inline]
+    fn part_of(self, count: usize) -> bool {
+        self && count == 1
+    }
+
+    #[inline]
+    fn root(self) -> bool {
+        self
     }
 
     #[inline]
@@ -348,6 +414,13 @@ mod tests {
         assert_eq!(f32::NAN.order(f32::INFINITY), Ordering::Greater);
         assert_eq!(f32::NAN.order(-f32::NAN), Ordering::Equal);
         assert_eq!(0f32.order(-0.0), Ordering::Equal);
+    }
+
+    #[test]
+    fn parts_and_roots_of_integers_are_cut() {
+        assert_eq!([(-7i8).part_of(2), 7i8.part_of(0), i8::MIN.magnitude()], [-3, 0, i8::MIN]);
+        assert_eq!([8u8.root(), 255u8.magnitude()], [2, 255]);
+        assert_eq!([(-4i64).root(), 17i64.root()], [0, 4]);
     }
 
     #[test]

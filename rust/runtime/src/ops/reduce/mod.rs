@@ -12,6 +12,7 @@ use octavo_kernels::requantize::multiplier_shift;
 use octavo_kernels::table::Kernels;
 
 use crate::ops::node::{axis, error, made, needed};
+use crate::ops::numbers::{Bool, Element};
 use crate::ops::spatial;
 use crate::plan::buffers::{BufferId, Placed};
 use crate::plan::builder::{Builder, Stop};
@@ -159,19 +160,13 @@ fn push(
                 }
             });
         }
-        (op, DType::F64) => push_plain::<f64>(b, node, reduction(op), from, y, r),
-        (op, DType::I64) => push_plain::<i64>(b, node, reduction(op), from, y, r),
-        (op, DType::I32) => push_plain::<i32>(b, node, reduction(op), from, y, r),
-        (op, DType::I16) => push_plain::<i16>(b, node, reduction(op), from, y, r),
-        (op, DType::I8) => push_plain::<i8>(b, node, reduction(op), from, y, r),
-        (op, DType::U8) => push_plain::<u8>(b, node, reduction(op), from, y, r),
-        // Of bytes that are 0 or 1, the smallest from 1.
-        (Op::ReduceMin, DType::Bool) => {
-            push_parts::<u8>(b, node, "bool-reduce", from, y, r, move |_, x, y| {
-                plain::fold(x, n, inner, 1, y, |a, b| a & b);
-            });
-        }
-        (op, DType::Bool) => push_plain::<u8>(b, node, reduction(op), from, y, r),
+        (op, DType::F64) => push_plain::<f64>(b, node, "f64-reduce", reduction(op), from, y, r),
+        (op, DType::I64) => push_plain::<i64>(b, node, "i64-reduce", reduction(op), from, y, r),
+        (op, DType::I32) => push_plain::<i32>(b, node, "i32-reduce", reduction(op), from, y, r),
+        (op, DType::I16) => push_plain::<i16>(b, node, "i16-reduce", reduction(op), from, y, r),
+        (op, DType::I8) => push_plain::<i8>(b, node, "i8-reduce", reduction(op), from, y, r),
+        (op, DType::U8) => push_plain::<u8>(b, node, "u8-reduce", reduction(op), from, y, r),
+        (op, DType::Bool) => push_plain::<Bool>(b, node, "bool-reduce", reduction(op), from, y, r),
         (_, dtype) => return Err(error(node, &format!("a tensor of {} does not run", dtype.name()))),
     }
     Ok(())
@@ -193,16 +188,19 @@ fn reduction(op: Op) -> Reduce {
     }
 }
 
-fn push_plain<T: plain::Reducible>(
+fn push_plain<E: Element>(
     b: &mut Builder<'_>,
     node: &Node,
+    kernel: &'static str,
     reduction: Reduce,
     from: BufferId,
     y: &Placed,
     r: &Reduction,
 ) {
     let Reduction { n, inner, .. } = *r;
-    push_parts::<T>(b, node, T::KERNEL, from, y, r, move |_, x, y| plain::reduce(reduction, x, n, inner, y));
+    push_parts::<E::Bits>(b, node, kernel, from, y, r, move |_, x, y| {
+        plain::reduce::<E>(reduction, x, n, inner, y);
+    });
 }
 
 /// What a float reduction of no elements gives.
