@@ -16,7 +16,7 @@ def tiers() -> list[str]:
 def statistics() -> list[str]:
     """The names of the statistics that can be kept of values."""
 
-_Description = tuple[str, list[int | str] | None, str, tuple[list[float], list[int]] | None]
+_Description = tuple[str, list[int | str] | None, str, tuple[list[float], list[float]] | None]
 _ProfileRow = tuple[str, str, str, str, int, float]
 
 @final

@@ -43,7 +43,7 @@ class ValueInfo:
     shape: list[int | str]
     type: str
     scale: float | None = None
-    zero_point: int | None = None
+    zero_point: int | float | None = None
 
 
 @dataclass(frozen=True)
@@ -278,12 +278,14 @@ def _info(
     name: str,
     shape: "list[int | str] | None",
     dtype: str,
-    quant: "tuple[list[float], list[int]] | None",
+    quant: "tuple[list[float], list[float]] | None",
 ) -> ValueInfo:
     kind = f"tensor({_ONNX_TYPES[dtype]})"
     if quant is None or len(quant[0]) != 1:
         return ValueInfo(name, list(shape or []), kind)
-    return ValueInfo(name, list(shape or []), kind, quant[0][0], quant[1][0])
+    zero_point = quant[1][0]
+    whole = int(zero_point) if zero_point.is_integer() else zero_point
+    return ValueInfo(name, list(shape or []), kind, quant[0][0], whole)
 
 
 _LARGE = 1 << 24

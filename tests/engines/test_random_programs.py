@@ -77,6 +77,10 @@ def _factor(draw: Draw) -> dict[str, int]:
 @recipe("Quantize", "Dequantize")
 def _affine(g: Growth, op: str) -> bool:
     x = g.pick(("f32",) if op == "Quantize" else ("u8",))
+    if x and op == "Quantize" and g.arrays[x].ndim > 1 and g.draw.chance(0.4):
+        channels = g.arrays[x].shape[1]
+        grids = [g.draw.rng.uniform(*ends, channels).astype(np.float32) for ends in ((0.01, 0.2), (0, 255))]
+        return g.node(op, [x, *map(g.constant, grids)], axis=1)
     scale, zero_point = g.draw.f32(0.01, 0.2), g.draw.number(0, 255)
     return bool(x) and g.node(op, [x], scale=scale, zero_point=zero_point)
 
@@ -179,6 +183,9 @@ def _conv(g: Growth, op: str) -> bool:
     window = {**_window(g.draw, len(shape) - 2), "group": group}
     if op == "QConv":
         inputs, attributes = _integer_product(g, x, g.draw.array("i8", shape), 0)
+        if group == 1 and g.draw.chance(0.4):
+            del attributes["x_zero_point"]
+            attributes["x_zero_points"] = list(g.draw.numbers(0, 255, shape[1]))
         return g.node(op, inputs, **_automatic(g.draw, window), **attributes)
     inputs = [x, g.constant(g.draw.array("f32", shape) / 9)]
     inputs += [g.constant(g.draw.array("f32", shape[:1]))] if g.draw.chance(0.6) else []

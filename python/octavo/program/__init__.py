@@ -46,19 +46,20 @@ class Quant:
     """How the integers of a value stand for reals: `real = scale * (q - zero_point)`, formula (1).
 
     scale: float32, shape [1] (per tensor) or [C] (per channel along `axis`), finite and positive.
-    zero_point: int64, the shape of `scale`.
+    zero_point: int64, the shape of `scale`; or float32, where integers stand for reals between those that
+    an integer zero point gives.
     axis: the channel axis where per channel, else None.
     block: elements of `axis` that share one scale, or None where each channel has its own.
     """
 
     scale: npt.NDArray[np.float32]
-    zero_point: npt.NDArray[np.int64]
+    zero_point: npt.NDArray[np.int64] | npt.NDArray[np.float32]
     axis: int | None = None
     block: int | None = None
 
     def __repr__(self) -> str:
         if self.axis is None and len(self.scale) == 1:
-            return f"Quant(scale {self.scale[0]:.6g}, zero point {self.zero_point[0]})"
+            return f"Quant(scale {self.scale[0]:.6g}, zero point {self.zero_point[0]:.6g})"
         blocks = "" if self.block is None else f", blocks of {self.block}"
         return f"Quant({len(self.scale)} scales on axis {self.axis}{blocks})"
 

@@ -166,12 +166,18 @@ def _encode(program: Program, checksum: str) -> dict[str, Any]:
 def _encode_value(value: Value) -> dict[str, Any]:
     quant = value.quant and {
         "scale": {"f32": _f32_hex(value.quant.scale)},
-        "zero_point": [int(zero) for zero in value.quant.zero_point],
+        "zero_point": _encode_zero_point(value.quant.zero_point),
         "axis": value.quant.axis,
         "block": value.quant.block,
     }
     shape = None if value.shape is None else list(value.shape)
     return {"name": value.name, "dtype": value.dtype, "shape": shape, "quant": quant}
+
+
+def _encode_zero_point(zero_point: npt.NDArray[Any]) -> Any:  # noqa: ANN401
+    if zero_point.dtype == np.float32:
+        return {"f32": _f32_hex(zero_point)}
+    return [int(zero) for zero in zero_point]
 
 
 def _encode_node(node: Node) -> dict[str, Any]:
@@ -352,16 +358,23 @@ def _decode_value(json_value: Any) -> Value:  # noqa: ANN401
 
 def _decode_quant(json_value: Any, name: str) -> Quant:  # noqa: ANN401
     entry = _object(json_value, f"the quant of the value {name!r}", "scale", "zero_point", "axis", "block")
-    scale = _object(entry["scale"], f"the scale of the value {name!r}", "f32")
-    digits = _texts(scale["f32"], f"the scale of the value {name!r}")
-    zero_point = [_integer(zero, "a zero point") for zero in _list(entry["zero_point"], "the zero points")]
+    scale = _f32s(entry["scale"], f"the scale of the value {name!r}")
+    zero_point: npt.NDArray[Any]
+    if isinstance(entry["zero_point"], dict):
+        zero_point = _f32s(entry["zero_point"], f"the zero point of the value {name!r}")
+    else:
+        zeros = _list(entry["zero_point"], "the zero points")
+        zero_point = np.array([_integer(zero, "a zero point") for zero in zeros], np.int64)
     axis, block = (
         None if entry[key] is None else _integer(entry[key], f"the {key} of the value {name!r}")
         for key in ("axis", "block")
     )
-    return Quant(
-        np.array([_f32(text) for text in digits], np.float32), np.array(zero_point, np.int64), axis, block
-    )
+    return Quant(scale, zero_point, axis, block)
+
+
+def _f32s(json_value: Any, what: str) -> npt.NDArray[np.float32]:  # noqa: ANN401
+    digits = _texts(_object(json_value, what, "f32")["f32"], what)
+    return np.array([_f32(text) for text in digits], np.float32)
 
 
 def _decode_node(json_value: Any) -> Node:  # noqa: ANN401

@@ -83,6 +83,13 @@ def _zero_points(program: Program, node: Node) -> None:
 
 
 def _check_quantize(program: Program, node: Node) -> None:
+    if len(node.inputs) > 1:
+        least, greatest = _integers(program, node.outputs[0]).zero_points
+        zero_point = _shaped(program, node, 2, _positive_scales(program, node).shape)
+        if not ((zero_point >= least) & (zero_point <= greatest)).all():
+            _fail(node, f"a zero point is outside {least}..{greatest}")
+        _scales_fit(program, node)
+        return
     _positive(node, "scale")
     _within(node, "zero_point", *_integers(program, node.outputs[0]).zero_points)
 
@@ -97,22 +104,34 @@ def _check_dequantize(program: Program, node: Node) -> None:
 
 def _check_scales(program: Program, node: Node) -> None:
     """Scales and zero points of their own tensors: one, one along an axis, or one a block along it."""
-    value, scale = program.values[node.inputs[0]], program.constants[node.inputs[1]]
-    if not (np.isfinite(scale) & (scale > 0)).all():
-        _fail(node, "a scale is not a positive number")
+    scale = _positive_scales(program, node)
     if node.inputs[2:] and node.inputs[2]:
         zero_point = _shaped(program, node, 2, scale.shape)
-        least, greatest = limits(value.dtype)
+        least, greatest = limits(program.values[node.inputs[0]].dtype)
         if ((zero_point < least) | (zero_point > greatest)).any():
             _fail(node, f"a zero point is outside {least}..{greatest}")
     if "block" in node.attributes and "axis" not in node.attributes:
         _fail(node, "it has a block without an axis")
+    _scales_fit(program, node)
+
+
+def _positive_scales(program: Program, node: Node) -> npt.NDArray[np.float32]:
+    """The scales of a node that has tensors of them."""
+    scale = program.constants[node.inputs[1]]
+    if not (np.isfinite(scale) & (scale > 0)).all():
+        _fail(node, "a scale is not a positive number")
+    return scale
+
+
+def _scales_fit(program: Program, node: Node) -> None:
+    """The scales have the shape that the input asks for, where that is known."""
+    value = program.values[node.inputs[0]]
     if value.shape is not None and not any(isinstance(size, str) for size in value.shape):
         _shaped(program, node, 1, scales_shape(node, cast("tuple[int, ...]", value.shape)))
 
 
 def scales_shape(node: Node, shape: tuple[int, ...]) -> tuple[int, ...]:
-    """The shape of the scales of a Dequantize by tensors, for an input of this shape."""
+    """The shape of the scales of a node that has tensors of them, for an input of this shape."""
     if "axis" not in node.attributes:
         return (1,)
     axis = integer(node, "axis")
@@ -152,7 +171,8 @@ def _channels(program: Program, node: Node, taps: npt.NDArray[np.int64]) -> None
     vectors = [_shaped(program, node, place, taps.shape) for place in range(2, len(node.inputs))]
     _zero_points(program, node)
     of = _integers(program, node.inputs[0])
-    reach = taps * of.reach(integer(node, "x_zero_point"))
+    most = max(of.reach(zero) for zero in x_zero_points(program, node))
+    reach = taps * most
     if len(vectors) == 3:
         _clamp(program, node)
         bias, multiplier, shift = vectors
@@ -172,6 +192,24 @@ def _channels(program: Program, node: Node, taps: npt.NDArray[np.int64]) -> None
     beyond = np.flatnonzero(reach >= of.sum_end)
     if len(beyond):
         _fail(node, f"the sum of channel {beyond[0]} can reach 2^{of.sum_end.bit_length() - 1}")
+
+
+def x_zero_points(program: Program, node: Node) -> list[int]:
+    """The zero points of a product's input: one, or one an input channel of a QConv without groups."""
+    if ("x_zero_point" in node.attributes) == ("x_zero_points" in node.attributes):
+        _fail(node, "it must have either x_zero_point or x_zero_points")
+    if "x_zero_point" in node.attributes:
+        return [integer(node, "x_zero_point")]
+    found, channels = integers(node, "x_zero_points"), program.constants[node.inputs[1]].shape[1]
+    if integer(node, "group") != 1 or len(found) != channels:
+        _fail(
+            node,
+            f"x_zero_points is {found} for {channels} channels; it must be one each, without groups",
+        )
+    least, greatest = _integers(program, node.inputs[0]).zero_points
+    if not all(least <= zero <= greatest for zero in found):
+        _fail(node, f"x_zero_points is {found}, outside {least}..{greatest}")
+    return found
 
 
 def _magnitudes(weights: npt.NDArray[np.int8], axes: tuple[int, ...]) -> npt.NDArray[np.int64]:

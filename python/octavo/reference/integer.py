@@ -27,27 +27,45 @@ Int64 = npt.NDArray[np.int64]
 def quantize(node: Node, inputs: Inputs, y: str) -> list[Array]:
     """`clamp(rne(x / scale) + zero_point, low, high)` in float32, a true division: formula (2).
 
-    NaN gives the zero point.
+    NaN gives the zero point. By tensors, the zero point may be a fraction and is added first: formula (2a).
     """
+    if len(inputs) > 1:
+        return [_quantized_to_grids(node, inputs, ACTIVATIONS[y])]
     of, x, zero_point = ACTIVATIONS[y], required(inputs, 0), np.float32(integer(node, "zero_point"))
     with np.errstate(all="ignore"):
         q = np.clip(np.rint(x / number(node, "scale")) + zero_point, np.float32(of.low), np.float32(of.high))
     return [np.where(np.isnan(q), zero_point, q).astype(DTYPES[y])]
 
 
+def _quantized_to_grids(node: Node, inputs: Inputs, of: Integers) -> Array:
+    """`clamp(rne(x / scale + zero_point), low, high)`; NaN gives `rne(zero_point)`."""
+    x = required(inputs, 0)
+    scale, zero_point = _scales(node, inputs, x.shape)
+    with np.errstate(all="ignore"):
+        place = x / scale + zero_point
+    place = np.where(np.isnan(place), zero_point, place)
+    return np.clip(np.rint(place), of.low, of.high).astype(DTYPES[of.dtype])
+
+
 def dequantize(node: Node, inputs: Inputs, y: str) -> list[Array]:
     """`scale * (x - zero_point)` in float32, by numbers or by tensors of them: formula (3)."""
     if "scale" in node.attributes:
         return [number(node, "scale") * _centred(node, inputs).astype(np.float32)]
-    x, scale = required(inputs, 0), required(inputs, 1)
+    x = required(inputs, 0)
+    scale, zero_point = _scales(node, inputs, x.shape)
+    return [scale * (x.astype(np.int64) - zero_point).astype(np.float32)]
+
+
+def _scales(node: Node, inputs: Inputs, shape: tuple[int, ...]) -> tuple[Array, Array]:
+    """Scales and zero points, given as tensors, for the elements of an input of this shape."""
+    scale = required(inputs, 1)
     if "axis" in node.attributes:
-        axis_of(integer(node, "axis"), x.ndim)
-    wanted = scales_shape(node, x.shape)
+        axis_of(integer(node, "axis"), len(shape))
+    wanted = scales_shape(node, shape)
     if scale.shape != wanted:
         raise RunError(f"its scales are of shape {list(scale.shape)}, not {list(wanted)}")
     zero_point = inputs[2] if len(inputs) > 2 and inputs[2] is not None else np.zeros(scale.shape, np.int32)
-    scales, zero_points = (_along_axis(node, array, x.shape) for array in (scale, zero_point))
-    return [scales * (x.astype(np.int64) - zero_points).astype(np.float32)]
+    return _along_axis(node, scale, shape), _along_axis(node, zero_point, shape)
 
 
 def _along_axis(node: Node, array: Array, shape: tuple[int, ...]) -> Array:
@@ -67,7 +85,7 @@ def requantize_op(node: Node, inputs: Inputs, y: str) -> list[Array]:
 
 def conv(node: Node, inputs: Inputs, y: str) -> list[Array]:
     """x [N, C, *spatial] by w [O, C / group, *kernel]; padding contributes 0. The sums of formula (4)."""
-    x, w = _centred(node, inputs), required(inputs, 1)
+    x, w = _centred_channels(node, inputs), required(inputs, 1)
     geometry = window(node, x.shape[2:], w.shape[2:])
     n, group, positions = x.shape[0], integer(node, "group"), math.prod(geometry.output)
     if x.shape[1] != group * w.shape[1]:
@@ -178,6 +196,16 @@ def _centred(node: Node, inputs: Inputs, place: int = 0, name: str = "") -> Int6
     """The input less its zero point."""
     name = name or ("x_zero_point" if "x_zero_point" in node.attributes else "zero_point")
     return required(inputs, place).astype(np.int64) - integer(node, name)
+
+
+def _centred_channels(node: Node, inputs: Inputs) -> Int64:
+    """The input of a convolution less its zero point, or less those of its channels."""
+    if "x_zero_points" not in node.attributes:
+        return _centred(node, inputs)
+    x, zero_points = required(inputs, 0), np.array(integers(node, "x_zero_points"), np.int64)
+    if x.shape[1] != len(zero_points):
+        raise RunError(f"its input has {x.shape[1]} channels, its weights take {len(zero_points)}")
+    return x.astype(np.int64) - zero_points.reshape(-1, *[1] * (x.ndim - 2))
 
 
 def _clamped(node: Node, rounded: Int64, y: str) -> Array:

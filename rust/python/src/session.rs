@@ -22,7 +22,7 @@ pub struct Session {
 }
 
 /// Name, shape (None where unknown), dtype as a Program names it, and (scales, zero points) where integers stand for reals.
-type Description<'py> = (String, Option<Bound<'py, PyList>>, &'static str, Option<(Vec<f32>, Vec<i64>)>);
+type Description<'py> = (String, Option<Bound<'py, PyList>>, &'static str, Option<(Vec<f32>, Vec<f64>)>);
 /// Name, op, kernel, tier, multiply-accumulates, seconds.
 type ProfileRow = (String, &'static str, &'static str, &'static str, u64, f64);
 

@@ -77,7 +77,7 @@ fn everything_in_the_artifact_is_read() {
     let quant = weights.quant.as_ref().unwrap();
     assert_eq!(
         (quant.scale.as_slice(), quant.zero_point.as_slice()),
-        ([0.5, 0.25].as_slice(), [0, 0].as_slice())
+        ([0.5, 0.25].as_slice(), [0.0, 0.0].as_slice())
     );
     assert_eq!((quant.axis, quant.block), (Some(0), None));
     let constant = |name: &str| find(name).constant.as_ref().unwrap();

@@ -15,6 +15,10 @@ pub(crate) use plain::{AVX2, AVX512VNNI, SCALAR};
 type RunQuantize = unsafe fn(&[f32], f32, i32, &mut [u8]);
 /// The planes from the first pixel on, their distance, channels, scale, zero point, pixels.
 type RunChannelsLast = unsafe fn(&[f32], usize, usize, f32, i32, &mut [u8]);
+/// Scales and zero points, which begin anew where they end.
+type RunToGrids = unsafe fn(&[f32], &[f32], &[f32], &mut [u8]);
+/// The planes from the first pixel on, their distance, a scale and a zero point a channel, pixels.
+type RunChannelsLastToGrids = unsafe fn(&[f32], usize, &[f32], &[f32], &mut [u8]);
 type RunDequantize = unsafe fn(&[u8], f32, i32, &mut [f32]);
 
 /// One tier's conversions.
@@ -24,6 +28,10 @@ pub struct Entries {
     pub quantize: Entry<RunQuantize>,
     /// See [`quantize_channels_last`].
     pub quantize_channels_last: Entry<RunChannelsLast>,
+    /// See [`quantize_to_grids`].
+    pub quantize_to_grids: Entry<RunToGrids>,
+    /// See [`quantize_channels_last_to_grids`].
+    pub quantize_channels_last_to_grids: Entry<RunChannelsLastToGrids>,
     /// See [`dequantize`].
     pub dequantize: Entry<RunDequantize>,
 }
@@ -66,15 +74,53 @@ pub fn quantize_channels_last(
     zero_point: i32,
     out: &mut [u8],
 ) {
-    assert_eq!(Some(x.len()), channels.checked_mul(plane), "the length of {channels} planes of {plane}");
-    assert!(pixels.start <= pixels.end && pixels.end <= plane, "pixels {pixels:?} of {plane}");
-    assert_eq!(Some(out.len()), channels.checked_mul(pixels.len()), "the length of the output");
+    check_planes(x, channels, plane, &pixels, out);
     assert!((0..=255).contains(&zero_point), "zero point {zero_point}");
     if !out.is_empty() {
         let run = k.entries().quantize_channels_last.code();
         // SAFETY: `k` proves the tier.
         unsafe { run(&x[pixels.start..], plane, channels, scale, zero_point, out) }
     }
+}
+
+fn check_planes(x: &[f32], channels: usize, plane: usize, pixels: &Range<usize>, out: &[u8]) {
+    assert_eq!(Some(x.len()), channels.checked_mul(plane), "the length of {channels} planes of {plane}");
+    assert!(pixels.start <= pixels.end && pixels.end <= plane, "pixels {pixels:?} of {plane}");
+    assert_eq!(Some(out.len()), channels.checked_mul(pixels.len()), "the length of the output");
+}
+
+/// `clamp(rne(x / scale + zero), 0, 255)` in float32 with a true division, where the zero point may be a fraction; NaN gives
+/// `rne(zero)`, infinities clamp. Element `i` has the scale and the zero point at `i` modulo their number. Panics where
+/// lengths differ, there are none, or a zero point is not in `0..=255`.
+pub fn quantize_to_grids(k: impl Has<Entries>, x: &[f32], scale: &[f32], zero: &[f32], out: &mut [u8]) {
+    assert_eq!(x.len(), out.len(), "the lengths of input and output");
+    check_grids(scale, zero);
+    // SAFETY: `k` proves the tier.
+    unsafe { (k.entries().quantize_to_grids.code())(x, scale, zero, out) }
+}
+
+/// [`quantize_channels_last`] by the rule of [`quantize_to_grids`], with a scale and a zero point a channel.
+pub fn quantize_channels_last_to_grids(
+    k: impl Has<Entries>,
+    x: &[f32],
+    plane: usize,
+    pixels: Range<usize>,
+    scale: &[f32],
+    zero: &[f32],
+    out: &mut [u8],
+) {
+    check_planes(x, scale.len(), plane, &pixels, out);
+    check_grids(scale, zero);
+    if !out.is_empty() {
+        let run = k.entries().quantize_channels_last_to_grids.code();
+        // SAFETY: `k` proves the tier.
+        unsafe { run(&x[pixels.start..], plane, scale, zero, out) }
+    }
+}
+
+fn check_grids(scale: &[f32], zero: &[f32]) {
+    assert!(!scale.is_empty() && scale.len() == zero.len(), "{} scales, {} zeros", scale.len(), zero.len());
+    assert!(zero.iter().all(|zero| (0.0..=255.0).contains(zero)), "zero points {zero:?}");
 }
 
 /// `scale * (x - zero_point)` in float32. Panics where the lengths differ.

@@ -49,6 +49,18 @@ fn zero_point() -> impl Strategy<Value = i32> {
     prop_oneof![Just(0), Just(128), Just(255), 0..=255i32]
 }
 
+/// The rule of a fractional zero point as its text says it.
+fn plain_to_grid(x: f32, scale: f32, zero: f32) -> u8 {
+    let quotient = x / scale;
+    let place = if quotient.is_nan() { zero } else { quotient + zero };
+    place.round_ties_even().clamp(0.0, 255.0) as u8
+}
+
+fn grids() -> impl Strategy<Value = Vec<(f32, f32)>> {
+    let zero = prop_oneof![Just(0.0f32), Just(127.5), Just(255.0), Just(0.5), Just(1.5), 0.0..=255.0f32];
+    proptest::collection::vec((scale(), zero), 1..=20)
+}
+
 proptest! {
     #[test]
     fn quantize_equals_its_rule(x in proptest::collection::vec(hostile(), 0..200), scale in scale(),
@@ -95,6 +107,41 @@ proptest! {
             for (i, p) in pixels.clone().enumerate() {
                 for c in 0..channels {
                     let expected = plain_quantize(x[c * plane + p], scale, zero_point);
+                    prop_assert_eq!(out[i * channels + c], expected, "{} pixel {} channel {}", k.isa(), p, c);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn values_go_to_grids(grids in grids(), mut x in proptest::collection::vec(hostile(), 0..200)) {
+        x.extend(beside_ties(grids[0].0));
+        let (scale, zero): (Vec<f32>, Vec<f32>) = grids.iter().copied().unzip();
+        let grid = |i: usize| grids[i % grids.len()];
+        let one = |(i, &x): (usize, &f32)| plain_to_grid(x, grid(i).0, grid(i).1);
+        let expected: Vec<u8> = x.iter().enumerate().map(one).collect();
+        for k in tiers() {
+            let mut out = vec![0; x.len()];
+            quantize_to_grids(k, &x, &scale, &zero, &mut out);
+            prop_assert_eq!(&out, &expected, "{}", k.isa());
+        }
+    }
+
+    #[test]
+    fn channels_go_last_to_grids(
+        grids in grids(), (start, end) in (0..100usize, 0..100usize), mut x in proptest::collection::vec(hostile(), 0..900),
+    ) {
+        x.extend(beside_ties(grids[0].0));
+        let (channels, plane) = (grids.len(), x.len() / grids.len());
+        let (scale, zero): (Vec<f32>, Vec<f32>) = grids.iter().copied().unzip();
+        let (x, start) = (&x[..channels * plane], start.min(plane));
+        let pixels = start..plane - end.min(plane - start);
+        for k in tiers() {
+            let mut out = vec![0; channels * pixels.len()];
+            quantize_channels_last_to_grids(k, x, plane, pixels.clone(), &scale, &zero, &mut out);
+            for (i, p) in pixels.clone().enumerate() {
+                for c in 0..channels {
+                    let expected = plain_to_grid(x[c * plane + p], scale[c], zero[c]);
                     prop_assert_eq!(out[i * channels + c], expected, "{} pixel {} channel {}", k.isa(), p, c);
                 }
             }

@@ -70,7 +70,7 @@ pub fn probabilities(
     let takes = Takes { factor: false, mask_of_columns: true };
     let Some(mut behind) = softmax_behind(b, node, shape, takes)? else { return Ok(None) };
     let Some((last, quantize)) = b.only_reader(behind.output) else { return Ok(None) };
-    if quantize.op != Op::Quantize || !(1..=SCORES).contains(&n) {
+    if quantize.op != Op::Quantize || quantize.inputs.len() > 1 || !(1..=SCORES).contains(&n) {
         return Ok(None);
     }
     let mask = behind.mask.map(|mask| placed_mask(b, mask, shape)).transpose()?;

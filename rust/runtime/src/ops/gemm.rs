@@ -42,7 +42,7 @@ pub fn plan_qgemm(b: &mut Builder<'_>, index: usize) -> Result<(), Stop> {
     let mut by_column = vec![0; given.len()];
     transpose(&given, k, n, &mut by_column);
     let zero_point = node.attributes.int32("x_zero_point")?;
-    let mut epilogue = epilogue(b, node, zero_point_correction(&by_column, n, zero_point))?;
+    let mut epilogue = epilogue(b, node, zero_point_correction(&by_column, n, &[zero_point]))?;
     let kernels = b.steps.kernels;
     let key = Key { weight: needed(node, 1)?.0, form: "matrix", part: 0, parts: 1 };
     let packed = b.packing.get(key, gemm::packed_len(kernels, n, 1, k), |out| {

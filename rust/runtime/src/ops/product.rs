@@ -248,11 +248,17 @@ impl Product {
     }
 }
 
-/// The sum of each output's weights times minus the zero point, modulo 2^32.
-pub fn zero_point_correction(weights: &[i8], outputs: usize, zero_point: i32) -> Vec<i32> {
+/// The sum of each output's weights times minus the zero points, modulo 2^32. The zero points are one, or one for each of
+/// the equal parts, one behind the other, of an output's weights.
+pub fn zero_point_correction(weights: &[i8], outputs: usize, zero_points: &[i32]) -> Vec<i32> {
     let per_output = weights.len() / outputs.max(1);
-    let sums = weights.chunks_exact(per_output.max(1)).map(|w| w.iter().map(|&w| i32::from(w)).sum::<i32>());
-    let mut corrections: Vec<i32> = sums.map(|sum| sum.wrapping_mul(zero_point).wrapping_neg()).collect();
+    let part = (per_output / zero_points.len().max(1)).max(1);
+    let correction = |w: &[i8]| {
+        let sums = w.chunks_exact(part).map(|w| w.iter().map(|&w| i32::from(w)).sum::<i32>());
+        let products = sums.zip(zero_points).map(|(sum, &zero)| sum.wrapping_mul(zero));
+        products.fold(0, i32::wrapping_sub)
+    };
+    let mut corrections: Vec<i32> = weights.chunks_exact(per_output.max(1)).map(correction).collect();
     corrections.resize(outputs, 0);
     corrections
 }

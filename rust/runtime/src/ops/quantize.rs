@@ -1,12 +1,15 @@
 //! Quantize, Dequantize, Requantize: between floats and 8-bit integers, and between two scales.
 
+use std::ops::Range;
+
 use octavo_exec::cast;
 use octavo_kernels::lookup;
 use octavo_kernels::quantize::{self, RequantizeParams};
+use octavo_kernels::table::Kernels;
 
 use crate::error::Error;
 use crate::ops::dequantize;
-use crate::ops::node::{made, needed, push_map};
+use crate::ops::node::{error, made, needed, push_map};
 use crate::plan::buffers::Placed;
 use crate::plan::builder::{Builder, Stop};
 use crate::plan::layout::{Layout, is_same_bytes};
@@ -37,12 +40,17 @@ pub fn check_types(b: &Builder<'_>, node: &Node) -> Result<(), Stop> {
 pub fn plan_quantize(b: &mut Builder<'_>, node: &Node) -> Result<(), Stop> {
     let x = b.input(needed(node, 0)?)?;
     let output = made(node, 0)?;
+    if node.inputs.len() > 1 {
+        return plan_to_grids(b, node, &x, output);
+    }
     let scale = node.attributes.f32("scale")?;
     let zero_point = node.attributes.int32("zero_point")?;
-    let is_image =
-        x.layout == Layout::RowMajor && !is_same_bytes(x.shape()) && wants_channels_last(b, output);
-    if is_image {
-        return plan_image(b, node, &x, output, scale, zero_point);
+    if is_image(b, &x, output) {
+        let kernel = b.steps.kernels.row().quantize.quantize_channels_last.name;
+        return plan_image(b, node, &x, output, kernel, move |kernels, x, image, pixels, y| {
+            let [channels, plane] = image;
+            quantize::quantize_channels_last(kernels, x, channels, plane, pixels, scale, zero_point, y);
+        });
     }
     let y = b.output(output, x.shape().to_vec(), x.layout)?;
     let chunk = b.steps.chunk_elements(y.elements());
@@ -51,6 +59,11 @@ pub fn plan_quantize(b: &mut Builder<'_>, node: &Node) -> Result<(), Stop> {
         quantize::quantize(kernels, x, scale, zero_point, y);
     });
     Ok(())
+}
+
+/// Whether an image that lies row by row is wanted with its channels last.
+fn is_image(b: &Builder<'_>, x: &Placed, output: ValueId) -> bool {
+    x.layout == Layout::RowMajor && !is_same_bytes(x.shape()) && wants_channels_last(b, output)
 }
 
 /// Whether a value goes into an op that reads channels last, directly or through ops that keep the layout.
@@ -74,8 +87,8 @@ fn plan_image(
     node: &Node,
     x: &Placed,
     output: ValueId,
-    scale: f32,
-    zero_point: i32,
+    kernel: &'static str,
+    quantize: impl Fn(Kernels, &[f32], [usize; 2], Range<usize>, &mut [u8]) + Send + Sync + 'static,
 ) -> Result<(), Stop> {
     let y = b.output(output, x.shape().to_vec(), Layout::ChannelsLast)?;
     let (images, channels) = (x.shape()[0], x.shape()[1]);
@@ -84,7 +97,6 @@ fn plan_image(
         return Ok(());
     }
     let chunk = b.steps.chunk(plane, channels as f64 * 0.2, 64);
-    let kernel = b.steps.kernels.row().quantize.quantize_channels_last.name;
     let (xb, yb) = (x.buffer, y.buffer);
     let image = plane * channels;
     b.steps.step(node.name.clone(), "Quantize", kernel).run([xb], [yb], move |run, [x], [y]| {
@@ -94,9 +106,90 @@ fn plan_image(
             let x = &x[n * image..][..image];
             pool.slices(&mut y[n * image..][..image], chunk * channels, |i, y| {
                 let pixels = i * chunk..i * chunk + y.len() / channels;
-                quantize::quantize_channels_last(kernels, x, channels, plane, pixels, scale, zero_point, y);
+                quantize(kernels, x, [channels, plane], pixels, y);
             });
         }
+    });
+    Ok(())
+}
+
+/// Elements that a pattern of scales has at least, so that kernels run long.
+const PATTERN: usize = 256;
+/// The longest pattern that holds all channels, with the elements that lie side by side in each.
+const LONGEST: usize = 4096;
+
+/// Scales and zero points of the elements that follow each other.
+struct Grids {
+    /// Of `run` elements each, one after the other and then again; as long as a pattern, they begin anew within a run.
+    patterns: Vec<(Vec<f32>, Vec<f32>)>,
+    run: usize,
+}
+
+impl Grids {
+    /// side: elements of a channel that lie side by side.
+    fn new(scale: &[f32], zero: &[f32], side: usize) -> Grids {
+        let repeated = |of: &[f32], each: usize, length: usize| -> Vec<f32> {
+            let all = of.iter().flat_map(|&one| std::iter::repeat_n(one, each));
+            all.cycle().take(length).collect()
+        };
+        match scale.len().checked_mul(side).filter(|&period| (1..=LONGEST).contains(&period)) {
+            Some(period) => {
+                let length = period * PATTERN.div_ceil(period);
+                let pattern = (repeated(scale, side, length), repeated(zero, side, length));
+                Grids { patterns: vec![pattern], run: length }
+            }
+            None => {
+                let pattern = |(&s, &z): (&f32, &f32)| (vec![s; PATTERN], vec![z; PATTERN]);
+                Grids { patterns: scale.iter().zip(zero).map(pattern).collect(), run: side.max(1) }
+            }
+        }
+    }
+
+    /// The elements from number `first` on, as many as `y` takes.
+    fn quantize(&self, kernels: Kernels, x: &[f32], first: usize, y: &mut [u8]) {
+        if let [(scale, zero)] = &self.patterns[..] {
+            debug_assert!(first.is_multiple_of(self.run), "a pattern begins with its first scale");
+            return quantize::quantize_to_grids(kernels, &x[first..][..y.len()], scale, zero, y);
+        }
+        let (mut at, mut left) = (first, y);
+        while !left.is_empty() {
+            let (scale, zero) = &self.patterns[at / self.run % self.patterns.len()];
+            let (now, rest) = left.split_at_mut(left.len().min(self.run - at % self.run));
+            quantize::quantize_to_grids(kernels, &x[at..][..now.len()], scale, zero, now);
+            (at, left) = (at + now.len(), rest);
+        }
+    }
+}
+
+/// Plans a Quantize by tensors: scales and fractional zero points, one of each or one an index of an axis.
+fn plan_to_grids(b: &mut Builder<'_>, node: &Node, x: &Placed, output: ValueId) -> Result<(), Stop> {
+    let (scale, zero) = (b.known_input(node, 1)?.f32s()?, b.known_input(node, 2)?.f32s()?);
+    let (shape, wanted) = (x.shape().to_vec(), node.scales_shape(x.shape())?);
+    if wanted.as_deref() != Some(&[scale.len()]) {
+        return Err(error(node, &format!("its scales are of shape [{}], not {wanted:?}", scale.len())));
+    }
+    let axis = if node.attributes.has("axis") { Some(node.attributes.size("axis")?) } else { None };
+    if axis.is_none_or(|axis| axis == 1) && is_image(b, x, output) {
+        let of_channels = |of: &[f32]| of.iter().copied().cycle().take(shape[1]).collect::<Vec<f32>>();
+        let (scale, zero) = (of_channels(&scale), of_channels(&zero));
+        let kernel = b.steps.kernels.row().quantize.quantize_channels_last_to_grids.name;
+        return plan_image(b, node, x, output, kernel, move |kernels, x, [_, plane], pixels, y| {
+            quantize::quantize_channels_last_to_grids(kernels, x, plane, pixels, &scale, &zero, y);
+        });
+    }
+    let y = b.output(output, shape.clone(), x.layout)?;
+    if y.elements() == 0 {
+        return Ok(());
+    }
+    let physical = x.layout.physical(&shape);
+    let side = axis.map_or(1, |axis| physical[x.layout.axis(axis, shape.len()) + 1..].iter().product());
+    let grids = Grids::new(&scale, &zero, side);
+    let chunk = b.steps.chunk_elements(y.elements()).next_multiple_of(grids.run);
+    let (xb, yb) = (x.buffer, y.buffer);
+    let kernel = b.steps.kernels.row().quantize.quantize_to_grids.name;
+    b.steps.step(node.name.clone(), "Quantize", kernel).run([xb], [yb], move |run, [x], [y]| {
+        let (kernels, pool, x) = (run.kernels, run.pool, cast::<f32>(x));
+        pool.slices(y, chunk, |i, y| grids.quantize(kernels, x, i * chunk, y));
     });
     Ok(())
 }

@@ -4,24 +4,16 @@
 
 use octavo_kernels::requantize::{SHIFT_MAX, is_multiplier, multiplier_shift};
 
+use super::faults::{Checked, bad, constant, shaped};
+use super::windows::{conv, conv_transpose, extents, group, pool, unpool, window};
 use super::{DType, Dim, Integers, Node, Op, Program, Tensor, ValueId};
 use crate::error::Error;
 
-type Checked = Result<(), Error>;
-
 const SOFTMAX_ONE: i32 = 1 << 22;
-/// Strides, pads, kernels and the like stay below 2^31, so that their sums are far from overflow.
-const EXTENT_MAX: i64 = i32::MAX as i64;
-
-pub(super) fn wrong(what: impl std::fmt::Display) -> Error {
-    Error::artifact(format!("the program is not valid: {what}"))
-}
 
 pub(super) fn check(program: &Program, node: &Node) -> Checked {
     match node.op {
-        Op::Quantize => {
-            positive(node, "scale").and_then(|()| zero_point(program, node, "zero_point", node.outputs[0]))
-        }
+        Op::Quantize => quantize(program, node),
         Op::Dequantize => dequantize(program, node),
         Op::Requantize | Op::QMul => requantize(program, node),
         Op::QMatMul => quantized_matmul(program, node),
@@ -45,10 +37,6 @@ pub(super) fn check(program: &Program, node: &Node) -> Checked {
         Op::EyeLike => eye_like(program, node),
         _ => Ok(()),
     }
-}
-
-pub(super) fn bad(node: &Node, what: impl std::fmt::Display) -> Error {
-    wrong(format_args!("the {}: {what}", node.label()))
 }
 
 fn within(node: &Node, name: &str, least: i64, greatest: i64) -> Checked {
@@ -98,6 +86,51 @@ fn zero_points(program: &Program, node: &Node) -> Checked {
     there.try_for_each(|(name, value)| zero_point(program, node, name, value))
 }
 
+fn quantize(program: &Program, node: &Node) -> Checked {
+    if node.inputs.len() > 1 {
+        return quantize_by_tensors(program, node);
+    }
+    positive(node, "scale")?;
+    zero_point(program, node, "zero_point", node.outputs[0])
+}
+
+/// Scales and fractional zero points of their own tensors: one, or one along an axis.
+fn quantize_by_tensors(program: &Program, node: &Node) -> Checked {
+    let (least, greatest) = integers(program, node, node.outputs[0])?.zero_points();
+    let scale = positive_scales(program, node)?;
+    shaped(program, node, 2, scale.shape())?;
+    let range = least as f32..=greatest as f32;
+    if constant(program, node, 2)?.f32s()?.iter().any(|zero| !range.contains(zero)) {
+        return Err(bad(node, format_args!("a zero point is outside {least}..{greatest}")));
+    }
+    scales_fit(program, node)
+}
+
+/// The scales of a node that has tensors of them.
+fn positive_scales<'a>(program: &'a Program, node: &Node) -> Result<&'a Tensor, Error> {
+    let scale = constant(program, node, 1)?;
+    if scale.f32s()?.iter().any(|scale| !(scale.is_finite() && *scale > 0.0)) {
+        return Err(bad(node, "a scale is not a positive number"));
+    }
+    Ok(scale)
+}
+
+/// Whether the scales have the shape that the input asks for, where that is known.
+fn scales_fit(program: &Program, node: &Node) -> Checked {
+    let value = node.input(0).map(|id| program.value(id)).ok_or_else(|| bad(node, "it lacks its input"))?;
+    let fixed = |dim: &Dim| if let Dim::Fixed(n) = dim { Some(*n) } else { None };
+    match value.shape.as_ref().and_then(|dims| dims.iter().map(fixed).collect::<Option<Vec<_>>>()) {
+        None => Ok(()),
+        Some(shape) => match node.scales_shape(&shape)? {
+            Some(wanted) => shaped(program, node, 1, &wanted),
+            None => {
+                let axis = node.attributes.int("axis")?;
+                Err(bad(node, format_args!("axis is {axis}, its input has {} axes", shape.len())))
+            }
+        },
+    }
+}
+
 fn dequantize(program: &Program, node: &Node) -> Checked {
     if node.inputs.len() > 1 {
         return dequantize_by_tensors(program, node);
@@ -108,10 +141,7 @@ fn dequantize(program: &Program, node: &Node) -> Checked {
 
 /// Scales and zero points of their own tensors: one, one along an axis, or one a block along it.
 fn dequantize_by_tensors(program: &Program, node: &Node) -> Checked {
-    let scale = constant(program, node, 1)?;
-    if scale.f32s()?.iter().any(|scale| !(scale.is_finite() && *scale > 0.0)) {
-        return Err(bad(node, "a scale is not a positive number"));
-    }
+    let scale = positive_scales(program, node)?;
     let value = node.input(0).map(|id| program.value(id)).ok_or_else(|| bad(node, "it lacks its input"))?;
     if node.input(2).is_some() {
         shaped(program, node, 2, scale.shape())?;
@@ -124,17 +154,7 @@ fn dequantize_by_tensors(program: &Program, node: &Node) -> Checked {
     if node.attributes.has("block") && !node.attributes.has("axis") {
         return Err(bad(node, "it has a block without an axis"));
     }
-    let fixed = |dim: &Dim| if let Dim::Fixed(n) = dim { Some(*n) } else { None };
-    match value.shape.as_ref().and_then(|dims| dims.iter().map(fixed).collect::<Option<Vec<_>>>()) {
-        None => Ok(()),
-        Some(shape) => match node.scales_shape(&shape)? {
-            Some(wanted) => shaped(program, node, 1, &wanted),
-            None => {
-                let axis = node.attributes.int("axis")?;
-                Err(bad(node, format_args!("axis is {axis}, its input has {} axes", shape.len())))
-            }
-        },
-    }
+    scales_fit(program, node)
 }
 
 fn requantize(program: &Program, node: &Node) -> Checked {
@@ -154,20 +174,27 @@ fn add(program: &Program, node: &Node) -> Checked {
     clamp(program, node)
 }
 
-/// The constant at a place, of this shape.
-fn shaped<'a>(program: &'a Program, node: &Node, place: usize, shape: &[usize]) -> Checked {
-    constant(program, node, place).and_then(|tensor: &'a Tensor| {
-        if tensor.shape() == shape {
-            return Ok(());
-        }
-        Err(bad(node, format_args!("its constant {place} has the shape {:?}, not {shape:?}", tensor.shape())))
-    })
-}
-
-fn constant<'a>(program: &'a Program, node: &Node, place: usize) -> Result<&'a Tensor, Error> {
-    program
-        .constant(node, place)
-        .ok_or_else(|| bad(node, format_args!("its input {place} is not a constant")))
+/// The zero points of a product's input: one, or one an input channel of a QConv without groups.
+fn x_zero_points(program: &Program, node: &Node) -> Result<Vec<i64>, Error> {
+    if node.attributes.has("x_zero_point") == node.attributes.has("x_zero_points") {
+        return Err(bad(node, "it must have either x_zero_point or x_zero_points"));
+    }
+    if node.attributes.has("x_zero_point") {
+        return Ok(vec![node.attributes.int("x_zero_point")?]);
+    }
+    let found = node.attributes.ints("x_zero_points")?;
+    let channels = constant(program, node, 1)?.shape()[1];
+    if node.attributes.int("group")? != 1 || found.len() != channels {
+        let what = format_args!(
+            "x_zero_points is {found:?} for {channels} channels; it must be one each, without groups"
+        );
+        return Err(bad(node, what));
+    }
+    let (least, greatest) = integers(program, node, node.input(0))?.zero_points();
+    if found.iter().all(|zero| (least..=greatest).contains(zero)) {
+        return Ok(found.to_vec());
+    }
+    Err(bad(node, format_args!("x_zero_points is {found:?}, outside {least}..{greatest}")))
 }
 
 /// Biases and scales of the integer products: a vector each, of the channels of the output.
@@ -179,7 +206,7 @@ fn channels(program: &Program, node: &Node, count: usize, taps: &[i64]) -> Check
     }
     zero_points(program, node)?;
     let of = integers(program, node, node.input(0))?;
-    let reach = of.reach(node.attributes.int("x_zero_point")?);
+    let reach = x_zero_points(program, node)?.iter().map(|&zero| of.reach(zero)).max().unwrap_or(0);
     let bias = if node.inputs.len() == 5 {
         clamp(program, node)?;
         let found = constant(program, node, 2)?;
@@ -255,106 +282,6 @@ fn quantized_matmul(program: &Program, node: &Node) -> Checked {
     zero_points(program, node)?;
     positive(node, "a_scale")?;
     positive(node, "b_scale")
-}
-
-fn group(node: &Node, outputs: usize) -> Checked {
-    let group = node.attributes.size("group")?;
-    if outputs.is_multiple_of(group) {
-        return Ok(());
-    }
-    Err(bad(node, format_args!("its {outputs} channels are not a multiple of its {group} groups")))
-}
-
-fn conv(program: &Program, node: &Node) -> Checked {
-    let Some(weights) = program.constant(node, 1) else {
-        let axes = node.attributes.ints("strides")?.len();
-        return window(node, &vec![1; axes]);
-    };
-    let shape = weights.shape();
-    if shape.len() < 3 || shape.contains(&0) {
-        return Err(bad(node, format_args!("its weights have the shape {shape:?}")));
-    }
-    let kernel = extents(node, &shape[2..])?;
-    if node.attributes.ints_or("kernel_shape", &kernel)? != kernel {
-        return Err(bad(node, format_args!("kernel_shape is not that of its weights, {kernel:?}")));
-    }
-    window(node, &kernel)?;
-    group(node, shape[0])
-}
-
-fn conv_transpose(program: &Program, node: &Node) -> Checked {
-    let axes = node.attributes.ints("strides")?.len();
-    match program.constant(node, 1) {
-        None => window(node, &vec![1; axes])?,
-        Some(weights) => {
-            let shape = weights.shape();
-            if shape.len() != axes + 2 || shape.contains(&0) {
-                return Err(bad(node, format_args!("its weights have the shape {shape:?}")));
-            }
-            let kernel = extents(node, &shape[2..])?;
-            if node.attributes.ints_or("kernel_shape", &kernel)? != kernel {
-                return Err(bad(node, format_args!("kernel_shape is not that of its weights, {kernel:?}")));
-            }
-            window(node, &kernel)?;
-            group(node, shape[0])?;
-        }
-    }
-    for name in ["output_padding", "output_shape"] {
-        let none = vec![0; axes];
-        let list = node.attributes.ints_or(name, &none)?;
-        if list.len() != axes || !list.iter().all(|n| (0..=EXTENT_MAX).contains(n)) {
-            return Err(bad(node, format_args!("{name} is {list:?} for a kernel of {axes} axes")));
-        }
-    }
-    if node.attributes.has("output_shape") && !node.attributes.has("auto_pad") {
-        return Err(bad(node, "output_shape leaves the pads to auto_pad"));
-    }
-    Ok(())
-}
-
-fn extents(node: &Node, shape: &[usize]) -> Result<Vec<i64>, Error> {
-    let extents = shape.iter().map(|&n| i64::try_from(n)).collect::<Result<_, _>>();
-    extents.map_err(|_| bad(node, "its kernel is too large"))
-}
-
-/// Strides, dilations and pads of a window of this kernel: as many as its axes, and not out of proportion.
-fn window(node: &Node, kernel: &[i64]) -> Checked {
-    let attributes = &node.attributes;
-    let automatic = attributes.has("auto_pad");
-    if automatic == attributes.has("pads") {
-        return Err(bad(node, "it must have either pads or auto_pad"));
-    }
-    let mut lists = vec![("strides", 1, 1), ("dilations", 1, 1)];
-    if !automatic {
-        lists.push(("pads", 2, 0));
-    }
-    for (name, each, least) in lists {
-        let list = attributes.ints(name)?;
-        if list.len() != each * kernel.len() || !list.iter().all(|n| (least..=EXTENT_MAX).contains(n)) {
-            return Err(bad(node, format_args!("{name} is {list:?} for a kernel of {} axes", kernel.len())));
-        }
-    }
-    let dilations = attributes.ints("dilations")?;
-    let reach = |(&k, &d): (&i64, &i64)| (1..=EXTENT_MAX).contains(&k) && (k - 1) * d < EXTENT_MAX;
-    if kernel.is_empty() || !kernel.iter().zip(dilations).all(reach) {
-        return Err(bad(node, format_args!("its kernel is {kernel:?} with the dilations {dilations:?}")));
-    }
-    Ok(())
-}
-
-fn pool(node: &Node) -> Checked {
-    window(node, node.attributes.ints("kernel_shape")?)
-}
-
-fn unpool(node: &Node) -> Checked {
-    let axes = node.attributes.ints("kernel_shape")?.len();
-    for (name, each) in [("strides", 1), ("pads", 2)] {
-        let list = node.attributes.ints(name)?;
-        if axes == 0 || list.len() != each * axes {
-            return Err(bad(node, format_args!("{name} is {list:?} for a kernel of {axes} axes")));
-        }
-    }
-    Ok(())
 }
 
 fn ratio(node: &Node) -> Checked {

@@ -6,6 +6,7 @@
 
 mod attributes;
 mod checks;
+mod faults;
 mod integers;
 mod json;
 mod op;
@@ -14,6 +15,7 @@ mod signature;
 mod tensor;
 mod types;
 mod validate;
+mod windows;
 
 pub use attributes::{Attribute, Attributes};
 pub use integers::Integers;

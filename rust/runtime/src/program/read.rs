@@ -68,11 +68,19 @@ struct RawValue {
 #[serde(deny_unknown_fields)]
 struct RawQuant {
     scale: F32s,
-    zero_point: Vec<i64>,
+    zero_point: ZeroPoints,
     #[serde(deserialize_with = "present")]
     axis: Option<usize>,
     #[serde(deserialize_with = "present")]
     block: Option<usize>,
+}
+
+/// Integers, or floats where they are fractional.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum ZeroPoints {
+    Integers(Vec<i64>),
+    Fractions(F32s),
 }
 
 #[derive(Deserialize)]
@@ -282,11 +290,19 @@ fn value(raw: RawValue) -> Result<Value, Error> {
     let quant = match quant {
         None => None,
         Some(raw) => {
-            let scale = raw.scale.f32.iter().map(|digits| f32_bits(digits)).collect::<Option<_>>();
-            let scale = scale.ok_or_else(|| {
-                invalid(format_args!("a scale of the value {name:?} is not 8 hexadecimal digits"))
-            })?;
-            Some(Quant { scale, zero_point: raw.zero_point, axis: raw.axis, block: raw.block })
+            let floats = |of: &F32s| of.f32.iter().map(|digits| f32_bits(digits)).collect::<Option<Vec<_>>>();
+            let wrong = |what: &str| {
+                invalid(format_args!("a {what} of the value {name:?} is not 8 hexadecimal digits"))
+            };
+            let scale = floats(&raw.scale).ok_or_else(|| wrong("scale"))?;
+            let zero_point = match &raw.zero_point {
+                ZeroPoints::Integers(zeros) => zeros.iter().map(|&zero| zero as f64).collect(),
+                ZeroPoints::Fractions(zeros) => {
+                    let zeros = floats(zeros).ok_or_else(|| wrong("zero point"))?;
+                    zeros.into_iter().map(f64::from).collect()
+                }
+            };
+            Some(Quant { scale, zero_point, axis: raw.axis, block: raw.block })
         }
     };
     Ok(Value { name, dtype, shape, quant, constant: None })

@@ -35,8 +35,8 @@ pub enum Dim {
 pub struct Quant {
     /// One scale, or one a channel; finite and positive.
     pub scale: Vec<f32>,
-    /// As many as scales, within the dtype's range.
-    pub zero_point: Vec<i64>,
+    /// As many as scales, within the dtype's range; integers but for those that a fractional Quantize makes.
+    pub zero_point: Vec<f64>,
     /// The channel axis where there is one scale a channel.
     pub axis: Option<usize>,
     /// Elements of `axis` that share a scale; `None` where each has its own.

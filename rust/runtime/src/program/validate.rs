@@ -1,6 +1,7 @@
 //! What holds for every Program: names, order, dtypes, and the inputs and attributes that each op has.
 
-use super::checks::{self, bad, wrong};
+use super::checks;
+use super::faults::{bad, wrong};
 use super::signature::{AttributeSlot, Signature, Slot, signatures};
 use super::{Attribute, DType, Dim, MAX_RANK, Node, OPSET, Program, Value, ValueId};
 use crate::error::Error;
@@ -93,7 +94,7 @@ fn quant(value: &Value) -> Result<(), Error> {
     if !quant.scale.iter().all(|scale| scale.is_finite() && *scale > 0.0) {
         return Err(wrong(format_args!("a scale of the value {name:?} is not a positive number")));
     }
-    if !quant.zero_point.iter().all(|zero| (least..=greatest).contains(zero)) {
+    if !quant.zero_point.iter().all(|zero| (least as f64..=greatest as f64).contains(zero)) {
         return Err(wrong(format_args!("a zero point of the value {name:?} is outside {least}..{greatest}")));
     }
     if quant.block.is_some_and(|block| block == 0 || quant.axis.is_none()) {

@@ -42,8 +42,7 @@ impl Reals {
     fn dequantize<T: Pod>(&mut self, scales: &Scales<'_>, integers: &[T], number: impl Fn(T) -> f64) {
         for (index, run) in integers.chunks(scales.run).enumerate() {
             let channel = index % scales.channels / scales.block;
-            let (scale, zero) =
-                (f64::from(scales.quant.scale[channel]), scales.quant.zero_point[channel] as f64);
+            let (scale, zero) = (f64::from(scales.quant.scale[channel]), scales.quant.zero_point[channel]);
             self.0.extend(run.iter().map(|&q| (scale * (number(q) - zero)) as f32));
         }
     }
@@ -94,7 +93,7 @@ mod tests {
         room.of(of, shape, layout, bytes.bytes()).map(<[f32]>::to_vec)
     }
 
-    fn scales(scale: &[f32], zero_point: &[i64], axis: Option<usize>, block: Option<usize>) -> Option<Quant> {
+    fn scales(scale: &[f32], zero_point: &[f64], axis: Option<usize>, block: Option<usize>) -> Option<Quant> {
         Some(Quant { scale: scale.to_vec(), zero_point: zero_point.to_vec(), axis, block })
     }
 
@@ -115,7 +114,7 @@ mod tests {
     #[test]
     fn integers_of_every_width() {
         let rows = Layout::RowMajor;
-        let of = |dtype, zero| value(dtype, scales(&[0.1], &[zero], None, None));
+        let of = |dtype, zero: i64| value(dtype, scales(&[0.1], &[zero as f64], None, None));
         let tenth = |q: f64| (f64::from(0.1f32) * q) as f32;
         assert_eq!(
             reals(&of(DType::U8, 200), &[2], rows, &[0u8, 255]).unwrap(),
@@ -138,17 +137,17 @@ mod tests {
     /// Integers 0 to 11 of shape [2, 3, 2], with scales 1, 10, 100 along the middle axis.
     #[test]
     fn channels_wherever_they_lie() {
-        let of = value(DType::U8, scales(&[1.0, 10.0, 100.0], &[0, 1, 0], Some(1), None));
+        let of = value(DType::U8, scales(&[1.0, 10.0, 100.0], &[0.0, 1.0, 0.0], Some(1), None));
         let integers: Vec<u8> = (0..12).collect();
         let (shape, rows) = ([2, 3, 2], Layout::RowMajor);
         let seen = reals(&of, &shape, rows, &integers).unwrap();
         assert_eq!(seen, [0.0, 1.0, 10.0, 20.0, 400.0, 500.0, 6.0, 7.0, 70.0, 80.0, 1000.0, 1100.0]);
         let seen = reals(&of, &shape, Layout::ChannelsLast, &integers).unwrap();
         assert_eq!(seen, [0.0, 0.0, 200.0, 3.0, 30.0, 500.0, 6.0, 60.0, 800.0, 9.0, 90.0, 1100.0]);
-        let of = value(DType::U8, scales(&[1.0, 10.0], &[0, 0], Some(0), None));
+        let of = value(DType::U8, scales(&[1.0, 10.0], &[0.0, 0.0], Some(0), None));
         let seen = reals(&of, &shape, Layout::ChannelsLast, &integers).unwrap();
         assert_eq!(seen[5..7], [5.0, 60.0]);
-        let of = value(DType::U8, scales(&[1.0, 10.0], &[0, 0], Some(2), None));
+        let of = value(DType::U8, scales(&[1.0, 10.0], &[0.0, 0.0], Some(2), None));
         assert_eq!(reals(&of, &shape, rows, &integers).unwrap()[..4], [0.0, 10.0, 2.0, 30.0]);
         let seen = reals(&of, &shape, Layout::ChannelsLast, &integers).unwrap();
         assert_eq!(seen[..7], [0.0, 1.0, 2.0, 30.0, 40.0, 50.0, 6.0]);
@@ -156,7 +155,7 @@ mod tests {
 
     #[test]
     fn blocks_of_channels() {
-        let of = value(DType::I8, scales(&[1.0, 10.0], &[0, 0], Some(1), Some(2)));
+        let of = value(DType::I8, scales(&[1.0, 10.0], &[0.0, 0.0], Some(1), Some(2)));
         let seen = reals(&of, &[2, 3], Layout::RowMajor, &[1i8, 2, 3, 4, 5, 6]).unwrap();
         assert_eq!(seen, [1.0, 2.0, 30.0, 4.0, 5.0, 60.0]);
     }
@@ -168,10 +167,10 @@ mod tests {
         };
         assert!(text(&value(DType::U8, None), &[6]).contains("stands for no reals"));
         assert!(text(&value(DType::Bool, None), &[6]).contains("stands for no reals"));
-        let two = scales(&[1.0, 2.0], &[0, 0], Some(1), None);
+        let two = scales(&[1.0, 2.0], &[0.0, 0.0], Some(1), None);
         assert!(text(&value(DType::U8, two.clone()), &[2, 3]).contains("[2, 3] has 2 scales on axis 1"));
         assert!(text(&value(DType::U8, two), &[6]).contains("do not fit"));
-        let blocks = scales(&[1.0, 2.0], &[0, 0], Some(1), Some(3));
+        let blocks = scales(&[1.0, 2.0], &[0.0, 0.0], Some(1), Some(3));
         assert!(text(&value(DType::U8, blocks), &[2, 3]).contains("do not fit"));
     }
 }

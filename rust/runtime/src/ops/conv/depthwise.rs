@@ -25,7 +25,7 @@ pub fn plan(b: &mut Builder<'_>, node: &Node, conv: &Convolution, x: &Placed) ->
     let (g, channels) = (&conv.geometry, conv.outputs);
     let weights = conv.weights.i8s()?;
     let zero_point = node.attributes.int32("x_zero_point")?;
-    let mut epilogue = epilogue(b, node, zero_point_correction(&weights, channels, zero_point))?;
+    let mut epilogue = epilogue(b, node, zero_point_correction(&weights, channels, &[zero_point]))?;
     let entries = &b.steps.kernels.row().depthwise;
     let to_bytes = epilogue.element() == 1;
     let (form, len, kernel) = if to_bytes {

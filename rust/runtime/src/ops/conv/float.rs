@@ -109,7 +109,7 @@ fn shallow_rows(b: &mut Builder<'_>, node: &Node, conv: &Convolution) -> Result<
                 line.copy_from_slice(&row[..line.len()]);
             }
         };
-        pool.slices(cast_mut(y), chunk * line, |i, y| padded.fill(0.0, i * chunk, y, row_of));
+        pool.slices(cast_mut(y), chunk * line, |i, y| padded.fill(&[0.0], i * chunk, y, row_of));
     });
     Ok(Rows { from: to, offsets, taps: g.kernel[0], kc: g.kernel[1] * g.channels, image })
 }

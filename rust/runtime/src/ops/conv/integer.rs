@@ -26,8 +26,8 @@ pub fn plan(b: &mut Builder<'_>, node: &Node) -> Result<(), Stop> {
 fn plan_product(b: &mut Builder<'_>, node: &Node, conv: &Convolution, x: &Placed) -> Result<(), Stop> {
     let g = &conv.geometry;
     let weights = conv.weights.i8s()?;
-    let zero_point = node.attributes.int32("x_zero_point")?;
-    let mut epilogue = epilogue(b, node, zero_point_correction(&weights, conv.outputs, zero_point))?;
+    let zero_points = zero_points(node, conv.kc)?;
+    let mut epilogue = epilogue(b, node, zero_point_correction(&weights, conv.outputs, &zero_points))?;
     let shape = g.output_shape(conv.outputs);
 
     let is_shallow = conv.is_shallow();
@@ -49,19 +49,39 @@ fn plan_product(b: &mut Builder<'_>, node: &Node, conv: &Convolution, x: &Placed
         return Ok(());
     }
     let (xb, source) = if is_shallow {
-        padded_rows(b, node, conv, x, zero_point as u8)?
+        padded_rows(b, node, conv, x, &padding(&zero_points, g.channels))?
     } else if g.is_pointwise() {
         (b.with_slack(x), Source::Dense { stride: g.channels })
     } else {
         let too_large = || error(node, "the image is too large");
         let offsets = g.offsets(g.channels, PAD).ok_or_else(too_large)?;
         let table = OffsetTable::new(offsets, taps);
-        let pad = vec![zero_point as u8; kc.next_multiple_of(4)];
+        let pad = padding(&zero_points, kc.next_multiple_of(4));
         (b.with_slack(x), Source::Indirect { table, pad, image: g.input[0] * g.input[1] * g.channels })
     };
     let product = Product { source, groups, group_columns, columns: conv.outputs, taps, kc, epilogue };
     push_rows(b, name, "QConv", product, conv.macs(), xb, residual, &y);
     Ok(())
+}
+
+/// The zero points of the input: one, or one a channel.
+fn zero_points(node: &Node, channels: usize) -> Result<Vec<i32>, Stop> {
+    if !node.attributes.has("x_zero_points") {
+        return Ok(vec![node.attributes.int32("x_zero_point")?]);
+    }
+    let found = node.attributes.ints("x_zero_points")?;
+    if found.len() != channels {
+        return Err(error(node, &format!("{} zero points for {channels} channels", found.len())));
+    }
+    found
+        .iter()
+        .map(|&zero| i32::try_from(zero).map_err(|_| error(node, "a zero point is too large")))
+        .collect()
+}
+
+/// So many bytes of padding.
+fn padding(zero_points: &[i32], bytes: usize) -> Vec<u8> {
+    zero_points.iter().map(|&zero| zero as u8).cycle().take(bytes).collect()
 }
 
 /// A shallow input in images with their padding, where every row of the window lies in one piece.
@@ -70,18 +90,20 @@ fn padded_rows(
     node: &Node,
     conv: &Convolution,
     x: &Placed,
-    zero_point: u8,
+    pixel: &[u8],
 ) -> Result<(BufferId, Source), Stop> {
     let g = &conv.geometry;
     let mut padded = PaddedImage::new(node, conv)?;
     let bytes = padded.image.checked_mul(g.images).ok_or_else(|| error(node, "the image is too large"))?;
     let table = OffsetTable::new(std::mem::take(&mut padded.offsets), g.kernel[0]);
-    let pad = vec![zero_point; (g.kernel[1] * g.channels).next_multiple_of(4)];
+    let row = (g.kernel[1] * g.channels).next_multiple_of(4);
+    let pad: Vec<u8> = pixel.iter().copied().cycle().take(row).collect();
+    let pixel = pixel.to_vec();
     let source = Source::Indirect { table, pad, image: padded.image };
     let (from, to) = (x.buffer, b.steps.temporary(bytes));
     let (rows, line_in) = (g.input[0], g.input[1] * g.channels);
     b.steps.step(node.name.clone(), "Pad", "copy").run([from], [to], move |_, [x], [y]| {
-        padded.fill(zero_point, 0, y, |image, row, line| {
+        padded.fill(&pixel, 0, y, |image, row, line| {
             line.copy_from_slice(&x[(image * rows + row) * line_in..][..line.len()]);
         });
     });

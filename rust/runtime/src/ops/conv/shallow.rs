@@ -60,10 +60,10 @@ impl PaddedImage {
     }
 
     /// Makes lines of the padded images, from line `first` on: `copy` is given the image and the row of the input that a
-    /// line shows, and the part of the line that its first pixels fill.
+    /// line shows, and the part of the line that its first pixels fill. The padding is of one pixel again and again.
     pub fn fill<T: Pod>(
         &self,
-        padding: T,
+        padding: &[T],
         first: usize,
         lines: &mut [T],
         copy: impl Fn(usize, usize, &mut [T]),
@@ -72,14 +72,24 @@ impl PaddedImage {
         for (index, line) in lines.chunks_exact_mut(self.line).enumerate() {
             let (image, row) = ((first + index) / self.height, (first + index) % self.height);
             let Some(row) = row.checked_sub(self.pad[0]).filter(|&row| row < rows) else {
-                line.fill(padding);
+                fill_pixels(line, padding);
                 continue;
             };
             let (left, rest) = line.split_at_mut(self.pad[1]);
             let (inside, right) = rest.split_at_mut(rest.len().min(pixels * self.channels));
-            left.fill(padding);
-            right.fill(padding);
+            fill_pixels(left, padding);
+            fill_pixels(right, padding);
             copy(image, row, inside);
         }
+    }
+}
+
+/// Fills whole pixels, or a part of a line that begins with one.
+fn fill_pixels<T: Pod>(line: &mut [T], pixel: &[T]) {
+    if let [one] = pixel {
+        return line.fill(*one);
+    }
+    for part in line.chunks_mut(pixel.len()) {
+        part.copy_from_slice(&pixel[..part.len()]);
     }
 }
