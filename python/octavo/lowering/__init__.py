@@ -20,6 +20,7 @@ from octavo.lowering.evaluation import evaluate
 from octavo.lowering.forms import Forms, GivenWeights
 from octavo.lowering.gemm import emit_gemm, fit_gemm
 from octavo.lowering.graph import float_program
+from octavo.lowering.grids import Grid, grid
 from octavo.lowering.matmul import emit_matmul, fit_matmul
 from octavo.lowering.movement import emit_join, emit_movement, fit_join, fit_movement
 from octavo.lowering.partition import Stay
@@ -131,11 +132,13 @@ __all__ = [
     "Affine",
     "Forms",
     "GivenWeights",
+    "Grid",
     "Lowered",
     "Range",
     "Stay",
     "affine",
     "evaluate",
+    "grid",
     "lower",
     "lower_to_integers",
 ]

@@ -66,7 +66,7 @@ class Affine:
         zero_points = np.full(len(scales), self.zero_point, np.int64)
         return Quant(scales, zero_points, None if self.channels is None else 1)
 
-    def scales(self, outputs: int) -> npt.NDArray[np.float64]:
+    def channel_scales(self, outputs: int) -> npt.NDArray[np.float64]:
         """The scale of what each of a product's outputs is made of, or is: [1], or [outputs]."""
         if self.channels is None:
             return np.array([self.scale], np.float64)

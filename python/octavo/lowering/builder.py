@@ -7,6 +7,7 @@ import numpy.typing as npt
 
 from octavo.lowering.affine import Affine
 from octavo.lowering.decision import Decision
+from octavo.lowering.grids import Grid
 from octavo.lowering.wiring import Unit
 from octavo.program import DTYPES, Attribute, Node, Program, Quant, Value
 
@@ -167,7 +168,14 @@ class ProgramBuilder:
     def _emit_conversion(self, op: str, source: str, target: str, form: Affine) -> None:
         name = target if target not in self._node_names else self._fresh(f"{target}_node")
         attributes: dict[str, Attribute] = {"scale": form.scale, "zero_point": form.zero_point}
-        self._add(op, name, [source], [target], attributes, ())
+        inputs = [source]
+        if isinstance(form, Grid):
+            assert op == "Quantize", "nothing is dequantized from a grid"
+            quant = form.quant()
+            inputs.append(self.constant(f"{target}.scale", quant.scale))
+            inputs.append(self.constant(f"{target}.zero_point", quant.zero_point))
+            attributes = {} if form.axis is None else {"axis": form.axis}
+        self._add(op, name, inputs, [target], attributes, ())
 
     def _add(
         self,

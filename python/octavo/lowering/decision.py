@@ -13,6 +13,7 @@ import numpy.typing as npt
 from octavo.lowering.affine import Affine
 from octavo.lowering.capability import Kind
 from octavo.lowering.forms import Forms
+from octavo.lowering.grids import weights_taken_in
 from octavo.lowering.partition import Partition, Stay
 from octavo.lowering.sharing import Sharing
 from octavo.lowering.weights import Weights, given_weights, quantize_weights
@@ -149,7 +150,8 @@ class Decision:
             return given_weights(arrange(given.integers), given.scale * alpha, bias, x)
         weight = self.wiring.constant(name)
         assert weight is not None
-        scaled = (np.float64(alpha) * arrange(weight).astype(np.float64)).astype(np.float32)
+        reals = np.float64(alpha) * arrange(weight).astype(np.float64)
+        scaled = weights_taken_in(x, reals).astype(np.float32)
         of, per_channel = self.forms.weights_of, self.forms.per_channel
         return quantize_weights(scaled, bias, x, of, per_channel=per_channel)
 

@@ -28,7 +28,8 @@ class Forms:
 
     ranges: of float32 values, by name, as they were observed. given: of values, by name: they are taken as
     they are. weights: by the name of the float constant. activations, weights_of: the integers that derived
-    forms have. per_channel: whether derived weights have one scale an output channel, or one a tensor.
+    forms have. per_channel: whether derived weights have one scale an output channel, or one a tensor. grids:
+    of inputs, by name, taken where all that reads them in integers can take in what is not plain about them.
     """
 
     ranges: Mapping[str, Range] = field(default_factory=dict)
@@ -37,3 +38,4 @@ class Forms:
     activations: Integers = UINT8
     weights_of: Integers = INT8
     per_channel: bool = True
+    grids: Mapping[str, Affine] = field(default_factory=dict)

@@ -10,6 +10,7 @@ import numpy.typing as npt
 from octavo.lowering.builder import ProgramBuilder
 from octavo.lowering.decision import ONE, Arrange, Decision, UnfitError
 from octavo.lowering.epilogue import Epilogue, epilogue
+from octavo.lowering.grids import Grid, shift_of
 from octavo.lowering.weights import Weights
 from octavo.lowering.wiring import Unit
 from octavo.program import Attribute, Quant
@@ -19,8 +20,8 @@ from octavo.program import Attribute, Quant
 class Product:
     """The integers of a QConv or QGemm.
 
-    bias: float64 [C], as the float model has it. end, multiplier, shift: where the result is requantized, its
-    epilogue, and M and S a channel; None where it is float32.
+    bias: float64 [C], as the float model has it, with what a grid adds to it. end, multiplier, shift: where the
+    result is requantized, its epilogue, and M and S a channel; None where it is float32.
     """
 
     weights: Weights
@@ -43,7 +44,9 @@ def fit_product(
     """
     x = decision.input_of_product(unit)
     if not decision.partition.wants_integers(unit.outputs[0]):
-        return Product(decision.weights(unit, arrange, None, alpha), bias)
+        weights = decision.weights(unit, arrange, None, alpha)
+        unit_of_sums = x.channel_scales(len(weights.scale)) * weights.scale.astype(np.float64)
+        return Product(weights, bias + unit_of_sums * shift_of(x, weights.weight))
     weights = decision.weights(unit, arrange, bias, alpha)
     end = epilogue(decision, unit)
     if end.affine.channels is not None:
@@ -51,7 +54,9 @@ def fit_product(
             raise UnfitError(f"{end.output!r} has a scale a channel, and a float op reads it")
         decision.scaled.add(end.output)
     outputs = len(weights.scale)
-    factors = x.scales(outputs) * weights.scale.astype(np.float64) / end.affine.scales(outputs)
+    factors = (
+        x.channel_scales(outputs) * weights.scale.astype(np.float64) / end.affine.channel_scales(outputs)
+    )
     return Product(weights, bias, end, *decision.requantizers(factors))
 
 
@@ -74,11 +79,14 @@ def emit_product(
     ]
     if weights.reals is not None:
         builder.weights[inputs[1]] = layout(weights.reals)
-    attributes = attributes | {"x_zero_point": x.zero_point}
+    if isinstance(x, Grid) and len(set(x.zero_points)) > 1:
+        attributes = attributes | {"x_zero_points": list(x.zero_points)}
+    else:
+        attributes = attributes | {"x_zero_point": x.zero_point}
     if fit.end is None or weights.bias is None or fit.multiplier is None or fit.shift is None:
         x_scale, scale = x.scale, weights.scale
         if x.channels is not None:
-            x_scale, scale = ONE, (x.scales(len(scale)) * scale.astype(np.float64)).astype(np.float32)
+            x_scale, scale = ONE, (x.channel_scales(len(scale)) * scale.astype(np.float64)).astype(np.float32)
         inputs.append(builder.constant(f"{unit.name}.bias", fit.bias.astype(np.float32)))
         inputs.append(builder.constant(f"{unit.name}.scale", scale))
         outputs = [builder.gives_floats(unit.outputs[0])]

@@ -5,17 +5,23 @@ A form that is given is taken.
 What moves elements shares its input's. What joins tensors needs one scale for all: an input that nothing else
 reads takes the union's range at once; one that others read too takes it while that costs at most a bit of its
 precision; any other is requantized on its way in.
+
+An input whose values lie on a grid takes that, where all that reads it in integers are products, behind what
+moves its elements at most.
 """
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 import numpy as np
 
 from octavo.lowering.affine import Affine, Range, affine, fixed_output
 from octavo.lowering.capability import Kind
 from octavo.lowering.forms import Forms
+from octavo.lowering.grids import Grid
 from octavo.lowering.partition import Partition
 from octavo.lowering.wiring import Unit
+from octavo.program.attributes import integer, integers
 
 LOSS = 2.0
 """How much wider than its own a tensor's range may become to be shared: a factor of 2 is one bit."""
@@ -47,6 +53,9 @@ class Sharing:
             if partition.kind(unit) is Kind.MOVEMENT:
                 moved = (name for name in unit.outputs if name not in forms.given)
                 self._parent |= dict.fromkeys(moved, unit.node.inputs[0])
+        self._grids: dict[str, Affine] = {}
+        for name, form in forms.grids.items():
+            self._grids |= self._on_grid(name, form)
         for unit in units:
             if partition.kind(unit) is Kind.JOIN and self.unfit is None:
                 reason = self._join(unit)
@@ -54,11 +63,50 @@ class Sharing:
 
     def affine(self, name: str) -> Affine | str:
         """The form of a value in integers, or why it has none."""
+        if name in self._grids:
+            return self._grids[name]
         root = self._root(name)
         if root in self._fixed:
             return self._fixed[root]
         reals = self._range(root)
         return reals if isinstance(reals, str) else affine(reals, self._forms.activations)
+
+    def _on_grid(self, source: str, form: Affine) -> dict[str, Affine]:
+        """The forms of an input on a grid and of what it is moved to; none where a reader objects."""
+        found: dict[str, Affine] = {}
+        left = [(source, form)]
+        while left:
+            name, form = left.pop()
+            found[name] = form
+            if name != source and (self._partition.wants_float(name) or name in self._forms.given):
+                return {}
+            for unit in self._partition.wiring.readers.get(name, []):
+                if not self._partition.is_integer(unit) or self._takes(unit, name, form):
+                    continue
+                moved = self._moved(unit, form)
+                if moved is None:
+                    return {}
+                left.extend((output, moved) for output in filter(None, unit.outputs))
+        return found
+
+    def _takes(self, unit: Unit, name: str, form: Affine) -> bool:
+        """Whether a unit is a product by constant weights that can read a value in this form."""
+        if self._partition.rows[unit.name].becomes not in ("QConv", "QGemm") or name != unit.node.inputs[0]:
+            return False
+        if not isinstance(form, Grid) or form.axis is None:
+            return True
+        is_whole = unit.node.op == "Conv" and integer(unit.node, "group") == 1
+        return is_whole and form.axis == 1 and unit.node.inputs[1] not in self._forms.weights
+
+    def _moved(self, unit: Unit, form: Affine) -> Affine | None:
+        """The form of a unit's outputs where it moves elements and knows where their channels go."""
+        if self._partition.kind(unit) is not Kind.MOVEMENT:
+            return None
+        if not isinstance(form, Grid) or form.axis is None or unit.node.op == "Identity":
+            return form
+        if unit.node.op == "Transpose":
+            return replace(form, axis=integers(unit.node, "perm").index(form.axis))
+        return None
 
     def _root(self, name: str) -> str:
         while name in self._parent:

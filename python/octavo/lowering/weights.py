@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from octavo.lowering.affine import SCALE_MIN, Affine
+from octavo.lowering.grids import shift_of
 from octavo.program import DTYPES
 from octavo.program.integers import INT8, Integers
 
@@ -45,7 +46,7 @@ def given_weights(
         return _too_long(weight, x)
     if bias is None:
         return Weights(weight, scale, None)
-    rounded = _rounded_bias(bias, scale, x)
+    rounded = _rounded_bias(bias, scale, x, weight)
     if not np.all(np.abs(rounded) + reach < x.of.sum_end):
         return f"its bias is too large for {_NAMES[x.of.accumulator]} at the scales that are given"
     return Weights(weight, scale, rounded.astype(DTYPES[x.of.accumulator]))
@@ -80,7 +81,7 @@ def quantize_weights(
     if bias is None:
         return Weights(quantized, scale, None, weight)
     while True:
-        rounded = _rounded_bias(bias, scale, x)
+        rounded = _rounded_bias(bias, scale, x, quantized)
         beyond = np.abs(rounded) + reach >= x.of.sum_end
         if not np.any(beyond):
             return Weights(quantized, scale, rounded.astype(DTYPES[x.of.accumulator]), weight)
@@ -105,8 +106,11 @@ def rounded_weights(
     return np.clip(np.rint(quotient), of.low, of.high).astype(np.int8)
 
 
-def _rounded_bias(bias: Float64, scale: npt.NDArray[np.float32], x: Affine) -> Float64:
-    return np.asarray(np.rint(bias / (x.scales(len(scale)) * scale.astype(np.float64))), np.float64)
+def _rounded_bias(
+    bias: Float64, scale: npt.NDArray[np.float32], x: Affine, quantized: npt.NDArray[Any]
+) -> Float64:
+    units = bias / (x.channel_scales(len(scale)) * scale.astype(np.float64))
+    return np.asarray(np.rint(units + shift_of(x, quantized)), np.float64)
 
 
 def reach_of(quantized: npt.NDArray[Any], x: Affine) -> Float64:

@@ -166,5 +166,5 @@ def _means(statistics: Statistics, name: str) -> Float64:
     return np.array(statistics.read(name, statistics.statistics[0])["means"], np.float64)
 
 
-_KEPT = ("x_zero_point", "strides", "pads", "auto_pad", "dilations", "group")
+_KEPT = ("x_zero_point", "x_zero_points", "strides", "pads", "auto_pad", "dilations", "group")
 """The attributes of a product that do not say what becomes of its sums."""

@@ -24,7 +24,10 @@ _TURN = 0.6180339887498949
 
 @dataclass(frozen=True)
 class Columns:
-    """integers: uint8 [groups, columns, K]; zero_point: what stands for 0 in them."""
+    """integers: uint8 [groups, columns, K]; zero_point: what stands for 0 in them, or in some of them.
+
+    How they vary is the same whatever is taken from them.
+    """
 
     integers: npt.NDArray[np.uint8]
     zero_point: int
@@ -49,7 +52,8 @@ def columns_of(node: Node, values: list[Array], kernel: tuple[int, ...]) -> Colu
 
     kernel: the shape of a QConv's weights, [O, C / group, *spatial].
     """
-    zero_point = integer(node, "x_zero_point")
+    zero_points = integers(node, "x_zero_points") if "x_zero_points" in node.attributes else None
+    zero_point = integer(node, "x_zero_point") if zero_points is None else zero_points[0]
     if node.op == "QGemm":
         rows = [value.reshape(-1, value.shape[-1]) for value in values]
         wanted = _wanted(rows[0].shape[-1], len(rows))
@@ -57,7 +61,8 @@ def columns_of(node: Node, values: list[Array], kernel: tuple[int, ...]) -> Colu
         return Columns(np.concatenate(picked)[None], zero_point)
     group, per_group = integer(node, "group"), kernel[1]
     wanted = _wanted(prod(kernel[1:]), len(values))
-    picked = [_windows(node, value, kernel[2:], wanted, turn) for turn, value in enumerate(values)]
+    padding = np.reshape(zero_points or zero_point, (1, -1, *[1] * len(kernel[2:])))
+    picked = [_windows(node, value, kernel[2:], padding, wanted, turn) for turn, value in enumerate(values)]
     found = np.concatenate(picked)  # [columns, C, taps]
     grouped = found.reshape(len(found), group, per_group * found.shape[2]).transpose(1, 0, 2)
     return Columns(np.ascontiguousarray(grouped), zero_point)
@@ -76,17 +81,18 @@ def places(count: int, wanted: int, turn: int) -> npt.NDArray[np.int64]:
     return np.asarray((spread % 1.0 * count).astype(np.int64))
 
 
-def _windows(node: Node, x: Array, spatial: tuple[int, ...], wanted: int, turn: int) -> Array:
-    """Some windows of x [N, C, *sizes] as [windows, C, taps]; the padding holds the zero point."""
+def _windows(node: Node, x: Array, spatial: tuple[int, ...], padding: Array, wanted: int, turn: int) -> Array:
+    """Some windows of x [N, C, *sizes] as [windows, C, taps]. padding: what it holds, along the channels."""
     attributes = dict(node.attributes)
     resolve_auto_pad(attributes, list(spatial), x.shape)
     pads: list[int] = attributes["pads"]  # type: ignore[assignment]
     strides, dilations = integers(node, "strides"), integers(node, "dilations")
     rank = len(spatial)
     begins, ends = pads[:rank], pads[rank:]
-    padded = np.pad(
-        x, [(0, 0), (0, 0), *zip(begins, ends, strict=True)], constant_values=integer(node, "x_zero_point")
-    )
+    sizes = [size + begin + end for size, begin, end in zip(x.shape[2:], begins, ends, strict=True)]
+    padded = np.broadcast_to(padding.astype(x.dtype), (*x.shape[:2], *sizes)).copy()
+    inside = [slice(begin, begin + size) for begin, size in zip(begins, x.shape[2:], strict=True)]
+    padded[(slice(None), slice(None), *inside)] = x
     reach = [(size - 1) * dilation + 1 for size, dilation in zip(spatial, dilations, strict=True)]
     counts = [
         (size - extent) // stride + 1

@@ -8,6 +8,7 @@ import numpy.typing as npt
 from octavo.lowering import Affine, Lowered
 from octavo.lowering.weights import reach_of
 from octavo.program import Node, Program
+from octavo.program.checks import x_zero_points
 from octavo.program.integers import ACTIVATIONS
 
 Integers = npt.NDArray[np.signedinteger]
@@ -78,8 +79,7 @@ def _bounds(floats: Program, clip: Node) -> tuple[float, float]:
 def fits(program: Program, node: Node, weight: Integers, bias: npt.NDArray[np.generic]) -> bool:
     """Whether no sum of a product with these weights and this bias leaves its accumulator: the bound (5)."""
     of = ACTIVATIONS[program.values[node.inputs[0]].dtype]
-    zero_point = node.attributes["x_zero_point"]
-    assert isinstance(zero_point, int)
+    zero_point = max(x_zero_points(program, node), key=of.reach)
     columns = weight.reshape(len(weight), -1).T if node.op == "QConv" else weight
     reach = reach_of(columns, Affine(np.float32(1), zero_point, of))
     if bias.dtype != np.float32:
@@ -92,7 +92,9 @@ def x_scales(program: Program, node: Node) -> npt.NDArray[np.float64]:
     x, weight = (program.values[name].quant for name in node.inputs[:2])
     assert x is not None
     assert weight is not None
-    times = len(weight.scale) // len(x.scale) if len(x.scale) > 1 else 1
+    if x.axis is not None and x.zero_point.dtype == np.float32:
+        return np.ones(1, np.float64)  # of a grid: the weights have taken its scales in
+    times = len(weight.scale) // len(x.scale) if x.axis is not None else 1
     return np.repeat(x.scale.astype(np.float64), times)
 
 
