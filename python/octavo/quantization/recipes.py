@@ -42,6 +42,7 @@ RECIPES = {
                 "load",
                 "measure shapes",
                 "calibrate",
+                "see grids",
                 "lower",
                 "round weights",
                 "choose forms",

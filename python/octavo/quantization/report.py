@@ -42,6 +42,7 @@ class Report:
     stages: what was done, in order.
     range_rule: by which the ranges were taken; None without data. tried: for each rule that was tried, the
     ratio of signal to error of the outputs in dB, over samples that its ranges are not of.
+    exact_inputs: those whose values lie on a grid that the integers hit, so that none is rounded.
     """
 
     recipe: str
@@ -60,6 +61,7 @@ class Report:
     stages: list[str] = field(default_factory=list)
     range_rule: str | None = None
     tried: dict[str, float] = field(default_factory=dict)
+    exact_inputs: list[str] = field(default_factory=list)
 
     def to_dict(self) -> dict[str, Any]:
         """The same as plain data."""
@@ -122,7 +124,9 @@ class Report:
                 f"  ranges by {self.range_rule}" + (f"; on samples held back: {tried}" if tried else "")
             )
         lines.extend(
-            f"  input {seen.name}: values from {seen.minimum:g} to {seen.maximum:g}" for seen in self.inputs
+            f"  input {seen.name}: values from {seen.minimum:g} to {seen.maximum:g}"
+            + (", held exactly" if seen.name in self.exact_inputs else "")
+            for seen in self.inputs
         )
         lines.extend(
             f"  {seen.name}: {seen.nans} NaN and {seen.infinities} infinite values left out of its range"
@@ -148,6 +152,7 @@ def report(
     warnings: list[str],
     stages: list[str],
     choice: Choice | None,
+    exact_inputs: list[str],
 ) -> Report:
     """The report of a float Program that was lowered after this calibration; `warnings` are of its data."""
     program = lowered.program
@@ -179,6 +184,7 @@ def report(
         warnings=warnings,
         range_rule=None if choice is None else choice.taken.name,
         tried={} if choice is None else choice.ratios(),
+        exact_inputs=exact_inputs,
     )
 
 

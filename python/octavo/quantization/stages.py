@@ -18,11 +18,13 @@ from octavo.calibration import (
     samples,
 )
 from octavo.errors import DataError, ModelError
-from octavo.lowering import Forms, Lowered, Stay, evaluate, lower, lower_to_integers
+from octavo.lowering import Affine, Forms, Lowered, Stay, evaluate, lower, lower_to_integers
 from octavo.passes import simplify
 from octavo.program import Program
+from octavo.program.integers import UINT8
 from octavo.quantization.channels import ALPHAS, CHANNEL_NEEDS, candidates, channel_forms
 from octavo.quantization.choice import Candidate, Choice, choose
+from octavo.quantization.grids import grids
 from octavo.quantization.inputs import DOUBT_NEEDS, doubts
 from octavo.quantization.judge import Judge
 from octavo.quantization.recipes import Recipe
@@ -44,8 +46,8 @@ class Work:
     """One quantization under way: what was asked for, and what the stages have made of it so far.
 
     rules: the range rules to choose among; the first stands where nothing speaks for another. floats: the
-    model in float. session: of it. feeds: the samples that calibration has not run over yet. judges: of
-    answers, once they are asked for. choice: among the rules. ran: the stages.
+    model in float. session: of it. feeds: the samples that calibration has not run over yet. grids: on which
+    inputs lie. judges: of answers, once they are asked for. choice: among the rules. ran: the stages.
     """
 
     model: frontend.Source | None
@@ -65,6 +67,7 @@ class Work:
     session: Session = field(init=False)
     feeds: Iterator[Feeds] = field(init=False)
     calibration: Calibration | None = None
+    grids: dict[str, Affine] = field(default_factory=dict)
     fair: Lowered = field(init=False)
     judges: list[Judge] = field(default_factory=list)
     choice: Choice | None = None
@@ -115,6 +118,13 @@ def calibrate_ranges(work: Work) -> None:
         needs |= set(CHANNEL_NEEDS)
     work.calibration = Calibration.of(observable(work.floats), needs)
     work.calibration.observe(work.session, work.feeds, work.progress)
+
+
+def see_grids(work: Work) -> None:
+    """The inputs whose values are on grids that integers can hit."""
+    assert work.calibration is not None
+    if work.recipe.activations is UINT8:
+        work.grids = grids(work.floats, work.calibration.kept.feeds)
 
 
 def lower_by_ranges(work: Work) -> None:
@@ -168,6 +178,7 @@ def _lowered(work: Work, statistics: Statistics, candidate: Candidate) -> Lowere
     assert work.recipe.activations is not None
     forms = Forms(
         ranges(statistics, candidate.rule),
+        grids=work.grids,
         activations=work.recipe.activations,
         weights_of=work.recipe.weights,
         per_channel=work.per_channel,
@@ -218,6 +229,7 @@ def tell(work: Work) -> None:
         work.warnings,
         [*work.ran, "report"],
         work.choice,
+        [name for name, form in work.grids.items() if work.lowered.forms.get(name) == form],
     )
 
 
@@ -225,6 +237,7 @@ STAGES: dict[str, Callable[[Work], None]] = {
     "load": load,
     "measure shapes": measure_shapes,
     "calibrate": calibrate_ranges,
+    "see grids": see_grids,
     "lower": lower_by_ranges,
     "round weights": make_weights,
     "choose forms": choose_forms,
