@@ -20,8 +20,8 @@ from octavo.program import Attribute, Quant
 class Product:
     """The integers of a QConv or QGemm.
 
-    bias: float64 [C], as the float model has it, with what a grid adds to it. end, multiplier, shift: where the
-    result is requantized, its epilogue, and M and S a channel; None where it is float32.
+    bias: float64 [C], as the float model has it, with what a grid adds to it. end, multiplier, shift: where
+    the result is requantized, its epilogue, and M and S a channel; None where it is float32.
     """
 
     weights: Weights
