@@ -7,12 +7,10 @@ use octavo_kernels::float::softmax::{self, Sum};
 use octavo_kernels::quantize;
 use octavo_kernels::table::Kernels;
 
+use crate::ops::batches::Addend;
 use crate::ops::behind::{Takes, softmax_behind};
-use crate::ops::node::{left_padded, made};
-use crate::plan::buffers::BufferId;
+use crate::ops::node::made;
 use crate::plan::builder::{Builder, Stop};
-use crate::plan::layout::Layout;
-use crate::plan::relocation::strides;
 use crate::program::{Node, Op, ValueId};
 
 /// Scores of a block.
@@ -44,20 +42,10 @@ pub struct Probabilities {
     /// The names of the nodes.
     pub names: String,
     /// What is added to the scores.
-    pub mask: Option<ScoresMask>,
+    pub mask: Option<Addend>,
     n: usize,
     scale: f32,
     zero_point: i32,
-}
-
-/// A tensor that broadcasts to the scores.
-pub struct ScoresMask {
-    /// Its floats.
-    pub buffer: BufferId,
-    /// Elements that it moves by along each dimension of the scores but the last.
-    pub steps: Vec<usize>,
-    /// Elements of a row: 1, or as many as there are scores.
-    row: usize,
 }
 
 /// The nodes behind the float scores of `node`, where they end in the Quantize of a softmax; they are marked as planned.
@@ -73,7 +61,7 @@ pub fn probabilities(
     if quantize.op != Op::Quantize || quantize.inputs.len() > 1 || !(1..=SCORES).contains(&n) {
         return Ok(None);
     }
-    let mask = behind.mask.map(|mask| placed_mask(b, mask, shape)).transpose()?;
+    let mask = behind.mask.map(|mask| Addend::of(b, mask, shape)).transpose()?;
     behind.indices.push(last);
     let mut names = node.name.clone();
     for index in behind.indices {
@@ -90,39 +78,28 @@ pub fn probabilities(
     }))
 }
 
-/// The tensor, which broadcasts to scores of that shape, as their mask.
-fn placed_mask(b: &mut Builder<'_>, value: ValueId, shape: &[usize]) -> Result<ScoresMask, Stop> {
-    let mask = b.input_as(value, Layout::RowMajor)?;
-    let own = left_padded(mask.shape(), shape.len());
-    let order: Vec<usize> = (0..own.len()).collect();
-    let along =
-        strides(&own, &order, 1).into_iter().zip(&own).map(|(step, &n)| if n == 1 { 0 } else { step });
-    let mut steps: Vec<usize> = along.collect();
-    steps.pop();
-    Ok(ScoresMask { buffer: mask.buffer, steps, row: own.last().copied().unwrap_or(1) })
-}
-
 impl Probabilities {
     /// Rows of a block.
     pub fn rows(&self) -> usize {
         SCORES / self.n
     }
 
-    /// Finishes the `y.len() / n` rows of a block; `at(r)` is the place of row r in the mask.
+    /// Finishes the `y.len() / n` rows of a block, `first` of that product and those after it.
     pub fn finish(
         &self,
         kernels: Kernels,
         blocks: &mut [ScoresBlock; 2],
         mask: &[f32],
-        at: impl Fn(usize) -> usize,
+        [product, first]: [usize; 2],
         y: &mut [u8],
     ) {
         let [scores, other] = blocks;
         let (mut from, mut to) = (scores.scores(y.len()), other.scores(y.len()));
-        if let Some(ScoresMask { row, .. }) = self.mask {
+        if let Some(addend) = &self.mask {
             let rows = from.chunks_exact(self.n).zip(to.chunks_exact_mut(self.n));
             for (r, (scores, sums)) in rows.enumerate() {
-                binary::run(kernels, Binary::Add, scores, &mask[at(r)..][..row], sums);
+                let addends = &mask[addend.at(product, first + r)..][..addend.row];
+                binary::run(kernels, Binary::Add, scores, addends, sums);
             }
             (from, to) = (to, from);
         }

@@ -2,6 +2,7 @@
 
 pub mod arithmetic;
 pub mod attention;
+pub mod batches;
 pub mod behind;
 pub mod broadcast;
 pub mod cast;
@@ -43,7 +44,6 @@ pub mod selection;
 pub mod shape;
 pub mod softmax;
 pub mod spatial;
-pub mod strides;
 pub mod unary;
 pub mod unpool;
 pub mod windows;

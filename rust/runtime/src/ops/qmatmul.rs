@@ -7,43 +7,19 @@ use octavo_exec::{cast, cast_mut};
 use octavo_kernels::gemm::{self, Columns, Right, Rows};
 use octavo_kernels::table::Kernels;
 
-use crate::ops::attention::{self, Probabilities, ScoresBlock, ScoresMask};
-use crate::ops::behind::{TransposeBehind, transpose_behind};
-use crate::ops::node::{broadcast, error, left_padded, made, needed};
+use crate::ops::attention::{self, Probabilities, ScoresBlock};
+use crate::ops::batches::{Batches, Piece, Products, View};
+use crate::ops::node::{error, made};
 use crate::ops::product::{Epilogue, NANOSECONDS_A_MAC, settle};
 use crate::plan::buffers::BufferId;
 use crate::plan::builder::{Builder, Stop};
 use crate::plan::layout::Layout;
-use crate::plan::relocation::strides;
 use crate::program::{Integers, Node, Op, ValueId};
 
 /// Nanoseconds to pack a byte on one thread, in order of magnitude.
 const NANOSECONDS_A_BYTE: f64 = 0.1;
 /// A packed matrix, and the numbers behind it, begin on a cache line.
 const LINE: usize = 64;
-
-/// The dimensions in front of the matrices of the output, and how a side moves along them.
-struct Batch {
-    shape: Vec<usize>,
-    left: Steps,
-    right: Steps,
-}
-
-/// What one side moves by from matrix to matrix: bytes of its tensor, and matrices of its own.
-struct Steps {
-    bytes: Vec<usize>,
-    matrices: Vec<usize>,
-}
-
-/// The place of an index among dimensions, each of which moves by its step.
-fn place(mut index: usize, shape: &[usize], steps: &[usize]) -> usize {
-    let mut at = 0;
-    for (&n, &step) in shape.iter().zip(steps).rev() {
-        at += index % n * step;
-        index /= n;
-    }
-    at
-}
 
 /// Whether a tensor that lies so, in a buffer with slack, can be left there, because one QMatMul alone reads it: rows
 /// on the left are read byte by byte, columns or rows on the right.
@@ -57,71 +33,11 @@ pub fn reads_in_place(b: &Builder<'_>, value: ValueId, steps: &[usize]) -> bool 
     reader.op == Op::QMatMul && reader.inputs.iter().enumerate().all(is_read)
 }
 
-/// One operand as matrices: `[.., rows, columns]`, and the bytes from one element to the next along each.
-struct Side {
-    buffer: BufferId,
-    shape: Vec<usize>,
-    steps: Vec<usize>,
-    is_vector: bool,
-}
-
-impl Side {
-    /// Dimensions in front of the matrices.
-    fn batch(&self) -> &[usize] {
-        &self.shape[..self.shape.len() - 2]
-    }
-
-    /// The tensor's own matrices: where it is broadcast, less than the output's.
-    fn matrices(&self) -> usize {
-        self.batch().iter().product()
-    }
-
-    /// How the side moves along the output's dimensions: not at all where it is broadcast.
-    fn steps(&self, dimensions: &[usize]) -> Steps {
-        let own = strides(self.batch(), &(0..self.batch().len()).collect::<Vec<_>>(), 1);
-        let along = |steps: &[usize]| {
-            let moves = |&d: &usize| if self.shape[d] == 1 { 0 } else { steps[d] };
-            dimensions.iter().map(moves).collect()
-        };
-        Steps { bytes: along(&self.steps), matrices: along(&own) }
-    }
-}
-
-/// The operand at a place, of `rank` dimensions at least, where it lies if its strides suit, else as a copy.
-fn side(b: &mut Builder<'_>, node: &Node, place: usize) -> Result<Side, Stop> {
-    let value = needed(node, place)?;
-    let (buffer, mut shape, mut steps) = match b.strided(value) {
-        Some(strided) => (strided.buffer, strided.shape.clone(), strided.steps.clone()),
-        None => {
-            let x = b.input_as(value, Layout::RowMajor)?;
-            let order: Vec<usize> = (0..x.shape().len()).collect();
-            let steps = strides(x.shape(), &order, 1);
-            // The left side's rows are read in groups of four bytes.
-            let buffer = if place == 0 { b.with_slack(&x) } else { x.buffer };
-            (buffer, x.shape().to_vec(), steps)
-        }
-    };
-    if shape.is_empty() {
-        return Err(error(node, "an operand without dimensions"));
-    }
-    let is_vector = shape.len() == 1;
-    if is_vector {
-        shape.insert(place, 1);
-        steps.insert(place, 1);
-    }
-    Ok(Side { buffer, shape, steps, is_vector })
-}
-
 /// A product of two activations, but for its buffers.
 struct ActivationProduct {
-    m: usize,
-    n: usize,
-    k: usize,
-    /// Dimensions of the output in front of M in memory, and those between M and the columns.
-    outer: Batch,
-    inner: Batch,
-    /// Bytes from one row of the left side to the next.
-    left_step: usize,
+    products: Products,
+    /// Which of its tensor's own matrices the left side of each product is: where the sums of its rows are.
+    left_numbers: Vec<usize>,
     /// Bytes of a packed matrix, and with the numbers of its columns behind it.
     packed: usize,
     block: usize,
@@ -131,23 +47,24 @@ struct ActivationProduct {
 }
 
 impl ActivationProduct {
-    /// Computes rows `first..` of the output into `y`. A row is one of M, with the columns of all inner dimensions.
+    /// Computes rows `first..` of the output into `y`.
     fn rows(&self, kernels: Kernels, operands: &Operands<'_>, first: usize, y: &mut [u8]) {
         if let Some(probabilities) = &self.probabilities {
             return self.rows_of_probabilities(kernels, operands, probabilities, first, y);
         }
-        let insides: usize = self.inner.shape.iter().product();
-        let row_bytes = insides * self.n * self.epilogue.element();
+        let products = &self.products;
+        let element = self.epilogue.element();
+        let row_bytes = products.width() * element;
         let (mut row, mut rest) = (first, y);
         while !rest.is_empty() {
-            let here = (rest.len() / row_bytes).min(self.m - row % self.m);
-            let (now, later) = rest.split_at_mut(here * row_bytes);
-            for inside in 0..insides {
-                let y = &mut now[inside * self.n * self.epilogue.element()..];
-                self.matrix(kernels, operands, row, here, inside, y);
+            let piece = products.piece(row, rest.len() / row_bytes);
+            let (now, later) = rest.split_at_mut(piece.count * row_bytes);
+            for place in 0..products.interleaved {
+                let y = &mut now[place * products.n * element..];
+                self.matrix(kernels, operands, &piece, place, y);
             }
             self.epilogue.look_up(kernels, now);
-            (row, rest) = (row + here, later);
+            (row, rest) = (row + piece.count, later);
         }
     }
 
@@ -160,57 +77,38 @@ impl ActivationProduct {
         first: usize,
         y: &mut [u8],
     ) {
-        let ActivationProduct { m, n, outer, .. } = self;
+        let n = self.products.n;
         let mut blocks = [ScoresBlock::EMPTY, ScoresBlock::EMPTY];
         let (mut row, mut rest) = (first, y);
         while !rest.is_empty() {
-            let here = (rest.len() / n).min(m - row % m).min(probabilities.rows());
-            let (now, later) = rest.split_at_mut(here * n);
-            self.matrix(kernels, operands, row, here, 0, blocks[0].bytes(here * n));
-            let (start, by_row) = match &probabilities.mask {
-                Some(ScoresMask { steps, .. }) => {
-                    let (batch, by_row) = steps.split_at(outer.shape.len());
-                    let by_row: usize = by_row.iter().sum();
-                    (place(row / m, &outer.shape, batch) + row % m * by_row, by_row)
-                }
-                None => (0, 0),
-            };
-            probabilities.finish(kernels, &mut blocks, operands.mask, |r| start + r * by_row, now);
-            (row, rest) = (row + here, later);
+            let piece = self.products.piece(row, probabilities.rows().min(rest.len() / n));
+            let (now, later) = rest.split_at_mut(piece.count * n);
+            self.matrix(kernels, operands, &piece, 0, blocks[0].bytes(piece.count * n));
+            probabilities.finish(kernels, &mut blocks, operands.mask, [piece.outer, piece.start], now);
+            (row, rest) = (row + piece.count, later);
         }
     }
 
-    /// Computes `here` rows from `row` on, all of one matrix, of one of the inner dimensions' places: y begins with the
-    /// first.
-    fn matrix(
-        &self,
-        kernels: Kernels,
-        operands: &Operands<'_>,
-        row: usize,
-        here: usize,
-        inside: usize,
-        y: &mut [u8],
-    ) {
-        let ActivationProduct { m, n, k, outer, inner, .. } = self;
+    /// Computes the rows of a piece, of the product at a place among those side by side: y begins with the first.
+    fn matrix(&self, kernels: Kernels, operands: &Operands<'_>, piece: &Piece, place: usize, y: &mut [u8]) {
+        let &Products { m, n, k, stride, ref rights, .. } = &self.products;
+        let &Piece { outer, start, count } = piece;
         let Operands { x, blocks, row_bias, residual, .. } = *operands;
-        let width = inner.shape.iter().product::<usize>() * n;
-        let at = |side: fn(&Batch) -> &[usize]| {
-            place(row / m, &outer.shape, side(outer)) + place(inside, &inner.shape, side(inner))
-        };
-        let data = &x[at(|batch| &batch.left.bytes) + row % m * self.left_step..];
-        let block = &blocks[at(|batch| &batch.right.matrices) * self.block..][..self.block];
+        let width = self.products.width();
+        let (number, left) = self.products.of_piece(piece, place);
+        let block = &blocks[rights[number] * self.block..][..self.block];
         let (packed, numbers) = block.split_at(self.packed);
-        let columns = Columns { packed, n: *n, taps: 1, kc: *k };
-        let bias = &cast::<i32>(numbers)[..*n];
+        let columns = Columns { packed, n, taps: 1, kc: k };
+        let bias = &cast::<i32>(numbers)[..n];
         let row_bias = if row_bias.is_empty() {
             row_bias
         } else {
-            &row_bias[at(|batch| &batch.left.matrices) * m + row % m..][..here]
+            &row_bias[self.left_numbers[number] * m + start..][..count]
         };
-        let residual = if residual.is_empty() { residual } else { &residual[row * width..] };
-        let out = self.epilogue.out(bias, 0..*n, residual, width, y);
-        let rows = Rows::Dense { data, stride: self.left_step };
-        gemm::run_with_row_bias(kernels, here, &rows, row_bias, &columns, out);
+        let residual = if residual.is_empty() { residual } else { &residual[(outer * m + start) * width..] };
+        let out = self.epilogue.out(bias, 0..n, residual, width, y);
+        let rows = Rows::Dense { data: &x[left..], stride };
+        gemm::run_with_row_bias(kernels, count, &rows, row_bias, &columns, out);
     }
 }
 
@@ -225,75 +123,52 @@ struct Operands<'a> {
 
 /// Plans a QMatMul.
 pub fn plan(b: &mut Builder<'_>, node: &Node) -> Result<(), Stop> {
-    let (mut left, mut right) = (side(b, node, 0)?, side(b, node, 1)?);
-    let (given, other) = (left.shape.clone(), right.shape.clone());
-    let rank = given.len().max(other.len());
-    for side in [&mut left, &mut right] {
-        let missing = rank - side.shape.len();
-        side.shape = left_padded(&side.shape, rank);
-        side.steps.splice(0..0, vec![0; missing]);
-    }
-    let (m, k, n) = (left.shape[rank - 2], left.shape[rank - 1], right.shape[rank - 1]);
-    if right.shape[rank - 2] != k {
-        return Err(error(node, &format!("shapes {given:?} and {other:?} do not multiply")));
-    }
-    let zero = |name: &str| node.attributes.int32(name);
-    let (a_zero, b_zero) = (zero("a_zero_point")?, zero("b_zero_point")?);
-    let reach = |zero: i32| Integers::UINT8.reach(i64::from(zero));
-    let sum = i64::try_from(k).ok().and_then(|k| k.checked_mul(reach(a_zero) * reach(b_zero)));
-    if sum.is_none_or(|sum| sum >= Integers::UINT8.sum_end) {
-        return Err(error(node, &format!("its sums over K = {k} products can leave 32 bits")));
-    }
-    let batch = broadcast(node, left.batch(), right.batch())?;
-    let mut shape = batch.clone();
-    shape.extend((!left.is_vector).then_some(m));
-    shape.extend((!right.is_vector).then_some(n));
-
+    // The left side's rows are read in groups of four bytes.
+    let (left, right) = (View::with_slack(b, node, 0)?, View::of(b, node, 1)?);
+    let mut batches = Batches::of(node, left, right)?;
+    let &Batches { n, k, .. } = &batches;
+    let zeros = [node.attributes.int32("a_zero_point")?, node.attributes.int32("b_zero_point")?];
+    check_sums(node, k, zeros)?;
     let mut epilogue = epilogue(node, n)?;
     if k == 0 {
-        return push_empty(b, node, shape, &epilogue);
+        return push_empty(b, node, batches.shape(), &epilogue);
     }
-    // The output's dimensions as they lie: M among the others, the columns last.
-    let mut order: Vec<usize> = (0..rank - 1).collect();
-    let transpose = if left.is_vector || right.is_vector { None } else { transpose_behind(b, node, rank)? };
+    let turned = batches.absorb_transpose(b, node)?;
+    let shape = batches.shape();
     let mut probabilities = None;
-    if let (Epilogue::F32 { .. }, false, false) = (&epilogue, left.is_vector, right.is_vector) {
+    if matches!(epilogue, Epilogue::F32 { .. }) && batches.is_whole() {
         probabilities = attention::probabilities(b, node, &shape)?;
     }
-    let (y, residual, name) = match (transpose, &probabilities) {
+    let (y, residual, name) = match (turned, &probabilities) {
         (_, Some(Probabilities { output, names, .. })) => {
             (b.output(*output, shape, Layout::RowMajor)?, None, names.clone())
         }
-        (Some(TransposeBehind { index, perm, value }), None) => {
-            b.absorb(index);
-            order = perm[..rank - 1].to_vec();
-            let name = format!("{} + {}", node.name, b.program.nodes[index].name);
-            let shape = perm.iter().map(|&d| shape[d]).collect();
-            (b.output(value, shape, Layout::RowMajor)?, None, name)
-        }
+        (Some((name, value)), None) => (b.output(value, shape, Layout::RowMajor)?, None, name),
         (None, None) => settle(b, node, shape, Layout::RowMajor, &mut epilogue)?,
     };
-    let place = order.iter().position(|&d| d == rank - 2).unwrap_or(0);
-    let part = |dimensions: &[usize]| Batch {
-        shape: dimensions.iter().map(|&d| batch[d]).collect(),
-        left: left.steps(dimensions),
-        right: right.steps(dimensions),
-    };
-    let (outer, inner) = (part(&order[..place]), part(&order[place + 1..]));
     if y.elements() == 0 {
         return Ok(());
     }
     let too_large = || error(node, "its right side is too large");
     let packed = gemm::packed_len(b.steps.kernels, n, 1, k);
     let block = packed + (n * 4).next_multiple_of(LINE);
-    let blocks = b.steps.temporary(right.matrices().checked_mul(block).ok_or_else(too_large)?);
-    let left_step = left.steps[rank - 2];
-    let product =
-        ActivationProduct { m, n, k, outer, inner, left_step, packed, block, epilogue, probabilities };
-    push_pack(b, node, &product, &right, blocks, [a_zero, b_zero]);
-    let row_bias = (b_zero != 128).then(|| push_row_sums(b, node, &product, &left, 128 - b_zero));
-    let buffers = Buffers { left: left.buffer, blocks, row_bias, residual, y: y.buffer };
-    push_product(b, name, product, buffers, y.elements());
+    let blocks = b.steps.temporary(batches.right.count().checked_mul(block).ok_or_else(too_large)?);
+    let (products, left_numbers) = (batches.products(), batches.left_numbers());
+    let product = ActivationProduct { products, left_numbers, packed, block, epilogue, probabilities };
+    push_pack(b, node, &product, &batches.right, blocks, zeros);
+    let row_bias = (zeros[1] != 128).then(|| push_row_sums(b, node, &batches, 128 - zeros[1]));
+    let buffers = Buffers { left: batches.left.buffer, blocks, row_bias, residual, y: y.buffer };
+    push_product(b, name, product, buffers);
+    Ok(())
+}
+
+/// An error where a sum over k products can leave 32 bits.
+fn check_sums(node: &Node, k: usize, zeros: [i32; 2]) -> Result<(), Stop> {
+    let [a, b] = zeros.map(|zero| Integers::UINT8.reach(i64::from(zero)));
+    let sum = i64::try_from(k).ok().and_then(|k| k.checked_mul(a * b));
+    if sum.is_none_or(|sum| sum >= Integers::UINT8.sum_end) {
+        return Err(error(node, &format!("its sums over K = {k} products can leave 32 bits")));
+    }
     Ok(())
 }
 
@@ -339,27 +214,23 @@ fn push_pack(
     b: &mut Builder<'_>,
     node: &Node,
     product: &ActivationProduct,
-    right: &Side,
+    right: &View,
     blocks: BufferId,
     [a_zero, b_zero]: [i32; 2],
 ) {
-    let &ActivationProduct { n, k, packed, block, .. } = product;
-    let (batch, rank) = (right.batch().to_vec(), right.shape.len());
-    let [bytes, by_k, by_column] =
-        [&right.steps[..rank - 2], &right.steps[rank - 2..rank - 1], &right.steps[rank - 1..]]
-            .map(<[usize]>::to_vec);
-    let (by_k, by_column) = (by_k[0], by_column[0]);
+    let &ActivationProduct { products: Products { n, k, .. }, packed, block, .. } = product;
+    let matrices = right.matrices();
+    let [by_k, by_column] = right.steps();
     let rest = (k as i32).wrapping_mul(128 - b_zero);
-    let from = right.buffer;
-    let matrices = b.steps.chunk(right.matrices(), (n * k) as f64 * NANOSECONDS_A_BYTE, 1);
+    let chunk = b.steps.chunk(matrices.len(), (n * k) as f64 * NANOSECONDS_A_BYTE, 1);
     b.steps.step(format!("{} (right side)", node.name), "QMatMul", b.steps.kernels.row().gemm.pack.name).run(
-        [from],
+        [right.buffer],
         [blocks],
         move |run, [w], [blocks]| {
             let (kernels, pool) = (run.kernels, run.pool);
-            pool.slices(blocks, matrices * block, |i, blocks| {
-                for (j, block) in blocks.chunks_exact_mut(block).enumerate() {
-                    let data = &w[place(i * matrices + j, &batch, &bytes)..];
+            pool.slices(blocks, chunk * block, |i, blocks| {
+                for (&at, block) in matrices[i * chunk..].iter().zip(blocks.chunks_exact_mut(block)) {
+                    let data = &w[at..];
                     let (out, numbers) = block.split_at_mut(packed);
                     let sums = &mut cast_mut::<i32>(numbers)[..n];
                     gemm::pack_activations(kernels, &Right { data, k, n, by_k, by_column }, out, sums);
@@ -372,25 +243,19 @@ fn push_pack(
 }
 
 /// Pushes the step that makes `factor * sum a` of every row of the left side.
-fn push_row_sums(
-    b: &mut Builder<'_>,
-    node: &Node,
-    product: &ActivationProduct,
-    left: &Side,
-    factor: i32,
-) -> BufferId {
-    let &ActivationProduct { m, k, left_step, .. } = product;
-    let (batch, bytes) = (left.batch().to_vec(), left.steps[..left.batch().len()].to_vec());
-    let (from, to) = (left.buffer, b.steps.temporary(left.matrices() * m * 4));
-    let matrices = b.steps.chunk(left.matrices(), (m * k) as f64 * NANOSECONDS_A_BYTE, 1);
+fn push_row_sums(b: &mut Builder<'_>, node: &Node, batches: &Batches, factor: i32) -> BufferId {
+    let &Batches { ref left, m, k, .. } = batches;
+    let matrices = left.matrices();
+    let [stride, _] = left.steps();
+    let to = b.steps.temporary(matrices.len() * m * 4);
+    let chunk = b.steps.chunk(matrices.len(), (m * k) as f64 * NANOSECONDS_A_BYTE, 1);
     b.steps
         .step(format!("{} (sums of rows)", node.name), "QMatMul", b.steps.kernels.row().gemm.row_sums.name)
-        .run([from], [to], move |run, [x], [sums]| {
+        .run([left.buffer], [to], move |run, [x], [sums]| {
             let (kernels, pool) = (run.kernels, run.pool);
-            pool.slices(cast_mut::<i32>(sums), matrices * m, |i, sums| {
-                for (j, sums) in sums.chunks_exact_mut(m).enumerate() {
-                    let data = &x[place(i * matrices + j, &batch, &bytes)..];
-                    gemm::row_sums(kernels, data, left_step, k, factor, sums);
+            pool.slices(cast_mut::<i32>(sums), chunk * m, |i, sums| {
+                for (&at, sums) in matrices[i * chunk..].iter().zip(sums.chunks_exact_mut(m)) {
+                    gemm::row_sums(kernels, &x[at..], stride, k, factor, sums);
                 }
             });
         });
@@ -406,19 +271,13 @@ struct Buffers {
     y: BufferId,
 }
 
-fn push_product(
-    b: &mut Builder<'_>,
-    name: String,
-    product: ActivationProduct,
-    buffers: Buffers,
-    elements: usize,
-) {
-    let ActivationProduct { m, n, k, .. } = product;
+fn push_product(b: &mut Builder<'_>, name: String, product: ActivationProduct, buffers: Buffers) {
     let Buffers { left, blocks, row_bias, residual, y } = buffers;
-    let width = n * product.inner.shape.iter().product::<usize>();
-    let rows = elements / width;
+    let products = &product.products;
+    let &Products { m, n, k, .. } = products;
+    let width = products.width();
     let tile = gemm::select(&b.steps.kernels.row().gemm, m, n, k);
-    let chunk = b.steps.chunk_of_tiles(rows, (width * k) as f64 * NANOSECONDS_A_MAC, tile.rows);
+    let chunk = b.steps.chunk_of_tiles(products.rows(), (width * k) as f64 * NANOSECONDS_A_MAC, tile.rows);
     let element = if product.probabilities.is_some() { 1 } else { product.epilogue.element() };
     let bytes = chunk * width * element;
     let mask = product
@@ -426,7 +285,7 @@ fn push_product(
         .as_ref()
         .and_then(|probabilities| probabilities.mask.as_ref())
         .map(|mask| mask.buffer);
-    let macs = elements as u64 * k as u64;
+    let macs = products.macs();
     b.steps.step(name, "QMatMul", tile.name).macs(macs).with_slack().run_optional(
         [left, blocks],
         [row_bias, residual, mask],

@@ -3,12 +3,10 @@
 
 use octavo_kernels::float::scores::{Factor, Mask, Scores};
 
+use crate::ops::batches::Addend;
 use crate::ops::behind::{SoftmaxBehind, Takes, softmax_behind};
-use crate::ops::strides::{broadcast_strides, offsets};
 use crate::plan::buffers::BufferId;
 use crate::plan::builder::{Builder, Stop};
-use crate::plan::layout::Layout;
-use crate::plan::relocation::strides;
 use crate::program::{Node, ValueId};
 
 /// The nodes behind a product that end in a softmax of its rows.
@@ -21,14 +19,6 @@ pub struct Softmax {
     addend: Option<Addend>,
 }
 
-/// A tensor that broadcasts to the product, whose rows lie in one piece each.
-struct Addend {
-    buffer: BufferId,
-    /// Where the first row of each of the product's matrices begins, and the elements from each to the next.
-    offsets: Vec<usize>,
-    stride: usize,
-}
-
 impl Softmax {
     /// The buffer of the mask.
     pub fn buffer(&self) -> Option<BufferId> {
@@ -37,10 +27,7 @@ impl Softmax {
 
     /// What becomes of rows of n elements, the first of which is row `row` of a matrix. `mask`: the buffer's elements.
     pub fn scores<'a>(&self, n: usize, mask: &'a [f32], matrix: usize, row: usize) -> Scores<'a> {
-        let of = |addend: &Addend| Mask {
-            data: &mask[addend.offsets[matrix] + row * addend.stride..],
-            stride: addend.stride,
-        };
+        let of = |addend: &Addend| Mask { data: &mask[addend.at(matrix, row)..], stride: addend.stride };
         Scores { n, factor: self.factor, mask: self.addend.as_ref().map(of) }
     }
 }
@@ -50,15 +37,6 @@ pub fn softmax_of_scores(b: &mut Builder<'_>, node: &Node, shape: &[usize]) -> R
     let takes = Takes { factor: true, mask_of_columns: false };
     let Some(behind) = softmax_behind(b, node, shape, takes)? else { return Ok(None) };
     let SoftmaxBehind { indices, factor, mask, output } = behind;
-    let addend = mask.map(|mask| addend(b, mask, shape)).transpose()?;
+    let addend = mask.map(|mask| Addend::of(b, mask, shape)).transpose()?;
     Ok(Some(Softmax { indices, output, factor, addend }))
-}
-
-fn addend(b: &mut Builder<'_>, mask: ValueId, shape: &[usize]) -> Result<Addend, Stop> {
-    let mask = b.input_as(mask, Layout::RowMajor)?;
-    let order: Vec<usize> = (0..mask.shape().len()).collect();
-    let strides = broadcast_strides(mask.shape(), &strides(mask.shape(), &order, 1), shape.len());
-    let leading = shape.len() - 2;
-    let offsets = offsets(&shape[..leading], &strides[..leading]);
-    Ok(Addend { buffer: mask.buffer, offsets, stride: strides[leading] })
 }
