@@ -6,6 +6,7 @@ import numpy as np
 import octavo
 import pytest
 from octavo.calibration import Statistics
+from octavo.cli.inspect import describe
 from octavo.program import Quant, Value, artifact
 from single_node import multipliers
 
@@ -163,3 +164,33 @@ def test_fractional_zero_points_are_saved_and_observed(build):
     )
     seen = statistics.read(q, "extremes")
     assert seen == {"minimum": np.float32(reals.min()), "maximum": np.float32(reals.max())}
+
+
+def test_a_softmax_behind_a_product_goes_to_a_grid(build, same):
+    """Attention's kernels, which end in a plain Quantize, leave it to its own."""
+    rng = np.random.default_rng(9)
+    feeds = {build.input(name, "u8", ("N", 6, 6)): rng.integers(0, 256, (2, 6, 6), np.uint8) for name in "ab"}
+    points = {
+        "a_zero_point": 128,
+        "b_zero_point": 100,
+        "a_scale": np.float32(0.01),
+        "b_scale": np.float32(0.02),
+    }
+    scores = build.node("QMatMul", list(feeds), "f32", **points)
+    shares = build.node("Softmax", [scores], "f32", axis=-1)
+    grid = [build.constant("s", np.float32([1 / 200])), build.constant("z", np.float32([20.5]))]
+    found, q = same(build.program(shares, build.node("Quantize", [shares, *grid])), feeds)
+    np.testing.assert_array_equal(q, quantized(found, np.float32(1 / 200), np.float32(20.5)))
+    (alone,) = same(build.program(build.nodes[-1].outputs[0]), feeds)
+    np.testing.assert_array_equal(alone, q)
+
+
+def test_a_fractional_zero_point_is_told_as_it_is(build):
+    x = build.input("x", "f32", ("N", 2))
+    parts = [np.float32([0.5]), np.float32([127.5])]
+    q = build.node("Quantize", [x, build.constant("s", parts[0]), build.constant("z", parts[1])])
+    build.values[q] = Value(q, "u8", ("N", 2), Quant(*parts))
+    program = build.program(q)
+    (told,) = octavo.Session(program).get_outputs()
+    assert (told.scale, told.zero_point) == (0.5, 127.5)
+    assert describe(program)["outputs"][0]["quant"]["zero_point"] == [127.5]

@@ -111,7 +111,7 @@ def _value(value: Value) -> dict[str, Any]:
     if value.quant is not None:
         facts["quant"] = {
             "scale": [float(scale) for scale in value.quant.scale],
-            "zero_point": [int(zero_point) for zero_point in value.quant.zero_point],
+            "zero_point": value.quant.zero_point.tolist(),
             "axis": value.quant.axis,
         }
     return facts
