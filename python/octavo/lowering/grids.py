@@ -66,7 +66,10 @@ def grid(scales: npt.NDArray[np.float32], zeros: npt.NDArray[np.float32], axis: 
 
 
 def weights_taken_in(x: Affine, weight: Float64) -> Float64:
-    """Weights [K, C] that have taken in the scales of their input's channels, equal parts of K in order."""
+    """Weights [K, C] that have taken in the scales of their input's channels, equal parts of K in order.
+
+    Formula (19a), before it is rounded.
+    """
     if not isinstance(x, Grid) or x.axis is None:
         return weight
     scales = np.array(x.scales, np.float64)
@@ -76,7 +79,8 @@ def weights_taken_in(x: Affine, weight: Float64) -> Float64:
 def shift_of(x: Affine, weight: npt.NDArray[Any]) -> Float64:
     """What integer weights [K, C] make of the difference of padding and zeros: it belongs in the bias, [C].
 
-    The sum over k of `(z - zero) * w`; each product is added in the order of the channels, in float64.
+    The sum of formula (19b), over k of `(z - zero) * w`; products are added in the order of the channels, in
+    float64.
     """
     total = np.zeros(weight.shape[1], np.float64)
     if isinstance(x, Grid):
