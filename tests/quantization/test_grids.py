@@ -57,11 +57,23 @@ def test_other_grids_have_as_much_to_spare_on_both_sides(step, start):
     quant = found(seen).quant()
     places = np.unique(np.concatenate(seen)) / quant.scale + quant.zero_point
     np.testing.assert_allclose(places, np.rint(places), atol=2e-3)
-    assert quant.scale[0] == pytest.approx(step, rel=1e-5)
-    assert places.max() - places.min() == pytest.approx(99, abs=0.01)
+    parts = 1 if start == -127.5 else 2  # where 0 is 255 steps from the first place, none can be cut
+    assert quant.scale[0] == pytest.approx(step / parts, rel=1e-5)
+    assert places.max() - places.min() == pytest.approx(99 * parts, abs=0.01)
     assert places.min() > -0.01
     assert places.max() < 255.01
     assert 0 <= quant.zero_point[0] <= 255
+
+
+@pytest.mark.parametrize("levels", [16, 20, 64, 65, 127, 128, 129, 200, 256])
+def test_a_few_levels_are_held_as_finely_as_can_be(levels):
+    """What lies between them in use is then not much coarser than without a grid."""
+    seen = [(picture * F(0.7) - F(3)).astype(F) for picture in pictures(0, levels - 1)]
+    quant = found(seen).quant()
+    width = 0.7 * (levels - 1)
+    assert width / 255 <= quant.scale[0] * (1 + 1e-6) < 2 * width / 255
+    places = np.unique(np.concatenate(seen)) / quant.scale + quant.zero_point
+    np.testing.assert_allclose(places, np.rint(places), atol=2e-3)
 
 
 def test_what_is_on_no_grid():

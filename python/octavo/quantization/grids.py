@@ -141,8 +141,15 @@ def _is_of(line: _Line, black: float, white: float) -> bool:
 
 
 def _centred(line: _Line) -> tuple[float, float]:
-    """Scale and zero with as much to spare below what was seen as above, but with 0 among the integers."""
-    zero = -line.start / line.step
-    spare = STEPS - line.steps
+    """Scale and zero with as much to spare below what was seen as above, but with 0 among the integers.
+
+    A step is cut into as many parts as there are integers for: what lies between the places in use, because
+    the samples showed a few levels only, is then held as finely as can be.
+    """
+    with_zero = max(line.start + line.steps * line.step, 0.0) - min(line.start, 0.0)
+    parts = max(1, int((STEPS + _OFF) * line.step // with_zero))
+    step, steps = line.step / parts, line.steps * parts
+    zero = -line.start / step
+    spare = STEPS - steps
     least, most = max(0, np.ceil(-zero)), min(spare, np.floor(STEPS - zero))
-    return line.step, zero + min(max(spare // 2, least), most)
+    return step, zero + min(max(spare // 2, least), most)

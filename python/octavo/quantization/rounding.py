@@ -20,7 +20,7 @@ from octavo.lowering import Lowered
 from octavo.program import Node, Program, Value
 from octavo.program.integers import WEIGHTS, Integers
 from octavo.quantization.biases import correct_bias, mean_results
-from octavo.quantization.columns import ENOUGH, Columns, Moments, columns_of
+from octavo.quantization.columns import Columns, Moments, columns_of
 from octavo.quantization.products import Product, bias_in_reals, bias_of_reals, fits, products_of, x_scales
 from octavo.quantization.walk import Walk
 from octavo.session import Session
@@ -156,6 +156,3 @@ def _products() -> Program:
     }
     node = Node("MatMul", "product", ("errors", "columns"), ("made",))
     return Program(["errors", "columns"], ["made"], values, {}, [node])
-
-
-__all__ = ["ENOUGH", "FEWEST_COLUMNS", "Rows", "error_over", "round_weights"]
