@@ -192,15 +192,22 @@ pub fn strides(shape: &[usize], order: &[usize], element: usize) -> Vec<usize> {
     strides
 }
 
-/// `[rows, columns]` becomes `[columns, rows]`, in blocks that stay in the first cache.
+/// `[rows, columns]` becomes `[columns, rows]`, in blocks that stay in the first cache, four columns at a time.
 pub fn transpose<T: Copy>(x: &[T], rows: usize, columns: usize, out: &mut [T]) {
     const BLOCK: usize = 32;
     for r0 in (0..rows).step_by(BLOCK) {
         let r1 = (r0 + BLOCK).min(rows);
-        for c in 0..columns {
-            let y = &mut out[c * rows + r0..c * rows + r1];
-            for (i, y) in y.iter_mut().enumerate() {
-                *y = x[(r0 + i) * columns + c];
+        for (group, out) in out.chunks_mut(4 * rows).enumerate() {
+            let from = x[r0 * columns + 4 * group..].chunks(columns);
+            let mut lines = out.chunks_exact_mut(rows).map(|line| &mut line[r0..r1]);
+            if let [Some(a), Some(b), Some(c), Some(d)] = std::array::from_fn(|_| lines.next()) {
+                for ((((x, a), b), c), d) in from.zip(a).zip(b).zip(c).zip(d) {
+                    [*a, *b, *c, *d] = [x[0], x[1], x[2], x[3]];
+                }
+            } else {
+                for (column, line) in out.chunks_exact_mut(rows).enumerate() {
+                    line[r0..r1].iter_mut().zip(from.clone()).for_each(|(y, x)| *y = x[column]);
+                }
             }
         }
     }
