@@ -5,7 +5,7 @@ import numpy as np
 from networks.net import Net, network
 
 
-@network(29, opsets=(17, 11))
+@network(27, opsets=(17, 11))
 def yolo(opset):
     """SiLU or LeakyRelu, two scales joined through a nearest Resize; all boxes and scores joined."""
     net = Net(opset, 40)
