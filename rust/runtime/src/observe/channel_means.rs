@@ -2,7 +2,7 @@
 
 use crate::error::Error;
 use crate::observe::bytes::{Reader, damaged};
-use crate::observe::exact_sum::ExactSum;
+use crate::observe::exact_sum::{ExactSum, power_of_two};
 use crate::observe::sample::{Axis, Sample};
 use crate::observe::statistic::{Reading, Readings, Statistic};
 
@@ -142,11 +142,6 @@ fn integer_sums(values: &[f32], axis: Axis, integer: impl Fn(f32) -> i64) -> Vec
         }
     }
     sums
-}
-
-/// 2^n, for an n of normal float64.
-fn power_of_two(n: i32) -> f64 {
-    f64::from_bits(((1023 + n) as u64) << 52)
 }
 
 #[cfg(test)]

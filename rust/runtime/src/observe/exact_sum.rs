@@ -126,7 +126,7 @@ impl PartialOrd for ExactSum {
 }
 
 /// 2^n, for an n of normal float64.
-fn power_of_two(n: i32) -> f64 {
+pub fn power_of_two(n: i32) -> f64 {
     f64::from_bits(((1023 + n) as u64) << 52)
 }
 

@@ -27,6 +27,7 @@ fn plan_product(b: &mut Builder<'_>, node: &Node, conv: &Convolution, x: &Placed
     let g = &conv.geometry;
     let weights = conv.weights.i8s()?;
     let zero_points = zero_points(node, conv.kc)?;
+    let pixel: Vec<u8> = zero_points.iter().map(|&zero| zero as u8).collect();
     let mut epilogue = epilogue(b, node, zero_point_correction(&weights, conv.outputs, &zero_points))?;
     let shape = g.output_shape(conv.outputs);
 
@@ -49,14 +50,14 @@ fn plan_product(b: &mut Builder<'_>, node: &Node, conv: &Convolution, x: &Placed
         return Ok(());
     }
     let (xb, source) = if is_shallow {
-        padded_rows(b, node, conv, x, &padding(&zero_points, g.channels))?
+        padded_rows(b, node, conv, x, pixel)?
     } else if g.is_pointwise() {
         (b.with_slack(x), Source::Dense { stride: g.channels })
     } else {
         let too_large = || error(node, "the image is too large");
         let offsets = g.offsets(g.channels, PAD).ok_or_else(too_large)?;
         let table = OffsetTable::new(offsets, taps);
-        let pad = padding(&zero_points, kc.next_multiple_of(4));
+        let pad = padding(&pixel, kc.next_multiple_of(4));
         (b.with_slack(x), Source::Indirect { table, pad, image: g.input[0] * g.input[1] * g.channels })
     };
     let product = Product { source, groups, group_columns, columns: conv.outputs, taps, kc, epilogue };
@@ -79,9 +80,9 @@ fn zero_points(node: &Node, channels: usize) -> Result<Vec<i32>, Stop> {
         .collect()
 }
 
-/// So many bytes of padding.
-fn padding(zero_points: &[i32], bytes: usize) -> Vec<u8> {
-    zero_points.iter().map(|&zero| zero as u8).cycle().take(bytes).collect()
+/// So many bytes of padding, of one pixel again and again: a byte for all channels, or one each.
+fn padding(pixel: &[u8], bytes: usize) -> Vec<u8> {
+    pixel.iter().copied().cycle().take(bytes).collect()
 }
 
 /// A shallow input in images with their padding, where every row of the window lies in one piece.
@@ -90,15 +91,13 @@ fn padded_rows(
     node: &Node,
     conv: &Convolution,
     x: &Placed,
-    pixel: &[u8],
+    pixel: Vec<u8>,
 ) -> Result<(BufferId, Source), Stop> {
     let g = &conv.geometry;
     let mut padded = PaddedImage::new(node, conv)?;
     let bytes = padded.image.checked_mul(g.images).ok_or_else(|| error(node, "the image is too large"))?;
     let table = OffsetTable::new(std::mem::take(&mut padded.offsets), g.kernel[0]);
-    let row = (g.kernel[1] * g.channels).next_multiple_of(4);
-    let pad: Vec<u8> = pixel.iter().copied().cycle().take(row).collect();
-    let pixel = pixel.to_vec();
+    let pad = padding(&pixel, (g.kernel[1] * g.channels).next_multiple_of(4));
     let source = Source::Indirect { table, pad, image: padded.image };
     let (from, to) = (x.buffer, b.steps.temporary(bytes));
     let (rows, line_in) = (g.input[0], g.input[1] * g.channels);
