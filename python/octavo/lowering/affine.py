@@ -62,15 +62,14 @@ class Affine:
 
     def quant(self) -> Quant:
         """The same for a value of a Program."""
-        scales = np.array([self.scale] if self.channels is None else self.channels, np.float32)
+        scales = self.channel_scales.astype(np.float32)
         zero_points = np.full(len(scales), self.zero_point, np.int64)
         return Quant(scales, zero_points, None if self.channels is None else 1)
 
-    def channel_scales(self, outputs: int) -> npt.NDArray[np.float64]:
-        """The scale of what each of a product's outputs is made of, or is: [1], or [outputs]."""
-        if self.channels is None:
-            return np.array([self.scale], np.float64)
-        return np.repeat(np.array(self.channels, np.float64), outputs // len(self.channels))
+    @property
+    def channel_scales(self) -> npt.NDArray[np.float64]:
+        """The scale of each channel, or the one of all: [C] or [1]."""
+        return np.array([self.scale] if self.channels is None else self.channels, np.float64)
 
     def integers(self, reals: npt.NDArray[np.float32]) -> npt.NDArray[Any]:
         """`clamp(rne(x / scale) + zero_point, low, high)` in float32; NaN gives the zero point."""

@@ -16,10 +16,10 @@ from octavo.lowering.forms import Forms
 from octavo.lowering.grids import weights_taken_in
 from octavo.lowering.partition import Partition, Stay
 from octavo.lowering.sharing import Sharing
+from octavo.lowering.speed import is_depthwise
 from octavo.lowering.weights import Weights, given_weights, quantize_weights
 from octavo.lowering.wiring import Unit, Wiring
 from octavo.program.arithmetic import multipliers_shifts
-from octavo.program.attributes import integer
 
 Kept = dict[str, tuple[str, bool]]
 """Names of nodes that stay float, each with the reason and whether that was asked for."""
@@ -93,18 +93,9 @@ class Decision:
 
     def input_of_product(self, unit: Unit) -> Affine:
         """The form of what a product multiplies by its weights."""
-        name = unit.node.inputs[0]
-        return (
-            self.affine_of_channels(name)
-            if self._is_depthwise(unit) and name in self.scaled
-            else self.affine(name)
-        )
-
-    def _is_depthwise(self, unit: Unit) -> bool:
-        if unit.node.op != "Conv":
-            return False
-        weight = self.wiring.value(unit.node.inputs[1]).shape
-        return weight is not None and weight[1] == 1 and integer(unit.node, "group") > 1
+        name, weight = unit.node.inputs[0], self.wiring.value(unit.node.inputs[1]).shape
+        takes_channels = unit.node.op == "Conv" and is_depthwise(unit.node, weight)
+        return self.affine_of_channels(name) if takes_channels and name in self.scaled else self.affine(name)
 
     def requantizer(self, factor: float) -> tuple[int, int]:
         """(M, S) of a real factor; raises `UnfitError` where the factor is too large for the rule."""

@@ -1,14 +1,17 @@
 """What an integer op ends with: its output's form, and the clamp of a Relu or Clip that follows it."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from octavo.lowering.affine import Affine
 from octavo.lowering.capability import Kind
 from octavo.lowering.decision import Decision, UnfitError
 from octavo.lowering.wiring import Unit
-from octavo.program import Attribute
+from octavo.program import Attribute, Node
 
 
 @dataclass(frozen=True)
@@ -46,13 +49,19 @@ def _bounds(decision: Decision, clip: Unit) -> tuple[float, float] | None:
     """The bounds of a Relu or a Clip by constants that runs in integers, else None."""
     if not decision.is_integer(clip) or decision.kind(clip) is not Kind.UNARY:
         return None
-    if clip.node.op == "Relu":
-        return 0.0, np.inf
-    if clip.node.op != "Clip":
+    if clip.node.op not in ("Relu", "Clip"):
         return None
+    low, high = clip_bounds(clip.node, decision.wiring.constant)
+    return (low, high) if low <= high else None
+
+
+def clip_bounds(node: Node, constant: Callable[[str], "npt.NDArray[Any] | None"]) -> tuple[float, float]:
+    """The bounds of a Relu or a Clip, infinite where it has none; constant: what a name holds, if known."""
+    if node.op == "Relu":
+        return 0.0, np.inf
     bounds = [-np.inf, np.inf]
-    for index, name in enumerate(clip.node.inputs[1:]):
-        array = decision.wiring.constant(name) if name else None
+    for index, name in enumerate(node.inputs[1:]):
+        array = constant(name) if name else None
         if array is not None:
             bounds[index] = float(array.reshape(-1)[0])
-    return (bounds[0], bounds[1]) if bounds[0] <= bounds[1] else None
+    return bounds[0], bounds[1]

@@ -45,7 +45,7 @@ def fit_product(
     x = decision.input_of_product(unit)
     if not decision.partition.wants_integers(unit.outputs[0]):
         weights = decision.weights(unit, arrange, None, alpha)
-        unit_of_sums = x.channel_scales(len(weights.scale)) * weights.scale.astype(np.float64)
+        unit_of_sums = x.channel_scales * weights.scale.astype(np.float64)
         return Product(weights, bias + unit_of_sums * shift_of(x, weights.weight))
     weights = decision.weights(unit, arrange, bias, alpha)
     end = epilogue(decision, unit)
@@ -53,10 +53,7 @@ def fit_product(
         if decision.partition.wants_float(end.output):
             raise UnfitError(f"{end.output!r} has a scale a channel, and a float op reads it")
         decision.scaled.add(end.output)
-    outputs = len(weights.scale)
-    factors = (
-        x.channel_scales(outputs) * weights.scale.astype(np.float64) / end.affine.channel_scales(outputs)
-    )
+    factors = x.channel_scales * weights.scale.astype(np.float64) / end.affine.channel_scales
     return Product(weights, bias, end, *decision.requantizers(factors))
 
 
@@ -86,7 +83,7 @@ def emit_product(
     if fit.end is None or weights.bias is None or fit.multiplier is None or fit.shift is None:
         x_scale, scale = x.scale, weights.scale
         if x.channels is not None:
-            x_scale, scale = ONE, (x.channel_scales(len(scale)) * scale.astype(np.float64)).astype(np.float32)
+            x_scale, scale = ONE, (x.channel_scales * scale.astype(np.float64)).astype(np.float32)
         inputs.append(builder.constant(f"{unit.name}.bias", fit.bias.astype(np.float32)))
         inputs.append(builder.constant(f"{unit.name}.scale", scale))
         outputs = [builder.gives_floats(unit.outputs[0])]

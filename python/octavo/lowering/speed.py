@@ -11,6 +11,7 @@ The rule asks for shapes and attributes alone: a model becomes the same artifact
 from math import ceil
 
 from octavo.lowering.wiring import Unit, Wiring
+from octavo.program import Node
 from octavo.program.attributes import integer, integers
 
 HALF_GROUP = 8
@@ -36,9 +37,15 @@ def no_fast_kernel(wiring: Wiring, unit: Unit) -> str | None:
     groups, window = integer(unit.node, "group"), weight.shape[2:]
     if groups == 1:
         return None
-    if weight.shape[:2] == (groups, 1):
+    if is_depthwise(unit.node, weight.shape):
         return _slow_depthwise(unit, window, groups)
     return _slow_groups(unit, window, weight.shape[1])
+
+
+def is_depthwise(node: Node, weight: tuple[int | str, ...] | None) -> bool:
+    """Whether a convolution by weights of this shape makes each channel of a channel of its own."""
+    groups = integer(node, "group")
+    return groups > 1 and weight is not None and weight[:2] == (groups, 1)
 
 
 def _slow_depthwise(unit: Unit, window: tuple[int, ...], channels: int) -> str | None:

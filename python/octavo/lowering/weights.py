@@ -109,7 +109,7 @@ def rounded_weights(
 def _rounded_bias(
     bias: Float64, scale: npt.NDArray[np.float32], x: Affine, quantized: npt.NDArray[Any]
 ) -> Float64:
-    units = bias / (x.channel_scales(len(scale)) * scale.astype(np.float64))
+    units = bias / (x.channel_scales * scale.astype(np.float64))
     return np.asarray(np.rint(units + shift_of(x, quantized)), np.float64)
 
 

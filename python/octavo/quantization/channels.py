@@ -17,8 +17,8 @@ import numpy.typing as npt
 from octavo.calibration import Statistics
 from octavo.lowering import Affine, Lowered
 from octavo.lowering.affine import SCALE_MIN
+from octavo.lowering.speed import is_depthwise
 from octavo.program import Node, Program
-from octavo.program.attributes import integer
 
 ALPHAS = (0.5, 0.75)
 """The exponents that are tried."""
@@ -72,12 +72,11 @@ def candidates(lowered: Lowered) -> Iterator[str]:
         ):
             continue
         reads = readers.get(output, [])
-        if reads and all(_is_depthwise(program, reader, output) for reader in reads):
+        if reads and all(_multiplies_channels(program, reader, output) for reader in reads):
             yield lowered.values[output]
 
 
-def _is_depthwise(program: Program, node: Node, source: str) -> bool:
+def _multiplies_channels(program: Program, node: Node, source: str) -> bool:
     if node.op != "QConv" or node.inputs[0] != source:
         return False
-    weight = program.values[node.inputs[1]].shape
-    return weight is not None and weight[1] == 1 and integer(node, "group") > 1
+    return is_depthwise(node, program.values[node.inputs[1]].shape)

@@ -11,8 +11,6 @@ import numpy.typing as npt
 from octavo import frontend
 from octavo.calibration import RULES, Calibration, Data, Kept, Progress, Statistics, mapped_files, samples
 from octavo.errors import ArtifactError, DataError
-from octavo.lowering import evaluate, lower
-from octavo.passes import simplify
 from octavo.program import DTYPES, Program, artifact, saving
 from octavo.quantization.channels import CHANNEL_NEEDS
 from octavo.quantization.inputs import DOUBT_NEEDS
@@ -20,7 +18,7 @@ from octavo.quantization.recipes import Recipe
 from octavo.quantization.recipes import recipe as recipe_of
 from octavo.quantization.report import REPORT_NEEDS
 from octavo.quantization.shapes import unknown, with_measured_shapes
-from octavo.quantization.stages import observable
+from octavo.quantization.stages import floats_of, observable
 from octavo.session import Session
 
 NEEDS = (
@@ -142,9 +140,8 @@ def prepare(model: frontend.Source, recipe: str = "int8", *, threads: int | None
     chosen = recipe_of(recipe)
     if not chosen.needs_data:
         raise DataError(f"the recipe {recipe!r} calibrates nothing: use octavo.quantize")
-    loaded = frontend.load(model)
-    floats = lower(simplify(loaded, evaluate)).program
-    return Calibrator(floats, chosen, frontend.files_of(loaded), threads)
+    floats, files = floats_of(model)
+    return Calibrator(floats, chosen, files, threads)
 
 
 def _bytes(data: bytes) -> npt.NDArray[np.uint8]:

@@ -6,6 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from octavo.lowering import Affine, Lowered
+from octavo.lowering.epilogue import clip_bounds
 from octavo.lowering.weights import reach_of
 from octavo.program import Node, Program
 from octavo.program.checks import x_zero_points
@@ -61,19 +62,9 @@ def products_of(floats: Program, lowered: Lowered) -> list[Product]:
         last = floats_by_name[lowered.nodes[node.name][-1]]
         behind = lowered.values[node.outputs[0]]
         is_clipped = last.op in ("Relu", "Clip")
-        low, high = _bounds(floats, last) if is_clipped else (-np.inf, np.inf)
+        low, high = clip_bounds(last, floats.constants.get) if is_clipped else (-np.inf, np.inf)
         found.append(Product(place, node, last.inputs[0] if is_clipped else behind, behind, low, high))
     return found
-
-
-def _bounds(floats: Program, clip: Node) -> tuple[float, float]:
-    if clip.op == "Relu":
-        return 0.0, np.inf
-    ends = [-np.inf, np.inf]
-    for index, name in enumerate(clip.inputs[1:]):
-        if name:
-            ends[index] = float(floats.constants[name].reshape(-1)[0])
-    return ends[0], ends[1]
 
 
 def fits(program: Program, node: Node, weight: Integers, bias: npt.NDArray[np.generic]) -> bool:
@@ -89,13 +80,11 @@ def fits(program: Program, node: Node, weight: Integers, bias: npt.NDArray[np.ge
 
 def x_scales(program: Program, node: Node) -> npt.NDArray[np.float64]:
     """The scale of what each channel of a product is made of, float64 [1] or [channels]."""
-    x, weight = (program.values[name].quant for name in node.inputs[:2])
+    x = program.values[node.inputs[0]].quant
     assert x is not None
-    assert weight is not None
     if x.axis is not None and x.zero_point.dtype == np.float32:
         return np.ones(1, np.float64)  # of a grid: the weights have taken its scales in
-    times = len(weight.scale) // len(x.scale) if x.axis is not None else 1
-    return np.repeat(x.scale.astype(np.float64), times)
+    return x.scale.astype(np.float64)
 
 
 def scale_of_sums(program: Program, node: Node) -> npt.NDArray[np.float64]:

@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from itertools import chain
 
 from octavo import frontend
@@ -88,9 +89,7 @@ def run(work: Work) -> None:
 
 def load(work: Work) -> None:
     """The model in float, simplified; the nodes that stay so; the samples, where the recipe needs any."""
-    loaded = frontend.load(work.model)  # type: ignore[arg-type]  # where it is None, that is refused there
-    work.floats = lower(simplify(loaded, evaluate)).program
-    work.files = frontend.files_of(loaded)
+    work.floats, work.files = floats_of(work.model)  # type: ignore[arg-type]  # None is refused there
     work.excluded = excluded_nodes(work.floats, work.exclude)
     if not work.recipe.needs_data:
         return
@@ -101,6 +100,12 @@ def load(work: Work) -> None:
     work.files += mapped_files(work.data)
     work.session = Session(work.floats, work.threads)
     work.feeds = samples(work.data, work.session.get_inputs())
+
+
+def floats_of(model: frontend.Source) -> tuple[Program, tuple[str, ...]]:
+    """A model in float, simplified, and the files that it was read from."""
+    loaded = frontend.load(model)
+    return lower(simplify(loaded, evaluate)).program, frontend.files_of(loaded)
 
 
 def measure_shapes(work: Work) -> None:
@@ -161,14 +166,10 @@ def _judges(work: Work) -> list[Judge]:
 def choose_forms(work: Work) -> None:
     """The ranges and channel scales that do best on samples which they are not of, and weights for them."""
     assert work.calibration is not None
-
-    def lower_by(statistics: Statistics, candidate: Candidate) -> Lowered:
-        return _lowered(work, statistics, candidate)
-
     before = Candidate(work.rules[0])
     alphas = ALPHAS if any(candidates(work.lowered)) else ()
     halves, judges = work.calibration.halves, _judges(work)
-    work.choice = choose(work.floats, halves, judges, work.rules, alphas, work.fair, lower_by)
+    work.choice = choose(work.floats, halves, judges, work.rules, alphas, work.fair, partial(_lowered, work))
     if work.choice.taken != before:
         work.lowered = _lowered(work, work.calibration.statistics, work.choice.taken)
         make_weights(work)
