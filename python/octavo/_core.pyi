@@ -6,12 +6,15 @@ from typing import Any, final
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["Session", "Statistics", "__version__", "round_weights", "statistics", "tiers"]
+__all__ = ["Session", "Statistics", "__version__", "round_weights", "statistics", "threads", "tiers"]
 
 __version__: str
 
 def tiers() -> list[str]:
     """The names of the tiers that this build and this CPU can run, poorest first."""
+
+def threads(asked: int | None = None) -> int:
+    """The threads of a session that is asked for so many, or for what the environment and the machine say."""
 
 def statistics() -> list[str]:
     """The names of the statistics that can be kept of values."""

@@ -10,7 +10,7 @@ import pytest
 from octavo.calibration import RULES
 from octavo.lowering import Lowered
 from octavo.program import artifact
-from octavo.quantization import choice, judge, stages
+from octavo.quantization import choice, judge, stages, walk
 from octavo.quantization.choice import Candidate, choose, with_weights
 from octavo.quantization.judge import Judge
 from octavo.quantization.recipes import RECIPES
@@ -42,7 +42,7 @@ def data(count, outlier):
 
 def work_of(proto, samples, *rules):
     work = Work(proto, samples, RECIPES["int8"], [RULES[name] for name in rules], threads=1)
-    for name in ("load", "measure shapes", "calibrate", "lower", "round weights"):
+    for name in ("load", "measure shapes", "calibrate", "lower"):
         STAGES[name](work)
     return work
 
@@ -77,10 +77,30 @@ def test_the_rule_that_does_best_on_held_back_samples(proto, outlier, rule):
 
 def test_no_rule_is_tried_on_few_samples_or_where_there_is_one(proto):
     few = work_of(proto, data(2 * choice.FEWEST - 2, 1), "minmax", "p99.99")
-    assert chosen(few).errors == {}
-    assert chosen(few).taken.name == "minmax"
     one = work_of(proto, data(100, 1), "p99.99")
-    assert (chosen(one).taken.name, chosen(one).errors) == ("p99.99", {})
+    for work, rule in ((few, "minmax"), (one, "p99.99")):
+        stages.choose_forms(work)
+        assert (work.choice.taken.name, work.choice.errors) == (rule, {})
+    enough = work_of(proto, data(100, 1), "minmax", "p99.99")
+    stages.choose_forms(enough)
+    assert list(enough.choice.errors) == ["minmax", "p99.99"]
+
+
+def test_the_candidates_are_tried_with_weights_for_a_few_samples(proto, monkeypatch):
+    """Which are not those that the network gets."""
+    work, seen = work_of(proto, data(100, 1), "minmax", "p99.99"), []
+
+    def recorded(floats, lowered, feeds, threads):
+        seen.append(len(feeds))
+        return round_weights(floats, lowered, feeds, threads)
+
+    monkeypatch.setattr(stages, "round_weights", recorded)
+    plain = work.lowered
+    stages.choose_forms(work)
+    assert seen == [choice.ROUGHLY]
+    assert work.lowered is plain or work.choice.taken.name != "minmax"
+    stages.make_weights(work)
+    assert seen == [choice.ROUGHLY, walk.MOST]
 
 
 def test_a_small_gain_is_none(proto, monkeypatch):
@@ -200,7 +220,6 @@ def test_what_is_chosen_is_what_is_made(proto):
         if artifact.to_bytes(model.program) == artifact.to_bytes(free.program)
     ]
     assert same == [free.report.range_rule]
-    assert round_weights is not None
 
 
 def test_weights_that_the_network_errs_more_with_are_not_taken(proto, monkeypatch):

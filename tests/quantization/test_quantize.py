@@ -240,8 +240,9 @@ def test_a_notebook_shows_the_report(model, digits):
 
 @pytest.mark.parametrize("threads", [1, 3])
 def test_threads_are_those_of_the_calibration(monkeypatch, threads):
-    """Of the model's runs, and of those that only measure shapes."""
-    from octavo.quantization import shapes, stages
+    """Of the model's runs over samples, and of the one that only measures shapes."""
+    from octavo.calibration import calibrator, each
+    from octavo.quantization import shapes
 
     asked = []
 
@@ -249,8 +250,12 @@ def test_threads_are_those_of_the_calibration(monkeypatch, threads):
         asked.append(threads)
         return octavo.Session(program, threads, isa)
 
-    monkeypatch.setattr(stages, "Session", session)
+    def recorded(function, samples, threads):
+        asked.append(threads)
+        return each(function, samples, threads)
+
     monkeypatch.setattr(shapes, "Session", session)
+    monkeypatch.setattr(calibrator, "each", recorded)
     text = """<ir_version: 10, opset_import: ["" : 21]> g (float[N,4] x) => (float y)
         <int64[1] k = {2}> { s = Shape(x) t = Mul(s, k) d = Div(t, k) y = Reshape(x, d) }"""
     octavo.quantize(onnx.parser.parse_model(text), np.ones((2, 4), np.float32), threads=threads)

@@ -4,6 +4,7 @@ from octavo._core import Statistics
 from octavo.calibration.calibrator import Calibration, Observing, Progress
 from octavo.calibration.kept import Kept
 from octavo.calibration.ranges import RULES, RangeRule, Seen, ranges, rule_named
+from octavo.calibration.samplewise import each
 from octavo.calibration.sources import Data, Feeds, mapped_files, samples
 
 __all__ = [
@@ -17,6 +18,7 @@ __all__ = [
     "RangeRule",
     "Seen",
     "Statistics",
+    "each",
     "mapped_files",
     "ranges",
     "rule_named",

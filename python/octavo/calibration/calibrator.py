@@ -7,6 +7,7 @@ import numpy.typing as npt
 
 from octavo._core import Statistics
 from octavo.calibration.kept import Kept
+from octavo.calibration.samplewise import each
 from octavo.calibration.sources import Feeds
 
 Progress = Callable[[int], None]
@@ -54,12 +55,23 @@ class Calibration:
             merged.merge(half)
         return merged
 
-    def observe(self, session: Observing, samples: Iterable[Feeds], progress: Progress | None = None) -> None:
-        """Run over more samples, of which one is held at a time beside those that are kept."""
-        for feeds, half in self.kept.watch(samples):
+    def observe(
+        self,
+        session: Observing,
+        samples: Iterable[Feeds],
+        progress: Progress | None = None,
+        threads: int | None = 1,
+    ) -> None:
+        """Run over more samples: beside those kept, no more are held than one beyond what threads work on."""
+
+        def see(sample: tuple[Feeds, int]) -> None:
+            feeds, half = sample
             session.observe(feeds, self.halves[half])
+
+        before = self.samples
+        for seen, _ in enumerate(each(see, self.kept.watch(samples), threads), 1):
             if progress is not None:
-                progress(self.samples)
+                progress(before + seen)
 
     def merge(self, other: "Calibration") -> None:
         """Take in what another one of the same values and statistics saw; `DataError` for any other."""

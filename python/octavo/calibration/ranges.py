@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import partial
+from math import ceil
 from typing import Any, TypeAlias
 
 from octavo._core import Statistics
@@ -57,10 +58,11 @@ def percentile(left_out: Fraction, seen: Seen) -> Range:
 
 def _behind(near: list[float], far: list[float], counts: list[int], out: Fraction) -> float:
     """Where so many elements lie before, in bins that go from near to far; exact until it is rounded."""
+    whole, before = ceil(out), 0
     for begin, end, count in zip(near, far, counts, strict=True):
-        if out <= count:
-            return float(Fraction(begin) + (Fraction(end) - Fraction(begin)) * out / count)
-        out -= count
+        if whole <= before + count:
+            return float(Fraction(begin) + (Fraction(end) - Fraction(begin)) * (out - before) / count)
+        before += count
     raise ValueError("more elements are left out than there are")
 
 

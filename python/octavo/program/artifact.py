@@ -64,10 +64,11 @@ def to_bytes(program: Program) -> bytes:
         name: np.require(array, storage(program.values[name].dtype), "C")
         for name, array in program.constants.items()
     }
-    zeros = _serialized(program, tensors, _ZEROS)
+    text = _text_of(program)
+    zeros = _serialized(text, tensors)
     checksum = _checksum(zeros, zeros.index(_CHECKSUM_MARK) + len(_CHECKSUM_MARK))
     del zeros  # made anew rather than copied, so that no two are in memory at once
-    return _serialized(program, tensors, checksum)
+    return _serialized(text.replace(_ZEROS, checksum, 1), tensors)
 
 
 def from_bytes(data: bytes) -> Program:
@@ -138,21 +139,23 @@ def _checksum(data: bytes, at: int) -> str:
 # Writing
 
 
-def _serialized(program: Program, tensors: dict[str, npt.NDArray[Any]], checksum: str) -> bytes:
+def _text_of(program: Program) -> str:
+    """The Program without its constants as JSON, which begins with a checksum of zeros."""
+    return json.dumps(_encode(program), separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+
+
+def _serialized(text: str, tensors: dict[str, npt.NDArray[Any]]) -> bytes:
     from safetensors.numpy import save as serialize
 
     try:
-        text = json.dumps(
-            _encode(program, checksum), separators=(",", ":"), ensure_ascii=False, allow_nan=False
-        )
         return serialize(tensors, {_METADATA_KEY: text})
     except UnicodeEncodeError as error:
         raise ArtifactError(f"a name cannot be written as UTF-8: {error}") from error
 
 
-def _encode(program: Program, checksum: str) -> dict[str, Any]:
+def _encode(program: Program) -> dict[str, Any]:
     return {
-        "crc32": checksum,
+        "crc32": _ZEROS,
         "format": FORMAT_VERSION,
         "opset": program.opset,
         "producer": program.producer,

@@ -143,7 +143,7 @@ def _check_quant(value: Value, quant: Quant) -> None:
     least, greatest = limits(value.dtype)
     if quant.zero_point.dtype.kind not in "iu" and quant.zero_point.dtype != np.float32:
         _fail(f"the zero points of the value {name!r} are {quant.zero_point.dtype}, not integers or float32")
-    if not all(least <= zero.item() <= greatest for zero in quant.zero_point):
+    if not ((quant.zero_point >= least) & (quant.zero_point <= greatest)).all():
         _fail(f"a zero point of the value {name!r} is outside {least}..{greatest}")
     if quant.block is not None and (quant.block < 1 or quant.axis is None):
         _fail(f"the value {name!r} has a block without an axis, or of no elements")

@@ -7,23 +7,26 @@ reach every result).
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
-from octavo.calibration import Feeds, Statistics
+from octavo.calibration import Feeds, Statistics, each
 from octavo.program import Attribute, Node, Program, Value
 from octavo.quantization.columns import places
 from octavo.quantization.products import Product, bias_in_reals, bias_of_reals, fits, scale_of_sums
 from octavo.quantization.walk import Walk, part
+from octavo.rewrites import shapes_of
 from octavo.session import Session
 
 Float64 = npt.NDArray[np.float64]
-Int64 = npt.NDArray[np.int64]
+Int32 = npt.NDArray[np.int32]
 
 _SEEN, _OF_ONE, _STEPS = 5_000, 320, 3
 """Results a channel that are looked at behind an activation, and of one sample; Newton's steps."""
+
+_BITS = 17
+"""Of the units that results are counted in: a sum of as many as are looked at, doubled, is below 2^31."""
 
 _LEAST_INSIDE, _LONGEST = 0.02, 0.1
 """The share of results that an activation passes on is taken for this at least; a step is no longer than this
@@ -33,68 +36,66 @@ MEANS = {"QConv": "channel_means", "QGemm": "feature_means"}
 """The statistic that has a mean for each channel of an op's results."""
 
 
-@dataclass(frozen=True)
-class Means:
-    """The mean of each channel of a product's results, before and behind the activation; [channels]."""
-
-    before: Float64
-    behind: Float64
-
-
 def mean_results(
     floats: Program, products: Sequence[Product], feeds: Sequence[Feeds], threads: int | None
-) -> list[Means]:
-    """Of each product in float over these samples."""
+) -> list[Float64]:
+    """The mean of each channel of each product in float, behind its activation, over these samples."""
     seen = {}
     for op, statistic in MEANS.items():
-        names = sorted({end for of in products if of.node.op == op for end in (of.before, of.behind)})
+        names = sorted({of.behind for of in products if of.node.op == op})
         if names:
             seen[op] = _observed(part(floats, floats.nodes, names), names, statistic, feeds, threads)
-    return [
-        Means(_means(seen[of.node.op], of.before), _means(seen[of.node.op], of.behind)) for of in products
-    ]
+    return [_means(seen[of.node.op], of.behind) for of in products]
 
 
-def correct_bias(walk: Walk, product: Product, wanted: Means) -> None:
-    """Give the product, up to which the walk has come, the bias that makes its means the wanted ones."""
+def correct_bias(walk: Walk, product: Product, wanted: Float64) -> None:
+    """Give the product, up to which the walk has come, the bias that makes its means the wanted ones.
+
+    wanted: of each channel, behind the activation.
+    """
     node, program = product.node, walk.program
     reals = bias_in_reals(program, node)
     alone = _alone(program, product, reals)
-    means, seen = _results(walk, product, alone)
-    shift = wanted.before - means.before
-    if product.has_activation and len(seen):
-        shift = behind_activation(product, wanted.behind - means.behind, seen, shift)
+    inputs = [{"x": x} for x in walk.values(node.inputs[0])]
+    statistics = _observed(alone, alone.outputs, MEANS[node.op], inputs, walk.threads)
+    shift = wanted - _means(statistics, alone.outputs[0])
+    if product.has_activation:
+        seen = _some_results(part(alone, alone.nodes, ["before"]), node.op, inputs, walk.threads)
+        shift = behind_activation(product, shift, seen)
     bias = bias_of_reals(program, node, reals + shift)
     if fits(program, node, program.constants[product.weight], bias):
         walk.change({product.bias: bias})
 
 
-def behind_activation(
-    product: Product, missing: Float64, seen: npt.NDArray[np.float32], shift: Float64
-) -> Float64:
+def behind_activation(product: Product, missing: Float64, seen: npt.NDArray[np.float32]) -> Float64:
     """The shift of the bias that makes up for what is missing of the mean behind the activation, [channels].
 
-    seen: some results without a shift, [results, channels]. shift: where to begin. Newton's method; the
-    results are taken as integers of a small unit, so that sums of them are exact.
+    seen: some results before it, [results, channels]. Newton's method; a channel's results are taken as
+    integers of a unit of its own, of which the largest is below 2^_BITS, so that their sums are exact.
     """
-    _, exponent = np.frexp(np.abs(seen).max(initial=np.float32(2.0**-100)))
-    unit = np.ldexp(1.0, int(exponent) - 31)
-    results = np.rint(seen.astype(np.float64) / unit).astype(np.int64)
-    low, high = _in_units(np.array([product.low, product.high]), unit)
-    longest = _LONGEST * unit * np.abs(results).sum(axis=0) / len(results)
-    at_first = np.clip(results, low, high).sum(axis=0)
+    _, exponent = np.frexp(np.abs(seen).max(axis=0, initial=np.float32(2.0**-100)))
+    unit = np.ldexp(np.ones(len(exponent)), exponent - _BITS)
+    results = np.rint(seen * (1 / unit).astype(np.float32)).astype(np.int32)
+    low, high = (_in_units(bound, unit) for bound in (product.low, product.high))
+    longest = _LONGEST * unit * _sums(np.abs(results)) / len(results)
+    at_first, shift = _sums(np.clip(results, low, high)), np.zeros(results.shape[1])
     for _ in range(_STEPS):
-        moved = results + _in_units(shift, unit)
-        gained = unit * (np.clip(moved, low, high).sum(axis=0) - at_first) / len(results)
-        inside = ((moved > low) & (moved < high)).sum(axis=0) / len(results)
+        moved = np.clip(results + _in_units(shift, unit), low, high)
+        gained = unit * (_sums(moved) - at_first) / len(results)
+        inside = np.count_nonzero((moved > low) & (moved < high), axis=0) / len(results)
         step = (missing - gained) / np.maximum(inside, _LEAST_INSIDE)
         shift = shift + np.clip(step, -longest, longest)
     return shift
 
 
-def _in_units(reals: Float64, unit: float) -> Int64:
-    """Reals in units; infinity, and what lies beyond all results, as 2^40 of them."""
-    return np.clip(np.rint(reals / unit), -(2.0**40), 2.0**40).astype(np.int64)
+def _sums(units: Int32) -> Float64:
+    """Of each channel."""
+    return np.asarray(units.sum(axis=0, dtype=np.int32), np.float64)
+
+
+def _in_units(reals: Float64 | float, unit: Float64) -> Int32:
+    """Reals in units; infinity, and what lies beyond all results, as twice the largest."""
+    return np.clip(np.rint(reals / unit), -(2.0 ** (_BITS + 1)), 2.0 ** (_BITS + 1)).astype(np.int32)
 
 
 def _alone(program: Program, product: Product, bias: Float64) -> Program:
@@ -133,32 +134,38 @@ def _alone(program: Program, product: Product, bias: Float64) -> Program:
     return Program(["x"], [nodes[-1].outputs[0]], values, constants, nodes)
 
 
-def _results(walk: Walk, product: Product, alone: Program) -> tuple[Means, npt.NDArray[np.float32]]:
-    """The means of a product's results by itself, and some of the results, [results, channels]."""
-    inputs = [{"x": x} for x in walk.values(product.node.inputs[0])]
-    ends = ["before", "behind"] if product.has_activation else ["before"]
-    statistics = _observed(alone, ends, MEANS[product.node.op], inputs, walk.threads)
-    means = Means(_means(statistics, ends[0]), _means(statistics, ends[-1]))
-    if not product.has_activation:
-        return means, np.zeros((0, len(means.before)), np.float32)
-    session, picked, count = Session(part(alone, alone.nodes, ["before"]), walk.threads), [], 0
-    for turn, feeds in enumerate(inputs):
+def _some_results(
+    program: Program, op: str, inputs: Sequence[Feeds], threads: int | None
+) -> npt.NDArray[np.float32]:
+    """Some of a product's results over these inputs, [results, channels]."""
+    session, picked, count = Session(program, threads=1), [], 0
+
+    def some(sample: tuple[int, Feeds]) -> npt.NDArray[np.float32]:
+        turn, feeds = sample
         [results] = session.run(None, feeds)
-        rows = np.moveaxis(results, 1 if product.node.op == "QConv" else -1, -1)
+        rows = np.moveaxis(results, 1 if op == "QConv" else -1, -1)
         flat = rows.reshape(-1, rows.shape[-1])
-        picked.append(flat[places(len(flat), _OF_ONE, turn)])
-        count += len(picked[-1])
+        return flat[places(len(flat), _OF_ONE, turn)]
+
+    for results in each(some, enumerate(inputs), threads):
+        picked.append(results)
+        count += len(results)
         if count >= _SEEN:
             break
-    return means, np.concatenate(picked)
+    return np.concatenate(picked)
 
 
 def _observed(
     program: Program, names: list[str], statistic: str, feeds: Sequence[Feeds], threads: int | None
 ) -> Statistics:
-    session, statistics = Session(program, threads), Statistics(names, [statistic])
-    for sample in feeds:
+    # Nobody asks for the values themselves, which would then be brought into the order that callers expect.
+    session, statistics = Session(shapes_of(program, names), threads=1), Statistics(names, [statistic])
+
+    def see(sample: Feeds) -> None:
         session.observe({name: sample[name] for name in program.inputs}, statistics)
+
+    for _ in each(see, feeds, threads):
+        pass
     return statistics
 
 

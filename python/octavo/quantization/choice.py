@@ -15,6 +15,10 @@ from octavo.quantization.products import bias_in_reals, bias_of_reals, fits, pro
 FEWEST = 16
 """Samples of each half below which nothing can be told from it: the first rule stands then."""
 
+ROUGHLY = 16
+"""Samples that weights are made for with which all candidates are tried: their errors have to be small beside
+those of the ranges, no more."""
+
 GAIN = 10**0.05
 """What another candidate must divide the error by, 0.5 dB, to be taken."""
 
@@ -65,9 +69,7 @@ def choose(
     First among the rules, then among the alphas with the rule that was taken. halves: the statistics of each;
     judges: of samples of each. made: the network with weights made for it; all candidates use them.
     """
-    candidates, errors = [Candidate(rule) for rule in rules], dict[str, float]()
-    if len(rules) + len(alphas) == 1 or min(judge.samples for judge in judges) < FEWEST:
-        return Choice(candidates[0])
+    errors: dict[str, float] = {}
 
     def error(candidate: Candidate) -> float:
         if candidate.name not in errors:
@@ -81,7 +83,7 @@ def choose(
         least = min(candidates, key=error)
         return least if error(least) * GAIN < error(candidates[0]) else candidates[0]
 
-    taken = best(candidates)
+    taken = best([Candidate(rule) for rule in rules])
     taken = best([taken, *(Candidate(taken.rule, alpha) for alpha in alphas)])
     return Choice(taken, errors)
 

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from octavo.calibration import Feeds
+from octavo.calibration import Feeds, each
 from octavo.lowering import Lowered
 from octavo.program import Program
 from octavo.quantization.walk import part
@@ -29,11 +29,10 @@ class Judge:
     def __init__(self, floats: Program, like: Lowered, feeds: Sequence[Feeds], threads: int | None) -> None:
         self._threads = threads
         self._names = answers_of(floats, like)
-        run, size = self._runner(floats, self._names), 0
+        run, size = _runner(floats, self._names), 0
         self._feeds: list[Feeds] = []
         self._answers: list[list[npt.NDArray[Any]]] = []
-        for sample in feeds:
-            answers = run(sample)
+        for sample, answers in zip(feeds, each(run, feeds, threads), strict=False):
             size += sum(answer.nbytes for answer in answers)
             if self._feeds and size > _MEMORY:
                 break
@@ -50,23 +49,25 @@ class Judge:
     def error(self, lowered: Lowered) -> float:
         """The sum over the answers of the squared error as a share of the squared signal."""
         found = floats_of(lowered)
-        run = self._runner(lowered.program, [found[name] for name in self._names])
+        run = _runner(lowered.program, [found[name] for name in self._names])
         noises = [0.0] * len(self._signals)
-        for sample, answers in zip(self._feeds, self._answers, strict=True):
-            for index, (answer, other) in enumerate(zip(answers, run(sample), strict=True)):
+        others = each(run, self._feeds, self._threads)
+        for answers, made in zip(self._answers, others, strict=True):
+            for index, (answer, other) in enumerate(zip(answers, made, strict=True)):
                 with np.errstate(invalid="ignore"):  # of infinite answers
                     error = answer - other.astype(np.float64)
                 noises[index] += _squares(error)
         pairs = zip(noises, self._signals, strict=True)
         return sum(noise / signal for noise, signal in pairs if signal > 0)
 
-    def _runner(self, program: Program, names: list[str]) -> Callable[[Feeds], list[npt.NDArray[Any]]]:
-        """A function from a sample to these values of a Program."""
-        if not names:
-            return lambda sample: []
-        piece = part(program, program.nodes, names)
-        session = Session(piece, self._threads)
-        return lambda sample: session.run(names, {name: sample[name] for name in piece.inputs})
+
+def _runner(program: Program, names: list[str]) -> Callable[[Feeds], list[npt.NDArray[Any]]]:
+    """A function from a sample to these values of a Program."""
+    if not names:
+        return lambda sample: []
+    piece = part(program, program.nodes, names)
+    session = Session(piece, threads=1)
+    return lambda sample: session.run(names, {name: sample[name] for name in piece.inputs})
 
 
 def answers_of(floats: Program, like: Lowered) -> list[str]:

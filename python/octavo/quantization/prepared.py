@@ -65,10 +65,10 @@ class Calibrator:
         data, progress: as `octavo.quantize` takes them. Raises `DataError` where data do not fit the model.
         """
         if self._session is None:
-            self._session = Session(self.floats, self._threads)
+            self._session = Session(self.floats, threads=1)
         feeds = samples(data, self._session.get_inputs())
         self.files = tuple(dict.fromkeys((*self.files, *mapped_files(data))))
-        self.calibration.observe(self._session, feeds, progress)
+        self.calibration.observe(self._session, feeds, progress, self._threads)
         return self
 
     def merge(self, other: "Calibrator") -> "Calibrator":

@@ -24,7 +24,7 @@ from octavo.passes import simplify
 from octavo.program import Program
 from octavo.program.integers import UINT8
 from octavo.quantization.channels import ALPHAS, CHANNEL_NEEDS, candidates, channel_forms
-from octavo.quantization.choice import Candidate, Choice, choose
+from octavo.quantization.choice import FEWEST, ROUGHLY, Candidate, Choice, choose
 from octavo.quantization.grids import grids
 from octavo.quantization.inputs import DOUBT_NEEDS, doubts
 from octavo.quantization.judge import Judge
@@ -47,8 +47,9 @@ class Work:
     """One quantization under way: what was asked for, and what the stages have made of it so far.
 
     rules: the range rules to choose among; the first stands where nothing speaks for another. floats: the
-    model in float. session: of it. feeds: the samples that calibration has not run over yet. grids: on which
-    inputs lie. judges: of answers, once they are asked for. choice: among the rules. ran: the stages.
+    model in float. session: of it, of one thread. feeds: the samples that calibration has not run over yet.
+    grids: on which inputs lie. judges: of answers, once they are asked for. choice: among the rules. ran: the
+    stages.
     """
 
     model: frontend.Source | None
@@ -69,7 +70,6 @@ class Work:
     feeds: Iterator[Feeds] = field(init=False)
     calibration: Calibration | None = None
     grids: dict[str, Affine] = field(default_factory=dict)
-    fair: Lowered = field(init=False)
     judges: list[Judge] = field(default_factory=list)
     choice: Choice | None = None
     lowered: Lowered = field(init=False)
@@ -98,7 +98,7 @@ def load(work: Work) -> None:
             f"the recipe {work.recipe.name!r} needs data: give a hundred samples, as the model takes them"
         )
     work.files += mapped_files(work.data)
-    work.session = Session(work.floats, work.threads)
+    work.session = Session(work.floats, threads=1)
     work.feeds = samples(work.data, work.session.get_inputs())
 
 
@@ -122,7 +122,7 @@ def calibrate_ranges(work: Work) -> None:
     if "choose forms" not in LEFT_OUT[work.effort]:
         needs |= set(CHANNEL_NEEDS)
     work.calibration = Calibration.of(observable(work.floats), needs)
-    work.calibration.observe(work.session, work.feeds, work.progress)
+    work.calibration.observe(work.session, work.feeds, work.progress, work.threads)
 
 
 def see_grids(work: Work) -> None:
@@ -139,14 +139,27 @@ def lower_by_ranges(work: Work) -> None:
     work.lowered = _lowered(work, work.calibration.statistics, work.choice.taken)
 
 
+def choose_forms(work: Work) -> None:
+    """The ranges and channel scales that do best on samples which they are not of."""
+    assert work.calibration is not None
+    alphas = ALPHAS if any(candidates(work.lowered)) else ()
+    if len(work.rules) + len(alphas) == 1 or min(judge.samples for judge in _judges(work)) < FEWEST:
+        return
+    feeds = affordable(work.lowered.program, work.calibration.kept.feeds[:ROUGHLY], work.threads)
+    fair = round_weights(work.floats, work.lowered, feeds, work.threads).fair
+    halves, lower_by = work.calibration.halves, partial(_lowered, work)
+    work.choice = choose(work.floats, halves, _judges(work), work.rules, alphas, fair, lower_by)
+    if work.choice.taken != Candidate(work.rules[0]):
+        work.lowered = _lowered(work, work.calibration.statistics, work.choice.taken)
+
+
 def make_weights(work: Work) -> None:
     """Weights and biases that are made for the samples, unless the network errs more with them."""
     assert work.calibration is not None
     feeds = affordable(work.lowered.program, work.calibration.kept.feeds, work.threads)
-    made = round_weights(work.floats, work.lowered, feeds, work.threads)
-    work.fair = made.fair
-    if _error(work, made.lowered) <= _error(work, work.lowered):
-        work.lowered = made.lowered
+    made = round_weights(work.floats, work.lowered, feeds, work.threads).lowered
+    if _error(work, made) <= _error(work, work.lowered):
+        work.lowered = made
 
 
 def _error(work: Work, lowered: Lowered) -> float:
@@ -161,18 +174,6 @@ def _judges(work: Work) -> list[Judge]:
             Judge(work.floats, work.lowered, half, work.threads) for half in work.calibration.kept.halves
         ]
     return work.judges
-
-
-def choose_forms(work: Work) -> None:
-    """The ranges and channel scales that do best on samples which they are not of, and weights for them."""
-    assert work.calibration is not None
-    before = Candidate(work.rules[0])
-    alphas = ALPHAS if any(candidates(work.lowered)) else ()
-    halves, judges = work.calibration.halves, _judges(work)
-    work.choice = choose(work.floats, halves, judges, work.rules, alphas, work.fair, partial(_lowered, work))
-    if work.choice.taken != before:
-        work.lowered = _lowered(work, work.calibration.statistics, work.choice.taken)
-        make_weights(work)
 
 
 def _lowered(work: Work, statistics: Statistics, candidate: Candidate) -> Lowered:
@@ -240,8 +241,8 @@ STAGES: dict[str, Callable[[Work], None]] = {
     "calibrate": calibrate_ranges,
     "see grids": see_grids,
     "lower": lower_by_ranges,
-    "round weights": make_weights,
     "choose forms": choose_forms,
+    "round weights": make_weights,
     "store weights": store_weights,
     "check": check,
     "doubt": doubt,

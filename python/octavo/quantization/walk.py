@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy.typing as npt
 
-from octavo.calibration import Feeds
+from octavo.calibration import Feeds, each
 from octavo.program import DTYPES, Node, Program
 from octavo.rewrites import shapes_of
 from octavo.session import Session
@@ -65,10 +65,13 @@ class Walk:
         ]
         if wanted:
             piece = part(self.program, nodes, wanted)
-            session = Session(piece, self.threads)
-            for held in self._held:
-                fed = {name: held[name] for name in piece.inputs}
-                held.update(zip(wanted, session.run(wanted, fed), strict=True))
+            session = Session(piece, threads=1)
+
+            def run(held: dict[str, Array]) -> list[Array]:
+                return session.run(wanted, {name: held[name] for name in piece.inputs})
+
+            for held, made in zip(self._held, each(run, self._held, self.threads), strict=True):
+                held.update(zip(wanted, made, strict=True))
         for held in self._held:
             for name in [name for name in held if self._last.get(name, -1) < place]:
                 del held[name]

@@ -6,8 +6,11 @@ mod rounding;
 mod session;
 mod statistics;
 
-use octavo_runtime::{isa, observe};
+use octavo_runtime::{isa, observe, threads_of};
 use pyo3::prelude::*;
+
+use crate::errors::exception;
+use crate::session::count;
 
 /// The runtime's sessions and statistics.
 #[pymodule(gil_used = true)]
@@ -31,6 +34,14 @@ mod _core {
     #[pyfunction]
     fn tiers() -> Vec<&'static str> {
         isa::available().into_iter().map(isa::Isa::name).collect()
+    }
+
+    /// The threads of a session that is asked for so many.
+    #[pyfunction]
+    #[pyo3(signature = (asked = None))]
+    fn threads(py: Python<'_>, asked: Option<&Bound<'_, PyAny>>) -> PyResult<usize> {
+        let asked = asked.map(|asked| count(py, asked)).transpose()?;
+        threads_of(asked).map_err(|error| exception(py, &error))
     }
 
     /// The names of the statistics that can be kept of values.

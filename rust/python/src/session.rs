@@ -219,7 +219,7 @@ impl Session {
 }
 
 /// The number of threads that a Python integer of any size asks for.
-fn count(py: Python<'_>, threads: &Bound<'_, PyAny>) -> PyResult<usize> {
+pub fn count(py: Python<'_>, threads: &Bound<'_, PyAny>) -> PyResult<usize> {
     let number = match threads.extract::<i64>() {
         Ok(number) if !threads.is_instance_of::<PyBool>() => usize::try_from(number).ok(),
         Ok(_) => None,

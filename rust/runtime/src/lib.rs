@@ -13,4 +13,4 @@ mod walk;
 pub use error::{Error, ErrorKind};
 pub use octavo_exec::{Arena, Pod, Pool, bytes_of, bytes_of_mut, cast, cast_mut};
 pub use octavo_kernels::isa;
-pub use session::{Options, Session};
+pub use session::{Options, Session, threads_of};

@@ -77,7 +77,7 @@ impl Session {
 
     fn of_valid(program: Program, options: &Options) -> Result<Session, Error> {
         let kernels = choose_tier(options)?;
-        let pool = Pool::new(choose_threads(options)?);
+        let pool = Pool::new(threads_of(options.threads)?);
         let plans = Kept::default();
         let uses = Uses::of(&program);
         Ok(Session { program, uses, kernels, pool, blocks: Blocks::default(), plans, owner: Arc::default() })
@@ -326,11 +326,12 @@ fn choose_tier(options: &Options) -> Result<Kernels, Error> {
     })
 }
 
-fn choose_threads(options: &Options) -> Result<usize, Error> {
+/// The threads that a session runs with which is asked for so many.
+pub fn threads_of(asked: Option<usize>) -> Result<usize, Error> {
     let wrong = |origin: &str, given: &str| {
         Err(Error::run(format!("{origin} is '{given}': it must be a number from 1 to {MOST_THREADS}")))
     };
-    match (options.threads, setting("OCTAVO_THREADS")) {
+    match (asked, setting("OCTAVO_THREADS")) {
         (Some(threads), _) if (1..=MOST_THREADS).contains(&threads) => Ok(threads),
         (Some(threads), _) => wrong("threads", &threads.to_string()),
         (None, Some(text)) => match text.trim().parse() {
