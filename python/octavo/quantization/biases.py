@@ -22,7 +22,7 @@ from octavo.session import Session
 Float64 = npt.NDArray[np.float64]
 Int32 = npt.NDArray[np.int32]
 
-_SEEN, _OF_ONE, _STEPS = 5_000, 320, 3
+_SEEN, _OF_ONE, _STEPS = 2_000, 128, 3
 """Results a channel that are looked at behind an activation, and of one sample; Newton's steps."""
 
 _BITS = 17

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from octavo.calibration import each
 from octavo.lowering.padding import resolve_auto_pad
 from octavo.program import Node, Program, Value
 from octavo.program.attributes import integer, integers
@@ -47,7 +48,7 @@ class Columns:
         return Columns(one, self.zero_point), Columns(other, self.zero_point)
 
 
-def columns_of(node: Node, values: list[Array], kernel: tuple[int, ...]) -> Columns:
+def columns_of(node: Node, values: list[Array], kernel: tuple[int, ...], threads: int | None = 1) -> Columns:
     """A sample of the columns that a QConv or QGemm multiplies over these values of its input, one a sample.
 
     kernel: the shape of a QConv's weights, [O, C / group, *spatial].
@@ -62,8 +63,12 @@ def columns_of(node: Node, values: list[Array], kernel: tuple[int, ...]) -> Colu
     group, per_group = integer(node, "group"), kernel[1]
     wanted = _wanted(prod(kernel[1:]), len(values))
     padding = np.reshape(zero_points or zero_point, (1, -1, *[1] * len(kernel[2:])))
-    picked = [_windows(node, value, kernel[2:], padding, wanted, turn) for turn, value in enumerate(values)]
-    found = np.concatenate(picked)  # [columns, C, taps]
+
+    def windows(sample: tuple[int, Array]) -> Array:
+        turn, value = sample
+        return _windows(node, value, kernel[2:], padding, wanted, turn)
+
+    found = np.concatenate(list(each(windows, enumerate(values), threads)))  # [columns, C, taps]
     grouped = found.reshape(len(found), group, per_group * found.shape[2]).transpose(1, 0, 2)
     return Columns(np.ascontiguousarray(grouped), zero_point)
 
@@ -131,7 +136,7 @@ class Moments:
         session = self._session(columns.zero_point)
         [sums] = session.run(None, {"columns": columns.integers})
         count = len(columns)
-        totals = columns.integers.sum(axis=1, dtype=np.int64) - count * columns.zero_point
+        totals = columns.integers.sum(axis=1, dtype=np.uint32).astype(np.int64) - count * columns.zero_point
         means = totals / np.float64(count)
         return means, sums.astype(np.float64) / count - means[:, :, None] * means[:, None, :]
 

@@ -55,7 +55,7 @@ def round_weights(floats: Program, lowered: Lowered, feeds: Sequence[Feeds], thr
     for product, means in zip(products, wanted, strict=True):
         walk.run_before(product.place)
         values = walk.values(product.node.inputs[0])
-        columns = columns_of(product.node, values, walk.program.constants[product.weight].shape)
+        columns = columns_of(product.node, values, walk.program.constants[product.weight].shape, threads)
         rows, (mean, covariances) = Rows.of(product, lowered, walk.program), moments.of(columns)
         if len(columns) >= FEWEST_COLUMNS and (columns.are_enough or _pays(rows, columns, moments)):
             weight = rows.arranged(rows.rounded(covariances, moments.threads))
