@@ -9,7 +9,7 @@ import onnx.parser
 import pytest
 from octavo.lowering import Stay
 from octavo.program import Node, Program, Value
-from octavo.quantization.macs import macs
+from octavo.quantization.macs import macs, stated_sizes
 from octavo.quantization.report import Report, Seen
 
 
@@ -143,7 +143,38 @@ def test_multiply_accumulates_of_a_node(op, shapes, attributes, count):
     names = [f"v{i}" for i in range(len(shapes))]
     values = {name: Value(name, "f32", shape) for name, shape in zip(names, shapes, strict=True)}
     node = Node(op, "n", tuple(names[:-1]), (names[-1],), attributes)
-    assert macs(Program([], [], values, {}, [node]), node) == count
+    assert macs(node, stated_sizes(Program([], [], values, {}, [node]))) == count
+
+
+@pytest.mark.parametrize(
+    "window",
+    [
+        "strides = [2,2]",
+        "strides = [2,3], pads = [1,0,1,2], output_padding = [1,0]",
+        "strides = [3,1], dilations = [2,2], group = 2",
+        'auto_pad = "SAME_UPPER", strides = [2,2]',
+        'auto_pad = "SAME_LOWER", strides = [3,2], dilations = [1,2]',
+        "output_shape = [12,9], strides = [2,2]",
+    ],
+)
+@pytest.mark.parametrize("sizes", ["5,4", "H,W"])
+def test_multiply_accumulates_are_those_of_a_profile(window, sizes):
+    """Of free sizes, those that the data have; a transposed convolution's too."""
+    group = 2 if "group" in window else 1
+    proto = model(
+        f"""g (float[N,4,{sizes}] x) => (float[N,3,h,w] y) {{
+        a = Conv<pads = [1,1,1,1]>(x, w) b = ConvTranspose<{window}>(a, v) y = Conv(b, u) }}""",
+        w=np.ones((4, 4, 3, 3)),
+        v=np.ones((4, 6 // group, 3, 2)),
+        u=np.ones((3, 6, 1, 1)),
+    )
+    data = np.random.default_rng(3).normal(size=(2, 4, 5, 4)).astype("f4")
+    rows = octavo.Session(proto, threads=1).profile({"x": data[:1]})
+    report = octavo.quantize(proto, data).report
+    assert report.macs == sum(row.macs for row in rows)
+    transposed = sum(row.macs for row in rows if row.op == "ConvTranspose")
+    assert transposed > 0
+    assert report.integer_macs == report.macs - transposed
 
 
 def test_long_lists_and_warnings_are_wrapped():

@@ -1,25 +1,60 @@
-"""How many multiplications and additions a node of a float Program does for one sample."""
+"""How many multiplications and additions the products of a float Program do for one sample."""
 
 from math import prod
 
+from octavo.calibration import Feeds
 from octavo.program import Node, Program
+from octavo.program.attributes import integer, integers, text
+from octavo.rewrites import shapes_of
+from octavo.session import Session
+
+Sizes = dict[str, list[int]]
+"""The shapes of values, by name, as far as they are known."""
 
 
-def macs(program: Program, node: Node) -> int:
-    """Those of a Conv, Gemm or MatMul, free axes taken as 1; 0 for other ops and unknown shapes."""
-    output = _sizes(program, node.outputs[0])
-    weight = _sizes(program, node.inputs[1]) if len(node.inputs) > 1 else None
-    if output is None or weight is None:
+def measured_sizes(program: Program, feeds: Feeds) -> Sizes:
+    """The shapes of all values in a run over these feeds."""
+    made = [name for node in program.nodes for name in node.outputs if name]
+    shapes = Session(shapes_of(program, made), threads=1).run(None, feeds)
+    return {name: list(array.shape) for name, array in (*program.constants.items(), *feeds.items())} | {
+        name: shape.tolist() for name, shape in zip(made, shapes, strict=True)
+    }
+
+
+def stated_sizes(program: Program) -> Sizes:
+    """The shapes that the Program states, free axes taken as 1."""
+    return {
+        name: [size if isinstance(size, int) else 1 for size in value.shape]
+        for name, value in program.values.items()
+        if value.shape is not None
+    }
+
+
+def macs(node: Node, sizes: Sizes) -> int:
+    """Those of a product, what it multiplies by padding included; 0 of other ops and of unknown shapes."""
+    if len(node.inputs) < 2 or any(name not in sizes for name in (*node.inputs[:2], node.outputs[0])):
         return 0
+    x, weight, output = (sizes[name] for name in (*node.inputs[:2], node.outputs[0]))
     if node.op == "Conv":
         return prod(output) * prod(weight[1:])
+    if node.op == "ConvTranspose":
+        return x[0] * prod(weight[:2]) * _taps_of_outputs(node, x[2:], weight[2:], output[2:])
     if node.op == "MatMul":
         return prod(output) * weight[max(0, len(weight) - 2)]
     if node.op == "Gemm":
-        return prod(output) * weight[1 if node.attributes["transB"] else 0]
+        return prod(output) * weight[1 if integer(node, "transB") else 0]
     return 0
 
 
-def _sizes(program: Program, name: str) -> list[int] | None:
-    shape = program.values[name].shape if name else None
-    return None if shape is None else [size if isinstance(size, int) else 1 for size in shape]
+def _taps_of_outputs(node: Node, x: list[int], kernel: list[int], output: list[int]) -> int:
+    """How many taps lie a whole number of a ConvTranspose's strides from an output, over all outputs."""
+    strides, dilations = integers(node, "strides"), integers(node, "dilations")
+    more, auto_pad, count = integers(node, "output_padding"), text(node, "auto_pad", "NOTSET"), 1
+    for axis, (size, taps, length) in enumerate(zip(x, kernel, output, strict=True)):
+        stride, dilation = strides[axis], dilations[axis]
+        pads = (size - 1) * stride + more[axis] + (taps - 1) * dilation + 1 - length
+        half = (max(0, pads) + (auto_pad == "SAME_LOWER")) // 2
+        begin = integers(node, "pads")[axis] if auto_pad == "NOTSET" else half
+        firsts = [(tap * dilation - begin) % stride for tap in range(taps)]
+        count *= sum(len(range(first, length, stride)) for first in firsts)
+    return count

@@ -8,7 +8,7 @@ from octavo.lowering import Stay
 from octavo.lowering.partition import Partition
 from octavo.lowering.wiring import Wiring
 from octavo.program import Program
-from octavo.quantization.macs import macs
+from octavo.quantization.macs import macs, stated_sizes
 
 
 @dataclass(frozen=True)
@@ -33,13 +33,14 @@ def outlook(floats: Program) -> Outlook:
     """What a quantization of a float Program would decide; ranges can still keep a node in float."""
     partition = Partition(Wiring(floats), {})
     integers = [node for unit in partition.wiring.units if partition.is_integer(unit) for node in unit.nodes]
+    sizes = stated_sizes(floats)
     named = {node.name for node in integers} | {stay.name for stay in partition.stays}
     return Outlook(
         integer_ops=_counted(node.op for node in integers),
         float_ops=_counted(stay.op for stay in partition.stays),
         other_ops=_counted(node.op for node in floats.nodes if node.name not in named),
-        macs=sum(macs(floats, node) for node in floats.nodes),
-        integer_macs=sum(macs(floats, node) for node in integers),
+        macs=sum(macs(node, sizes) for node in floats.nodes),
+        integer_macs=sum(macs(node, sizes) for node in integers),
         stays=partition.stays,
     )
 

@@ -13,7 +13,7 @@ from octavo.lowering import Lowered, Stay
 from octavo.program import Node, Program
 from octavo.program.integers import ACTIVATIONS
 from octavo.quantization.choice import Choice
-from octavo.quantization.macs import macs
+from octavo.quantization.macs import macs, measured_sizes, stated_sizes
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,8 @@ class Report:
     recipe: its name. samples: how many the calibration ran over. inputs: what they looked like.
     integer_ops, float_ops: how often each op stands in the Program, by what it computes in.
     conversions: how many nodes convert between the two.
-    macs, integer_macs: of all products, and of those in integers, a sample.
+    macs, integer_macs: of all products, and of those in integers, for one sample of the data; without data,
+    free axes are taken as 1.
     stays: the model's ops that stay float, each with its reason.
     not_finite: tensors in which NaN or an infinity was seen; ranges are over the rest.
     float_bytes, integer_bytes: of the constants before and after.
@@ -162,11 +163,12 @@ def report(
         if _computes(program, node, ACTIVATIONS)
         for name in lowered.nodes.get(node.name, ())
     }
-    work = {node.name: macs(floats, node) for node in floats.nodes}
-    seen = {}
+    seen, sizes = {}, stated_sizes(floats)
     if calibration is not None:
+        sizes = measured_sizes(floats, calibration.kept.feeds[0])
         statistics = calibration.statistics
         seen = {name: _seen(statistics, name) for name in calibration.names}
+    work = {node.name: macs(node, sizes) for node in floats.nodes}
     return Report(
         recipe=recipe,
         stages=stages,
