@@ -46,6 +46,7 @@ RECIPES = {
                 "lower",
                 "choose forms",
                 "round weights",
+                "store tables",
                 "check",
                 "doubt",
                 "report",
@@ -57,7 +58,7 @@ RECIPES = {
             activations=None,
             per_channel=True,
             range_rules=(),
-            stages=("load", "store weights", "report"),
+            stages=("load", "store weights", "store tables", "report"),
         ),
     )
 }

@@ -34,7 +34,7 @@ from octavo.quantization.rounding import round_weights
 from octavo.quantization.scopes import excluded_nodes
 from octavo.quantization.shapes import unknown, with_measured_shapes
 from octavo.quantization.walk import affordable
-from octavo.rewrites import stored_weights
+from octavo.rewrites import stored_tables, stored_weights
 from octavo.session import Session
 
 FLOAT_RECIPE = "the recipe keeps activations in float"
@@ -192,6 +192,12 @@ def _lowered(work: Work, statistics: Statistics, candidate: Candidate) -> Lowere
     return lower_to_integers(work.floats, replace(forms, given=given), work.excluded)
 
 
+def store_tables(work: Work) -> None:
+    """The tables that rows are picked from, such as embeddings, in integers."""
+    program = stored_tables(work.lowered.program, work.recipe.weights, work.excluded)
+    work.lowered = replace(work.lowered, program=program)
+
+
 def store_weights(work: Work) -> None:
     """The float Program with its weights in integers."""
     program = stored_weights(work.floats, work.recipe.weights, work.excluded)
@@ -244,6 +250,7 @@ STAGES: dict[str, Callable[[Work], None]] = {
     "choose forms": choose_forms,
     "round weights": make_weights,
     "store weights": store_weights,
+    "store tables": store_tables,
     "check": check,
     "doubt": doubt,
     "report": tell,

@@ -9,6 +9,7 @@ import numpy.typing as npt
 from octavo.lowering.weights import rounded_weights, weight_scales
 from octavo.program import PACKED, Node, Program, Value
 from octavo.program.integers import Integers, pack
+from octavo.rewrites.names import fresh
 
 
 def stored_weights(program: Program, of: Integers, exclude: frozenset[str] = frozenset()) -> Program:
@@ -65,9 +66,7 @@ def _store(
     largest = np.max(np.abs(weight), axis=others, initial=np.float32(0))
     scale = weight_scales(largest, of)
     q = np.moveaxis(rounded_weights(np.moveaxis(weight, axis, -1), scale, of), -1, axis)
-    integers, scales, made = (
-        _fresh(f"{name}_{what}", values) for what in ("stored", "scales", "dequantized")
-    )
+    integers, scales, made = (fresh(f"{name}_{what}", values) for what in ("stored", "scales", "dequantized"))
     constants[integers] = pack(q, of.dtype) if of.dtype in PACKED else np.ascontiguousarray(q)
     constants[scales] = scale
     values[integers] = Value(integers, of.dtype, weight.shape)
@@ -75,9 +74,3 @@ def _store(
     values[made] = Value(made, "f32", weight.shape)
     nodes.append(Node("Dequantize", made, (integers, scales), (made,), {"axis": axis}))
     return made
-
-
-def _fresh(name: str, values: dict[str, Value]) -> str:
-    while name in values:
-        name += "_"
-    return name
