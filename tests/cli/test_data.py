@@ -140,6 +140,47 @@ def test_model_with_one_channel_reads_grey(tmp_path):
     assert feeds["image"].min() == 1.0
 
 
+@pytest.mark.parametrize("suffix", ["png", "tiff"])
+def test_grey_of_16_bits_is_rounded_to_8(tmp_path, suffix):
+    deep = np.linspace(0, 65535, 48).round().astype(np.uint16).reshape(8, 6)
+    Image.fromarray(deep).save(tmp_path / f"a.{suffix}")
+    for spec in (GREY, RGB):
+        (feeds,) = read(tmp_path, spec, pixels=Pixels(high=255))
+        assert (feeds["image"] == np.array([round(int(x) / 257) for x in deep.ravel()]).reshape(8, 6)).all()
+
+
+@pytest.mark.parametrize("dtype", [np.int32, np.float32])
+def test_pixels_of_no_stated_range_are_refused(tmp_path, dtype):
+    Image.fromarray(np.full((8, 6), 3, dtype)).save(tmp_path / "a.tiff")
+    with pytest.raises(DataError, match=r"a\.tiff has pixels of 32 bits, whose range is not known: give"):
+        read(tmp_path, GREY)
+
+
+@pytest.mark.parametrize(("turn", "white"), [(1, "left"), (3, "right"), (6, "upper"), (8, "lower")])
+@pytest.mark.parametrize("deep", [False, True])
+def test_a_picture_is_turned_as_its_camera_was_held(tmp_path, turn, white, deep):
+    half = np.zeros((8, 8), np.uint16 if deep else np.uint8)
+    half[:, :4] = 65535 if deep else 255
+    exif = Image.Exif()
+    exif[0x0112] = turn
+    Image.fromarray(half).save(tmp_path / "a.png", exif=exif)
+    (feeds,) = read(tmp_path, ValueInfo("image", ["N", 1, 8, 8], "tensor(float)"))
+    seen = feeds["image"][0, 0]
+    halves = {"left": seen[:, :4], "right": seen[:, 4:], "upper": seen[:4], "lower": seen[4:]}
+    assert (halves[white].min(), seen.mean()) == (1, 0.5)
+
+
+def test_hidden_files_and_folders_are_left_out(tmp_path):
+    Image.new("RGB", (6, 8), (255, 255, 255)).save(tmp_path / "a.png")
+    (tmp_path / "._a.png").write_bytes(b"\0\5\x16\7" + b"\0" * 20)
+    (tmp_path / ".thumbnails").mkdir()
+    Image.new("RGB", (6, 8)).save(tmp_path / ".thumbnails" / "b.png")
+    assert len(read(tmp_path, RGB)) == 1
+    (tmp_path / "a.png").unlink()
+    with pytest.raises(DataError, match="holds no arrays"):
+        read(tmp_path, RGB)
+
+
 def test_pixels_in_an_array_are_normalized_as_pictures_are(tmp_path):
     array = np.full((2, 3, 8, 6), 255, np.uint8)
     samples = read(save(tmp_path / "x.npy", array), RGB, pixels=Pixels(low=-1, high=3))

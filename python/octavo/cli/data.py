@@ -121,7 +121,8 @@ def open_files(path: Path, inputs: "Sequence[ValueInfo]", pixels: Pixels, limit:
 def files_below(folder: Path) -> list[Path]:
     """The files of a folder and of all folders below it, in the order of their paths; links are followed.
 
-    Raises `DataError` where a link leads nowhere, as those of a data set that was not fetched whole.
+    What is hidden, by a name that begins with a dot, is left out. Raises `DataError` where a link leads
+    nowhere, as those of a data set that was not fetched whole.
     """
     files = sorted(_files(folder, ()))
     for file in files:
@@ -137,6 +138,8 @@ def _files(folder: Path, above: tuple[tuple[int, int], ...]) -> Iterator[Path]:
     if here in above:
         return  # a link to a folder that it is in
     for path in folder.iterdir():
+        if path.name.startswith("."):
+            continue
         if path.is_dir():
             yield from _files(path, (*above, here))
         else:

@@ -2,12 +2,15 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from octavo.errors import DataError
+
+if TYPE_CHECKING:
+    from PIL import Image
 
 SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp")
 Layout = Literal["nchw", "nhwc"]
@@ -94,7 +97,8 @@ def _guess_layout(name: str, shape: tuple[int | str, ...]) -> Layout:
 def read_picture(path: Path, frame: Frame, pixels: Pixels) -> NDArray[np.float32]:
     """A picture file as float32 [1, ...]: grey or RGB, scaled to cover the frame and cut to it, normalized.
 
-    Raises `DataError` where pillow is not installed or cannot read the file.
+    It is turned as its EXIF orientation says, and grey of 16 bits is rounded to 8. Raises `DataError` where
+    pillow is not installed or cannot read the file, and for pixels of more bits, which have no stated range.
     """
     try:
         from PIL import Image, ImageOps, UnidentifiedImageError
@@ -103,7 +107,10 @@ def read_picture(path: Path, frame: Frame, pixels: Pixels) -> NDArray[np.float32
     height, width = frame.size
     try:
         with Image.open(path) as file:
-            picture = file.convert("L" if frame.channels == 1 else "RGB")
+            upright = _of_bytes(path, ImageOps.exif_transpose(file), is_png=file.format == "PNG")
+            picture = upright.convert("L" if frame.channels == 1 else "RGB")
+    except DataError:
+        raise
     except (UnidentifiedImageError, OSError, ValueError, Image.DecompressionBombError) as error:
         raise DataError(f"{path} is not a picture that pillow can read ({type(error).__name__})") from error
     if picture.size != (width, height):
@@ -112,3 +119,18 @@ def read_picture(path: Path, frame: Frame, pixels: Pixels) -> NDArray[np.float32
     if frame.layout == "nchw":
         array = array.transpose(2, 0, 1)
     return np.ascontiguousarray(pixels.normalize(array, frame.channel_axis)[np.newaxis])
+
+
+def _of_bytes(path: Path, picture: "Image.Image", *, is_png: bool) -> "Image.Image":
+    """The picture with 8 bits a channel. pillow's own conversion would clip wider ones at 255."""
+    if not picture.mode.startswith(("I", "F")):
+        return picture
+    from PIL import Image
+
+    # A PNG has 16 bits at most, though pillow may hold them in 32.
+    if not picture.mode.startswith("I;16") and not is_png:
+        raise DataError(
+            f"{path} has pixels of 32 bits, whose range is not known: give arrays, or 8 or 16 bits a pixel"
+        )
+    # 65535 is 257 * 255.
+    return Image.fromarray(((np.asarray(picture).astype(np.uint32) + 128) // 257).astype(np.uint8))
