@@ -2,13 +2,40 @@
 
 import numpy as np
 import pytest
-from octavo.calibration import mapped_files, samples
+from octavo.calibration import mapped_files, sources
 from octavo.errors import DataError
 from octavo.session import ValueInfo
 
 IMAGE = ValueInfo("image", ["N", 1, 2, 2], "tensor(float)")
 LENGTH = ValueInfo("length", ["N"], "tensor(int64)")
 BATCH = np.arange(12, dtype=np.float32).reshape(3, 1, 2, 2)
+
+
+def samples(data, inputs):
+    """Of a model whose samples have nothing to do with each other."""
+    return sources.samples(data, inputs, lambda feeds: list(feeds.values()))
+
+
+class Reader:
+    """As ONNX Runtime has them."""
+
+    def __init__(self, feeds):
+        self._feeds = iter(feeds)
+
+    def get_next(self):
+        return next(self._feeds, None)
+
+
+class Tensor:
+    """An array of another library."""
+
+    def __init__(self, array):
+        self._array = array
+        self.shape, self.dtype = array.shape, f"torch.{array.dtype}"
+
+    def __array__(self, dtype=None, copy=None):
+        return self._array
+
 
 FORMS = {
     "array": BATCH,
@@ -21,7 +48,13 @@ FORMS = {
     "tuple": tuple(BATCH),
     "function": lambda: BATCH,
     "strided": np.asfortranarray(BATCH),
-    "nested lists": [np.float32(sample) for sample in BATCH],
+    "reader": Reader({"image": sample} for sample in BATCH),
+    "method of a reader": Reader({"image": sample[None]} for sample in BATCH).get_next,
+    "function that gives a reader": lambda: Reader({"image": sample} for sample in BATCH),
+    "a list of one for each input": [[sample[None]] for sample in BATCH],
+    "a tuple of one for each input": [(sample,) for sample in BATCH],
+    "tensors": [Tensor(sample) for sample in BATCH],
+    "tensors in lists": [[Tensor(BATCH[:2])], [Tensor(BATCH[2:])]],
 }
 
 
@@ -54,6 +87,34 @@ def test_several_inputs():
     assert feeds["length"].shape == (1,)
 
 
+def test_lists_are_in_the_order_of_the_inputs():
+    for kind in (list, tuple):
+        items = [kind([BATCH[at], np.array([at])]) for at in range(3)]
+        found = list(samples(items, [IMAGE, LENGTH]))
+        assert [feeds["length"].tolist() for feeds in found] == [[0], [1], [2]]
+        assert np.array_equal(np.concatenate([feeds["image"] for feeds in found]), BATCH)
+    with pytest.raises(DataError, match="a tuple of 3 arrays, and the model has 2 inputs, 'image', 'length'"):
+        list(samples([(BATCH, BATCH, BATCH)], [IMAGE, LENGTH]))
+
+
+def test_rows_of_one_shape_are_one_array():
+    vector = ValueInfo("x", ["N", 2, 3], "tensor(float)")
+    rows = [np.full(3, at, np.float32) for at in range(2)]
+    (feeds,) = samples([rows], [vector])
+    assert feeds["x"].tolist() == [[[0] * 3, [1] * 3]]
+
+
+def test_what_another_library_cannot_give_is_said():
+    class Graph(Tensor):
+        def __array__(self, dtype=None, copy=None):
+            raise RuntimeError("can't call numpy() on a tensor that requires grad")
+
+    with pytest.raises(
+        DataError, match=r"sample 0 for 'image' cannot be made an array: can't call numpy\(\)"
+    ):
+        list(samples([Graph(BATCH[0])], [IMAGE]))
+
+
 def test_a_fixed_batch_is_not_cut():
     fixed = ValueInfo("image", [2, 1, 2, 2], "tensor(float)")
     pairs = list(samples(np.concatenate([BATCH, BATCH]), [fixed]))
@@ -72,7 +133,22 @@ def test_inputs_with_unlike_free_axes_are_not_cut():
 
 
 BAD = {
-    "type": ("x.npy", "cannot be of type str"),
+    "type": (
+        "x.npy",
+        "cannot be of type str: give what the file holds, as np.load reads it, or the path to the",
+    ),
+    "labels": (
+        [(BATCH, np.arange(3))],
+        r"sample 0 is a tuple of 2 arrays, .* labels are not needed: give \(images for",
+    ),
+    "labels in lists": (
+        [[BATCH, np.arange(3)]],
+        "sample 0 is a list of 2 arrays, and .* labels are not needed",
+    ),
+    "three": (
+        [(BATCH,) * 3],
+        "sample 0 is a tuple of 3 arrays, and the model has 1 input, 'image': give dicts",
+    ),
     "empty array": (BATCH[:0], "data are empty"),
     "empty list": ([], "data are empty"),
     "empty batch": ([BATCH[:0]], "sample 0 is empty"),
@@ -191,7 +267,9 @@ def test_the_dtype_is_the_models(kind):
 def test_what_is_no_array():
     with pytest.raises(DataError, match="sample 0 for 'image' cannot be made an array"):
         list(samples([{"image": [[1.0], [1.0, 2.0]]}], [IMAGE]))
-    for data in (b"abc", 3, None):
+    with pytest.raises(DataError, match="cannot be of type bytes: give what the file holds"):
+        list(samples(b"abc", [IMAGE]))
+    for data in (3, None):
         with pytest.raises(DataError, match=f"cannot be of type {type(data).__name__}: give an array"):
             list(samples(data, [IMAGE]))
 

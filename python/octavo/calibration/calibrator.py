@@ -6,9 +6,9 @@ from typing import Any, Protocol
 import numpy.typing as npt
 
 from octavo._core import Statistics
+from octavo.calibration.forms import Feeds
 from octavo.calibration.kept import Kept
 from octavo.calibration.samplewise import each
-from octavo.calibration.sources import Feeds
 
 Progress = Callable[[int], None]
 """Called after each sample with the number of samples so far."""

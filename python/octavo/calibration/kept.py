@@ -7,7 +7,7 @@ from hashlib import blake2b
 
 import numpy as np
 
-from octavo.calibration.sources import Feeds
+from octavo.calibration.forms import Feeds
 
 MOST, MEMORY = 96, 1 << 26
 """Samples and bytes that are kept at most; two samples at least, whatever their size."""

@@ -1,52 +1,32 @@
 """Calibration data in any of its forms, as feeds of one sample each."""
 
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import Any, Protocol, TypeAlias
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from octavo.calibration.batches import Batches, Run
+from octavo.calibration.forms import Array, Data, Feeds, Input, Samples, named, only, opened
 from octavo.errors import DataError
-
-Array: TypeAlias = npt.NDArray[Any]
-Feeds: TypeAlias = dict[str, Array]
-Samples: TypeAlias = "Array | Mapping[str, Array] | Iterable[Array | Mapping[str, Array]]"
-Data: TypeAlias = "Samples | Callable[[], Samples]"
-
-
-class Input(Protocol):
-    """An input of the model: its name, shape and type, as a session's `get_inputs()` gives them."""
-
-    @property
-    def name(self) -> str:
-        """The input's name."""
-
-    @property
-    def shape(self) -> list[int | str]:
-        """Numbers, and the symbols of free axes."""
-
-    @property
-    def type(self) -> str:
-        """As `tensor(float)`."""
-
 
 _DTYPES = {"float": "float32", "double": "float64"}
 
 
-def samples(data: Data, inputs: Sequence[Input]) -> Iterator[Feeds]:
+def samples(data: Data, inputs: Sequence[Input], run: Run | None) -> Iterator[Feeds]:
     """Feeds of one sample each, checked against `inputs`, read as they are asked for.
 
     data: an array whose first axis is the samples'; a dict of such arrays by input name; an iterable of
-    samples or feeds, one array or a dict of arrays each; or a function that returns one of these. A sample
-    may lack the batch axis. A feed of several is cut into single ones, unless the model fixes the size of its
-    batch. Raises `DataError` where there is no data, or where it does not fit the inputs.
+    samples or feeds, one array, a dict of arrays, or a list of one for each input; a reader with `get_next`;
+    or a function that returns one of these. A sample may lack the batch axis. A feed of several samples is
+    cut into single ones, unless the model fixes the size of its batch, or looks over more than one entry of
+    the first axis, by trial with `run`; without `run` it is left whole. Raises `DataError` where there is no
+    data, or where it does not fit the inputs.
     """
-    if callable(data):
-        data = data()
+    batches = None if run is None else Batches(run)
     count = 0
-    for feeds in _feeds(data, inputs):
-        for sample in _split(feeds, inputs, count):
+    for feeds in _feeds(opened(data), inputs):
+        for sample in _split(feeds, inputs, count, batches):
             _check_finite(sample, count)
             count += 1
             yield sample
@@ -68,21 +48,16 @@ def mapped_files(data: Data) -> tuple[str, ...]:
 def _feeds(data: Samples, inputs: Sequence[Input]) -> Iterator[Feeds]:
     """The data as feeds, each array with its batch axis."""
     if isinstance(data, np.ndarray):
-        yield from _of_arrays({_only(inputs).name: data}, inputs)
+        yield from _of_arrays({only(inputs).name: data}, inputs)
     elif isinstance(data, Mapping):
         yield from _of_arrays(dict(data), inputs)
-    elif isinstance(data, Iterable) and not isinstance(data, str | bytes):
-        for index, item in enumerate(data):
-            named = item if isinstance(item, Mapping) else {_only(inputs).name: item}
-            yield {
-                wanted.name: _batched(_array(named, wanted, index), wanted, index)
-                for wanted in _checked_names(named, inputs, index)
-            }
     else:
-        raise DataError(
-            f"calibration data cannot be of type {type(data).__name__}: give an array, a dict of arrays, an "
-            "iterable of samples, or a function that returns one"
-        )
+        for index, item in enumerate(data):
+            given = named(item, inputs, index)
+            yield {
+                wanted.name: _batched(_array(given, wanted, index), wanted, index)
+                for wanted in _checked_names(given, inputs, index)
+            }
 
 
 def _of_arrays(arrays: Mapping[str, Any], inputs: Sequence[Input]) -> Iterator[Feeds]:
@@ -136,8 +111,8 @@ def _fitting(array: Array, wanted: Input, index: int) -> Array:
     return np.asarray(array, order="C")
 
 
-def _split(feeds: Feeds, inputs: Sequence[Input], index: int) -> Iterator[Feeds]:
-    """Feeds of one sample where all inputs share a free first axis, else the feeds as they are."""
+def _split(feeds: Feeds, inputs: Sequence[Input], index: int, batches: Batches | None) -> Iterator[Feeds]:
+    """Feeds of one sample where all inputs share a free first axis of samples, else the feeds as they are."""
     free = all(wanted.shape and isinstance(wanted.shape[0], str) for wanted in inputs)
     symbols = {wanted.shape[0] for wanted in inputs} if free else set()
     lengths = {len(array) for array in feeds.values()} if free else set()
@@ -146,15 +121,12 @@ def _split(feeds: Feeds, inputs: Sequence[Input], index: int) -> Iterator[Feeds]
         return
     if 0 in lengths:
         raise DataError(f"sample {index} is empty: its first axis has the length 0")
-    for at in range(next(iter(lengths))):
+    length = next(iter(lengths))
+    if length == 1 or batches is None or not batches.are_cut(feeds):
+        yield feeds
+        return
+    for at in range(length):
         yield {name: array[at : at + 1] for name, array in feeds.items()}
-
-
-def _only(inputs: Sequence[Input]) -> Input:
-    if len(inputs) == 1:
-        return inputs[0]
-    names = ", ".join(repr(wanted.name) for wanted in inputs)
-    raise DataError(f"the model has {len(inputs)} inputs, so the data must name them: a dict with {names}")
 
 
 def _checked_names(given: Mapping[str, Any], inputs: Sequence[Input], index: int | None) -> Sequence[Input]:
@@ -175,7 +147,7 @@ def _array(given: Mapping[str, Any], wanted: Input, index: int | None) -> Array:
     where = "the data" if index is None else f"sample {index}"
     try:
         array = np.asarray(given[wanted.name])
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, RuntimeError) as error:  # of torch: a tensor that needs gradients, say
         raise DataError(f"{where} for {wanted.name!r} cannot be made an array: {error}") from error
     plain = wanted.type.removeprefix("tensor(").removesuffix(")")
     dtype = np.dtype(_DTYPES.get(plain, plain))

@@ -51,7 +51,7 @@ class Files(Iterable[Feeds]):
             arrays = self._arrays(path)
             ranks = {info.name: len(info.shape) for info in self.inputs}
             single = all(array.ndim < ranks[name] for name, array in arrays.items())
-            yield from samples([arrays] if single else arrays, list(self.inputs))
+            yield from samples([arrays] if single else arrays, list(self.inputs), run=None)
         except DataError as error:
             message = str(error)
             raise (error if message.startswith(str(path)) else DataError(f"{path}: {message}")) from error

@@ -2,6 +2,7 @@
 
 import json
 import os
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -66,7 +67,7 @@ class Calibrator:
         """
         if self._session is None:
             self._session = Session(self.floats, threads=1)
-        feeds = samples(data, self._session.get_inputs())
+        feeds = samples(data, self._session.get_inputs(), partial(self._session.run, None))
         self.files = tuple(dict.fromkeys((*self.files, *mapped_files(data))))
         self.calibration.observe(self._session, feeds, progress, self._threads)
         return self

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from octavo.calibration.sources import Feeds
+from octavo.calibration.forms import Feeds
 from octavo.errors import RunError
 from octavo.program import Program, Value
 from octavo.rewrites import shapes_of, with_shapes

@@ -99,7 +99,7 @@ def load(work: Work) -> None:
         )
     work.files += mapped_files(work.data)
     work.session = Session(work.floats, threads=1)
-    work.feeds = samples(work.data, work.session.get_inputs())
+    work.feeds = samples(work.data, work.session.get_inputs(), partial(work.session.run, None))
 
 
 def floats_of(model: frontend.Source) -> tuple[Program, tuple[str, ...]]:
