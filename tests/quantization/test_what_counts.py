@@ -307,15 +307,15 @@ def test_the_report_has_the_float_inputs_in_the_models_order():
 def test_exclusions_of_another_type():
     made = Program([], [], {}, {}, [Node("Relu", name, (), ()) for name in ("a", "[b]", "b", "ab")])
     with pytest.raises(TypeError, match="exclude is of type int: give a list of names or patterns"):
-        excluded_nodes(made, 3)
+        excluded_nodes(made, 3, {})
     with pytest.raises(TypeError, match="exclude holds an object of type NoneType: give names or patterns"):
-        excluded_nodes(made, ["a", None])
-    assert excluded_nodes(made, ["[ab]"]) == {"a", "b"}
-    assert excluded_nodes(made, ["[!a]"]) == {"b"}
-    assert excluded_nodes(made, ["?b"]) == {"ab"}
-    assert excluded_nodes(made, ["[b]"]) == {"[b]", "b"}
+        excluded_nodes(made, ["a", None], {})
+    assert excluded_nodes(made, ["[ab]"], {}) == {"a", "b"}
+    assert excluded_nodes(made, ["[!a]"], {}) == {"b"}
+    assert excluded_nodes(made, ["?b"], {}) == {"ab"}
+    assert excluded_nodes(made, ["[b]"], {}) == {"[b]", "b"}
     with pytest.raises(ModelError, match="called 'c'"):
-        excluded_nodes(made, ["*", "c"])
+        excluded_nodes(made, ["*", "c"], {})
 
 
 @pytest.mark.parametrize(

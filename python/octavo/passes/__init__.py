@@ -12,6 +12,7 @@ from octavo.passes.affine import fold_affine
 from octavo.passes.chains import merge_chains
 from octavo.passes.clips import merge_clips
 from octavo.passes.duplicates import merge_duplicates, remove_unused
+from octavo.passes.edit import names_of, nodes
 from octavo.passes.folding import Evaluate, fold_constants, should_fold
 from octavo.passes.gemm import form_gemm
 from octavo.passes.no_ops import remove_no_ops
@@ -24,7 +25,7 @@ from octavo.passes.softmax import restore_softmax
 from octavo.passes.sums import split_sums
 from octavo.passes.transposes import cancel_transposes
 
-__all__ = ["PASSES", "Evaluate", "should_fold", "simplify"]
+__all__ = ["PASSES", "Evaluate", "names_of", "should_fold", "simplify"]
 
 PASSES: tuple[Callable[[ir.Model], bool], ...] = (
     fix_shapes,
@@ -61,6 +62,8 @@ def simplify(model: ir.Model, evaluate: Evaluate) -> ir.Model:
         ModelError: a graph that a pass cannot work on.
     """
     model = model.clone()
+    for node in nodes(model):
+        names_of(node)
     with quiet():
         for _ in range(_MAX_ROUNDS):
             changed = _guarded(fold_constants, model, evaluate)

@@ -12,6 +12,37 @@ AttributeValue = int | float | str | list[int]
 FLOATS = (ir.DataType.FLOAT, ir.DataType.DOUBLE, ir.DataType.FLOAT16)
 
 
+_NAMES = "octavo.names"
+"""In the meta of a node: the names by which people know what it computes."""
+
+
+def names_of(node: ir.Node) -> set[str]:
+    """The names of the node, and of all that have become part of it, with those of their outputs."""
+    if _NAMES not in node.meta:
+        node.meta[_NAMES] = {name for name in (node.name, *(value.name for value in node.outputs)) if name}
+    names: set[str] = node.meta[_NAMES]
+    return names
+
+
+def take_names(node: ir.Node, part: ir.Node) -> None:
+    """The node is now known by the names of this part of it as well."""
+    names_of(node).update(names_of(part))
+
+
+def take_names_of_unread(node: ir.Node, value: ir.Value) -> None:
+    """The node is now known by the names of what made a value that it read and that nobody reads any more."""
+    gone: set[ir.Node] = set()
+    pending = [value]
+    while pending:
+        maker = pending.pop().producer()
+        if maker is None or any(output.is_graph_output() for output in maker.outputs):
+            continue
+        if all(use.node in gone for output in maker.outputs for use in output.uses()):
+            gone.add(maker)
+            take_names(node, maker)
+            pending += [source for source in maker.inputs if source is not None]
+
+
 def nodes(model: ir.Model, *ops: str) -> list[ir.Node]:
     """The nodes of these operators (without any: all nodes) in the graph and its subgraphs, in order."""
     return [node for node in model.graph.all_nodes() if not ops or node.op_type in ops]
@@ -113,6 +144,7 @@ def insert_before(
     name = f"{node.outputs[0].name}/{role}"
     new = ir.node(op, inputs, attributes, name=name)
     new.outputs[0].name = name
+    take_names(new, node)
     source = inputs[0]
     if source is not None and source.type is not None:
         new.outputs[0].type = source.type
@@ -130,10 +162,13 @@ def become(node: ir.Node, op: str, inputs: list[ir.Value | None], **attributes: 
 
 
 def set_inputs(node: ir.Node, inputs: list[ir.Value | None]) -> None:
-    """Gives the node these inputs in place of its own."""
+    """Gives the node these inputs in place of its own; what nothing else reads has become part of it."""
+    before = [value for value in node.inputs if value is not None]
     node.resize_inputs(len(inputs))
     for index, value in enumerate(inputs):
         node.replace_input_with(index, value)
+    for value in before:
+        take_names_of_unread(node, value)
 
 
 def set_attributes(node: ir.Node, **attributes: AttributeValue) -> None:
@@ -146,13 +181,17 @@ def bypass(node: ir.Node, source: ir.Value | None = None) -> bool:
     """Takes the node out: what read its output reads `source` (by default its first input) instead.
 
     A graph output keeps its name: `source` takes it over, or, where it must keep its own, an Identity stays.
-    Whether anything changed is returned.
+    Whether anything changed is returned. The node has become part of what makes the source, or, where no
+    node does, of its readers.
     """
     source = node.inputs[0] if source is None else source
     output = node.outputs[0]
     graph = node.graph
     assert source is not None
     assert graph is not None
+    heir = source.producer()
+    for other in [heir] if heir is not None else [use.node for use in output.uses()]:
+        take_names(other, node)
     if output.is_graph_output():
         maker = source.producer()
         if maker is None or maker.graph is not graph or source.is_graph_output() or source.is_graph_input():

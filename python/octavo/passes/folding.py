@@ -9,7 +9,7 @@ from onnxscript.optimizer import _constant_folding
 
 from octavo.errors import ModelError
 from octavo.passes.costs import Cost, cost
-from octavo.passes.edit import Array, dims, input_of, nodes
+from octavo.passes.edit import Array, dims, input_of, nodes, take_names
 from octavo.program import DTYPES
 
 Evaluate = Callable[[ir.Node], Sequence[Array | None] | None]
@@ -150,14 +150,20 @@ class _Folding(_constant_folding.FoldConstantsPass):
         self._evaluate = evaluate
 
     def process_node(self, node: ir.Node, is_function: bool) -> _constant_folding.Replacement | None:
+        readers = [use.node for output in node.outputs for use in output.uses()]
         replacement = super().process_node(node, is_function)
         if replacement is not None or not all(map(_is_constant, node.inputs)):
+            if replacement is not None:
+                for heir in replacement.new_nodes or readers:
+                    take_names(heir, node)
             return replacement
         size = self._size_within_limits(node)
         arrays = None if size is None else self._evaluate(node)
         if arrays is None:
             return None
         self._meta[_BYTES] = size
+        for reader in readers:
+            take_names(reader, node)
         made = [_initializer(node, *pair) for pair in zip(node.outputs, arrays, strict=True)]
         return _constant_folding.Replacement(made, [])
 

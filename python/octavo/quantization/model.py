@@ -107,7 +107,7 @@ def convert(
         raise DataError("the calibrator has observed nothing: give it data, better 100 samples that differ")
     work = _work(calibrator.recipe, None, None, exclude, effort, range_rule, per_channel, strict, threads)
     work.floats = calibrator.with_shapes(threads)
-    work.excluded = excluded_nodes(work.floats, work.exclude)
+    work.excluded = excluded_nodes(work.floats, work.exclude, calibrator.names)
     work.calibration, work.files = calibrator.calibration, calibrator.files
     work.ran = list(PREPARED)
     run(work)

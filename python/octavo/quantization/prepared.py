@@ -18,6 +18,7 @@ from octavo.quantization.inputs import DOUBT_NEEDS
 from octavo.quantization.recipes import Recipe
 from octavo.quantization.recipes import recipe as recipe_of
 from octavo.quantization.report import REPORT_NEEDS
+from octavo.quantization.scopes import Names
 from octavo.quantization.shapes import unknown, with_measured_shapes
 from octavo.quantization.stages import floats_of, observable
 from octavo.session import Session
@@ -39,13 +40,19 @@ class Calibrator:
     Its state is a function of the model, the recipe and the multiset of samples: in whatever order these were
     observed, and however they were split between calibrators that were merged, `convert` gives the same
     bytes.
-    floats: the model. files: those that it was made from.
+    floats: the model. names: what its own names for nodes stand for. files: those that it was made from.
     """
 
     def __init__(
-        self, floats: Program, recipe: Recipe, files: tuple[str, ...] = (), threads: int | None = None
+        self,
+        floats: Program,
+        names: Names,
+        recipe: Recipe,
+        files: tuple[str, ...] = (),
+        threads: int | None = None,
     ) -> None:
         self.floats = floats
+        self.names = names
         self.recipe = recipe
         self.files = files
         self.calibration = Calibration.of(observable(floats), NEEDS)
@@ -101,7 +108,12 @@ class Calibrator:
         """
         from safetensors.numpy import save as serialize
 
-        document = {"version": _VERSION, "recipe": self.recipe.name, "samples": self.samples}
+        document = {
+            "version": _VERSION,
+            "recipe": self.recipe.name,
+            "samples": self.samples,
+            "names": {name: list(nodes) for name, nodes in sorted(self.names.items())},
+        }
         tensors = {
             "document": _bytes(json.dumps(document).encode()),
             "program": _bytes(artifact.to_bytes(self.floats)),
@@ -141,8 +153,8 @@ def prepare(model: frontend.Source, recipe: str = "int8", *, threads: int | None
     chosen = recipe_of(recipe)
     if not chosen.needs_data:
         raise DataError(f"the recipe {recipe!r} calibrates nothing: use octavo.quantize")
-    floats, files = floats_of(model)
-    return Calibrator(floats, chosen, files, threads)
+    floats, names, files = floats_of(model)
+    return Calibrator(floats, names, chosen, files, threads)
 
 
 def _bytes(data: bytes) -> npt.NDArray[np.uint8]:
@@ -154,7 +166,8 @@ def _read(tensors: dict[str, npt.NDArray[Any]], files: tuple[str, ...], threads:
     if document["version"] != _VERSION:
         raise DataError(f"it is of version {document['version']}, and this octavo reads version {_VERSION}")
     floats = artifact.from_bytes(tensors["program"].tobytes())
-    made = Calibrator(floats, recipe_of(document["recipe"]), files, threads)
+    names = {str(name): tuple(map(str, nodes)) for name, nodes in document["names"].items()}
+    made = Calibrator(floats, names, recipe_of(document["recipe"]), files, threads)
     halves = [Statistics.from_bytes(tensors[f"half {index}"].tobytes()) for index in (0, 1)]
     kept: dict[str, dict[str, npt.NDArray[Any]]] = {}
     for name, array in sorted(tensors.items()):

@@ -1,23 +1,27 @@
 """Which nodes a person means by a name or a pattern."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
 from fnmatch import fnmatchcase
 
 from octavo.errors import ModelError
 from octavo.program import Program
 
+Names = Mapping[str, tuple[str, ...]]
+"""By names that a model's file has for nodes and their outputs, the nodes that these became part of."""
 
-def excluded_nodes(program: Program, patterns: Iterable[str]) -> frozenset[str]:
+
+def excluded_nodes(program: Program, patterns: Iterable[str], names: Names) -> frozenset[str]:
     """The names of the nodes that any of the patterns (`*`, `?`, `[...]`) or names matches.
 
-    Raises `ModelError` for one that matches none: a misspelt exclusion must not pass for an obeyed one.
+    names: those of the model's file; what such a node became part of is meant as well. Raises `ModelError`
+    for one that matches none: a misspelt exclusion must not pass for an obeyed one.
     """
     if isinstance(patterns, str):
         patterns = [patterns]
     if not isinstance(patterns, Iterable):
         raise TypeError(f"exclude is of type {type(patterns).__name__}: give a list of names or patterns")
-    names = [node.name for node in program.nodes]
+    nodes = dict(names) | {node.name: (node.name,) for node in program.nodes}
     found: set[str] = set()
     for pattern in patterns:
         if not isinstance(pattern, str):
@@ -25,10 +29,10 @@ def excluded_nodes(program: Program, patterns: Iterable[str]) -> frozenset[str]:
                 f"exclude holds an object of type {type(pattern).__name__}: give names or patterns"
             )
         is_pattern = any(mark in pattern for mark in "*?[")
-        matched = {name for name in names if name == pattern or (is_pattern and fnmatchcase(name, pattern))}
+        matched = [name for name in nodes if name == pattern or (is_pattern and fnmatchcase(name, pattern))]
         if not matched:
-            near = get_close_matches(pattern, names, n=3, cutoff=0.3)
+            near = get_close_matches(pattern, list(nodes), n=3, cutoff=0.3)
             hint = f"; close to it are {', '.join(map(repr, near))}" if near else ""
             raise ModelError(f"exclude: no node of the model is called {pattern!r}{hint}")
-        found |= matched
+        found.update(*(nodes[name] for name in matched))
     return frozenset(found)

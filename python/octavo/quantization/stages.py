@@ -20,7 +20,7 @@ from octavo.calibration import (
 )
 from octavo.errors import DataError, ModelError
 from octavo.lowering import Affine, Forms, Lowered, Stay, evaluate, lower, lower_to_integers
-from octavo.passes import simplify
+from octavo.passes import names_of, simplify
 from octavo.program import Program
 from octavo.program.integers import UINT8
 from octavo.quantization.channels import ALPHAS, CHANNEL_NEEDS, candidates, channel_forms
@@ -31,7 +31,7 @@ from octavo.quantization.judge import Judge
 from octavo.quantization.recipes import Recipe
 from octavo.quantization.report import REPORT_NEEDS, Report, report
 from octavo.quantization.rounding import round_weights
-from octavo.quantization.scopes import excluded_nodes
+from octavo.quantization.scopes import Names, excluded_nodes
 from octavo.quantization.shapes import unknown, with_measured_shapes
 from octavo.quantization.walk import affordable
 from octavo.rewrites import stored_tables, stored_weights
@@ -89,8 +89,8 @@ def run(work: Work) -> None:
 
 def load(work: Work) -> None:
     """The model in float, simplified; the nodes that stay so; the samples, where the recipe needs any."""
-    work.floats, work.files = floats_of(work.model)  # type: ignore[arg-type]  # None is refused there
-    work.excluded = excluded_nodes(work.floats, work.exclude)
+    work.floats, names, work.files = floats_of(work.model)  # type: ignore[arg-type]  # None is refused there
+    work.excluded = excluded_nodes(work.floats, work.exclude, names)
     if not work.recipe.needs_data:
         return
     if work.data is None:
@@ -102,10 +102,15 @@ def load(work: Work) -> None:
     work.feeds = samples(work.data, work.session.get_inputs(), partial(work.session.run, None))
 
 
-def floats_of(model: frontend.Source) -> tuple[Program, tuple[str, ...]]:
-    """A model in float, simplified, and the files that it was read from."""
+def floats_of(model: frontend.Source) -> tuple[Program, Names, tuple[str, ...]]:
+    """A model in float, simplified; what its own names for nodes stand for; the files that it is from."""
     loaded = frontend.load(model)
-    return lower(simplify(loaded, evaluate)).program, frontend.files_of(loaded)
+    simple = simplify(loaded, evaluate)
+    names: dict[str, tuple[str, ...]] = {}
+    for node in simple.graph.all_nodes():
+        for name in sorted(names_of(node) - {node.name}):
+            names[name] = (*names.get(name, ()), str(node.name))
+    return lower(simple).program, names, frontend.files_of(loaded)
 
 
 def measure_shapes(work: Work) -> None:
