@@ -125,7 +125,7 @@ define DIRECT
 import tomllib
 project = tomllib.load(open("pyproject.toml", "rb"))
 extras = project["project"]["optional-dependencies"]
-print(*project["project"]["dependencies"], *extras["images"], *project["dependency-groups"]["tools"], sep="\n")
+print(*project["project"]["dependencies"], *extras["quantize"], *extras["images"], *project["dependency-groups"]["tools"], sep="\n")
 endef
 export DIRECT
 

@@ -11,7 +11,7 @@ def main() -> None:
     except ModuleNotFoundError as error:
         if error.name is None or error.name.startswith("octavo"):
             raise
-        sys.exit(f"octavo: error: the command line needs {error.name}: pip install octavo")
+        sys.exit(f"octavo: error: the command line needs {error.name}: pip install 'octavo[quantize]'")
     app.command(epilog=command.EPILOG)(command.demo)
     run()
 

@@ -78,4 +78,5 @@ def needed_for(what: str) -> Iterator[None]:
         if error.name is None or error.name.partition(".")[0] == "octavo":
             raise
         missing = error.name.partition(".")[0]
-        raise ModuleNotFoundError(f"{what} needs {missing}: pip install octavo", name=missing) from None
+        how = "pip install 'octavo[quantize]'"
+        raise ModuleNotFoundError(f"{what} needs {missing}: {how}", name=missing) from None

@@ -1,7 +1,9 @@
 """The package where numpy alone is installed beside it."""
 
+import re
 import subprocess
 import sys
+from importlib.metadata import requires
 
 import numpy as np
 import octavo
@@ -19,6 +21,14 @@ class Absent:
 sys.meta_path.insert(0, Absent())
 import numpy as np, octavo
 """
+
+
+def test_numpy_is_all_that_is_required():
+    """What a plain install brings; each other library belongs to an extra."""
+    required = [re.match(r"[\w-]+", line)[0] for line in requires("octavo") if "extra ==" not in line]
+    assert required == ["numpy"]
+    extras = {re.match(r"[\w-]+", line)[0] for line in requires("octavo") if "extra == 'quantize'" in line}
+    assert {name.replace("-", "_") for name in extras} == set(HEAVY) - {"rich"}  # which typer brings
 
 
 @pytest.fixture
@@ -77,11 +87,11 @@ def test_what_needs_more_says_how_to_get_it(without, code, what):
     assert done.returncode == 0, done.stderr
     [line] = done.stdout.splitlines()
     assert what in line
-    assert line.endswith(": pip install octavo")
+    assert line.endswith(": pip install 'octavo[quantize]'")
     assert any(f" needs {name}:" in line for name in HEAVY)
 
 
 def test_the_command_line_says_how_to_get_it(without):
     done = without("from octavo.__main__ import main; main()")
     assert done.returncode == 1
-    assert done.stderr == "octavo: error: the command line needs typer: pip install octavo\n"
+    assert done.stderr == "octavo: error: the command line needs typer: pip install 'octavo[quantize]'\n"
