@@ -7,10 +7,11 @@ from os import PathLike, fspath
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
+import numpy as np
 import numpy.typing as npt
 
 from octavo.errors import ArtifactError, ModelError, RunError, needed_for, printable
-from octavo.program import Program
+from octavo.program import DTYPES, Program
 from octavo.program.formats import begins_as_onnx, foreign_file, foreign_object, is_artifact
 
 if TYPE_CHECKING:
@@ -65,13 +66,22 @@ class Session:
     then runs in float; a `QuantizedModel`; or a Program.
     threads: how many, or None for OCTAVO_THREADS, else the cores that this process may use.
     isa: a name from `octavo.tiers()`, or None for OCTAVO_ISA, else the best.
+    providers: as ONNX Runtime's sessions take them; there is one, "CPUExecutionProvider".
     Raises `ModelError`, `ArtifactError` or `RunError` where that cannot be, OSError where an artifact's file
     cannot be read.
     """
 
-    def __init__(self, source: Source, threads: int | None = None, isa: str | None = None) -> None:
+    def __init__(
+        self,
+        source: Source,
+        threads: int | None = None,
+        isa: str | None = None,
+        *,
+        providers: Sequence[object] | None = None,
+    ) -> None:
         from octavo import _core
 
+        _check_providers(providers)
         data = _artifact(source)
         try:
             self._core = _core.Session(data, threads, isa)
@@ -93,17 +103,31 @@ class Session:
         return self._core.isa
 
     def run(
-        self, names: Sequence[str] | None, feeds: Mapping[str, npt.NDArray[Any]]
+        self, output_names: Sequence[str] | None, input_feed: Mapping[str, npt.ArrayLike]
     ) -> list[npt.NDArray[Any]]:
         """The outputs of these names, or all of them where there are none, as fresh arrays.
 
-        feeds: an array for each input, by name. Axes of one name must be of one size; a name that says no
+        input_feed: an array for each input, by name, of numpy or of another library that can give numpy's;
+        lists of numbers become the input's dtype. Axes of one name must be of one size; a name that says no
         more than "free" in the ONNX file ('?', 'None', 'dynamic', ...) ties nothing.
         Raises `RunError` where a feed is missing, unknown, or of another shape or dtype than the input.
         """
-        if names is not None:
-            names = _names(names) or None
-        return self._core.run(names, feeds if type(feeds) is dict else _dict_of(feeds))
+        names = None if output_names is None else _names(output_names) or None
+        feeds: dict[str, Any] = input_feed if type(input_feed) is dict else _dict_of(input_feed)
+        try:
+            return self._core.run(names, feeds)
+        except RunError:
+            # Here, so that a run over arrays does not look at each.
+            if all(isinstance(feed, np.ndarray) for feed in feeds.values()):
+                raise
+            dtypes = {info[0]: DTYPES[info[2]] for info in self._core.inputs}
+            return self._core.run(
+                names, {name: _array(feed, dtypes.get(name)) for name, feed in feeds.items()}
+            )
+
+    def get_providers(self) -> list[str]:
+        """What runs the model, by the name that ONNX Runtime has for it."""
+        return [CPU]
 
     def get_inputs(self) -> list[ValueInfo]:
         """The inputs, in the model's order."""
@@ -231,6 +255,44 @@ def _named(error: ArtifactError, source: Source, data: bytes) -> ArtifactError:
     return ArtifactError(f"{where}: {error}") if isinstance(source, str | PathLike) else error
 
 
+def _array(feed: Any, dtype: np.dtype[Any] | None) -> Any:  # noqa: ANN401
+    """An array of what holds one, in its own dtype, or of a list of numbers, in this one; else the feed."""
+    if isinstance(feed, np.ndarray) or dtype is None:
+        return feed
+    try:
+        array = np.asarray(feed)
+    except (TypeError, ValueError, RuntimeError):
+        return feed
+    if not isinstance(feed, list | tuple):
+        return array if hasattr(feed, "dtype") else feed
+    # Numbers in lists have no dtype to lose. But 1.5 is no integer, 1 is no truth, and 300 is no byte.
+    if array.dtype != dtype and (array.dtype.kind, dtype.kind) not in _LOSSLESS:
+        return feed
+    made = array.astype(dtype)
+    return made if dtype.kind == "f" or np.array_equal(made, array) else feed
+
+
+_LOSSLESS = [("f", "f"), *((of, to) for of in "iu" for to in "iuf")]
+"""Kinds of numbers, and those that they can become."""
+
+CPU = "CPUExecutionProvider"
+"""The one provider that there is, in ONNX Runtime's words."""
+
+
+def _check_providers(providers: Sequence[object] | None) -> None:
+    """Accept ONNX Runtime's `providers`, names or pairs of a name and options, if the CPU is among them."""
+    if providers is None:
+        return
+    if isinstance(providers, str) or not isinstance(providers, Iterable):
+        raise TypeError(f"providers is of type {type(providers).__name__}: give a list, such as [{CPU!r}]")
+    names = [entry[0] if isinstance(entry, tuple) and entry else entry for entry in providers]
+    if CPU not in names:
+        given = ", ".join(printable(str(name)) for name in names) or "none"
+        raise RunError(
+            f"providers are {given}: octavo runs on the CPU alone, as {CPU!r}; leave providers out"
+        )
+
+
 def _names(names: Iterable[str]) -> list[str]:
     if isinstance(names, str):
         raise RunError(f"names is the text {names!r}: give a list of output names, or None for all")
@@ -245,7 +307,7 @@ def _names(names: Iterable[str]) -> list[str]:
     return listed
 
 
-def _dict_of(feeds: Mapping[str, npt.NDArray[Any]]) -> dict[str, npt.NDArray[Any]]:
+def _dict_of(feeds: Mapping[str, Any]) -> dict[str, Any]:
     if not isinstance(feeds, Mapping):
         raise RunError(f"the feeds are of type {type(feeds).__name__}: give a dict of arrays by input name")
     return dict(feeds)

@@ -7,6 +7,7 @@ from types import MappingProxyType
 import numpy as np
 import octavo
 import pytest
+from octavo.program import Value
 
 A, B = np.arange(12, dtype=np.float32).reshape(2, 2, 3), np.full((2, 2, 3), 0.5, np.float32)
 
@@ -41,9 +42,8 @@ def adder(small):
         ({"a": A.astype(np.float16), "b": B}, "input 'a' is float16, it must be a numpy array of float32"),
         ({"a": A.astype(object), "b": B}, "input 'a' is object, it must be a numpy array of float32"),
         ({"a": A.astype(str), "b": B}, "it must be a numpy array of float32"),
-        ({"a": A.tolist(), "b": B}, "input 'a' is list, it must be a numpy array of float32"),
+        ({"a": [["x"]], "b": B}, "input 'a' is list, it must be a numpy array of float32"),
         ({"a": None, "b": B}, "input 'a' is NoneType, it must be a numpy array of float32"),
-        ({"a": np.float32(1), "b": B}, "input 'a' is float32, it must be a numpy array of float32"),
         ([A, B], "the feeds are of type list: give a dict of arrays by input name"),
         (A, "the feeds are of type ndarray: give a dict of arrays by input name"),
         (None, "the feeds are of type NoneType: give a dict of arrays by input name"),
@@ -55,6 +55,64 @@ def test_feeds_that_do_not_fit(adder, feeds, says):
             call()
         assert isinstance(raised.value, ValueError)
     assert np.array_equal(adder.run(None, {"a": A, "b": B})[0], A + B)  # and it goes on
+
+
+class Tensor:
+    """An array of another library."""
+
+    def __init__(self, array):
+        self.array, self.dtype = array, f"torch.{array.dtype}"
+
+    def __array__(self, dtype=None, copy=None):
+        return self.array
+
+
+def test_lists_and_arrays_of_other_libraries(adder):
+    want = A + B
+    for a in (A.tolist(), A.astype(int).tolist(), Tensor(A), [A[0], A[1]], [list(A[0]), A[1].tolist()]):
+        [got] = adder.run(None, {"a": a, "b": B})
+        assert got.dtype == np.float32
+        assert np.array_equal(got, want)
+    for wrong in (Tensor(A.astype(np.float64)), A.astype(bool).tolist(), [[1], [1, 2]], ["a"]):
+        with pytest.raises(octavo.RunError, match=r"input 'a' is .*, it must be a numpy array of float32"):
+            adder.run(None, {"a": wrong, "b": B})
+
+
+@pytest.mark.parametrize(
+    ("dtype", "good", "bad"),
+    [
+        ("i64", [[1, -(2**53) - 1]], [[1.0, 2.0], [True, False], [2**63, 1]]),
+        ("i32", [[1, -(2**31)]], [[1.5, 2.0], [1, 2**31]]),
+        ("u8", [[1, 255]], [[1, 256], [-1, 0]]),
+        ("bool", [[True, False]], [[1, 0]]),
+        ("f64", [[0.1, 2]], [["0.1", "2"]]),
+        ("f16", [[0.1, 2]], [[True, False]]),
+    ],
+)
+def test_numbers_in_lists_become_the_inputs_dtype(program_of_one_node, dtype, good, bad):
+    x, y = Value("x", dtype, (2,)), Value("y", dtype, (2,))
+    session = octavo.Session(program_of_one_node("Identity", [x], [y]), threads=1)
+    for numbers in good:
+        [got] = session.run(None, {"x": numbers})
+        assert got.tolist() == np.array(numbers, got.dtype).tolist()
+    for numbers in bad:
+        with pytest.raises(octavo.RunError, match="is list"):
+            session.run(None, {"x": numbers})
+
+
+def test_calls_as_onnx_runtime_has_them(small):
+    cpu = "CPUExecutionProvider"
+    for providers in ([cpu], ["CUDAExecutionProvider", cpu], [(cpu, {"option": 1})], (cpu,), None):
+        session = octavo.Session(small, providers=providers)
+        assert session.get_providers() == [cpu]
+        [y] = session.run(output_names=None, input_feed={"a": A, "b": B})
+        assert np.array_equal(y, A + B)
+    for providers, given in ((["CUDAExecutionProvider"], "CUDAExecutionProvider"), ([], "none"), ([3], "3")):
+        with pytest.raises(octavo.RunError, match=f"providers are {given}: octavo runs on the CPU alone"):
+            octavo.Session(small, providers=providers)
+    for providers in (cpu, 3):
+        with pytest.raises(TypeError, match="give a list, such as"):
+            octavo.Session(small, providers=providers)
 
 
 def arrangements(array):
@@ -201,8 +259,6 @@ def test_many_shapes_do_not_pile_up(network_bytes):
 
 
 def test_no_memory_for_an_output(program_of_one_node):
-    from octavo.program import Value
-
     size = {"shape": np.array([2**45], np.int64)}
     program = program_of_one_node("Expand", [Value("x", "f32", (1,))], [Value("y", "f32", None)], size)
     session = octavo.Session(program, threads=1)
