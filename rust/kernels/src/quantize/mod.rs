@@ -3,6 +3,9 @@
 mod plain;
 #[cfg(test)]
 mod tests;
+mod tiers;
+#[cfg(target_arch = "x86_64")]
+mod vector;
 pub mod weights;
 
 use std::ops::Range;
@@ -10,7 +13,8 @@ use std::ops::Range;
 use crate::isa::{Entry, Has};
 use crate::requantize::requantize;
 
-pub(crate) use plain::{AVX2, AVX512VNNI, SCALAR};
+pub(crate) use plain::SCALAR;
+pub(crate) use tiers::{AVX2, AVX512VNNI};
 
 type RunQuantize = unsafe fn(&[f32], f32, i32, &mut [u8]);
 /// The planes from the first pixel on, their distance, channels, scale, zero point, pixels.

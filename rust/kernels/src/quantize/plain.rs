@@ -98,7 +98,7 @@ fn rounded(x: f32) -> i32 {
 }
 
 #[inline(always)]
-fn quantize_source(x: &[f32], scale: f32, zero_point: i32, out: &mut [u8]) {
+pub(super) fn quantize_source(x: &[f32], scale: f32, zero_point: i32, out: &mut [u8]) {
     quantize_by(x, Affine { scale, zero_point }, out);
 }
 
@@ -121,7 +121,7 @@ fn quantize_to_grids_source(x: &[f32], scale: &[f32], zero: &[f32], out: &mut [u
 
 /// `x` begins at the first plane's first pixel; the other planes' pixels follow at multiples of `plane`.
 #[inline(always)]
-fn quantize_channels_last_source(
+pub(super) fn quantize_channels_last_source(
     x: &[f32],
     plane: usize,
     channels: usize,
@@ -134,7 +134,7 @@ fn quantize_channels_last_source(
 
 /// As many channels as grids.
 #[inline(always)]
-fn quantize_channels_last_to_grids_source(
+pub(super) fn quantize_channels_last_to_grids_source(
     x: &[f32],
     plane: usize,
     scale: &[f32],
@@ -168,7 +168,7 @@ const EIGHT: usize = 8;
 /// Pixels that are interleaved together: four squares.
 const PIXELS: usize = 32;
 /// Pixels of a piece, so many that 8 planes are read in long pieces and few that its output stays in a cache.
-const PIECE: usize = 8 * PIXELS;
+pub(super) const PIECE: usize = 8 * PIXELS;
 
 /// Many planes, 8 of them and a piece of pixels at a time; the last 8 may overlap those before them.
 #[inline(always)]

@@ -188,12 +188,20 @@ fn every_zero_point_at_both_ends() {
         let mut x: Vec<f32> = ends.iter().flat_map(|end| near.map(|step| end + step)).collect();
         x.extend([f32::NAN, -f32::NAN, f32::INFINITY, f32::NEG_INFINITY, f32::MAX, f32::MIN, -0.0]);
         x.extend([f32::from_bits(1), 0.499_999_97, 4_194_304.5, 8_388_609.0, -8_388_609.0, 3e9, -3e9]);
+        // More than any tier's registers hold, in one line and in 17 planes.
+        let (channels, plane) = (17, x.len());
+        let x: Vec<f32> = (0..channels).flat_map(|c| x[c..].iter().chain(&x[..c]).copied()).collect();
         let bits: Vec<u8> = (0..=255).collect();
         for k in tiers() {
             let mut out = vec![0; x.len()];
             quantize(k, &x, 1.0, zero_point, &mut out);
             for (&x, &y) in x.iter().zip(&out) {
                 assert_eq!(y, plain_quantize(x, 1.0, zero_point), "{} {x} {zero_point}", k.isa());
+            }
+            let mut last = vec![0; x.len()];
+            quantize_channels_last(k, &x, channels, plane, 0..plane, 1.0, zero_point, &mut last);
+            for (i, &y) in last.iter().enumerate() {
+                assert_eq!(y, out[i % channels * plane + i / channels], "{} {i} {zero_point}", k.isa());
             }
             let mut numbers = vec![9.0; 256];
             dequantize(k, &bits, 0.3, zero_point, &mut numbers);

@@ -1,4 +1,4 @@
-//! A 256-bit register of integers.
+//! A 256-bit register.
 
 use std::arch::asm;
 use std::arch::x86_64::*;
@@ -20,6 +20,39 @@ macro_rules! binary {
             }
         )*
     };
+}
+
+/// Methods that are one intrinsic of two registers of floats.
+macro_rules! binary_of_floats {
+    ($($name:ident = $intrinsic:ident;)*) => {
+        $(
+            #[inline(always)]
+            unsafe fn $name(self, other: Self) -> Self {
+                // SAFETY: the caller's.
+                unsafe { of_floats($intrinsic(floats(self), floats(other))) }
+            }
+        )*
+    };
+}
+
+/// The bits of a register as float32.
+///
+/// # Safety
+/// The CPU has the tier.
+#[inline(always)]
+unsafe fn floats(lanes: Ymm) -> __m256 {
+    // SAFETY: the caller's.
+    unsafe { _mm256_castsi256_ps(lanes.0) }
+}
+
+/// The bits of float32.
+///
+/// # Safety
+/// The CPU has the tier.
+#[inline(always)]
+unsafe fn of_floats(lanes: __m256) -> Ymm {
+    // SAFETY: the caller's.
+    unsafe { Ymm(_mm256_castps_si256(lanes)) }
 }
 
 impl Vector for Ymm {
@@ -57,6 +90,19 @@ impl Vector for Ymm {
     }
 
     #[inline(always)]
+    unsafe fn store_part(self, part: usize, to: *mut u8) {
+        // SAFETY: the caller's.
+        unsafe {
+            let part = if part == 0 {
+                _mm256_castsi256_si128(self.0)
+            } else {
+                _mm256_extracti128_si256::<1>(self.0)
+            };
+            _mm_storeu_si128(to.cast(), part);
+        }
+    }
+
+    #[inline(always)]
     unsafe fn store_quarter(self, quarter: usize, to: *mut u8) {
         // SAFETY: the caller's.
         unsafe {
@@ -89,6 +135,10 @@ impl Vector for Ymm {
         unpack_high_bytes = _mm256_unpackhi_epi8;
         unpack_low_words = _mm256_unpacklo_epi16;
         unpack_high_words = _mm256_unpackhi_epi16;
+        unpack_low_lanes = _mm256_unpacklo_epi32;
+        unpack_high_lanes = _mm256_unpackhi_epi32;
+        unpack_low_pairs = _mm256_unpacklo_epi64;
+        unpack_high_pairs = _mm256_unpackhi_epi64;
         pack_words = _mm256_packs_epi32;
         pack_bytes = _mm256_packus_epi16;
     }
@@ -97,6 +147,28 @@ impl Vector for Ymm {
     unsafe fn dot(self, values: Self, weights: Self) -> Self {
         // SAFETY: the caller's.
         unsafe { self.add(values.dot_words(weights)) }
+    }
+
+    #[inline(always)]
+    unsafe fn to_integers(self) -> Self {
+        // SAFETY: the caller's.
+        unsafe { Ymm(_mm256_cvtps_epi32(floats(self))) }
+    }
+
+    binary_of_floats! {
+        add_floats = _mm256_add_ps;
+        div_floats = _mm256_div_ps;
+        max_floats = _mm256_max_ps;
+        min_floats = _mm256_min_ps;
+    }
+
+    #[inline(always)]
+    unsafe fn where_number(self, of: Self) -> Self {
+        // SAFETY: the caller's.
+        unsafe {
+            let is_number = _mm256_cmp_ps::<_CMP_ORD_Q>(floats(of), floats(of));
+            of_floats(_mm256_and_ps(floats(self), is_number))
+        }
     }
 
     #[inline(always)]

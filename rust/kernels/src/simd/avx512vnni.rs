@@ -1,4 +1,4 @@
-//! A 512-bit register of integers.
+//! A 512-bit register.
 
 use std::arch::asm;
 use std::arch::x86_64::*;
@@ -22,6 +22,19 @@ macro_rules! binary {
     };
 }
 
+/// Methods that are one intrinsic of two registers of floats.
+macro_rules! binary_of_floats {
+    ($($name:ident = $intrinsic:ident;)*) => {
+        $(
+            #[inline(always)]
+            unsafe fn $name(self, other: Self) -> Self {
+                // SAFETY: the caller's.
+                unsafe { of_floats($intrinsic(floats(self), floats(other))) }
+            }
+        )*
+    };
+}
+
 impl Zmm {
     /// One of the four quarters.
     ///
@@ -39,6 +52,26 @@ impl Zmm {
             }
         }
     }
+}
+
+/// The bits of a register as float32.
+///
+/// # Safety
+/// The CPU has the tier.
+#[inline(always)]
+unsafe fn floats(lanes: Zmm) -> __m512 {
+    // SAFETY: the caller's.
+    unsafe { _mm512_castsi512_ps(lanes.0) }
+}
+
+/// The bits of float32.
+///
+/// # Safety
+/// The CPU has the tier.
+#[inline(always)]
+unsafe fn of_floats(lanes: __m512) -> Zmm {
+    // SAFETY: the caller's.
+    unsafe { Zmm(_mm512_castps_si512(lanes)) }
 }
 
 impl Vector for Zmm {
@@ -76,6 +109,14 @@ impl Vector for Zmm {
     }
 
     #[inline(always)]
+    unsafe fn store_part(self, part: usize, to: *mut u8) {
+        // SAFETY: the caller's.
+        unsafe {
+            _mm_storeu_si128(to.cast(), self.quarter(part));
+        }
+    }
+
+    #[inline(always)]
     unsafe fn store_quarter(self, quarter: usize, to: *mut u8) {
         // SAFETY: the caller's.
         unsafe { _mm_storeu_si128(to.cast(), self.quarter(quarter)) }
@@ -99,6 +140,10 @@ impl Vector for Zmm {
         unpack_high_bytes = _mm512_unpackhi_epi8;
         unpack_low_words = _mm512_unpacklo_epi16;
         unpack_high_words = _mm512_unpackhi_epi16;
+        unpack_low_lanes = _mm512_unpacklo_epi32;
+        unpack_high_lanes = _mm512_unpackhi_epi32;
+        unpack_low_pairs = _mm512_unpacklo_epi64;
+        unpack_high_pairs = _mm512_unpackhi_epi64;
         pack_words = _mm512_packs_epi32;
         pack_bytes = _mm512_packus_epi16;
     }
@@ -108,6 +153,28 @@ impl Vector for Zmm {
     unsafe fn dot(self, values: Self, weights: Self) -> Self {
         // SAFETY: the caller's.
         unsafe { Zmm(_mm512_dpbusd_epi32(self.0, values.0, weights.0)) }
+    }
+
+    #[inline(always)]
+    unsafe fn to_integers(self) -> Self {
+        // SAFETY: the caller's.
+        unsafe { Zmm(_mm512_cvtps_epi32(floats(self))) }
+    }
+
+    binary_of_floats! {
+        add_floats = _mm512_add_ps;
+        div_floats = _mm512_div_ps;
+        max_floats = _mm512_max_ps;
+        min_floats = _mm512_min_ps;
+    }
+
+    #[inline(always)]
+    unsafe fn where_number(self, of: Self) -> Self {
+        // SAFETY: the caller's.
+        unsafe {
+            let is_number = _mm512_cmp_ps_mask::<_CMP_ORD_Q>(floats(of), floats(of));
+            of_floats(_mm512_maskz_mov_ps(is_number, floats(self)))
+        }
     }
 
     #[inline(always)]

@@ -1,8 +1,9 @@
-//! The integer registers of the tiers, behind one trait: what families compute alike on every tier is written once
+//! The registers of the tiers, behind one trait: what families compute alike on every tier is written once
 //! over [`Vector`], and compiled for a tier where a family calls it from a function with the tier's features.
 //!
-//! A register is so many lanes of 32 bits; *words* are its 16-bit halves of lanes. What unpacks and packs works in each
-//! 128 bits by itself, as the instructions do: a pack undoes an unpack.
+//! A register is so many lanes of 32 bits; *words* are its 16-bit halves of lanes, *pairs* are two lanes side by side, and
+//! what is named after floats takes lanes as the bits of float32. What unpacks and packs works in each 128 bits by itself,
+//! as the instructions do: a pack undoes an unpack.
 
 mod avx2;
 mod avx512vnni;
@@ -10,7 +11,7 @@ mod avx512vnni;
 pub(crate) use avx2::Ymm;
 pub(crate) use avx512vnni::{Zmm, opaque};
 
-/// A register of integers.
+/// A register of integers, or of the bits of floats.
 ///
 /// # Safety
 /// The methods need the tier's CPU features, and pointers to as many elements as they read or write, at any alignment.
@@ -35,6 +36,8 @@ pub(crate) trait Vector: Copy {
     unsafe fn store_bytes(self, to: *mut u8);
     /// Writes one of the four quarters of the bytes.
     unsafe fn store_quarter(self, quarter: usize, to: *mut u8);
+    /// Writes the 128 bits of that number.
+    unsafe fn store_part(self, part: usize, to: *mut u8);
 
     /// The sum of lanes, modulo 2^32.
     unsafe fn add(self, other: Self) -> Self;
@@ -59,6 +62,19 @@ pub(crate) trait Vector: Copy {
     unsafe fn scale_even(acc: Self, multiplier: Self, shift: Self) -> Self;
     /// The even lanes of one register, and those of another one lane up.
     unsafe fn join_even(even: Self, odd: Self) -> Self;
+
+    /// Floats as signed lanes, rounded to nearest, ties to even; what lies outside of int32 becomes the least one.
+    unsafe fn to_integers(self) -> Self;
+    /// The sums of floats.
+    unsafe fn add_floats(self, other: Self) -> Self;
+    /// The quotients of floats.
+    unsafe fn div_floats(self, other: Self) -> Self;
+    /// The greater of floats; `other` where one is NaN or both are zeros.
+    unsafe fn max_floats(self, other: Self) -> Self;
+    /// The lesser of floats; `other` where one is NaN or both are zeros.
+    unsafe fn min_floats(self, other: Self) -> Self;
+    /// The same, with 0 in the lanes where a float of `of` is NaN.
+    unsafe fn where_number(self, of: Self) -> Self;
 
     /// The sum of the words of each lane's products.
     unsafe fn dot_words(self, other: Self) -> Self;
@@ -86,6 +102,14 @@ pub(crate) trait Vector: Copy {
     unsafe fn unpack_low_words(self, other: Self) -> Self;
     /// The upper 4 words of each 128 bits, in turns from both.
     unsafe fn unpack_high_words(self, other: Self) -> Self;
+    /// The lower 2 lanes of each 128 bits, in turns from both.
+    unsafe fn unpack_low_lanes(self, other: Self) -> Self;
+    /// The upper 2 lanes of each 128 bits, in turns from both.
+    unsafe fn unpack_high_lanes(self, other: Self) -> Self;
+    /// The lower pair of each 128 bits from both.
+    unsafe fn unpack_low_pairs(self, other: Self) -> Self;
+    /// The upper pair of each 128 bits from both.
+    unsafe fn unpack_high_pairs(self, other: Self) -> Self;
     /// Signed lanes as signed words, saturated.
     unsafe fn pack_words(self, other: Self) -> Self;
     /// Signed words as unsigned bytes, saturated.

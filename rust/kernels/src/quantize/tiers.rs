@@ -1,0 +1,13 @@
+//! What each tier has of this family: code of its registers where that gains, compiled plain loops elsewhere.
+
+#[cfg(target_arch = "x86_64")]
+use super::vector;
+use super::{Entries, plain};
+
+crate::plain::vector_tiers!(Entries {
+    quantize(x: &[f32], scale: f32, zero_point: i32, out: &mut [u8]) = vector::quantize as "f32u8-quantize";
+    quantize_channels_last(x: &[f32], plane: usize, channels: usize, scale: f32, zero_point: i32, out: &mut [u8])
+        = vector::channels_last as "f32u8-quantize-channels-last";
+    quantize_channels_last_to_grids(x: &[f32], plane: usize, scale: &[f32], zero: &[f32], out: &mut [u8])
+        = vector::channels_last_to_grids as "f32u8-quantize-channels-last-to-grids";
+});
