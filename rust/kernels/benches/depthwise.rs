@@ -68,8 +68,14 @@ fn depthwise(c: &mut Criterion) {
             let mut packed = vec![0; entries.to_floats.packed_len(channels, side)];
             entries.to_floats.pack(&weights, channels, side, &mut packed);
             let ones = vec![1.0; channels];
-            let epilogue =
-                Floats { acc_bias: &vec![1000; channels], x_scale: 0.01, scale: &ones, bias: &ones };
+            let epilogue = Floats {
+                acc_bias: &vec![1000; channels],
+                x_scale: 0.01,
+                scale: &ones,
+                bias: &ones,
+                lo: 0.0,
+                hi: 6.0,
+            };
             let d = Depthwise { window, packed: &packed, epilogue, x_zero_point: 128 };
             let name = entries.to_floats.select(side, window.stride, window.dilation).name;
             group.bench_function(BenchmarkId::new(name, &shape), |b| {

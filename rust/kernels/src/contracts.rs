@@ -279,6 +279,8 @@ fn depthwise_convolutions_to_floats() {
             x_scale: 1.0,
             scale: &vec![1.0; f.lengths[1]],
             bias: &vec![0.0; f.lengths[2]],
+            lo: 0.0,
+            hi: 6.0,
         };
         let d = Depthwise { window: f.window, packed: &packed, epilogue: floats, x_zero_point: 3 };
         depthwise::run_to_floats(k, &vec![1; f.x], &d, f.rows.clone(), &mut vec![0.0; f.out]);

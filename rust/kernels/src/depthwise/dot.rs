@@ -63,6 +63,9 @@ pub(super) trait Channels<D>: Copy {
 
     /// Writes a byte a channel: a quarter of a register.
     unsafe fn store(self, bytes: D, quarter: usize, to: *mut u8);
+
+    /// Writes a float32 a channel.
+    unsafe fn store_floats(self, floats: D, to: *mut f32);
 }
 
 /// As many as a register has lanes.
@@ -86,5 +89,11 @@ impl<D: Dot> Channels<D> for All {
     unsafe fn store(self, bytes: D, quarter: usize, to: *mut u8) {
         // SAFETY: the caller's promise.
         unsafe { bytes.store_quarter(quarter, to) }
+    }
+
+    #[inline(always)]
+    unsafe fn store_floats(self, floats: D, to: *mut f32) {
+        // SAFETY: the caller's promise.
+        unsafe { floats.store_bytes(to.cast()) }
     }
 }

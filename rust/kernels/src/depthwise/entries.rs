@@ -20,7 +20,8 @@ pub struct Depthwise<'a, E> {
     pub x_zero_point: u8,
 }
 
-/// What turns int32 sums into float32: for channel `c`, `fma(float32(acc + acc_bias[c]) * x_scale, scale[c], bias[c])`.
+/// What turns int32 sums into float32: for channel `c`, `fma(float32(acc + acc_bias[c]) * x_scale, scale[c], bias[c])`,
+/// then `lo` where that is not above it, then `hi` where it is above that; NaN stays.
 #[derive(Clone, Copy, Debug)]
 pub struct Floats<'a> {
     /// One a channel, added to the sum modulo 2^32.
@@ -31,6 +32,20 @@ pub struct Floats<'a> {
     pub scale: &'a [f32],
     /// One a channel.
     pub bias: &'a [f32],
+    /// The smallest result; not NaN.
+    pub lo: f32,
+    /// The largest result; not NaN.
+    pub hi: f32,
+}
+
+impl Floats<'_> {
+    /// The result of a channel's sum, which began with `acc_bias`.
+    #[inline(always)]
+    pub(super) fn of(&self, acc: i32, channel: usize) -> f32 {
+        let x = (acc as f32 * self.x_scale).mul_add(self.scale[channel], self.bias[channel]);
+        let x = if x <= self.lo { self.lo } else { x };
+        if x > self.hi { self.hi } else { x }
+    }
 }
 
 /// The code of a kernel that makes bytes. It asks for the bounds that [`run`](super::run) asserts.

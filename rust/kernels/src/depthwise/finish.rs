@@ -1,11 +1,9 @@
 //! What becomes of the sums of as many channels as a register has lanes.
 
-use std::arch::x86_64::*;
-
-use super::dot::{All, Channels};
+use super::dot::Channels;
 use super::entries::Floats;
 use crate::requantize::{Clamp, HIGH_SHIFT, HighScale, Requantize};
-use crate::simd::{Vector, Ymm};
+use crate::simd::Vector;
 
 /// # Safety
 /// The methods need the tier's CPU features, and are inlined into functions that are compiled for it.
@@ -101,40 +99,67 @@ impl<V: Vector, C: Channels<V>, const RAISED: bool> Finish<V> for Bytes<V, C, RA
 }
 
 /// Float32.
-pub(super) struct FloatsOfEight {
-    acc_bias: Ymm,
-    x_scale: __m256,
-    scale: __m256,
-    bias: __m256,
+pub(super) struct ToFloats<V, C> {
+    channels: C,
+    acc_bias: V,
+    x_scale: V,
+    scale: V,
+    bias: V,
+    /// Whether `lo` and `hi` are not the infinities.
+    is_clamped: bool,
+    lo: V,
+    hi: V,
 }
 
-impl Finish<Ymm> for FloatsOfEight {
-    type Channels = All;
+impl<V: Vector, C: Channels<V>> ToFloats<V, C> {
+    /// The results of sums.
+    ///
+    /// # Safety
+    /// The CPU has the tier.
+    #[inline(always)]
+    pub(super) unsafe fn apply(&self, sums: V) -> V {
+        // SAFETY: the caller's promise.
+        unsafe {
+            let x = sums.to_floats().mul_floats(self.x_scale);
+            let y = x.fma_floats(self.scale, self.bias);
+            if self.is_clamped { y.clamp_floats(self.lo, self.hi) } else { y }
+        }
+    }
+}
+
+impl<V: Vector, C: Channels<V>> Finish<V> for ToFloats<V, C> {
+    type Channels = C;
     type Of<'a> = Floats<'a>;
     type Out = f32;
 
     #[inline(always)]
-    unsafe fn new(of: &Floats<'_>, first: usize, _: All) -> Self {
+    unsafe fn new(of: &Floats<'_>, first: usize, channels: C) -> Self {
         // SAFETY: the caller's promise.
         unsafe {
-            FloatsOfEight {
-                acc_bias: Ymm::load(of.acc_bias.as_ptr().add(first)),
-                x_scale: _mm256_set1_ps(of.x_scale),
-                scale: _mm256_loadu_ps(of.scale.as_ptr().add(first)),
-                bias: _mm256_loadu_ps(of.bias.as_ptr().add(first)),
+            let floats = |values: &[f32]| channels.load(values.as_ptr().add(first).cast());
+            let splat = |value: f32| V::splat(value.to_bits() as i32);
+            ToFloats {
+                channels,
+                acc_bias: channels.load(of.acc_bias.as_ptr().add(first)),
+                x_scale: splat(of.x_scale),
+                scale: floats(of.scale),
+                bias: floats(of.bias),
+                is_clamped: [of.lo, of.hi] != [f32::NEG_INFINITY, f32::INFINITY],
+                lo: splat(of.lo),
+                hi: splat(of.hi),
             }
         }
     }
 
     #[inline(always)]
-    unsafe fn start(&self) -> Ymm {
+    unsafe fn start(&self) -> V {
         self.acc_bias
     }
 
     #[inline(always)]
     unsafe fn write<const DOWN: usize, const RIGHT: usize>(
         &self,
-        sums: [[Ymm; RIGHT]; DOWN],
+        sums: [[V; RIGHT]; DOWN],
         place: impl Fn(usize, usize) -> Option<*mut f32>,
     ) {
         // SAFETY: the caller's promise.
@@ -142,8 +167,7 @@ impl Finish<Ymm> for FloatsOfEight {
             for down in 0..DOWN {
                 for right in 0..RIGHT {
                     if let Some(place) = place(down, right) {
-                        let x = _mm256_mul_ps(_mm256_cvtepi32_ps(sums[down][right].0), self.x_scale);
-                        _mm256_storeu_ps(place, _mm256_fmadd_ps(x, self.scale, self.bias));
+                        self.channels.store_floats(self.apply(sums[down][right]), place);
                     }
                 }
             }

@@ -95,8 +95,7 @@ impl GroupFinish<Plain> for Floats<'_> {
         // SAFETY: the caller's promise.
         let out = unsafe { std::slice::from_raw_parts_mut(out, channels) };
         for (lane, out) in out.iter_mut().enumerate() {
-            let c = first + lane;
-            *out = (sums[lane] as f32 * self.x_scale).mul_add(self.scale[c], self.bias[c]);
+            *out = self.of(sums[lane], first + lane);
         }
     }
 }

@@ -15,8 +15,12 @@ struct Case {
     shift: Vec<i32>,
     zero_point: i32,
     clamp: (i32, i32),
+    float_clamp: (f32, f32),
     x_zero_point: u8,
 }
+
+/// No clamp of floats.
+const NO_CLAMP: (f32, f32) = (f32::NEG_INFINITY, f32::INFINITY);
 
 impl Case {
     /// Random values for a geometry, from a seed.
@@ -52,6 +56,7 @@ impl Case {
             shift: (0..channels).map(|_| shifts.start + next() % (shifts.end - shifts.start)).collect(),
             zero_point: [0, 128, 255, next() & 255][(next() & 3) as usize],
             clamp: [(0, 255), (next() & 127, 128 + (next() & 127))][(next() & 1) as usize],
+            float_clamp: [NO_CLAMP, (0.0, f32::INFINITY), (-2.5, 3.0), NO_CLAMP][(next() & 3) as usize],
             x_zero_point,
             weights,
         };
@@ -108,11 +113,12 @@ impl Case {
         let bytes: Vec<u8> = sums.iter().enumerate().map(|(i, &sum)| self.byte(sum, channel(i))).collect();
         let scale: Vec<f32> = self.multiplier.iter().map(|&m| m as f32 * 2e-12).collect();
         let bias: Vec<f32> = self.shift.iter().map(|&shift| shift as f32 / 3.0 - 9.0).collect();
-        let epilogue = Floats { acc_bias: &self.bias, x_scale: 0.037, scale: &scale, bias: &bias };
+        let (lo, hi) = self.float_clamp;
+        let epilogue = Floats { acc_bias: &self.bias, x_scale: 0.037, scale: &scale, bias: &bias, lo, hi };
         let float = |(i, &sum): (usize, &i64)| {
             // A float32 times a float32 is exact in float64; then it is rounded once.
             let x = (f64::from(sum as f32) * f64::from(0.037f32)) as f32;
-            x.mul_add(scale[channel(i)], bias[channel(i)])
+            x.mul_add(scale[channel(i)], bias[channel(i)]).clamp(lo, hi)
         };
         let floats: Vec<f32> = sums.iter().enumerate().map(float).collect();
         for isa in isa::available() {
@@ -353,6 +359,39 @@ fn ties_go_up() {
     case.check(0..3);
 }
 
+/// Floats are clamped as Relu and Clip are: zeros of either sign become the bound that they meet, NaN stays.
+#[test]
+fn zeros_and_nan_meet_a_clamp_of_floats() {
+    for (kernel, channels) in [3, 5, 7].into_iter().flat_map(|k| [5, 8, 12, 16, 40].map(|c| (k, c))) {
+        let window = square(9, channels, kernel, 1 + channels % 2, [kernel / 2; 2]);
+        let (x, weights) = (vec![3; 81 * channels], vec![0; channels * kernel * kernel]);
+        // Sums of 0 times a negative scale are -0; that and a bias of -0 is -0.
+        let bias: Vec<f32> = (0..channels).map(|c| [-0.0, f32::NAN, -1.0, 7.0, 0.0][c % 5]).collect();
+        for ((lo, hi), expected) in [
+            ((0.0, f32::INFINITY), [0.0, f32::NAN, 0.0, 7.0, 0.0]),
+            ((-0.5, 6.0), [-0.0, f32::NAN, -0.5, 6.0, 0.0]),
+            (NO_CLAMP, [-0.0, f32::NAN, -1.0, 7.0, 0.0]),
+        ] {
+            let (acc_bias, scale) = (vec![0; channels], vec![-1.0; channels]);
+            let epilogue = Floats { acc_bias: &acc_bias, x_scale: 1.0, scale: &scale, bias: &bias, lo, hi };
+            for isa in isa::available() {
+                let k = Kernels::new(isa).expect("an available tier");
+                let tiles = &k.row().depthwise.to_floats;
+                let mut packed = vec![0; tiles.packed_len(channels, window.kernel)];
+                tiles.pack(&weights, channels, window.kernel, &mut packed);
+                let d = Depthwise { window, packed: &packed, epilogue, x_zero_point: 0 };
+                let mut out = vec![9.0; window.output[0] * window.output[1] * channels];
+                run_to_floats(k, &x, &d, 0..window.output[0], &mut out);
+                for (i, y) in out.iter().enumerate() {
+                    let expected = expected[i % channels % 5];
+                    let is_right = y.to_bits() == expected.to_bits() || y.is_nan() && expected.is_nan();
+                    assert!(is_right, "{isa} {kernel} {channels} {lo}..{hi}: {y} at {i}, not {expected}");
+                }
+            }
+        }
+    }
+}
+
 /// One axis: (input, output, kernel, stride, dilation, padding before). Padding may exceed the kernel, and the last
 /// windows may lie behind the input.
 fn axis() -> impl Strategy<Value = [usize; 6]> {
@@ -453,7 +492,7 @@ fn kernels_by_name() {
             .map(|row| row.depthwise.to_floats.select([kernel; 2], [stride; 2], [1, 1]).name);
         assert_eq!(scalar, "scalar-u8i8f32-depthwise-any");
         assert_eq!(avx2, format!("avx2-u8i8f32-depthwise-{tile}"));
-        assert_eq!(avx512, avx2);
+        assert_eq!(avx512, format!("avx512vnni-u8i8f32-depthwise-{tile}"));
     }
 }
 

@@ -1,6 +1,6 @@
 //! What each tier has of this family, on every architecture.
 
-use super::entries::{Entries, Tile, Tiles, ToFloats};
+use super::entries::{Entries, Tile, Tiles};
 use super::pack::Packing;
 use super::scalar;
 #[cfg(target_arch = "x86_64")]
@@ -64,34 +64,43 @@ pub(crate) const AVX2: Entries = Entries {
             },
         ],
     },
-    to_floats: AVX2_FLOATS,
-};
-
-/// The kernels that make float32, which the tiers above take over.
-const AVX2_FLOATS: Tiles<ToFloats> = Tiles {
-    packing: PAIRS,
-    all: &[
-        Tile {
-            shape: own(3, 1),
-            entry: Entry { name: "avx2-u8i8f32-depthwise-3x3s1", code: code!("x86_64": avx2::floats_3x3s1) },
-        },
-        Tile {
-            shape: own(3, 2),
-            entry: Entry { name: "avx2-u8i8f32-depthwise-3x3s2", code: code!("x86_64": avx2::floats_3x3s2) },
-        },
-        Tile {
-            shape: own(5, 1),
-            entry: Entry { name: "avx2-u8i8f32-depthwise-5x5s1", code: code!("x86_64": avx2::floats_5x5s1) },
-        },
-        Tile {
-            shape: own(5, 2),
-            entry: Entry { name: "avx2-u8i8f32-depthwise-5x5s2", code: code!("x86_64": avx2::floats_5x5s2) },
-        },
-        Tile {
-            shape: None,
-            entry: Entry { name: "avx2-u8i8f32-depthwise-any", code: code!("x86_64": avx2::floats_any) },
-        },
-    ],
+    to_floats: Tiles {
+        packing: PAIRS,
+        all: &[
+            Tile {
+                shape: own(3, 1),
+                entry: Entry {
+                    name: "avx2-u8i8f32-depthwise-3x3s1",
+                    code: code!("x86_64": avx2::floats_3x3s1),
+                },
+            },
+            Tile {
+                shape: own(3, 2),
+                entry: Entry {
+                    name: "avx2-u8i8f32-depthwise-3x3s2",
+                    code: code!("x86_64": avx2::floats_3x3s2),
+                },
+            },
+            Tile {
+                shape: own(5, 1),
+                entry: Entry {
+                    name: "avx2-u8i8f32-depthwise-5x5s1",
+                    code: code!("x86_64": avx2::floats_5x5s1),
+                },
+            },
+            Tile {
+                shape: own(5, 2),
+                entry: Entry {
+                    name: "avx2-u8i8f32-depthwise-5x5s2",
+                    code: code!("x86_64": avx2::floats_5x5s2),
+                },
+            },
+            Tile {
+                shape: None,
+                entry: Entry { name: "avx2-u8i8f32-depthwise-any", code: code!("x86_64": avx2::floats_any) },
+            },
+        ],
+    },
 };
 
 pub(crate) const AVX512VNNI: Entries = Entries {
@@ -135,5 +144,44 @@ pub(crate) const AVX512VNNI: Entries = Entries {
             },
         ],
     },
-    to_floats: AVX2_FLOATS,
+    to_floats: Tiles {
+        packing: FOURS,
+        all: &[
+            Tile {
+                shape: own(3, 1),
+                entry: Entry {
+                    name: "avx512vnni-u8i8f32-depthwise-3x3s1",
+                    code: code!("x86_64": avx512vnni::floats_3x3s1),
+                },
+            },
+            Tile {
+                shape: own(3, 2),
+                entry: Entry {
+                    name: "avx512vnni-u8i8f32-depthwise-3x3s2",
+                    code: code!("x86_64": avx512vnni::floats_3x3s2),
+                },
+            },
+            Tile {
+                shape: own(5, 1),
+                entry: Entry {
+                    name: "avx512vnni-u8i8f32-depthwise-5x5s1",
+                    code: code!("x86_64": avx512vnni::floats_5x5s1),
+                },
+            },
+            Tile {
+                shape: own(5, 2),
+                entry: Entry {
+                    name: "avx512vnni-u8i8f32-depthwise-5x5s2",
+                    code: code!("x86_64": avx512vnni::floats_5x5s2),
+                },
+            },
+            Tile {
+                shape: None,
+                entry: Entry {
+                    name: "avx512vnni-u8i8f32-depthwise-any",
+                    code: code!("x86_64": avx512vnni::floats_any),
+                },
+            },
+        ],
+    },
 };

@@ -150,6 +150,12 @@ impl Vector for Ymm {
     }
 
     #[inline(always)]
+    unsafe fn to_floats(self) -> Self {
+        // SAFETY: the caller's.
+        unsafe { of_floats(_mm256_cvtepi32_ps(self.0)) }
+    }
+
+    #[inline(always)]
     unsafe fn to_integers(self) -> Self {
         // SAFETY: the caller's.
         unsafe { Ymm(_mm256_cvtps_epi32(floats(self))) }
@@ -157,9 +163,27 @@ impl Vector for Ymm {
 
     binary_of_floats! {
         add_floats = _mm256_add_ps;
+        mul_floats = _mm256_mul_ps;
         div_floats = _mm256_div_ps;
         max_floats = _mm256_max_ps;
         min_floats = _mm256_min_ps;
+    }
+
+    #[inline(always)]
+    unsafe fn fma_floats(self, factor: Self, sum: Self) -> Self {
+        // SAFETY: the caller's.
+        unsafe { of_floats(_mm256_fmadd_ps(floats(self), floats(factor), floats(sum))) }
+    }
+
+    #[inline(always)]
+    unsafe fn clamp_floats(self, lo: Self, hi: Self) -> Self {
+        // SAFETY: the caller's.
+        unsafe {
+            let (x, lo) = (floats(self), floats(lo));
+            let raised = _mm256_blendv_ps(x, lo, _mm256_cmp_ps::<_CMP_LE_OQ>(x, lo));
+            // Of two operands that do not compare, the minimum is the second: NaN stays.
+            of_floats(_mm256_min_ps(floats(hi), raised))
+        }
     }
 
     #[inline(always)]

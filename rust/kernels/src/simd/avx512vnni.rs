@@ -156,6 +156,12 @@ impl Vector for Zmm {
     }
 
     #[inline(always)]
+    unsafe fn to_floats(self) -> Self {
+        // SAFETY: the caller's.
+        unsafe { of_floats(_mm512_cvtepi32_ps(self.0)) }
+    }
+
+    #[inline(always)]
     unsafe fn to_integers(self) -> Self {
         // SAFETY: the caller's.
         unsafe { Zmm(_mm512_cvtps_epi32(floats(self))) }
@@ -163,9 +169,27 @@ impl Vector for Zmm {
 
     binary_of_floats! {
         add_floats = _mm512_add_ps;
+        mul_floats = _mm512_mul_ps;
         div_floats = _mm512_div_ps;
         max_floats = _mm512_max_ps;
         min_floats = _mm512_min_ps;
+    }
+
+    #[inline(always)]
+    unsafe fn fma_floats(self, factor: Self, sum: Self) -> Self {
+        // SAFETY: the caller's.
+        unsafe { of_floats(_mm512_fmadd_ps(floats(self), floats(factor), floats(sum))) }
+    }
+
+    #[inline(always)]
+    unsafe fn clamp_floats(self, lo: Self, hi: Self) -> Self {
+        // SAFETY: the caller's.
+        unsafe {
+            let (x, lo) = (floats(self), floats(lo));
+            let raised = _mm512_mask_mov_ps(x, _mm512_cmp_ps_mask::<_CMP_LE_OQ>(x, lo), lo);
+            // Of two operands that do not compare, the minimum is the second: NaN stays.
+            of_floats(_mm512_min_ps(floats(hi), raised))
+        }
     }
 
     #[inline(always)]

@@ -63,16 +63,24 @@ pub(crate) trait Vector: Copy {
     /// The even lanes of one register, and those of another one lane up.
     unsafe fn join_even(even: Self, odd: Self) -> Self;
 
+    /// Signed lanes as float32, rounded to nearest.
+    unsafe fn to_floats(self) -> Self;
     /// Floats as signed lanes, rounded to nearest, ties to even; what lies outside of int32 becomes the least one.
     unsafe fn to_integers(self) -> Self;
     /// The sums of floats.
     unsafe fn add_floats(self, other: Self) -> Self;
+    /// The products of floats.
+    unsafe fn mul_floats(self, other: Self) -> Self;
     /// The quotients of floats.
     unsafe fn div_floats(self, other: Self) -> Self;
     /// The greater of floats; `other` where one is NaN or both are zeros.
     unsafe fn max_floats(self, other: Self) -> Self;
     /// The lesser of floats; `other` where one is NaN or both are zeros.
     unsafe fn min_floats(self, other: Self) -> Self;
+    /// `self * factor + sum` of floats, rounded once.
+    unsafe fn fma_floats(self, factor: Self, sum: Self) -> Self;
+    /// Floats clamped: `lo` where one is at most that, then `hi` where it is above that; NaN stays.
+    unsafe fn clamp_floats(self, lo: Self, hi: Self) -> Self;
     /// The same, with 0 in the lanes where a float of `of` is NaN.
     unsafe fn where_number(self, of: Self) -> Self;
 

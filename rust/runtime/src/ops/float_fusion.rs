@@ -1,7 +1,7 @@
 //! Which later nodes a float product takes into its epilogue: a constant a column, a tensor that is there already, then
 //! an activation. The bits are those of the nodes one by one.
 
-use octavo_kernels::float::epilogue::{Epilogue, Residual};
+use octavo_kernels::float::epilogue::{Clamp, Epilogue, Residual};
 use octavo_kernels::float::unary::Unary;
 
 use crate::ops::unary;
@@ -122,6 +122,21 @@ fn by_column(constant: &Tensor, shape: &[usize], axis: usize) -> Option<Vec<f32>
     let is_by_column =
         own.iter().enumerate().all(|(at, &n)| n == if at + padding == axis { shape[axis] } else { 1 });
     (is_by_column && (padding <= axis || shape[axis] == 1)).then(|| constant.f32s().ok())?
+}
+
+/// Takes a function that clamps and alone reads `output` into the product that makes it: gives back what it makes, the
+/// nodes' names, and the clamp.
+pub fn clamp_after(b: &mut Builder<'_>, node: &Node, output: ValueId) -> (ValueId, String, Clamp) {
+    let mut fused = FusedFloats::alone(node, output, None);
+    let behind = activation_behind(b, output);
+    let clamp = behind.as_ref().and_then(|&(_, function, _)| Clamp::of(function));
+    if let (Some(clamp), Some((indices, _, clamped))) = (clamp, behind) {
+        for index in indices {
+            fused.take(b, index, clamped);
+        }
+        return (fused.output, fused.names, clamp);
+    }
+    (fused.output, fused.names, Clamp::NONE)
 }
 
 /// The activation that alone reads a value: the nodes that make it up, the function, and what it makes.

@@ -7,7 +7,7 @@ use std::ops::Range;
 
 use crate::depthwise::dot::{All, are_blocks};
 use crate::depthwise::entries::{Depthwise, Floats, can_raise_shifts};
-use crate::depthwise::finish::{Bytes, FloatsOfEight};
+use crate::depthwise::finish::{Bytes, ToFloats};
 use crate::depthwise::{general, slide, strip};
 use crate::requantize::{HIGH_SHIFT, Requantize};
 use crate::simd::Ymm;
@@ -51,7 +51,7 @@ macro_rules! floats {
             // SAFETY: the caller's promise, and what each asks for beside it.
             unsafe {
                 if are_blocks::<Ymm>(d.window.channels) {
-                    $module::run::<Ymm, FloatsOfEight $(, $number)*>(x, d, rows, out, All)
+                    $module::run::<Ymm, ToFloats<_, _> $(, $number)*>(x, d, rows, out, All)
                 } else {
                     general::run::<Pairs, _>(x, d, rows, out)
                 }

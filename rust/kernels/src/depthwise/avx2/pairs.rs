@@ -115,8 +115,7 @@ impl GroupFinish<Pairs> for Floats<'_> {
             std::slice::from_raw_parts_mut(out, channels)
         };
         for (lane, out) in out.iter_mut().enumerate() {
-            let c = first + lane;
-            *out = (acc[lane] as f32 * self.x_scale).mul_add(self.scale[c], self.bias[c]);
+            *out = self.of(acc[lane], first + lane);
         }
     }
 }

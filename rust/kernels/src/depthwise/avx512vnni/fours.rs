@@ -3,6 +3,8 @@
 use std::arch::x86_64::*;
 
 use crate::depthwise::dot::{All, Channels, Dot};
+use crate::depthwise::entries::Floats;
+use crate::depthwise::finish::{Finish, ToFloats};
 use crate::depthwise::general::{GroupDot, GroupFinish, TAPS_MAX};
 use crate::depthwise::pack::GROUP;
 use crate::requantize::{Requantize, scale_any};
@@ -91,6 +93,12 @@ impl Channels<Zmm> for First {
         // SAFETY: the caller's promise; only the channels' bytes are written.
         unsafe { _mm_mask_storeu_epi8(to.cast(), self.0, bytes.quarter(quarter)) }
     }
+
+    #[inline(always)]
+    unsafe fn store_floats(self, floats: Zmm, to: *mut f32) {
+        // SAFETY: the caller's promise; only the channels' lanes are written.
+        unsafe { _mm512_mask_storeu_epi32(to.cast(), self.0, floats.0) }
+    }
 }
 
 /// A bit for each of the first `channels` lanes.
@@ -152,6 +160,24 @@ impl GroupFinish<Fours> for Requantize<'_> {
             let y =
                 _mm512_min_epi32(_mm512_max_epi32(y, _mm512_set1_epi32(self.lo)), _mm512_set1_epi32(self.hi));
             _mm_mask_storeu_epi8(out.cast(), lanes, _mm512_cvtepi32_epi8(y));
+        }
+    }
+}
+
+impl GroupFinish<Fours> for Floats<'_> {
+    type Out = f32;
+
+    #[inline(always)]
+    fn start(&self) -> &[i32] {
+        self.acc_bias
+    }
+
+    #[inline(always)]
+    unsafe fn finish(&self, sums: __m512i, first: usize, channels: usize, out: *mut f32) {
+        // SAFETY: the caller's promise; only the channels' lanes are read and written.
+        unsafe {
+            let channels = First::new(channels);
+            channels.store_floats(ToFloats::new(self, first, channels).apply(Zmm(sums)), out);
         }
     }
 }

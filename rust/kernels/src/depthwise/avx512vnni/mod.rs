@@ -7,8 +7,8 @@ mod wide;
 use std::ops::Range;
 
 use crate::depthwise::dot::All;
-use crate::depthwise::entries::can_raise_shifts;
-use crate::depthwise::finish::Bytes;
+use crate::depthwise::entries::{Depthwise, Floats, can_raise_shifts};
+use crate::depthwise::finish::{Bytes, ToFloats};
 use crate::depthwise::pack::GROUP;
 use crate::depthwise::{general, slide, strip};
 use crate::requantize::HIGH_SHIFT;
@@ -87,3 +87,27 @@ pub(in crate::depthwise) unsafe fn run_any(
         }
     }
 }
+
+/// Runs `$module`'s code for whole groups, or for the only one.
+macro_rules! floats {
+    ($name:ident, $module:ident $(, $number:literal)*) => {
+        /// # Safety
+        /// The CPU has the tier; the bounds that [`crate::depthwise::run_to_floats`] asserts.
+        #[target_feature(enable = "avx2,fma,avx512f,avx512bw,avx512vl,avx512dq,avx512vnni")]
+        pub(in crate::depthwise) unsafe fn $name(x: &[u8], d: &Depthwise<'_, Floats<'_>>, rows: Range<usize>, out: &mut [f32]) {
+            // SAFETY: the caller's promise, and what each asks for beside it.
+            unsafe {
+                if d.window.channels >= GROUP {
+                    $module::run::<Zmm, ToFloats<_, _> $(, $number)*>(x, d, rows, out, All)
+                } else {
+                    $module::run::<Zmm, ToFloats<_, _> $(, $number)*>(x, d, rows, out, First::new(d.window.channels))
+                }
+            }
+        }
+    };
+}
+floats!(floats_3x3s1, slide, 3, 1, 2, 2);
+floats!(floats_3x3s2, slide, 3, 2, 1, 2);
+floats!(floats_5x5s1, slide, 5, 1, 2, 2);
+floats!(floats_5x5s2, slide, 5, 2, 1, 2);
+floats!(floats_any, strip);

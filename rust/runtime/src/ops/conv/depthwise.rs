@@ -4,13 +4,14 @@ use std::ops::Range;
 
 use octavo_exec::cast_mut;
 use octavo_kernels::depthwise::{self, Depthwise, Floats, Window};
+use octavo_kernels::float::epilogue::Clamp;
 use octavo_kernels::requantize::Requantize;
 use octavo_kernels::table::Kernels;
 
 use super::convolution::Convolution;
-use crate::ops::fusion;
 use crate::ops::node::{made, needed};
 use crate::ops::product::{Epilogue, NANOSECONDS_A_MAC, epilogue, zero_point_correction};
+use crate::ops::{float_fusion, fusion};
 use crate::plan::buffers::Placed;
 use crate::plan::builder::{Builder, Stop};
 use crate::plan::layout::Layout;
@@ -44,7 +45,7 @@ pub fn plan(b: &mut Builder<'_>, node: &Node, conv: &Convolution, x: &Placed) ->
             entries.to_floats.pack(&weights, channels, g.kernel, out);
         }
     })?;
-    let (output, name) = look_up(b, node, &mut epilogue)?;
+    let (output, name, clamp) = fuse(b, node, &mut epilogue)?;
     let y = b.output(output, g.output_shape(channels), Layout::ChannelsLast)?;
     let window = g.window();
     let row = g.output[1] * channels * epilogue.element();
@@ -65,7 +66,7 @@ pub fn plan(b: &mut Builder<'_>, node: &Node, conv: &Convolution, x: &Placed) ->
                 let (now, later) = y.split_at_mut(here * row);
                 let x = &x[image * image_in..][..image_in];
                 let of = Weights { window, packed: packed.bytes(), x_zero_point: zero_point as u8 };
-                convolve(kernels, x, of, &epilogue, first..first + here, now);
+                convolve(kernels, x, of, &epilogue, clamp, first..first + here, now);
                 (line, y) = (line + here, later);
             }
         });
@@ -73,19 +74,22 @@ pub fn plan(b: &mut Builder<'_>, node: &Node, conv: &Convolution, x: &Placed) ->
     Ok(())
 }
 
-/// Fuses a Lookup that follows; an addition is a step of its own, for depthwise rows have no residual epilogue. Gives
-/// back what the step makes, and its name.
-fn look_up(b: &mut Builder<'_>, node: &Node, epilogue: &mut Epilogue) -> Result<(ValueId, String), Stop> {
+/// Fuses a Lookup of bytes that follows, or a clamp of floats; an addition is a step of its own, for depthwise rows have no
+/// residual epilogue. Gives back what the step makes, its name, and the clamp.
+fn fuse(b: &mut Builder<'_>, node: &Node, epilogue: &mut Epilogue) -> Result<(ValueId, String, Clamp), Stop> {
     let output = made(node, 0)?;
-    if let Epilogue::U8 { table, .. } = epilogue
-        && let Some((index, lookup)) = b.only_reader(output)
+    let Epilogue::U8 { table, .. } = epilogue else {
+        return Ok(float_fusion::clamp_after(b, node, output));
+    };
+    if let Some((index, lookup)) = b.only_reader(output)
         && lookup.op == Op::Lookup
     {
         *table = Some(fusion::table(b, lookup)?);
         b.absorb(index);
-        return Ok((made(lookup, 0)?, format!("{} + {}", node.name, lookup.name)));
+        let name = format!("{} + {}", node.name, lookup.name);
+        return Ok((made(lookup, 0)?, name, Clamp::NONE));
     }
-    Ok((output, node.name.clone()))
+    Ok((output, node.name.clone(), Clamp::NONE))
 }
 
 /// What a kernel needs beside the image and the epilogue.
@@ -101,6 +105,7 @@ fn convolve(
     x: &[u8],
     of: Weights<'_>,
     epilogue: &Epilogue,
+    clamp: Clamp,
     rows: Range<usize>,
     y: &mut [u8],
 ) {
@@ -113,7 +118,7 @@ fn convolve(
             epilogue.look_up(kernels, y);
         }
         Epilogue::F32 { ref acc_bias, x_scale, ref scale, ref bias } => {
-            let floats = Floats { acc_bias, x_scale, scale, bias };
+            let floats = Floats { acc_bias, x_scale, scale, bias, lo: clamp.lo, hi: clamp.hi };
             let d = Depthwise { window, packed, epilogue: floats, x_zero_point };
             depthwise::run_to_floats(kernels, x, &d, rows, cast_mut(y));
         }
