@@ -185,6 +185,28 @@ def test_residuals_and_tables_behind_rows(build, same, rows, columns, with_sum):
     assert {row.op for row in octavo.Session(program).profile(feeds)} <= {"QGemm", "Copy"}
 
 
+@pytest.mark.parametrize("is_output", [False, True])
+@pytest.mark.parametrize(
+    ("op", "bounds", "fuses"),
+    [("Relu", [], True), ("Clip", [-0.5, 2.0], True), ("Clip", [0.25], True), ("Tanh", [], False)],
+)
+def test_a_clamp_behind_depthwise_floats(build, same, op, bounds, fuses, is_output):
+    """A Relu or Clip that alone reads the floats is part of the convolution's step."""
+    rng = np.random.default_rng(11)
+    shape, attributes = (2, 24, 9, 7), {"strides": [1, 1], "pads": [1] * 4, "dilations": [1, 1], "group": 24}
+    conv(build, rng, shape, (24, 1, 3, 3), attributes, 77, is_float=True)
+    floats = build.nodes[-1].outputs[0]
+    names = [build.constant(f"bound{at}", np.float32(bound)) for at, bound in enumerate(bounds)]
+    y = build.node(op, [floats, *names], "f32")
+    program = build.program(floats, y) if is_output else build.program(y)
+    feeds = {"x": rng.integers(0, 256, shape).astype(np.uint8)}
+    clamped = same(program, feeds)[-1]
+    assert not bounds or clamped.min() == bounds[0]
+    for tier in octavo.tiers():
+        ops = [row.op for row in octavo.Session(program, isa=tier).profile(feeds)]
+        assert (op in ops) == (is_output or not fuses)
+
+
 def test_a_product_that_is_also_an_output_is_not_swallowed(build, same):
     rng = np.random.default_rng(5)
     attributes = {"strides": [1, 1], "pads": [0] * 4, "dilations": [1, 1], "group": 1}

@@ -72,22 +72,6 @@ def test_usual_windows_have_kernels_of_their_own(side, stride, reader):
         assert kernel.endswith(f"-depthwise-{form}")
 
 
-@pytest.mark.parametrize("after", ["Relu(a)", "Clip(a, low, high)", "Tanh(a)"])
-def test_a_clamp_of_floats_is_part_of_the_convolution(after):
-    proto, feeds = model(f"y = {after}", 24, 3)
-    for name, value in (("low", -0.5), ("high", 1.5)):
-        proto.graph.initializer.append(numpy_helper.from_array(np.float32(value), name))
-    quantized = octavo.quantize(proto, [feeds])
-    (want,) = octavo.reference.run(quantized.program, feeds)
-    for tier in octavo.tiers():
-        session = octavo.Session(quantized, isa=tier)
-        ops = [row.op for row in session.profile(feeds)]
-        assert "QConv" in ops
-        assert (after.split("(")[0] in ops) == (after == "Tanh(a)")
-        (found,) = session.run(None, feeds)
-        assert np.array_equal(found, want)
-
-
 def test_the_report_says_why():
     proto, feeds = model(READERS["the caller"], 7, 3)
     text = str(octavo.quantize(proto, [feeds]).report)
