@@ -34,6 +34,9 @@ def folder(tmp_path_factory):
     reals = pixels.astype(np.float32) / np.float32(255)
     np.save(folder / "calibration.npy", reals)
     np.save(folder / "image.npy", reals[:1])
+    with np.load(DEMO / "images.npz") as file:
+        np.save(folder / "held-back.npy", file["images"][:50].astype(np.float32) / np.float32(255))
+        np.save(folder / "labels.npy", file["labels"][:50])
     (folder / "photos").mkdir()
     for index, image in enumerate(pixels[:20]):
         Image.fromarray(image[0]).save(folder / "photos" / f"{index:02}.png")

@@ -12,6 +12,7 @@ from octavo.errors import ArtifactError, DataError, Error, ModelError, RunError,
 if TYPE_CHECKING:
     from octavo import reference
     from octavo.quantization import Calibrator, QuantizedModel, convert, prepare, quantize
+    from octavo.report import Comparison, compare
     from octavo.session import Session, tiers
 
     __version__: str
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 __all__ = [
     "ArtifactError",
     "Calibrator",
+    "Comparison",
     "DataError",
     "Error",
     "ModelError",
@@ -26,6 +28,7 @@ __all__ = [
     "RunError",
     "Session",
     "__version__",
+    "compare",
     "convert",
     "prepare",
     "quantize",
@@ -35,8 +38,10 @@ __all__ = [
 
 _HOMES = {
     "Calibrator": "octavo.quantization",
+    "Comparison": "octavo.report",
     "QuantizedModel": "octavo.quantization",
     "Session": "octavo.session",
+    "compare": "octavo.report",
     "convert": "octavo.quantization",
     "prepare": "octavo.quantization",
     "quantize": "octavo.quantization",

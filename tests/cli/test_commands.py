@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import onnx
@@ -14,10 +15,11 @@ from octavo.quantization.recipes import RECIPES
 from octavo.session import load_program
 from PIL import Image
 
+DEMO = Path(__file__).resolve().parents[2] / "python" / "octavo" / "demo"
 QUANTIZE = ("quantize", "model.onnx", "--data", "calibration.npz")
 
 
-@pytest.mark.parametrize("command", ["quantize", "run", "inspect", "bench", "demo"])
+@pytest.mark.parametrize("command", ["quantize", "run", "inspect", "compare", "bench", "demo"])
 def test_help_has_examples(octavo, command):
     ended = octavo(command, "--help")
     assert ended.status == 0
@@ -70,6 +72,34 @@ def test_quantize_json(octavo, folder, tmp_path):
     assert facts["report"]["samples"] == 7
     assert facts["artifact_bytes"] == output.stat().st_size
     assert facts["model_bytes"] == (folder / "model.onnx").stat().st_size
+
+
+def test_compare(octavo, folder):
+    command = ("compare", "model.onnx", "model.octavo", "--data", "calibration.npz", "--limit", "40")
+    ended = octavo(*command, cwd=folder)
+    assert (ended.status, ended.err) == (0, "")
+    assert "compared over 40 samples" in ended.out
+    facts = octavo(*command, "--json", cwd=folder).json()
+    (output,) = facts["outputs"]
+    assert output["sqnr"] > 40
+    assert output["agreement"] == 1.0
+    assert facts["layers"][0]["name"] in ended.out
+    assert facts["unmatched"] == {}
+
+
+def test_compare_counts_labels(octavo, folder, tmp_path):
+    with np.load(DEMO / "images.npz") as file:
+        images, labels = file["images"][:30], file["labels"][:30]
+        np.save(tmp_path / "held.npy", images)
+        np.save(tmp_path / "labels.npy", labels)
+        np.savez(tmp_path / "two.npz", a=file["labels"], b=file["labels"])
+    command = ("compare", "model.onnx", "model.octavo", "--data", tmp_path / "held.npy", "--labels")
+    facts = octavo(*command, tmp_path / "labels.npy", "--json", cwd=folder).json()
+    [scores] = Session(folder / "model.onnx").run(None, {"input": images.astype("f4") / np.float32(255)})
+    assert facts["outputs"][0]["top1"] == [np.mean(scores.argmax(1) == labels)] * 2
+    ended = octavo(*command, tmp_path / "two.npz", cwd=folder)
+    assert ended.status == 1
+    assert "holds 2 arrays (a, b)" in ended.err
 
 
 def test_quantize_is_the_same_each_time(octavo, folder, tmp_path):

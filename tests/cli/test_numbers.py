@@ -8,8 +8,8 @@ import typer
 from octavo.cli import bench, console
 from octavo.cli.data import Files, kept_files
 from octavo.cli.inspect import _quant, _shape, describe
+from octavo.cli.options import pixels_of
 from octavo.cli.pixels import Frame, Pixels, frame_of
-from octavo.cli.quantize import _pixels
 from octavo.errors import DataError
 from octavo.program import Node, Program, Quant, Value
 from octavo.session import ProfileRow, ValueInfo
@@ -153,7 +153,9 @@ def test_shapes_as_they_are_typed(text, shape):
     ],
 )
 def test_pixels_as_they_are_typed(given, found):
-    assert _pixels(**{"size": None, "mean": "0", "std": "1", "layout": None, "range_": None} | given) == found
+    assert (
+        pixels_of(**{"size": None, "mean": "0", "std": "1", "layout": None, "range_": None} | given) == found
+    )
 
 
 @pytest.mark.parametrize(
@@ -177,7 +179,7 @@ def test_pixels_as_they_are_typed(given, found):
 )
 def test_pixels_that_are_none(given, says):
     with pytest.raises(typer.BadParameter, match=says):
-        _pixels(**{"size": None, "mean": "0", "std": "1", "layout": None, "range_": None} | given)
+        pixels_of(**{"size": None, "mean": "0", "std": "1", "layout": None, "range_": None} | given)
 
 
 @pytest.mark.parametrize("channels", [1, 3])

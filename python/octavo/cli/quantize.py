@@ -8,8 +8,17 @@ import typer
 
 import octavo
 from octavo.cli import console
-from octavo.cli.options import Json, Threads
-from octavo.cli.pixels import Layout, Pixels
+from octavo.cli.options import (
+    Json,
+    Limit,
+    Mean,
+    PixelLayout,
+    PixelRange,
+    Size,
+    Std,
+    Threads,
+    pixels_of,
+)
 from octavo.program import saving
 
 EPILOG = """\b
@@ -41,23 +50,12 @@ def quantize(
             help="How the values seen become ranges: minmax, mean, p99.999, p99.99. [what does best]"
         ),
     ] = None,
-    size: Annotated[
-        str | None, typer.Option(metavar="HxW", help="Pictures: their size, where the model leaves it open.")
-    ] = None,
-    mean: Annotated[
-        str, typer.Option(metavar="M[,M,M]", help="Pictures: what is subtracted, after --range.")
-    ] = "0",
-    std: Annotated[
-        str, typer.Option(metavar="S[,S,S]", help="Pictures: what is divided by, after --mean.")
-    ] = "1",
-    layout: Annotated[Layout | None, typer.Option(help="Pictures: where the model has its channels.")] = None,
-    range_: Annotated[
-        str | None,
-        typer.Option("--range", metavar="LOW..HIGH", help="Pictures: what 0 and 255 become. [0..1]"),
-    ] = None,
-    limit: Annotated[
-        int | None, typer.Option(min=1, metavar="N", help="Take this many samples at most.")
-    ] = None,
+    size: Size = None,
+    mean: Mean = "0",
+    std: Std = "1",
+    layout: PixelLayout = None,
+    range_: PixelRange = None,
+    limit: Limit = None,
     exclude: Annotated[
         list[str] | None, typer.Option(help="Keep the nodes of this name or pattern in float (repeatable).")
     ] = None,
@@ -72,7 +70,7 @@ def quantize(
     from octavo.cli.data import kept_files, open_files
     from octavo.frontend import source_files
 
-    pixels = _pixels(size, mean, std, layout, range_)
+    pixels = pixels_of(size, mean, std, layout, range_)
     model_files = source_files(model)
     saving.check(output, (*model_files, *(() if data is None else kept_files(data))))
     samples = None
@@ -104,37 +102,3 @@ def quantize(
             console.show(line)
         before, after = ("" if size is None else f" ({console.format_size(size)})" for size in sizes.values())
         console.show(f"{model}{before} -> {output}{after}")
-
-
-def _pixels(size: str | None, mean: str, std: str, layout: Layout | None, range_: str | None) -> Pixels:
-    low, high = _numbers(range_ or "0..1", "..", "--range")
-    extent = None
-    if size is not None:
-        numbers = _numbers(size if "x" in size else f"{size}x{size}", "x", "--size")
-        extent = (int(numbers[0]), int(numbers[1]))
-        if min(extent) < 1:
-            raise typer.BadParameter("give HEIGHTxWIDTH in pixels", param_hint="--size")
-    means, stds = _channels(mean, "--mean"), _channels(std, "--std")
-    if 0.0 in stds:
-        raise typer.BadParameter("a division by zero", param_hint="--std")
-    return Pixels(extent, means, stds, layout, low, high)
-
-
-def _numbers(text: str, separator: str, option: str) -> tuple[float, float]:
-    try:
-        first, second = (float(part) for part in text.split(separator))
-    except ValueError:
-        raise typer.BadParameter(
-            f"give two numbers with {separator!r} between them", param_hint=option
-        ) from None
-    return first, second
-
-
-def _channels(text: str, option: str) -> tuple[float, ...]:
-    try:
-        numbers = tuple(float(part) for part in text.split(","))
-    except ValueError:
-        raise typer.BadParameter("give a number, or one a channel", param_hint=option) from None
-    if len(numbers) not in (1, 3):
-        raise typer.BadParameter("give 1 number or 3", param_hint=option)
-    return numbers

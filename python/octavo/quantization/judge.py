@@ -15,7 +15,7 @@ from octavo.session import Session
 _MEMORY = 1 << 26
 """Bytes of float answers that are held."""
 
-_FLAT = ("Softmax", "LogSoftmax", "Sigmoid")
+FLAT = ("Softmax", "LogSoftmax", "Sigmoid")
 """Ops that press large differences flat: a network that ends so is judged by what goes into them, since a few
 samples near a border would decide by what comes out."""
 
@@ -71,12 +71,12 @@ def _runner(program: Program, names: list[str]) -> Callable[[Feeds], list[npt.ND
 
 
 def answers_of(floats: Program, like: Lowered) -> list[str]:
-    """The values that a network is judged by: its float outputs, or what goes into one of `_FLAT`."""
+    """The values that a network is judged by: its float outputs, or what goes into one of `FLAT`."""
     producer = {name: node for node in floats.nodes for name in node.outputs}
     there, names = floats_of(like), []
     for name in floats.outputs:
         node = producer.get(name)
-        if node is not None and node.op in _FLAT and node.inputs[0] in there:
+        if node is not None and node.op in FLAT and node.inputs[0] in there:
             name = node.inputs[0]
         if name in there:
             names.append(name)

@@ -1,0 +1,395 @@
+"""Why a layer errs: a table of causes, each a function of what was measured.
+
+A cause is one kind of noise that makes up most of a layer's own, with the fact behind it. The first of the
+table that applies is named; the remedy of the worst layers is tried.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import numpy.typing as npt
+
+from octavo.lowering import Range
+from octavo.program import Program
+from octavo.program.integers import ACTIVATIONS
+from octavo.quantization.products import bias_in_reals
+from octavo.report.comparison import Cause, LayerRow
+from octavo.report.matching import Layer
+from octavo.report.measures import Own
+from octavo.report.trials import Change, Trials
+
+Float64 = npt.NDArray[np.float64]
+
+TRIED = 5
+"""Layers whose remedy is tried, the worst first."""
+
+MOST = 0.5
+"""The share of a layer's noise from which on a kind of noise is what it errs by."""
+
+WIDE, UNLIKE, FEW_STEPS = 3.0, 8.0, 32.0
+"""How many times wider than what was seen a range is too wide; how many times farther than the median channel
+an outlier reaches; the steps below which a softmax is flat."""
+
+COARSE = 3e-3
+"""The noise of weights as a share of their squares from which on they are coarse: int8 gives 1e-4 and
+less."""
+
+
+@dataclass(frozen=True)
+class Weights:
+    """Of a product, by output channel. wanted, found: the reals of its weights, float64 [C, others]; bias: in
+    reals, as it should be and as it is, [C]; saturated: which biases are at the end of their integers.
+    """
+
+    wanted: Float64
+    found: Float64
+    bias: tuple[Float64, Float64]
+    saturated: npt.NDArray[np.bool_]
+    per_channel: bool
+
+    @property
+    def dead(self) -> npt.NDArray[np.bool_]:
+        """The channels whose weights are all 0 as integers only."""
+        return np.asarray(~self.found.any(1) & self.wanted.any(1))
+
+    @property
+    def noise(self) -> float:
+        """The squared error as a share of the squares, over all channels."""
+        squares = float(np.square(self.wanted).sum())
+        return float(np.square(self.found - self.wanted).sum()) / squares if squares else 0.0
+
+    @property
+    def reach(self) -> Float64:
+        """The greatest magnitude of each channel's weights."""
+        return np.asarray(np.abs(self.wanted).max(1, initial=0.0))
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What is known of a layer. weights: of a product, where they could be set beside the float ones.
+
+    joins: the float nodes that join its output with others on one scale, and what reads those. is_input:
+    whether it rounds an input of the model.
+    """
+
+    row: LayerRow
+    own: Own
+    weights: Weights | None
+    joins: tuple[str, ...]
+    is_input: bool
+
+    @property
+    def seen(self) -> tuple[float, float]:
+        """The least and the greatest of its values."""
+        return float(self.own.least.min(initial=np.inf)), float(self.own.greatest.max(initial=-np.inf))
+
+    @property
+    def width(self) -> float:
+        """How many times wider than what was seen the range of its integers is; 0 of floats."""
+        low, high = self.seen
+        held = max(high, 0.0) - min(low, 0.0)
+        if self.row.low is None or self.row.high is None or not held > 0:
+            return 0.0
+        return (self.row.high - self.row.low) / held
+
+    @property
+    def reach(self) -> Float64:
+        """The greatest magnitude of each channel's values."""
+        return np.asarray(np.maximum(np.abs(self.own.least), np.abs(self.own.greatest)))
+
+    def noise_of(self, channels: npt.NDArray[np.bool_]) -> float:
+        """The share of the noise that some channels have."""
+        if len(channels) != len(self.own.noises) or self.own.ratio.noise <= 0:
+            return 0.0
+        return float(self.own.noises[channels].sum()) / self.own.ratio.noise
+
+
+Finding = tuple[Cause, Change | None]
+
+
+def input_range(evidence: Evidence) -> Finding | None:
+    """An input is fed other values than the model was calibrated with: another range, mean or size."""
+    row = evidence.row
+    if not evidence.is_input or not (row.clipping > MOST or evidence.width > WIDE):
+        return None
+    low, high = evidence.seen
+    text = f"it is fed {low:.4g} to {high:.4g}, and calibration saw {row.low:.4g} to {row.high:.4g}"
+    return Cause("input range", text, "prepare samples as for calibration, or calibrate with these"), _ranged(
+        evidence
+    )
+
+
+def clipped_range(evidence: Evidence) -> Finding | None:
+    """Values beyond what the integers hold."""
+    row = evidence.row
+    if row.clipping <= MOST:
+        return None
+    low, high = evidence.seen
+    text = (
+        f"{100 * row.clipped:.2g} % of its values are beyond {row.low:.4g} to {row.high:.4g}, they reach "
+        f"{low:.4g} to {high:.4g}"
+    )
+    return Cause("clipped range", text, "calibrate with such samples and range_rule='minmax'"), _ranged(
+        evidence
+    )
+
+
+def flat_softmax(evidence: Evidence) -> Finding | None:
+    """Probabilities of so many classes that each is a few steps."""
+    row = evidence.row
+    if row.scale is None or row.op not in ("QSoftmax", "Lookup") or row.rounding <= MOST:
+        return None
+    steps = evidence.seen[1] / max(row.scale)
+    if row.op != "QSoftmax" or steps >= FEW_STEPS:
+        return None
+    text = f"its greatest probability is {evidence.seen[1]:.3g}, {steps:.1f} steps of its integers"
+    return Cause("flat softmax", text, _exclude(row.nodes)), Change(exclude=row.nodes)
+
+
+def concat_of_unlike_ranges(evidence: Evidence) -> Finding | None:
+    """A range that others which are joined with it need."""
+    row = evidence.row
+    if not evidence.joins or row.rounding <= MOST or evidence.width <= WIDE:
+        return None
+    low, high = evidence.seen
+    text = (
+        f"its values reach {low:.4g} to {high:.4g}, and its integers {row.low:.4g} to {row.high:.4g}, for "
+        f"what it is joined with in {evidence.joins[0]!r}"
+    )
+    return Cause("Concat of unlike ranges", text, _exclude(evidence.joins)), Change(exclude=evidence.joins)
+
+
+def wide_range(evidence: Evidence) -> Finding | None:
+    """A range of which the values take a part only, so that their steps are coarse."""
+    row = evidence.row
+    if row.rounding <= MOST or evidence.width <= WIDE:
+        return None
+    low, high = evidence.seen
+    text = f"its integers reach {row.low:.4g} to {row.high:.4g}, its values {low:.4g} to {high:.4g}"
+    remedy = "calibrate with typical samples, or with range_rule='p99.99'"
+    return Cause("range too wide", text, remedy), _ranged(evidence)
+
+
+def outlier_channel(evidence: Evidence) -> Finding | None:
+    """A channel that is louder than the others, whose steps are coarse for it."""
+    row, reach = evidence.row, evidence.reach
+    live = reach[reach > 0]
+    if row.scale is None or len(row.scale) > 1 or row.rounding <= MOST or len(live) < 4:
+        return None
+    median = float(np.median(live))
+    if reach.max() <= UNLIKE * median:
+        return None
+    text = f"channel {int(reach.argmax())} reaches {reach.max():.4g}, the median one {median:.4g}"
+    return Cause("outlier channel", text, _exclude(row.nodes)), Change(exclude=row.nodes)
+
+
+def saturated_accumulator(evidence: Evidence) -> Finding | None:
+    """Biases at the end of their integers."""
+    weights = evidence.weights
+    if weights is None or not weights.saturated.any() or evidence.row.computing <= MOST:
+        return None
+    text = f"the biases of {int(weights.saturated.sum())} channels are at the end of their integers"
+    return _again("saturated accumulator", text, evidence)
+
+
+def dead_channels(evidence: Evidence) -> Finding | None:
+    """Channels whose weights are rounded to 0, all of them."""
+    weights = evidence.weights
+    if weights is None or evidence.noise_of(weights.dead) <= MOST:
+        return None
+    channels = np.flatnonzero(weights.dead).tolist()
+    share = 100 * evidence.noise_of(weights.dead)
+    text = f"the weights of {_listed(channels)} are all 0 as integers, which is {share:.0f} % of its noise"
+    return _again("dead channels", text, evidence)
+
+
+def outlier_weight_channel(evidence: Evidence) -> Finding | None:
+    """One scale for all weights, which one channel sets."""
+    weights = evidence.weights
+    if weights is None or weights.per_channel or len(weights.reach) < 2 or evidence.row.computing <= MOST:
+        return None
+    reach, median = weights.reach, float(np.median(weights.reach))
+    if reach.max() <= UNLIKE * median:
+        return None
+    text = (
+        f"its weights have one scale; those of channel {int(reach.argmax())} reach {reach.max():.4g}, of the "
+        f"median one {median:.4g}"
+    )
+    change = Change(name=evidence.row.name, weights=True, per_channel=True)
+    return Cause("outlier weight channel", text, "per_channel=True"), change
+
+
+def coarse_weights(evidence: Evidence) -> Finding | None:
+    """Integers that are far from the float weights: few levels, or other weights."""
+    weights = evidence.weights
+    if weights is None or weights.noise <= COARSE or evidence.row.computing <= MOST:
+        return None
+    levels = max(len(set(row.tolist())) for row in weights.found)
+    error = 10 * np.log10(weights.noise)
+    text = f"its weights err by {error:.0f} dB, with {levels} different ones a channel at most"
+    return _again("coarse weights", text, evidence)
+
+
+def bias_shift(evidence: Evidence) -> Finding | None:
+    """Channels whose mean is off, by a bias that is off."""
+    weights, row = evidence.weights, evidence.row
+    if weights is None or row.computing <= MOST or evidence.own.shift <= MOST:
+        return None
+    wanted, found = weights.bias
+    off = np.abs(found - wanted)
+    size = np.sqrt(evidence.own.signals / np.maximum(evidence.own.elements, 1))
+    if len(size) != len(off):
+        return None
+    explained = float((evidence.own.elements * off**2).sum()) / max(evidence.own.ratio.noise, 1e-300)
+    if explained <= MOST:
+        return None
+    worst = int(off.argmax())
+    text = (
+        f"the bias of channel {worst} is {found[worst]:.4g}, in the float model {wanted[worst]:.4g}; its "
+        f"values are {size[worst]:.4g} in the root mean square"
+    )
+    return _again("bias shift", text, evidence)
+
+
+def wrong_factor(evidence: Evidence) -> Finding | None:
+    """Results that are too large or too small by a factor: a scale or a multiplier that does not fit."""
+    gain, row = evidence.own.gain, evidence.row
+    explained = (gain - 1) ** 2 / max(evidence.own.ratio.share, 1e-300)
+    if row.computing <= MOST or explained <= MOST or abs(gain - 1) <= 0.01:
+        return None
+    text = f"what it gives is {gain:.3f} times what it should be"
+    return Cause("wrong factor", text, "quantize again from the float model"), Change(
+        name=row.name, weights=True
+    )
+
+
+def rounding(evidence: Evidence) -> Finding | None:
+    """Nothing but the steps of its integers."""
+    row = evidence.row
+    if evidence.own.ratio.noise <= 0 or (row.scale is None and evidence.weights is None):
+        return None
+    kinds = {"steps": row.rounding, "clipping": row.clipping, "weights and sums": row.computing}
+    largest = max(kinds, key=lambda kind: kinds[kind])
+    text = f"nothing stands out; {100 * kinds[largest]:.0f} % of its noise are its {largest}"
+    change = Change(exclude=row.nodes) if row.nodes else None
+    return Cause("rounding", text, _exclude(row.nodes) if row.nodes else "none is needed"), change
+
+
+CAUSES: dict[str, Callable[[Evidence], Finding | None]] = {
+    "input range": input_range,
+    "clipped range": clipped_range,
+    "flat softmax": flat_softmax,
+    "Concat of unlike ranges": concat_of_unlike_ranges,
+    "range too wide": wide_range,
+    "outlier channel": outlier_channel,
+    "saturated accumulator": saturated_accumulator,
+    "dead channels": dead_channels,
+    "outlier weight channel": outlier_weight_channel,
+    "coarse weights": coarse_weights,
+    "bias shift": bias_shift,
+    "wrong factor": wrong_factor,
+    "rounding": rounding,
+}
+"""Causes of a layer's errors by name, the more special first."""
+
+
+def causes_of_layers(
+    measured: Sequence[tuple[LayerRow, Layer, Own]], first: Program, second: Program, tried: Trials | None
+) -> list[LayerRow]:
+    """The rows, the worst first, with the cause of each; of the first few its remedy has been tried."""
+    found = []
+    for place, (row, layer, own) in enumerate(measured):
+        weights = _weights_of(layer, tried)
+        evidence = Evidence(
+            row, own, weights, _joins(layer, first, second), row.of in first.inputs and not row.nodes
+        )
+        findings = [finding for cause in CAUSES.values() if (finding := cause(evidence)) is not None]
+        causes = _first_that_helps(findings, tried if place < TRIED else None)
+        found.append(replace(row, causes=causes, weights=_drawn(weights)))
+    return found
+
+
+def _first_that_helps(findings: Sequence[Finding], tried: Trials | None) -> tuple[Cause, ...]:
+    """The first cause whose remedy makes the answers better, where that is tried; the first, if none does."""
+    causes = []
+    for cause, change in findings:
+        if tried is None or change is None:
+            causes.append(cause)
+            break
+        causes.append(replace(cause, gain=tried.gain(change)))
+        if (causes[-1].gain or 0.0) > 0.0:
+            return (causes[-1],)
+    return tuple(causes[:1])
+
+
+def _weights_of(layer: Layer, tried: Trials | None) -> Weights | None:
+    """The weights and the bias of a product beside those of the float model, which the trials know."""
+    node = layer.node
+    if tried is None or node.op not in ("QConv", "QGemm") or node.inputs[1] not in tried.lowered.weights:
+        return None
+    program, plain = tried.lowered.program, tried.plain.program
+    quant = program.values[node.inputs[1]].quant
+    if quant is None or quant.axis is None:
+        return None
+    wanted = tried.lowered.weights[node.inputs[1]].astype(np.float64)
+    integers = program.constants[node.inputs[1]].astype(np.float64)
+    rows = [np.moveaxis(array, quant.axis, 0).reshape(len(quant.scale), -1) for array in (wanted, integers)]
+    found = rows[1] * quant.scale.astype(np.float64)[:, None]
+    bias = program.constants[node.inputs[2]]
+    end = ACTIVATIONS[program.values[node.inputs[0]].dtype].sum_end - 1
+    saturated = (
+        np.abs(bias.astype(np.float64)) >= end if bias.dtype.kind == "i" else np.zeros(len(bias), np.bool_)
+    )
+    biases = tuple(bias_in_reals(made, node) for made in (plain, program))
+    return Weights(
+        rows[0], found, (biases[0], biases[1]), saturated, per_channel=len(set(quant.scale.tolist())) > 1
+    )
+
+
+def _joins(layer: Layer, first: Program, second: Program) -> tuple[str, ...]:
+    """The float nodes that join the layer's output with others on its scale, and the readers of what they
+    give."""
+    floats = {node.name: node for node in first.nodes}
+    own = second.values[layer.output].quant
+    names: list[str] = []
+    for node in second.nodes:
+        if node.op not in ("Concat", "Max", "Min") or layer.output not in node.inputs or own is None:
+            continue
+        quant = second.values[node.outputs[0]].quant
+        if quant is None or quant.scale.tolist() != own.scale.tolist() or node.name not in floats:
+            continue
+        names.append(node.name)
+        names += [reader.name for reader in second.nodes if node.outputs[0] in reader.inputs]
+    return tuple(name for name in dict.fromkeys(names) if name in floats)
+
+
+def _drawn(weights: Weights | None) -> list[dict[str, float]]:
+    if weights is None:
+        return []
+    errors = np.square(weights.found - weights.wanted).sum(1)
+    squares = np.square(weights.wanted).sum(1)
+    return [
+        {"reach": float(reach), "error": float(error / square) if square else 0.0}
+        for reach, error, square in zip(weights.reach, errors, squares, strict=True)
+    ]
+
+
+def _ranged(evidence: Evidence) -> Change:
+    """Its integers over what was seen of it."""
+    low, high = evidence.seen
+    return Change(ranges={evidence.row.of: Range(low, high)})
+
+
+def _again(name: str, text: str, evidence: Evidence) -> Finding:
+    change = Change(name=evidence.row.name, weights=True)
+    return Cause(name, text, "quantize again from the float model"), change
+
+
+def _exclude(nodes: Sequence[str]) -> str:
+    return f"exclude=[{', '.join(map(repr, nodes))}]"
+
+
+def _listed(channels: Sequence[int]) -> str:
+    shown = ", ".join(map(str, channels[:4]))
+    return f"channel{'s' * (len(channels) > 1)} {shown}{' and others' * (len(channels) > 4)}"

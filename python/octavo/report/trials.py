@@ -1,0 +1,157 @@
+"""Remedies tried: a quantized model made again with one thing changed, and what its answers gain by that.
+
+An artifact does not remember the float model. But the float model, lowered by the forms that the artifact's
+values have, gives the same nodes again, and with them their origins and the reals of their weights.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from octavo.calibration import Feeds
+from octavo.lowering import Affine, Forms, Lowered, Range, affine, grid, lower_to_integers
+from octavo.program import Node, Program, Quant
+from octavo.program.integers import ACTIVATIONS, UINT8, WEIGHTS
+from octavo.quantization.choice import with_weights
+from octavo.quantization.judge import Judge
+from octavo.quantization.shapes import unknown, with_measured_shapes
+from octavo.report.matching import match
+from octavo.report.measures import decibels
+
+SAMPLES = 16
+"""Samples over which a remedy is tried."""
+
+_OWN_FORM = ("Lookup", "Concat", "Max", "Min")
+"""Ops that give a form of their own, beside those that begin with Q; the others keep their input's."""
+
+
+@dataclass(frozen=True)
+class Change:
+    """One thing changed. ranges: of float values, by name. exclude: float nodes. weights: whether those of
+    the node `name` are rounded anew, with its bias. per_channel: whether all have one scale an output
+    channel.
+    """
+
+    name: str = ""
+    ranges: "dict[str, Range] | None" = None
+    exclude: tuple[str, ...] = ()
+    weights: bool = False
+    per_channel: bool = False
+
+
+class Trials:
+    """floats: the float model. plain: lowered by the second model's forms. lowered: the second model
+    itself."""
+
+    def __init__(
+        self,
+        floats: Program,
+        plain: Lowered,
+        second: Program,
+        forms: Forms,
+        exclude: frozenset[str],
+        judge: Judge,
+    ) -> None:
+        self.floats = floats
+        self.plain = plain
+        self.lowered = replace(plain, program=second)
+        self._forms = forms
+        self._exclude = exclude
+        self._judge = judge
+        self._before = judge.error(self.lowered)
+
+    def gain(self, change: Change) -> float | None:
+        """By how many dB the answers' SQNR rises with this change; None where they are no floats."""
+        if self._before <= 0.0:
+            return None
+        return decibels(self._before, self._judge.error(self.made(change)))
+
+    def made(self, change: Change) -> Lowered:
+        """The second model made again with this change; weights and biases that it has stay."""
+        forms = self._forms
+        if change.ranges:
+            given = {name: affine(reals, forms.activations) for name, reals in change.ranges.items()}
+            grids = {name: form for name, form in forms.grids.items() if name not in given}
+            forms = replace(forms, given={**forms.given, **given}, grids=grids)
+        if change.per_channel:
+            forms = replace(forms, per_channel=True)
+        made = lower_to_integers(self.floats, forms, self._exclude | set(change.exclude))
+        known = self.lowered
+        if change.weights:
+            of = {node.inputs[1] for node in known.program.nodes if node.name == change.name}
+            known = replace(
+                known, weights={name: reals for name, reals in known.weights.items() if name not in of}
+            )
+        return with_weights(self.floats, known, made)
+
+
+def trials(first: Program, second: Program, feeds: Sequence[Feeds], threads: int | None) -> Trials | None:
+    """Trials of a quantized model made of this float one; None where it was not, or not by its forms
+    alone."""
+    held = [any(value.quant is not None for value in of.values.values()) for of in (first, second)]
+    if held != [False, True]:
+        return None
+    floats = with_measured_shapes(first, feeds[0], threads) if unknown(first) else first
+    forms, exclude = forms_of(floats, second), _floats_of(floats, second)
+    plain = lower_to_integers(floats, forms, exclude)
+    if _drawn(plain.program) != _drawn(second):
+        return None
+    judge = Judge(floats, plain, feeds[:SAMPLES], threads)
+    return Trials(floats, plain, second, forms, exclude, judge)
+
+
+def forms_of(floats: Program, second: Program) -> Forms:
+    """The forms of float values that a quantized Program holds them in."""
+    values = match(floats, second).values
+    given: dict[str, Affine] = {}
+    grids: dict[str, Affine] = {}
+    weights: list[str] = []
+    for node in second.nodes:
+        if node.op in ("QConv", "QGemm"):
+            weights.append(node.inputs[1])
+        output = second.values[node.outputs[0]]
+        if output.quant is None or not _has_own_form(node) or output.name not in values:
+            continue
+        of = values[output.name]
+        if output.quant.zero_point.dtype == "f4" or output.quant.axis not in (None, 1):
+            grids[of] = grid(output.quant.scale, output.quant.zero_point.astype("f4"), output.quant.axis)
+        else:
+            given[of] = _affine(output.quant, output.dtype)
+    dtype_of_weights = {second.values[name].dtype for name in weights}
+    dtypes = {second.values[name].dtype for name in values if second.values[name].quant is not None}
+    return Forms(
+        given=given,
+        grids=grids,
+        activations=ACTIVATIONS[min(dtypes)] if dtypes else UINT8,
+        weights_of=WEIGHTS[min(dtype_of_weights, default="i8")],
+        per_channel=not weights or any(_has_scales(second.values[name].quant) for name in weights),
+    )
+
+
+def _has_own_form(node: Node) -> bool:
+    return node.op in _OWN_FORM or node.op.startswith("Q")
+
+
+def _has_scales(quant: Quant | None) -> bool:
+    return quant is not None and len(set(quant.scale.tolist())) > 1
+
+
+def _affine(quant: Quant, dtype: str) -> Affine:
+    scales = tuple(quant.scale)
+    zero_point = int(quant.zero_point[0])
+    channels = scales if len(scales) > 1 else None
+    return Affine(max(scales), zero_point, ACTIVATIONS[dtype], channels)
+
+
+def _floats_of(floats: Program, second: Program) -> frozenset[str]:
+    """The nodes that the quantized Program runs in float as the float one has them."""
+    ours = {node.name: node.op for node in floats.nodes}
+    return frozenset(
+        node.name
+        for node in second.nodes
+        if ours.get(node.name) == node.op
+        and all(second.values[name].quant is None for name in (*node.inputs, *node.outputs) if name)
+    )
+
+
+def _drawn(program: Program) -> list[tuple[str, str, tuple[str, ...], tuple[str, ...]]]:
+    return [(node.op, node.name, node.inputs, node.outputs) for node in program.nodes]

@@ -1,0 +1,84 @@
+"""Which values of two Programs are the same, and that an artifact tells it as well as the lowering does."""
+
+from dataclasses import replace
+
+import numpy as np
+import octavo
+import octavo.reference
+import pytest
+from octavo.program import artifact
+from octavo.report.matching import bounds, held, match, reals
+from octavo.report.trials import forms_of, trials
+
+NAMES = ["digits", "branches", "rows"]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_names_tell_what_lowering_remembers(subjects, name):
+    subject = subjects[name]
+    lowered = subject.lowered()
+    found = match(subject.floats, lowered.program)
+    constants = lowered.program.constants
+    assert found.values == {name: of for name, of in lowered.values.items() if name not in constants}
+    assert found.unmatched == {}
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_layers_are_made_of_the_nodes_that_lowering_remembers(subjects, name):
+    subject = subjects[name]
+    lowered = subject.lowered()
+    layers = match(subject.floats, lowered.program).layers
+    for layer in layers:
+        assert tuple(node.name for node in layer.nodes) == lowered.nodes[layer.name]
+    assert {layer.name for layer in layers} == {
+        node.name for node in lowered.program.nodes if node.op != "Dequantize"
+    }
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_model_lowered_by_the_forms_of_its_artifact_is_that_artifact(subjects, name):
+    subject = subjects[name]
+    program = artifact.from_bytes(artifact.to_bytes(subject.lowered().program))
+    feeds = [dict(zip(subject.floats.inputs, [sample[None]], strict=True)) for sample in subject.held]
+    found = trials(subject.floats, program, feeds, None)
+    assert artifact.to_bytes(found.plain.program) == artifact.to_bytes(program)
+    assert forms_of(subject.floats, program).per_channel
+
+
+def test_models_of_which_no_remedy_can_be_tried(subjects):
+    one = subjects["branches"]
+    feeds, program = [{"x": one.held[:1]}], one.lowered().program
+    assert trials(one.floats, one.floats, feeds, None) is None
+    assert trials(program, program, feeds, None) is None
+    last = program.nodes[-1]
+    renamed = replace(program, nodes=[*program.nodes[:-1], replace(last, name="other")])
+    assert trials(one.floats, renamed, feeds, None) is None
+
+
+def test_integers_and_reals_are_those_of_the_reference(subjects):
+    """Every value of the quantized network in integers: what a Quantize of the reference makes of reals."""
+    subject = subjects["branches"]
+    program = subject.lowered().program
+    rng = np.random.default_rng(5)
+    for node in program.nodes:
+        if node.op != "Quantize":
+            continue
+        value = program.values[node.outputs[0]]
+        x = (rng.normal(size=(2, 3, 4, 4)) * 4).astype(np.float32)
+        x.flat[:3] = np.nan, np.inf, -np.inf
+        piece = octavo.program.Program(
+            [node.inputs[0]],
+            [value.name],
+            {
+                name: octavo.program.Value(name, program.values[name].dtype, None, program.values[name].quant)
+                for name in (*node.inputs, value.name)
+            },
+            {name: program.constants[name] for name in node.inputs[1:]},
+            [node],
+        )
+        [wanted] = octavo.reference.run(piece, {node.inputs[0]: x})
+        assert np.array_equal(held(value, x), wanted)
+        assert bounds(value) == (0, 255)
+        scale, zero_point = float(value.quant.scale[0]), float(value.quant.zero_point[0])
+        back = reals(value, wanted)
+        assert np.allclose(back, scale * (wanted.astype(np.float64) - zero_point), rtol=1e-6, atol=1e-6)
