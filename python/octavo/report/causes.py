@@ -10,8 +10,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
-from octavo.lowering import Range
-from octavo.program import Program
+from octavo.program import Node, Program
+from octavo.program.checks import x_zero_points
 from octavo.program.integers import ACTIVATIONS
 from octavo.quantization.products import bias_in_reals
 from octavo.report.comparison import Cause, LayerRow
@@ -31,6 +31,12 @@ WIDE, UNLIKE, FEW_STEPS = 3.0, 8.0, 32.0
 """How many times wider than what was seen a range is too wide; how many times farther than the median channel
 an outlier reaches; the steps below which a softmax is flat."""
 
+JOINS = ("Concat", "Max", "Min")
+"""Ops whose inputs have one scale."""
+
+FULL = 0.9
+"""The share of an accumulator that a channel's sums may take."""
+
 COARSE = 3e-3
 """The noise of weights as a share of their squares from which on they are coarse: int8 gives 1e-4 and
 less."""
@@ -39,13 +45,14 @@ less."""
 @dataclass(frozen=True)
 class Weights:
     """Of a product, by output channel. wanted, found: the reals of its weights, float64 [C, others]; bias: in
-    reals, as it should be and as it is, [C]; saturated: which biases are at the end of their integers.
+    reals, as it should be and as it is, [C]; full: the channels whose sums can come near the end of the
+    accumulator.
     """
 
     wanted: Float64
     found: Float64
     bias: tuple[Float64, Float64]
-    saturated: npt.NDArray[np.bool_]
+    full: npt.NDArray[np.bool_]
     per_channel: bool
 
     @property
@@ -69,29 +76,29 @@ class Weights:
 class Evidence:
     """What is known of a layer. weights: of a product, where they could be set beside the float ones.
 
-    joins: the float nodes that join its output with others on one scale, and what reads those. is_input:
-    whether it rounds an input of the model.
+    joins: the float nodes that join its output with others on its scale. readers: those that read it as it is
+    held, or what is moved or joined of it. is_input: whether it rounds an input of the model.
     """
 
     row: LayerRow
     own: Own
     weights: Weights | None
     joins: tuple[str, ...]
+    readers: tuple[str, ...]
     is_input: bool
 
     @property
     def seen(self) -> tuple[float, float]:
-        """The least and the greatest of its values."""
-        return float(self.own.least.min(initial=np.inf)), float(self.own.greatest.max(initial=-np.inf))
+        """The least and the greatest of its values, and of 0."""
+        return self.own.seen.min, self.own.seen.max
 
     @property
     def width(self) -> float:
         """How many times wider than what was seen the range of its integers is; 0 of floats."""
         low, high = self.seen
-        held = max(high, 0.0) - min(low, 0.0)
-        if self.row.low is None or self.row.high is None or not held > 0:
+        if self.row.low is None or self.row.high is None or not high > low:
             return 0.0
-        return (self.row.high - self.row.low) / held
+        return (self.row.high - self.row.low) / (high - low)
 
     @property
     def reach(self) -> Float64:
@@ -144,7 +151,7 @@ def flat_softmax(evidence: Evidence) -> Finding | None:
     if row.op != "QSoftmax" or steps >= FEW_STEPS:
         return None
     text = f"its greatest probability is {evidence.seen[1]:.3g}, {steps:.1f} steps of its integers"
-    return Cause("flat softmax", text, _exclude(row.nodes)), Change(exclude=row.nodes)
+    return _kept_real("flat softmax", text, evidence)
 
 
 def concat_of_unlike_ranges(evidence: Evidence) -> Finding | None:
@@ -157,7 +164,7 @@ def concat_of_unlike_ranges(evidence: Evidence) -> Finding | None:
         f"its values reach {low:.4g} to {high:.4g}, and its integers {row.low:.4g} to {row.high:.4g}, for "
         f"what it is joined with in {evidence.joins[0]!r}"
     )
-    return Cause("Concat of unlike ranges", text, _exclude(evidence.joins)), Change(exclude=evidence.joins)
+    return _kept_real("Concat of unlike ranges", text, evidence)
 
 
 def wide_range(evidence: Evidence) -> Finding | None:
@@ -181,15 +188,16 @@ def outlier_channel(evidence: Evidence) -> Finding | None:
     if reach.max() <= UNLIKE * median:
         return None
     text = f"channel {int(reach.argmax())} reaches {reach.max():.4g}, the median one {median:.4g}"
-    return Cause("outlier channel", text, _exclude(row.nodes)), Change(exclude=row.nodes)
+    return _kept_real("outlier channel", text, evidence)
 
 
 def saturated_accumulator(evidence: Evidence) -> Finding | None:
-    """Biases at the end of their integers."""
+    """Biases that leave its sums no room: they were cut off, or weights made coarse for them."""
     weights = evidence.weights
-    if weights is None or not weights.saturated.any() or evidence.row.computing <= MOST:
+    if weights is None or evidence.row.computing <= MOST or evidence.noise_of(weights.full) <= MOST:
         return None
-    text = f"the biases of {int(weights.saturated.sum())} channels are at the end of their integers"
+    channels = np.flatnonzero(weights.full).tolist()
+    text = f"the bias of {_listed(channels)} is as large as its accumulator holds beside the sums"
     return _again("saturated accumulator", text, evidence)
 
 
@@ -272,8 +280,9 @@ def rounding(evidence: Evidence) -> Finding | None:
     kinds = {"steps": row.rounding, "clipping": row.clipping, "weights and sums": row.computing}
     largest = max(kinds, key=lambda kind: kinds[kind])
     text = f"nothing stands out; {100 * kinds[largest]:.0f} % of its noise are its {largest}"
-    change = Change(exclude=row.nodes) if row.nodes else None
-    return Cause("rounding", text, _exclude(row.nodes) if row.nodes else "none is needed"), change
+    if largest == "weights and sums" and row.nodes:
+        return Cause("rounding", text, _exclude(row.nodes)), Change(exclude=row.nodes)
+    return _kept_real("rounding", text, evidence)
 
 
 CAUSES: dict[str, Callable[[Evidence], Finding | None]] = {
@@ -301,9 +310,8 @@ def causes_of_layers(
     found = []
     for place, (row, layer, own) in enumerate(measured):
         weights = _weights_of(layer, tried)
-        evidence = Evidence(
-            row, own, weights, _joins(layer, first, second), row.of in first.inputs and not row.nodes
-        )
+        joins, readers = _reached(layer, first, second)
+        evidence = Evidence(row, own, weights, joins, readers, row.of in first.inputs and not row.nodes)
         findings = [finding for cause in CAUSES.values() if (finding := cause(evidence)) is not None]
         causes = _first_that_helps(findings, tried if place < TRIED else None)
         found.append(replace(row, causes=causes, weights=_drawn(weights)))
@@ -336,32 +344,46 @@ def _weights_of(layer: Layer, tried: Trials | None) -> Weights | None:
     integers = program.constants[node.inputs[1]].astype(np.float64)
     rows = [np.moveaxis(array, quant.axis, 0).reshape(len(quant.scale), -1) for array in (wanted, integers)]
     found = rows[1] * quant.scale.astype(np.float64)[:, None]
-    bias = program.constants[node.inputs[2]]
-    end = ACTIVATIONS[program.values[node.inputs[0]].dtype].sum_end - 1
-    saturated = (
-        np.abs(bias.astype(np.float64)) >= end if bias.dtype.kind == "i" else np.zeros(len(bias), np.bool_)
-    )
     biases = tuple(bias_in_reals(made, node) for made in (plain, program))
     return Weights(
-        rows[0], found, (biases[0], biases[1]), saturated, per_channel=len(set(quant.scale.tolist())) > 1
+        rows[0],
+        found,
+        (biases[0], biases[1]),
+        _full(program, node, rows[1]),
+        per_channel=len(set(quant.scale.tolist())) > 1,
     )
 
 
-def _joins(layer: Layer, first: Program, second: Program) -> tuple[str, ...]:
-    """The float nodes that join the layer's output with others on its scale, and the readers of what they
-    give."""
-    floats = {node.name: node for node in first.nodes}
-    own = second.values[layer.output].quant
-    names: list[str] = []
+def _full(program: Program, node: Node, integers: Float64) -> npt.NDArray[np.bool_]:
+    """The channels whose sums can come near the end of their accumulator: the bound (5)."""
+    of = ACTIVATIONS[program.values[node.inputs[0]].dtype]
+    bias = program.constants[node.inputs[2]]
+    if bias.dtype.kind == "f":
+        return np.zeros(len(bias), np.bool_)
+    reach = np.abs(integers).sum(1) * max(map(of.reach, x_zero_points(program, node)))
+    return np.asarray(np.abs(bias.astype(np.float64)) + reach > FULL * of.sum_end)
+
+
+def _reached(layer: Layer, first: Program, second: Program) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """The float nodes that join the layer's output with others, and all that read it in any way."""
+    floats = {node.name for node in first.nodes}
+    scale, reached = _scale(second, layer.output), {layer.output}
+    joins, readers = [], []
     for node in second.nodes:
-        if node.op not in ("Concat", "Max", "Min") or layer.output not in node.inputs or own is None:
+        if not reached.intersection(node.inputs):
             continue
-        quant = second.values[node.outputs[0]].quant
-        if quant is None or quant.scale.tolist() != own.scale.tolist() or node.name not in floats:
-            continue
-        names.append(node.name)
-        names += [reader.name for reader in second.nodes if node.outputs[0] in reader.inputs]
-    return tuple(name for name in dict.fromkeys(names) if name in floats)
+        if node.name in floats:
+            readers.append(node.name)
+        if _scale(second, node.outputs[0]) == scale and not node.op.startswith("Q"):
+            reached.update(node.outputs)
+            if node.op in JOINS and len(set(node.inputs)) > 1:
+                joins.append(node.name)
+    return tuple(joins), tuple(readers)
+
+
+def _scale(program: Program, name: str) -> list[float] | None:
+    quant = program.values[name].quant
+    return None if quant is None else quant.scale.tolist()
 
 
 def _drawn(weights: Weights | None) -> list[dict[str, float]]:
@@ -377,8 +399,13 @@ def _drawn(weights: Weights | None) -> list[dict[str, float]]:
 
 def _ranged(evidence: Evidence) -> Change:
     """Its integers over what was seen of it."""
-    low, high = evidence.seen
-    return Change(ranges={evidence.row.of: Range(low, high)})
+    return Change(ranges={evidence.row.of: evidence.own.seen})
+
+
+def _kept_real(name: str, text: str, evidence: Evidence) -> Finding:
+    """What reads the layer's output stays float: a product then gives it as it is, from its sums."""
+    nodes = evidence.readers or evidence.row.nodes
+    return Cause(name, text, _exclude(nodes)), Change(exclude=nodes) if nodes else None
 
 
 def _again(name: str, text: str, evidence: Evidence) -> Finding:

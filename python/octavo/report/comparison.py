@@ -134,7 +134,12 @@ class Comparison:
             lines += _table(self.layers[:SHOWN])
             if len(self.layers) > SHOWN:
                 lines.append(f"and {len(self.layers) - SHOWN} more, each with less harm")
-        blamed = [(row, cause) for row in self.layers for cause in row.causes]
+        blamed = [
+            (row, cause)
+            for row in self.layers
+            for cause in row.causes
+            if cause.name != "rounding" or cause.gain is not None
+        ]
         if blamed:
             lines += ["", "why:", *(f"  {row.name}: {cause}" for row, cause in blamed[:SHOWN])]
         if self.unmatched:

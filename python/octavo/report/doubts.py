@@ -1,7 +1,7 @@
 """What no single layer is to blame for: the samples, how they were prepared, how an output tells of
 errors."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -32,13 +32,21 @@ APART = 3.0
 
 
 def doubts(
-    first: Program, held: Sequence[Labelled], outputs: Sequence[OutputRow], model: object, threads: int | None
+    first: Program,
+    held: Sequence[Labelled],
+    outputs: Sequence[OutputRow],
+    model: object,
+    recalibrated: Callable[[], float | None],
+    threads: int | None,
 ) -> list[Cause]:
-    """The causes that are found in the samples, the calibration and the outputs."""
+    """The causes that are found in the samples, the calibration and the outputs.
+
+    recalibrated: what the answers gain in dB by ranges from the samples that are compared.
+    """
     feeds = [feeds for feeds, _ in held]
     return [
-        *_few(model),
-        *_constant(first, feeds, model),
+        *_few(model, recalibrated),
+        *_constant(feeds, model, recalibrated),
         *_layout(first, feeds),
         *_channel_order(first, held, threads),
         *_preprocessing(first, feeds, threads),
@@ -46,20 +54,22 @@ def doubts(
     ]
 
 
-def _few(model: object) -> list[Cause]:
+def _few(model: object, recalibrated: Callable[[], float | None]) -> list[Cause]:
     if not isinstance(model, QuantizedModel) or not 0 < model.report.samples < FEWEST:
         return []
     text = f"the model was calibrated with {model.report.samples} samples"
-    return [Cause("too few samples", text, "calibrate with a hundred or so that differ")]
+    return [Cause("too few samples", text, "calibrate with a hundred or so that differ", recalibrated())]
 
 
-def _constant(first: Program, feeds: Sequence[Feeds], model: object) -> list[Cause]:
+def _constant(feeds: Sequence[Feeds], model: object, recalibrated: Callable[[], float | None]) -> list[Cause]:
     found = []
     seen = model.report.inputs if isinstance(model, QuantizedModel) else []
     for item in seen:
         if item.minimum == item.maximum:
             text = f"in calibration, input {item.name!r} was {item.minimum:g} throughout"
-            found.append(Cause("constant samples", text, "calibrate with samples that differ"))
+            found.append(
+                Cause("constant samples", text, "calibrate with samples that differ", recalibrated())
+            )
     if not found and len(feeds) > 1 and all(_same(feeds[0], other) for other in feeds[1:]):
         text = "the samples that are compared are all the same"
         found.append(Cause("constant samples", text, "give samples that differ"))

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from octavo.lowering import Range
 from octavo.program import Value
 from octavo.report.matching import bounds, held, reals
 
@@ -98,7 +99,6 @@ class Own:
         wanted, found = wanted.astype(np.float32), found.astype(np.float32)
         finite = np.isfinite(wanted) & np.isfinite(found)
         wanted, found = np.where(finite, wanted, 0), np.where(finite, found, 0)
-        self.ratio.add(wanted, found)
         nearest = reals(self.value, held(self.value, wanted))
         one, other, best = (_by_channel(array) for array in (wanted, found, nearest))
         error, rounded = other - one, best - one
@@ -122,6 +122,11 @@ class Own:
     def high(self) -> float:
         """The greatest."""
         return self._ends()[1]
+
+    @property
+    def seen(self) -> Range:
+        """From the least to the greatest of the float layer's elements."""
+        return Range(float(self.least.min(initial=0.0)), float(self.greatest.max(initial=0.0)))
 
     @property
     def gain(self) -> float:
@@ -174,6 +179,8 @@ class Own:
     def _add_channels(self, one: Float64, error: Float64) -> None:
         count = np.float64(one.shape[-1])
         found = (np.full(len(one), count), total(one * one), total(one), total(error * error), total(error))
+        self.ratio.signal += float(total(found[1]))
+        self.ratio.noise += float(total(found[3]))
         held = (self.elements, self.signals, self.sums, self.noises, self.errors)
         self.elements, self.signals, self.sums, self.noises, self.errors = (
             _joined(before, more) for before, more in zip(held, found, strict=True)

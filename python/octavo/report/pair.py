@@ -18,7 +18,7 @@ from octavo.report.doubts import Labelled, doubts
 from octavo.report.layers import Layers
 from octavo.report.matching import Layer, Matching, match
 from octavo.report.measures import Answers, Own, Ratio, decibels
-from octavo.report.trials import trials
+from octavo.report.trials import Change, Trials, trials
 from octavo.session import Session, Source, load_program
 
 Array = npt.NDArray[Any]
@@ -117,9 +117,19 @@ class _Pair:
             samples=self._samples,
             outputs=outputs,
             layers=causes_of_layers(measured, self._first, self._second, tried),
-            causes=doubts(self._first, self._held, outputs, model, self._threads),
+            causes=doubts(
+                self._first, self._held, outputs, model, lambda: self._recalibrated(tried), self._threads
+            ),
             unmatched=self._matching.unmatched,
         )
+
+    def _recalibrated(self, tried: Trials | None) -> float | None:
+        """What the answers gain, in dB, by ranges from these samples."""
+        if tried is None:
+            return None
+        pairs = zip(self._layers.layers, self._layers.own, strict=True)
+        seen = {layer.outputs[layer.output]: own.seen for layer, own in pairs if own.counted}
+        return tried.gain(Change(ranges=seen))
 
     def _hold(self, feeds: Feeds, labels: Array | None) -> None:
         """Keep the first samples, as many as there is memory for."""

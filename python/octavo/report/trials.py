@@ -69,7 +69,11 @@ class Trials:
         """The second model made again with this change; weights and biases that it has stay."""
         forms = self._forms
         if change.ranges:
-            given = {name: affine(reals, forms.activations) for name, reals in change.ranges.items()}
+            given = {
+                name: affine(reals, forms.activations)
+                for name, reals in change.ranges.items()
+                if name in forms.given or name in forms.grids
+            }
             grids = {name: form for name, form in forms.grids.items() if name not in given}
             forms = replace(forms, given={**forms.given, **given}, grids=grids)
         if change.per_channel:
