@@ -1,5 +1,6 @@
 """Each command does what its help says, and --json has the keys that machines rely on."""
 
+import json
 import os
 import subprocess
 import sys
@@ -85,6 +86,22 @@ def test_compare(octavo, folder):
     assert output["agreement"] == 1.0
     assert facts["layers"][0]["name"] in ended.out
     assert facts["unmatched"] == {}
+
+
+def test_compare_writes_a_page_and_node_data(octavo, folder, tmp_path):
+    command = ("compare", "model.onnx", "model.octavo", "--data", "calibration.npz", "--limit", "4")
+    page, data = tmp_path / "page.html", tmp_path / "data.json"
+    ended = octavo(*command, "--html", page, "--node-data", data, cwd=folder)
+    assert (ended.status, ended.err) == (0, "")
+    assert "Compared over 4 samples" in page.read_text()
+    assert json.loads(data.read_text())["results"].keys() >= {"logits"}
+    for option in ("--html", "--node-data"):
+        before = (folder / "model.octavo").read_bytes()
+        ended = octavo(*command, option, "model.octavo", cwd=folder)
+        assert (ended.status, "model.octavo" in ended.err) == (1, True)
+        assert (folder / "model.octavo").read_bytes() == before
+    streamed = octavo(*command, "--html", "/dev/stdout", "--json", cwd=folder)
+    assert streamed.status == 0
 
 
 def test_compare_counts_labels(octavo, folder, tmp_path):

@@ -1,5 +1,6 @@
 """`octavo compare`: where a model errs beside another, layer by layer, and why."""
 
+import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -46,6 +47,10 @@ def compare(
     html: Annotated[
         Path | None, typer.Option(metavar="FILE.html", help="Write a page with pictures, too.")
     ] = None,
+    node_data: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE.json", help="Write node data for Model Explorer: the SQNR of each layer."),
+    ] = None,
     size: Size = None,
     mean: Mean = "0",
     std: Std = "1",
@@ -64,9 +69,10 @@ def compare(
     from octavo.session import files_read
 
     pixels = pixels_of(size, mean, std, layout, range_)
-    if html is not None:
-        read: list[str | Path] = [*files_read(model_a), *files_read(model_b), *kept_files(data)]
-        saving.check(html, read if labels is None else [*read, labels])
+    written = [path for path in (html, node_data) if path is not None]
+    read: list[str | Path] = [*files_read(model_a), *files_read(model_b), *kept_files(data)]
+    for path in written:
+        saving.check(path, read if labels is None else [*read, labels])
     classes = None if labels is None else _classes(labels)
     files = open_files(data, octavo.Session(model_a, threads=threads).get_inputs(), pixels, limit)
     found = octavo.compare(
@@ -74,7 +80,9 @@ def compare(
     )
     if html is not None:
         found.to_html(html)
-    with console.apart_from(*(() if html is None else (html,))):
+    if node_data is not None:
+        saving.write(node_data, json.dumps(found.to_node_data(), indent=2).encode())
+    with console.apart_from(*written):
         if as_json:
             console.show_json({"model_a": str(model_a), "model_b": str(model_b), **found.to_dict()})
             return

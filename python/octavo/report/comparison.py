@@ -22,7 +22,7 @@ class Cause:
     gain: float | None = None
 
     def __str__(self) -> str:
-        tried = "" if self.gain is None else f" (tried: {self.gain:+.1f} dB)"
+        tried = "" if self.gain is None else f" (tried: {round(self.gain, 1) + 0.0:+.1f} dB)"
         return f"{self.name}: {self.text}; {self.remedy}{tried}"
 
 
@@ -48,19 +48,22 @@ class OutputRow:
 class LayerRow:
     """One node of the second model.
 
-    value, of: its output, and the value of the first model that this stands for. sqnr: what the node errs by
-    itself, given the inputs that it has; at_outputs: what that alone makes of the answers; accumulated: the
-    error of its output in the whole network; each in dB, 300 at most, or None where it could not be measured.
-    clipped: the share of elements beyond what the integers hold. clipping, rounding, computing: their shares
-    of the node's own noise. shift: the share of it that the channels' mean errors are. scale, zero_point,
-    axis: of the integers; None of floats. bytes: of its constants. seconds: of its step in a run; None where
-    other nodes are in one step with it.
+    place: its place among the nodes. value, of: its output, and the value of the first model that this stands
+    for. reads: the values of the first model that its inputs stand for. nodes: what it does of the first
+    model's nodes. sqnr: what the node errs by itself, given the inputs that it has; at_outputs: what that
+    alone makes of the answers; accumulated: the error of its output in the whole network; each in dB, 300 at
+    most, or None where it could not be measured. clipped: the share of elements beyond what the integers
+    hold. clipping, rounding, computing: their shares of the node's own noise. shift: the share of it that the
+    channels' mean errors are. scale, zero_point, axis: of the integers; None of floats. bytes: of its
+    constants. seconds: of its step in a run; None where other nodes are in one step with it.
     """
 
     name: str
     op: str
+    place: int
     value: str
     of: str
+    reads: tuple[str, ...]
     nodes: tuple[str, ...]
     dtype: str
     sqnr: float
@@ -80,7 +83,6 @@ class LayerRow:
     high: float | None
     histogram: list[int] = field(repr=False)
     channels: list[dict[str, float]] = field(repr=False)
-    inputs: tuple[str, ...] = field(repr=False)
     weights: list[dict[str, float]] = field(repr=False, default_factory=list)
     causes: tuple[Cause, ...] = ()
 
@@ -157,8 +159,24 @@ class Comparison:
         from octavo.program import saving
         from octavo.report.page import page
 
-        saving.write(path, page(self).encode("utf-8"))
+        saving.write(path, page(self).encode("utf-8", "backslashreplace"))
 
+    def to_node_data(self) -> dict[str, Any]:
+        """Node data for Model Explorer, which shows them on the first model's graph: the SQNR at the outputs.
+
+        By the names of tensors, as its `GraphNodeData` has them, with colours by `BANDS`.
+        """
+        measured = sorted(self.layers, key=lambda row: row.place)
+        return {
+            "results": {
+                row.of: {"value": row.sqnr if row.at_outputs is None else row.at_outputs} for row in measured
+            },
+            "thresholds": [{"value": end, "bgColor": colour} for end, colour in BANDS],
+        }
+
+
+BANDS = ((20.0, "#e5534b"), (30.0, "#f0883e"), (40.0, "#d9b832"))
+"""Up to how many dB a layer has which colour; above, it is harmless."""
 
 SHOWN = 20
 """Rows of layers that the text shows."""

@@ -1,15 +1,167 @@
-"""A comparison as a page that needs no other file."""
+"""A comparison as a page that needs no other file: tables, pictures, no script."""
 
 import html
+from collections.abc import Iterable, Sequence
 
-from octavo.report.comparison import Comparison
+from octavo.errors import printable
+from octavo.report.comparison import Cause, Comparison, LayerRow, OutputRow
+from octavo.report.pictures import channels, colour, graph, histogram, lines
 
+LOOKED_AT = 10
+"""Layers, the worst first, of which the page shows values and weights."""
 
-def body(found: Comparison) -> str:
-    """What stands between a page's head and its end."""
-    return f"<pre>{html.escape(str(found))}</pre>"
+_STYLE = """
+.octavo { font: 14px/1.5 system-ui, sans-serif; max-width: 960px; }
+.octavo table { border-collapse: collapse; }
+.octavo th, .octavo td { padding: 2px 10px; text-align: right; white-space: nowrap; }
+.octavo th.text, .octavo td.text { text-align: left; white-space: normal; }
+.octavo tr:nth-child(even) td { background: rgba(128, 128, 128, 0.1); }
+.octavo svg { max-width: 100%; height: auto; font: 11px system-ui, sans-serif; }
+.octavo .mark { display: inline-block; width: 0.8em; height: 0.8em; border-radius: 2px; }
+.octavo .graph { max-height: 700px; overflow: auto; border: 1px solid rgba(128, 128, 128, 0.4); }
+"""
+_PAGE = """<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta name="color-scheme" content="light dark">
+<title>octavo compare</title>
+</head>
+<body>
+{body}
+</body>
+</html>
+"""
 
 
 def page(found: Comparison) -> str:
     """The whole page."""
-    return f'<!doctype html>\n<meta charset="utf-8">\n<title>octavo compare</title>\n{body(found)}\n'
+    return _PAGE.format(body=body(found))
+
+
+def body(found: Comparison) -> str:
+    """What stands in the page, and in a notebook."""
+    parts = [
+        f"<style>{_STYLE}</style>",
+        f"<h1>Compared over {found.samples} sample{'s' * (found.samples != 1)}</h1>",
+        _outputs(found.outputs),
+        _causes(found.causes),
+    ]
+    if found.layers:
+        parts += ["<h2>Error by layer</h2>", _by_layer(found.layers), _layers(found.layers)]
+        parts += ["<h2>Graph</h2>", f'<div class="graph">{graph(found.layers)}</div>']
+        parts += ["<h2>The worst layers</h2>", *map(_layer, found.layers[:LOOKED_AT])]
+    if found.unmatched:
+        rows = [(name, reason) for name, reason in found.unmatched.items()]
+        parts += ["<h2>Not compared</h2>", _table(("node", "why"), rows)]
+    return f'<div class="octavo">{"".join(parts)}</div>'
+
+
+def _outputs(rows: Sequence[OutputRow]) -> str:
+    cells = [
+        (
+            "" if row.sqnr is None else f"{row.sqnr:.1f} dB",
+            "" if row.before is None else f"{row.before[1]:.1f} dB ({row.before[0]})",
+            "" if row.cosine is None else f"{row.cosine:.6f}",
+            "" if row.agreement is None else f"{100 * row.agreement:.1f} %",
+            _pair(row.top1),
+            _pair(row.top5),
+            row.name,
+        )
+        for row in rows
+    ]
+    header = ("SQNR", "before its softmax", "cosine", "the same", "top-1", "top-5", "output")
+    return _table(header, cells)
+
+
+def _pair(shares: tuple[float, float] | None) -> str:
+    return "" if shares is None else f"{100 * shares[0]:.1f} %, {100 * shares[1]:.1f} %"
+
+
+def _causes(causes: Iterable[Cause]) -> str:
+    items = "".join(f"<li>{_escaped(str(cause))}</li>" for cause in causes)
+    return f"<ul>{items}</ul>" if items else ""
+
+
+def _by_layer(rows: Sequence[LayerRow]) -> str:
+    ordered = sorted(rows, key=lambda row: row.place)
+    return lines(
+        [
+            ("at the outputs", "#e5534b", [row.at_outputs for row in ordered]),
+            ("alone", "#539bf5", [row.sqnr for row in ordered]),
+            ("accumulated", "#8b949e", [row.accumulated for row in ordered]),
+        ]
+    )
+
+
+def _layers(rows: Sequence[LayerRow]) -> str:
+    header = ("", "at outputs", "alone", "accumulated", "clipped", "bytes", "time", "op", "name", "cause")
+    cells = []
+    for row in rows:
+        harm = row.sqnr if row.at_outputs is None else row.at_outputs
+        cells.append(
+            (
+                Mark(colour(harm)),
+                "-" if row.at_outputs is None else f"{row.at_outputs:.1f}",
+                f"{row.sqnr:.1f}",
+                f"{row.accumulated:.1f}",
+                f"{100 * row.clipped:.2f} %",
+                f"{row.bytes:,}",
+                "" if row.seconds is None else f"{1e6 * row.seconds:,.0f} µs",
+                row.op,
+                row.name,
+                "" if row.cause is None else row.cause.name,
+            )
+        )
+    return _table(header, cells)
+
+
+def _layer(row: LayerRow) -> str:
+    facts = [
+        ("does", ", ".join(row.nodes) or "a conversion"),
+        ("SQNR alone", f"{row.sqnr:.1f} dB"),
+        ("of its noise", f"clipping {row.clipping:.0%}, steps {row.rounding:.0%}, sums {row.computing:.0%}"),
+        ("mean errors", f"{row.shift:.0%} of its noise"),
+    ]
+    if row.scale is not None and row.zero_point is not None:
+        scale = f"{row.scale[0]:.6g}" if len(row.scale) == 1 else f"{len(row.scale)} on axis {row.axis}"
+        facts.append(("scale, zero point", f"{scale}, {row.zero_point[0]:g}"))
+    pictures = [
+        histogram(row),
+        channels([max(abs(c["least"]), abs(c["greatest"])) for c in row.channels], "values"),
+        channels([c["reach"] for c in row.weights], "weights"),
+        channels([c["error"] for c in row.weights], "squared error of weights as a share"),
+    ]
+    return (
+        f"<h3>{_escaped(row.op)} {_escaped(row.name)}</h3>{_causes(row.causes)}"
+        f"{_table(('', ''), facts)}{''.join(pictures)}"
+    )
+
+
+class Mark(str):
+    """A colour that stands in a cell for itself."""
+
+
+def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A table whose columns of numbers are to the right, and those of texts to the left."""
+    columns = list(zip(*rows, strict=True)) or [()] * len(header)
+    texts = [not all(cell[:1].isdigit() or cell in ("", "-") for cell in column) for column in columns]
+    lines = [_line(header, texts, "th")] if any(header) else []
+    lines += [_line(row, texts, "td") for row in rows]
+    return f"<table>{''.join(lines)}</table>"
+
+
+def _line(cells: Sequence[str], texts: Sequence[bool], tag: str) -> str:
+    made = []
+    for cell, is_text in zip(cells, texts, strict=True):
+        inner = _escaped(cell)
+        if isinstance(cell, Mark):
+            inner = f'<span class="mark" style="background: {cell}"></span>'
+        kind = ' class="text"' if is_text else ""
+        made.append(f"<{tag}{kind}>{inner}</{tag}>")
+    return f"<tr>{''.join(made)}</tr>"
+
+
+def _escaped(text: str) -> str:
+    return html.escape(printable(text))

@@ -173,8 +173,10 @@ class _Pair:
         return LayerRow(
             name=layer.name,
             op=layer.node.op,
+            place=place,
             value=layer.output,
             of=layer.outputs[layer.output],
+            reads=tuple(layer.inputs.values()),
             nodes=tuple(node.name for node in layer.nodes),
             dtype=value.dtype,
             sqnr=own.ratio.sqnr,
@@ -198,7 +200,6 @@ class _Pair:
             high=own.high if quant is not None else None,
             histogram=own.histogram.tolist(),
             channels=_channels(own),
-            inputs=tuple(layer.inputs),
         )
 
 

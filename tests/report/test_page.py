@@ -1,0 +1,198 @@
+"""The page: whole by itself, well formed, with every layer in it, and looked at where there is a browser."""
+
+import re
+import shutil
+import subprocess
+from dataclasses import replace
+from html.parser import HTMLParser
+
+import numpy as np
+import octavo
+import pytest
+from injections import clipped
+from octavo.report.comparison import BANDS, Cause
+from octavo.report.page import page
+from octavo.report.pictures import HARMLESS, channels, colour, graph, histogram, lines
+from PIL import Image
+
+VOID = {"meta", "br"}
+
+
+class Page(HTMLParser):
+    """Reads a page: tags that are closed in order, attributes, texts, rows of its tables."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.open, self.tags, self.texts, self.rows, self.wrong = [], [], [], [], []
+        self.feed(text)
+        self.close()
+        assert not self.open, self.open
+        assert not self.wrong, self.wrong
+
+    def handle_starttag(self, tag, attributes):
+        self.tags.append((tag, dict(attributes)))
+        if tag == "tr":
+            self.rows.append([])
+        if tag not in VOID and not self.get_starttag_text().endswith("/>"):
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag, attributes):
+        self.tags.append((tag, dict(attributes)))
+
+    def handle_endtag(self, tag):
+        if self.open.pop() != tag:
+            self.wrong.append((tag, self.getpos()))
+
+    def handle_data(self, data):
+        self.texts.append(data)
+        if self.open and self.open[-1] in ("td", "th"):
+            self.rows[-1].append(data)
+
+    def of(self, tag):
+        return [attributes for name, attributes in self.tags if name == tag]
+
+
+@pytest.fixture(scope="module")
+def found(subjects):
+    one = subjects["branches"]
+    _, broken = clipped(one, np.random.default_rng(3))
+    return octavo.compare(one.floats, broken, one.held, np.arange(20) % 10)
+
+
+@pytest.fixture(scope="module")
+def text(found, tmp_path_factory):
+    path = tmp_path_factory.mktemp("page") / "report.html"
+    found.to_html(path)
+    return path.read_text(encoding="utf-8")
+
+
+def test_it_needs_no_other_file(text):
+    read = Page(text)
+    assert {tag for tag, _ in read.tags}.isdisjoint({"script", "link", "img", "iframe", "object", "embed"})
+    for _, attributes in read.tags:
+        assert attributes.keys().isdisjoint({"src", "href", "srcset", "data", "action", "onload"})
+    assert not re.search(r"https?:|//|url\(|@import", text)
+
+
+def test_every_layer_is_in_it(text, found):
+    read = Page(text)
+    named = [row for row in read.rows if len(row) > 6 and row[-1] != "cause"]
+    for row in found.layers:
+        shown = f"{row.at_outputs:.1f}", f"{row.sqnr:.1f}", f"{row.accumulated:.1f}", row.name
+        assert any(set(shown) <= set(cells) for cells in named), row.name
+        assert any(title.startswith(f"{row.op} {row.name}: ") for title in read.texts)
+    for row in found.layers[:10]:
+        assert str(row.cause) in read.texts or row.cause is None
+    assert f"{found.outputs[0].sqnr:.1f} dB" in read.texts
+
+
+def test_pictures_stay_in_their_frame(text):
+    for svg in re.findall(r"<svg .*?</svg>", text, re.S):
+        width, height = (float(number) for number in re.search(r'viewBox="0 0 (\S+) (\S+)"', svg).groups())
+        for attributes in Page(svg).of("rect"):
+            x, y, w, h = (float(attributes[name]) for name in ("x", "y", "width", "height"))
+            assert min(x, y, w, h) >= -0.5
+            assert (x + w <= width + 0.5, y + h <= height + 0.5) == (True, True)
+        for points in re.findall(r'points="([^"]*)"', svg):
+            for point in points.split():
+                x, y = map(float, point.split(","))
+                assert (0 <= x <= width, 0 <= y <= height) == (True, True)
+
+
+def test_bars_are_as_high_as_what_they_show(found):
+    row = found.layers[0]
+    bars = [float(bar["height"]) for bar in Page(histogram(row)).of("rect")]
+    roots = np.sqrt(row.histogram)
+    assert np.allclose(bars, 100 * roots / roots.max(), atol=0.06)
+    inks = [bar["fill"] for bar in Page(histogram(row)).of("rect")]
+    assert inks[:16] == inks[48:] == [BANDS[0][1]] * 16
+    assert sum(row.histogram[48:]) > 0
+    heights = [float(bar["height"]) for bar in Page(channels([1, 4, 2], "weights")).of("rect")]
+    assert np.allclose(heights, [16.25, 65, 32.5], atol=0.06)
+    assert channels([0, 0], "weights") == ""
+
+
+def test_histograms_count_every_element(found, subjects):
+    one = subjects["branches"]
+    session = octavo.Session(replace(one.floats, outputs=["d"]))
+    elements = session.run(None, {"x": one.held})[0].size
+    counted = {sum(row.histogram) for row in found.layers if row.name in ("the_s", "the_d", "the_r")}
+    assert counted == {elements}
+
+
+def test_colours_tell_harm(found):
+    assert [colour(db) for db in (-5, 20, 20.1, 30, 40, 40.1)] == [
+        BANDS[0][1], BANDS[0][1], BANDS[1][1], BANDS[1][1], BANDS[2][1], HARMLESS,
+    ]  # fmt: skip
+    boxes = Page(graph(found.layers)).of("rect")
+    ordered = sorted(found.layers, key=lambda row: row.place)
+    assert [box["fill"] for box in boxes] == [colour(row.at_outputs) for row in ordered]
+    edges = len(Page(graph(found.layers)).of("line"))
+    made = {row.of for row in ordered}
+    assert edges == sum(name in made for row in ordered[1:] for name in row.reads)
+
+
+def test_lines_go_from_worse_below_to_better_above():
+    drawn = re.search(r'points="([^"]*)"', lines([("a", "red", [0.0, 40.0, None, 80.0, 300.0])])).group(1)
+    heights = [float(point.split(",")[1]) for point in drawn.split()]
+    assert heights[0] > heights[1] > heights[2] == heights[3]
+
+
+def test_names_from_files_are_text(found):
+    name = "<script>alert('a')</script>&\n\x00\udcff"
+    cause = Cause(name, name, name, 1.0)
+    row = replace(found.layers[0], name=name, op=name, causes=(cause,))
+    changed = replace(found, layers=[row], causes=[cause], unmatched={name: name})
+    shown = page(changed).encode("utf-8")
+    assert Page(shown.decode()).of("script") == []
+    assert "<script" in "".join(Page(shown.decode()).texts)
+
+
+def test_a_notebook_shows_the_same(found, text):
+    assert found._repr_html_() in text
+
+
+def test_nothing_to_show_is_a_page_too(found):
+    Page(page(replace(found, layers=[], outputs=[], causes=[], unmatched={})))
+
+
+def test_node_data_are_keyed_by_tensors(found, subjects):
+    data = found.to_node_data()
+    values = subjects["branches"].floats.values
+    assert data["results"].keys() <= values.keys()
+    worst = min(data["results"], key=lambda name: data["results"][name]["value"])
+    assert worst == found.layers[0].of
+    assert [item["value"] for item in data["thresholds"]] == [20.0, 30.0, 40.0]
+
+
+BROWSERS = ("chromium", "chromium-browser", "google-chrome")
+
+
+def test_a_browser_shows_it(text, tmp_path):
+    """Where one is installed; the tests above hold without."""
+    browser = next(filter(None, map(shutil.which, BROWSERS)), None)
+    if browser is None:
+        assert Page(text).of("svg")
+        return
+    (tmp_path / "page.html").write_text(text, encoding="utf-8")
+    command = [
+        browser,
+        "--headless",
+        "--no-sandbox",
+        "--disable-gpu",
+        f"--user-data-dir={tmp_path / 'profile'}",
+    ]
+    shot = tmp_path / "page.png"
+    asked = ["--window-size=1000,1200", f"--screenshot={shot}", (tmp_path / "page.html").as_uri()]
+    subprocess.run([*command, *asked], check=True, capture_output=True, timeout=60)
+    with Image.open(shot) as image:
+        counts = {pixel: count for count, pixel in image.convert("RGB").getcolors(1 << 24)}
+    # At three quarters of their opacity on white.
+    for ink in (BANDS[0][1], HARMLESS):
+        mixed = tuple(round(0.75 * int(ink[at : at + 2], 16) + 0.25 * 255) for at in (1, 3, 5))
+        near = sum(
+            n
+            for pixel, n in counts.items()
+            if max(abs(a - b) for a, b in zip(pixel, mixed, strict=True)) <= 2
+        )
+        assert near > 1000, ink
