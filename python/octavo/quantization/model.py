@@ -8,6 +8,7 @@ from octavo import frontend
 from octavo.calibration import Data, Progress, RangeRule, rule_named
 from octavo.errors import DataError, ModelError
 from octavo.program import Program, artifact
+from octavo.program.tensors import Tensor, tensor, tensors
 from octavo.quantization.prepared import Calibrator, prepare
 from octavo.quantization.recipes import Recipe
 from octavo.quantization.recipes import recipe as recipe_of
@@ -33,6 +34,14 @@ class QuantizedModel:
 
     def _repr_html_(self) -> str:
         return self.report._repr_html_()
+
+    def tensors(self) -> dict[str, Tensor]:
+        """By the name of the constant, the weights that are held in integers."""
+        return tensors(self.program)
+
+    def tensor(self, name: str) -> Tensor:
+        """The weights of this name in the Program or the float model; `ModelError` where there are none."""
+        return tensor(self.program, name)
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the artifact; a file of that name is replaced whole or not at all.
