@@ -2,12 +2,16 @@
 
 import json
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import octavo
 import pytest
+from graphs import graph
 from octavo.program import artifact
 from octavo.report.matching import held, reals
+
+DEMO = Path(octavo.__file__).parent / "demo"
 
 
 @pytest.fixture(scope="module")
@@ -181,3 +185,27 @@ def test_progress_counts_samples(subject):
     seen = []
     octavo.compare(subject.floats, subject.floats, subject.held[:3], progress=seen.append)
     assert seen == [1, 2, 3]
+
+
+def test_sessions_are_compared_by_their_outputs(subject, found):
+    program = subject.lowered().program
+    for one, other in (
+        (octavo.Session(subject.floats), program),
+        (subject.floats, octavo.Session(program)),
+    ):
+        answers = octavo.compare(one, other, subject.held, np.arange(20) % 10)
+        assert answers.outputs == found.outputs
+        assert (answers.samples, answers.layers, answers.causes) == (20, [], [])
+        assert "output y: SQNR" in str(answers)
+
+
+def test_a_session_of_another_runtime(digits):
+    import onnxruntime
+
+    path = str(DEMO / "mnist-cnn.onnx")
+    other = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+    (row,) = octavo.compare(path, other, digits[:5]).outputs
+    assert row.sqnr > 100
+    renamed = octavo.Session(graph("g (float[N,1,28,28] z) => (float[N,1,28,28] y) { y = Relu(z) }"))
+    with pytest.raises(octavo.ModelError, match="the models have other inputs: 'input' and 'z'"):
+        octavo.compare(other, renamed, digits[:5])

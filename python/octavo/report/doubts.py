@@ -15,12 +15,10 @@ from octavo.quantization import QuantizedModel
 from octavo.quantization.inputs import FEWEST
 from octavo.quantization.preprocessing import unlike_training
 from octavo.report.comparison import Cause, OutputRow
+from octavo.report.outputs import Labelled
 from octavo.session import Session
 
 Array = npt.NDArray[Any]
-Labelled = tuple[Feeds, Array | None]
-"""A sample, and the classes of its rows."""
-
 TURNED = 1.3
 """How many times rougher than with its channels last a picture is that was fed in another layout."""
 

@@ -2,49 +2,52 @@
 
 from collections.abc import Iterable
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
 from octavo.calibration import Data, Feeds, Progress, samples
-from octavo.errors import DataError, ModelError
+from octavo.errors import ModelError
 from octavo.lowering import Lowered
 from octavo.program import Program
 from octavo.quantization.judge import FLAT, floats_of
 from octavo.report.causes import causes_of_layers
-from octavo.report.comparison import Comparison, LayerRow, OutputRow
-from octavo.report.doubts import Labelled, doubts
+from octavo.report.comparison import Comparison, LayerRow
+from octavo.report.doubts import doubts
 from octavo.report.layers import Layers
 from octavo.report.matching import Layer, Matching, match
-from octavo.report.measures import Answers, Own, Ratio, decibels
+from octavo.report.measures import Own, Ratio, decibels
+from octavo.report.outputs import Outputs, Runs, check_ends, classes_of
 from octavo.report.trials import Change, Trials, trials
 from octavo.session import Session, Source, load_program
 
+if TYPE_CHECKING:
+    from typing_extensions import TypeIs
+
 Array = npt.NDArray[Any]
+Model: TypeAlias = "Source | Runs"
 
 PROBED = 8
 """Samples over which each layer's effect on the answers is measured: a run of the first model a layer."""
-
-HELD, MEMORY = 64, 1 << 26
-"""Samples and bytes of them that are kept for what needs them again."""
 
 TIMED = 5
 """Runs of which the least time of a step is told."""
 
 
 def compare(
-    model_a: Source,
-    model_b: Source,
+    model_a: Model,
+    model_b: Model,
     data: Data,
-    labels: "Iterable[int] | None" = None,
+    labels: Iterable[int] | None = None,
     *,
     progress: Progress | None = None,
     threads: int | None = None,
 ) -> Comparison:
     """Where a model errs beside another, usually one in float: at its outputs, and layer by layer.
 
-    model_a, model_b: as `octavo.Session` takes them; the second one's layers are those that are told of.
+    model_a, model_b: as `octavo.Session` takes them; the second one's layers are those that are told of. A
+        session, octavo's or ONNX Runtime's, is compared by its outputs alone.
     data: as `octavo.quantize` takes them, better samples that the second was not calibrated with.
     labels: the class of each sample, where the outputs are scores of classes.
     progress: called after each sample with the number of samples so far.
@@ -52,24 +55,64 @@ def compare(
     Values that two Programs name alike are taken for the same; what could not be matched is in `unmatched`.
     Raises `ModelError` where the models have other inputs or outputs, `DataError` for data or labels.
     """
-    first, second = load_program(model_a), load_program(model_b)
-    _check_ends(first, second)
-    pair = _Pair(first, second, match(first, second), threads)
-    classes = None if labels is None else _classes(labels)
+    if is_session(model_a) or is_session(model_b):
+        return _compare_outputs(model_a, model_b, data, classes_of(labels), progress, threads)
+    first, second = (load_program(model) for model in (model_a, model_b))
+    _check_programs(first, second)
+    pair = _Pair(first, second, match(first, second), classes_of(labels), threads)
     for count, feeds in enumerate(samples(data, pair.session.get_inputs())):
-        pair.add(feeds, classes, probe=count < PROBED)
+        pair.add(feeds, probe=count < PROBED)
         if progress is not None:
             progress(count + 1)
-    if classes is not None and pair.rows != len(classes):
-        raise DataError(f"there are {len(classes)} labels for {pair.rows} samples: give one for each")
+    pair.outputs.check_labels()
     return pair.comparison(model_b)
 
 
-class _Pair:
-    """Two models while samples pass by. rows: how many samples have, batches taken apart."""
+def _compare_outputs(
+    model_a: Model,
+    model_b: Model,
+    data: Data,
+    classes: Array | None,
+    progress: Progress | None,
+    threads: int | None,
+) -> Comparison:
+    """The outputs alone: of a session, nothing else can be seen."""
+    one, other = (model if is_session(model) else Session(model, threads) for model in (model_a, model_b))
+    check_ends(_ends(one), _ends(other))
+    names = [item.name for item in one.get_outputs()]
+    outputs = Outputs(names, classes)
+    for count, feeds in enumerate(samples(data, one.get_inputs())):
+        answers = [dict(zip(names, runner.run(names, feeds), strict=True)) for runner in (one, other)]
+        outputs.add(feeds, *answers)
+        if progress is not None:
+            progress(count + 1)
+    outputs.check_labels()
+    return Comparison(outputs.samples, outputs.rows({}), [], [], {})
 
-    def __init__(self, first: Program, second: Program, matching: Matching, threads: int | None) -> None:
-        self.rows = 0
+
+def is_session(model: object) -> "TypeIs[Runs]":
+    """Whether a model is a session already, octavo's or another runtime's."""
+    return all(callable(getattr(model, name, None)) for name in ("run", "get_inputs", "get_outputs"))
+
+
+def _ends(session: Runs) -> dict[str, list[str]]:
+    return {
+        "inputs": [item.name for item in session.get_inputs()],
+        "outputs": [item.name for item in session.get_outputs()],
+    }
+
+
+class _Pair:
+    """Two Programs while samples pass by. session: of the first. outputs: both models' answers."""
+
+    def __init__(
+        self,
+        first: Program,
+        second: Program,
+        matching: Matching,
+        classes: Array | None,
+        threads: int | None,
+    ) -> None:
         self._first, self._second, self._matching = first, second, matching
         self._threads = threads
         self._layers = Layers(first, second, matching, threads)
@@ -80,30 +123,23 @@ class _Pair:
         )
         self.session = Session(replace(first, outputs=self._names[0]), threads)
         self._other = Session(replace(second, outputs=self._names[1]), threads)
-        self._outputs = {name: Answers() for name in first.outputs}
+        self.outputs = Outputs(first.outputs, classes)
         self._answers = {name: Ratio() for name in self._layers.answers}
-        self._held: list[Labelled] = []
-        self._samples = self._size = 0
 
-    def add(self, feeds: Feeds, classes: Array | None, *, probe: bool) -> None:
+    def add(self, feeds: Feeds, *, probe: bool) -> None:
         """Take in one sample."""
         one = feeds | dict(zip(self._names[0], self.session.run(None, feeds), strict=True))
         other = feeds | dict(zip(self._names[1], self._other.run(None, feeds), strict=True))
         self._layers.add(one, other, probe=probe)
-        rows = next((len(array) for array in feeds.values() if array.ndim), 1)
-        labels = None if classes is None else classes[self.rows : self.rows + rows]
-        self.rows += rows
-        self._hold(feeds, labels)
-        for name, answers in self._outputs.items():
-            answers.add(one[name], other[name], labels)
+        self.outputs.add(feeds, one, other)
         for name, ratio in self._answers.items():
             if one[name].shape == other[self._same[name]].shape:
                 ratio.add(one[name], other[self._same[name]])
 
     def comparison(self, model: object) -> Comparison:
         """What was found. model: the second, which may know how it was calibrated."""
-        outputs = [self._output(name) for name in self._first.outputs]
-        feeds = [feeds for feeds, _ in self._held]
+        outputs = self.outputs.rows(self._before())
+        feeds = [feeds for feeds, _ in self.outputs.held]
         seconds = _seconds(Session(self._second, self._threads), feeds[0])
         layers = self._layers.layers
         harm = self._harm()
@@ -114,11 +150,16 @@ class _Pair:
         ]
         tried = trials(self._first, self._second, feeds, self._threads)
         return Comparison(
-            samples=self._samples,
+            samples=self.outputs.samples,
             outputs=outputs,
             layers=causes_of_layers(measured, self._first, self._second, tried),
             causes=doubts(
-                self._first, self._held, outputs, model, lambda: self._recalibrated(tried), self._threads
+                self._first,
+                self.outputs.held,
+                outputs,
+                model,
+                lambda: self._recalibrated(tried),
+                self._threads,
             ),
             unmatched=self._matching.unmatched,
         )
@@ -131,38 +172,20 @@ class _Pair:
         seen = {layer.outputs[layer.output]: own.seen for layer, own in pairs if own.counted}
         return tried.gain(Change(ranges=seen))
 
-    def _hold(self, feeds: Feeds, labels: Array | None) -> None:
-        """Keep the first samples, as many as there is memory for."""
-        self._samples += 1
-        self._size += sum(array.nbytes for array in feeds.values())
-        if not self._held or (len(self._held) < HELD and self._size <= MEMORY):
-            self._held.append(({name: array.copy() for name, array in feeds.items()}, labels))
-
     def _harm(self) -> list[tuple[float, float]]:
         """Of each layer, what its own error alone does to the answers, and how large that error is."""
         own = [own.ratio.share for own in self._layers.own]
         effects = [sum(ratio.share for ratio in ratios) for ratios in self._layers.effect]
         return list(zip(effects, own, strict=True))
 
-    def _output(self, name: str) -> OutputRow:
-        answers = self._outputs[name]
-        is_float = answers.ratio.signal > 0 or answers.ratio.noise > 0
-        return OutputRow(
-            name=name,
-            sqnr=answers.ratio.sqnr if is_float else None,
-            cosine=answers.cosine,
-            agreement=answers.agreement,
-            top1=answers.top(1),
-            top5=answers.top(5),
-            before=self._before(name),
-        )
-
-    def _before(self, name: str) -> tuple[str, float] | None:
-        """What goes into the op that presses an output flat, and its SQNR."""
-        for node in self._first.nodes:
-            if name in node.outputs and node.op in FLAT and node.inputs[0] in self._answers:
-                return node.op, self._answers[node.inputs[0]].sqnr
-        return None
+    def _before(self) -> dict[str, tuple[str, float]]:
+        """By the name of an output that an op presses flat: the op, and the SQNR of what goes into it."""
+        return {
+            name: (node.op, self._answers[node.inputs[0]].sqnr)
+            for node in self._first.nodes
+            for name in node.outputs
+            if node.op in FLAT and node.inputs[0] in self._answers
+        }
 
     def _row(self, place: int, layer: Layer, seconds: dict[str, float]) -> LayerRow:
         own, effect = self._layers.own[place], self._layers.effect[place]
@@ -228,25 +251,9 @@ def _seconds(session: Session, feeds: Feeds) -> dict[str, float]:
     return least
 
 
-def _classes(labels: Iterable[int]) -> Array:
-    try:
-        array = np.asarray(labels if isinstance(labels, np.ndarray) else list(labels))
-    except TypeError:
-        raise TypeError(f"labels is of type {type(labels).__name__}: give one class a sample") from None
-    if array.ndim != 1 or array.dtype.kind not in "iu":
-        raise DataError(f"labels are {array.dtype}{list(array.shape)}: give one whole number a sample")
-    return array
-
-
-def _check_ends(first: Program, second: Program) -> None:
-    """That both models can be fed alike and give outputs of the same names."""
-    for side in ("inputs", "outputs"):
-        one, other = (list(getattr(program, side)) for program in (first, second))
-        if sorted(one) != sorted(other):
-            listed = (", ".join(map(repr, names)) or "none" for names in (one, other))
-            raise ModelError(
-                f"the models have other {side}: {' and '.join(listed)}; compare two forms of one model"
-            )
+def _check_programs(first: Program, second: Program) -> None:
+    """That both can be fed alike and give outputs of the same names."""
+    check_ends(*({"inputs": of.inputs, "outputs": of.outputs} for of in (first, second)))
     for name in first.inputs:
         dtypes = [program.values[name].dtype for program in (first, second)]
         if dtypes[0] != dtypes[1]:
