@@ -29,6 +29,7 @@ MODEL = helper.make_model(
     opset_imports=[helper.make_opsetid("", 25)],
     ir_version=11,
 )
+QUANTIZED = octavo.quantize(MODEL, recipe="weight-only")
 ANYTHING = [
     None, True, 0, -1, 10**30, 1.5, "", "text", "a\0b", "\udcff", "line\nbreak", b"", b"bytes",
     bytearray(b"b"), [], {}, (), [1], [None], {"x": 1}, {1: 2}, {"x": None}, {"\udcff": X},
@@ -106,6 +107,17 @@ def test_any_argument_of_quantize(given):
     holds(octavo.quantize, model, data, given)
     for option in ("exclude", "range_rule", "per_channel", "strict", "progress", "threads"):
         holds(lambda: octavo.quantize(model, data, **{option: given}))  # noqa: B023
+
+
+@pytest.mark.parametrize("given", ANYTHING, ids=range(len(ANYTHING)))
+def test_any_argument_of_compare(given):
+    holds(octavo.compare, given, PROGRAM, X)
+    holds(octavo.compare, PROGRAM, given, X)
+    holds(octavo.compare, PROGRAM, PROGRAM, given)
+    holds(octavo.compare, PROGRAM, PROGRAM, X, given)
+    for option in ("progress", "threads"):
+        holds(lambda: octavo.compare(PROGRAM, PROGRAM, X, **{option: given}))  # noqa: B023
+    holds(QUANTIZED.tensor, given)
 
 
 @pytest.mark.parametrize(
