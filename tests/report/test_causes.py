@@ -1,6 +1,7 @@
 """Each cause, by a fault that is put in for it: the layer ranks first, and the cause has its name."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import octavo
@@ -222,3 +223,9 @@ def test_every_cause_is_proved():
         "rounding",
     }
     assert set(CAUSES) == above | set(INJECTIONS)
+
+
+def test_the_page_of_the_documents_lists_the_causes():
+    page = (Path(__file__).resolve().parents[2] / "docs" / "comparing.md").read_text()
+    rows = page.split("<!-- causes of layers -->")[1].strip().splitlines()[2:]
+    assert [row.split(" | ")[0].removeprefix("| ") for row in rows] == list(CAUSES)

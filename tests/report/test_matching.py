@@ -6,6 +6,7 @@ import numpy as np
 import octavo
 import octavo.reference
 import pytest
+from networks import model
 from octavo.program import artifact
 from octavo.report.matching import bounds, held, match, reals
 from octavo.report.trials import forms_of, trials
@@ -53,6 +54,18 @@ def test_models_of_which_no_remedy_can_be_tried(subjects):
     last = program.nodes[-1]
     renamed = replace(program, nodes=[*program.nodes[:-1], replace(last, name="other")])
     assert trials(one.floats, renamed, feeds, None) is None
+
+
+def test_pixels_that_the_float_model_dequantizes_itself():
+    """A Cast of uint8 is a Dequantize of the float Program: what it reads stands for no reals there."""
+    text = "g (uint8[N,4] p) => (float[N,3] y) { x = Cast<to=1>(p) a = Gemm(x, w) y = Gemm(a, v) }"
+    rng = np.random.default_rng(0)
+    proto = model(text, w=rng.normal(size=(4, 5)), v=rng.normal(size=(5, 3)))
+    pixels = rng.integers(0, 256, (80, 4)).astype(np.uint8)
+    quantized = octavo.quantize(proto, pixels[:60])
+    found = octavo.compare(proto, quantized, pixels[60:])
+    assert found.unmatched == {}
+    assert {"the_a", "the_y"} <= {row.name for row in found.layers}
 
 
 def test_integers_and_reals_are_those_of_the_reference(subjects):

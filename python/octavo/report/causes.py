@@ -264,7 +264,7 @@ def wrong_factor(evidence: Evidence) -> Finding | None:
     """Results that are too large or too small by a factor: a scale or a multiplier that does not fit."""
     gain, row = evidence.own.gain, evidence.row
     explained = (gain - 1) ** 2 / max(evidence.own.ratio.share, 1e-300)
-    if row.computing <= MOST or explained <= MOST or abs(gain - 1) <= 0.01:
+    if row.computing <= MOST or explained <= MOST or abs(gain - 1) <= 0.05:
         return None
     text = f"what it gives is {gain:.3f} times what it should be"
     return Cause("wrong factor", text, "quantize again from the float model"), Change(
@@ -275,7 +275,7 @@ def wrong_factor(evidence: Evidence) -> Finding | None:
 def rounding(evidence: Evidence) -> Finding | None:
     """Nothing but the steps of its integers."""
     row = evidence.row
-    if evidence.own.ratio.noise <= 0 or (row.scale is None and evidence.weights is None):
+    if evidence.own.ratio.noise <= 0:
         return None
     kinds = {"steps": row.rounding, "clipping": row.clipping, "weights and sums": row.computing}
     largest = max(kinds, key=lambda kind: kinds[kind])

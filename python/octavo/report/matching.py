@@ -176,8 +176,14 @@ def _same_values(first: Program, second: Program) -> dict[str, str]:
     there = _variable(first)
     found = {}
     for name, origin in root.items():
-        other = next((other for other in (name, *linked[origin]) if other in there), None)
-        if other is not None and is_real(first.values[other]) == is_real(second.values[name]):
+        real = is_real(second.values[name])
+        alike = (
+            other
+            for other in (name, *linked[origin])
+            if other in there and is_real(first.values[other]) == real
+        )
+        other = next(alike, None)
+        if other is not None:
             found[name] = other
     return found
 
