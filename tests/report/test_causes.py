@@ -10,9 +10,18 @@ import pytest
 from injections import changed, subject
 from networks import model, pictures, rows, weights
 from octavo.lowering import Affine
-from octavo.report.causes import CAUSES
-from octavo.report.comparison import OutputRow
-from octavo.report.doubts import doubts
+from octavo.report.causes import (
+    CAUSES,
+    Evidence,
+    Weights,
+    _first_that_helps,
+    dead_channels,
+    saturated_accumulator,
+)
+from octavo.report.comparison import Cause, OutputRow
+from octavo.report.doubts import TURNED, _layout, doubts
+from octavo.report.measures import Own, Ratio
+from octavo.report.trials import Change
 
 
 def array(proto, name):
@@ -132,6 +141,47 @@ def test_where_nothing_is_broken_nothing_else_is_blamed(subjects, name):
     assert found.unmatched == {}
 
 
+def evidence(row, measured, weights):
+    return Evidence(row, measured, weights, (), ("reader",), False)
+
+
+def test_bounds_of_facts(subjects):
+    """What stands just below its bound is not blamed, and just above it is."""
+    one = subjects["branches"]
+    row = octavo.compare(one.floats, one.lowered().program, one.held).layer("the_f")
+    row = replace(row, computing=0.9, rounding=0.1, clipping=0.0)
+    measured = Own(one.lowered().program.values["n"])
+    measured.noises, measured.ratio = np.array([4.0, 6.0]), Ratio(100.0, 10.0)
+    reals = np.ones((2, 3))
+    for channel, is_most in ((0, False), (1, True)):
+        found = reals.copy()
+        found[channel] = 0
+        full = found[:, 0] == 0
+        biases = (np.zeros(2), np.zeros(2))
+        dead = Weights(reals, found, biases, np.zeros(2, np.bool_), per_channel=True)
+        assert (dead_channels(evidence(row, measured, dead)) is not None) == is_most
+        saturated = Weights(reals, reals, biases, full, per_channel=True)
+        assert (saturated_accumulator(evidence(row, measured, saturated)) is not None) == is_most
+
+
+class Tried:
+    """Trials whose gains are known."""
+
+    def __init__(self, *gains):
+        self.gains = iter(gains)
+
+    def gain(self, change):
+        return next(self.gains)
+
+
+def test_a_remedy_that_does_not_help_yields_to_the_next():
+    findings = [(Cause(name, "", ""), Change()) for name in "abc"]
+    assert [cause.name for cause in _first_that_helps(findings, Tried(-1.0, 2.0))] == ["b"]
+    assert [(c.name, c.gain) for c in _first_that_helps(findings, Tried(-1.0, 0.0, -3.0))] == [("a", -1.0)]
+    assert [(c.name, c.gain) for c in _first_that_helps(findings, None)] == [("a", None)]
+    assert _first_that_helps([], Tried()) == ()
+
+
 def named(found, name):
     (cause,) = [cause for cause in found.causes if cause.name == name]
     return cause
@@ -158,6 +208,23 @@ def test_pictures_in_another_layout(rng, subjects):
     cause = named(octavo.compare(one.floats, program, wrong), "layout")
     assert "transpose(0, 3, 1, 2)" in cause.remedy
     assert all(cause.name != "layout" for cause in octavo.compare(one.floats, program, photos).causes)
+
+
+def test_a_picture_that_is_hardly_rougher_is_left_alone(subjects):
+    """Rough along the rows by a factor on either side of the bound, as a share of the other layout's."""
+    floats = subjects["branches"].floats
+    rng = np.random.default_rng(4)
+    told = set()
+    for smooth in np.linspace(0, 1, 30):
+        x = (1 - smooth) * rng.normal(size=(1, 3, 16, 16)) + smooth * pictures(rng, 1)
+        wrong = np.ascontiguousarray(x.transpose(0, 2, 3, 1)).reshape(x.shape).astype(np.float32)
+        roughness = [
+            np.abs(np.diff(p, axis=3)).mean() + np.abs(np.diff(p, axis=2)).mean() for p in (wrong, x)
+        ]
+        ratio = roughness[0] / roughness[1]
+        assert bool(_layout(floats, [{"x": wrong}])) == (ratio > TURNED)
+        told.add((ratio > 1, ratio > TURNED))
+    assert {(True, False), (True, True)} <= told
 
 
 def test_pictures_with_channels_last_in_another_layout(rng):

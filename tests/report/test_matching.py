@@ -6,10 +6,12 @@ import numpy as np
 import octavo
 import octavo.reference
 import pytest
+from injections import subject
 from networks import model
+from octavo.lowering import Range
 from octavo.program import artifact
 from octavo.report.matching import bounds, held, match, reals
-from octavo.report.trials import forms_of, trials
+from octavo.report.trials import Change, forms_of, trials
 
 NAMES = ["digits", "branches", "rows"]
 
@@ -34,6 +36,23 @@ def test_layers_are_made_of_the_nodes_that_lowering_remembers(subjects, name):
     assert {layer.name for layer in layers} == {
         node.name for node in lowered.program.nodes if node.op != "Dequantize"
     }
+
+
+def test_an_input_on_a_grid_is_tried_in_a_plain_range():
+    rng = np.random.default_rng(0)
+    text = "g (float[N,3,8,8] x) => (float[N,5] y) { c = Conv(x, w) q = GlobalAveragePool(c) y = Flatten(q) }"
+    mean, deviation = (
+        np.array(row, np.float32)[:, None, None] for row in ([0.4, 0.5, 0.6], [0.2, 0.3, 0.25])
+    )
+    pixels = rng.integers(0, 256, (40, 3, 8, 8)).astype(np.float32) / np.float32(255)
+    x = ((pixels - mean) / deviation).astype(np.float32)
+    one = subject(model(text, w=rng.normal(size=(5, 3, 3, 3))), x[:36], x[36:])
+    program = one.lowered().program
+    tried = trials(one.floats, program, [{"x": one.held}], None)
+    [(name, form)] = forms_of(one.floats, program).grids.items()
+    made = tried.made(Change(ranges={name: Range(0.0, 2.0)}))
+    assert made.forms[name].scale == np.float32(2 / 255)
+    assert tried.made(Change()).forms[name] == form
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -66,6 +85,24 @@ def test_pixels_that_the_float_model_dequantizes_itself():
     found = octavo.compare(proto, quantized, pixels[60:])
     assert found.unmatched == {}
     assert {"the_a", "the_y"} <= {row.name for row in found.layers}
+
+
+def test_values_in_both_forms():
+    """A float op in the middle, and an output that integer ops read as well."""
+    text = """g (float[N,4] x) => (float[N,5] b, float[N,3] y) {
+        a = Gemm(x, w) b = Relu(a) c = Gemm(b, u) d = LogSoftmax(c) e = Gemm(d, u) f = Add(e, b)
+        y = Gemm(f, v) }"""
+    rng = np.random.default_rng(0)
+    proto = model(text, w=rng.normal(size=(4, 5)), u=rng.normal(size=(5, 5)), v=rng.normal(size=(5, 3)))
+    x = rng.normal(size=(60, 4)).astype(np.float32)
+    one = subject(proto, x[:40], x[40:])
+    lowered = one.lowered()
+    assert "Dequantize" in {node.op for node in lowered.program.nodes}
+    found = match(one.floats, lowered.program)
+    constants = lowered.program.constants
+    assert found.values == {name: of for name, of in lowered.values.items() if name not in constants}
+    assert "Dequantize" not in {layer.node.op for layer in found.layers}
+    assert found.unmatched == {}
 
 
 def test_integers_and_reals_are_those_of_the_reference(subjects):

@@ -106,6 +106,7 @@ def test_bars_are_as_high_as_what_they_show(found):
     assert np.allclose(bars, 100 * roots / roots.max(), atol=0.06)
     inks = [bar["fill"] for bar in Page(histogram(row)).of("rect")]
     assert inks[:16] == inks[48:] == [BANDS[0][1]] * 16
+    assert BANDS[0][1] not in inks[16:48]
     assert sum(row.histogram[48:]) > 0
     heights = [float(bar["height"]) for bar in Page(channels([1, 4, 2], "weights")).of("rect")]
     assert np.allclose(heights, [16.25, 65, 32.5], atol=0.06)
