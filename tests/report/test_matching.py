@@ -6,7 +6,7 @@ import numpy as np
 import octavo
 import octavo.reference
 import pytest
-from injections import subject
+from injections import changed, subject
 from networks import model
 from octavo.lowering import Range
 from octavo.program import artifact
@@ -63,6 +63,28 @@ def test_a_model_lowered_by_the_forms_of_its_artifact_is_that_artifact(subjects,
     found = trials(subject.floats, program, feeds, None)
     assert artifact.to_bytes(found.plain.program) == artifact.to_bytes(program)
     assert forms_of(subject.floats, program).per_channel
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_model_made_again_without_a_change_has_its_weights_and_biases(subjects, name):
+    """Made for the samples, which its forms do not tell."""
+    subject = subjects[name]
+    rng = np.random.default_rng(1)
+    lowered = subject.lowered()
+    constants = lowered.program.constants
+    moved = {
+        node.inputs[place]: (constants[node.inputs[place]] // 2 + rng.integers(0, 2)).astype(
+            constants[node.inputs[place]].dtype
+        )
+        for node in lowered.program.nodes
+        if node.op in ("QConv", "QGemm")
+        for place in (1, 2)
+        if constants[node.inputs[place]].dtype.kind == "i"
+    }
+    program = changed(lowered, **moved)
+    feeds = [dict(zip(subject.floats.inputs, [subject.held[:1]], strict=True))]
+    made = trials(subject.floats, program, feeds, None).made(Change())
+    assert artifact.to_bytes(made.program) == artifact.to_bytes(program)
 
 
 def test_models_of_which_no_remedy_can_be_tried(subjects):

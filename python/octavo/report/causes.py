@@ -27,9 +27,15 @@ TRIED = 5
 MOST = 0.5
 """The share of a layer's noise from which on a kind of noise is what it errs by."""
 
-WIDE, UNLIKE, FEW_STEPS = 3.0, 8.0, 32.0
+WIDE, UNLIKE = 3.0, 8.0
 """How many times wider than what was seen a range is too wide; how many times farther than the median channel
-an outlier reaches; the steps below which a softmax is flat."""
+an outlier reaches."""
+
+FEW_STEPS = 32.0
+"""The steps that the greatest probability of a softmax takes, below which it is flat."""
+
+OFF = 0.05
+"""How far from 1 a factor is that is wrong."""
 
 JOINS = ("Concat", "Max", "Min")
 """Ops whose inputs have one scale."""
@@ -38,15 +44,16 @@ FULL = 0.9
 """The share of an accumulator that a channel's sums may take."""
 
 COARSE = 3e-3
-"""The noise of weights as a share of their squares from which on they are coarse: int8 gives 1e-4 and
-less."""
+"""The noise of weights as a share of their squares above which they are coarse: int8 gives 1e-4 and less."""
 
 
 @dataclass(frozen=True)
 class Weights:
-    """Of a product, by output channel. wanted, found: the reals of its weights, float64 [C, others]; bias: in
-    reals, as it should be and as it is, [C]; full: the channels whose sums can come near the end of the
-    accumulator.
+    """The weights and the bias of a product, by output channel.
+
+    wanted, found: the reals of the float weights and of the integers, float64 [C, others]. bias: in reals, as
+    it should be and as it is, [C]. full: the channels whose sums can come near the accumulator's end.
+    per_channel: whether the weights have different scales.
     """
 
     wanted: Float64
@@ -122,9 +129,8 @@ def input_range(evidence: Evidence) -> Finding | None:
         return None
     low, high = evidence.seen
     text = f"it is fed {low:.4g} to {high:.4g}, and calibration saw {row.low:.4g} to {row.high:.4g}"
-    return Cause("input range", text, "prepare samples as for calibration, or calibrate with these"), _ranged(
-        evidence
-    )
+    remedy = "prepare samples as for calibration, or calibrate with these"
+    return Cause("input range", text, remedy), _ranged(evidence)
 
 
 def clipped_range(evidence: Evidence) -> Finding | None:
@@ -137,18 +143,17 @@ def clipped_range(evidence: Evidence) -> Finding | None:
         f"{100 * row.clipped:.2g} % of its values are beyond {row.low:.4g} to {row.high:.4g}, they reach "
         f"{low:.4g} to {high:.4g}"
     )
-    return Cause("clipped range", text, "calibrate with such samples and range_rule='minmax'"), _ranged(
-        evidence
-    )
+    remedy = "calibrate with such samples and range_rule='minmax'"
+    return Cause("clipped range", text, remedy), _ranged(evidence)
 
 
 def flat_softmax(evidence: Evidence) -> Finding | None:
     """Probabilities of so many classes that each is a few steps."""
     row = evidence.row
-    if row.scale is None or row.op not in ("QSoftmax", "Lookup") or row.rounding <= MOST:
+    if row.op != "QSoftmax" or row.scale is None or row.rounding <= MOST:
         return None
-    steps = evidence.seen[1] / max(row.scale)
-    if row.op != "QSoftmax" or steps >= FEW_STEPS:
+    steps = evidence.seen[1] / row.scale[0]
+    if steps >= FEW_STEPS:
         return None
     text = f"its greatest probability is {evidence.seen[1]:.3g}, {steps:.1f} steps of its integers"
     return _kept_real("flat softmax", text, evidence)
@@ -264,12 +269,10 @@ def wrong_factor(evidence: Evidence) -> Finding | None:
     """Results that are too large or too small by a factor: a scale or a multiplier that does not fit."""
     gain, row = evidence.own.gain, evidence.row
     explained = (gain - 1) ** 2 / max(evidence.own.ratio.share, 1e-300)
-    if row.computing <= MOST or explained <= MOST or abs(gain - 1) <= 0.05:
+    if row.computing <= MOST or explained <= MOST or abs(gain - 1) <= OFF:
         return None
     text = f"what it gives is {gain:.3f} times what it should be"
-    return Cause("wrong factor", text, "quantize again from the float model"), Change(
-        name=row.name, weights=True
-    )
+    return _again("wrong factor", text, evidence)
 
 
 def rounding(evidence: Evidence) -> Finding | None:
@@ -409,6 +412,7 @@ def _kept_real(name: str, text: str, evidence: Evidence) -> Finding:
 
 
 def _again(name: str, text: str, evidence: Evidence) -> Finding:
+    """Its integers made anew from the float model's weights and bias."""
     change = Change(name=evidence.row.name, weights=True)
     return Cause(name, text, "quantize again from the float model"), change
 

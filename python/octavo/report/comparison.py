@@ -48,14 +48,14 @@ class OutputRow:
 class LayerRow:
     """One node of the second model.
 
-    place: its place among the nodes. value, of: its output, and the value of the first model that this stands
-    for. reads: the values of the first model that its inputs stand for. nodes: what it does of the first
-    model's nodes. sqnr: what the node errs by itself, given the inputs that it has; at_outputs: what that
-    alone makes of the answers; accumulated: the error of its output in the whole network; each in dB, 300 at
-    most, or None where it could not be measured. clipped: the share of elements beyond what the integers
-    hold. clipping, rounding, computing: their shares of the node's own noise. shift: the share of it that the
-    channels' mean errors are. scale, zero_point, axis: of the integers; None of floats. bytes: of its
-    constants. seconds: of its step in a run; None where other nodes are in one step with it.
+    place: its place among the layers as they run. value, of: its output, and the value of the first model
+    that this stands for. reads: the values of the first model that its inputs stand for. nodes: what it does
+    of the first model's nodes. sqnr: what the node errs by itself, given the inputs that it has; at_outputs:
+    what that alone makes of the answers; accumulated: the error of its output in the whole network; each in
+    dB, 300 at most, or None where it could not be measured. clipped: the share of elements beyond what the
+    integers hold. clipping, rounding, computing: their shares of the node's own noise. shift: the share of it
+    that the channels' mean errors are. scale, zero_point, axis: of the integers; None of floats. bytes: of
+    its constants. seconds: of its step in a run; None where other nodes are in one step with it.
     """
 
     name: str

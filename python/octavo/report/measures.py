@@ -67,8 +67,7 @@ class Ratio:
 
 @dataclass
 class Own:
-    """What a layer errs by itself: its output from the inputs that it has, beside the float layer's from
-    them.
+    """What a layer errs by itself: what it gives beside what the float layer gives, from the same inputs.
 
     value: its output in the quantized network. clipping, rounding, computing: the noise that a form which
     clips, its steps, and everything else (weights, biases, tables) give. counted, clipped: elements, and

@@ -6,6 +6,7 @@ values have, gives the same nodes again, and with them their origins and the rea
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 from octavo.calibration import Feeds
 from octavo.lowering import Affine, Forms, Lowered, Range, affine, grid, lower_to_integers
@@ -26,9 +27,11 @@ _OWN_FORM = ("Lookup", "Concat", "Max", "Min")
 
 @dataclass(frozen=True)
 class Change:
-    """One thing changed. ranges: of float values, by name. exclude: float nodes. weights: whether those of
-    the node `name` are rounded anew, with its bias. per_channel: whether all have one scale an output
-    channel.
+    """One thing changed.
+
+    ranges: of float values, by name. exclude: float nodes. weights: whether those of the node `name` are
+    rounded anew, and its bias and factors with them. per_channel: whether all weights have one scale an
+    output channel.
     """
 
     name: str = ""
@@ -39,8 +42,11 @@ class Change:
 
 
 class Trials:
-    """floats: the float model. plain: lowered by the second model's forms. lowered: the second model
-    itself."""
+    """Tries changes of one quantized model.
+
+    floats: the float model. plain: lowered by the second model's forms, its weights rounded to nearest.
+    lowered: the second model as it is, with what lowering knows of it.
+    """
 
     def __init__(
         self,
@@ -57,13 +63,23 @@ class Trials:
         self._forms = forms
         self._exclude = exclude
         self._judge = judge
-        self._before = judge.error(self.lowered)
 
     def gain(self, change: Change) -> float | None:
-        """By how many dB the answers' SQNR rises with this change; None where they are no floats."""
-        if self._before <= 0.0:
-            return None
-        return decibels(self._before, self._judge.error(self.made(change)))
+        """By how many dB the answers' SQNR rises with this change; None where they are no floats.
+
+        What is made again is right but for its weights, biases and forms: only where these are to be made
+        anew as well does it count what else is wrong with the model as it is.
+        """
+        before = self._error_as_it_is if change.weights else self._error_made_again
+        return decibels(before, self._judge.error(self.made(change))) if before > 0.0 else None
+
+    @cached_property
+    def _error_as_it_is(self) -> float:
+        return self._judge.error(self.lowered)
+
+    @cached_property
+    def _error_made_again(self) -> float:
+        return self._judge.error(self.made(Change()))
 
     def made(self, change: Change) -> Lowered:
         """The second model made again with this change; weights and biases that it has stay."""
@@ -89,8 +105,7 @@ class Trials:
 
 
 def trials(first: Program, second: Program, feeds: Sequence[Feeds], threads: int | None) -> Trials | None:
-    """Trials of a quantized model made of this float one; None where it was not, or not by its forms
-    alone."""
+    """Trials of a quantized model made of this float one; None of any other, or not by its forms alone."""
     held = [any(value.quant is not None for value in of.values.values()) for of in (first, second)]
     if held != [False, True]:
         return None
