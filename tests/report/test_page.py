@@ -76,7 +76,7 @@ def test_it_needs_no_other_file(text):
 
 def test_every_layer_is_in_it(text, found):
     read = Page(text)
-    named = [row for row in read.rows if len(row) > 6 and row[-1] != "cause"]
+    named = [row for row in read.rows if len(row) > 6 and row[-1] != "name"]
     for row in found.layers:
         shown = f"{row.at_outputs:.1f}", f"{row.sqnr:.1f}", f"{row.accumulated:.1f}", row.name
         assert any(set(shown) <= set(cells) for cells in named), row.name

@@ -4,7 +4,7 @@ from dataclasses import asdict, dataclass, field
 from os import PathLike
 from typing import Any
 
-from octavo.errors import printable
+from octavo.errors import printable, shortened
 
 
 @dataclass(frozen=True)
@@ -207,7 +207,7 @@ def _table(rows: list[LayerRow]) -> list[str]:
             f"{row.accumulated:.1f}",
             f"{100 * row.clipped:.2f} %",
             row.op,
-            row.name,
+            shortened(row.name, 60),
         )
         for row in rows
     ]

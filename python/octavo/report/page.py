@@ -3,7 +3,7 @@
 import html
 from collections.abc import Iterable, Sequence
 
-from octavo.errors import printable
+from octavo.errors import printable, shortened
 from octavo.report.comparison import Cause, Comparison, LayerRow, OutputRow
 from octavo.report.pictures import channels, colour, graph, histogram, lines
 
@@ -11,10 +11,13 @@ LOOKED_AT = 10
 """Layers, the worst first, of which the page shows values and weights."""
 
 _STYLE = """
-.octavo { font: 14px/1.5 system-ui, sans-serif; max-width: 960px; }
+.octavo { font: 14px/1.5 system-ui, sans-serif; max-width: 1100px; }
 .octavo table { border-collapse: collapse; }
 .octavo th, .octavo td { padding: 2px 10px; text-align: right; white-space: nowrap; }
-.octavo th.text, .octavo td.text { text-align: left; white-space: normal; }
+.octavo th.text, .octavo td.text { text-align: left; }
+.octavo table.facts td { white-space: normal; }
+.octavo li, .octavo h3, .octavo table.facts td:last-child { overflow-wrap: anywhere; }
+.octavo table.facts td:first-child { min-width: 9em; }
 .octavo tr:nth-child(even) td { background: rgba(128, 128, 128, 0.1); }
 .octavo svg { max-width: 100%; height: auto; font: 11px system-ui, sans-serif; }
 .octavo .mark { display: inline-block; width: 0.8em; height: 0.8em; border-radius: 2px; }
@@ -54,7 +57,7 @@ def body(found: Comparison) -> str:
         parts += ["<h2>The worst layers</h2>", *map(_layer, found.layers[:LOOKED_AT])]
     if found.unmatched:
         rows = [(name, reason) for name, reason in found.unmatched.items()]
-        parts += ["<h2>Not compared</h2>", _table(("node", "why"), rows)]
+        parts += ["<h2>Not compared</h2>", _table(("node", "why"), rows, "facts")]
     return f'<div class="octavo">{"".join(parts)}</div>'
 
 
@@ -96,7 +99,7 @@ def _by_layer(rows: Sequence[LayerRow]) -> str:
 
 
 def _layers(rows: Sequence[LayerRow]) -> str:
-    header = ("", "at outputs", "alone", "accumulated", "clipped", "bytes", "time", "op", "name", "cause")
+    header = ("", "at outputs", "alone", "accumulated", "clipped", "bytes", "time", "op", "cause", "name")
     cells = []
     for row in rows:
         harm = row.sqnr if row.at_outputs is None else row.at_outputs
@@ -108,10 +111,10 @@ def _layers(rows: Sequence[LayerRow]) -> str:
                 f"{row.accumulated:.1f}",
                 f"{100 * row.clipped:.2f} %",
                 f"{row.bytes:,}",
-                "" if row.seconds is None else f"{1e6 * row.seconds:,.0f} µs",
+                "" if row.seconds is None else f"{1e6 * row.seconds:,.1f} µs",
                 row.op,
-                row.name,
                 "" if row.cause is None else row.cause.name,
+                shortened(row.name, 40),
             )
         )
     return _table(header, cells)
@@ -135,7 +138,7 @@ def _layer(row: LayerRow) -> str:
     ]
     return (
         f"<h3>{_escaped(row.op)} {_escaped(row.name)}</h3>{_causes(row.causes)}"
-        f"{_table(('', ''), facts)}{''.join(pictures)}"
+        f"{_table(('', ''), facts, 'facts')}{''.join(pictures)}"
     )
 
 
@@ -143,13 +146,13 @@ class Mark(str):
     """A colour that stands in a cell for itself."""
 
 
-def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+def _table(header: Sequence[str], rows: Sequence[Sequence[str]], kind: str = "rows") -> str:
     """A table whose columns of numbers are to the right, and those of texts to the left."""
     columns = list(zip(*rows, strict=True)) or [()] * len(header)
     texts = [not all(cell[:1].isdigit() or cell in ("", "-") for cell in column) for column in columns]
     lines = [_line(header, texts, "th")] if any(header) else []
     lines += [_line(row, texts, "td") for row in rows]
-    return f"<table>{''.join(lines)}</table>"
+    return f'<table class="{kind}">{"".join(lines)}</table>'
 
 
 def _line(cells: Sequence[str], texts: Sequence[bool], tag: str) -> str:
