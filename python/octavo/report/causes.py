@@ -265,6 +265,23 @@ def bias_shift(evidence: Evidence) -> Finding | None:
     return _again("bias shift", text, evidence)
 
 
+def mean_shift(evidence: Evidence) -> Finding | None:
+    """Channels whose mean is off because the roundings of their weights do not make up for each other."""
+    weights, own = evidence.weights, evidence.own
+    if weights is None or evidence.row.computing <= MOST or own.shift <= MOST:
+        return None
+    if len(own.errors) != len(weights.found):
+        return None
+    means = own.errors / np.maximum(own.elements, 1)
+    worst = int(np.abs(means).argmax())
+    text = (
+        f"the mean errors of its channels are {100 * own.shift:.0f} % of its noise, {means[worst]:.3g} in "
+        f"channel {worst}"
+    )
+    change = Change(name=evidence.row.name, bias=tuple((-means).tolist()))
+    return Cause("mean shift", text, "effort='default', whose biases keep the means"), change
+
+
 def wrong_factor(evidence: Evidence) -> Finding | None:
     """Results that are too large or too small by a factor: a scale or a multiplier that does not fit."""
     gain, row = evidence.own.gain, evidence.row
@@ -301,6 +318,7 @@ CAUSES: dict[str, Callable[[Evidence], Finding | None]] = {
     "coarse weights": coarse_weights,
     "bias shift": bias_shift,
     "wrong factor": wrong_factor,
+    "mean shift": mean_shift,
     "rounding": rounding,
 }
 """Causes of a layer's errors by name, the more special first."""

@@ -8,12 +8,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
+import numpy as np
+import numpy.typing as npt
+
 from octavo.calibration import Feeds
 from octavo.lowering import Affine, Forms, Lowered, Range, affine, grid, lower_to_integers
 from octavo.program import Node, Program, Quant
 from octavo.program.integers import ACTIVATIONS, UINT8, WEIGHTS
 from octavo.quantization.choice import with_weights
 from octavo.quantization.judge import Judge
+from octavo.quantization.products import bias_in_reals, bias_of_reals, fits
 from octavo.quantization.shapes import unknown, with_measured_shapes
 from octavo.report.matching import match
 from octavo.report.measures import decibels
@@ -30,14 +34,15 @@ class Change:
     """One thing changed.
 
     ranges: of float values, by name. exclude: float nodes. weights: whether those of the node `name` are
-    rounded anew, and its bias and factors with them. per_channel: whether all weights have one scale an
-    output channel.
+    rounded anew, and its bias and factors with them. bias: what is added to that node's bias, in reals, a
+    channel. per_channel: whether all weights have one scale an output channel.
     """
 
     name: str = ""
     ranges: "dict[str, Range] | None" = None
     exclude: tuple[str, ...] = ()
     weights: bool = False
+    bias: "tuple[float, ...]" = ()
     per_channel: bool = False
 
 
@@ -101,7 +106,20 @@ class Trials:
             known = replace(
                 known, weights={name: reals for name, reals in known.weights.items() if name not in of}
             )
-        return with_weights(self.floats, known, made)
+        made = with_weights(self.floats, known, made)
+        return _with_bias(made, change.name, np.array(change.bias)) if change.bias else made
+
+
+def _with_bias(made: Lowered, name: str, added: npt.NDArray[np.float64]) -> Lowered:
+    """The network with a node's bias changed, where its accumulator has room for that."""
+    program = made.program
+    for node in program.nodes:
+        if node.name == name:
+            bias = bias_of_reals(program, node, bias_in_reals(program, node) + added)
+            if fits(program, node, program.constants[node.inputs[1]], bias):
+                constants = program.constants | {node.inputs[2]: bias}
+                return replace(made, program=replace(program, constants=constants))
+    return made
 
 
 def trials(first: Program, second: Program, feeds: Sequence[Feeds], threads: int | None) -> Trials | None:
