@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import octavo
 import pytest
+from browsers import browser
 from injections import subject
 from networks import branches, pictures, rows
 
@@ -28,3 +29,9 @@ def subjects(digits):
         "branches": subject(branches(rng), photos[:100], photos[100:]),
         "rows": subject(rows(rng), normal[:60], normal[60:]),
     }
+
+
+def pytest_terminal_summary(terminalreporter):
+    path = browser()
+    how = "read as text alone: no Chromium is installed" if path is None else f"shown by {path}"
+    terminalreporter.write_line(f"pages of comparisons: {how}")

@@ -1,7 +1,6 @@
 """The page: whole by itself, well formed, with every layer in it, and looked at where there is a browser."""
 
 import re
-import shutil
 import subprocess
 from dataclasses import replace
 from html.parser import HTMLParser
@@ -9,6 +8,7 @@ from html.parser import HTMLParser
 import numpy as np
 import octavo
 import pytest
+from browsers import browser
 from injections import clipped
 from octavo.report.comparison import BANDS, Cause
 from octavo.report.page import page
@@ -166,18 +166,15 @@ def test_node_data_are_keyed_by_tensors(found, subjects):
     assert [item["value"] for item in data["thresholds"]] == [20.0, 30.0, 40.0]
 
 
-BROWSERS = ("chromium", "chromium-browser", "google-chrome")
-
-
 def test_a_browser_shows_it(text, tmp_path):
-    """Where one is installed; the tests above hold without."""
-    browser = next(filter(None, map(shutil.which, BROWSERS)), None)
-    if browser is None:
+    """Where one is installed, which the end of the run says; the tests above hold without."""
+    path = browser()
+    if path is None:
         assert Page(text).of("svg")
         return
     (tmp_path / "page.html").write_text(text, encoding="utf-8")
     command = [
-        browser,
+        path,
         "--headless",
         "--no-sandbox",
         "--disable-gpu",
