@@ -157,7 +157,10 @@ class Effects:
                     feeds[self._added[of]] = error
                 elif of in zeros and error.shape == first[of].shape:
                     feeds[of] = first[of] + error
-            answers = self._session.run(self._answers, feeds) if own else []
+            if any(error.any() for error in own.values()):
+                answers = self._session.run(self._answers, feeds)
+            else:
+                answers = [first[name] for name in self._answers]
             for name, ratio, answer in zip(self._answers, ratios, answers, strict=True):
                 if answer.shape == first[name].shape:
                     ratio.add(first[name], answer)
