@@ -1,14 +1,15 @@
 """`compare`: two models over samples, layer by layer."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
 from octavo.calibration import Data, Feeds, Progress, samples
-from octavo.errors import ModelError
+from octavo.errors import ModelError, RunError
 from octavo.lowering import Lowered
 from octavo.program import Program
 from octavo.quantization.judge import FLAT, floats_of
@@ -60,7 +61,7 @@ def compare(
     first, second = (load_program(model) for model in (model_a, model_b))
     _check_programs(first, second)
     pair = _Pair(first, second, match(first, second), classes_of(labels), threads)
-    for count, feeds in enumerate(samples(data, pair.session.get_inputs())):
+    for count, feeds in enumerate(samples(data, pair.session.get_inputs(), partial(pair.session.run, None))):
         pair.add(feeds, probe=count < PROBED)
         if progress is not None:
             progress(count + 1)
@@ -81,7 +82,14 @@ def _compare_outputs(
     check_ends(_ends(one), _ends(other))
     names = [item.name for item in one.get_outputs()]
     outputs = Outputs(names, classes)
-    for count, feeds in enumerate(samples(data, one.get_inputs())):
+
+    def run(feeds: Feeds) -> Sequence[Array]:
+        try:
+            return one.run(names, feeds)
+        except Exception as error:  # another runtime's
+            raise RunError(str(error)) from error
+
+    for count, feeds in enumerate(samples(data, one.get_inputs(), run)):
         answers = [dict(zip(names, runner.run(names, feeds), strict=True)) for runner in (one, other)]
         outputs.add(feeds, *answers)
         if progress is not None:

@@ -14,13 +14,14 @@ import numpy.typing as npt
 from octavo.calibration import Feeds
 from octavo.lowering import Affine, Forms, Lowered, Range, affine, grid, lower_to_integers
 from octavo.program import Node, Program, Quant
-from octavo.program.integers import ACTIVATIONS, UINT8, WEIGHTS
+from octavo.program.integers import ACTIVATIONS, INT8, UINT8, WEIGHTS
 from octavo.quantization.choice import with_weights
 from octavo.quantization.judge import Judge
 from octavo.quantization.products import bias_in_reals, bias_of_reals, fits
 from octavo.quantization.shapes import unknown, with_measured_shapes
 from octavo.report.matching import match
 from octavo.report.measures import decibels
+from octavo.rewrites import stored_tables
 
 SAMPLES = 16
 """Samples over which a remedy is tried."""
@@ -99,7 +100,7 @@ class Trials:
             forms = replace(forms, given={**forms.given, **given}, grids=grids)
         if change.per_channel:
             forms = replace(forms, per_channel=True)
-        made = lower_to_integers(self.floats, forms, self._exclude | set(change.exclude))
+        made = _lowered(self.floats, forms, self._exclude | set(change.exclude))
         known = self.lowered
         if change.weights:
             of = {node.inputs[1] for node in known.program.nodes if node.name == change.name}
@@ -129,11 +130,16 @@ def trials(first: Program, second: Program, feeds: Sequence[Feeds], threads: int
         return None
     floats = with_measured_shapes(first, feeds[0], threads) if unknown(first) else first
     forms, exclude = forms_of(floats, second), _floats_of(floats, second)
-    plain = lower_to_integers(floats, forms, exclude)
+    plain = _lowered(floats, forms, exclude)
     if _drawn(plain.program) != _drawn(second):
         return None
     judge = Judge(floats, plain, feeds[:SAMPLES], threads)
     return Trials(floats, plain, second, forms, exclude, judge)
+
+
+def _lowered(floats: Program, forms: Forms, exclude: frozenset[str]) -> Lowered:
+    lowered = lower_to_integers(floats, forms, exclude)
+    return replace(lowered, program=stored_tables(lowered.program, INT8, exclude))
 
 
 def forms_of(floats: Program, second: Program) -> Forms:
