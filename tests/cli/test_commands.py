@@ -12,6 +12,8 @@ import pytest
 from octavo import Session, tiers
 from octavo.calibration import RULES
 from octavo.cli import console
+from octavo.cli.scores import top_rows
+from octavo.errors import DataError
 from octavo.quantization.recipes import RECIPES
 from octavo.session import load_program
 from PIL import Image
@@ -158,6 +160,61 @@ def test_run_takes_an_output_file_and_a_bare_input(octavo, folder, tmp_path):
     (output,) = ended.json()["outputs"]
     assert (output["name"], output["shape"], output["file"]) == ("logits", [1, 10], str(file))
     assert np.load(file).shape == (1, 10)
+
+
+def test_run_takes_a_picture_and_names_what_it_sees(octavo, folder, tmp_path):
+    """Made as the samples of a quantization are."""
+    pixels = np.random.default_rng(2).integers(0, 256, (28, 28)).astype(np.uint8)
+    Image.fromarray(pixels).save(tmp_path / "a.png")
+    names = [f"digit {number}" for number in range(10)]
+    (tmp_path / "names.txt").write_text("\n".join(names))
+    for options, low, high in (((), 0, 1), (("--range", "-1..1"), -1, 1)):
+        ended = octavo(
+            "run", folder / "model.octavo", "--input", f"input={tmp_path / 'a.png'}", *options,
+            "--top", 3, "--names", tmp_path / "names.txt", "--json",
+        )  # fmt: skip
+        assert ended.status == 0, ended.err
+        x = (pixels.astype(np.float32) / np.float32(255) * np.float32(high - low) + np.float32(low))[
+            None, None
+        ]
+        [scores] = Session(folder / "model.octavo").run(None, {"input": x})[0]
+        best = sorted(range(10), key=lambda number: -scores[number])[:3]
+        wanted = [
+            {"row": 0, "class": at, "name": names[at], "score": pytest.approx(float(scores[at]))}
+            for at in best
+        ]
+        assert ended.json()["top"] == {"logits": wanted}
+    shown = octavo("run", folder / "model.octavo", "--input", tmp_path / "a.png", "--top", 1).out
+    assert "logits:" in shown
+    assert "digit" not in shown
+
+
+def test_what_has_no_scores_or_other_names_is_said(octavo, folder, tmp_path):
+    (tmp_path / "names.txt").write_text("a\nb\n")
+    (tmp_path / "bytes.txt").write_bytes(b"\xff\xfe\xff")
+    run = ("run", "model.octavo", "--input", "image.npy", "--top", "1", "--names")
+    for file, says in (
+        ("names.txt", "--names has 2 names, and there are 10 classes"),
+        ("bytes.txt", "no text in UTF-8"),
+    ):
+        ended = octavo(*run, tmp_path / file, cwd=folder)
+        assert ended.status == 1
+        assert says in ended.err
+    over = octavo(*run, tmp_path / "names.txt", "--output", f"logits={tmp_path / 'names.txt'}", cwd=folder)
+    assert over.status == 1
+    assert (tmp_path / "names.txt").read_text() == "a\nb\n"
+
+
+def test_the_largest_scores_in_order():
+    scores = np.array([[1, 5, 5, np.nan], [np.nan, -np.inf, 2, 3]], np.float32)
+    answers = {"boxes": np.zeros((1, 4, 4), "f4"), "y": scores, "k": np.array([[3, 9]])}
+    found = top_rows(answers, 3, None)
+    assert [row["class"] for row in found["y"]] == [1, 2, 0, 3, 2, 1]
+    assert [row["class"] for row in found["k"]] == [1, 0]
+    assert list(found) == ["y", "k"]
+    assert list(top_rows(answers, 3, list("abcd"))) == ["y"]
+    with pytest.raises(DataError, match="no output is a matrix of scores"):
+        top_rows({"boxes": answers["boxes"]}, 1, None)
 
 
 def test_inspect(octavo, folder):

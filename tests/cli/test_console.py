@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from octavo.cli import console
 from octavo.cli.feeds import made_up_feeds, output_paths, read_feeds, write_array
+from octavo.cli.pixels import Pixels
 from octavo.errors import DataError
 from octavo.session import ValueInfo
 
@@ -81,11 +82,11 @@ def test_feeds_by_name(tmp_path):
     np.save(tmp_path / "a=b.npy", np.ones((1, 3, 2), np.float32))
     np.save(tmp_path / "i.npy", np.array([[1], [2]]))
     path = tmp_path / "i.npy"
-    assert read_feeds([f"i={path}"], TWO)["i"].tolist() == [[1], [2]]
-    assert read_feeds([str(path)], ONE).keys() == {"x"}
+    assert read_feeds([f"i={path}"], TWO, Pixels())["i"].tolist() == [[1], [2]]
+    assert read_feeds([str(path)], ONE, Pixels()).keys() == {"x"}
     # the last sign of equality ends the name
     named = [ValueInfo("x=y", [2, 1], "tensor(int64)")]
-    assert read_feeds([f"x=y={path}"], named).keys() == {"x=y"}
+    assert read_feeds([f"x=y={path}"], named, Pixels()).keys() == {"x=y"}
 
 
 @pytest.mark.parametrize(
@@ -104,7 +105,7 @@ def test_feeds_that_do_not_fit(tmp_path, assignments, inputs, says):
     np.savez(tmp_path / "none.npz")
     files = {"i": tmp_path / "i.npy", "two": tmp_path / "two.npz", "none": tmp_path / "none.npz"}
     with pytest.raises(DataError, match=says):
-        read_feeds([text.format(**files) for text in assignments], inputs)
+        read_feeds([text.format(**files) for text in assignments], inputs, Pixels())
 
 
 def test_where_outputs_are_written(tmp_path):

@@ -1,4 +1,4 @@
-"""Feeds and answers as .npy files, and inputs made up for timing."""
+"""Feeds and answers in files, and inputs made up for timing."""
 
 import io
 import re
@@ -10,6 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from octavo.cli.data import Feeds, read_arrays
+from octavo.cli.pixels import SUFFIXES as PICTURES
+from octavo.cli.pixels import Pixels, frame_of, read_picture
 from octavo.errors import DataError
 from octavo.program import saving
 
@@ -17,13 +19,15 @@ if TYPE_CHECKING:
     from octavo.session import ValueInfo
 
 
-def read_feeds(assignments: Sequence[str], inputs: "Sequence[ValueInfo]") -> Feeds:
-    """The arrays that `NAME=FILE.npy` texts name; a bare `FILE.npy` feeds a model's only input.
+def read_feeds(assignments: Sequence[str], inputs: "Sequence[ValueInfo]", pixels: Pixels) -> Feeds:
+    """What `NAME=FILE` texts name, arrays or pictures; a bare `FILE` feeds a model's only input.
 
-    Raises `DataError` where a name is not an input, stands twice, or a file holds no single array.
+    Raises `DataError` where a name is not an input, stands twice, or a file holds no single array and is no
+    picture that fits the input.
     """
     feeds: Feeds = {}
-    names = [info.name for info in inputs]
+    shapes = {info.name: tuple(info.shape) for info in inputs}
+    names = list(shapes)
     for assignment in assignments:
         name, equals, file = assignment.rpartition("=")
         if not equals:
@@ -34,6 +38,10 @@ def read_feeds(assignments: Sequence[str], inputs: "Sequence[ValueInfo]") -> Fee
             raise DataError(f"the model has no input '{name}', its inputs are {', '.join(names)}")
         if name in feeds:
             raise DataError(f"input '{name}' is given twice")
+        if Path(file).suffix.lower() in PICTURES:
+            frame = frame_of(name, shapes[name], pixels)
+            feeds[name] = read_picture(Path(file), frame, pixels)
+            continue
         arrays = read_arrays(Path(file))
         if len(arrays) != 1:
             raise DataError(f"{file} holds {len(arrays)} arrays ({', '.join(arrays)}), an input takes one")
