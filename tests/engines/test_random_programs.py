@@ -174,6 +174,21 @@ def _integer_product(g: Growth, x: str, w: Any, axis: int) -> tuple[list[str], d
     return inputs, {**points, **draw.clamp()}
 
 
+def _with_residual(g: Growth, op: str, inputs: list[str], attributes: dict[str, Any]) -> bool:
+    """The product, and then sometimes the same again with a residual of the shape of its result."""
+    draw = g.draw
+    if not g.node(op, inputs, **attributes):
+        return False
+    y = g.nodes[-1].outputs[0]
+    if g.values[y].dtype != "u8" or attributes.get("group", 1) != 1 or draw.chance(0.5):
+        return True
+    alike = [n for n, v in g.values.items() if v.dtype == "u8" and g.arrays[n].shape == g.arrays[y].shape]
+    outputs = len(g.arrays[inputs[2]])
+    factors = [draw.rng.integers(0, 2**15, outputs), draw.rng.integers(1, 24, outputs)]
+    joined = [draw.one(alike), *(g.constant(array.astype(np.int32)) for array in factors)]
+    return g.node(op, [*inputs, *joined], **attributes, r_zero_point=draw.number(0, 255))
+
+
 @recipe("QConv", "Conv")
 def _conv(g: Growth, op: str) -> bool:
     x = g.pick(("u8",) if op == "QConv" else ("f32",), (3, 4))
@@ -186,7 +201,7 @@ def _conv(g: Growth, op: str) -> bool:
         if group == 1 and g.draw.chance(0.4):
             del attributes["x_zero_point"]
             attributes["x_zero_points"] = list(g.draw.numbers(0, 255, shape[1]))
-        return g.node(op, inputs, **_automatic(g.draw, window), **attributes)
+        return _with_residual(g, op, inputs, _automatic(g.draw, window) | attributes)
     inputs = [x, g.constant(g.draw.array("f32", shape) / 9)]
     inputs += [g.constant(g.draw.array("f32", shape[:1]))] if g.draw.chance(0.6) else []
     return g.node(op, inputs, **_automatic(g.draw, window))
@@ -214,7 +229,7 @@ def _qgemm(g: Growth, op: str) -> bool:
         return False
     w = g.draw.array("i8", (g.arrays[x].shape[-1], g.draw.number(1, 40)))
     inputs, attributes = _integer_product(g, x, w, 1)
-    return g.node(op, inputs, **attributes)
+    return _with_residual(g, op, inputs, attributes)
 
 
 @recipe("Gemm")

@@ -37,6 +37,10 @@ RESIZE = {
 }
 SUM = {"a_zero_point": 0, "b_zero_point": 0, "y_zero_point": 0, "lo": 0, "hi": 255, "shift": 1}
 
+BYTES = {"x_zero_point": 0, "y_zero_point": 0, "lo": 0, "hi": 255}
+GEMM_WEIGHTS = [ones(4, 3, dtype=np.int8), *(np.full(3, n, np.int32) for n in (0, 2**30 + 128, 31))]
+JOINS = [np.full(3, n, np.int32) for n in (2**14, 14)]
+
 
 def case(op, *inputs, outputs=None, **attributes):
     made = (NAMES[inputs[0].dtype],) if outputs is None else outputs
@@ -309,6 +313,16 @@ REFUSED = [
         ],
     ),
     (
+        case(
+            "QGemm", LETTERS, *GEMM_WEIGHTS, ones(2, 8, 4, 3, dtype=np.uint8), *JOINS, r_zero_point=0, **BYTES
+        ),
+        [
+            put(5, ones(2, 8, 1, 3, dtype=np.uint8)),
+            put(5, ones(8, 4, 3, dtype=np.uint8)),
+            put(5, ones(2, 8, 4, 1, dtype=np.uint8)),
+        ],
+    ),
+    (
         case("OneHot", i64(1), i64(3), ones(2), axis=-2, outputs=("f32",)),
         [
             put(1, i64(-1)),
@@ -396,6 +410,9 @@ REFUSED = [
     (case("Unique", X, axis=-4, sorted=1), [given(axis=4), given(axis=-5)]),
 ]
 
+KNOWN = {"ConstantOfShape": (1,), "QGemm": (1, 2, 3, 4, 6, 7)}
+"""The places of constants, by op."""
+
 
 def op_of(pair):
     return pair[0].op
@@ -404,7 +421,7 @@ def op_of(pair):
 @pytest.mark.parametrize("pair", REFUSED, ids=op_of)
 def test_beside_what_fits(same, pair):
     fine, changes = pair
-    known = (1,) if fine.op == "ConstantOfShape" else ()
+    known = KNOWN.get(fine.op, ())
     same(*fine.program(known), batched=False)
     for number, change in enumerate(changes):
         program, feeds = change(fine).program(known)

@@ -11,6 +11,9 @@ from octavo.program.arithmetic import (
     is_multiplier,
     multiplier_shift,
     requantize,
+    residual_multipliers_shifts,
+    residual_reach,
+    residual_terms,
     scale_and_round,
 )
 
@@ -106,6 +109,49 @@ def test_multipliers_of_an_addition_are_the_finest_that_fit():
 def test_an_addition_out_of_bounds_stays_float(ratio):
     assert add_multipliers_shift(ratio, 1.0) is None
     assert add_multipliers_shift(1.0, ratio) is None
+
+
+def residual_by_the_rule(ratio):
+    """The finest shift in 1..23 whose multiplier, rounded half up, stays below 2^15."""
+    scaled = ((s, math.floor(Fraction(ratio) * 2**s + Fraction(1, 2))) for s in range(23, 0, -1))
+    return next(((multiplier, shift) for shift, multiplier in scaled if multiplier < 2**15), None)
+
+
+def test_multipliers_of_a_residual_are_the_finest_that_fit():
+    random.seed(4)
+    edges = [2.0**-126, 2.0**-9, 2.0**-10, 1.0, 2.0**13, 2.0**14 - 0.5, 2.0**14 - 1, (2**15 - 0.5) / 4]
+    ratios = [math.nextafter(edge, side) for edge in edges for side in (0, edge, math.inf)]
+    ratios += [random.random() * 2.0 ** random.randint(-16, 14) for _ in range(3000)]
+    for ratio in ratios:
+        found = residual_multipliers_shifts(np.array([ratio, 0.75]))
+        rule = residual_by_the_rule(ratio)
+        if rule is None:
+            assert found is None, ratio
+            continue
+        assert (found[0].tolist(), found[1].tolist()) == ([rule[0], 3 * 2**13], [rule[1], 15]), ratio
+        assert rule[1] == 23 or rule[0] >= 2**14
+
+
+@pytest.mark.parametrize("ratio", [math.nan, math.inf, 2.0**14, 2.0**14 - 0.25, 1e300])
+def test_a_residual_too_coarse_beside_the_sums_has_none(ratio):
+    assert residual_multipliers_shifts(np.array([1.0, ratio])) is None
+
+
+def test_what_a_residual_adds_is_rounded_once_and_greatest_at_an_end():
+    random.seed(5)
+    cases = [(0, 2**15 - 1, 1), (255, 2**15 - 1, 1), (128, 2**14, 23), (3, 0, 7), (0, 2**14, 23)]
+    cases += [(random.randrange(256), random.randrange(2**15), random.randint(1, 23)) for _ in range(300)]
+    for zero, multiplier, shift in cases:
+        exact = [math.floor(Fraction((r - zero) * multiplier, 2**shift) + Fraction(1, 2)) for r in range(256)]
+        assert residual_terms(np.arange(256, dtype=np.uint8), zero, multiplier, shift).tolist() == exact
+        assert residual_reach(zero, multiplier, shift) == max(map(abs, exact))
+
+
+def test_a_residual_much_finer_than_the_sums_adds_nothing():
+    for ratio in (2.0**-9, math.nextafter(2.0**-9, 0), 2.0**-10, 2.0**-60):
+        multiplier, shift = residual_multipliers_shifts(np.array([ratio]))
+        assert shift.tolist() == [23]
+        assert {residual_reach(zero, multiplier, shift).item() for zero in (0, 128, 255)} == {0}
 
 
 def test_requantize_is_the_floor_of_the_exact_quotient():

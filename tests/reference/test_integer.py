@@ -150,6 +150,44 @@ def test_gemm(run_node, rng, x_shape):
         assert f[(*row, n)] == float_from(total, form["x_scale"], scale[n], real_bias[n])
 
 
+@pytest.mark.parametrize("zero_point", [0, 128, 255])
+@pytest.mark.parametrize(("multiplier", "shift"), [(0, 1), (2**15 - 1, 1), (20000, 13), (2**14, 23), (1, 2)])
+def test_a_residual_joins_the_sums(run_node, rng, zero_point, multiplier, shift):
+    x, w, r = u8(rng, 2, 3, 5, 4), i8(rng, 2, 3, 2, 2), u8(rng, 2, 2, 4, 3)
+    bias, m, s = channel_constants(rng, 2)
+    factors = [np.array(pair, np.int32) for pair in ([multiplier, 300], [shift, 5])]
+    attributes = {"strides": [1, 1], "pads": [0] * 4, "dilations": [1, 1], "group": 1}
+    sums, shape = conv_sums(x, w, attributes, 9)
+    attributes |= {"x_zero_point": 9, "r_zero_point": zero_point} | CLAMP
+    places = (1, 2, 3, 4, 6, 7)
+    (y,) = run_node("QConv", [x, w, bias, m, s, r, *factors], attributes, constants=places)
+    assert y.shape == shape == r.shape
+    for place, total in sums.items():
+        o = place[1]
+        product = (int(r[place]) - zero_point) * int(factors[0][o])
+        term = math.floor(Fraction(product, 2 ** int(factors[1][o])) + Fraction(1, 2))
+        assert y[place] == clamped(scaled(total + int(bias[o]) + term, m[o], s[o]))
+
+
+def test_a_residual_of_another_shape_is_an_error(run_node, rng):
+    bias, m, s = channel_constants(rng, 5)
+    inputs = [
+        u8(rng, 3, 7),
+        i8(rng, 7, 5),
+        bias,
+        m,
+        s,
+        u8(rng, 1, 5),
+        np.ones(5, np.int32),
+        np.ones(5, np.int32),
+    ]
+    points = {"x_zero_point": 9, "r_zero_point": 3}
+    with pytest.raises(
+        RunError, match=r"QGemm node 'node' .*: its residual has the shape \[1, 5\], its results \[3, 5\]"
+    ):
+        run_node("QGemm", inputs, CLAMP | points, constants=(1, 2, 3, 4, 6, 7))
+
+
 def test_sums_near_the_bound_stay_exact(run_node):
     k = 2**31 // (127 * 255)
     x, w = np.full((1, k), 255, np.uint8), np.full((k, 2), 127, np.int8)

@@ -25,6 +25,12 @@ ADD_SHIFT_MAX = 30
 
 ADD_MULTIPLIER_END = 1 << 15
 
+RESIDUAL_SHIFT_MAX = 23
+"""The largest shift of a residual that joins the sums of a product: a multiplier below 2^14 then adds 0."""
+
+RESIDUAL_MULTIPLIER_END = 1 << 15
+"""What such a residual's multiplier stays below."""
+
 
 def multiplier_shift(m: float) -> tuple[int, int] | None:
     """The multiplier and shift of a positive real factor, formula (8) of docs/arithmetic.md.
@@ -70,6 +76,35 @@ def add_multipliers_shift(a: float, b: float) -> tuple[int, int, int] | None:
         if all(abs(multiplier) < ADD_MULTIPLIER_END for multiplier in multipliers):
             return *multipliers, shift
     return None
+
+
+def residual_multipliers_shifts(
+    ratios: npt.NDArray[np.float64],
+) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int32]] | None:
+    """The multiplier and shift of a residual in each channel, formula (9b).
+
+    ratios: the residual's scale over that of each channel's sums, positive. None where one is too large, so
+    that its shift would be below 1, or not finite: the sum must be taken behind the product.
+    """
+    if not np.all(ratios < 2.0**14):  # NaN is not
+        return None
+    _, exponent = np.frexp(ratios)  # in [2^(exponent - 1), 2^exponent)
+    shift = np.minimum(15 - exponent.astype(np.int32), RESIDUAL_SHIFT_MAX)
+    multiplier = np.floor(np.ldexp(ratios, shift) + 0.5).astype(np.int32)
+    full = multiplier == RESIDUAL_MULTIPLIER_END
+    multiplier, shift = np.where(full, multiplier >> 1, multiplier), shift - full
+    return None if np.any(shift < 1) else (multiplier.astype(np.int32), shift.astype(np.int32))
+
+
+def residual_terms(r: Numbers, zero_point: int, multiplier: Numbers, shift: Numbers) -> npt.NDArray[np.int64]:
+    """`floor(((r - zero_point) * multiplier + 2^(shift-1)) / 2^shift)`, formula (9a), with broadcasting."""
+    return scale_and_round(np.asarray(r, np.int64) - zero_point, multiplier, shift)
+
+
+def residual_reach(zero_point: int, multiplier: Numbers, shift: Numbers) -> npt.NDArray[np.int64]:
+    """The greatest magnitude of `residual_terms` over uint8: it is at one of the ends, formula (9c)."""
+    ends = [np.abs(residual_terms(r, zero_point, multiplier, shift)) for r in (0, 255)]
+    return np.asarray(np.maximum(*ends))
 
 
 def scale_and_round(acc: Numbers, multiplier: Numbers, shift: Numbers) -> npt.NDArray[np.int64]:

@@ -14,9 +14,12 @@ import numpy.typing as npt
 from octavo.errors import ArtifactError
 from octavo.program import Node, Program
 from octavo.program.arithmetic import (
+    RESIDUAL_MULTIPLIER_END,
+    RESIDUAL_SHIFT_MAX,
     SHIFT_MAX,
     is_multiplier,
     multiplier_shift,
+    residual_reach,
 )
 from octavo.program.attributes import integer, integers, number
 from octavo.program.integers import ACTIVATIONS, Integers, limits
@@ -25,6 +28,9 @@ INT32_MAX = 2**31 - 1
 
 SOFTMAX_ONE = 1 << 22
 """The first entry of a QSoftmax table: exp(0), in units of 2^-22."""
+
+RESIDUAL = 5
+"""The place of a product's residual among its inputs; behind it are its multipliers and shifts."""
 
 ONNX_DTYPES = {
     "f32": 1,
@@ -77,7 +83,9 @@ def _clamp(program: Program, node: Node) -> None:
 
 def _zero_points(program: Program, node: Node) -> None:
     inputs, outputs = node.inputs, node.outputs
-    for name, of in (("x", inputs[0]), ("a", inputs[0]), ("b", inputs[-1]), ("y", outputs[0])):
+    residual = inputs[RESIDUAL] if len(inputs) > RESIDUAL else ""
+    pairs = (("x", inputs[0]), ("a", inputs[0]), ("b", inputs[-1]), ("r", residual), ("y", outputs[0]))
+    for name, of in pairs:
         if f"{name}_zero_point" in node.attributes:
             _within(node, f"{name}_zero_point", *_integers(program, of).zero_points)
 
@@ -168,14 +176,15 @@ def _channels(program: Program, node: Node, taps: npt.NDArray[np.int64]) -> None
 
     taps: the sum of the magnitudes of each channel's weights.
     """
-    vectors = [_shaped(program, node, place, taps.shape) for place in range(2, len(node.inputs))]
+    places = [place for place in range(2, len(node.inputs)) if place != RESIDUAL]
+    vectors = [_shaped(program, node, place, taps.shape) for place in places]
     _zero_points(program, node)
     of = _integers(program, node.inputs[0])
     most = max(of.reach(zero) for zero in x_zero_points(program, node))
     reach = taps * most
-    if len(vectors) == 3:
+    if "lo" in node.attributes:
         _clamp(program, node)
-        bias, multiplier, shift = vectors
+        bias, multiplier, shift = vectors[:3]
         if program.values[node.inputs[2]].dtype != of.accumulator:
             _fail(node, f"its sums and its bias are of {of.accumulator} for its input")
         if not is_multiplier(multiplier).all():
@@ -184,6 +193,8 @@ def _channels(program: Program, node: Node, taps: npt.NDArray[np.int64]) -> None
         if ((shift < least) | (shift > SHIFT_MAX)).any():
             _fail(node, f"a shift is outside {least}..{SHIFT_MAX}")
         reach = reach + np.abs(bias.astype(np.float64))  # exact where it decides
+        if vectors[3:]:
+            reach = reach + _residual_reach(node, *vectors[3:])
     else:
         _positive(node, "x_scale")
         scale = vectors[1]
@@ -192,6 +203,16 @@ def _channels(program: Program, node: Node, taps: npt.NDArray[np.int64]) -> None
     beyond = np.flatnonzero(reach >= of.sum_end)
     if len(beyond):
         _fail(node, f"the sum of channel {beyond[0]} can reach 2^{of.sum_end.bit_length() - 1}")
+
+
+def _residual_reach(
+    node: Node, multiplier: npt.NDArray[np.int32], shift: npt.NDArray[np.int32]
+) -> npt.NDArray[np.int64]:
+    if ((multiplier < 0) | (multiplier >= RESIDUAL_MULTIPLIER_END)).any():
+        _fail(node, f"a multiplier of its residual is outside 0..{RESIDUAL_MULTIPLIER_END - 1}")
+    if ((shift < 1) | (shift > RESIDUAL_SHIFT_MAX)).any():
+        _fail(node, f"a shift of its residual is outside 1..{RESIDUAL_SHIFT_MAX}")
+    return residual_reach(integer(node, "r_zero_point"), multiplier, shift)
 
 
 def x_zero_points(program: Program, node: Node) -> list[int]:

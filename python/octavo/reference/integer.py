@@ -13,9 +13,9 @@ import numpy.typing as npt
 
 from octavo.errors import RunError
 from octavo.program import DTYPES, Node
-from octavo.program.arithmetic import multiplier_shift, requantize, scale_and_round
+from octavo.program.arithmetic import multiplier_shift, requantize, residual_terms, scale_and_round
 from octavo.program.attributes import integer, integers, number
-from octavo.program.checks import scales_shape
+from octavo.program.checks import RESIDUAL, scales_shape
 from octavo.program.integers import ACTIVATIONS, Integers
 from octavo.reference.fma import fma
 from octavo.reference.operands import Array, Inputs, axis_of, required
@@ -221,14 +221,25 @@ def _requantized(node: Node, acc: Int64, y: str) -> Array:
 
 
 def _product_output(node: Node, inputs: Inputs, acc: npt.NDArray[np.float64], y: str, axis: int) -> Array:
-    """Exact sums, whose channels are on `axis`: requantized by formula (9), or floats by formula (10)."""
+    """Exact sums, whose channels are on `axis`: requantized by formula (9), or floats by formula (10).
+
+    A residual joins the sums first, formula (9a).
+    """
     shape = (-1, *[1] * (acc.ndim - 2)) if axis == 1 else (-1,)
-    channels = [required(inputs, place).reshape(shape) for place in range(2, len(inputs))]
+    places = [place for place in range(2, len(inputs)) if place != RESIDUAL]
+    channels = [required(inputs, place).reshape(shape) for place in places]
     total = acc.astype(np.int64)
     if len(channels) == 2:
         bias, scale = channels
         return fma(total.astype(np.float32) * number(node, "x_scale"), scale, bias)
-    bias, multiplier, shift = channels
+    bias, multiplier, shift = channels[:3]
+    if channels[3:]:
+        residual = required(inputs, RESIDUAL)
+        if residual.shape != total.shape:
+            raise RunError(
+                f"its residual has the shape {list(residual.shape)}, its results {list(total.shape)}"
+            )
+        total += residual_terms(residual, integer(node, "r_zero_point"), *channels[3:])
     zero_point, lo, hi = (integer(node, name) for name in ("y_zero_point", "lo", "hi"))
     return requantize(total + bias, multiplier, shift, zero_point, lo, hi).astype(DTYPES[y])
 

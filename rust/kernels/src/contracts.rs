@@ -128,7 +128,8 @@ fn strides_that_wrap() {
             lo: 0,
             hi: 255,
         };
-        let residual = Some(gemm::Residual { data: &[1; 12], stride: residual_stride, add });
+        let addition = gemm::Addition::ToBytes(add);
+        let residual = Some(gemm::Residual { data: &[1; 12], stride: residual_stride, addition });
         let mut data = [0; 12];
         let out = Out::U8 { data: &mut data, stride, requantize, residual };
         let columns = Columns { packed: &packed, n: 4, taps: 1, kc: 4 };

@@ -225,6 +225,19 @@ impl Tile for Ymm {
     }
 
     #[inline(always)]
+    unsafe fn widen(data: *const u8, n: usize) -> Ymm {
+        // SAFETY: the caller's.
+        unsafe {
+            if n == Ymm::LANES {
+                return Ymm(_mm256_cvtepu8_epi32(_mm_loadl_epi64(data.cast())));
+            }
+            let mut bytes = [0; Ymm::LANES];
+            copy_short(data, bytes.as_mut_ptr(), n);
+            Ymm(_mm256_cvtepu8_epi32(_mm_loadl_epi64(bytes.as_ptr().cast())))
+        }
+    }
+
+    #[inline(always)]
     unsafe fn finish(
         panel: &Panel,
         row: usize,

@@ -191,6 +191,15 @@ impl Tile for Zmm {
     }
 
     #[inline(always)]
+    unsafe fn widen(data: *const u8, n: usize) -> Zmm {
+        // SAFETY: the caller's; bytes beyond n are not read.
+        unsafe {
+            let bytes = _mm_maskz_loadu_epi8((0xffff_u32 >> (16 - n)) as u16, data.cast());
+            Zmm(_mm512_cvtepu8_epi32(bytes))
+        }
+    }
+
+    #[inline(always)]
     unsafe fn finish(
         panel: &Panel,
         row: usize,

@@ -4,9 +4,12 @@
 use std::ops::Range;
 
 use super::pack::UNIT;
+use crate::requantize::{
+    AddParams, HIGH_SHIFT, RESIDUAL_MULTIPLIER_END, RESIDUAL_SHIFT_MAX, Requantize, ResidualParams,
+    requantize,
+};
 #[cfg(target_arch = "x86_64")]
-use crate::requantize::HighScale;
-use crate::requantize::{AddParams, HIGH_SHIFT, Requantize, requantize};
+use crate::requantize::{HighScale, ResidualScale};
 #[cfg(target_arch = "x86_64")]
 use crate::simd::Vector;
 
@@ -27,6 +30,10 @@ pub(crate) struct ColumnParams {
     pub high_shift: [i32; PANEL],
     /// `2^(shift - 33)`.
     pub high_round: [i32; PANEL],
+    /// What a residual that joins the sums is multiplied by, what is added then, and the shift.
+    pub residual_multiplier: [i32; PANEL],
+    pub residual_constant: [i32; PANEL],
+    pub residual_shift: [i32; PANEL],
 }
 
 impl ColumnParams {
@@ -37,6 +44,9 @@ impl ColumnParams {
         shift: [0; PANEL],
         high_shift: [0; PANEL],
         high_round: [0; PANEL],
+        residual_multiplier: [0; PANEL],
+        residual_constant: [0; PANEL],
+        residual_shift: [0; PANEL],
     };
 
     /// Takes the parameters of the columns `from..from + n`; the answer is whether the high-half rule is exact for
@@ -84,6 +94,37 @@ impl ColumnParams {
         }
     }
 
+    /// Takes the parameters of a residual that joins the sums of the columns `from..from + n`.
+    ///
+    /// # Panics
+    /// Where one is out of the range that the vector code is exact for.
+    pub(crate) fn set_residual(&mut self, residual: &ResidualParams, from: usize, n: usize) {
+        let (multiplier, shift) = (&residual.multiplier[from..from + n], &residual.shift[from..from + n]);
+        self.residual_multiplier[..n].copy_from_slice(multiplier);
+        self.residual_constant[..n].copy_from_slice(&residual.constant[from..from + n]);
+        self.residual_shift[..n].copy_from_slice(shift);
+        let most = multiplier.iter().fold(0, |most, &m| most | m as u32);
+        assert!(most < RESIDUAL_MULTIPLIER_END as u32, "a residual's multiplier has 15 bits");
+        let (least, most) = shift.iter().fold((1, 1), |(least, most), &s| (s.min(least), s.max(most)));
+        assert!(least >= 1 && most <= RESIDUAL_SHIFT_MAX as i32, "a residual's shift lies in 1..=23");
+    }
+
+    /// The same of a register's columns from `from` on.
+    ///
+    /// # Safety
+    /// As [`ColumnParams::high_scale`].
+    #[cfg(target_arch = "x86_64")]
+    #[inline(always)]
+    pub(crate) unsafe fn residual_scale<V: Vector>(&self, from: usize) -> ResidualScale<V> {
+        // SAFETY: the caller's.
+        let load = |lanes: &[i32; PANEL]| unsafe { V::load(lanes.as_ptr().add(from)) };
+        ResidualScale {
+            multiplier: load(&self.residual_multiplier),
+            constant: load(&self.residual_constant),
+            shift: load(&self.residual_shift),
+        }
+    }
+
     /// Takes the accumulators' first values alone.
     pub(crate) fn set_bias(&mut self, bias: &[i32], from: usize, n: usize) {
         self.bias[..n].copy_from_slice(&bias[from..from + n]);
@@ -113,7 +154,16 @@ pub(crate) struct Quantize {
 pub(crate) struct Addend {
     pub data: *const u8,
     pub stride: usize,
-    pub add: AddParams,
+    pub joins: Joins,
+}
+
+/// What a residual is added to.
+#[derive(Clone, Copy)]
+pub(crate) enum Joins {
+    /// The sums, by the parameters of their columns.
+    Sums,
+    /// The bytes, by QAdd.
+    Bytes(AddParams),
 }
 
 /// Writes `rows` rows of the panel's columns `columns` from accumulators in memory, rows `ld` apart: exact for every
@@ -142,10 +192,20 @@ pub(crate) unsafe fn finish(
             match *target {
                 Target::U8 { data, stride, quantize, residual } => {
                     let y = std::slice::from_raw_parts_mut(data.add(at(stride)), n);
-                    finish_u8(acc, params, &quantize, columns.clone(), y);
-                    if let Some(Addend { data, stride, add }) = residual {
-                        let b = std::slice::from_raw_parts(data.add(at(stride)), n);
-                        y.iter_mut().zip(b).for_each(|(y, &b)| *y = add.apply(*y, b));
+                    let b = residual.map(|Addend { data, stride, joins }| {
+                        (std::slice::from_raw_parts(data.add(at(stride)), n), joins)
+                    });
+                    match b {
+                        None => finish_u8(acc, params, &quantize, columns.clone(), y),
+                        Some((b, Joins::Sums)) => {
+                            let mut sums = [0; PANEL];
+                            add_residuals(acc, params, columns.clone(), b, &mut sums[..n]);
+                            finish_u8(&sums, params, &quantize, columns.clone(), y);
+                        }
+                        Some((b, Joins::Bytes(add))) => {
+                            finish_u8(acc, params, &quantize, columns.clone(), y);
+                            y.iter_mut().zip(b).for_each(|(y, &b)| *y = add.apply(*y, b));
+                        }
                     }
                 }
                 Target::F32 { data, stride, x_scale, scale, bias } => {
@@ -158,6 +218,18 @@ pub(crate) unsafe fn finish(
                 }
             }
         }
+    }
+}
+
+/// A row of accumulators and the residuals that join them.
+#[inline(always)]
+fn add_residuals(acc: &[i32], params: &ColumnParams, columns: Range<usize>, b: &[u8], sums: &mut [i32]) {
+    let (multiplier, constant) =
+        (&params.residual_multiplier[columns.clone()], &params.residual_constant[columns.clone()]);
+    let shift = &params.residual_shift[columns];
+    for c in 0..sums.len() {
+        let term = (i32::from(b[c]) * multiplier[c]).wrapping_add(constant[c]) >> shift[c];
+        sums[c] = acc[c].wrapping_add(term);
     }
 }
 

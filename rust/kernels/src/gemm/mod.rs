@@ -21,7 +21,7 @@ mod tiers;
 #[cfg(target_arch = "x86_64")]
 mod tile;
 
-pub use crate::requantize::{AddParams, Requantize};
+pub use crate::requantize::{AddParams, Requantize, ResidualParams};
 pub use activations::Right;
 pub use entries::{Entries, Tile};
 pub use pack::{Columns, GROUP, Packing, UNIT};
@@ -30,18 +30,27 @@ pub(crate) use tiers::{AVX2, AVX512VNNI, SCALAR};
 
 use crate::isa::Has;
 use entries::Panel;
-use epilogue::{Addend, ColumnParams, PANEL_UNITS, Quantize, Target};
+use epilogue::{Addend, ColumnParams, Joins, PANEL_UNITS, Quantize, Target};
 use rows::Left;
 
-/// QAdd with another tensor, applied to the requantized bytes.
+/// Another tensor that is added.
 #[derive(Clone, Copy, Debug)]
 pub struct Residual<'a> {
     /// Row `r` is the `n` bytes at `r * stride`.
     pub data: &'a [u8],
     /// Bytes from one row to the next.
     pub stride: usize,
-    /// The sum: `a` is this product's own result, `b` the residual.
-    pub add: AddParams,
+    /// Where and how.
+    pub addition: Addition<'a>,
+}
+
+/// Where a residual is added, and by which numbers.
+#[derive(Clone, Copy, Debug)]
+pub enum Addition<'a> {
+    /// To the sums, before they are requantized.
+    ToSums(ResidualParams<'a>),
+    /// QAdd with the requantized bytes: `a` is this product's own result, `b` the residual.
+    ToBytes(AddParams),
 }
 
 /// Where the results go: row `r` is the `n` values at `r * stride`; nothing else is written.
@@ -216,9 +225,15 @@ fn check(out: &Out, m: usize, n: usize) {
             );
             assert!((0..=255).contains(zero_point), "a zero point is a byte");
             assert!(0 <= *lo && lo <= hi && *hi <= 255, "lo and hi are bytes in order");
-            if let Some(Residual { data, stride, add }) = residual {
+            if let Some(Residual { data, stride, addition }) = residual {
                 assert!(fits(data.len(), *stride), "the rows of the residual leave the data");
-                add.check();
+                match addition {
+                    Addition::ToBytes(add) => add.check(),
+                    Addition::ToSums(ResidualParams { multiplier, constant, shift }) => assert!(
+                        multiplier.len() >= n && constant.len() >= n && shift.len() >= n,
+                        "a residual's parameters of each column"
+                    ),
+                }
             }
         }
         Out::F32 { data, stride, acc_bias, scale, bias, .. } => {
@@ -235,9 +250,15 @@ fn target(out: &mut Out, params: &mut ColumnParams, from: usize, n: usize) -> Ta
         Out::U8 { data, stride, requantize, residual } => {
             let high = params.set(requantize, from, n);
             let Requantize { zero_point, lo, hi, .. } = *requantize;
-            let residual = residual.map(|Residual { data, stride, add }| {
-                let data = data[from..].as_ptr();
-                Addend { data, stride, add }
+            let residual = residual.map(|Residual { data, stride, addition }| {
+                let joins = match addition {
+                    Addition::ToBytes(add) => Joins::Bytes(add),
+                    Addition::ToSums(residual) => {
+                        params.set_residual(&residual, from, n);
+                        Joins::Sums
+                    }
+                };
+                Addend { data: data[from..].as_ptr(), stride, joins }
             });
             let quantize = Quantize { high, zero_point, lo, hi };
             let data = data[from..].as_mut_ptr();

@@ -4,6 +4,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::isa::{self, Isa};
+use crate::requantize::residual_constant;
 use crate::table::{Kernels, TABLE};
 
 /// What fills a case's operands.
@@ -22,8 +23,12 @@ enum Kind {
     High,
     /// Shifts of 1..=62.
     AnyShift,
+    /// A residual that joins the bytes.
     Residual,
     ResidualAnyShift,
+    /// A residual that joins the sums.
+    Sums,
+    SumsAnyShift,
     F32,
 }
 
@@ -108,6 +113,11 @@ struct Case {
     residual: Vec<u8>,
     residual_stride: usize,
     add: AddParams,
+    /// Of a residual that joins the sums.
+    residual_zero_point: i32,
+    residual_multiplier: Vec<i32>,
+    residual_constant: Vec<i32>,
+    residual_shift: Vec<i32>,
     x_scale: f32,
     scale: Vec<f32>,
     float_bias: Vec<f32>,
@@ -141,7 +151,8 @@ impl Case {
             .collect();
         // Shifts that bring typical sums near a byte, and others.
         let typical = 30 + (255.0 * 127.0 * ((taps * kc) as f64).sqrt()).log2() as i64 - 8;
-        let least = if matches!(kind, Kind::AnyShift | Kind::ResidualAnyShift) { 1 } else { 33 };
+        let any_shift = matches!(kind, Kind::AnyShift | Kind::ResidualAnyShift | Kind::SumsAnyShift);
+        let least = if any_shift { 1 } else { 33 };
         let shift = (0..n)
             .map(|_| match random.range(0, 15) {
                 0..3 => random.range(least, 62),
@@ -167,6 +178,12 @@ impl Case {
         };
         let out_stride = n + random.range(0, 40) as usize;
         let residual_stride = n + random.range(0, 9) as usize;
+        let residual_zero_point = zero_points[random.range(0, 3) as usize] as i32;
+        let residual_multiplier: Vec<i32> = (0..n).map(|_| random.number(0, (1 << 15) - 1)).collect();
+        let residual_shift: Vec<i32> = (0..n).map(|_| random.number(1, 23)).collect();
+        let constants = residual_multiplier.iter().zip(&residual_shift);
+        let residual_constant =
+            constants.map(|(&m, &s)| residual_constant(residual_zero_point, m, s as u32)).collect();
         let row_biases = if random.range(0, 1) == 0 { 0 } else { m + random.range(0, 2) as usize };
         let float = |random: &mut Random| random.range(-1_000_000, 1_000_000) as f32 / 3.7e5;
         Case {
@@ -188,6 +205,10 @@ impl Case {
             residual: (0..(m - 1) * residual_stride + n).map(|_| random.next() as u8).collect(),
             residual_stride,
             add,
+            residual_zero_point,
+            residual_multiplier,
+            residual_constant,
+            residual_shift,
             x_scale: float(random),
             scale: (0..n).map(|_| float(random)).collect(),
             float_bias: (0..n).map(|_| float(random)).collect(),
@@ -224,8 +245,16 @@ impl Case {
     }
 
     fn residual(&self) -> Option<Residual<'_>> {
-        let has = matches!(self.kind, Kind::Residual | Kind::ResidualAnyShift);
-        has.then(|| Residual { data: &self.residual, stride: self.residual_stride, add: self.add })
+        let addition = match self.kind {
+            Kind::Residual | Kind::ResidualAnyShift => Addition::ToBytes(self.add),
+            Kind::Sums | Kind::SumsAnyShift => Addition::ToSums(ResidualParams {
+                multiplier: &self.residual_multiplier,
+                constant: &self.residual_constant,
+                shift: &self.residual_shift,
+            }),
+            _ => return None,
+        };
+        Some(Residual { data: &self.residual, stride: self.residual_stride, addition })
     }
 
     fn columns<'a>(&self, packed: &'a [u8]) -> Columns<'a> {
@@ -289,11 +318,22 @@ impl Case {
         if self.kind == Kind::F32 {
             return (acc as f32 * self.x_scale).mul_add(self.scale[c], self.float_bias[c]).to_bits();
         }
+        let acc = if matches!(self.kind, Kind::Sums | Kind::SumsAnyShift) {
+            let residual = i64::from(self.residual[r * self.residual_stride + c]);
+            let product =
+                (residual - i64::from(self.residual_zero_point)) * i64::from(self.residual_multiplier[c]);
+            let shift = self.residual_shift[c];
+            (i64::from(acc) + (product + (1 << (shift - 1))).div_euclid(1 << shift)) as i32
+        } else {
+            acc
+        };
         let shift = self.shift[c];
         let scaled =
             (i128::from(acc) * i128::from(self.multiplier[c]) + (1 << (shift - 1))).div_euclid(1 << shift);
         let y = (scaled + i128::from(self.zero_point)).clamp(self.lo.into(), self.hi.into()) as i64;
-        let Some(Residual { data, stride, add }) = self.residual() else { return y as u32 };
+        let Some(Residual { data, stride, addition: Addition::ToBytes(add) }) = self.residual() else {
+            return y as u32;
+        };
         let b = i64::from(data[r * stride + c]) - i64::from(add.b_zero_point);
         let sum = (y - i64::from(add.a_zero_point)) * i64::from(add.a_multiplier)
             + b * i64::from(add.b_multiplier)
@@ -328,7 +368,15 @@ fn check(case: &Case, what: &str) {
     }
 }
 
-const KINDS: [Kind; 5] = [Kind::High, Kind::AnyShift, Kind::Residual, Kind::ResidualAnyShift, Kind::F32];
+const KINDS: [Kind; 7] = [
+    Kind::High,
+    Kind::AnyShift,
+    Kind::Residual,
+    Kind::ResidualAnyShift,
+    Kind::Sums,
+    Kind::SumsAnyShift,
+    Kind::F32,
+];
 
 proptest! {
     #![proptest_config(ProptestConfig { cases: 400, failure_persistence: None, ..ProptestConfig::default() })]
@@ -384,7 +432,7 @@ fn blocks_of_k_end_anywhere() {
     let shapes =
         [(1, 1020), (1, 1021), (1, 1024), (1, 1025), (1, 2048), (1, 2051), (2, 512), (3, 341), (5, 205)];
     for (taps, kc) in shapes {
-        for (m, kind) in [1, 5, 6, 7, 13].into_iter().zip(KINDS) {
+        for (m, kind) in [1, 5, 6, 7, 13, 2, 12].into_iter().zip(KINDS) {
             check_case(Shape { m, n: 33, taps, kc, indirect: taps > 1 }, kind, Fill::Random, kc as u64);
         }
     }
@@ -395,7 +443,7 @@ fn blocks_of_k_end_anywhere() {
 fn one_small_shift_in_any_column() {
     for n in [1, 15, 16, 17, 33, 64, 65, 80] {
         for (column, shift) in (0..n).zip([32, 31, 1, 30].into_iter().cycle()) {
-            for kind in [Kind::High, Kind::Residual] {
+            for kind in [Kind::High, Kind::Residual, Kind::Sums] {
                 let shape = Shape { m: 3, n, taps: 1, kc: 4, indirect: false };
                 let mut case = Case::new(shape, kind, Fill::Random, (n * 100 + column) as u64);
                 case.shift.fill(33);
@@ -516,9 +564,9 @@ fn rows_that_leave_the_data_are_refused() {
 }
 
 /// Runs a case whose parameters have been changed; whether that was refused.
-fn is_refused(change: impl FnOnce(&mut Case)) -> bool {
+fn is_refused(kind: Kind, change: impl FnOnce(&mut Case)) -> bool {
     let shape = Shape { m: 3, n: 20, taps: 1, kc: 6, indirect: false };
-    let mut case = Case::new(shape, Kind::Residual, Fill::Random, 4);
+    let mut case = Case::new(shape, kind, Fill::Random, 4);
     case.row_bias = vec![0; 3];
     let packed = case.packed(Kernels::best());
     change(&mut case);
@@ -534,7 +582,7 @@ fn is_refused(change: impl FnOnce(&mut Case)) -> bool {
 
 #[test]
 fn parameters_out_of_their_ranges_are_refused() {
-    assert!(!is_refused(|_| ()));
+    assert!(!is_refused(Kind::Residual, |_| ()));
     let accepted: [fn(&mut Case); 12] = [
         |case| case.zero_point = 0,
         |case| case.zero_point = 255,
@@ -550,7 +598,7 @@ fn parameters_out_of_their_ranges_are_refused() {
         |case| case.row_bias.clear(),
     ];
     for (i, change) in accepted.into_iter().enumerate() {
-        assert!(!is_refused(change), "accepted {i}");
+        assert!(!is_refused(Kind::Residual, change), "accepted {i}");
     }
     let refused: [fn(&mut Case); 26] = [
         |case| case.zero_point = -1,
@@ -581,6 +629,33 @@ fn parameters_out_of_their_ranges_are_refused() {
         |case| case.shape.kc = 9,
     ];
     for (i, change) in refused.into_iter().enumerate() {
-        assert!(is_refused(change), "refused {i}");
+        assert!(is_refused(Kind::Residual, change), "refused {i}");
+    }
+}
+
+#[test]
+fn parameters_of_a_residual_that_joins_the_sums() {
+    let accepted: [fn(&mut Case); 5] = [
+        |_| (),
+        |case| case.residual_multiplier[19] = 0,
+        |case| case.residual_multiplier[0] = 32767,
+        |case| case.residual_shift[19] = 1,
+        |case| case.residual_shift[0] = 23,
+    ];
+    for (i, change) in accepted.into_iter().enumerate() {
+        assert!(!is_refused(Kind::Sums, change), "accepted {i}");
+    }
+    let refused: [fn(&mut Case); 8] = [
+        |case| case.residual_multiplier[19] = -1,
+        |case| case.residual_multiplier[0] = 32768,
+        |case| case.residual_shift[19] = 0,
+        |case| case.residual_shift[0] = 24,
+        |case| case.residual_multiplier.truncate(19),
+        |case| case.residual_constant.truncate(19),
+        |case| case.residual_shift.truncate(19),
+        |case| case.residual.truncate(case.residual.len() - 1),
+    ];
+    for (i, change) in refused.into_iter().enumerate() {
+        assert!(is_refused(Kind::Sums, change), "refused {i}");
     }
 }

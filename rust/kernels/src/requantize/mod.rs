@@ -4,6 +4,7 @@
 //! This scalar code is the text of the rule; the vector code, which the families of kernels share, equals it bit for bit.
 
 mod add;
+mod residual;
 #[cfg(target_arch = "x86_64")]
 mod scale;
 #[cfg(test)]
@@ -12,6 +13,11 @@ mod tests;
 pub use add::AddParams;
 #[cfg(target_arch = "x86_64")]
 pub(crate) use add::VectorAdd;
+#[cfg(target_arch = "x86_64")]
+pub(crate) use residual::ResidualScale;
+pub use residual::{
+    RESIDUAL_MULTIPLIER_END, RESIDUAL_SHIFT_MAX, ResidualParams, residual_constant, residual_term,
+};
 #[cfg(target_arch = "x86_64")]
 pub(crate) use scale::{Clamp, HighScale, UniformScale, scale_any};
 

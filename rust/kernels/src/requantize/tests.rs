@@ -38,6 +38,20 @@ fn ties_go_up() {
 }
 
 #[test]
+fn every_residual_is_rounded_once() {
+    let multipliers = [0, 1, 3, 1 << 14, (1 << 14) + 1, 20_000, (1 << 15) - 1];
+    for (multiplier, shift) in multipliers.into_iter().flat_map(|m| (1..=23).map(move |shift| (m, shift))) {
+        for (zero_point, r) in [0, 1, 127, 128, 255].into_iter().flat_map(|z| (0..=255).map(move |r| (z, r)))
+        {
+            let product = (i64::from(r) - i64::from(zero_point)) * i64::from(multiplier);
+            let expected = (product + (1 << (shift - 1))).div_euclid(1 << shift);
+            let found = residual_term(r, zero_point, multiplier, shift);
+            assert_eq!(i64::from(found), expected, "{r} - {zero_point} by {multiplier} / 2^{shift}");
+        }
+    }
+}
+
+#[test]
 fn extremes_do_not_overflow() {
     for acc in [i32::MIN, i32::MIN + 1, -1, 0, 1, i32::MAX] {
         for multiplier in [1 << 30, (1 << 30) + 1, i32::MAX, -i32::MAX] {

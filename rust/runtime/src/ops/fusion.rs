@@ -20,16 +20,19 @@ pub struct Fused {
     pub names: String,
 }
 
-/// The nodes to fuse behind `node`, whose output has that shape and layout; they are marked as planned.
+/// The nodes to fuse behind `node`, whose output has that shape and layout; they are marked as planned. QAdd is not where
+/// the node `adds` a residual of its own.
 pub fn after_product(
     b: &mut Builder<'_>,
     node: &Node,
     output: ValueId,
     shape: &[usize],
     layout: Layout,
+    adds: bool,
 ) -> Result<Fused, Stop> {
     let mut fused = Fused { output, residual: None, table: None, names: node.name.clone() };
-    if let Some((index, add)) = b.only_reader(output)
+    if !adds
+        && let Some((index, add)) = b.only_reader(output)
         && add.op == Op::QAdd
         && let [Some(left), Some(right)] = add.inputs[..]
         && let Some(&Some(sum)) = add.outputs.first()

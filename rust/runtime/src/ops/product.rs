@@ -4,16 +4,19 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use octavo_exec::{Arena, cast_mut};
-use octavo_kernels::gemm::{self, AddParams, Columns, OffsetTable, Out, Requantize, Residual, Rows};
+use octavo_kernels::gemm::{
+    self, AddParams, Columns, OffsetTable, Out, Requantize, Residual, ResidualParams, Rows,
+};
 use octavo_kernels::lookup;
+use octavo_kernels::requantize::residual_constant;
 use octavo_kernels::table::Kernels;
 
 use crate::ops::fusion;
-use crate::ops::node::made;
+use crate::ops::node::{error, made};
 use crate::plan::buffers::{BufferId, Placed};
 use crate::plan::builder::{Builder, Stop};
 use crate::plan::layout::Layout;
-use crate::program::Node;
+use crate::program::{Node, ValueId};
 
 /// Nanoseconds of a multiply-accumulate on one thread, by which steps are cut; the order of magnitude is enough.
 pub const NANOSECONDS_A_MAC: f64 = 0.004;
@@ -48,7 +51,7 @@ pub struct Group {
 
 /// What becomes of an accumulator.
 pub enum Epilogue {
-    /// Bytes, requantized; then the residual is added, then the table looked up.
+    /// Bytes, requantized, the residual added before or after that; then the table looked up.
     U8 {
         /// With the zero point's correction in it.
         bias: Vec<i32>,
@@ -62,8 +65,8 @@ pub enum Epilogue {
         lo: i32,
         /// Largest output.
         hi: i32,
-        /// QAdd of the residual.
-        residual: Option<AddParams>,
+        /// How a residual is added.
+        residual: Option<Addition>,
         /// Lookup of the result.
         table: Option<Box<[u8; 256]>>,
     },
@@ -78,6 +81,35 @@ pub enum Epilogue {
         /// One a column.
         bias: Vec<f32>,
     },
+}
+
+/// How a product adds another tensor.
+pub enum Addition {
+    /// To its sums, by numbers of each column.
+    ToSums {
+        /// One a column.
+        multiplier: Vec<i32>,
+        /// With the zero point's part and the rounding in it.
+        constant: Vec<i32>,
+        /// One a column.
+        shift: Vec<i32>,
+    },
+    /// QAdd with its bytes.
+    ToBytes(AddParams),
+}
+
+impl Addition {
+    /// For the kernel, of some columns.
+    fn of(&self, columns: Range<usize>) -> gemm::Addition<'_> {
+        match self {
+            Addition::ToBytes(add) => gemm::Addition::ToBytes(*add),
+            Addition::ToSums { multiplier, constant, shift } => gemm::Addition::ToSums(ResidualParams {
+                multiplier: &multiplier[columns.clone()],
+                constant: &constant[columns.clone()],
+                shift: &shift[columns],
+            }),
+        }
+    }
 }
 
 impl Epilogue {
@@ -100,18 +132,22 @@ impl Epilogue {
         y: &'a mut [u8],
     ) -> Out<'a> {
         match self {
-            Epilogue::U8 { multiplier, shift, zero_point, lo, hi, residual: add, .. } => Out::U8 {
+            Epilogue::U8 { multiplier, shift, zero_point, lo, hi, residual: addition, .. } => Out::U8 {
                 data: y,
                 stride,
                 requantize: Requantize {
                     bias,
                     multiplier: &multiplier[columns.clone()],
-                    shift: &shift[columns],
+                    shift: &shift[columns.clone()],
                     zero_point: *zero_point,
                     lo: *lo,
                     hi: *hi,
                 },
-                residual: add.map(|add| Residual { data: residual, stride, add }),
+                residual: addition.as_ref().map(|addition| Residual {
+                    data: residual,
+                    stride,
+                    addition: addition.of(columns),
+                }),
             },
             Epilogue::F32 { x_scale, scale, bias: float_bias, .. } => Out::F32 {
                 data: cast_mut(y),
@@ -287,6 +323,30 @@ pub fn epilogue(b: &Builder<'_>, node: &Node, correction: Vec<i32>) -> Result<Ep
     })
 }
 
+/// How a QConv or QGemm node adds a residual of its own, which is its input 5.
+fn addition(b: &Builder<'_>, node: &Node) -> Result<Addition, Stop> {
+    let zero_point = node.attributes.int32("r_zero_point")?;
+    let (multiplier, shift) = (b.known_input(node, 6)?.i32s()?, b.known_input(node, 7)?.i32s()?);
+    let constant = |(&m, &s): (&i32, &i32)| residual_constant(zero_point, m, s.unsigned_abs());
+    let constant = multiplier.iter().zip(&shift).map(constant).collect();
+    Ok(Addition::ToSums { multiplier, constant, shift })
+}
+
+/// The residual of a node, which must be of the shape of its results.
+fn residual_of(
+    b: &mut Builder<'_>,
+    node: &Node,
+    value: ValueId,
+    shape: &[usize],
+    layout: Layout,
+) -> Result<BufferId, Stop> {
+    let found = b.tensor(value)?.shape;
+    if found != shape {
+        return Err(error(node, &format!("its residual has the shape {found:?}, its results {shape:?}")));
+    }
+    Ok(b.input_as(value, layout)?.buffer)
+}
+
 /// Declares the output of a product with what is fused behind it; gives back the residual's buffer and the names.
 pub fn settle(
     b: &mut Builder<'_>,
@@ -299,11 +359,15 @@ pub fn settle(
     let Epilogue::U8 { residual, table, .. } = epilogue else {
         return Ok((b.output(output, shape, layout)?, None, node.name.clone()));
     };
-    let fused = fusion::after_product(b, node, output, &shape, layout)?;
-    *table = fused.table;
     let mut other = None;
+    if let Some(value) = node.input(5) {
+        other = Some(residual_of(b, node, value, &shape, layout)?);
+        *residual = Some(addition(b, node)?);
+    }
+    let fused = fusion::after_product(b, node, output, &shape, layout, other.is_some())?;
+    *table = fused.table;
     if let Some((params, placed)) = fused.residual {
-        *residual = Some(params);
+        *residual = Some(Addition::ToBytes(params));
         other = Some(placed.buffer);
     }
     Ok((b.output(fused.output, shape, layout)?, other, fused.names))

@@ -2,7 +2,9 @@
 //!
 //! The plan and the kernels rely on it: parameters within the bounds of the arithmetic, sums within their accumulators.
 
-use octavo_kernels::requantize::{SHIFT_MAX, is_multiplier, multiplier_shift};
+use octavo_kernels::requantize::{
+    RESIDUAL_MULTIPLIER_END, RESIDUAL_SHIFT_MAX, SHIFT_MAX, is_multiplier, multiplier_shift, residual_term,
+};
 
 use super::faults::{Checked, bad, constant, shaped};
 use super::windows::{conv, conv_transpose, extents, group, pool, unpool, window};
@@ -10,6 +12,9 @@ use super::{DType, Dim, Integers, Node, Op, Program, Tensor, ValueId};
 use crate::error::Error;
 
 const SOFTMAX_ONE: i32 = 1 << 22;
+
+/// The place of a product's residual among its inputs; behind it are its multipliers and shifts.
+const RESIDUAL: usize = 5;
 
 pub(super) fn check(program: &Program, node: &Node) -> Checked {
     match node.op {
@@ -80,6 +85,7 @@ fn zero_points(program: &Program, node: &Node) -> Checked {
         ("x_zero_point", node.input(0)),
         ("a_zero_point", node.input(0)),
         ("b_zero_point", node.input(1)),
+        ("r_zero_point", node.input(RESIDUAL)),
         ("y_zero_point", node.outputs[0]),
     ];
     let mut there = of.into_iter().filter(|(name, _)| node.attributes.has(name));
@@ -201,13 +207,13 @@ fn x_zero_points(program: &Program, node: &Node) -> Result<Vec<i64>, Error> {
 ///
 /// `taps(c)` is the sum of the magnitudes of channel c's weights.
 fn channels(program: &Program, node: &Node, count: usize, taps: &[i64]) -> Checked {
-    for place in 2..node.inputs.len() {
+    for place in (2..node.inputs.len()).filter(|&place| place != RESIDUAL) {
         shaped(program, node, place, &[count])?;
     }
     zero_points(program, node)?;
     let of = integers(program, node, node.input(0))?;
     let reach = x_zero_points(program, node)?.iter().map(|&zero| of.reach(zero)).max().unwrap_or(0);
-    let bias = if node.inputs.len() == 5 {
+    let bias = if node.attributes.has("lo") {
         clamp(program, node)?;
         let found = constant(program, node, 2)?;
         if found.dtype() != of.accumulator {
@@ -234,13 +240,36 @@ fn channels(program: &Program, node: &Node, count: usize, taps: &[i64]) -> Check
         }
         vec![0; count]
     };
-    let fits = |(bias, taps): (&i64, &i64)| bias.saturating_abs().saturating_add(taps * reach) < of.sum_end;
-    match bias.iter().zip(taps).position(|channel| !fits(channel)) {
+    let residual = residual_reach(program, node, count)?;
+    let fits = |((bias, taps), residual): ((&i64, &i64), &i64)| {
+        bias.saturating_abs().saturating_add(taps * reach).saturating_add(*residual) < of.sum_end
+    };
+    match bias.iter().zip(taps).zip(&residual).position(|channel| !fits(channel)) {
         None => Ok(()),
         Some(at) => {
             Err(bad(node, format_args!("the sum of channel {at} can reach 2^{}", of.sum_end.ilog2())))
         }
     }
+}
+
+/// The greatest magnitude of what a residual adds to the sums of each channel: it is at one of its ends.
+fn residual_reach(program: &Program, node: &Node, count: usize) -> Result<Vec<i64>, Error> {
+    if node.input(RESIDUAL).is_none() {
+        return Ok(vec![0; count]);
+    }
+    let multipliers = constant(program, node, RESIDUAL + 1)?.i32s()?;
+    let shifts = constant(program, node, RESIDUAL + 2)?.i32s()?;
+    if multipliers.iter().any(|m| !(0..RESIDUAL_MULTIPLIER_END).contains(m)) {
+        return Err(bad(node, "a multiplier of its residual is outside 0..32767"));
+    }
+    let range = 1..=RESIDUAL_SHIFT_MAX as i32;
+    if shifts.iter().any(|shift| !range.contains(shift)) {
+        return Err(bad(node, format_args!("a shift of its residual is outside 1..{RESIDUAL_SHIFT_MAX}")));
+    }
+    let zero_point = node.attributes.int32("r_zero_point")?;
+    let term = |r, (&m, &s): (&i32, &i32)| i64::from(residual_term(r, zero_point, m, s.unsigned_abs()).abs());
+    let channels = multipliers.iter().zip(&shifts);
+    Ok(channels.map(|channel| term(0, channel).max(term(255, channel))).collect())
 }
 
 fn quantized_conv(program: &Program, node: &Node) -> Checked {
