@@ -79,6 +79,15 @@ def factors_of_a_sum(a, b):
     )
 
 
+def factor_of_a_residual(ratio):
+    """The largest shift in 1..23 with a multiplier below 2^15, rounded half up."""
+    return next(
+        (multiplier, shift)
+        for shift in range(23, 0, -1)
+        if (multiplier := math.floor(Fraction(ratio) * 2**shift + Fraction(1, 2))) < 2**15
+    )
+
+
 MOVES = {row.op for row in capability.TABLE if row.kind is capability.Kind.MOVEMENT}
 
 
@@ -145,8 +154,14 @@ def check_integers(program, floats):
             assert weights.axis == (0 if node.op == "QConv" else 1)
             assert not weights.zero_point.any()
             want = [factor(read[0][0] * np.float64(step) / scale) for step in weights.scale]
-            found = [program.constants[name].tolist() for name in node.inputs[3:]]
+            found = [program.constants[name].tolist() for name in node.inputs[3:5]]
             assert list(zip(*found, strict=True)) == want, node
+            if node.inputs[5:]:
+                step, zero = quant(node.inputs[5])
+                assert attributes["r_zero_point"] == zero, node
+                want = [factor_of_a_residual(step / (read[0][0] * np.float64(w))) for w in weights.scale]
+                found = [program.constants[name].tolist() for name in node.inputs[6:]]
+                assert list(zip(*found, strict=True)) == want, node
         else:
             product = read[0][0] * read[1][0] if pair else read[0][0]
             assert (attributes["multiplier"], attributes["shift"]) == factor(product / scale), node

@@ -100,7 +100,7 @@ def test_long_sums(lowered):
 @pytest.mark.parametrize(
     ("node", "ranges", "reason"),
     [
-        ("r = Add(a, b)", {"a": (0, 1), "b": (0, 1), "r": (0, 2.0**-14)}, "2^14 or more"),
+        ("r = Sub(a, b)", {"a": (0, 1), "b": (0, 1), "r": (0, 2.0**-14)}, "2^14 or more"),
         ("r = Sub(a, b)", {"a": (0, 0.5), "b": (0, 1), "r": (0, 2.0**-14)}, "2^14 or more"),
         (
             "r = Mul(a, b)",

@@ -135,16 +135,18 @@ def test_matmul_of_rank_three_takes_its_bias_in(quantized, rng):
 
 
 TWO = """g (float[N,3,8,8] x) => (float[N,4,8,8] y)
-    {{ a = Conv<pads=[1,1,1,1]>(x, w) b = Conv<pads=[1,1,1,1]>(x, u) s = {op}(a, b) y = Conv(s, v) }}"""
+    {{ a = Conv<pads=[1,1,1,1]>(x, w) b = Conv<pads=[1,1,1,1]>(x, u) {sum} y = Conv(s, v) }}"""
 
 
 @pytest.mark.parametrize(("op", "becomes"), [("Add", "QAdd"), ("Sub", "QAdd"), ("Mul", "QMul")])
 def test_two_activations(quantized, image, weight, square, rng, op, becomes):
     other = rng.normal(size=(4, 3, 3, 3)).astype(np.float32) * np.float32(3)
-    case = quantized(TWO.format(op=op), image, w=weight, u=other, v=square)
+    case = quantized(
+        TWO.format(sum=f"c = Relu(a) d = Relu(b) s = {op}(c, d)"), image, w=weight, u=other, v=square
+    )
     assert case.ops == ["Quantize", "QConv", "QConv", becomes, "QConv"]
     node = case.node(becomes)
-    assert node.inputs == ("a", "b")
+    assert node.inputs == ("c", "d")
     if op != "Mul":
         assert node.attributes["a_multiplier"] > 0
         assert (node.attributes["b_multiplier"] < 0) == (op == "Sub")

@@ -101,7 +101,7 @@ def lower_to_integers(program: Program, forms: Forms, exclude: Iterable[str] = (
         lambda decision, unit: _rule(decision, unit).fit(decision, unit),
     )
     builder = ProgramBuilder(decision)
-    for unit in decision.wiring.units:
+    for unit in decision.written():
         if decision.is_integer(unit):
             _rule(decision, unit).emit(builder, unit, decision.fits[unit.name])
         elif unit.name not in decision.fused:

@@ -137,10 +137,17 @@ class ProgramBuilder:
 
         of: the graph's nodes that it does, where they are others.
         """
-        last = self.wiring.producer[self.value_origins[next(filter(None, outputs))]]
-        merged = () if last is unit else last.nodes
-        done = of or (*unit.nodes, *merged)
+        done = of or self._nodes_of(unit, self.value_origins[next(filter(None, outputs))])
         self._add(op, unit.name, inputs, outputs, attributes, tuple(node.name for node in done))
+
+    def _nodes_of(self, unit: Unit, output: str) -> tuple[Node, ...]:
+        """The nodes of a unit and of those merged into it, up to the one that gives `output`."""
+        nodes = unit.nodes
+        while output not in unit.outputs:
+            reader = self.wiring.sole_reader(unit.outputs[0])
+            assert reader is not None, "what is merged alone reads what it is merged into"
+            unit, nodes = reader, (*nodes, *reader.nodes)
+        return nodes
 
     def emit_float(self, unit: Unit) -> None:
         """Add a unit's own nodes, as the graph has them."""

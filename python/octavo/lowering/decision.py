@@ -4,7 +4,7 @@ Each unit that can run in integers is fitted: every integer that its node will c
 does not fit stays float, and the rest is decided anew around it, on the weights that are made already.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -38,8 +38,8 @@ class Decision:
     """Which units run in integers, in what forms, and with what integers.
 
     partition: which units those are. fits: by the name of a unit, what its family fitted it with, None where
-    its node is not needed. fused: names of units that another does. scaled: values that a product gives with
-    a scale a channel.
+    its node is not needed. fused: names of units that another does. sums: by the names of those of them that
+    are Adds, the products that do them. scaled: values that a product gives with a scale a channel.
     """
 
     def __init__(self, wiring: Wiring, forms: Forms) -> None:
@@ -49,8 +49,9 @@ class Decision:
         self._sharing: Sharing
         self.fits: dict[str, Any] = {}
         self.fused: set[str] = set()
+        self.sums: dict[str, Unit] = {}
         self.scaled: set[str] = set()
-        self._weights: dict[tuple[str, Affine, bool], Weights | str] = {}
+        self._weights: dict[tuple[str, Affine, bool, float], Weights | str] = {}
 
     def decide(self, kept: Kept, fit: Callable[["Decision", Unit], Any]) -> None:
         """Fit every unit by `fit`. One for which it raises `UnfitError` is kept in float."""
@@ -68,6 +69,13 @@ class Decision:
     def stays(self) -> list[Stay]:
         """The ops of the model that stay float, in the graph's order."""
         return [stay for stay in self.partition.stays if stay.name not in self.fused]
+
+    def written(self) -> Iterator[Unit]:
+        """The units in the order of their nodes: a product that does an Add stands in that one's place."""
+        adding = {product.name for product in self.sums.values()}
+        for unit in self.wiring.units:
+            if unit.name not in adding:
+                yield self.sums.get(unit.name, unit)
 
     def is_integer(self, unit: Unit) -> bool:
         """Whether the unit runs in integers."""
@@ -118,22 +126,29 @@ class Decision:
         arrange: Arrange,
         bias: npt.NDArray[np.float64] | None,
         alpha: np.float32 = ONE,
+        least_scale: float = 0.0,
     ) -> Weights:
         """The weights, times alpha, and the bias of a product in integers; `UnfitError` where they cannot be.
 
-        bias: float64 [C] to become integers, None where it stays float.
+        bias: float64 [C] to become integers, None where it stays float. least_scale: of derived weights.
         """
         x = self.input_of_product(unit)
-        key = (unit.name, x, bias is None)
+        key = (unit.name, x, bias is None, least_scale)
         if key not in self._weights:
-            self._weights[key] = self._made_weights(unit, arrange, bias, alpha, x)
+            self._weights[key] = self._made_weights(unit, arrange, bias, alpha, x, least_scale)
         made = self._weights[key]
         if isinstance(made, str):
             raise UnfitError(made)
         return made
 
     def _made_weights(
-        self, unit: Unit, arrange: Arrange, bias: npt.NDArray[np.float64] | None, alpha: np.float32, x: Affine
+        self,
+        unit: Unit,
+        arrange: Arrange,
+        bias: npt.NDArray[np.float64] | None,
+        alpha: np.float32,
+        x: Affine,
+        least_scale: float,
     ) -> Weights | str:
         name = unit.node.inputs[1]
         given = self.forms.weights.get(name)
@@ -144,10 +159,10 @@ class Decision:
         reals = np.float64(alpha) * arrange(weight).astype(np.float64)
         scaled = weights_taken_in(x, reals).astype(np.float32)
         of, per_channel = self.forms.weights_of, self.forms.per_channel
-        return quantize_weights(scaled, bias, x, of, per_channel=per_channel)
+        return quantize_weights(scaled, bias, x, of, per_channel=per_channel, least_scale=least_scale)
 
     def _first_unfit(self, fit: Callable[["Decision", Unit], Any]) -> tuple[Unit, str] | None:
-        self.fits, self.fused, self.scaled = {}, set(), set()
+        self.fits, self.fused, self.sums, self.scaled = {}, set(), {}, set()
         for unit in self.wiring.units:
             if self.is_integer(unit):
                 try:

@@ -32,8 +32,13 @@ class Multiplication:
     reciprocals: npt.NDArray[Any] | None = None
 
 
-def fit_add(decision: Decision, unit: Unit) -> Sum:
-    """Both sides rescaled to the output's, Sub with the right one's multiplier negative."""
+def fit_add(decision: Decision, unit: Unit) -> Sum | None:
+    """Both sides rescaled to the output's, Sub with the right one's multiplier negative.
+
+    None where a product does it.
+    """
+    if unit.name in decision.fused:
+        return None
     a, b = (decision.affine(name) for name in unit.node.inputs)
     end = epilogue(decision, unit)
     scale = np.float64(end.affine.scale)

@@ -11,6 +11,7 @@ from octavo.lowering.builder import ProgramBuilder
 from octavo.lowering.decision import ONE, Arrange, Decision, UnfitError
 from octavo.lowering.epilogue import Epilogue, epilogue
 from octavo.lowering.grids import Grid, shift_of
+from octavo.lowering.residual import Residual, addend_of, fit_residual
 from octavo.lowering.weights import Weights
 from octavo.lowering.wiring import Unit
 from octavo.program import Attribute, Quant
@@ -21,7 +22,8 @@ class Product:
     """The integers of a QConv or QGemm.
 
     bias: float64 [C], as the float model has it, with what a grid adds to it. end, multiplier, shift: where
-    the result is requantized, its epilogue, and M and S a channel; None where it is float32.
+    the result is requantized, its epilogue, and M and S a channel; None where it is float32. residual: what
+    joins the sums before that, if anything does.
     """
 
     weights: Weights
@@ -29,6 +31,7 @@ class Product:
     end: Epilogue | None = None
     multiplier: npt.NDArray[np.int32] | None = None
     shift: npt.NDArray[np.int32] | None = None
+    residual: Residual | None = None
 
 
 def fit_product(
@@ -47,14 +50,22 @@ def fit_product(
         weights = decision.weights(unit, arrange, None, alpha)
         unit_of_sums = x.channel_scales * weights.scale.astype(np.float64)
         return Product(weights, bias + unit_of_sums * shift_of(x, weights.weight))
-    weights = decision.weights(unit, arrange, bias, alpha)
-    end = epilogue(decision, unit)
+    addend, residual = addend_of(decision, unit, x), None
+    if addend is not None:
+        weights = decision.weights(unit, arrange, bias, alpha, addend.least_scale)
+        residual = fit_residual(addend, x, weights)
+    if addend is None or residual is None:
+        weights, end = decision.weights(unit, arrange, bias, alpha), epilogue(decision, unit)
+    else:
+        decision.fused.add(addend.add.name)
+        decision.sums[addend.add.name] = unit
+        end = addend.end
     if end.affine.channels is not None:
         if decision.partition.wants_float(end.output):
             raise UnfitError(f"{end.output!r} has a scale a channel, and a float op reads it")
         decision.scaled.add(end.output)
     factors = x.channel_scales * weights.scale.astype(np.float64) / end.affine.channel_scales
-    return Product(weights, bias, end, *decision.requantizers(factors))
+    return Product(weights, bias, end, *decision.requantizers(factors), residual)
 
 
 def emit_product(
@@ -92,8 +103,14 @@ def emit_product(
     inputs.append(builder.constant(f"{unit.name}.bias", weights.bias))
     inputs.append(builder.constant(f"{unit.name}.multiplier", fit.multiplier))
     inputs.append(builder.constant(f"{unit.name}.shift", fit.shift))
+    attributes = attributes | fit.end.attributes()
+    if fit.residual is not None:
+        inputs.append(builder.integers(fit.residual.addend.name))
+        inputs.append(builder.constant(f"{unit.name}.residual_multiplier", fit.residual.multiplier))
+        inputs.append(builder.constant(f"{unit.name}.residual_shift", fit.residual.shift))
+        attributes["r_zero_point"] = fit.residual.addend.form.zero_point
     outputs = [builder.gives_integers(fit.end.output)]
-    builder.emit(op, unit, inputs, outputs, attributes | fit.end.attributes())
+    builder.emit(op, unit, inputs, outputs, attributes)
     builder.dequantize_if_wanted(fit.end.output)
 
 

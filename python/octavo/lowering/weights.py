@@ -59,6 +59,7 @@ def quantize_weights(
     of: Integers = INT8,
     *,
     per_channel: bool,
+    least_scale: float = 0.0,
 ) -> Weights | str:
     """Quantize `weight`, float32 [K, C], for activations in the form `x`; or the reason why that cannot be.
 
@@ -66,7 +67,8 @@ def quantize_weights(
 
     bias: float64 [C] to become integers, or None where the sum leaves the integers before the bias is added.
     Where a channel's bias would leave the bound (its weights are all zero, or tiny), the channel's weight
-    scale is doubled until it fits. Where the weights alone leave the bound, nothing helps.
+    scale is doubled until it fits, as is one below `least_scale`. Where the weights alone leave the bound,
+    nothing helps.
     """
     if not np.all(np.isfinite(weight)) or (bias is not None and not np.all(np.isfinite(bias))):
         return "its weights or its bias hold NaN or an infinite value"
@@ -74,6 +76,8 @@ def quantize_weights(
     if not per_channel:
         largest = np.full_like(largest, np.max(largest, initial=np.float32(0)))
     scale = weight_scales(largest, of)
+    while np.any(low := scale < least_scale):
+        scale[low] *= np.float32(2)
     quantized = rounded_weights(weight, scale, of)
     reach = reach_of(quantized, x)
     if np.any(reach >= x.of.sum_end):

@@ -19,6 +19,7 @@ from octavo.lowering import Affine, Lowered
 from octavo.lowering.affine import SCALE_MIN
 from octavo.lowering.speed import is_depthwise
 from octavo.program import Node, Program
+from octavo.program.checks import RESIDUAL
 
 ALPHAS = (0.5, 0.75)
 """The exponents that are tried."""
@@ -64,7 +65,7 @@ def candidates(lowered: Lowered) -> Iterator[str]:
     for node in program.nodes:
         output = node.outputs[0]
         quant = program.values[output].quant
-        if node.op != "QConv" or quant is None or quant.zero_point.any():
+        if node.op != "QConv" or node.inputs[RESIDUAL:] or quant is None or quant.zero_point.any():
             continue
         if (node.attributes["lo"], node.attributes["hi"]) != (
             0,

@@ -9,7 +9,9 @@ from octavo.lowering import Affine, Lowered
 from octavo.lowering.epilogue import clip_bounds
 from octavo.lowering.weights import reach_of
 from octavo.program import Node, Program
-from octavo.program.checks import x_zero_points
+from octavo.program.arithmetic import residual_reach
+from octavo.program.attributes import integer
+from octavo.program.checks import RESIDUAL, x_zero_points
 from octavo.program.integers import ACTIVATIONS
 
 Integers = npt.NDArray[np.signedinteger]
@@ -19,8 +21,9 @@ Integers = npt.NDArray[np.signedinteger]
 class Product:
     """A QConv or QGemm, at `place` among the nodes, with weights and a bias of its own.
 
-    before: the float value that its sums stand for; behind: that value behind the activation which the node
-    does as well, or the same value. low, high: the bounds of that activation.
+    before: the float value that its own sums stand for; behind: that value behind the activation which the
+    node does as well, or the same value. low, high: the bounds of that activation. One behind the sum with a
+    residual is left out: what the product adds to that is right on the average where its own result is.
     """
 
     place: int
@@ -59,9 +62,12 @@ def products_of(floats: Program, lowered: Lowered) -> list[Product]:
             continue
         if readers[node.inputs[1]] > 1 or readers[node.inputs[2]] > 1:
             continue
-        last = floats_by_name[lowered.nodes[node.name][-1]]
+        *_, last = done = [floats_by_name[name] for name in lowered.nodes[node.name]]
         behind = lowered.values[node.outputs[0]]
         is_clipped = last.op in ("Relu", "Clip")
+        if node.inputs[RESIDUAL:]:
+            behind = done[-3 if is_clipped else -2].outputs[0]  # before the Add
+            is_clipped = False
         low, high = clip_bounds(last, floats.constants.get) if is_clipped else (-np.inf, np.inf)
         found.append(Product(place, node, last.inputs[0] if is_clipped else behind, behind, low, high))
     return found
@@ -75,6 +81,9 @@ def fits(program: Program, node: Node, weight: Integers, bias: npt.NDArray[np.ge
     reach = reach_of(columns, Affine(np.float32(1), zero_point, of))
     if bias.dtype != np.float32:
         reach = reach + np.abs(bias.astype(np.float64))
+    if node.inputs[RESIDUAL:]:
+        factors = [program.constants[name] for name in node.inputs[RESIDUAL + 1 :]]
+        reach = reach + residual_reach(integer(node, "r_zero_point"), *factors)
     return bool(np.all(reach < of.sum_end))
 
 
