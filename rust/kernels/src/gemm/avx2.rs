@@ -9,7 +9,7 @@ use super::activations::{Right, pack_source, row_sums_source};
 use super::entries::Panel;
 use super::epilogue::{ColumnParams, PANEL, finish};
 use super::pack::{GROUP, Packing, UNIT};
-use super::tile::{self, Tile, epilogue, multiply_add};
+use super::tile::{self, Tile, add_residuals, epilogue, multiply_add};
 use crate::simd::{Vector, Ymm};
 
 /// [`ColumnParams::derive`] in vectors.
@@ -119,7 +119,9 @@ unsafe fn first<const R: usize>(panel: &Panel, row: usize, from: usize) -> Accum
     // SAFETY: the caller's; the parameters have 16 lanes a unit.
     unsafe {
         let bias = load(panel.columns.bias[from..].as_ptr());
-        std::array::from_fn(|r| [plus(bias, panel.row_bias.get(row + r))])
+        let mut acc = std::array::from_fn(|r| [plus(bias, panel.row_bias.get(row + r))]);
+        add_residuals(panel, &mut acc, row, from, UNIT.min(panel.n - from));
+        acc
     }
 }
 

@@ -11,7 +11,7 @@ use super::activations::{Right, pack_source, row_sums_source};
 use super::entries::Panel;
 use super::epilogue::{ColumnParams, finish};
 use super::pack::{GROUP, UNIT};
-use super::tile::{self, Tile, epilogue, multiply_add};
+use super::tile::{self, Tile, add_residuals, epilogue, multiply_add};
 use crate::simd::{Vector, Zmm};
 
 /// [`ColumnParams::derive`] in vectors.
@@ -78,7 +78,7 @@ unsafe fn tile<const UNITS: usize, const ROWS: usize>(panel: &Panel, from: usize
     }
 }
 
-/// The sums of `ROWS` rows, bias included.
+/// The sums of `ROWS` rows, bias and residuals included.
 ///
 /// # Safety
 /// As [`tile`].
@@ -93,6 +93,7 @@ unsafe fn accumulate<const UNITS: usize, const ROWS: usize>(
     unsafe {
         let bias: [[Zmm; 1]; UNITS] = from_fn(|u| [Zmm::load(panel.columns.bias.as_ptr().add(u * UNIT))]);
         let mut acc = [bias; ROWS];
+        add_residuals(panel, &mut acc, row, 0, panel.n);
         let mut odd = [[[Zmm::splat(0)]; UNITS]; ROWS];
         let mut w = panel.packed;
         // Each of the first UNITS blocks fetches its part of the next panel, a line for each group of its own: weights

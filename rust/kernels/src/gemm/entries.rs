@@ -60,7 +60,15 @@ pub(super) struct Panel<'a> {
     /// Columns: more than fill all units but one.
     pub n: usize,
     pub columns: &'a ColumnParams,
+    pub joining: Option<Joining>,
     pub target: Target,
+}
+
+/// A residual that joins the sums of a panel, by the parameters of its columns. Its bounds have been checked.
+#[derive(Clone, Copy)]
+pub(super) struct Joining {
+    pub data: *const u8,
+    pub stride: usize,
 }
 
 impl Tile {

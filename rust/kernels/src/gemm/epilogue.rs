@@ -109,7 +109,16 @@ impl ColumnParams {
         assert!(least >= 1 && most <= RESIDUAL_SHIFT_MAX as i32, "a residual's shift lies in 1..=23");
     }
 
-    /// The same of a register's columns from `from` on.
+    /// Adds the residuals of a row to the sums of the panel's columns, modulo 2^32.
+    pub(crate) fn add_residuals(&self, residuals: &[u8], sums: &mut [i32]) {
+        for (c, (&r, sum)) in residuals.iter().zip(sums).enumerate() {
+            let product =
+                (i32::from(r) * self.residual_multiplier[c]).wrapping_add(self.residual_constant[c]);
+            *sum = sum.wrapping_add(product >> self.residual_shift[c]);
+        }
+    }
+
+    /// The parameters of a residual for a register's columns from `from` on.
     ///
     /// # Safety
     /// As [`ColumnParams::high_scale`].
@@ -149,21 +158,12 @@ pub(crate) struct Quantize {
     pub hi: i32,
 }
 
-/// A residual whose bounds have been checked.
+/// A residual that is added to the bytes, whose bounds have been checked.
 #[derive(Clone, Copy)]
 pub(crate) struct Addend {
     pub data: *const u8,
     pub stride: usize,
-    pub joins: Joins,
-}
-
-/// What a residual is added to.
-#[derive(Clone, Copy)]
-pub(crate) enum Joins {
-    /// The sums, by the parameters of their columns.
-    Sums,
-    /// The bytes, by QAdd.
-    Bytes(AddParams),
+    pub add: AddParams,
 }
 
 /// Writes `rows` rows of the panel's columns `columns` from accumulators in memory, rows `ld` apart: exact for every
@@ -192,20 +192,10 @@ pub(crate) unsafe fn finish(
             match *target {
                 Target::U8 { data, stride, quantize, residual } => {
                     let y = std::slice::from_raw_parts_mut(data.add(at(stride)), n);
-                    let b = residual.map(|Addend { data, stride, joins }| {
-                        (std::slice::from_raw_parts(data.add(at(stride)), n), joins)
-                    });
-                    match b {
-                        None => finish_u8(acc, params, &quantize, columns.clone(), y),
-                        Some((b, Joins::Sums)) => {
-                            let mut sums = [0; PANEL];
-                            add_residuals(acc, params, columns.clone(), b, &mut sums[..n]);
-                            finish_u8(&sums, params, &quantize, columns.clone(), y);
-                        }
-                        Some((b, Joins::Bytes(add))) => {
-                            finish_u8(acc, params, &quantize, columns.clone(), y);
-                            y.iter_mut().zip(b).for_each(|(y, &b)| *y = add.apply(*y, b));
-                        }
+                    finish_u8(acc, params, &quantize, columns.clone(), y);
+                    if let Some(Addend { data, stride, add }) = residual {
+                        let b = std::slice::from_raw_parts(data.add(at(stride)), n);
+                        y.iter_mut().zip(b).for_each(|(y, &b)| *y = add.apply(*y, b));
                     }
                 }
                 Target::F32 { data, stride, x_scale, scale, bias } => {
@@ -218,18 +208,6 @@ pub(crate) unsafe fn finish(
                 }
             }
         }
-    }
-}
-
-/// A row of accumulators and the residuals that join them.
-#[inline(always)]
-fn add_residuals(acc: &[i32], params: &ColumnParams, columns: Range<usize>, b: &[u8], sums: &mut [i32]) {
-    let (multiplier, constant) =
-        (&params.residual_multiplier[columns.clone()], &params.residual_constant[columns.clone()]);
-    let shift = &params.residual_shift[columns];
-    for c in 0..sums.len() {
-        let term = (i32::from(b[c]) * multiplier[c]).wrapping_add(constant[c]) >> shift[c];
-        sums[c] = acc[c].wrapping_add(term);
     }
 }
 

@@ -29,8 +29,8 @@ pub use rows::{OffsetTable, Offsets, PAD, Rows};
 pub(crate) use tiers::{AVX2, AVX512VNNI, SCALAR};
 
 use crate::isa::Has;
-use entries::Panel;
-use epilogue::{Addend, ColumnParams, Joins, PANEL_UNITS, Quantize, Target};
+use entries::{Joining, Panel};
+use epilogue::{Addend, ColumnParams, PANEL_UNITS, Quantize, Target};
 use rows::Left;
 
 /// Another tensor that is added.
@@ -178,6 +178,7 @@ pub fn run_with_row_bias(
         let width = panel_units(units - unit);
         let from = unit * UNIT;
         let columns = (width * UNIT).min(n - from);
+        let joining = joining(&out, &mut params, from, columns);
         let target = target(&mut out, &mut params, from, columns);
         if matches!(target, Target::U8 { .. }) {
             // SAFETY: `kernels` proves that the CPU has the tier.
@@ -197,6 +198,7 @@ pub fn run_with_row_bias(
             groups,
             n: columns,
             columns: &params,
+            joining,
             target,
         };
         // SAFETY: `kernels` proves that the CPU has the tier. Left::new and check() have asserted that the m rows
@@ -244,21 +246,25 @@ fn check(out: &Out, m: usize, n: usize) {
     }
 }
 
+/// The residual, if any, that joins the sums of the panel of columns `from..from + n`; its parameters go to `params`.
+fn joining(out: &Out, params: &mut ColumnParams, from: usize, n: usize) -> Option<Joining> {
+    let Out::U8 { residual: Some(Residual { data, stride, addition: Addition::ToSums(by) }), .. } = out
+    else {
+        return None;
+    };
+    params.set_residual(by, from, n);
+    Some(Joining { data: data[from..].as_ptr(), stride: *stride })
+}
+
 /// The target of the panel of columns `from..from + n`, whose parameters go to `params`.
 fn target(out: &mut Out, params: &mut ColumnParams, from: usize, n: usize) -> Target {
     match out {
         Out::U8 { data, stride, requantize, residual } => {
             let high = params.set(requantize, from, n);
             let Requantize { zero_point, lo, hi, .. } = *requantize;
-            let residual = residual.map(|Residual { data, stride, addition }| {
-                let joins = match addition {
-                    Addition::ToBytes(add) => Joins::Bytes(add),
-                    Addition::ToSums(residual) => {
-                        params.set_residual(&residual, from, n);
-                        Joins::Sums
-                    }
-                };
-                Addend { data: data[from..].as_ptr(), stride, joins }
+            let residual = residual.and_then(|Residual { data, stride, addition }| match addition {
+                Addition::ToBytes(add) => Some(Addend { data: data[from..].as_ptr(), stride, add }),
+                Addition::ToSums(_) => None,
             });
             let quantize = Quantize { high, zero_point, lo, hi };
             let data = data[from..].as_mut_ptr();

@@ -1,7 +1,7 @@
 //! The scalar tier: one row of one unit at a time.
 
 use super::activations::{Right, pack_source, row_sums_source};
-use super::entries::Panel;
+use super::entries::{Joining, Panel};
 use super::epilogue::{ColumnParams, finish};
 use super::pack::{GROUP, UNIT};
 
@@ -27,6 +27,11 @@ pub(super) unsafe fn panel(panel: &Panel) {
         let mut acc = panel.columns.bias;
         if let Some(row_bias) = panel.row_bias.get(row) {
             acc.iter_mut().for_each(|acc| *acc = acc.wrapping_add(*row_bias));
+        }
+        if let Some(Joining { data, stride }) = panel.joining {
+            // SAFETY: the caller's bounds: a residual for each of the panel's columns, in each of its rows.
+            let residuals = unsafe { std::slice::from_raw_parts(data.add(row * stride), panel.n) };
+            panel.columns.add_residuals(residuals, &mut acc);
         }
         for (unit, acc) in acc.chunks_exact_mut(UNIT).enumerate().take(panel.n.div_ceil(UNIT)) {
             // SAFETY: the caller's bounds: the row is below m, the unit one of the panel's.

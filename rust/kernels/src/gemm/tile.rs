@@ -1,8 +1,8 @@
 //! What the tiles of every tier do alike, written once over its registers: a step of the dot products, and the epilogue.
 //! The 16 columns of a unit are `N` registers.
 
-use super::entries::Panel;
-use super::epilogue::{Addend, Joins, Quantize, Target};
+use super::entries::{Joining, Panel};
+use super::epilogue::{Addend, Quantize, Target};
 use super::pack::UNIT;
 use crate::requantize::{Clamp, HighScale, ResidualScale, VectorAdd};
 use crate::simd::Vector;
@@ -73,6 +73,37 @@ pub(super) unsafe fn multiply_add<V: Tile, const N: usize, const UNITS: usize, c
     }
 }
 
+/// Adds the residuals that join the sums of rows from `row` on and of the columns `from..from + n` of the panel. Sums begin
+/// with them: registers are free then, as they are not when the epilogue comes.
+///
+/// # Safety
+/// As [`epilogue`].
+#[inline(always)]
+pub(super) unsafe fn add_residuals<V: Tile, const N: usize, const UNITS: usize, const ROWS: usize>(
+    panel: &Panel,
+    acc: &mut Accumulators<V, N, UNITS, ROWS>,
+    row: usize,
+    from: usize,
+    n: usize,
+) {
+    let Some(Joining { data, stride }) = panel.joining else { return };
+    for u in 0..UNITS {
+        for i in 0..N {
+            let column = u * UNIT + i * V::LANES;
+            let here = n.saturating_sub(column).min(V::LANES);
+            // SAFETY: the caller's; a panel has UNITS units of columns from `from` on, and `here` of a register's columns
+            // have residuals. A register without any reads none, and its address is no more than computed.
+            unsafe {
+                let scale: ResidualScale<V> = panel.columns.residual_scale(from + column);
+                for r in 0..ROWS {
+                    let residuals = V::widen(data.wrapping_add((row + r) * stride + from + column), here);
+                    acc[r][u][i] = acc[r][u][i].add(scale.apply(residuals));
+                }
+            }
+        }
+    }
+}
+
 /// Makes results of the sums of rows from `row` on and of the columns `from..from + n` of the panel, and writes them.
 ///
 /// # Safety
@@ -89,10 +120,6 @@ pub(super) unsafe fn epilogue<V: Tile, const N: usize, const UNITS: usize, const
     unsafe {
         match &panel.target {
             Target::U8 { data, stride, quantize, residual } if quantize.high => {
-                if let Some(Addend { data, stride, joins: Joins::Sums }) = residual {
-                    let place = Place { row, from, n };
-                    add_residuals(panel, &mut acc, data.add(row * stride + from), *stride, place);
-                }
                 scale(panel, &mut acc, from);
                 let place = Place { row, from, n };
                 store(&acc, data.add(row * stride + from), *stride, quantize, residual.as_ref(), place);
@@ -104,35 +131,6 @@ pub(super) unsafe fn epilogue<V: Tile, const N: usize, const UNITS: usize, const
             }
         }
     }
-}
-
-/// Adds the residuals, whose first one is at `data`, to the sums.
-///
-/// # Safety
-/// As [`epilogue`]; the residuals are those of the panel's columns, and its rows are `stride` apart.
-#[inline(always)]
-unsafe fn add_residuals<V: Tile, const N: usize, const UNITS: usize, const ROWS: usize>(
-    panel: &Panel,
-    acc: &mut Accumulators<V, N, UNITS, ROWS>,
-    data: *const u8,
-    stride: usize,
-    Place { from, n, .. }: Place,
-) {
-    unroll!(u in UNITS, {
-        for i in 0..N {
-            let column = u * UNIT + i * V::LANES;
-            let here = n.saturating_sub(column).min(V::LANES);
-            // SAFETY: the caller's; a panel has UNITS units of columns from `from` on, and `here` of a register's columns
-            // have residuals. A register without any reads none, and its address is no more than computed.
-            unsafe {
-                let scale: ResidualScale<V> = panel.columns.residual_scale(from + column);
-                unroll!(r in ROWS, {
-                    let residuals = V::widen(data.wrapping_add(r * stride + column), here);
-                    acc[r][u][i] = acc[r][u][i].add(scale.apply(residuals));
-                });
-            }
-        }
-    });
 }
 
 /// `floor((acc * multiplier + 2^(shift-1)) / 2^shift)` for shifts of at least 33.
@@ -163,7 +161,7 @@ struct Place {
     n: usize,
 }
 
-/// Adds the zero point, clamps, adds the residual that joins the bytes and stores. Four registers at a time become one of bytes: a row, or as
+/// Adds the zero point, clamps, adds the residual and stores. Four registers at a time become one of bytes: a row, or as
 /// many as have room.
 ///
 /// # Safety
@@ -190,7 +188,7 @@ unsafe fn store<V: Tile, const N: usize, const UNITS: usize, const ROWS: usize>(
                 *register = acc[(first + unit / UNITS).min(ROWS - 1)][unit % UNITS][i % N];
             }
             let mut bytes = clamp.bytes(quad).in_order();
-            if let Some(Addend { data, stride, joins: Joins::Bytes(add) }) = residual {
+            if let Some(Addend { data, stride, add }) = residual {
                 let b = V::gather::<UNITS>(data.add((row + first) * stride + from), *stride, rows, n);
                 bytes = VectorAdd::new(add).apply(bytes, b);
             }
