@@ -6,10 +6,10 @@
 use std::arch::x86_64::*;
 
 use super::activations::{Right, pack_source, row_sums_source};
-use super::entries::Panel;
+use super::entries::{Joining, Panel};
 use super::epilogue::{ColumnParams, PANEL, finish};
 use super::pack::{GROUP, Packing, UNIT};
-use super::tile::{self, Tile, add_residuals, epilogue, multiply_add};
+use super::tile::{self, Tile, epilogue, multiply_add};
 use crate::simd::{Vector, Ymm};
 
 /// [`ColumnParams::derive`] in vectors.
@@ -74,6 +74,10 @@ pub(super) unsafe fn panel(panel: &Panel) {
 #[target_feature(enable = "avx2,fma")]
 unsafe fn rows<const R: usize>(panel: &Panel, row: usize, scratch: &mut Scratch) {
     let all = panel.taps * panel.groups;
+    if let Some(joining) = panel.joining {
+        // SAFETY: the caller's bounds.
+        unsafe { begin::<R>(panel, joining, row, &mut scratch.acc) };
+    }
     for start in (0..all).step_by(BLOCK) {
         let len = BLOCK.min(all - start);
         for r in 0..R {
@@ -88,7 +92,7 @@ unsafe fn rows<const R: usize>(panel: &Panel, row: usize, scratch: &mut Scratch)
             unsafe {
                 let mut w =
                     panel.packed.add(unit * panel.unit_bytes + start * Packing::WidePairs.group_bytes());
-                let mut acc = if start == 0 {
+                let mut acc = if start == 0 && panel.joining.is_none() {
                     first(panel, row, from)
                 } else {
                     std::array::from_fn(|r| [load(scratch.acc[r][from..].as_ptr())])
@@ -109,6 +113,21 @@ unsafe fn rows<const R: usize>(panel: &Panel, row: usize, scratch: &mut Scratch)
     }
 }
 
+/// What the sums of `R` rows begin with where residuals join them: by the text of the rule, in a function of its own, for
+/// the registers that it takes would be missed behind the products.
+///
+/// # Safety
+/// As [`rows`].
+#[inline(never)]
+#[target_feature(enable = "avx2,fma")]
+unsafe fn begin<const R: usize>(panel: &Panel, joining: Joining, row: usize, acc: &mut [[i32; PANEL]; ROWS]) {
+    for (r, acc) in acc.iter_mut().enumerate().take(R) {
+        // SAFETY: the caller's bounds: a residual for each of the panel's columns, in each of its rows.
+        let residuals = unsafe { joining.row(row + r, panel.n) };
+        panel.columns.begin(panel.row_bias.get(row + r), residuals, acc);
+    }
+}
+
 /// What the sums of `R` rows begin with.
 ///
 /// # Safety
@@ -119,9 +138,7 @@ unsafe fn first<const R: usize>(panel: &Panel, row: usize, from: usize) -> Accum
     // SAFETY: the caller's; the parameters have 16 lanes a unit.
     unsafe {
         let bias = load(panel.columns.bias[from..].as_ptr());
-        let mut acc = std::array::from_fn(|r| [plus(bias, panel.row_bias.get(row + r))]);
-        add_residuals(panel, &mut acc, row, from, UNIT.min(panel.n - from));
-        acc
+        std::array::from_fn(|r| [plus(bias, panel.row_bias.get(row + r))])
     }
 }
 
@@ -223,19 +240,6 @@ impl Tile for Ymm {
             for r in 0..rows {
                 copy_short(bytes[r * UNIT..].as_ptr(), data.add(r * stride), n);
             }
-        }
-    }
-
-    #[inline(always)]
-    unsafe fn widen(data: *const u8, n: usize) -> Ymm {
-        // SAFETY: the caller's.
-        unsafe {
-            if n == Ymm::LANES {
-                return Ymm(_mm256_cvtepu8_epi32(_mm_loadl_epi64(data.cast())));
-            }
-            let mut bytes = [0; Ymm::LANES];
-            copy_short(data, bytes.as_mut_ptr(), n);
-            Ymm(_mm256_cvtepu8_epi32(_mm_loadl_epi64(bytes.as_ptr().cast())))
         }
     }
 

@@ -8,10 +8,11 @@ use std::arch::x86_64::*;
 use std::array::from_fn;
 
 use super::activations::{Right, pack_source, row_sums_source};
-use super::entries::Panel;
+use super::entries::{Joining, Panel};
 use super::epilogue::{ColumnParams, finish};
 use super::pack::{GROUP, UNIT};
-use super::tile::{self, Tile, add_residuals, epilogue, multiply_add};
+use super::tile::{self, Tile, epilogue, multiply_add};
+use crate::requantize::ResidualScale;
 use crate::simd::{Vector, Zmm};
 
 /// [`ColumnParams::derive`] in vectors.
@@ -93,7 +94,9 @@ unsafe fn accumulate<const UNITS: usize, const ROWS: usize>(
     unsafe {
         let bias: [[Zmm; 1]; UNITS] = from_fn(|u| [Zmm::load(panel.columns.bias.as_ptr().add(u * UNIT))]);
         let mut acc = [bias; ROWS];
-        add_residuals(panel, &mut acc, row, 0, panel.n);
+        if let Some(joining) = panel.joining {
+            add_residuals(panel, joining, row, &mut acc);
+        }
         let mut odd = [[[Zmm::splat(0)]; UNITS]; ROWS];
         let mut w = panel.packed;
         // Each of the first UNITS blocks fetches its part of the next panel, a line for each group of its own: weights
@@ -144,6 +147,39 @@ unsafe fn accumulate<const UNITS: usize, const ROWS: usize>(
     }
 }
 
+/// Adds the residuals that join the sums: before the products, for then registers are free.
+///
+/// # Safety
+/// As [`tile`].
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx512vnni")]
+unsafe fn add_residuals<const UNITS: usize, const ROWS: usize>(
+    panel: &Panel,
+    joining: Joining,
+    row: usize,
+    acc: &mut Accumulators<UNITS, ROWS>,
+) {
+    let parameters = panel.columns;
+    for u in 0..UNITS {
+        let column = u * UNIT;
+        let mask = (u64::MAX >> (64 - panel.n) >> column) as u16;
+        // SAFETY: the parameters have 16 lanes a unit; the residuals of each row that the mask picks are the panel's, and
+        // others are not read.
+        unsafe {
+            let scale = ResidualScale {
+                multiplier: Zmm::load(parameters.residual_multiplier.as_ptr().add(column)),
+                constant: Zmm::load(parameters.residual_constant.as_ptr().add(column)),
+                shift: Zmm::load(parameters.residual_shift.as_ptr().add(column)),
+            };
+            for r in 0..ROWS {
+                let from = joining.data.add((row + r) * joining.stride + column);
+                let residuals = Zmm(_mm512_cvtepu8_epi32(_mm_maskz_loadu_epi8(mask, from.cast())));
+                acc[r][u][0] = acc[r][u][0].add(scale.apply(residuals));
+            }
+        }
+    }
+}
+
 impl Tile for Zmm {
     #[inline(always)]
     unsafe fn gather<const UNITS: usize>(data: *const u8, stride: usize, rows: usize, n: usize) -> Zmm {
@@ -188,15 +224,6 @@ impl Tile for Zmm {
                 }
                 _ => _mm512_mask_storeu_epi8(row(0), mask, self.0),
             }
-        }
-    }
-
-    #[inline(always)]
-    unsafe fn widen(data: *const u8, n: usize) -> Zmm {
-        // SAFETY: the caller's; bytes beyond n are not read.
-        unsafe {
-            let bytes = _mm_maskz_loadu_epi8((0xffff_u32 >> (16 - n)) as u16, data.cast());
-            Zmm(_mm512_cvtepu8_epi32(bytes))
         }
     }
 

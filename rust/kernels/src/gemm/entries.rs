@@ -71,6 +71,17 @@ pub(super) struct Joining {
     pub stride: usize,
 }
 
+impl Joining {
+    /// A row's residuals, of `n` columns.
+    ///
+    /// # Safety
+    /// The row and the columns are the panel's, whose slices are still borrowed.
+    pub(super) unsafe fn row<'a>(&self, row: usize, n: usize) -> &'a [u8] {
+        // SAFETY: the bounds have been checked for all rows and columns of the panel.
+        unsafe { std::slice::from_raw_parts(self.data.add(row * self.stride), n) }
+    }
+}
+
 impl Tile {
     /// The code of a tier that the CPU has.
     pub(super) fn code(&self) -> unsafe fn(&Panel) {

@@ -4,12 +4,12 @@
 use std::ops::Range;
 
 use super::pack::UNIT;
+#[cfg(target_arch = "x86_64")]
+use crate::requantize::HighScale;
 use crate::requantize::{
     AddParams, HIGH_SHIFT, RESIDUAL_MULTIPLIER_END, RESIDUAL_SHIFT_MAX, Requantize, ResidualParams,
     requantize,
 };
-#[cfg(target_arch = "x86_64")]
-use crate::requantize::{HighScale, ResidualScale};
 #[cfg(target_arch = "x86_64")]
 use crate::simd::Vector;
 
@@ -109,28 +109,16 @@ impl ColumnParams {
         assert!(least >= 1 && most <= RESIDUAL_SHIFT_MAX as i32, "a residual's shift lies in 1..=23");
     }
 
-    /// Adds the residuals of a row to the sums of the panel's columns, modulo 2^32.
-    pub(crate) fn add_residuals(&self, residuals: &[u8], sums: &mut [i32]) {
-        for (c, (&r, sum)) in residuals.iter().zip(sums).enumerate() {
-            let product =
-                (i32::from(r) * self.residual_multiplier[c]).wrapping_add(self.residual_constant[c]);
-            *sum = sum.wrapping_add(product >> self.residual_shift[c]);
-        }
-    }
-
-    /// The parameters of a residual for a register's columns from `from` on.
-    ///
-    /// # Safety
-    /// As [`ColumnParams::high_scale`].
-    #[cfg(target_arch = "x86_64")]
+    /// What the sums of a row begin with: the bias, the row's own, and the residuals that join them, if any do.
     #[inline(always)]
-    pub(crate) unsafe fn residual_scale<V: Vector>(&self, from: usize) -> ResidualScale<V> {
-        // SAFETY: the caller's.
-        let load = |lanes: &[i32; PANEL]| unsafe { V::load(lanes.as_ptr().add(from)) };
-        ResidualScale {
-            multiplier: load(&self.residual_multiplier),
-            constant: load(&self.residual_constant),
-            shift: load(&self.residual_shift),
+    pub(crate) fn begin(&self, row_bias: Option<&i32>, residuals: &[u8], sums: &mut [i32; PANEL]) {
+        let row_bias = row_bias.copied().unwrap_or(0);
+        for (sum, bias) in sums.iter_mut().zip(&self.bias) {
+            *sum = bias.wrapping_add(row_bias);
+        }
+        let factors = self.residual_multiplier.iter().zip(&self.residual_constant).zip(&self.residual_shift);
+        for ((sum, &r), ((multiplier, &constant), shift)) in sums.iter_mut().zip(residuals).zip(factors) {
+            *sum = sum.wrapping_add((i32::from(r) * multiplier).wrapping_add(constant) >> (shift & 31));
         }
     }
 

@@ -1,8 +1,8 @@
 //! The scalar tier: one row of one unit at a time.
 
 use super::activations::{Right, pack_source, row_sums_source};
-use super::entries::{Joining, Panel};
-use super::epilogue::{ColumnParams, finish};
+use super::entries::Panel;
+use super::epilogue::{ColumnParams, PANEL, finish};
 use super::pack::{GROUP, UNIT};
 
 /// [`ColumnParams::derive`].
@@ -24,15 +24,10 @@ pub(super) fn row_sums(data: &[u8], stride: usize, k: usize, factor: i32, sums: 
 /// The panel's bounds have been checked.
 pub(super) unsafe fn panel(panel: &Panel) {
     for row in 0..panel.m {
-        let mut acc = panel.columns.bias;
-        if let Some(row_bias) = panel.row_bias.get(row) {
-            acc.iter_mut().for_each(|acc| *acc = acc.wrapping_add(*row_bias));
-        }
-        if let Some(Joining { data, stride }) = panel.joining {
-            // SAFETY: the caller's bounds: a residual for each of the panel's columns, in each of its rows.
-            let residuals = unsafe { std::slice::from_raw_parts(data.add(row * stride), panel.n) };
-            panel.columns.add_residuals(residuals, &mut acc);
-        }
+        // SAFETY: the caller's bounds: a residual for each of the panel's columns, in each of its rows.
+        let residuals = panel.joining.map_or(&[][..], |joining| unsafe { joining.row(row, panel.n) });
+        let mut acc = [0; PANEL];
+        panel.columns.begin(panel.row_bias.get(row), residuals, &mut acc);
         for (unit, acc) in acc.chunks_exact_mut(UNIT).enumerate().take(panel.n.div_ceil(UNIT)) {
             // SAFETY: the caller's bounds: the row is below m, the unit one of the panel's.
             unsafe { accumulate(panel, row, unit, acc) };

@@ -1,10 +1,10 @@
 //! What the tiles of every tier do alike, written once over its registers: a step of the dot products, and the epilogue.
 //! The 16 columns of a unit are `N` registers.
 
-use super::entries::{Joining, Panel};
+use super::entries::Panel;
 use super::epilogue::{Addend, Quantize, Target};
 use super::pack::UNIT;
-use crate::requantize::{Clamp, HighScale, ResidualScale, VectorAdd};
+use crate::requantize::{Clamp, HighScale, VectorAdd};
 use crate::simd::Vector;
 use crate::unroll::unroll;
 
@@ -22,12 +22,6 @@ pub(super) trait Tile: Vector {
 
     /// Stores what [`Tile::gather`] loads.
     unsafe fn scatter<const UNITS: usize>(self, data: *mut u8, stride: usize, rows: usize, n: usize);
-
-    /// Loads the first `n` bytes as lanes, at most as many as there are; the lanes beyond may hold anything.
-    ///
-    /// # Safety
-    /// As [`Vector`]; where `n` is 0, nothing is read.
-    unsafe fn widen(data: *const u8, n: usize) -> Self;
 
     /// The plain [`finish`](super::epilogue::finish) of the columns `from..from + n`, compiled for the tier and not
     /// inlined: `rows` rows of accumulators at `acc`, `ld` apart.
@@ -67,37 +61,6 @@ pub(super) unsafe fn multiply_add<V: Tile, const N: usize, const UNITS: usize, c
             for u in 0..UNITS {
                 for i in 0..N {
                     acc[r][u][i] = acc[r][u][i].dot(x, b[u][i]);
-                }
-            }
-        }
-    }
-}
-
-/// Adds the residuals that join the sums of rows from `row` on and of the columns `from..from + n` of the panel. Sums begin
-/// with them: registers are free then, as they are not when the epilogue comes.
-///
-/// # Safety
-/// As [`epilogue`].
-#[inline(always)]
-pub(super) unsafe fn add_residuals<V: Tile, const N: usize, const UNITS: usize, const ROWS: usize>(
-    panel: &Panel,
-    acc: &mut Accumulators<V, N, UNITS, ROWS>,
-    row: usize,
-    from: usize,
-    n: usize,
-) {
-    let Some(Joining { data, stride }) = panel.joining else { return };
-    for u in 0..UNITS {
-        for i in 0..N {
-            let column = u * UNIT + i * V::LANES;
-            let here = n.saturating_sub(column).min(V::LANES);
-            // SAFETY: the caller's; a panel has UNITS units of columns from `from` on, and `here` of a register's columns
-            // have residuals. A register without any reads none, and its address is no more than computed.
-            unsafe {
-                let scale: ResidualScale<V> = panel.columns.residual_scale(from + column);
-                for r in 0..ROWS {
-                    let residuals = V::widen(data.wrapping_add((row + r) * stride + from + column), here);
-                    acc[r][u][i] = acc[r][u][i].add(scale.apply(residuals));
                 }
             }
         }
