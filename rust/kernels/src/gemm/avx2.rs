@@ -10,6 +10,7 @@ use super::entries::{Joining, Panel};
 use super::epilogue::{ColumnParams, PANEL, finish};
 use super::pack::{GROUP, Packing, UNIT};
 use super::tile::{self, Tile, epilogue, multiply_add};
+use crate::requantize::ResidualScale;
 use crate::simd::{Vector, Ymm};
 
 /// [`ColumnParams::derive`] in vectors.
@@ -113,18 +114,51 @@ unsafe fn rows<const R: usize>(panel: &Panel, row: usize, scratch: &mut Scratch)
     }
 }
 
-/// What the sums of `R` rows begin with where residuals join them: by the text of the rule, in a function of its own, for
-/// the registers that it takes would be missed behind the products.
+/// What the sums of `R` rows begin with where residuals join them. A function of its own, for the registers that it takes
+/// would be missed behind the products.
 ///
 /// # Safety
 /// As [`rows`].
 #[inline(never)]
 #[target_feature(enable = "avx2,fma")]
 unsafe fn begin<const R: usize>(panel: &Panel, joining: Joining, row: usize, acc: &mut [[i32; PANEL]; ROWS]) {
-    for (r, acc) in acc.iter_mut().enumerate().take(R) {
-        // SAFETY: the caller's bounds: a residual for each of the panel's columns, in each of its rows.
-        let residuals = unsafe { joining.row(row + r, panel.n) };
-        panel.columns.begin(panel.row_bias.get(row + r), residuals, acc);
+    let parameters = panel.columns;
+    for column in (0..panel.n).step_by(Ymm::LANES) {
+        let here = Ymm::LANES.min(panel.n - column);
+        // SAFETY: the parameters and a row of `acc` have whole registers of lanes; `here` residuals of each row, from this
+        // column on, are the panel's.
+        unsafe {
+            let bias = Ymm::load(parameters.bias.as_ptr().add(column));
+            let scale = ResidualScale {
+                multiplier: Ymm::load(parameters.residual_multiplier.as_ptr().add(column)),
+                constant: Ymm::load(parameters.residual_constant.as_ptr().add(column)),
+                shift: Ymm::load(parameters.residual_shift.as_ptr().add(column)),
+            };
+            for r in 0..R {
+                let from = joining.data.add((row + r) * joining.stride + column);
+                let sums = bias.add(scale.apply(widened(from, here)));
+                let row_bias = Ymm::splat(panel.row_bias.get(row + r).copied().unwrap_or(0));
+                sums.add(row_bias).store_bytes(acc[r].as_mut_ptr().add(column).cast());
+            }
+        }
+    }
+}
+
+/// The first `n` bytes as lanes, at most as many as there are.
+///
+/// # Safety
+/// They are readable.
+#[inline]
+#[target_feature(enable = "avx2,fma")]
+unsafe fn widened(from: *const u8, n: usize) -> Ymm {
+    // SAFETY: the caller's.
+    unsafe {
+        if n == Ymm::LANES {
+            return Ymm(_mm256_cvtepu8_epi32(_mm_loadl_epi64(from.cast())));
+        }
+        let mut bytes = [0; Ymm::LANES];
+        copy_short(from, bytes.as_mut_ptr(), n);
+        Ymm(_mm256_cvtepu8_epi32(_mm_loadl_epi64(bytes.as_ptr().cast())))
     }
 }
 
