@@ -23,13 +23,28 @@ def write_tables() -> Path:
             title, text, first, *rest = table(report["models"])
             parts += [title, text, first, *rest, _versions(report), *_failures(report)]
             excerpt += [f"#{title}", text, first, _versions(report)]
-    readme = ROOT / "README.md"
-    before, _, rest = readme.read_text().partition(BEGIN)
-    after = rest.partition(END)[2]
-    readme.write_text("\n\n".join([before + BEGIN, *excerpt, END + after]))
+    _replace(ROOT / "README.md", excerpt)
     path = RESULTS / "README.md"
     path.write_text("\n\n".join(parts) + "\n")
     return path
+
+
+def write_steps() -> Path:
+    """Writes what the steps of the default effort are worth into the page on accuracy."""
+    report = json.loads((RESULTS / "steps.json").read_text())
+    steps = list(next(iter(report["models"].values())))
+    rows = [
+        [model, *(_accuracy_cell(row[step]) for step in steps)] for model, row in report["models"].items()
+    ]
+    path = ROOT / "docs" / "accuracy.md"
+    _replace(path, [_table(["model", *steps], rows), _versions(report)])
+    return path
+
+
+def _replace(path: Path, parts: list[str]) -> None:
+    """Puts paragraphs between the two marks of a page."""
+    before, _, rest = path.read_text().partition(BEGIN)
+    path.write_text("\n\n".join([before + BEGIN, *parts, END + rest.partition(END)[2]]))
 
 
 def _versions(report: Row) -> str:
@@ -56,16 +71,19 @@ def _names(models: dict[str, Row]) -> list[str]:
     return [name for name in NAMES if any(name in engines for engines in models.values())]
 
 
-def _accuracy(models: dict[str, Row]) -> list[str]:
-    def cell(row: Row | None) -> str:
-        if row is None or "error" in row:
-            return "-"
-        per_cent = [f"{row[key]:.1f}" for key in ("agreement", "top1") if key in row]
-        sqnr = "same" if row["sqnr_db"] is None else f"{row['sqnr_db']:.1f}"
-        return " / ".join([sqnr, *per_cent])
+def _accuracy_cell(row: Row | None) -> str:
+    if row is None or "error" in row:
+        return "-"
+    per_cent = [f"{row[key]:.1f}" for key in ("agreement", "top1") if key in row]
+    sqnr = "same" if row["sqnr_db"] is None else f"{row['sqnr_db']:.1f}"
+    return " / ".join([sqnr, *per_cent])
 
+
+def _accuracy(models: dict[str, Row]) -> list[str]:
     names = _names(models)
-    rows = [[model, *(cell(engines.get(name)) for name in names)] for model, engines in models.items()]
+    rows = [
+        [model, *(_accuracy_cell(engines.get(name)) for name in names)] for model, engines in models.items()
+    ]
     text = (
         "SQNR in dB against ONNX Runtime's float answers / % of the same class / % of right ones, where "
         "there are labels. Ranges come from the same 100 samples or fewer."
