@@ -129,15 +129,15 @@ def test_a_percentile_in_a_gap_between_bins_keeps_the_gap(seen):
         assert found == Range(min(border, near), max(border, near))
 
 
-@pytest.mark.parametrize("name", [None, 1, ["minmax"], "MinMax", "", "entropy"])
+@pytest.mark.parametrize("name", [None, 1, ["minmax"], "MinMax", "", "kl"])
 def test_what_is_no_rule_s_name(name):
     with pytest.raises(
-        DataError, match=r"no range rule is called .*; there are minmax, mean, p99.999, p99.99$"
+        DataError, match=r"no range rule is called .*; there are minmax, mean, p99.999, p99.99, mse, entropy$"
     ):
         rule_named(name)
 
 
 def test_rules_by_name():
-    assert list(RULES) == ["minmax", "mean", "p99.999", "p99.99"]
+    assert list(RULES) == ["minmax", "mean", "p99.999", "p99.99", "mse", "entropy"]
     assert rule_named("minmax").function is min_max
     assert rule_named("mean").function is mean_of_extremes

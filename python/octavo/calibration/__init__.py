@@ -4,8 +4,9 @@ from octavo._core import Statistics
 from octavo.calibration.calibrator import Calibration, Observing, Progress
 from octavo.calibration.forms import Data, Feeds
 from octavo.calibration.kept import Kept
-from octavo.calibration.ranges import RULES, RangeRule, Seen, ranges, rule_named
+from octavo.calibration.ranges import RULES, RangeRule, ranges, rule_named
 from octavo.calibration.samplewise import each
+from octavo.calibration.seen import Seen
 from octavo.calibration.sources import mapped_files, samples
 
 __all__ = [

@@ -1,18 +1,16 @@
 """From what was seen of a value to the range that quantization uses: pure functions of its statistics."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import partial
 from math import ceil
-from typing import Any, TypeAlias
 
 from octavo._core import Statistics
+from octavo.calibration.searched import least_divergence, least_squared_error
+from octavo.calibration.seen import Seen
 from octavo.errors import DataError
 from octavo.lowering.affine import Range
-
-Seen: TypeAlias = Mapping[str, Mapping[str, Any]]
-"""What each of a rule's statistics tells of one value, by the statistic's name."""
 
 
 @dataclass(frozen=True)
@@ -73,6 +71,8 @@ RULES = {
         RangeRule("mean", ("sample_extremes",), mean_of_extremes),
         RangeRule("p99.999", ("extremes", "histogram"), partial(percentile, Fraction(1, 100_000))),
         RangeRule("p99.99", ("extremes", "histogram"), partial(percentile, Fraction(1, 10_000))),
+        RangeRule("mse", ("extremes", "histogram"), least_squared_error),
+        RangeRule("entropy", ("extremes", "histogram"), least_divergence),
     )
 }
 """The range rules, by the names that `quantize(range_rule=...)` takes."""

@@ -47,7 +47,7 @@ def quantize(
     range_rule: Annotated[
         str | None,
         typer.Option(
-            help="How the values seen become ranges: minmax, mean, p99.999, p99.99. [what does best]"
+            help="How values become ranges: minmax, mean, p99.999, p99.99, mse, entropy. [what does best]"
         ),
     ] = None,
     size: Size = None,
