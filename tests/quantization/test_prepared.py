@@ -1,7 +1,9 @@
 """Prepare, observe, merge, save, load, convert: the model that one call gives, byte for byte."""
 
 import json
+from concurrent.futures import ProcessPoolExecutor
 from itertools import pairwise
+from multiprocessing import get_context
 
 import numpy as np
 import octavo
@@ -131,6 +133,14 @@ def test_files_that_a_model_was_made_from_are_not_overwritten(proto, data, tmp_p
     again = octavo.Calibrator.load(tmp_path / "saved")
     with pytest.raises(octavo.ArtifactError, match="is not overwritten"):
         octavo.convert(again).save(tmp_path / "saved")
+
+
+def test_calibrators_go_to_other_processes_and_back(proto, data):
+    one, other = octavo.prepare(proto, threads=1).observe(data[:20]), octavo.prepare(proto).observe(data[20:])
+    with ProcessPoolExecutor(1, get_context("spawn")) as pool:
+        whole = pool.submit(octavo.Calibrator.merge, one, other).result()
+    assert (whole.samples, one.samples, whole.names, whole.files) == (len(data), 20, one.names, one.files)
+    assert of(octavo.convert(whole)) == of(octavo.quantize(proto, data))
 
 
 def test_damaged_files_are_an_error_that_names_them(proto, data, tmp_path):

@@ -2,6 +2,7 @@
 
 import json
 import os
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -39,7 +40,7 @@ class Calibrator:
 
     Its state is a function of the model, the recipe and the multiset of samples: in whatever order these were
     observed, and however they were split between calibrators that were merged, `convert` gives the same
-    bytes.
+    bytes. It can be pickled, to be sent to other processes and back.
     floats: the model. names: what its own names for nodes stand for. files: those that it was made from.
     """
 
@@ -106,6 +107,11 @@ class Calibrator:
         Raises `ArtifactError` where the file is one that the model was made from, OSError where it cannot be
         written.
         """
+        data = self._to_bytes()
+        saving.check(path, self.files)
+        saving.write(path, data)
+
+    def _to_bytes(self) -> bytes:
         from safetensors.numpy import save as serialize
 
         document = {
@@ -123,8 +129,10 @@ class Calibrator:
         for index, feeds in enumerate(self.calibration.kept.feeds):
             for name, array in feeds.items():
                 tensors[f"sample {index:04} {name}"] = np.ascontiguousarray(array)
-        saving.check(path, self.files)
-        saving.write(path, serialize(tensors))
+        return serialize(tensors)
+
+    def __reduce__(self) -> "tuple[Callable[..., Calibrator], tuple[bytes, tuple[str, ...], int | None]]":
+        return _from_bytes, (self._to_bytes(), self.files, self._threads)
 
     @staticmethod
     def load(path: str | os.PathLike[str], threads: int | None = None) -> "Calibrator":
@@ -133,11 +141,10 @@ class Calibrator:
         Raises `DataError` where the file holds none, OSError where it cannot be read.
         """
         from safetensors import SafetensorError
-        from safetensors.numpy import load
 
         data = Path(path).read_bytes()
         try:
-            return _read(load(data), (os.fspath(path),), threads)
+            return _from_bytes(data, (os.fspath(path),), threads)
         except (SafetensorError, ArtifactError, DataError, KeyError, ValueError, TypeError) as error:
             raise DataError(
                 f"{os.fspath(path)} is no calibration that this octavo can read: {error}"
@@ -159,6 +166,12 @@ def prepare(model: frontend.Source, recipe: str = "int8", *, threads: int | None
 
 def _bytes(data: bytes) -> npt.NDArray[np.uint8]:
     return np.frombuffer(data, np.uint8)
+
+
+def _from_bytes(data: bytes, files: tuple[str, ...], threads: int | None) -> Calibrator:
+    from safetensors.numpy import load
+
+    return _read(load(data), files, threads)
 
 
 def _read(tensors: dict[str, npt.NDArray[Any]], files: tuple[str, ...], threads: int | None) -> Calibrator:
