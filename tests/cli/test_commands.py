@@ -22,7 +22,7 @@ DEMO = Path(__file__).resolve().parents[2] / "python" / "octavo" / "demo"
 QUANTIZE = ("quantize", "model.onnx", "--data", "calibration.npz")
 
 
-@pytest.mark.parametrize("command", ["quantize", "run", "inspect", "compare", "bench", "demo"])
+@pytest.mark.parametrize("command", ["quantize", "run", "inspect", "compare", "illustrate", "bench", "demo"])
 def test_help_has_examples(octavo, command):
     ended = octavo(command, "--help")
     assert ended.status == 0

@@ -68,6 +68,15 @@ def test_quantize_overwrites_nothing_that_it_reads(octavo, home, data, source, w
     refuses(octavo, home, "quantize", "model.onnx", "--data", data, "-o", output)
 
 
+@pytest.mark.parametrize("source", ["model.onnx", "weights"])
+def test_illustrate_overwrites_nothing_that_it_reads(octavo, home, source):
+    (home / "picture.svg").symlink_to(home / source)
+    refuses(octavo, home, "illustrate", "model.onnx", "--tensor", "0.weight", "-o", "picture.svg")
+    (home / "pictures").mkdir()
+    (home / "pictures" / "weights-channels.svg").symlink_to(home / source)
+    refuses(octavo, home, "illustrate", "model.onnx", "--tensor", "0.weight", "-o", "pictures")
+
+
 def test_quantize_through_links_overwrites_nothing_that_they_lead_to(octavo, home):
     (home / "links").mkdir()
     for name in ("model.onnx", "weights", "samples"):

@@ -1,13 +1,13 @@
 """Pictures of a comparison as SVG: lines, bars, a histogram, the graph. They name no other file."""
 
-import html
 import math
 from collections.abc import Sequence
 
+from octavo.report import svg
 from octavo.report.comparison import BANDS, LayerRow
+from octavo.report.svg import BLUE, FAINT, INK
 
 HARMLESS = "#57ab5a"
-_INK, _FAINT, _BLUE = "currentColor", "#8b949e", "#539bf5"
 _MOST = 80.0
 """Decibels at which a picture ends: what is above cannot be told apart by eye, nor need it be."""
 
@@ -29,17 +29,15 @@ def lines(series: Sequence[tuple[str, str, Sequence[float | None]]], width: int 
 
     parts = []
     for mark in range(0, int(_MOST) + 1, 20):
-        parts.append(_line(left, y(mark), width - 10, y(mark), _FAINT, 0.4))
-        parts.append(_text(left - 6, y(mark) + 4, str(mark), "end"))
+        parts.append(svg.line(left, y(mark), width - 10, y(mark), FAINT, 0.4))
+        parts.append(svg.text(left - 6, y(mark) + 4, str(mark), "end"))
     for place, (name, ink, numbers) in enumerate(series):
         points = [
-            f"{left + index * step:.1f},{y(number):.1f}"
-            for index, number in enumerate(numbers)
-            if number is not None
+            (left + index * step, y(number)) for index, number in enumerate(numbers) if number is not None
         ]
-        parts.append(f'<polyline points="{" ".join(points)}" fill="none" stroke="{ink}" stroke-width="1.5"/>')
-        parts.append(_text(left + 8 + 170 * place, height - 3, f"— {name}", "start", ink))
-    return _svg(width, height, parts, "SQNR in dB along the nodes")
+        parts.append(svg.polyline(points, ink))
+        parts.append(svg.text(left + 8 + 170 * place, height - 3, f"— {name}", "start", ink))
+    return svg.drawing(width, height, parts, "SQNR in dB along the nodes")
 
 
 def histogram(row: LayerRow, width: int = 420) -> str:
@@ -53,12 +51,12 @@ def histogram(row: LayerRow, width: int = 420) -> str:
     for index, count in enumerate(counts):
         inside = len(counts) // 4 <= index < len(counts) * 3 // 4
         size = (height - 30) * math.sqrt(count) / top
-        ink = _BLUE if inside else BANDS[0][1]
-        parts.append(_bar(index * bar, height - 20 - size, bar - 0.5, size, ink))
+        ink = BLUE if inside else BANDS[0][1]
+        parts.append(svg.bar(index * bar, height - 20 - size, bar - 0.5, size, ink))
     for share, number in ((0.25, row.low), (0.75, row.high)):
-        parts.append(_line(width * share, 0, width * share, height - 18, _INK, 1.0))
-        parts.append(_text(width * share, height - 5, f"{number:.4g}", "middle"))
-    return _svg(width, height, parts, f"values of {row.name}, and the range of its integers")
+        parts.append(svg.line(width * share, 0, width * share, height - 18, INK, 1.0))
+        parts.append(svg.text(width * share, height - 5, f"{number:.4g}", "middle"))
+    return svg.drawing(width, height, parts, f"values of {row.name}, and the range of its integers")
 
 
 def channels(numbers: Sequence[float], name: str, width: int = 420) -> str:
@@ -68,12 +66,12 @@ def channels(numbers: Sequence[float], name: str, width: int = 420) -> str:
         return ""
     bar = width / len(numbers)
     parts = [
-        _bar(index * bar, height - 20 - (height - 25) * number / most, max(0.5, bar - 0.5),
-             (height - 25) * number / most, _BLUE)
+        svg.bar(index * bar, height - 20 - (height - 25) * number / most, max(0.5, bar - 0.5),
+             (height - 25) * number / most, BLUE)
         for index, number in enumerate(numbers)
     ]  # fmt: skip
-    parts.append(_text(0, height - 5, f"{name}, {len(numbers)} channels, the largest {most:.4g}", "start"))
-    return _svg(width, height, parts, name)
+    parts.append(svg.text(0, height - 5, f"{name}, {len(numbers)} channels, the largest {most:.4g}", "start"))
+    return svg.drawing(width, height, parts, name)
 
 
 def graph(rows: Sequence[LayerRow], width: int = 900) -> str:
@@ -93,7 +91,9 @@ def graph(rows: Sequence[LayerRow], width: int = 900) -> str:
     for depth in depths:
         slot = seen[depth] = seen.get(depth, 0) + 1
         places.append((width * (slot - 0.5) / levels[depth], 20 + 40 * depth))
-    parts = [_line(*_below(places[source]), *_above(places[target]), _FAINT, 1.0) for source, target in edges]
+    parts = [
+        svg.line(*_below(places[source]), *_above(places[target]), FAINT, 1.0) for source, target in edges
+    ]
     for row, (x, y) in zip(ordered, places, strict=True):
         half = min(140, width / levels[depths[row.place - ordered[0].place]] / 2 - 4)
         harm = row.sqnr if row.at_outputs is None else row.at_outputs
@@ -102,11 +102,13 @@ def graph(rows: Sequence[LayerRow], width: int = 900) -> str:
         label = label if len(label) <= fits else label[: max(1, fits - 1)] + "…"
         title = f"{row.op} {row.name}: {harm:.1f} dB at the outputs, {row.sqnr:.1f} alone"
         parts.append(
-            f'<g><title>{_escaped(title)}</title><rect x="{x - half:.1f}" y="{y - 12:.1f}" rx="4" '
+            f'<g><title>{svg.escaped(title)}</title><rect x="{x - half:.1f}" y="{y - 12:.1f}" rx="4" '
             f'width="{2 * half:.1f}" height="24" fill="{colour(harm)}" fill-opacity="0.75"/>'
-            f"{_text(x, y + 4, label, 'middle')}</g>"
+            f"{svg.text(x, y + 4, label, 'middle')}</g>"
         )
-    return _svg(width, 20 + 40 * len(levels), parts, "the graph, by what each node does to the answers")
+    return svg.drawing(
+        width, 20 + 40 * len(levels), parts, "the graph, by what each node does to the answers"
+    )
 
 
 def _below(place: tuple[float, float]) -> tuple[float, float]:
@@ -115,29 +117,3 @@ def _below(place: tuple[float, float]) -> tuple[float, float]:
 
 def _above(place: tuple[float, float]) -> tuple[float, float]:
     return place[0], place[1] - 12
-
-
-def _svg(width: int, height: int, parts: Sequence[str], label: str) -> str:
-    return (
-        f'<svg viewBox="0 0 {width} {height}" width="{width}" height="{height}" role="img" '
-        f'aria-label="{_escaped(label)}">{"".join(parts)}</svg>'
-    )
-
-
-def _line(x1: float, y1: float, x2: float, y2: float, ink: str, width: float) -> str:
-    return (
-        f'<line x1="{x1:.1f}" y1="{y1:.1f}" x2="{x2:.1f}" y2="{y2:.1f}" stroke="{ink}" '
-        f'stroke-width="{width:g}"/>'
-    )
-
-
-def _bar(x: float, y: float, width: float, height: float, ink: str) -> str:
-    return f'<rect x="{x:.1f}" y="{y:.1f}" width="{width:.1f}" height="{height:.1f}" fill="{ink}"/>'
-
-
-def _text(x: float, y: float, text: str, anchor: str, ink: str = _INK) -> str:
-    return f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}" fill="{ink}">{_escaped(text)}</text>'
-
-
-def _escaped(text: str) -> str:
-    return html.escape("".join(c if c.isprintable() else "�" for c in text))

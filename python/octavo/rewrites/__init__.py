@@ -2,6 +2,6 @@
 
 from octavo.rewrites.shapes import shapes_of, with_shapes
 from octavo.rewrites.tables import stored_tables
-from octavo.rewrites.weights import stored_weights
+from octavo.rewrites.weights import channel_axis, stored_weights
 
-__all__ = ["shapes_of", "stored_tables", "stored_weights", "with_shapes"]
+__all__ = ["channel_axis", "shapes_of", "stored_tables", "stored_weights", "with_shapes"]

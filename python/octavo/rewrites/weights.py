@@ -22,7 +22,7 @@ def stored_weights(program: Program, of: Integers, exclude: frozenset[str] = fro
     nodes: list[Node] = []
     stored: dict[tuple[str, int], str] = {}
     for node in program.nodes:
-        axis = None if node.name in exclude else _channels(program, node)
+        axis = None if node.name in exclude else channel_axis(program, node)
         if axis is not None:
             name = node.inputs[1]
             if (name, axis) not in stored:
@@ -39,7 +39,7 @@ def stored_weights(program: Program, of: Integers, exclude: frozenset[str] = fro
     )
 
 
-def _channels(program: Program, node: Node) -> int | None:
+def channel_axis(program: Program, node: Node) -> int | None:
     """The axis of the output channels of a node's weights; None where there are none to store."""
     weight = program.constants.get(node.inputs[1]) if len(node.inputs) > 1 else None
     if weight is None or weight.dtype != np.float32 or weight.ndim < 2 or not np.all(np.isfinite(weight)):
