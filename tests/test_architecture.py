@@ -20,6 +20,7 @@ ROOMS = (
     "rewrites",
     "session",
     "calibration",
+    "pages",
     "quantization",
     "report",
     "cli",

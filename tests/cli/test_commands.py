@@ -77,6 +77,23 @@ def test_quantize_json(octavo, folder, tmp_path):
     assert facts["model_bytes"] == (folder / "model.onnx").stat().st_size
 
 
+def test_quantize_writes_a_page(octavo, folder, tmp_path):
+    output, page = tmp_path / "a.octavo", tmp_path / "page.html"
+    ended = octavo(*QUANTIZE, "-o", output, "--html", page, "--limit", "40", cwd=folder)
+    assert ended.status == 0
+    assert "calibrated over</td>" in page.read_text()
+    assert "40 samples" in page.read_text()
+    before = output.read_bytes()
+    same = octavo(*QUANTIZE, "-o", output, "--html", tmp_path / "." / "a.octavo", cwd=folder)
+    assert (same.status, "are two files" in same.err) == (2, True)
+    model = octavo(*QUANTIZE, "-o", tmp_path / "b.octavo", "--html", "model.onnx", cwd=folder)
+    assert (model.status, "not overwritten" in model.err) == (1, True)
+    assert output.read_bytes() == before
+    assert not (tmp_path / "b.octavo").exists()
+    streamed = octavo(*QUANTIZE, "-o", output, "--html", "/dev/stdout", "--json", cwd=folder)
+    assert streamed.status == 0
+
+
 def test_compare(octavo, folder):
     command = ("compare", "model.onnx", "model.octavo", "--data", "calibration.npz", "--limit", "40")
     ended = octavo(*command, cwd=folder)

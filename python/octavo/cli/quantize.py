@@ -25,6 +25,7 @@ EPILOG = """\b
 Examples:
   octavo quantize model.onnx --data calibration.npy -o model.octavo
   octavo quantize model.onnx --data photos/ --size 224x224 --range -1..1 -o model.octavo
+  octavo quantize model.onnx --data calibration.npy -o model.octavo --html report.html
   octavo quantize model.onnx --data photos/ --mean 0.485,0.456,0.406 --std 0.229,0.224,0.225 -o model.octavo
 """
 
@@ -50,6 +51,9 @@ def quantize(
             help="How values become ranges: minmax, mean, p99.999, p99.99, mse, entropy. [what does best]"
         ),
     ] = None,
+    html: Annotated[
+        Path | None, typer.Option(metavar="FILE.html", help="Write the report as a page, too.")
+    ] = None,
     size: Size = None,
     mean: Mean = "0",
     std: Std = "1",
@@ -72,7 +76,11 @@ def quantize(
 
     pixels = pixels_of(size, mean, std, layout, range_)
     model_files = source_files(model)
-    saving.check(output, (*model_files, *(() if data is None else kept_files(data))))
+    written = [path for path in (output, html) if path is not None]
+    for path in written:
+        saving.check(path, (*model_files, *(() if data is None else kept_files(data))))
+    if html is not None and os.path.realpath(html) == os.path.realpath(output):
+        raise typer.BadParameter("the artifact and the page are two files", param_hint="--html")
     samples = None
     if data is not None:
         files = open_files(data, octavo.Session(model, threads=threads).get_inputs(), pixels, limit)
@@ -88,11 +96,13 @@ def quantize(
         threads=threads,
     )
     quantized.save(output)
+    if html is not None:
+        quantized.report.to_html(html)
     sizes = {
         "model_bytes": sum(os.path.getsize(file) for file in model_files),
         "artifact_bytes": output.stat().st_size if output.is_file() else None,
     }
-    with console.apart_from(output):
+    with console.apart_from(*written):
         if as_json:
             console.show_json(
                 {"model": str(model), "output": str(output), **sizes, "report": quantized.report.to_dict()}

@@ -1,10 +1,10 @@
 """What became of a model: what runs in integers, what stays float and why, what the data looked like."""
 
-import html
 import textwrap
 from collections import Counter
 from collections.abc import Container
 from dataclasses import asdict, dataclass, field
+from os import PathLike
 from typing import Any
 
 from octavo.calibration import Calibration, Statistics
@@ -82,7 +82,24 @@ class Report:
         return f"Report({self.summary()})"
 
     def _repr_html_(self) -> str:
-        return f"<pre>{html.escape(str(self))}</pre>"
+        from octavo.quantization.page import body
+
+        return body(self)
+
+    def to_html(self, path: str | PathLike[str]) -> None:
+        """Write a page that needs no other file; one of that name is replaced whole or not at all."""
+        from octavo.program import saving
+        from octavo.quantization.page import page
+
+        saving.write(path, page(self).encode("utf-8", "backslashreplace"))
+
+    def grouped_stays(self) -> list[tuple[str, list[Stay]]]:
+        """What stays float for want of an integer form, then what does so for other reasons."""
+        groups = [
+            ("stay float for want of an integer form", [stay for stay in self.stays if not stay.expected]),
+            ("stay float by choice or because it is better", [stay for stay in self.stays if stay.expected]),
+        ]
+        return [(title, stays) for title, stays in groups if stays]
 
     def __str__(self) -> str:
         lines = (*self._summary(), *self._floats(), *self._data(), *self._warnings())
@@ -90,8 +107,8 @@ class Report:
 
     def _summary(self) -> list[str]:
         lines = [
-            f"{sum(self.integer_ops.values())} nodes in integers: {_listed(self.integer_ops)}",
-            f"{sum(self.float_ops.values())} nodes in float: {_listed(self.float_ops)}",
+            f"{sum(self.integer_ops.values())} nodes in integers: {listed(self.integer_ops)}",
+            f"{sum(self.float_ops.values())} nodes in float: {listed(self.float_ops)}",
             f"{self.conversions} conversions between the two",
         ]
         if self.macs:
@@ -103,14 +120,8 @@ class Report:
     def _floats(self) -> list[str]:
         if not self.stays:
             return ["no op of the model stays float"]
-        groups = [
-            ("stay float for want of an integer form", [stay for stay in self.stays if not stay.expected]),
-            ("stay float by choice or because it is better", [stay for stay in self.stays if stay.expected]),
-        ]
         lines = []
-        for title, stays in groups:
-            if not stays:
-                continue
+        for title, stays in self.grouped_stays():
             lines.append(f"{len(stays)} ops of the model {title}:")
             for reason in dict.fromkeys(stay.reason for stay in stays):
                 names = [f"{stay.op} {printable(stay.name)}" for stay in stays if stay.reason == reason]
@@ -228,5 +239,6 @@ def _computes(program: Program, node: Node, dtypes: Container[str]) -> bool:
     )
 
 
-def _listed(ops: dict[str, int]) -> str:
+def listed(ops: dict[str, int]) -> str:
+    """Ops and how often each is there, in words."""
     return ", ".join(f"{count} {op}" for op, count in ops.items()) or "none"

@@ -1,52 +1,24 @@
 """A comparison as a page that needs no other file: tables, pictures, no script."""
 
-import html
 from collections.abc import Iterable, Sequence
 
-from octavo.errors import printable, shortened
+from octavo import pages
+from octavo.errors import shortened
 from octavo.report.comparison import Cause, Comparison, LayerRow, OutputRow
 from octavo.report.pictures import channels, colour, graph, histogram, lines
 
 LOOKED_AT = 10
 """Layers, the worst first, of which the page shows values and weights."""
 
-_STYLE = """
-.octavo { font: 14px/1.5 system-ui, sans-serif; max-width: 1100px; }
-.octavo table { border-collapse: collapse; }
-.octavo th, .octavo td { padding: 2px 10px; text-align: right; white-space: nowrap; }
-.octavo th.text, .octavo td.text { text-align: left; }
-.octavo table.facts td { white-space: normal; }
-.octavo li, .octavo h3, .octavo table.facts td:last-child { overflow-wrap: anywhere; }
-.octavo table.facts td:first-child { min-width: 9em; }
-.octavo tr:nth-child(even) td { background: rgba(128, 128, 128, 0.1); }
-.octavo svg { max-width: 100%; height: auto; font: 11px system-ui, sans-serif; }
-.octavo .mark { display: inline-block; width: 0.8em; height: 0.8em; border-radius: 2px; }
-.octavo .graph { max-height: 700px; overflow: auto; border: 1px solid rgba(128, 128, 128, 0.4); }
-"""
-_PAGE = """<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<meta name="color-scheme" content="light dark">
-<title>octavo compare</title>
-</head>
-<body>
-{body}
-</body>
-</html>
-"""
-
 
 def page(found: Comparison) -> str:
     """The whole page."""
-    return _PAGE.format(body=body(found))
+    return pages.page("octavo compare", body(found))
 
 
 def body(found: Comparison) -> str:
     """What stands in the page, and in a notebook."""
     parts = [
-        f"<style>{_STYLE}</style>",
         f"<h1>Compared over {found.samples} sample{'s' * (found.samples != 1)}</h1>",
         _outputs(found.outputs),
         _causes(found.causes),
@@ -57,8 +29,8 @@ def body(found: Comparison) -> str:
         parts += ["<h2>The worst layers</h2>", *map(_layer, found.layers[:LOOKED_AT])]
     if found.unmatched:
         rows = [(name, reason) for name, reason in found.unmatched.items()]
-        parts += ["<h2>Not compared</h2>", _table(("node", "why"), rows, "facts")]
-    return f'<div class="octavo">{"".join(parts)}</div>'
+        parts += ["<h2>Not compared</h2>", pages.table(("node", "why"), rows, "facts")]
+    return pages.body(parts)
 
 
 def _outputs(rows: Sequence[OutputRow]) -> str:
@@ -75,7 +47,7 @@ def _outputs(rows: Sequence[OutputRow]) -> str:
         for row in rows
     ]
     header = ("SQNR", "before its softmax", "cosine", "the same", "top-1", "top-5", "output")
-    return _table(header, cells)
+    return pages.table(header, cells)
 
 
 def _pair(shares: tuple[float, float] | None) -> str:
@@ -83,8 +55,7 @@ def _pair(shares: tuple[float, float] | None) -> str:
 
 
 def _causes(causes: Iterable[Cause]) -> str:
-    items = "".join(f"<li>{_escaped(str(cause))}</li>" for cause in causes)
-    return f"<ul>{items}</ul>" if items else ""
+    return pages.items(str(cause) for cause in causes)
 
 
 def _by_layer(rows: Sequence[LayerRow]) -> str:
@@ -105,7 +76,7 @@ def _layers(rows: Sequence[LayerRow]) -> str:
         harm = row.sqnr if row.at_outputs is None else row.at_outputs
         cells.append(
             (
-                Mark(colour(harm)),
+                pages.Mark(colour(harm)),
                 "-" if row.at_outputs is None else f"{row.at_outputs:.1f}",
                 f"{row.sqnr:.1f}",
                 f"{row.accumulated:.1f}",
@@ -117,7 +88,7 @@ def _layers(rows: Sequence[LayerRow]) -> str:
                 shortened(row.name, 40),
             )
         )
-    return _table(header, cells)
+    return pages.table(header, cells)
 
 
 def _layer(row: LayerRow) -> str:
@@ -137,34 +108,6 @@ def _layer(row: LayerRow) -> str:
         channels([c["error"] for c in row.weights], "squared error of weights as a share"),
     ]
     return (
-        f"<h3>{_escaped(row.op)} {_escaped(row.name)}</h3>{_causes(row.causes)}"
-        f"{_table(('', ''), facts, 'facts')}{''.join(pictures)}"
+        f"<h3>{pages.escaped(row.op)} {pages.escaped(row.name)}</h3>{_causes(row.causes)}"
+        f"{pages.table(('', ''), facts, 'facts')}{''.join(pictures)}"
     )
-
-
-class Mark(str):
-    """A colour that stands in a cell for itself."""
-
-
-def _table(header: Sequence[str], rows: Sequence[Sequence[str]], kind: str = "rows") -> str:
-    """A table whose columns of numbers are to the right, and those of texts to the left."""
-    columns = list(zip(*rows, strict=True)) or [()] * len(header)
-    texts = [not all(cell[:1].isdigit() or cell in ("", "-") for cell in column) for column in columns]
-    lines = [_line(header, texts, "th")] if any(header) else []
-    lines += [_line(row, texts, "td") for row in rows]
-    return f'<table class="{kind}">{"".join(lines)}</table>'
-
-
-def _line(cells: Sequence[str], texts: Sequence[bool], tag: str) -> str:
-    made = []
-    for cell, is_text in zip(cells, texts, strict=True):
-        inner = _escaped(cell)
-        if isinstance(cell, Mark):
-            inner = f'<span class="mark" style="background: {cell}"></span>'
-        kind = ' class="text"' if is_text else ""
-        made.append(f"<{tag}{kind}>{inner}</{tag}>")
-    return f"<tr>{''.join(made)}</tr>"
-
-
-def _escaped(text: str) -> str:
-    return html.escape(printable(text))

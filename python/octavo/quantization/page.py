@@ -1,0 +1,85 @@
+"""The report of a quantization as a page that needs no other file."""
+
+from collections.abc import Sequence
+
+from octavo import pages
+from octavo.lowering import Stay
+from octavo.quantization.report import Report, listed
+
+
+def page(report: Report) -> str:
+    """The whole page."""
+    return pages.page("octavo quantize", body(report))
+
+
+def body(report: Report) -> str:
+    """What stands in the page, and in a notebook."""
+    parts = [f"<h1>Quantized: {pages.escaped(report.recipe)}</h1>"]
+    if report.warnings:
+        parts += ["<h2>Doubtful about the data</h2>", pages.items(report.warnings)]
+    parts.append(pages.table(("", ""), _facts(report), "facts"))
+    for title, stays in report.grouped_stays():
+        parts += [f"<h2>{len(stays)} ops of the model {title}</h2>", _stays(stays)]
+    if report.tried:
+        parts += ["<h2>Ranges tried, on samples held back</h2>", _tried(report)]
+    if report.inputs:
+        parts += ["<h2>Inputs</h2>", _inputs(report)]
+    if report.not_finite:
+        parts += ["<h2>Not finite, and left out of ranges</h2>", _not_finite(report)]
+    return pages.body(parts)
+
+
+def _facts(report: Report) -> list[tuple[str, str]]:
+    facts = [
+        (f"{sum(ops.values())} nodes in {what}", listed(ops))
+        for what, ops in (("integers", report.integer_ops), ("float", report.float_ops))
+    ]
+    facts.append(("conversions between the two", str(report.conversions)))
+    if report.macs:
+        share = 100 * report.integer_macs / report.macs
+        facts.append(
+            ("multiply-accumulates in integers", f"{share:.1f} % of {report.macs:,} a sample"),
+        )
+    facts.append(("constants", f"{report.float_bytes:,} bytes in float, {report.integer_bytes:,} now"))
+    facts.append(("calibrated over", f"{report.samples} samples" if report.samples else "no data"))
+    if report.range_rule is not None:
+        facts.append(("ranges by", report.range_rule))
+    if not report.stays:
+        facts.append(("stay float", "no op of the model"))
+    facts.append(("stages", ", ".join(report.stages)))
+    return facts
+
+
+def _stays(stays: Sequence[Stay]) -> str:
+    """Those of one reason together, in the order of the model."""
+    reasons = dict.fromkeys(stay.reason for stay in stays)
+    rows = [
+        (stay.op, stay.name, stay.reason) for reason in reasons for stay in stays if stay.reason == reason
+    ]
+    return pages.table(("op", "name", "why"), rows, "facts")
+
+
+def _tried(report: Report) -> str:
+    rows = [
+        (f"{ratio:.1f}", name, "taken" if name == report.range_rule else "")
+        for name, ratio in report.tried.items()
+    ]
+    return pages.table(("SQNR in dB", "ranges", ""), rows)
+
+
+def _inputs(report: Report) -> str:
+    rows = [
+        (
+            f"{seen.minimum:g}",
+            f"{seen.maximum:g}",
+            "yes" if seen.name in report.exact_inputs else "no",
+            seen.name,
+        )
+        for seen in report.inputs
+    ]
+    return pages.table(("least", "greatest", "held exactly", "name"), rows)
+
+
+def _not_finite(report: Report) -> str:
+    rows = [(str(seen.nans), str(seen.infinities), seen.name) for seen in report.not_finite]
+    return pages.table(("NaN", "infinities", "name"), rows)
