@@ -94,6 +94,26 @@ def test_quantize_writes_a_page(octavo, folder, tmp_path):
     assert streamed.status == 0
 
 
+def test_quantize_estimates_without_data(octavo, folder, tmp_path):
+    ended = octavo("quantize", "--estimate", folder / "model.onnx", cwd=tmp_path)
+    assert (ended.status, ended.err) == (0, "")
+    assert "output logits: an SQNR of about 35 dB" in ended.out
+    assert "100.0% of 93,288 multiply-accumulates would be in integers" in ended.out
+    facts = octavo("quantize", "--estimate", folder / "model.onnx", "--json", cwd=tmp_path).json()
+    assert facts.keys() == {
+        "model", "outputs", "layers", "outlook", "float_bytes", "integer_bytes", "artifact_bytes",
+    }  # fmt: skip
+    assert [layer["op"] for layer in facts["layers"]] == ["Conv", "Gemm"]
+    assert facts["layers"][1]["accumulated"] == facts["outputs"]["logits"]
+    left = octavo("quantize", "--estimate", folder / "model.onnx", "--exclude", "*Gemm", "--json").json()
+    assert left["outlook"]["stays"][-1]["reason"] == "excluded by choice"
+    for option in (("-o", "a.octavo"), ("--html", "a.html"), ("--data", "."), ("--recipe", "weight-only")):
+        wrong = octavo("quantize", "--estimate", folder / "model.onnx", *option, cwd=tmp_path)
+        assert (wrong.status, "takes no data and writes nothing" in " ".join(wrong.err.split())) == (2, True)
+    assert octavo("quantize", folder / "model.onnx", "--data", ".", cwd=tmp_path).status == 2
+    assert not list(tmp_path.iterdir())
+
+
 def test_compare(octavo, folder):
     command = ("compare", "model.onnx", "model.octavo", "--data", "calibration.npz", "--limit", "40")
     ended = octavo(*command, cwd=folder)

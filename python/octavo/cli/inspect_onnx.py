@@ -29,7 +29,7 @@ def inspect_onnx(model: Path, as_json: bool) -> None:
     else:
         _show_file(facts)
         if refused is None:
-            _show_outlook(facts)
+            show_outlook({**facts["int8"], "stays": facts["stays_float"]})
     if refused is not None:
         raise refused
 
@@ -54,8 +54,8 @@ def _show_file(facts: dict[str, Any]) -> None:
         console.show(f"{console.count(facts['functions'], 'function')} of its own")
 
 
-def _show_outlook(facts: dict[str, Any]) -> None:
-    int8 = facts["int8"]
+def show_outlook(int8: dict[str, Any]) -> None:
+    """What would run in integers, and what would stay float: an `Outlook` as plain data."""
     console.show()
     console.show("in int8, once simplified:")
     console.show_ops("would run in integers", int8["integer_ops"])
@@ -67,4 +67,4 @@ def _show_outlook(facts: dict[str, Any]) -> None:
         console.show(
             f"{share:.1%} of {int8['macs']:,} multiply-accumulates would be in integers (free axes as 1)"
         )
-    console.show_stays("would stay float", facts["stays_float"])
+    console.show_stays("would stay float", int8["stays"])

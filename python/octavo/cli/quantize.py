@@ -8,6 +8,7 @@ import typer
 
 import octavo
 from octavo.cli import console
+from octavo.cli.estimate import show_estimate
 from octavo.cli.options import (
     Json,
     Limit,
@@ -24,6 +25,7 @@ from octavo.program import saving
 EPILOG = """\b
 Examples:
   octavo quantize model.onnx --data calibration.npy -o model.octavo
+  octavo quantize --estimate model.onnx
   octavo quantize model.onnx --data photos/ --size 224x224 --range -1..1 -o model.octavo
   octavo quantize model.onnx --data calibration.npy -o model.octavo --html report.html
   octavo quantize model.onnx --data photos/ --mean 0.485,0.456,0.406 --std 0.229,0.224,0.225 -o model.octavo
@@ -32,7 +34,10 @@ Examples:
 
 def quantize(
     model: Annotated[Path, typer.Argument(help="The float model, an .onnx file.")],
-    output: Annotated[Path, typer.Option("--output", "-o", help="The .octavo file to write.")],
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", "-o", help="The .octavo file to write.", show_default=False),
+    ] = None,
     data: Annotated[
         Path | None,
         typer.Option(
@@ -63,14 +68,29 @@ def quantize(
     exclude: Annotated[
         list[str] | None, typer.Option(help="Keep the nodes of this name or pattern in float (repeatable).")
     ] = None,
+    estimate: Annotated[
+        bool,
+        typer.Option("--estimate", help="Write nothing: say what int8 would cost, from the weights alone."),
+    ] = False,
     strict: Annotated[bool, typer.Option("--strict", help="Fail where a node has to stay in float.")] = False,
     threads: Threads = None,
     as_json: Json = False,
 ) -> None:
     """Quantize a float model, by default to int8.
 
-    The ranges of its tensors are then those that the calibration data show.
+    The ranges of its tensors are then those that the calibration data show. Without data, --estimate says
+    what is to be expected.
     """
+    if estimate:
+        if output or data or html or recipe != "int8":
+            raise typer.BadParameter(
+                "it is of int8, takes no data and writes nothing: leave out --output, --data, --html",
+                param_hint="--estimate",
+            )
+        show_estimate(model, exclude or (), as_json)
+        return
+    if output is None:
+        raise typer.BadParameter("name the .octavo file to write", param_hint="--output")
     from octavo.cli.data import kept_files, open_files
     from octavo.frontend import source_files
 

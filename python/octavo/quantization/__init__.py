@@ -1,7 +1,18 @@
 """Quantize a float model: load, simplify, calibrate, lower, report."""
 
+from octavo.quantization.estimates import Estimate, estimate
 from octavo.quantization.model import QuantizedModel, convert, quantize
 from octavo.quantization.prepared import Calibrator, prepare
 from octavo.quantization.recipes import RECIPES, Recipe
 
-__all__ = ["RECIPES", "Calibrator", "QuantizedModel", "Recipe", "convert", "prepare", "quantize"]
+__all__ = [
+    "RECIPES",
+    "Calibrator",
+    "Estimate",
+    "QuantizedModel",
+    "Recipe",
+    "convert",
+    "estimate",
+    "prepare",
+    "quantize",
+]

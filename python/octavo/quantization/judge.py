@@ -39,7 +39,7 @@ class Judge:
             self._feeds.append(sample)
             self._answers.append(answers)
         columns = zip(*self._answers, strict=True)
-        self._signals = [sum(_squares(answer) for answer in answers) for answers in columns]
+        self._signals = [sum(squares(answer) for answer in answers) for answers in columns]
 
     @property
     def samples(self) -> int:
@@ -56,7 +56,7 @@ class Judge:
             for index, (answer, other) in enumerate(zip(answers, made, strict=True)):
                 with np.errstate(invalid="ignore"):  # of infinite answers
                     error = answer - other.astype(np.float64)
-                noises[index] += _squares(error)
+                noises[index] += squares(error)
         pairs = zip(noises, self._signals, strict=True)
         return sum(noise / signal for noise, signal in pairs if signal > 0)
 
@@ -93,7 +93,7 @@ def floats_of(lowered: Lowered) -> dict[str, str]:
     }
 
 
-def _squares(array: npt.NDArray[Any]) -> float:
+def squares(array: npt.NDArray[Any]) -> float:
     """The sum of squares of the finite elements, in the order of the elements on every machine."""
     wide = array.astype(np.float64).ravel()
     squares = np.where(np.isfinite(wide), wide * wide, 0.0)

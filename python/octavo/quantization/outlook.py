@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from octavo.lowering import Stay
+from octavo.lowering import EXCLUDED, Stay
 from octavo.lowering.partition import Partition
 from octavo.lowering.wiring import Wiring
 from octavo.program import Program
@@ -29,9 +29,12 @@ class Outlook:
     stays: list[Stay]
 
 
-def outlook(floats: Program) -> Outlook:
-    """What a quantization of a float Program would decide; ranges can still keep a node in float."""
-    partition = Partition(Wiring(floats), {})
+def outlook(floats: Program, excluded: Iterable[str] = ()) -> Outlook:
+    """What a quantization of a float Program would decide; ranges can still keep a node in float.
+
+    excluded: names of nodes that are to stay float.
+    """
+    partition = Partition(Wiring(floats), {name: (EXCLUDED, True) for name in excluded})
     integers = [node for unit in partition.wiring.units if partition.is_integer(unit) for node in unit.nodes]
     sizes = stated_sizes(floats)
     named = {node.name for node in integers} | {stay.name for stay in partition.stays}
