@@ -136,10 +136,12 @@ def test_files_that_a_model_was_made_from_are_not_overwritten(proto, data, tmp_p
 
 
 def test_calibrators_go_to_other_processes_and_back(proto, data):
-    one, other = octavo.prepare(proto, threads=1).observe(data[:20]), octavo.prepare(proto).observe(data[20:])
+    one, other = octavo.prepare(proto, threads=1), octavo.prepare(proto)
+    one.observe(some(data, 0, 20))
+    other.observe(some(data, 20, 80))
     with ProcessPoolExecutor(1, get_context("spawn")) as pool:
         whole = pool.submit(octavo.Calibrator.merge, one, other).result()
-    assert (whole.samples, one.samples, whole.names, whole.files) == (len(data), 20, one.names, one.files)
+    assert (whole.samples, one.samples, whole.names, whole.files) == (80, 20, one.names, one.files)
     assert of(octavo.convert(whole)) == of(octavo.quantize(proto, data))
 
 

@@ -6,7 +6,8 @@ power of its error over that of itself:
 
     a product by weights     n = n_x + |w' - w|^2 / |w|^2, w' what the integers of w stand for
     a product of two values  n = n_a + n_b
-    anything else            n = the mean of the inputs' n, as of signals of one power and errors apart
+    anything else            n = the mean of the inputs' n, as of signals of one power and errors apart; so it
+                             is of a product and the residual that joins its sums
     rounded to uint8         n + (width / 255)^2 / 12, width the range in deviations, as `SPREAD` has it
 """
 
@@ -102,10 +103,9 @@ class _Noises:
         self.layers: list[LayerEstimate] = []
         sizes, nodes = stated_sizes(floats), {node.name: node for node in floats.nodes}
         for node in lowered.program.nodes:
-            noise = self._combined(node)
             weights = _noise_of_weights(lowered, node)
+            noise = self._combined(node, weights or 0.0)
             if weights is not None:
-                noise += weights
                 done = [nodes[name] for name in lowered.nodes[node.name]]
                 work = sum(macs(one, sizes) for one in done)
                 self.layers.append(
@@ -119,12 +119,14 @@ class _Noises:
         noise = self._noise[self._of[name]]
         return decibels(noise) if noise > 0 else None
 
-    def _combined(self, node: Node) -> float:
-        """What the inputs bring along."""
+    def _combined(self, node: Node, weights: float) -> float:
+        """What the inputs bring along, and the weights."""
         noises = [self._noise[name] for name in node.inputs if name in self._noise]
         if node.op in _PRODUCTS:
             return sum(noises)
-        return sum(noises) / len(noises) if noises else 0.0
+        if noises:
+            noises[0] += weights
+        return sum(noises) / len(noises) if noises else weights
 
     def _of_rounding(self, node: Node, name: str) -> float:
         """What it adds to hold the results in integers; nothing for a node that only moves them."""
