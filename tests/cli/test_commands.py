@@ -416,7 +416,7 @@ def test_threads_reach_the_calibration(octavo, folder, tmp_path, monkeypatch):
     ended = octavo(*QUANTIZE, "-o", output, *options, cwd=folder)
     assert ended.status == 1
     assert "'a*'" in ended.err
-    given = {"range_rule": "mean", "exclude": ["a*", "b*"], "strict": True, "threads": 2}
+    given = {"range_rule": "mean", "exclude": ["a*", "b*"], "strict": True, "threads": 2, "progress": False}
     assert asked == [{"recipe": "int8", "effort": "default"} | given]
 
 

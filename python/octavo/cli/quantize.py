@@ -1,6 +1,7 @@
 """`octavo quantize`: a float model and some data become an int8 artifact."""
 
 import os
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -103,8 +104,7 @@ def quantize(
         raise typer.BadParameter("the artifact and the page are two files", param_hint="--html")
     samples = None
     if data is not None:
-        files = open_files(data, octavo.Session(model, threads=threads).get_inputs(), pixels, limit)
-        samples = console.progress(files, "calibrating", files.count())
+        samples = open_files(data, octavo.Session(model, threads=threads).get_inputs(), pixels, limit)
     quantized = octavo.quantize(
         model,
         samples,
@@ -114,6 +114,7 @@ def quantize(
         exclude=exclude or (),
         strict=strict,
         threads=threads,
+        progress=sys.stderr.isatty(),
     )
     quantized.save(output)
     if html is not None:

@@ -5,11 +5,12 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from octavo import frontend
-from octavo.calibration import Data, Progress, RangeRule, rule_named
+from octavo.calibration import Data, RangeRule, rule_named
 from octavo.errors import DataError, ModelError
 from octavo.program import Program, artifact
 from octavo.program.tensors import Tensor, tensor, tensors
 from octavo.quantization.prepared import Calibrator, prepare
+from octavo.quantization.progress import Asked, watcher
 from octavo.quantization.recipes import Recipe
 from octavo.quantization.recipes import recipe as recipe_of
 from octavo.quantization.report import Report
@@ -62,7 +63,7 @@ def quantize(
     range_rule: str | None = None,
     per_channel: bool | None = None,
     strict: bool = False,
-    progress: Progress | None = None,
+    progress: Asked = None,
     threads: int | None = None,
 ) -> QuantizedModel:
     """Quantize a float model by the ranges that its tensors take over `data`.
@@ -77,7 +78,8 @@ def quantize(
         samples; "fast" takes the first rule, and rounds to nearest.
     range_rule, per_channel: instead of the recipe's.
     strict: raise `ModelError` where an op stays float that was not meant to.
-    progress: called after each sample with the number of samples so far.
+    progress: called after each sample with the number of samples so far; or True, to have the stages shown on
+        standard error with their times.
     threads: for the calibration runs, as `octavo.Session` takes it.
     What is doubtful about the data is in `report.warnings`, and a warning of the logger "octavo", which goes
     to standard error unless the program has configured logging otherwise.
@@ -85,12 +87,8 @@ def quantize(
     argument of another type.
     """
     chosen = recipe_of(recipe)
-    if not (progress is None or callable(progress)):
-        raise TypeError(
-            f"progress is of type {type(progress).__name__}: give a function of the number of samples"
-        )
     work = _work(chosen, model, data, exclude, effort, range_rule, per_channel, strict, threads)
-    work.progress = progress
+    work.watcher = watcher(progress)
     run(work)
     return QuantizedModel(work.lowered.program, work.report, work.files)
 

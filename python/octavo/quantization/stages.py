@@ -11,7 +11,6 @@ from octavo.calibration import (
     Calibration,
     Data,
     Feeds,
-    Progress,
     RangeRule,
     Statistics,
     mapped_files,
@@ -28,6 +27,7 @@ from octavo.quantization.choice import FEWEST, ROUGHLY, Candidate, Choice, choos
 from octavo.quantization.grids import grids
 from octavo.quantization.inputs import DOUBT_NEEDS, doubts
 from octavo.quantization.judge import Judge
+from octavo.quantization.progress import Shown, Told
 from octavo.quantization.recipes import Recipe
 from octavo.quantization.report import REPORT_NEEDS, Report, report
 from octavo.quantization.rounding import round_weights
@@ -60,7 +60,7 @@ class Work:
     per_channel: bool = True
     exclude: Iterable[str] = ()
     strict: bool = False
-    progress: Progress | None = None
+    watcher: "Shown | Told" = field(default_factory=partial(Told, None))
     threads: int | None = None
 
     floats: Program = field(init=False)
@@ -83,7 +83,9 @@ def run(work: Work) -> None:
     for name in work.recipe.stages:
         if name in LEFT_OUT[work.effort] or name in work.ran:
             continue
+        work.watcher.begin(name)
         STAGES[name](work)
+        work.watcher.end()
         work.ran.append(name)
 
 
@@ -127,7 +129,7 @@ def calibrate_ranges(work: Work) -> None:
     if "choose forms" not in LEFT_OUT[work.effort]:
         needs |= set(CHANNEL_NEEDS)
     work.calibration = Calibration.of(observable(work.floats), needs)
-    work.calibration.observe(work.session, work.feeds, work.progress, work.threads)
+    work.calibration.observe(work.session, work.feeds, work.watcher.count, work.threads)
 
 
 def see_grids(work: Work) -> None:
