@@ -7,7 +7,7 @@ import octavo
 import pytest
 from browsers import browser
 from injections import subject
-from networks import branches, pictures, rows
+from small import branches, pictures, rows
 
 DEMO = Path(octavo.__file__).parent / "demo"
 

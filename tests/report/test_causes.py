@@ -8,7 +8,6 @@ import octavo
 import onnx
 import pytest
 from injections import changed, subject
-from networks import model, pictures, rows, weights
 from octavo.lowering import Affine
 from octavo.report.causes import (
     CAUSES,
@@ -22,6 +21,7 @@ from octavo.report.comparison import Cause, OutputRow
 from octavo.report.doubts import TURNED, _layout, doubts
 from octavo.report.measures import Own, Ratio
 from octavo.report.trials import Change
+from small import model, pictures, rows, weights
 
 
 def array(proto, name):

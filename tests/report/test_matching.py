@@ -7,11 +7,11 @@ import octavo
 import octavo.reference
 import pytest
 from injections import changed, subject
-from networks import model
 from octavo.lowering import Range
 from octavo.program import artifact
 from octavo.report.matching import bounds, held, match, reals
 from octavo.report.trials import Change, forms_of, trials
+from small import model
 
 NAMES = ["digits", "branches", "rows"]
 
