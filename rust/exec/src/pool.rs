@@ -79,26 +79,29 @@ impl Pool {
     /// # Panics
     /// If `chunk` is 0 and `out` is not empty; else as `run`.
     pub fn slices<T: Send>(&self, out: &mut [T], chunk: usize, f: impl Fn(usize, &mut [T]) + Sync) {
-        struct Shared<T>(*mut T);
-        // SAFETY: the pointer is used only to make the disjoint slices below, of a T that may change threads.
-        unsafe impl<T: Send> Sync for Shared<T> {}
-        impl<T> Shared<T> {
-            fn at(&self, index: usize) -> *mut T {
-                self.0.wrapping_add(index)
-            }
-        }
+        let pieces = Pieces::of(out, chunk);
+        self.run(pieces.count, &|index| {
+            // SAFETY: `out` is borrowed for the whole of `run`, which gives each index below the count out once.
+            f(index, unsafe { pieces.piece(index) });
+        });
+    }
 
-        let len = out.len();
-        assert!(chunk > 0 || len == 0, "pieces of no elements");
-        let pieces = if len == 0 { 0 } else { len.div_ceil(chunk) };
-        let base = Shared(out.as_mut_ptr());
-        self.run(pieces, &|index| {
-            let start = index * chunk;
-            let end = len.min(start + chunk);
-            // SAFETY: start < end <= len, so the piece lies in `out`, which is borrowed for the whole of `run`;
-            // `run` gives each index out once, so no two pieces overlap.
-            let piece = unsafe { std::slice::from_raw_parts_mut(base.at(start), end - start) };
-            f(index, piece);
+    /// [`Pool::slices`] of two slices side by side, each in pieces of its own length.
+    ///
+    /// # Panics
+    /// As [`Pool::slices`], and where one has more pieces than the other.
+    pub fn pairs_of_slices<T: Send, U: Send>(
+        &self,
+        (out, chunk): (&mut [T], usize),
+        (other, other_chunk): (&mut [U], usize),
+        f: impl Fn(usize, &mut [T], &mut [U]) + Sync,
+    ) {
+        let (pieces, others) = (Pieces::of(out, chunk), Pieces::of(other, other_chunk));
+        assert_eq!(pieces.count, others.count, "as many pieces of one as of the other");
+        self.run(pieces.count, &|index| {
+            // SAFETY: both are borrowed for the whole of `run`, which gives each index below the counts out once.
+            let (piece, other) = unsafe { (pieces.piece(index), others.piece(index)) };
+            f(index, piece, other);
         });
     }
 
@@ -121,6 +124,36 @@ impl Pool {
             drop(unsafe { Box::from_raw(new) });
         }
         self.crew()
+    }
+}
+
+/// A slice that is borrowed for as long as this is used, in pieces of `chunk` elements; the last may be shorter.
+struct Pieces<T> {
+    start: *mut T,
+    len: usize,
+    chunk: usize,
+    count: usize,
+}
+
+// SAFETY: the pointer is used only by `piece`, whose caller sees to it that no two threads have the same piece, of a T
+// that may change threads.
+unsafe impl<T: Send> Sync for Pieces<T> {}
+
+impl<T> Pieces<T> {
+    fn of(out: &mut [T], chunk: usize) -> Self {
+        let len = out.len();
+        assert!(chunk > 0 || len == 0, "pieces of no elements");
+        let count = if len == 0 { 0 } else { len.div_ceil(chunk) };
+        Self { start: out.as_mut_ptr(), len, chunk, count }
+    }
+
+    /// # Safety
+    /// The slice is still borrowed, the index below the count, and this piece is in nobody else's hands.
+    unsafe fn piece<'a>(&self, index: usize) -> &'a mut [T] {
+        let from = index * self.chunk;
+        let to = self.len.min(from + self.chunk);
+        // SAFETY: from < to <= len, so the piece lies in the slice; pieces of different indices do not overlap.
+        unsafe { std::slice::from_raw_parts_mut(self.start.wrapping_add(from), to - from) }
     }
 }
 

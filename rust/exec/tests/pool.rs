@@ -46,6 +46,30 @@ fn slices_cover_the_whole_and_are_disjoint() {
 }
 
 #[test]
+fn pairs_of_slices_have_the_same_pieces_of_both() {
+    let pool = Pool::new(3);
+    for rows in [0, 1, 2, 7, 100] {
+        for chunk in [1, 3, 100] {
+            let (mut wide, mut narrow) = (vec![usize::MAX; 5 * rows], vec![usize::MAX; rows]);
+            pool.pairs_of_slices((&mut wide, 5 * chunk), (&mut narrow, chunk), |index, wide, narrow| {
+                for (offset, (wide, narrow)) in wide.chunks_mut(5).zip(narrow).enumerate() {
+                    wide.fill(index * chunk + offset);
+                    *narrow = index * chunk + offset;
+                }
+            });
+            assert!(narrow.iter().copied().eq(0..rows), "{rows} in pieces of {chunk}");
+            assert!(wide.iter().copied().eq((0..5 * rows).map(|i| i / 5)), "{rows} in pieces of {chunk}");
+        }
+    }
+}
+
+#[test]
+#[should_panic(expected = "as many pieces")]
+fn a_pair_of_slices_with_other_pieces_is_refused() {
+    Pool::new(1).pairs_of_slices((&mut [0u8; 10], 2), (&mut [0u8; 10], 3), |_, _, _| {});
+}
+
+#[test]
 fn a_job_inside_a_job_runs() {
     let pool = Pool::new(3);
     let sum = AtomicUsize::new(0);
