@@ -5,6 +5,7 @@ import re
 import numpy as np
 import octavo
 import pytest
+from octavo.program import Value
 from single_node import multipliers
 
 SHAPES = [
@@ -215,10 +216,22 @@ def test_a_plan_that_stops_between_a_transpose_and_its_product(build, same):
     same(build.program(y), feeds, batched=False)
 
 
+EXPONENTIALS = np.rint(255 * np.exp(-6.25 / 255 * np.arange(256))).astype(np.uint8)
+
+
+def exponentials(build, x):
+    """The exponentials and their sums."""
+    table = build.constant(f"table_of_{x}", EXPONENTIALS)
+    e = build.node("QExponentials", [x, table], count=2, factor=np.float32(40.8))
+    sums = e.replace("_0", "_1")
+    build.values[sums] = Value(sums, "i32", None)
+    return e, sums
+
+
 @pytest.mark.parametrize(
     "mask", [None, (), (1,), (9,), (7, 1), (2, 1, 1, 9), (1, 3, 7, 9), (2, 3, 7, 9)], ids=str
 )
-def test_masked_shares_of_attention_are_one_step(build, same, mask):
+def test_masked_exponentials_of_attention_are_one_step(build, same, mask):
     rng = np.random.default_rng(8)
     table = build.constant("table", rng.permutation(256).astype(np.uint8))
     q, k = relayed(build, "q", ("N", 3, 7, 20), table), relayed(build, "k", ("N", 3, 20, 9), table)
@@ -229,13 +242,13 @@ def test_masked_shares_of_attention_are_one_step(build, same, mask):
     feeds = {"q": rng.integers(0, 256, (2, 3, 7, 20)), "k": rng.integers(0, 256, (2, 3, 20, 9))}
     feeds = {name: array.astype(np.uint8) for name, array in feeds.items()}
     if mask is not None:
-        feeds["mask"] = np.where(rng.random(mask) < 0.3, -1e4, 0.5).astype(np.float32)
+        far = -np.inf if len(mask) % 2 else -1e4
+        feeds["mask"] = np.where(rng.random(mask) < 0.3, far, 0.5).astype(np.float32)
         operands = [build.input("mask", "f32", mask), y]
         y = build.node("Add", operands[:: 1 if len(mask) % 2 else -1], "f32")
-    y = build.node("Softmax", [y], "f32", axis=3 if mask else -1)
-    y = build.node("Quantize", [y], scale=np.float32(1 / 256), zero_point=0)
-    program = build.program(y)
-    same(program, feeds, batched=False)
+    program = build.program(*exponentials(build, y))
+    e, sums = same(program, feeds, batched=False)
+    assert (e.sum(-1, keepdims=True, dtype=np.int64) == sums).all()
     assert {row.op for row in octavo.Session(program).profile(feeds)} == {"Lookup", "QMatMul"}
 
 
@@ -284,9 +297,72 @@ def test_shares_of_any_size(build, same, rows, columns, axis, mask):
     )  # fmt: skip
     feeds["mask"] = rng.standard_normal(mask).astype(np.float32)
     y = build.node("Add", [y, build.input("mask", "f32", mask)], "f32")
-    y = build.node("Softmax", [y], "f32", axis=axis)
-    same(
-        build.program(build.node("Quantize", [y], scale=np.float32(1 / 256), zero_point=0)),
-        feeds,
-        batched=False,
-    )
+    same(build.program(*exponentials(build, y)), feeds, batched=False)
+
+
+@pytest.mark.parametrize("shape", [(1,), (37,), (3, 5, 40), (3, 5, 1), (3, 0), (0, 4), (2, 5000)], ids=str)
+def test_exponentials_by_themselves(build, same, shape):
+    x = build.input("x", "f32", shape)
+    feeds = {"x": (np.random.default_rng(2).standard_normal(shape) * 4).astype(np.float32)}
+    feeds["x"].reshape(-1)[:3] = np.array([np.nan, -np.inf, np.inf], np.float32)[: feeds["x"].size]
+    same(build.program(*exponentials(build, x)), feeds, batched=False)
+
+
+def weighed(build, e, sums, v, zero):
+    return build.node("QMatMul", [e, v, sums], "f32", b_zero_point=zero, b_scale=np.float32(0.037))
+
+
+@pytest.mark.parametrize("zero", [0, 128, 201])
+@pytest.mark.parametrize(("a_shape", "b_shape"), SHAPES, ids=str)
+def test_rows_are_weighed_by_their_sums(build, same, a_shape, b_shape, zero):
+    """The sums are fed: of any numbers, 0 among them."""
+    rng = np.random.default_rng(zero)
+    a, b, feeds = operands(build, rng, a_shape, b_shape)
+    sums = build.input("sums", "i32", (*a_shape[:-1], 1))
+    feeds["sums"] = rng.integers(1, 10**7, (*a_shape[:-1], 1)).astype(np.int32)
+    y = weighed(build, a, sums, b, zero)
+    same(build.program(y), feeds, batched=False)
+
+
+@pytest.mark.parametrize("is_quantized", [False, True])
+@pytest.mark.parametrize(
+    ("perm", "depth"), [(None, 10), ((0, 2, 1, 3), 10), ((1, 0, 2, 3), 10), ((0, 2, 1, 3), 5000)]
+)
+@pytest.mark.parametrize("length", [1, 33, 500])
+def test_attention_from_scores_to_bytes(build, same, perm, depth, length, is_quantized):
+    """Masked scores, exponentials, the product by their sums, Quantize, Transpose: two steps and packing."""
+    if length * depth > 10**5:
+        length = 9
+    rng = np.random.default_rng(length)
+    table = build.constant("table", rng.permutation(256).astype(np.uint8))
+    q, k = relayed(build, "q", (2, 3, length, 20), table), relayed(build, "k", (2, 3, 20, length), table)
+    v = relayed(build, "v", (2, 3, length, depth), table)
+    y = build.node(
+        "QMatMul", [q, k], "f32", a_zero_point=120, b_zero_point=90, a_scale=np.float32(0.01),
+        b_scale=np.float32(0.002),
+    )  # fmt: skip
+    y = build.node("Add", [y, build.input("mask", "f32", (2, 1, 1, length))], "f32")
+    y = weighed(build, *exponentials(build, y), v, 100)
+    dtype = "f32"
+    if is_quantized:
+        y, dtype = build.node("Quantize", [y], scale=np.float32(0.05), zero_point=131), "u8"
+    if perm is not None:
+        y = build.node("Transpose", [y], dtype, perm=list(perm))
+    feeds = {name: rng.integers(0, 256, build.values[name].shape).astype(np.uint8) for name in "qkv"}
+    feeds["mask"] = np.where(rng.random((2, 1, 1, length)) < 0.3, -np.inf, 0).astype(np.float32)
+    feeds["mask"][0, ..., 0] = 0
+    feeds["mask"][1] = -np.inf  # no row of it has a maximum
+    program = build.program(y)
+    same(program, feeds, batched=False)
+    steps = [row for row in octavo.Session(program).profile(feeds) if row.macs]
+    assert len(steps) == 2
+    if depth == 10:
+        assert {row.op for row in octavo.Session(program).profile(feeds)} == {"Lookup", "QMatMul"}
+
+
+def test_sums_of_another_shape_are_refused(build):
+    a, b, feeds = operands(build, np.random.default_rng(0), (3, 7), (7, 5))
+    program = build.program(weighed(build, a, build.input("sums", "i32", ("S", 1)), b, 7))
+    for rows in (7, 1):
+        with pytest.raises(octavo.RunError, match=rf"n0.*sums are of shape \[{rows}, 1\], not \[3, 1\]"):
+            octavo.Session(program).run(None, feeds | {"sums": np.ones((rows, 1), np.int32)})

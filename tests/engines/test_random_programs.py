@@ -281,6 +281,35 @@ def _qmatmul(g: Growth, op: str) -> bool:
     return g.node(op, [a, g.constant(draw.array("u8", right))], **points, **ending)
 
 
+@recipe("QExponentials")
+def _exponentials(g: Growth, op: str) -> bool:
+    """As attention has them, mostly: scores in front, a product behind that divides by their sums."""
+    draw = g.draw
+    if draw.chance(0.6):
+        _qmatmul(g, "QMatMul")
+    x = g.pick(("f32",), (1, 2, 3, 4, 5))
+    table = np.rint(255 * np.exp(-6.25 / 255 * np.arange(256))).astype(np.uint8)
+    if not x or not g.node(op, [x, g.constant(table)], 2, factor=draw.f32(0.5, 60)):
+        return False
+    e, sums = g.nodes[-1].outputs
+    if draw.chance(0.2):
+        return True
+    columns = () if draw.chance(0.1) else (draw.number(1, 70),)
+    leading = (*g.arrays[e].shape[:-2],) if draw.chance(0.3) else ()
+    right = g.constant(draw.array("u8", (*leading, g.arrays[e].shape[-1], *columns)))
+    zero_point = draw.one((128, draw.number(0, 255)))
+    if not g.node("QMatMul", [e, right, sums], b_zero_point=zero_point, b_scale=draw.f32(0.01, 0.2)):
+        return True
+    y = g.nodes[-1].outputs[0]
+    if draw.chance(0.6) and g.node(
+        "Quantize", [y], scale=draw.f32(0.01, 0.2), zero_point=draw.number(0, 255)
+    ):
+        y = g.nodes[-1].outputs[0]
+    if g.arrays[y].ndim > 2 and draw.chance(0.6):
+        g.node("Transpose", [y], perm=[1, 0, *range(2, g.arrays[y].ndim)])
+    return True
+
+
 @recipe("BatchNormalization")
 def _batch_normalization(g: Growth, op: str) -> bool:
     x = g.pick(("f32",), (2, 3, 4, 5))

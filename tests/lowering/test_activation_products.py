@@ -1,10 +1,12 @@
 """Products of two activations, and attention, in integers."""
 
+import math
 import re
 
 import numpy as np
 import pytest
 from octavo import reference
+from octavo.lowering import Affine, Forms, Range, lower_to_integers
 
 HEADS = """q = Transpose<perm=[0,2,1,3]>(a) k = Transpose<perm=[0,2,3,1]>(b) v = Transpose<perm=[0,2,1,3]>(d)
     s = MatMul(q, k)"""
@@ -31,8 +33,9 @@ def test_attention_is_integer_from_end_to_end(quantized, rng, tokens):
     text, constants = attention(rng, "f = Mul(s, half) e = Softmax<axis=-1>(f)", scale=0.3)
     case = quantized(text, tokens, **constants)
     assert case.lowered.stays == []
-    counted = {op: case.ops.count(op) for op in ("Quantize", "QGemm", "QMatMul", "Lookup", "QSoftmax")}
-    assert counted == {"Quantize": 1, "QGemm": 4, "QMatMul": 2, "Lookup": 1, "QSoftmax": 1}
+    counted = {op: case.ops.count(op) for op in ("Quantize", "QGemm", "QMatMul", "QExponentials")}
+    assert counted == {"Quantize": 2, "QGemm": 4, "QMatMul": 2, "QExponentials": 1}
+    assert len(case.ops) == 9 + sum(op in ("Transpose", "Reshape") for op in case.ops)
     assert case.sqnr() > 30
 
 
@@ -47,9 +50,9 @@ def test_a_mask_stays_float_and_so_does_what_it_is_added_to(quantized, rng, toke
     first, second = [node for node in case.lowered.program.nodes if node.op == "QMatMul"]
     values = case.lowered.program.values
     assert values[first.outputs[0]].dtype == "f32"
-    assert values[second.inputs[0]].quant.scale == 1 / 256
-    assert second.attributes["a_zero_point"] == 0
-    assert {stay.op for stay in case.lowered.stays} == {"Add", "Softmax"}
+    assert second.inputs[::2] == case.node("QExponentials").outputs
+    assert second.attributes["b_scale"] == values[second.inputs[1]].quant.scale
+    assert {stay.op for stay in case.lowered.stays} == {"Add"}
     scores = first.attributes["a_scale"] * np.float64(first.attributes["b_scale"])
     assert scores == pytest.approx(0.5 * np.prod([values[name].quant.scale[0] for name in first.inputs]))
     assert all(stay.expected for stay in case.lowered.stays)
@@ -63,8 +66,95 @@ def test_a_mask_stays_float_and_so_does_what_it_is_added_to(quantized, rng, toke
     assert np.array_equal(got[:, :4], short)
 
 
+def test_exponentials_are_those_of_a_double(quantized, rng, tokens):
+    """255 exp(-x) in steps of 6.25 / 255, which end where it is below 1/2."""
+    text, constants = attention(rng, "e = Softmax<axis=-1>(s)")
+    case = quantized(text, tokens, **constants)
+    want = [round(255 * math.exp(-d * 6.25 / 255)) for d in range(256)]
+    assert case.constant("QExponentials", 1).tolist() == want
+    assert want[254:] == [1, 0]
+    assert case.node("QExponentials").attributes == {"factor": np.float32(40.8)}
+
+
+BETWEEN = {
+    "causal": "f = Mul(s, half) i = Where(seen, f, least) e = Softmax<axis=-1>(i)",
+    "bias": "f = Div(s, half) i = Add(f, bias) e = Softmax<axis=3>(i)",
+    "windows": "i = Add(s, bias) j = Reshape(i, five) n = Add(j, part) l = Reshape(n, again) e = Softmax(l)",
+    "negative": "f = Mul(s, minus) e = Softmax<axis=-1>(f)",
+}
+
+
+@pytest.mark.parametrize("between", BETWEEN)
+def test_scores_are_in_float_whatever_is_between(quantized, rng, tokens, between):
+    text, constants = attention(rng, BETWEEN[between])
+    more = {
+        "seen": np.tri(6, dtype=bool), "least": np.float32(-np.inf), "minus": np.float32(-0.25),
+        "bias": rng.normal(size=(1, 2, 6, 6)).astype("f4"),
+        "part": rng.normal(size=(1, 2, 1, 6, 6)).astype("f4"),
+        "five": np.array([1, 2, 2, 6, 6]), "again": np.array([2, 2, 6, 6]),
+    }  # fmt: skip
+    used = {name: array for name, array in more.items() if re.search(rf"\b{name}\b", BETWEEN[between])}
+    case = quantized(text, tokens, **constants, **used)
+    assert case.ops.count("QExponentials") == 1
+    assert case.ops.count("QMatMul") == 2
+    assert not {"QAdd", "QMul", "Lookup", "Dequantize", "QSoftmax"} & set(case.ops)
+    assert case.sqnr() > 25
+
+
+@pytest.mark.parametrize(
+    ("between", "reason"),
+    [
+        ("e = Softmax<axis=-2>(s)", "axis"),
+        ("p1 = Softmax<axis=-1>(s) e = Transpose<perm=[0,1,3,2]>(p1)", "moved"),
+        ("e = Softmax<axis=-1>(s) other = MatMul(v, e) seen = ReduceMean(other)", "two readers"),
+    ],
+)
+def test_a_softmax_elsewhere_is_in_integers(quantized, rng, tokens, between, reason):
+    text, constants = attention(rng, between, scale=0.1)
+    if "seen" in between:
+        text = text.replace("(float[N,L,8] y)", "(float[N,L,8] y, float seen)")
+        text = text.replace("MatMul(v, e)", "MatMul(k, e)")
+    case = quantized(text, tokens, **constants)
+    assert case.ops.count("QExponentials") == 0, reason
+    assert case.ops.count("QSoftmax") == 1, reason
+    assert case.sqnr() > 25
+
+
+@pytest.mark.parametrize("excluded", ["Softmax", "MatMul"])
+def test_a_softmax_or_product_that_stays_float_divides(quantized, floats, rng, tokens, excluded):
+    """The softmax of a product that stays float would have nobody to divide by its sums."""
+    text, constants = attention(rng, "e = Softmax<axis=-1>(s)", scale=0.3)
+    nodes = floats(text, **constants).nodes
+    names = {node.op: node.name for node in nodes if "e" in node.inputs + node.outputs}
+    case = quantized(text, tokens, exclude=[names[excluded]], **constants)
+    assert "QExponentials" not in case.ops
+    assert all(len(node.inputs) == 2 for node in case.lowered.program.nodes if node.op == "QMatMul")
+    assert case.sqnr() > 25
+
+
+def test_probabilities_whose_form_a_model_states_are_divided(floats, rng):
+    text, constants = attention(rng, "e = Softmax<axis=-1>(s)")
+    program = floats(text, **constants)
+    ranges = {name: Range(-1.0, 1.0) for name in program.values}
+    stated = Affine(np.float32(1 / 256), 0)
+    for given, becomes in (({}, "QExponentials"), ({"e": stated}, "QSoftmax")):
+        made = lower_to_integers(program, Forms(ranges, given)).program
+        assert [node.op for node in made.nodes if node.op in ("QExponentials", "QSoftmax")] == [becomes]
+
+
+def test_small_probabilities_have_the_step_of_their_range(quantized, rng):
+    """Flat rows of 600: in steps of 1/256 nothing would be left."""
+    tokens = rng.normal(size=(1, 600, 8)).astype("f4")
+    text, constants = attention(rng, "e = Softmax<axis=-2>(s)", scale=0.01)
+    case = quantized(text, tokens, **constants)
+    (stay,) = case.lowered.stays
+    assert stay.op == "Softmax"
+    assert re.match(r"its results are in steps of .*e-05 from 0 on, not of 1/256 from 0", stay.reason)
+    assert case.sqnr() > 25
+
+
 def test_a_softmax_of_a_wide_range_stays_float(quantized, rng, tokens):
-    text, constants = attention(rng, "e = Softmax<axis=-1>(s)", scale=20.0)
+    text, constants = attention(rng, "e = Softmax<axis=-2>(s)", scale=20.0)
     case = quantized(text, tokens, **constants)
     (stay,) = case.lowered.stays
     assert stay.op == "Softmax"

@@ -11,6 +11,7 @@ KINDS = {
     Kind.ELEMENTWISE: {"QAdd": "Add Sub", "QMul": "Mul Div"},
     Kind.MEAN: {"QAveragePool": "AveragePool", "QReduceMean": "GlobalAveragePool ReduceMean"},
     Kind.SOFTMAX: {"QSoftmax": "Softmax"},
+    Kind.EXPONENTIALS: {"QExponentials": "Softmax"},
     Kind.UNARY: {
         "Lookup": "Add Sub Mul Div Pow PRelu Max Min Abs Ceil Celu Clip Cos Elu Erf Exp Floor Gelu"
         " HardSigmoid HardSwish LeakyRelu Log Mish Neg Reciprocal Relu Round Selu Sigmoid Sign Sin"
@@ -37,6 +38,7 @@ def test_what_each_op_becomes():
     assert [row.becomes for row in ROWS["MatMul"]] == ["QGemm", "QMatMul"]
     assert [row.becomes for row in ROWS["Add"]] == ["Lookup", "QAdd"]
     assert [row.becomes for row in ROWS["Max"]] == ["Lookup", "Max"]
+    assert [row.becomes for row in ROWS["Softmax"]] == ["QExponentials", "QSoftmax"]
 
 
 W22 = {"w": ONES((2, 2, 1, 1)), "a": [0, 2, 3]}

@@ -9,6 +9,8 @@ from octavo import reference
 from octavo.lowering.affine import Range, affine
 from octavo.reference.functions import exp
 
+AFTER_LAST = "it follows a product's float32 result, which no op reads as integers"
+
 CONV = "g (float[N,3,8,8] x) => (float[N,4,8,8] y) { c = Conv<pads=[1,1,1,1]>(x, w, b) y = Relu(c) }"
 
 
@@ -258,7 +260,7 @@ def test_softmax_at_the_end_stays_float(quantized, rng):
     text = "g (float[N,6] x) => (float[N,5] y) { m = MatMul(x, w) y = Softmax(m) }"
     case = quantized(text, rng.normal(size=(3, 6)).astype(np.float32), w=rng.normal(size=(6, 5)).astype("f4"))
     assert case.ops == ["Quantize", "QGemm", "Softmax"]
-    assert case.reasons == {"softmax1": "it follows a product's float32 result, which no integer op reads"}
+    assert case.reasons == {"softmax1": AFTER_LAST}
     assert all(stay.expected for stay in case.lowered.stays)
 
 
@@ -268,7 +270,7 @@ def test_softmax_at_the_end_stays_float_behind_whatever_it_follows(quantized, im
     text = f"g (float[N,3,8,8] x) => (float y) {{ a = Conv(x, w) p = {before} y = Softmax<axis=1>(p) }}"
     case = quantized(text, image, w=weight)
     assert case.ops[-1] == "Softmax"
-    assert case.reasons["softmax2"] == "it follows a product's float32 result, which no integer op reads"
+    assert case.reasons["softmax2"] == AFTER_LAST
 
 
 @pytest.mark.parametrize(

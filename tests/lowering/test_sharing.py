@@ -5,6 +5,8 @@ import pytest
 from octavo.lowering import Range
 from octavo.lowering.affine import affine
 
+AFTER_LAST = "it follows a product's float32 result, which no op reads as integers"
+
 START = "c = Conv<pads=[1,1,1,1]>(x, w)"
 
 
@@ -368,5 +370,5 @@ def test_a_join_of_a_last_product_stays_float(quantized, image, weight):
             {{ {START} d = Conv<pads=[1,1,1,1]>(x, w) p = AveragePool<kernel_shape=[1,1]>(d)
                y = Concat<axis=1>({order}) }}"""
         case = quantized(text, image, w=weight)
-        assert case.reasons == {"concat3": "it follows a product's float32 result, which no integer op reads"}
+        assert case.reasons == {"concat3": AFTER_LAST}
         assert case.ops == ["Quantize", "QConv", "QConv", "QAveragePool", "Dequantize", "Concat"]

@@ -10,7 +10,7 @@ REACH = "that reaches over"
 GROUPS = "a convolution by groups of fewer than 16 input channels has no fast integer kernel"
 POINTWISE = "a convolution by groups of fewer than 4 input channels has no fast integer kernel"
 NO_INTEGERS = "its inputs are float, and quantizing them for this op alone gains nothing"
-AFTER_LAST = "it follows a product's float32 result, which no integer op reads"
+AFTER_LAST = "it follows a product's float32 result, which no op reads as integers"
 
 
 def verdict(floats, groups, weights, **attributes):

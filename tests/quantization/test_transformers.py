@@ -97,7 +97,8 @@ def test_every_product_is_in_integers(quantized):
     counts = {op: counted(quantized.program, op) for op in ("QGemm", "QMatMul", "Lookup", "MatMul")}
     assert counts == {"QGemm": 6 * LAYERS, "QMatMul": 2 * LAYERS, "Lookup": LAYERS, "MatMul": 0}
     assert counted(quantized.program, "Erf") == 0
-    # What feeds products is quantized once: the norms' results, and the shares of attention.
+    assert quantized.report.integer_ops["QExponentials"] == LAYERS
+    # What feeds products is quantized once: the norms' results, and those of attention.
     assert counted(quantized.program, "Quantize") == 3 * LAYERS
     assert counted(quantized.program, "Dequantize") == 0
     assert quantized.report.macs == quantized.report.integer_macs > 0
@@ -109,6 +110,14 @@ def test_answers_are_near_those_in_float(model, quantized):
     (got,) = octavo.Session(quantized).run(None, feeds)
     cosines = (want * got).sum(1) / np.linalg.norm(want, axis=1) / np.linalg.norm(got, axis=1)
     assert cosines.min() > 0.995
+
+
+@pytest.mark.parametrize("length", [40, 200, 600])
+def test_attention_keeps_the_sums_of_its_rows_at_lengths_never_seen(model, quantized, length):
+    """In steps of 1/256 the probabilities of 600 tokens would nearly all be 0."""
+    feeds = sentences([length], length)
+    (want,), (got,) = (octavo.Session(m).run(None, feeds) for m in (model, quantized))
+    assert (want * got).sum() / np.linalg.norm(want) / np.linalg.norm(got) > 0.995
 
 
 def test_bits_do_not_depend_on_machine_threads_or_batch(quantized):

@@ -3,6 +3,7 @@
 import itertools
 import math
 from fractions import Fraction
+from functools import partial
 
 import numpy as np
 import pytest
@@ -340,6 +341,96 @@ def test_softmax(run_node, rng, shape, axis):
         row = [int(q) for q in rows[place]]
         e = [int(table[max(row) - q]) for q in row]
         assert found[place].tolist() == [min(255, (512 * n + sum(e)) // (2 * sum(e))) for n in e]
+
+
+EXPONENTIALS = np.array([round(255 * math.exp(-d * 6.25 / 255)) for d in range(256)], np.uint8)
+
+
+@pytest.mark.parametrize("shape", [(7,), (3, 10), (2, 5, 40), (2, 3, 0), (0, 4)])
+@pytest.mark.parametrize("factor", [40.8, 0.37])
+def test_exponentials(run_node, rng, shape, factor):
+    """By fractions: each of the three operations is rounded to float32 once."""
+    x, factor = (rng.normal(size=shape) * 5).astype(np.float32), np.float32(factor)
+    made = run_node("QExponentials", [x, EXPONENTIALS], {"factor": factor}, ["u8", "i32"], 2, constants=[1])
+    e, sums = made
+    assert (e.shape, sums.shape) == (shape, (*shape[:-1], 1))
+    for place in np.ndindex(*shape[:-1]):
+        row = [Fraction(float(v)) for v in x[place]]
+        below = [Fraction(float(np.float32(float(max(row) - v)))) for v in row]
+        distances = [
+            min(255, round(Fraction(float(np.float32(float(d * Fraction(float(factor)))))))) for d in below
+        ]
+        want = [int(EXPONENTIALS[d]) for d in distances]
+        assert e[place].tolist() == want
+        assert sums[place].tolist() == [sum(want)]
+
+
+@pytest.mark.parametrize(
+    ("row", "want"),
+    [
+        ([3.0, 3.0, -np.inf], [255, 255, 0]),
+        ([3.0, -1e9, -3.4e38], [255, 0, 0]),
+        ([-3.4e38, 3.4e38], [0, 255]),
+        ([0.0, -0.0], [255, 255]),
+        ([-np.inf, -np.inf], [0, 0]),
+        ([1.0, np.nan, 2.0], [0, 0, 0]),
+        ([np.inf, 1.0], [0, 0]),
+        ([np.inf, -np.inf], [0, 0]),
+    ],
+)
+def test_exponentials_of_masked_and_of_broken_rows(run_node, row, want):
+    x = np.array([row], np.float32)
+    attributes = {"factor": np.float32(40.8)}
+    e, sums = run_node("QExponentials", [x, EXPONENTIALS], attributes, ["u8", "i32"], 2, constants=[1])
+    assert e.tolist() == [want]
+    assert sums.tolist() == [[sum(want)]]
+
+
+def test_exponentials_whose_sum_could_leave_32_bits_are_an_error(run_node):
+    """8421505 times 255 is 2^31 and more."""
+    for count, refused in ((8421504, False), (8421505, True)):
+        x = np.zeros((1, count), np.float32)
+        run = partial(
+            run_node,
+            "QExponentials",
+            [x, EXPONENTIALS],
+            {"factor": np.float32(1)},
+            ["u8", "i32"],
+            2,
+            constants=[1],
+        )
+        if refused:
+            with pytest.raises(RunError, match="sum of 8421505 exponentials"):
+                run()
+        else:
+            assert run()[1].tolist() == [[255 * count]]
+
+
+@pytest.mark.parametrize(
+    ("a_shape", "b_shape"),
+    [((3, 7), (7, 5)), ((2, 3, 7), (7, 5)), ((2, 1, 3, 7), (4, 7, 5)), ((7,), (7, 5)), ((2, 3, 7), (7,)),
+     ((7,), (7,)), ((3, 0), (0, 4))],
+)  # fmt: skip
+def test_products_of_weighed_rows(run_node, rng, a_shape, b_shape):
+    """Each row by its own scale over its own sum, which need not be that of the row."""
+    a, b = u8(rng, *a_shape), u8(rng, *b_shape)
+    sums = rng.integers(1, 3 * 10**7, (*a_shape[:-1], 1)).astype(np.int32)
+    sums.reshape(-1)[0] = 0
+    (y,) = run_node("QMatMul", [a, b, sums], {"b_zero_point": 77, "b_scale": np.float32(0.3)}, "f32")
+    exact = np.matmul(a.astype(object), b.astype(object) - 77) if a_shape[-1] else np.zeros((3, 4), object)
+    rows = sums[..., 0] if len(b_shape) == 1 else sums
+    divisors = np.broadcast_to(rows, np.shape(exact))
+    assert y.shape == np.shape(exact)
+    for got, total, divisor in zip(y.reshape(-1), np.reshape(exact, -1), divisors.reshape(-1), strict=True):
+        with np.errstate(all="ignore"):
+            factor = np.float32(0.3) / np.float32(divisor)
+            assert np.array_equal(got, np.float32(total) * factor, equal_nan=True)
+
+
+def test_sums_of_another_shape_are_an_error(run_node, rng):
+    a, b, sums = u8(rng, 3, 7), u8(rng, 7, 5), np.ones((7, 1), np.int32)
+    with pytest.raises(RunError, match=r"sums are of shape \[7, 1\], not \[3, 1\]"):
+        run_node("QMatMul", [a, b, sums], {"b_zero_point": 77, "b_scale": np.float32(0.3)}, "f32")
 
 
 def test_channels_that_do_not_fit_are_an_error(run_node, rng):

@@ -102,12 +102,16 @@ def affine(reals: Range, of: Integers = UINT8) -> Affine:
     return Affine(scale, zero_point, of)
 
 
+PROBABILITY = np.float32(1.0 / 256.0)
+"""The step of a Softmax's result that QSoftmax has, and that no other exceeds."""
+
+
 def fixed_output(op: str, of: Integers) -> Affine | None:
     """What an op's output is held in whatever was observed, where its range is known."""
     return _FIXED_OUTPUTS.get(of, {}).get(op)
 
 
-_SHARE = Affine(np.float32(1.0 / 256.0), 0)
+_SHARE = Affine(PROBABILITY, 0)
 _SHARE_OF_16_BITS = Affine(np.float32(1.0 / 32768.0), 0, INT16)
 _FIXED_OUTPUTS = {
     UINT8: {"Softmax": _SHARE, "Sigmoid": _SHARE, "Tanh": Affine(np.float32(1.0 / 128.0), 128)},

@@ -36,6 +36,7 @@ class ProgramBuilder:
         self._nodes: list[Node] = []
         self._integer_names: dict[str, str] = {}
         self._float_names: dict[str, str] = {}
+        self._sums: dict[str, str] = {}
         self._taken = set(self._source.values)
         self._node_names = {node.name for node in self._source.nodes}
         for name in self._source.inputs:
@@ -75,6 +76,19 @@ class ProgramBuilder:
         self._define_integers(own, name, self.affine(name))
         self._integer_names[name] = own
         return own
+
+    def gives_exponentials(self, name: str) -> list[str]:
+        """The same as exponentials, of which a row has the scale 1 / sum. Their name and the sums'."""
+        value = self.wiring.value(name)
+        sums = self._fresh(f"{name}_sums")
+        self._define(Value(name, "u8", value.shape), name)
+        self._define(Value(sums, "i32", None if value.shape is None else (*value.shape[:-1], 1)), None)
+        self._integer_names[name], self._sums[name] = name, sums
+        return [name, sums]
+
+    def sums(self, name: str) -> str | None:
+        """The name of the sums of a value of the graph that is there as exponentials, else None."""
+        return self._sums.get(name)
 
     def gives_floats(self, name: str) -> str:
         """Declare that the next node gives the graph's value `name` as the graph has it."""
@@ -169,8 +183,8 @@ class ProgramBuilder:
         )
 
     def held_in_integers(self) -> list[str]:
-        """The graph's values that exist in integers, constants aside."""
-        return list(self._integer_names)
+        """The graph's values that exist in integers of one form, constants aside."""
+        return [name for name in self._integer_names if name not in self._sums]
 
     def _emit_conversion(self, op: str, source: str, target: str, form: Affine) -> None:
         name = target if target not in self._node_names else self._fresh(f"{target}_node")

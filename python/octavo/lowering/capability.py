@@ -32,6 +32,8 @@ class Kind(Enum):
     """A function of one tensor, element by element: a table."""
     SOFTMAX = "softmax"
     """A table and a sum."""
+    EXPONENTIALS = "exponentials"
+    """The softmax between the two products of attention: takes float32, and the second one its sums."""
     MOVEMENT = "movement"
     """Elements move or are picked, none changes: shares its input's scale."""
     JOIN = "join"
@@ -73,13 +75,15 @@ class Verdict:
     expected: bool = False
 
 
-def judge(wiring: Wiring, unit: Unit, activations: Integers = UINT8) -> Verdict:
-    """How the unit can run in integers, before any range is known."""
+def judge(wiring: Wiring, unit: Unit, activations: Integers = UINT8, without: Kind | None = None) -> Verdict:
+    """How the unit can run in integers, before any range is known. without: a kind that it cannot be of."""
     op = unit.node.op
     if op in BETTER_IN_FLOAT:
         return Verdict(None, BETTER_IN_FLOAT[op], expected=True)
     verdict = Verdict(None, f"{op} has no integer form")
     for row in ROWS.get(op, ()):
+        if row.kind is without:
+            continue
         verdict = _judge_by(row, wiring, unit, activations)
         if verdict.row is not None:
             break
@@ -204,6 +208,27 @@ def reduced_axes(wiring: Wiring, node: Node) -> list[int] | None:
     return sorted(int(axis) % rank for axis in axes.reshape(-1))
 
 
+def _last_axis(wiring: Wiring, unit: Unit) -> str | None:
+    axis, rank = integer(unit.node, "axis"), wiring.rank(unit.node.inputs[0])
+    if axis == -1 or (rank is not None and axis == rank - 1):
+        return None
+    return f"it is over axis {axis}, not the last one"
+
+
+def _left_of_a_product(wiring: Wiring, unit: Unit) -> str | None:
+    """One product of activations alone reads it, as its left side: the rows stay what they were."""
+    name = unit.outputs[0]
+    reader = wiring.sole_reader(name)
+    if (
+        reader is not None
+        and reader.node.op == "MatMul"
+        and reader.node.inputs[0] == name != reader.node.inputs[1]
+        and wiring.constant(reader.node.inputs[1]) is None
+    ):
+        return None
+    return "it is not the left side of a product alone"
+
+
 def _nearest(wiring: Wiring, unit: Unit) -> str | None:
     mode = unit.node.attributes["mode"]
     transform = unit.node.attributes["coordinate_transformation_mode"]
@@ -270,6 +295,15 @@ TABLE: tuple[Row, ...] = (
     Row("AveragePool", Kind.MEAN, "QAveragePool", (_POOL,)),
     Row("GlobalAveragePool", Kind.MEAN, "QReduceMean", (Condition("known rank", _spatial_mean),)),
     Row("ReduceMean", Kind.MEAN, "QReduceMean", (Condition("axes after the channels'", _spatial_mean),)),
+    Row(
+        "Softmax",
+        Kind.EXPONENTIALS,
+        "QExponentials",
+        (
+            Condition("the last axis", _last_axis),
+            Condition("only a product of activations reads it, as its left side", _left_of_a_product),
+        ),
+    ),
     Row("Softmax", Kind.SOFTMAX, "QSoftmax"),
     Row("Concat", Kind.JOIN, "Concat"),
     Row("Max", Kind.JOIN, "Max"),

@@ -23,11 +23,15 @@ class Products:
 
 
 def fit_matmul(decision: Decision, unit: Unit) -> Products:
-    """Requantized where a reader wants integers, else with a float32 result."""
+    """Requantized where a reader wants integers, else with a float32 result.
+
+    The result is float32 too where the left side is exponentials, whose rows have a scale each.
+    """
     a, b = (decision.affine(name) for name in unit.node.inputs)
     _check_sums(decision, unit, a, b)
     output = unit.outputs[0]
-    if not decision.partition.wants_integers(output):
+    is_weighed = decision.partition.exponentials(unit.node.inputs[0])
+    if is_weighed or not decision.partition.wants_integers(output):
         return _with_number(decision, output, b.scale)
     end = epilogue(decision, unit)
     factor = np.float64(a.scale) * np.float64(b.scale) / np.float64(end.affine.scale)
@@ -39,6 +43,12 @@ def emit_matmul(builder: ProgramBuilder, unit: Unit, fit: Products) -> None:
     a, b = (builder.affine(name) for name in unit.node.inputs)
     attributes: dict[str, Attribute] = {"a_zero_point": a.zero_point, "b_zero_point": b.zero_point}
     inputs = [builder.integers(name) for name in unit.node.inputs]
+    sums = builder.sums(unit.node.inputs[0])
+    if sums is not None:
+        assert fit.scale is not None
+        attributes = {"b_zero_point": b.zero_point, "b_scale": fit.scale}
+        builder.emit("QMatMul", unit, [*inputs, sums], [builder.gives_floats(fit.output)], attributes)
+        return
     if fit.end is None:
         assert fit.scale is not None
         attributes |= {"a_scale": a.scale, "b_scale": fit.scale}

@@ -6,14 +6,14 @@ follows what is narrower. What stands between a product and float readers takes 
 accumulator: last layers keep their precision.
 """
 
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from dataclasses import dataclass
 
 from octavo.lowering.capability import Kind, Row, judge
 from octavo.lowering.wiring import Unit, Wiring
 from octavo.program.integers import UINT8, Integers
 
-AFTER_LAST = "it follows a product's float32 result, which no integer op reads"
+AFTER_LAST = "it follows a product's float32 result, which no op reads as integers"
 NO_INTEGERS = "its inputs are float, and quantizing them for this op alone gains nothing"
 _FOLLOWERS = (Kind.UNARY, Kind.ELEMENTWISE, Kind.MOVEMENT, Kind.JOIN, Kind.SOFTMAX)
 
@@ -32,18 +32,24 @@ class Partition:
     """The units in two: `rows[unit.name]` for those that run in integers, `stays` for those that do not.
 
     `kept` are the names of nodes that must stay float, with the reason and whether that was asked for;
-    `activations` the integers that the others compute on.
+    `activations` the integers that the others compute on; `given` the values whose form a model states.
     """
 
     def __init__(
-        self, wiring: Wiring, kept: Mapping[str, tuple[str, bool]], activations: Integers = UINT8
+        self,
+        wiring: Wiring,
+        kept: Mapping[str, tuple[str, bool]],
+        activations: Integers = UINT8,
+        given: Container[str] = (),
     ) -> None:
         self.wiring = wiring
         self._activations = activations
+        self._given = given
         self.rows: dict[str, Row] = {}
         self.functions: dict[str, tuple[str, ...]] = wiring.functions
         self._reasons: dict[str, tuple[str, bool]] = {}
         self._judge(kept)
+        self._forgo_exponentials()
         self._integers = self._where_integers_are()
         self._leave_at_the_end()
         self.stays = [stay for unit in wiring.units for stay in self._stays(unit)]
@@ -56,14 +62,24 @@ class Partition:
         """The kind of a unit that has an integer form."""
         return self.rows[unit.name].kind
 
+    def takes_integers(self, unit: Unit) -> bool:
+        """Whether the unit reads integers."""
+        return self.is_integer(unit) and self.kind(unit) is not Kind.EXPONENTIALS
+
+    def exponentials(self, name: str) -> bool:
+        """Whether a value is held as exponentials, of which each row has a scale of its own."""
+        producer = self.wiring.producer.get(name)
+        is_integer = producer is not None and self.is_integer(producer)
+        return producer is not None and is_integer and self.kind(producer) is Kind.EXPONENTIALS
+
     def wants_integers(self, name: str) -> bool:
         """Whether some reader of the value takes it as integers."""
-        return any(self.is_integer(unit) for unit in self.wiring.readers.get(name, []))
+        return any(self.takes_integers(unit) for unit in self.wiring.readers.get(name, []))
 
     def wants_float(self, name: str) -> bool:
         """Whether some reader of the value, or the caller, takes it as float32."""
         readers = self.wiring.readers.get(name, [])
-        return name in self.wiring.outputs or any(not self.is_integer(unit) for unit in readers)
+        return name in self.wiring.outputs or any(not self.takes_integers(unit) for unit in readers)
 
     def _judge(self, kept: Mapping[str, tuple[str, bool]]) -> None:
         for unit in self.wiring.units:
@@ -82,6 +98,18 @@ class Partition:
             else:
                 self.rows[unit.name] = verdict.row
 
+    def _forgo_exponentials(self) -> None:
+        """Judge anew those whose product stays float, or whose result has a form that a model states."""
+        for unit in self.wiring.units:
+            row = self.rows.get(unit.name)
+            if row is None or row.kind is not Kind.EXPONENTIALS:
+                continue
+            reader = self.wiring.sole_reader(unit.outputs[0])
+            if reader is None or reader.name not in self.rows or unit.outputs[0] in self._given:
+                other = judge(self.wiring, unit, self._activations, without=Kind.EXPONENTIALS).row
+                assert other is not None, "a Softmax has another row"
+                self.rows[unit.name] = other
+
     def _computes_floats(self, unit: Unit) -> bool:
         """Whether float32 comes in and goes out: shape arithmetic and comparisons are none of this."""
         wiring = self.wiring
@@ -91,7 +119,8 @@ class Partition:
 
     def _where_integers_are(self) -> set[str]:
         """The least set that holds all products, what reads its integers, and what moves elements to it."""
-        integer = {name for name, row in self.rows.items() if row.kind is Kind.PRODUCT}
+        starts = (Kind.PRODUCT, Kind.EXPONENTIALS)
+        integer = {name for name, row in self.rows.items() if row.kind in starts}
         grown = True
         while grown:
             before = len(integer)
@@ -122,11 +151,13 @@ class Partition:
     def _is_quantized(self, name: str, integer: set[str]) -> bool:
         """Whether a float tensor becomes integers anyway: for an op that does not only add or multiply it."""
         readers = [unit for unit in self.wiring.readers.get(name, []) if unit.name in integer]
-        return any(self.kind(unit) is not Kind.ELEMENTWISE for unit in readers)
+        return any(self.kind(unit) not in (Kind.ELEMENTWISE, Kind.EXPONENTIALS) for unit in readers)
 
     def _moves_to(self, unit: Unit, integer: set[str]) -> bool:
         readers = [reader for name in unit.outputs for reader in self.wiring.readers.get(name, [])]
-        return any(reader.name in integer for reader in readers)
+        return any(
+            reader.name in integer and self.kind(reader) is not Kind.EXPONENTIALS for reader in readers
+        )
 
     def _leave_at_the_end(self) -> None:
         """Take out of the integers what stands between products and float readers or outputs."""
@@ -147,7 +178,7 @@ class Partition:
 
     def _takes_float(self, unit: Unit, ends: set[str]) -> bool:
         """Whether a reader is float, or does no more than follow its inputs towards readers that are."""
-        return not self.is_integer(unit) or (self.kind(unit) in _FOLLOWERS and unit.name in ends)
+        return not self.takes_integers(unit) or (self.kind(unit) in _FOLLOWERS and unit.name in ends)
 
     def _should_leave(self, unit: Unit, ends: set[str]) -> bool:
         kind = self.kind(unit)

@@ -45,9 +45,10 @@ class Sharing:
         self._fixed: dict[str, Affine] = {}
         units = [unit for unit in partition.wiring.units if partition.is_integer(unit)]
         for unit in partition.wiring.units:
-            fixed = fixed_output(unit.nodes[-1].op, forms.activations)
-            if fixed is not None:
-                self._fixed[unit.outputs[0]] = fixed
+            op, name = unit.nodes[-1].op, unit.outputs[0]
+            fixed = fixed_output(op, forms.activations)
+            if fixed is not None and not (op == "Softmax" and self._is_coarse(name, fixed)):
+                self._fixed[name] = fixed
         self._fixed |= forms.given
         for unit in units:
             if partition.kind(unit) is Kind.MOVEMENT:
@@ -60,6 +61,11 @@ class Sharing:
             if partition.kind(unit) is Kind.JOIN and self.unfit is None:
                 reason = self._join(unit)
                 self.unfit = None if reason is None else (unit, reason)
+
+    def _is_coarse(self, name: str, fixed: Affine) -> bool:
+        """Whether a fixed form loses a bit or more beside that of the range that was seen, as flat rows'."""
+        seen = self._forms.ranges.get(name)
+        return seen is not None and bool(LOSS * affine(seen, fixed.of).scale < fixed.scale)
 
     def affine(self, name: str) -> Affine | str:
         """The form of a value in integers, or why it has none."""

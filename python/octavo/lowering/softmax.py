@@ -1,10 +1,11 @@
-"""Softmax between integer ops."""
+"""Softmax: in integers, or as exponentials and their sums between the two products of attention."""
 
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from octavo.lowering.affine import PROBABILITY
 from octavo.lowering.builder import ProgramBuilder
 from octavo.lowering.decision import Decision, UnfitError
 from octavo.lowering.wiring import Unit
@@ -14,12 +15,19 @@ from octavo.reference.functions import exp
 STEP = np.float32(1 / 8)
 """The widest step of an input: half of it changes a probability by a factor of 1.06 at most."""
 
+REACH = 6.25
+"""The distance from a row's maximum that the table of exponentials reaches, where they are 0 in uint8."""
+
 
 def fit_softmax(decision: Decision, unit: Unit) -> npt.NDArray[Any]:
     """The table of formula (13), `rne(2^22 * exp(-s * d))`, exp in float32 by our own function; int32."""
-    x = decision.affine(unit.node.inputs[0])
+    x, y = decision.affine(unit.node.inputs[0]), decision.affine(unit.outputs[0])
     if x.scale > STEP:
         raise UnfitError(f"its input's range is so wide that a step in {x.of} would be {x.scale:.3g}")
+    if (y.scale, y.zero_point) != (PROBABILITY, 0):
+        raise UnfitError(
+            f"its results are in steps of {y.scale:.3g} from {y.zero_point} on, not of 1/256 from 0"
+        )
     distances = -(x.scale * np.arange(x.of.count, dtype=np.float32))
     return np.rint(np.float64(2**22) * exp(distances).astype(np.float64)).astype(np.int32)
 
@@ -31,3 +39,16 @@ def emit_softmax(builder: ProgramBuilder, unit: Unit, table: npt.NDArray[Any]) -
     outputs = [builder.gives_integers(output)]
     builder.emit("QSoftmax", unit, inputs, outputs, {"axis": integer(unit.node, "axis")})
     builder.dequantize_if_wanted(output)
+
+
+def fit_exponentials(decision: Decision, unit: Unit) -> npt.NDArray[np.uint8]:
+    """The table of formula (14a), `rne(255 * exp(-d * 6.25 / 255))`, exp in float32 by our own function."""
+    distances = (np.arange(256) * (REACH / 255)).astype(np.float32)
+    return np.rint(255 * exp(-distances).astype(np.float64)).astype(np.uint8)
+
+
+def emit_exponentials(builder: ProgramBuilder, unit: Unit, table: npt.NDArray[np.uint8]) -> None:
+    """Add the QExponentials."""
+    inputs = [builder.floats(unit.node.inputs[0]), builder.constant("exponentials", table)]
+    outputs = builder.gives_exponentials(unit.outputs[0])
+    builder.emit("QExponentials", unit, inputs, outputs, {"factor": np.float32(255 / REACH)})

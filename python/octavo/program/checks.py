@@ -83,9 +83,8 @@ def _clamp(program: Program, node: Node) -> None:
 
 def _zero_points(program: Program, node: Node) -> None:
     inputs, outputs = node.inputs, node.outputs
-    residual = inputs[RESIDUAL] if len(inputs) > RESIDUAL else ""
-    pairs = (("x", inputs[0]), ("a", inputs[0]), ("b", inputs[-1]), ("r", residual), ("y", outputs[0]))
-    for name, of in pairs:
+    right, residual = "".join(inputs[1:2]), "".join(inputs[RESIDUAL : RESIDUAL + 1])
+    for name, of in zip("xabry", (inputs[0], inputs[0], right, residual, outputs[0]), strict=True):
         if f"{name}_zero_point" in node.attributes:
             _within(node, f"{name}_zero_point", *_integers(program, of).zero_points)
 
@@ -259,7 +258,8 @@ def _check_quantized_matmul(program: Program, node: Node) -> None:
         _check_requantize(program, node)
         return
     _zero_points(program, node)
-    _positive(node, "a_scale")
+    if "a_scale" in node.attributes:
+        _positive(node, "a_scale")
     _positive(node, "b_scale")
 
 
@@ -363,6 +363,13 @@ def _check_softmax(program: Program, node: Node) -> None:
         _fail(node, "its table must begin with 2^22 and stay within 0..2^22")
 
 
+def _check_exponentials(program: Program, node: Node) -> None:
+    _positive(node, "factor")
+    table = _shaped(program, node, 1, (256,))
+    if (table[0], table[255]) != (255, 0):
+        _fail(node, "its table must begin with 255 and end with 0")
+
+
 def _check_transpose(program: Program, node: Node) -> None:
     perm = integers(node, "perm")
     if sorted(perm) != list(range(len(perm))):
@@ -429,6 +436,7 @@ _CHECKS: dict[str, Callable[[Program, Node], None]] = {
     "QAdd": _check_add,
     "QAveragePool": _check_quantized_pool,
     "QConv": _check_quantized_conv,
+    "QExponentials": _check_exponentials,
     "QGemm": _check_quantized_gemm,
     "QMatMul": _check_quantized_matmul,
     "QMul": _check_requantize,

@@ -232,9 +232,11 @@ def counted_ops(program: Program, *, in_integers: bool) -> dict[str, int]:
 
 def _computes(program: Program, node: Node, dtypes: Container[str]) -> bool:
     """Whether a node computes reals from what is of one of these dtypes, rather than convert it."""
+    # Exponentials are integers of float32 scores.
+    read = node.outputs[0] if node.op == "QExponentials" else node.inputs[0]
     return (
         node.op not in _CONVERSIONS
-        and program.values[node.inputs[0]].dtype in dtypes
+        and program.values[read].dtype in dtypes
         and program.values[node.outputs[0]].dtype in _REALS  # a Shape computes nothing
     )
 

@@ -106,17 +106,32 @@ def gemm(node: Node, inputs: Inputs, y: str) -> list[Array]:
 
 
 def matmul(node: Node, inputs: Inputs, y: str) -> list[Array]:
-    """numpy's matmul of `a - a_zero_point` and `b - b_zero_point`, formula (6a), requantized or as floats."""
-    a, b = _centred(node, inputs, 0, "a_zero_point"), _centred(node, inputs, 1, "b_zero_point")
-    k, zeros = a.shape[-1], (integer(node, "a_zero_point"), integer(node, "b_zero_point"))
+    """numpy's matmul of `a - a_zero_point` and `b - b_zero_point`, formula (6a), requantized or as floats.
+
+    With the sums of a's rows, a_zero_point is 0, and rows are divided by them: formula (14c).
+    """
+    sums = inputs[2] if len(inputs) > 2 else None
+    zeros = (0 if sums is not None else integer(node, "a_zero_point"), integer(node, "b_zero_point"))
+    a, b = (required(inputs, place).astype(np.int64) - zeros[place] for place in (0, 1))
+    k = a.shape[-1]
     of = _of(inputs)
     if k * math.prod(of.reach(zero) for zero in zeros) >= of.sum_end:
         raise RunError(f"its sums over K = {k} products can leave 32 bits")
     acc = np.matmul(a.astype(np.float64), b.astype(np.float64)).astype(np.int64)
     if "multiplier" in node.attributes:
         return [_requantized(node, acc, y)]
+    if sums is not None:
+        return [_weighed(node, acc, sums, a.shape, b.ndim)]
     scaled = acc.astype(np.float32) * number(node, "a_scale")
     return [np.asarray(scaled * number(node, "b_scale"))]
+
+
+def _weighed(node: Node, acc: Int64, sums: Array, left: tuple[int, ...], right_rank: int) -> Array:
+    """Formula (14c). left: the shape of a, whose last axis is 1 in that of the sums."""
+    if sums.shape != (*left[:-1], 1):
+        raise RunError(f"its sums are of shape {list(sums.shape)}, not {[*left[:-1], 1]}")
+    factors = number(node, "b_scale") / sums.astype(np.float32)
+    return np.asarray(acc.astype(np.float32) * (factors if right_rank > 1 else factors[..., 0]))
 
 
 def add(node: Node, inputs: Inputs, y: str) -> list[Array]:
@@ -184,6 +199,27 @@ def softmax(node: Node, inputs: Inputs, y: str) -> list[Array]:
     e = required(inputs, 1).astype(np.int64)[x.max(axis=axis, keepdims=True) - x]
     total = e.sum(axis=axis, keepdims=True)
     return [np.minimum(of.high, (2 * of.count * e + total) // (2 * total)).astype(DTYPES[y])]
+
+
+def exponentials(node: Node, inputs: Inputs, y: str) -> list[Array]:
+    """`table[d]` and its sums over the last axis: formulas (14a) and (14b).
+
+    `d = min(255, rne((max(x) - x) * factor))`, 255 all along a row in which max(x) - x is NaN somewhere.
+    """
+    x, table = required(inputs, 0), required(inputs, 1)
+    if x.ndim == 0:
+        raise RunError("its input has no axes")
+    if x.shape[-1] > EXPONENTIALS_MAX:
+        raise RunError(f"the sum of {x.shape[-1]} exponentials can leave 32 bits")
+    below = x.max(axis=-1, keepdims=True, initial=-np.inf) - x
+    distances = np.minimum(np.rint(below * number(node, "factor")), np.float32(255))
+    broken = np.isnan(below).any(axis=-1, keepdims=True)
+    e = table[np.where(broken, 255, distances).astype(np.int64)]
+    return [e, e.sum(axis=-1, keepdims=True, dtype=np.int32)]
+
+
+EXPONENTIALS_MAX = (2**31 - 1) // 255
+"""The most exponentials of a row whose sum stays below 2^31."""
 
 
 def _of(inputs: Inputs) -> Integers:
@@ -265,6 +301,7 @@ INTEGER_OPS: dict[str, IntegerOp] = {
     "QAdd": add,
     "QAveragePool": average_pool,
     "QConv": conv,
+    "QExponentials": exponentials,
     "QGemm": gemm,
     "QMatMul": matmul,
     "QMul": mul,

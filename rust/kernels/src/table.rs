@@ -130,6 +130,7 @@ families! {
     float.reduce: float::reduce::Entries;
     float.interpolate: float::interpolate::Entries;
     float.softmax: float::softmax::Entries;
+    float.exponentials: float::exponentials::Entries;
     float.scores: float::scores::Entries;
     float.normalization: float::normalization::Entries;
     float.pool: float::pool::Entries;
@@ -190,6 +191,7 @@ mod tests {
                 row.float.binary.binary.name,
                 row.float.reduce.last.name,
                 row.float.softmax.softmax.name,
+                row.float.exponentials.distances.name,
                 row.float.depthwise.depthwise.name,
                 row.elementwise.add.name,
                 row.elementwise.min.name,

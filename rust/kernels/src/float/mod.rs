@@ -10,6 +10,7 @@
 pub mod binary;
 pub mod depthwise;
 pub mod epilogue;
+pub mod exponentials;
 pub mod gemm;
 pub mod half;
 pub mod interleave;
@@ -50,6 +51,8 @@ pub struct Entries {
     pub interpolate: interpolate::Entries,
     /// Softmax and its logarithm.
     pub softmax: softmax::Entries,
+    /// Exponentials of rows and their sums.
+    pub exponentials: exponentials::Entries,
     /// A factor, a mask and a softmax of rows.
     pub scores: scores::Entries,
     /// Normalizations.
@@ -69,6 +72,7 @@ pub(crate) const SCALAR: Entries = Entries {
     reduce: reduce::SCALAR,
     interpolate: interpolate::SCALAR,
     softmax: softmax::SCALAR,
+    exponentials: exponentials::SCALAR,
     scores: scores::SCALAR,
     normalization: normalization::SCALAR,
     pool: pool::SCALAR,
@@ -84,6 +88,7 @@ pub(crate) const AVX2: Entries = Entries {
     reduce: reduce::AVX2,
     interpolate: interpolate::AVX2,
     softmax: softmax::AVX2,
+    exponentials: exponentials::AVX2,
     scores: scores::AVX2,
     normalization: normalization::AVX2,
     pool: pool::AVX2,
@@ -99,6 +104,7 @@ pub(crate) const AVX512VNNI: Entries = Entries {
     reduce: reduce::AVX512VNNI,
     interpolate: interpolate::AVX512VNNI,
     softmax: softmax::AVX512VNNI,
+    exponentials: exponentials::AVX512VNNI,
     scores: scores::AVX512VNNI,
     normalization: normalization::AVX512VNNI,
     pool: pool::AVX512VNNI,

@@ -1,20 +1,25 @@
-//! What attention does with its scores, fused behind their product: the Add of a mask, Softmax, Quantize. A block of rows
-//! goes through all of them while it is in the first cache; the bits are those of the nodes one by one.
+//! What attention does with its scores: QExponentials, by itself or fused behind the product of the scores, after the Add
+//! of a mask. A block of rows goes through all of them while it is in the first cache; the bits are those of the nodes
+//! one by one.
 
-use octavo_exec::cast_mut;
+use octavo_exec::{cast, cast_mut};
 use octavo_kernels::float::binary::{self, Binary};
-use octavo_kernels::float::softmax::{self, Sum};
-use octavo_kernels::quantize;
+use octavo_kernels::float::exponentials::distances;
+use octavo_kernels::gemm::row_sums;
+use octavo_kernels::lookup::lookup_in_place;
 use octavo_kernels::table::Kernels;
 
 use crate::ops::batches::Addend;
-use crate::ops::behind::{Takes, softmax_behind};
-use crate::ops::node::made;
+use crate::ops::behind::{Takes, masked_behind};
+use crate::ops::node::{error, made, needed};
 use crate::plan::builder::{Builder, Stop};
+use crate::plan::layout::Layout;
 use crate::program::{Node, Op, ValueId};
 
 /// Scores of a block.
-const SCORES: usize = 4096;
+pub const SCORES: usize = 4096;
+/// The most exponentials of a row whose sum stays below 2^31.
+const MOST: usize = i32::MAX as usize / 255;
 
 /// Room for the scores of a block, as bytes.
 #[repr(align(64))]
@@ -24,41 +29,85 @@ impl ScoresBlock {
     /// Nothing yet.
     pub const EMPTY: ScoresBlock = ScoresBlock([0; 4 * SCORES]);
 
-    /// The bytes of that many scores.
+    /// The bytes of that many scores, at most [`SCORES`].
     pub fn bytes(&mut self, scores: usize) -> &mut [u8] {
         &mut self.0[..4 * scores]
     }
 
     /// That many scores.
-    fn scores(&mut self, scores: usize) -> &mut [f32] {
+    pub fn scores(&mut self, scores: usize) -> &mut [f32] {
         cast_mut(self.bytes(scores))
     }
 }
 
+/// A QExponentials of rows of n scores.
+struct Exponentials {
+    n: usize,
+    factor: f32,
+    table: Box<[u8; 256]>,
+}
+
+impl Exponentials {
+    fn of(b: &mut Builder<'_>, node: &Node, n: usize) -> Result<Exponentials, Stop> {
+        if n > MOST {
+            return Err(error(node, &format!("the sum of {n} exponentials can leave 32 bits")));
+        }
+        let table = b.known_input(node, 1)?.u8s()?.try_into();
+        let table = table.map_err(|_| error(node, "the table must have 256 entries"))?;
+        Ok(Exponentials { n, factor: node.attributes.f32("factor")?, table: Box::new(table) })
+    }
+
+    /// Exponentials of some rows, and the sum of each.
+    fn rows(&self, kernels: Kernels, x: &[f32], y: &mut [u8], sums: &mut [i32]) {
+        distances(kernels, x, self.n, self.factor, y);
+        lookup_in_place(kernels, y, &self.table);
+        row_sums(kernels, y, self.n, self.n, 1, sums);
+    }
+}
+
+/// Plans a QExponentials that no product has taken in.
+pub fn plan(b: &mut Builder<'_>, node: &Node) -> Result<(), Stop> {
+    let x = b.input_as(needed(node, 0)?, Layout::RowMajor)?;
+    let Some((&n, leading)) = x.shape().split_last() else {
+        return Err(error(node, "its input has no axes"));
+    };
+    let exponentials = Exponentials::of(b, node, n)?;
+    let of_sums = leading.iter().copied().chain([1]).collect();
+    let y = b.output(made(node, 0)?, x.shape().to_vec(), Layout::RowMajor)?.buffer;
+    let sums = b.output(made(node, 1)?, of_sums, Layout::RowMajor)?;
+    let chunk = b.steps.chunk(sums.elements(), n as f64, 1);
+    let kernel = b.steps.kernels.row().float.exponentials.distances.name;
+    b.steps.of_node(node, kernel).run([x.buffer], [y, sums.buffer], move |run, [x], [y, sums]| {
+        let (kernels, pool) = (run.kernels, run.pool);
+        let (x, sums) = (cast::<f32>(x), cast_mut::<i32>(sums));
+        if n == 0 {
+            return sums.fill(0);
+        }
+        pool.pairs_of_slices((y, chunk * n), (sums, chunk), |i, y, sums| {
+            exponentials.rows(kernels, &x[i * chunk * n..][..y.len()], y, sums);
+        });
+    });
+    Ok(())
+}
+
 /// The fused nodes.
-pub struct Probabilities {
-    /// The Quantize's value.
-    pub output: ValueId,
+pub struct Scores {
+    /// The exponentials and their sums.
+    pub outputs: [ValueId; 2],
     /// The names of the nodes.
     pub names: String,
     /// What is added to the scores.
     pub mask: Option<Addend>,
-    n: usize,
-    scale: f32,
-    zero_point: i32,
+    exponentials: Exponentials,
 }
 
-/// The nodes behind the float scores of `node`, where they end in the Quantize of a softmax; they are marked as planned.
-pub fn probabilities(
-    b: &mut Builder<'_>,
-    node: &Node,
-    shape: &[usize],
-) -> Result<Option<Probabilities>, Stop> {
-    let n = shape.last().copied().unwrap_or(0);
+/// The nodes behind the float scores of `node`, where they end in a QExponentials; they are marked as planned.
+pub fn scores(b: &mut Builder<'_>, node: &Node, shape: &[usize]) -> Result<Option<Scores>, Stop> {
     let takes = Takes { factor: false, mask_of_columns: true };
-    let Some(mut behind) = softmax_behind(b, node, shape, takes)? else { return Ok(None) };
-    let Some((last, quantize)) = b.only_reader(behind.output) else { return Ok(None) };
-    if quantize.op != Op::Quantize || quantize.inputs.len() > 1 || !(1..=SCORES).contains(&n) {
+    let Some(mut behind) = masked_behind(b, node, shape, takes)? else { return Ok(None) };
+    let (last, reader) = behind.reader;
+    let n = shape.last().copied().unwrap_or(0);
+    if reader.op != Op::QExponentials || !(1..=SCORES).contains(&n) {
         return Ok(None);
     }
     let mask = behind.mask.map(|mask| Addend::of(b, mask, shape)).transpose()?;
@@ -68,23 +117,17 @@ pub fn probabilities(
         b.absorb(index);
         names = format!("{names} + {}", b.program.nodes[index].name);
     }
-    Ok(Some(Probabilities {
-        output: made(quantize, 0)?,
-        names,
-        mask,
-        n,
-        scale: quantize.attributes.f32("scale")?,
-        zero_point: quantize.attributes.int32("zero_point")?,
-    }))
+    let exponentials = Exponentials::of(b, reader, n)?;
+    Ok(Some(Scores { outputs: [made(reader, 0)?, made(reader, 1)?], names, mask, exponentials }))
 }
 
-impl Probabilities {
+impl Scores {
     /// Rows of a block.
     pub fn rows(&self) -> usize {
-        SCORES / self.n
+        SCORES / self.exponentials.n
     }
 
-    /// Finishes the `y.len() / n` rows of a block, `first` of that product and those after it.
+    /// Finishes the rows of a block, one a sum: `first` of that product and those after it.
     pub fn finish(
         &self,
         kernels: Kernels,
@@ -92,18 +135,19 @@ impl Probabilities {
         mask: &[f32],
         [product, first]: [usize; 2],
         y: &mut [u8],
+        sums: &mut [i32],
     ) {
-        let [scores, other] = blocks;
-        let (mut from, mut to) = (scores.scores(y.len()), other.scores(y.len()));
+        let n = self.exponentials.n;
+        let [scores, masked] = blocks;
+        let (mut from, to) = (scores.scores(y.len()), masked.scores(y.len()));
         if let Some(addend) = &self.mask {
-            let rows = from.chunks_exact(self.n).zip(to.chunks_exact_mut(self.n));
-            for (r, (scores, sums)) in rows.enumerate() {
+            let rows = from.chunks_exact(n).zip(to.chunks_exact_mut(n));
+            for (r, (scores, to)) in rows.enumerate() {
                 let addends = &mask[addend.at(product, first + r)..][..addend.row];
-                binary::run(kernels, Binary::Add, scores, addends, sums);
+                binary::run(kernels, Binary::Add, scores, addends, to);
             }
-            (from, to) = (to, from);
+            from = to;
         }
-        softmax::softmax(kernels, from, self.n, 1, Sum::Lanes, false, to);
-        quantize::quantize(kernels, to, self.scale, self.zero_point, y);
+        self.exponentials.rows(kernels, from, y, sums);
     }
 }

@@ -1,25 +1,25 @@
-//! What stands behind a product of two computed matrices and is taken into its step: a factor, a mask and a softmax, as
-//! attention has them, or a Transpose.
+//! What stands behind a product of two computed matrices and is taken into its step: a factor and a mask, as attention has
+//! them before a softmax; a Quantize; a Transpose.
 
 use octavo_kernels::float::scores::Factor;
 
-use crate::ops::node::{axis, made, perm};
+use crate::ops::node::{made, perm};
 use crate::plan::builder::{Builder, Stop};
 use crate::program::{DType, Node, Op, ValueId};
 
-/// The nodes behind a product that end in a softmax of its rows.
-pub struct SoftmaxBehind {
+/// The nodes behind a product that scale and mask it.
+pub struct MaskedBehind<'p> {
     /// The nodes, to be taken into the product's step.
     pub indices: Vec<usize>,
     /// What the product is multiplied by or divided by.
     pub factor: Option<Factor>,
     /// What is then added to it: a float32 tensor that is there already, and that broadcasts to the product.
     pub mask: Option<ValueId>,
-    /// What the softmax makes.
-    pub output: ValueId,
+    /// Who alone reads what they make.
+    pub reader: (usize, &'p Node),
 }
 
-/// What a product's step can take in before the softmax.
+/// What a product's step can take in.
 #[derive(Clone, Copy)]
 pub struct Takes {
     /// A factor.
@@ -28,13 +28,13 @@ pub struct Takes {
     pub mask_of_columns: bool,
 }
 
-/// What follows the product that a node makes, of that shape, where it ends in a softmax over the last dimension.
-pub fn softmax_behind(
-    b: &Builder<'_>,
+/// What follows the product that a node makes, of that shape, where one node alone reads the end of it.
+pub fn masked_behind<'p>(
+    b: &Builder<'p>,
     node: &Node,
     shape: &[usize],
     takes: Takes,
-) -> Result<Option<SoftmaxBehind>, Stop> {
+) -> Result<Option<MaskedBehind<'p>>, Stop> {
     let (mut value, mut indices) = (made(node, 0)?, Vec::new());
     let mut factor = None;
     if takes.factor
@@ -50,14 +50,7 @@ pub fn softmax_behind(
         (value, mask) = (output, Some(other));
         indices.push(index);
     }
-    let Some((index, softmax)) = b.only_reader(value) else { return Ok(None) };
-    if softmax.op != Op::Softmax
-        || axis(softmax, softmax.attributes.int("axis")?, shape.len())? + 1 != shape.len()
-    {
-        return Ok(None);
-    }
-    indices.push(index);
-    Ok(Some(SoftmaxBehind { indices, factor, mask, output: made(softmax, 0)? }))
+    Ok(b.only_reader(value).map(|reader| MaskedBehind { indices, factor, mask, reader }))
 }
 
 /// The multiplication or division by one known number that alone reads a value.
@@ -88,6 +81,14 @@ fn mask_behind(b: &Builder<'_>, value: ValueId, shape: &[usize]) -> Option<(usiz
     let padding = shape.len().checked_sub(own.len())?;
     let fits = own.iter().zip(&shape[padding..]).all(|(&n, &all)| n == 1 || n == all);
     fits.then_some((index, other, made(node, 0).ok()?))
+}
+
+/// The Quantize to bytes of one scale that alone reads what a node makes: its index and itself.
+pub fn quantize_behind<'p>(b: &Builder<'p>, node: &Node) -> Result<Option<(usize, &'p Node)>, Stop> {
+    let Some((index, quantize)) = b.only_reader(made(node, 0)?) else { return Ok(None) };
+    let is_one_scale = quantize.op == Op::Quantize && quantize.inputs.len() == 1;
+    let is_of_bytes = is_one_scale && b.program.value(made(quantize, 0)?).dtype == DType::U8;
+    Ok(is_of_bytes.then_some((index, quantize)))
 }
 
 /// A Transpose behind the product that leaves the columns last.

@@ -4,16 +4,20 @@
 //! strides, so that a Transpose in front needs no pass of its own; nor does one behind that leaves the columns last.
 
 use octavo_exec::{cast, cast_mut};
+use octavo_kernels::float::exponentials::weigh;
 use octavo_kernels::gemm::{self, Columns, Right, Rows};
+use octavo_kernels::quantize;
 use octavo_kernels::table::Kernels;
 
-use crate::ops::attention::{self, Probabilities, ScoresBlock};
+use crate::ops::attention::{self, SCORES, Scores, ScoresBlock};
 use crate::ops::batches::{Batches, Piece, Products, View};
-use crate::ops::node::{error, made};
+use crate::ops::behind::quantize_behind;
+use crate::ops::node::{error, made, needed};
 use crate::ops::product::{Epilogue, NANOSECONDS_A_MAC, settle};
-use crate::plan::buffers::BufferId;
+use crate::plan::buffers::{BufferId, Placed};
 use crate::plan::builder::{Builder, Stop};
 use crate::plan::layout::Layout;
+use crate::plan::relocation::copy_runs;
 use crate::program::{Integers, Node, Op, ValueId};
 
 /// Nanoseconds to pack a byte on one thread, in order of magnitude.
@@ -42,73 +46,128 @@ struct ActivationProduct {
     packed: usize,
     block: usize,
     epilogue: Epilogue,
-    /// What follows float sums.
-    probabilities: Option<Probabilities>,
+    /// The scale that is divided by the sums of rows, where it is.
+    weigh: Option<f32>,
+    behind: Behind,
+}
+
+/// What follows float sums in the same step.
+enum Behind {
+    Nothing,
+    Scores(Scores),
+    /// To bytes, by a scale and a zero point.
+    Quantize(f32, i32),
 }
 
 impl ActivationProduct {
+    /// The bytes of an element of the output.
+    fn element(&self) -> usize {
+        if matches!(self.behind, Behind::Nothing) { self.epilogue.element() } else { 1 }
+    }
+
     /// Computes rows `first..` of the output into `y`.
     fn rows(&self, kernels: Kernels, operands: &Operands<'_>, first: usize, y: &mut [u8]) {
-        if let Some(probabilities) = &self.probabilities {
-            return self.rows_of_probabilities(kernels, operands, probabilities, first, y);
-        }
-        let products = &self.products;
-        let element = self.epilogue.element();
-        let row_bytes = products.width() * element;
+        let (products, width, element) = (&self.products, self.products.width(), self.element());
+        // Rows that are weighed, or quantized, are so while they are in the first cache.
+        let most = if self.weigh.is_some() { (SCORES / products.n).max(1) } else { products.m };
+        let mut scratch = (ScoresBlock::EMPTY, [0; SCORES]);
         let (mut row, mut rest) = (first, y);
         while !rest.is_empty() {
-            let piece = products.piece(row, rest.len() / row_bytes);
-            let (now, later) = rest.split_at_mut(piece.count * row_bytes);
+            let piece = products.piece(row, most.min(rest.len() / (width * element)));
+            let (now, later) = rest.split_at_mut(piece.count * width * element);
             for place in 0..products.interleaved {
                 let y = &mut now[place * products.n * element..];
-                self.matrix(kernels, operands, &piece, place, y);
+                match self.behind {
+                    Behind::Quantize(scale, zero) => {
+                        self.quantized(kernels, operands, &piece, place, (scale, zero), &mut scratch, y);
+                    }
+                    _ => self.matrix(kernels, operands, &piece, place, width, y),
+                }
             }
             self.epilogue.look_up(kernels, now);
             (row, rest) = (row + piece.count, later);
         }
     }
 
-    /// [`ActivationProduct::rows`] where the float sums are attention's scores: they go through a block.
-    fn rows_of_probabilities(
+    /// Computes the rows of a piece, of the product at a place among those side by side, and quantizes them: y begins
+    /// with the first.
+    fn quantized(
         &self,
         kernels: Kernels,
         operands: &Operands<'_>,
-        probabilities: &Probabilities,
-        first: usize,
+        piece: &Piece,
+        place: usize,
+        (scale, zero_point): (f32, i32),
+        (block, bytes): &mut (ScoresBlock, [u8; SCORES]),
         y: &mut [u8],
+    ) {
+        let (n, width) = (self.products.n, self.products.width());
+        self.matrix(kernels, operands, piece, place, n, block.bytes(piece.count * n));
+        let sums = block.scores(piece.count * n);
+        if n == width {
+            return quantize::quantize(kernels, sums, scale, zero_point, &mut y[..piece.count * n]);
+        }
+        let bytes = &mut bytes[..piece.count * n];
+        quantize::quantize(kernels, sums, scale, zero_point, bytes);
+        copy_runs(bytes, n, y, width, n);
+    }
+
+    /// [`ActivationProduct::rows`] where the float sums are attention's scores: they go through a block. `sums`: of the
+    /// exponentials, one a row.
+    fn rows_of_scores(
+        &self,
+        kernels: Kernels,
+        operands: &Operands<'_>,
+        scores: &Scores,
+        first: usize,
+        (y, sums): (&mut [u8], &mut [i32]),
     ) {
         let n = self.products.n;
         let mut blocks = [ScoresBlock::EMPTY, ScoresBlock::EMPTY];
-        let (mut row, mut rest) = (first, y);
-        while !rest.is_empty() {
-            let piece = self.products.piece(row, probabilities.rows().min(rest.len() / n));
-            let (now, later) = rest.split_at_mut(piece.count * n);
-            self.matrix(kernels, operands, &piece, 0, blocks[0].bytes(piece.count * n));
-            probabilities.finish(kernels, &mut blocks, operands.mask, [piece.outer, piece.start], now);
-            (row, rest) = (row + piece.count, later);
+        let (mut row, mut rest) = (first, (y, sums));
+        while !rest.0.is_empty() {
+            let piece = self.products.piece(row, scores.rows().min(rest.1.len()));
+            let (now, later) = rest.0.split_at_mut(piece.count * n);
+            let (sums, later_sums) = rest.1.split_at_mut(piece.count);
+            self.matrix(kernels, operands, &piece, 0, n, blocks[0].bytes(piece.count * n));
+            scores.finish(kernels, &mut blocks, operands.mask, [piece.outer, piece.start], now, sums);
+            (row, rest) = (row + piece.count, (later, later_sums));
         }
     }
 
-    /// Computes the rows of a piece, of the product at a place among those side by side: y begins with the first.
-    fn matrix(&self, kernels: Kernels, operands: &Operands<'_>, piece: &Piece, place: usize, y: &mut [u8]) {
+    /// Computes the rows of a piece, of the product at a place among those side by side: y begins with the first, `width`
+    /// elements before the next.
+    fn matrix<'o>(
+        &self,
+        kernels: Kernels,
+        operands: &Operands<'o>,
+        piece: &Piece,
+        place: usize,
+        width: usize,
+        y: &mut [u8],
+    ) {
         let &Products { m, n, k, stride, ref rights, .. } = &self.products;
         let &Piece { outer, start, count } = piece;
-        let Operands { x, blocks, row_bias, residual, .. } = *operands;
-        let width = self.products.width();
+        let Operands { x, blocks, row_bias, residual, sums, .. } = *operands;
         let (number, left) = self.products.of_piece(piece, place);
         let block = &blocks[rights[number] * self.block..][..self.block];
         let (packed, numbers) = block.split_at(self.packed);
         let columns = Columns { packed, n, taps: 1, kc: k };
         let bias = &cast::<i32>(numbers)[..n];
-        let row_bias = if row_bias.is_empty() {
-            row_bias
-        } else {
-            &row_bias[self.left_numbers[number] * m + start..][..count]
+        let of_rows = |numbers: &'o [i32]| {
+            if numbers.is_empty() {
+                numbers
+            } else {
+                &numbers[self.left_numbers[number] * m + start..][..count]
+            }
         };
         let residual = if residual.is_empty() { residual } else { &residual[(outer * m + start) * width..] };
         let out = self.epilogue.out(bias, 0..n, residual, width, y);
         let rows = Rows::Dense { data: &x[left..], stride };
-        gemm::run_with_row_bias(kernels, count, &rows, row_bias, &columns, out);
+        gemm::run_with_row_bias(kernels, count, &rows, of_rows(row_bias), &columns, out);
+        if let Some(scale) = self.weigh {
+            weigh(kernels, cast_mut(y), width, n, scale, of_rows(sums));
+        }
     }
 }
 
@@ -119,6 +178,15 @@ struct Operands<'a> {
     row_bias: &'a [i32],
     residual: &'a [u8],
     mask: &'a [f32],
+    sums: &'a [i32],
+}
+
+impl<'a> Operands<'a> {
+    /// Of what a step reads, what may be missing in the order of the fields.
+    fn of(x: &'a [u8], blocks: &'a [u8], optional: [Option<&'a [u8]>; 4]) -> Operands<'a> {
+        let [row_bias, residual, mask, sums] = optional.map(Option::unwrap_or_default);
+        Operands { x, blocks, row_bias: cast(row_bias), residual, mask: cast(mask), sums: cast(sums) }
+    }
 }
 
 /// Plans a QMatMul.
@@ -127,25 +195,16 @@ pub fn plan(b: &mut Builder<'_>, node: &Node) -> Result<(), Stop> {
     let (left, right) = (View::with_slack(b, node, 0)?, View::of(b, node, 1)?);
     let mut batches = Batches::of(node, left, right)?;
     let &Batches { n, k, .. } = &batches;
-    let zeros = [node.attributes.int32("a_zero_point")?, node.attributes.int32("b_zero_point")?];
+    let sums = (node.inputs.len() > 2).then(|| sums_of_rows(b, node)).transpose()?;
+    let a_zero = if sums.is_some() { 0 } else { node.attributes.int32("a_zero_point")? };
+    let zeros = [a_zero, node.attributes.int32("b_zero_point")?];
     check_sums(node, k, zeros)?;
     let mut epilogue = epilogue(node, n)?;
     if k == 0 {
-        return push_empty(b, node, batches.shape(), &epilogue);
+        return push_empty(b, node, &batches, &epilogue, sums);
     }
-    let turned = batches.absorb_transpose(b, node)?;
-    let shape = batches.shape();
-    let mut probabilities = None;
-    if matches!(epilogue, Epilogue::F32 { .. }) && batches.is_whole() {
-        probabilities = attention::probabilities(b, node, &shape)?;
-    }
-    let (y, residual, name) = match (turned, &probabilities) {
-        (_, Some(Probabilities { output, names, .. })) => {
-            (b.output(*output, shape, Layout::RowMajor)?, None, names.clone())
-        }
-        (Some((name, value)), None) => (b.output(value, shape, Layout::RowMajor)?, None, name),
-        (None, None) => settle(b, node, shape, Layout::RowMajor, &mut epilogue)?,
-    };
+    let Fused { name, behind, y, sums_of_scores, residual } =
+        fused(b, node, &mut batches, &mut epilogue, sums.is_some())?;
     if y.elements() == 0 {
         return Ok(());
     }
@@ -154,12 +213,85 @@ pub fn plan(b: &mut Builder<'_>, node: &Node) -> Result<(), Stop> {
     let block = packed + (n * 4).next_multiple_of(LINE);
     let blocks = b.steps.temporary(batches.right.count().checked_mul(block).ok_or_else(too_large)?);
     let (products, left_numbers) = (batches.products(), batches.left_numbers());
-    let product = ActivationProduct { products, left_numbers, packed, block, epilogue, probabilities };
+    let weigh = if sums.is_some() { Some(node.attributes.f32("b_scale")?) } else { None };
+    let product = ActivationProduct { products, left_numbers, packed, block, epilogue, weigh, behind };
     push_pack(b, node, &product, &batches.right, blocks, zeros);
     let row_bias = (zeros[1] != 128).then(|| push_row_sums(b, node, &batches, 128 - zeros[1]));
-    let buffers = Buffers { left: batches.left.buffer, blocks, row_bias, residual, y: y.buffer };
-    push_product(b, name, product, buffers);
+    let left = batches.left.buffer;
+    push_product(
+        b,
+        name,
+        product,
+        Buffers { left, blocks, row_bias, residual, sums, y: y.buffer, sums_of_scores },
+    );
     Ok(())
+}
+
+/// The buffer of the sums of the left side's rows, of its shape but for the last dimension.
+fn sums_of_rows(b: &mut Builder<'_>, node: &Node) -> Result<BufferId, Stop> {
+    let mut wanted = b.tensor(needed(node, 0)?)?.shape;
+    let sums = b.input_as(needed(node, 2)?, Layout::RowMajor)?;
+    wanted.pop();
+    wanted.push(1);
+    if sums.shape() != wanted {
+        let what = format!("its sums are of shape {:?}, not {wanted:?}", sums.shape());
+        return Err(error(node, &what));
+    }
+    Ok(sums.buffer)
+}
+
+/// What the step of a product makes, with all that is taken into it.
+struct Fused {
+    name: String,
+    behind: Behind,
+    y: Placed,
+    /// Of the exponentials that scores become.
+    sums_of_scores: Option<BufferId>,
+    residual: Option<BufferId>,
+}
+
+impl Fused {
+    fn new(name: String, behind: Behind, y: Placed) -> Fused {
+        Fused { name, behind, y, sums_of_scores: None, residual: None }
+    }
+}
+
+/// Takes in what stands behind the product, and declares what that makes.
+fn fused(
+    b: &mut Builder<'_>,
+    node: &Node,
+    batches: &mut Batches,
+    epilogue: &mut Epilogue,
+    is_weighed: bool,
+) -> Result<Fused, Stop> {
+    if let Some((name, value)) = batches.absorb_transpose(b, node)? {
+        return Ok(Fused::new(name, Behind::Nothing, b.output(value, batches.shape(), Layout::RowMajor)?));
+    }
+    let shape = batches.shape();
+    if is_weighed
+        && batches.n <= SCORES
+        && let Some((index, quantize)) = quantize_behind(b, node)?
+    {
+        b.absorb(index);
+        let (scale, zero) = (quantize.attributes.f32("scale")?, quantize.attributes.int32("zero_point")?);
+        let turned = batches.absorb_transpose(b, quantize)?;
+        let (name, value) = turned.map_or((quantize.name.clone(), made(quantize, 0)?), |turned| turned);
+        let y = b.output(value, batches.shape(), Layout::RowMajor)?;
+        return Ok(Fused::new(format!("{} + {name}", node.name), Behind::Quantize(scale, zero), y));
+    }
+    if !is_weighed
+        && matches!(epilogue, Epilogue::F32 { .. })
+        && batches.is_whole()
+        && let Some(scores) = attention::scores(b, node, &shape)?
+    {
+        let of_sums = [&shape[..shape.len() - 1], &[1]].concat();
+        let y = b.output(scores.outputs[0], shape, Layout::RowMajor)?;
+        let sums = b.output(scores.outputs[1], of_sums, Layout::RowMajor)?.buffer;
+        let fused = Fused::new(scores.names.clone(), Behind::Scores(scores), y);
+        return Ok(Fused { sums_of_scores: Some(sums), ..fused });
+    }
+    let (y, residual, name) = settle(b, node, shape, Layout::RowMajor, epilogue)?;
+    Ok(Fused { residual, ..Fused::new(name, Behind::Nothing, y) })
 }
 
 /// An error where a sum over k products can leave 32 bits.
@@ -176,13 +308,10 @@ fn check_sums(node: &Node, k: usize, zeros: [i32; 2]) -> Result<(), Stop> {
 fn epilogue(node: &Node, n: usize) -> Result<Epilogue, Stop> {
     let a = &node.attributes;
     if !a.has("multiplier") {
-        let scale = a.f32("b_scale")?;
-        return Ok(Epilogue::F32 {
-            acc_bias: vec![],
-            x_scale: a.f32("a_scale")?,
-            scale: vec![scale; n],
-            bias: vec![0.0; n],
-        });
+        // Where rows are weighed, the sums themselves: each factor is theirs then.
+        let is_weighed = !a.has("a_scale");
+        let (x_scale, scale) = if is_weighed { (1.0, 1.0) } else { (a.f32("a_scale")?, a.f32("b_scale")?) };
+        return Ok(Epilogue::F32 { acc_bias: vec![], x_scale, scale: vec![scale; n], bias: vec![0.0; n] });
     }
     let number = |name: &str| a.int32(name);
     Ok(Epilogue::U8 {
@@ -198,8 +327,26 @@ fn epilogue(node: &Node, n: usize) -> Result<Epilogue, Stop> {
 }
 
 /// A product over no elements: every sum is 0.
-fn push_empty(b: &mut Builder<'_>, node: &Node, shape: Vec<usize>, epilogue: &Epilogue) -> Result<(), Stop> {
-    let y = b.output(made(node, 0)?, shape, Layout::RowMajor)?.buffer;
+fn push_empty(
+    b: &mut Builder<'_>,
+    node: &Node,
+    batches: &Batches,
+    epilogue: &Epilogue,
+    sums: Option<BufferId>,
+) -> Result<(), Stop> {
+    let y = b.output(made(node, 0)?, batches.shape(), Layout::RowMajor)?.buffer;
+    if let Some(sums) = sums {
+        let (scale, numbers) = (node.attributes.f32("b_scale")?, batches.left_numbers());
+        let &Batches { m, n, .. } = batches;
+        b.steps.of_node(node, "fill").run([sums], [y], move |run, [sums], [y]| {
+            let (sums, y) = (cast::<i32>(sums), cast_mut::<f32>(y));
+            y.fill(0.0);
+            for (&number, y) in numbers.iter().zip(y.chunks_mut((m * n).max(1))) {
+                weigh(run.kernels, y, n, n, scale, &sums[number * m..][..m]);
+            }
+        });
+        return Ok(());
+    }
     let byte = match *epilogue {
         Epilogue::U8 { zero_point, lo, hi, .. } => zero_point.max(lo).min(hi) as u8,
         Epilogue::F32 { .. } => 0,
@@ -268,33 +415,37 @@ struct Buffers {
     blocks: BufferId,
     row_bias: Option<BufferId>,
     residual: Option<BufferId>,
+    sums: Option<BufferId>,
     y: BufferId,
+    sums_of_scores: Option<BufferId>,
 }
 
 fn push_product(b: &mut Builder<'_>, name: String, product: ActivationProduct, buffers: Buffers) {
-    let Buffers { left, blocks, row_bias, residual, y } = buffers;
+    let Buffers { left, blocks, row_bias, residual, sums, y, sums_of_scores } = buffers;
     let products = &product.products;
     let &Products { m, n, k, .. } = products;
     let width = products.width();
     let tile = gemm::select(&b.steps.kernels.row().gemm, m, n, k);
     let chunk = b.steps.chunk_of_tiles(products.rows(), (width * k) as f64 * NANOSECONDS_A_MAC, tile.rows);
-    let element = if product.probabilities.is_some() { 1 } else { product.epilogue.element() };
-    let bytes = chunk * width * element;
-    let mask = product
-        .probabilities
-        .as_ref()
-        .and_then(|probabilities| probabilities.mask.as_ref())
-        .map(|mask| mask.buffer);
-    let macs = products.macs();
-    b.steps.step(name, "QMatMul", tile.name).macs(macs).with_slack().run_optional(
-        [left, blocks],
-        [row_bias, residual, mask],
-        [y],
-        move |run, [x, blocks], optional, [y]| {
-            let (kernels, pool) = (run.kernels, run.pool);
-            let [row_bias, residual, mask] = optional.map(Option::unwrap_or_default);
-            let operands = Operands { x, blocks, row_bias: cast(row_bias), residual, mask: cast(mask) };
+    let bytes = chunk * width * product.element();
+    let mask = match &product.behind {
+        Behind::Scores(scores) => scores.mask.as_ref().map(|mask| mask.buffer),
+        _ => None,
+    };
+    let step = b.steps.step(name, "QMatMul", tile.name).macs(products.macs()).with_slack();
+    let optional = [row_bias, residual, mask, sums];
+    let Some(sums_of_scores) = sums_of_scores else {
+        return step.run_optional([left, blocks], optional, [y], move |run, [x, blocks], optional, [y]| {
+            let (kernels, pool, operands) = (run.kernels, run.pool, Operands::of(x, blocks, optional));
             pool.slices(y, bytes, |i, y| product.rows(kernels, &operands, i * chunk, y));
-        },
-    );
+        });
+    };
+    let writes = [y, sums_of_scores];
+    step.run_optional([left, blocks], optional, writes, move |run, [x, blocks], optional, [y, sums]| {
+        let (kernels, pool, operands) = (run.kernels, run.pool, Operands::of(x, blocks, optional));
+        let Behind::Scores(scores) = &product.behind else { return };
+        pool.pairs_of_slices((y, bytes), (cast_mut(sums), chunk), |i, y, sums| {
+            product.rows_of_scores(kernels, &operands, scores, i * chunk, (y, sums));
+        });
+    });
 }

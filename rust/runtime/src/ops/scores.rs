@@ -4,10 +4,11 @@
 use octavo_kernels::float::scores::{Factor, Mask, Scores};
 
 use crate::ops::batches::Addend;
-use crate::ops::behind::{SoftmaxBehind, Takes, softmax_behind};
+use crate::ops::behind::{MaskedBehind, Takes, masked_behind};
+use crate::ops::node::{axis, made};
 use crate::plan::buffers::BufferId;
 use crate::plan::builder::{Builder, Stop};
-use crate::program::{Node, ValueId};
+use crate::program::{Node, Op, ValueId};
 
 /// The nodes behind a product that end in a softmax of its rows.
 pub struct Softmax {
@@ -35,8 +36,14 @@ impl Softmax {
 /// What follows the product that a node makes, of that shape, where it ends in a softmax over the last dimension.
 pub fn softmax_of_scores(b: &mut Builder<'_>, node: &Node, shape: &[usize]) -> Result<Option<Softmax>, Stop> {
     let takes = Takes { factor: true, mask_of_columns: false };
-    let Some(behind) = softmax_behind(b, node, shape, takes)? else { return Ok(None) };
-    let SoftmaxBehind { indices, factor, mask, output } = behind;
+    let Some(behind) = masked_behind(b, node, shape, takes)? else { return Ok(None) };
+    let MaskedBehind { mut indices, factor, mask, reader: (index, softmax) } = behind;
+    if softmax.op != Op::Softmax
+        || axis(softmax, softmax.attributes.int("axis")?, shape.len())? + 1 != shape.len()
+    {
+        return Ok(None);
+    }
+    indices.push(index);
     let addend = mask.map(|mask| Addend::of(b, mask, shape)).transpose()?;
-    Ok(Some(Softmax { indices, output, factor, addend }))
+    Ok(Some(Softmax { indices, output: made(softmax, 0)?, factor, addend }))
 }

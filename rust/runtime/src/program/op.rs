@@ -46,6 +46,7 @@ ops! {
     QReduceMean,
     Lookup,
     QSoftmax,
+    QExponentials,
     Conv,
     ConvTranspose,
     Gemm,

@@ -3,8 +3,8 @@
 use crate::error::Error;
 use crate::ops::node::needed;
 use crate::ops::{
-    cast, chain, columns, comparison, conv, cumulative, detection, dot, elementwise, gather, gemm, grid,
-    movement, normalization, order, patterns, pool, qmatmul, quantize, reduce, roi, scatter, selection,
+    attention, cast, chain, columns, comparison, conv, cumulative, detection, dot, elementwise, gather, gemm,
+    grid, movement, normalization, order, patterns, pool, qmatmul, quantize, reduce, roi, scatter, selection,
     shape, softmax, unary, unpool, windows,
 };
 use crate::plan::builder::{Builder, Planned, Stop};
@@ -78,6 +78,7 @@ fn of_family(b: &mut Builder<'_>, index: usize) -> Result<(), Stop> {
         | Op::ReduceLogSumExp
         | Op::ReduceSumSquare => reduce::plan(b, node),
         Op::QSoftmax | Op::Softmax | Op::LogSoftmax => softmax::plan(b, node),
+        Op::QExponentials => attention::plan(b, node),
         Op::BatchNormalization => normalization::plan_batch(b, node),
         Op::LayerNormalization | Op::RMSNormalization => normalization::plan_layer(b, node),
         Op::InstanceNormalization | Op::GroupNormalization => normalization::plan_group(b, node),
