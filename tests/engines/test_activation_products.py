@@ -360,6 +360,17 @@ def test_attention_from_scores_to_bytes(build, same, perm, depth, length, is_qua
         assert {row.op for row in octavo.Session(program).profile(feeds)} == {"Lookup", "QMatMul"}
 
 
+def test_rows_are_weighed_by_the_sums_of_others(build, same):
+    """Those of a left side's own elements are not these."""
+    rng = np.random.default_rng(5)
+    scores = [build.input(name, "f32", ("N", 6, 9)) for name in "xy"]
+    (e, sums), (others, _) = (exponentials(build, name) for name in scores)
+    v = build.input("v", "u8", ("N", 9, 20))
+    feeds = {name: rng.standard_normal((2, 6, 9)).astype(np.float32) for name in scores}
+    feeds["v"] = rng.integers(0, 256, (2, 9, 20)).astype(np.uint8)
+    same(build.program(weighed(build, others, sums, v, 3), weighed(build, e, sums, v, 3)), feeds)
+
+
 def test_sums_of_another_shape_are_refused(build):
     a, b, feeds = operands(build, np.random.default_rng(0), (3, 7), (7, 5))
     program = build.program(weighed(build, a, build.input("sums", "i32", ("S", 1)), b, 7))

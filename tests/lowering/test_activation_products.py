@@ -101,6 +101,19 @@ def test_scores_are_in_float_whatever_is_between(quantized, rng, tokens, between
     assert case.sqnr() > 25
 
 
+@pytest.mark.parametrize("shape", ["6,8", "L,8", "N,L,8", "1,N,L,8"])
+def test_attention_of_any_rank(quantized, rng, shape):
+    turn = [*range(shape.count(",") - 1), shape.count(","), shape.count(",") - 1]
+    text = f"""g (float[{shape}] x) => (float[{shape}] y) {{ {PROJECTED} q = Transpose<perm={turn}>(r)
+        s = MatMul(p, q) f = Div(s, two) e = Softmax(f) c = MatMul(e, t) y = MatMul(c, o) }}"""
+    constants = {name: rng.normal(size=(8, 8)).astype("f4") for name in ("w", "u", "m", "o")}
+    tokens = rng.normal(size=(6, 8)).astype("f4").reshape((1,) * (shape.count(",") - 1) + (6, 8))
+    case = quantized(text, tokens, two=np.float32(2), **constants)
+    assert case.lowered.stays == []
+    assert case.node("QExponentials")
+    assert case.sqnr() > 25
+
+
 @pytest.mark.parametrize(
     ("between", "reason"),
     [

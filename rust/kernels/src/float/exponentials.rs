@@ -1,17 +1,20 @@
-//! What attention makes of its scores between its two products: distances from the maximum of each row as bytes, which
-//! a table takes to exponentials, and the division of what these multiply by their sum.
+//! What attention makes of its scores between its two products: masked, distances from the maximum of each row as bytes,
+//! which a table takes to exponentials, and the division of what these multiply by their sum.
 //!
 //! Formulas (14a) to (14c) of docs/arithmetic.md.
 
 use super::reduce::over_lanes;
 use crate::isa::{Entry, Has};
 
+type RunMask = unsafe fn(&mut [f32], usize, &Mask<'_>);
 type RunDistances = unsafe fn(&[f32], usize, f32, &mut [u8]);
 type RunWeigh = unsafe fn(&mut [f32], usize, usize, f32, &[i32]);
 
 /// A tier's kernels of this family.
 #[derive(Debug)]
 pub struct Entries {
+    /// A mask added to rows.
+    pub mask: Entry<RunMask>,
     /// Distances from the maxima of rows.
     pub distances: Entry<RunDistances>,
     /// Rows by a scale over a sum each.
@@ -19,9 +22,32 @@ pub struct Entries {
 }
 
 crate::plain::plain_tiers!(Entries {
+    mask(x: &mut [f32], n: usize, by: &Mask<'_>) = mask_kernel as "f32-mask";
     distances(x: &[f32], n: usize, factor: f32, out: &mut [u8]) = distances_kernel as "f32u8-distances";
     weigh(x: &mut [f32], stride: usize, n: usize, scale: f32, sums: &[i32]) = weigh_kernel as "f32-weigh";
 });
+
+/// What is added to rows: as many numbers as a row has elements, or one for all of it.
+#[derive(Clone, Copy, Debug)]
+pub struct Mask<'a> {
+    /// Those of row i begin at `i * stride`.
+    pub data: &'a [f32],
+    /// Elements from one row's to the next's; 0 where all have the same.
+    pub stride: usize,
+    /// How many a row has: 1, or all its elements.
+    pub row: usize,
+}
+
+/// Adds a mask to rows of n elements.
+pub fn mask(k: impl Has<Entries>, x: &mut [f32], n: usize, by: &Mask<'_>) {
+    let &Mask { data, stride, row } = by;
+    assert!(n > 0 && x.len().is_multiple_of(n), "rows");
+    let last = (x.len() / n).saturating_sub(1).checked_mul(stride);
+    let end = last.and_then(|last| last.checked_add(row));
+    assert!((row == 1 || row == n) && end.is_some_and(|end| end <= data.len()), "mask");
+    // SAFETY: `k` proves that the CPU has the tier's features; the code itself is safe.
+    unsafe { (k.entries().mask.code())(x, n, by) }
+}
 
 /// `out[i] = min(255, rne((m - x[i]) * factor))` of rows of n elements, m the row's maximum, each operation rounded; 255
 /// all along a row in which some `m - x[i]` is NaN.
@@ -29,7 +55,7 @@ pub fn distances(k: impl Has<Entries>, x: &[f32], n: usize, factor: f32, out: &m
     assert_eq!(x.len(), out.len(), "output");
     assert!(n > 0 && x.len().is_multiple_of(n), "rows");
     assert!(factor > 0.0, "a distance is positive");
-    // SAFETY: `k` proves that the CPU has the tier's features; the code itself is safe.
+    // SAFETY: as above.
     unsafe { (k.entries().distances.code())(x, n, factor, out) }
 }
 
@@ -49,6 +75,20 @@ const ROUND: f32 = 8_388_608.0;
 #[inline(always)]
 fn larger(a: f32, b: f32) -> f32 {
     if b > a { b } else { a }
+}
+
+#[inline(always)]
+fn mask_kernel(x: &mut [f32], n: usize, by: &Mask<'_>) {
+    let &Mask { data, stride, row } = by;
+    for (r, x) in x.chunks_exact_mut(n).enumerate() {
+        let addends = &data[r * stride..][..row];
+        if row == n {
+            x.iter_mut().zip(addends).for_each(|(x, &addend)| *x += addend);
+        } else {
+            let addend = addends[0];
+            x.iter_mut().for_each(|x| *x += addend);
+        }
+    }
 }
 
 #[inline(always)]
@@ -107,6 +147,25 @@ mod tests {
         }
     }
 
+    #[test]
+    fn a_mask_is_added_to_its_rows() {
+        for n in [1, 2, 15, 64, 100] {
+            let x: Vec<f32> = (0..4 * n).map(|i| (i * 37 % 41) as f32 / 7.0 - 2.5).collect();
+            let data: Vec<f32> = (0..4 * (n + 3)).map(|i| (i * 11 % 13) as f32 / 3.0).collect();
+            for (stride, row) in [(0, n), (n, n), (n + 3, n), (0, 1), (1, 1), (5, 1)] {
+                let addend =
+                    |i: usize| data[(i / n * stride + if row == 1 { 0 } else { i % n }) % data.len()];
+                let data: Vec<f32> = (0..3 * stride + row).map(|i| data[i % data.len()]).collect();
+                let expected: Vec<f32> = x.iter().enumerate().map(|(i, x)| x + addend(i)).collect();
+                for k in available().into_iter().filter_map(Kernels::new) {
+                    let mut y = x.clone();
+                    mask(k, &mut y, n, &Mask { data: &data, stride, row });
+                    assert_eq!(y, expected, "{}: {n}, {stride}, {row}", k.isa());
+                }
+            }
+        }
+    }
+
     /// Halves are ties, and every distance occurs.
     #[test]
     fn ties_go_to_the_even_distance() {
@@ -144,11 +203,10 @@ mod tests {
         for n in (0..40).chain([64, 100]) {
             for stride in [n, n + 3] {
                 let x: Vec<f32> = (0..sums.len() * stride + 5).map(|i| (i * 37 % 41) as f32 - 20.0).collect();
-                let row = |i: usize| if stride == 0 { usize::MAX } else { i / stride };
-                let is_of_row = |i: usize| row(i) < sums.len() && i % stride < n;
-                let of =
-                    |(i, x): (usize, &f32)| if is_of_row(i) { x * (0.037 / sums[row(i)] as f32) } else { *x };
-                let expected: Vec<f32> = x.iter().enumerate().map(of).collect();
+                let mut expected = x.clone();
+                for (row, &sum) in sums.iter().enumerate() {
+                    expected[row * stride..][..n].iter_mut().for_each(|x| *x *= 0.037 / sum as f32);
+                }
                 for k in available().into_iter().filter_map(Kernels::new) {
                     let mut y = x.clone();
                     weigh(k, &mut y, stride, n, 0.037, &sums);
@@ -165,6 +223,10 @@ mod tests {
         let k = Kernels::best();
         assert!(is_refused(&|| distances(k, &[0.0; 6], 4, 1.0, &mut [0; 6])));
         assert!(is_refused(&|| distances(k, &[0.0; 6], 3, 1.0, &mut [0; 5])));
+        let masked = |stride, row| mask(k, &mut [0.0; 6], 3, &Mask { data: &[0.0; 6], stride, row });
+        assert!(!is_refused(&|| masked(3, 3)));
+        assert!(is_refused(&|| masked(4, 3)));
+        assert!(is_refused(&|| masked(0, 2)));
         assert!(is_refused(&|| weigh(k, &mut [0.0; 6], 4, 3, 1.0, &[1; 2])));
         assert!(!is_refused(&|| weigh(k, &mut [0.0; 7], 4, 3, 1.0, &[1; 2])));
     }

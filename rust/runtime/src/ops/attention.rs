@@ -3,8 +3,7 @@
 //! one by one.
 
 use octavo_exec::{cast, cast_mut};
-use octavo_kernels::float::binary::{self, Binary};
-use octavo_kernels::float::exponentials::distances;
+use octavo_kernels::float::exponentials::{Mask, distances, mask};
 use octavo_kernels::gemm::row_sums;
 use octavo_kernels::lookup::lookup_in_place;
 use octavo_kernels::table::Kernels;
@@ -127,27 +126,26 @@ impl Scores {
         SCORES / self.exponentials.n
     }
 
-    /// Finishes the rows of a block, one a sum: `first` of that product and those after it.
+    /// Finishes the rows of a block, one a sum: `first` of that product and those after it. `addends`: the mask's elements.
     pub fn finish(
         &self,
         kernels: Kernels,
-        blocks: &mut [ScoresBlock; 2],
-        mask: &[f32],
+        block: &mut ScoresBlock,
+        addends: &[f32],
         [product, first]: [usize; 2],
         y: &mut [u8],
         sums: &mut [i32],
     ) {
-        let n = self.exponentials.n;
-        let [scores, masked] = blocks;
-        let (mut from, to) = (scores.scores(y.len()), masked.scores(y.len()));
+        let scores = block.scores(y.len());
         if let Some(addend) = &self.mask {
-            let rows = from.chunks_exact(n).zip(to.chunks_exact_mut(n));
-            for (r, (scores, to)) in rows.enumerate() {
-                let addends = &mask[addend.at(product, first + r)..][..addend.row];
-                binary::run(kernels, Binary::Add, scores, addends, to);
-            }
-            from = to;
+            let data = &addends[addend.at(product, first)..];
+            mask(
+                kernels,
+                scores,
+                self.exponentials.n,
+                &Mask { data, stride: addend.stride, row: addend.row },
+            );
         }
-        self.exponentials.rows(kernels, from, y, sums);
+        self.exponentials.rows(kernels, scores, y, sums);
     }
 }

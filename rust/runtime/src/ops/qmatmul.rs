@@ -67,49 +67,59 @@ impl ActivationProduct {
 
     /// Computes rows `first..` of the output into `y`.
     fn rows(&self, kernels: Kernels, operands: &Operands<'_>, first: usize, y: &mut [u8]) {
-        let (products, width, element) = (&self.products, self.products.width(), self.element());
-        // Rows that are weighed, or quantized, are so while they are in the first cache.
-        let most = if self.weigh.is_some() { (SCORES / products.n).max(1) } else { products.m };
-        let mut scratch = (ScoresBlock::EMPTY, [0; SCORES]);
+        if let Behind::Quantize(scale, zero_point) = self.behind {
+            return self.rows_of_bytes(kernels, operands, (scale, zero_point), first, y);
+        }
+        let (products, width, element) = (&self.products, self.products.width(), self.epilogue.element());
+        let most = if self.weigh.is_some() { self.rows_of_a_block() } else { products.m };
         let (mut row, mut rest) = (first, y);
         while !rest.is_empty() {
             let piece = products.piece(row, most.min(rest.len() / (width * element)));
             let (now, later) = rest.split_at_mut(piece.count * width * element);
             for place in 0..products.interleaved {
-                let y = &mut now[place * products.n * element..];
-                match self.behind {
-                    Behind::Quantize(scale, zero) => {
-                        self.quantized(kernels, operands, &piece, place, (scale, zero), &mut scratch, y);
-                    }
-                    _ => self.matrix(kernels, operands, &piece, place, width, y),
-                }
+                self.matrix(
+                    kernels,
+                    operands,
+                    &piece,
+                    place,
+                    width,
+                    &mut now[place * products.n * element..],
+                );
             }
             self.epilogue.look_up(kernels, now);
             (row, rest) = (row + piece.count, later);
         }
     }
 
-    /// Computes the rows of a piece, of the product at a place among those side by side, and quantizes them: y begins
-    /// with the first.
-    fn quantized(
+    /// Rows that are in the first cache still when they are weighed, and quantized.
+    fn rows_of_a_block(&self) -> usize {
+        (SCORES / self.products.n).max(1)
+    }
+
+    /// [`ActivationProduct::rows`] of float sums that are quantized by a scale and a zero point.
+    fn rows_of_bytes(
         &self,
         kernels: Kernels,
         operands: &Operands<'_>,
-        piece: &Piece,
-        place: usize,
         (scale, zero_point): (f32, i32),
-        (block, bytes): &mut (ScoresBlock, [u8; SCORES]),
+        first: usize,
         y: &mut [u8],
     ) {
-        let (n, width) = (self.products.n, self.products.width());
-        self.matrix(kernels, operands, piece, place, n, block.bytes(piece.count * n));
-        let sums = block.scores(piece.count * n);
-        if n == width {
-            return quantize::quantize(kernels, sums, scale, zero_point, &mut y[..piece.count * n]);
+        let (products, n, width) = (&self.products, self.products.n, self.products.width());
+        let (mut block, mut bytes) = (ScoresBlock::EMPTY, [0; SCORES]);
+        let (mut row, mut rest) = (first, y);
+        while !rest.is_empty() {
+            let piece = products.piece(row, self.rows_of_a_block().min(rest.len() / width));
+            let (now, later) = rest.split_at_mut(piece.count * width);
+            let elements = piece.count * n;
+            for place in 0..products.interleaved {
+                self.matrix(kernels, operands, &piece, place, n, block.bytes(elements));
+                let bytes = &mut bytes[..elements];
+                quantize::quantize(kernels, block.scores(elements), scale, zero_point, bytes);
+                copy_runs(bytes, n, &mut now[place * n..], width, n);
+            }
+            (row, rest) = (row + piece.count, later);
         }
-        let bytes = &mut bytes[..piece.count * n];
-        quantize::quantize(kernels, sums, scale, zero_point, bytes);
-        copy_runs(bytes, n, y, width, n);
     }
 
     /// [`ActivationProduct::rows`] where the float sums are attention's scores: they go through a block. `sums`: of the
@@ -123,14 +133,14 @@ impl ActivationProduct {
         (y, sums): (&mut [u8], &mut [i32]),
     ) {
         let n = self.products.n;
-        let mut blocks = [ScoresBlock::EMPTY, ScoresBlock::EMPTY];
+        let mut block = ScoresBlock::EMPTY;
         let (mut row, mut rest) = (first, (y, sums));
         while !rest.0.is_empty() {
             let piece = self.products.piece(row, scores.rows().min(rest.1.len()));
             let (now, later) = rest.0.split_at_mut(piece.count * n);
             let (sums, later_sums) = rest.1.split_at_mut(piece.count);
-            self.matrix(kernels, operands, &piece, 0, n, blocks[0].bytes(piece.count * n));
-            scores.finish(kernels, &mut blocks, operands.mask, [piece.outer, piece.start], now, sums);
+            self.matrix(kernels, operands, &piece, 0, n, block.bytes(piece.count * n));
+            scores.finish(kernels, &mut block, operands.mask, [piece.outer, piece.start], now, sums);
             (row, rest) = (row + piece.count, (later, later_sums));
         }
     }
@@ -201,7 +211,7 @@ pub fn plan(b: &mut Builder<'_>, node: &Node) -> Result<(), Stop> {
     check_sums(node, k, zeros)?;
     let mut epilogue = epilogue(node, n)?;
     if k == 0 {
-        return push_empty(b, node, &batches, &epilogue, sums);
+        return push_empty(b, node, &batches, &epilogue, sums.map(|sums| sums.buffer));
     }
     let Fused { name, behind, y, sums_of_scores, residual } =
         fused(b, node, &mut batches, &mut epilogue, sums.is_some())?;
@@ -216,19 +226,18 @@ pub fn plan(b: &mut Builder<'_>, node: &Node) -> Result<(), Stop> {
     let weigh = if sums.is_some() { Some(node.attributes.f32("b_scale")?) } else { None };
     let product = ActivationProduct { products, left_numbers, packed, block, epilogue, weigh, behind };
     push_pack(b, node, &product, &batches.right, blocks, zeros);
-    let row_bias = (zeros[1] != 128).then(|| push_row_sums(b, node, &batches, 128 - zeros[1]));
-    let left = batches.left.buffer;
-    push_product(
-        b,
-        name,
-        product,
-        Buffers { left, blocks, row_bias, residual, sums, y: y.buffer, sums_of_scores },
-    );
+    let row_bias = (zeros[1] != 128).then(|| match &sums {
+        Some(sums) if are_sums_of_left(b, node) => push_scaled_sums(b, node, sums, 128 - zeros[1]),
+        _ => push_row_sums(b, node, &batches, 128 - zeros[1]),
+    });
+    let (left, sums) = (batches.left.buffer, sums.map(|sums| sums.buffer));
+    let buffers = Buffers { left, blocks, row_bias, residual, sums, y: y.buffer, sums_of_scores };
+    push_product(b, name, product, buffers);
     Ok(())
 }
 
-/// The buffer of the sums of the left side's rows, of its shape but for the last dimension.
-fn sums_of_rows(b: &mut Builder<'_>, node: &Node) -> Result<BufferId, Stop> {
+/// The sums that the left side's rows are weighed by, of its shape but for the last dimension.
+fn sums_of_rows(b: &mut Builder<'_>, node: &Node) -> Result<Placed, Stop> {
     let mut wanted = b.tensor(needed(node, 0)?)?.shape;
     let sums = b.input_as(needed(node, 2)?, Layout::RowMajor)?;
     wanted.pop();
@@ -237,7 +246,7 @@ fn sums_of_rows(b: &mut Builder<'_>, node: &Node) -> Result<BufferId, Stop> {
         let what = format!("its sums are of shape {:?}, not {wanted:?}", sums.shape());
         return Err(error(node, &what));
     }
-    Ok(sums.buffer)
+    Ok(sums)
 }
 
 /// What the step of a product makes, with all that is taken into it.
@@ -406,6 +415,27 @@ fn push_row_sums(b: &mut Builder<'_>, node: &Node, batches: &Batches, factor: i3
                 }
             });
         });
+    to
+}
+
+/// Whether the sums that rows are weighed by are those of the left side's own elements.
+fn are_sums_of_left(b: &Builder<'_>, node: &Node) -> bool {
+    let maker = node.input(2).and_then(|sums| b.maker(sums));
+    maker
+        .is_some_and(|maker| maker.op == Op::QExponentials && maker.outputs == [node.input(0), node.input(2)])
+}
+
+/// [`push_row_sums`] of sums that are there.
+fn push_scaled_sums(b: &mut Builder<'_>, node: &Node, sums: &Placed, factor: i32) -> BufferId {
+    let to = b.steps.temporary(sums.elements() * size_of::<i32>());
+    b.steps.step(format!("{} (sums of rows)", node.name), "QMatMul", "scale").run(
+        [sums.buffer],
+        [to],
+        move |_, [sums], [to]| {
+            let pairs = cast_mut::<i32>(to).iter_mut().zip(cast::<i32>(sums));
+            pairs.for_each(|(to, sum)| *to = sum.wrapping_mul(factor));
+        },
+    );
     to
 }
 

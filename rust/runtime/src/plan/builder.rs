@@ -376,6 +376,11 @@ impl<'p> Builder<'p> {
         self.placed.get(&value)
     }
 
+    /// The node that makes a value; none of a constant, or where the caller feeds it.
+    pub fn maker(&self, value: ValueId) -> Option<&'p Node> {
+        self.uses.maker(value).map(|index| &self.program.nodes[index])
+    }
+
     /// The indices of the nodes that read a value.
     pub fn readers(&self, value: ValueId) -> &[usize] {
         self.uses.readers(value)

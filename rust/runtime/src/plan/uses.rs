@@ -1,11 +1,12 @@
-//! Who reads a Program's values.
+//! Who makes and who reads a Program's values.
 
 use std::collections::HashMap;
 
 use crate::program::{Program, ValueId};
 
-/// The readers of every value, found once for all plans.
+/// The maker and the readers of every value, found once for all plans.
 pub struct Uses {
+    makers: Vec<Option<usize>>,
     readers: Vec<Vec<usize>>,
     inputs: HashMap<ValueId, usize>,
     is_output: Vec<bool>,
@@ -15,7 +16,9 @@ impl Uses {
     /// The uses of a Program's values.
     pub fn of(program: &Program) -> Uses {
         let mut readers = vec![Vec::new(); program.values.len()];
+        let mut makers = vec![None; program.values.len()];
         for (index, node) in program.nodes.iter().enumerate() {
+            node.outputs.iter().flatten().for_each(|value| makers[value.index()] = Some(index));
             for value in node.inputs.iter().flatten() {
                 readers[value.index()].push(index);
             }
@@ -23,7 +26,12 @@ impl Uses {
         let mut is_output = vec![false; program.values.len()];
         program.outputs.iter().for_each(|value| is_output[value.index()] = true);
         let inputs = program.inputs.iter().enumerate().map(|(at, &value)| (value, at)).collect();
-        Uses { readers, inputs, is_output }
+        Uses { makers, readers, inputs, is_output }
+    }
+
+    /// The index of the node that makes a value; none of a constant, or where the caller feeds it.
+    pub fn maker(&self, value: ValueId) -> Option<usize> {
+        self.makers[value.index()]
     }
 
     /// The indices of the nodes that read a value, in their order; one that reads it twice is listed twice.
