@@ -2,23 +2,9 @@
 
 from math import prod
 
-from octavo.calibration import Feeds
 from octavo.program import Node, Program
 from octavo.program.attributes import integer, integers, text
-from octavo.rewrites import shapes_of
-from octavo.session import Session
-
-Sizes = dict[str, list[int]]
-"""The shapes of values, by name, as far as they are known."""
-
-
-def measured_sizes(program: Program, feeds: Feeds) -> Sizes:
-    """The shapes of all values in a run over these feeds."""
-    made = [name for node in program.nodes for name in node.outputs if name]
-    shapes = Session(shapes_of(program, made), threads=1).run(None, feeds)
-    return {name: list(array.shape) for name, array in (*program.constants.items(), *feeds.items())} | {
-        name: shape.tolist() for name, shape in zip(made, shapes, strict=True)
-    }
+from octavo.quantization.shapes import Sizes
 
 
 def stated_sizes(program: Program) -> Sizes:

@@ -13,7 +13,8 @@ from octavo.lowering import Lowered, Stay
 from octavo.program import Node, Program
 from octavo.program.integers import ACTIVATIONS
 from octavo.quantization.choice import Choice
-from octavo.quantization.macs import macs, measured_sizes, stated_sizes
+from octavo.quantization.macs import macs, stated_sizes
+from octavo.quantization.shapes import measured_sizes
 
 
 @dataclass(frozen=True)
@@ -176,7 +177,7 @@ def report(
     }
     seen, sizes = {}, stated_sizes(floats)
     if calibration is not None:
-        sizes = measured_sizes(floats, calibration.kept.feeds[0])
+        sizes = measured_sizes(floats, calibration.kept.feeds[0], threads=1)
         statistics = calibration.statistics
         seen = {name: _seen(statistics, name) for name in calibration.names}
     work = {node.name: macs(node, sizes) for node in floats.nodes}

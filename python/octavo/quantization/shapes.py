@@ -1,4 +1,4 @@
-"""Shapes that inference does not find, from running a sample of the calibration data."""
+"""Shapes that inference does not find, and sizes of all values, from running a sample of the data."""
 
 from typing import Any
 
@@ -13,12 +13,23 @@ from octavo.session import Session
 
 Shape = tuple[int | str, ...]
 
+Sizes = dict[str, list[int]]
+"""The shapes of values, by name, as far as they are known."""
+
 
 def unknown(program: Program) -> list[str]:
     """The values of nodes whose shape is missing, or has an axis that is no number and no input's symbol."""
     symbols = _free(program)
-    made = [name for node in program.nodes for name in node.outputs if name]
-    return [name for name in made if not _is_known(program.values[name].shape, symbols)]
+    return [name for name in _made(program) if not _is_known(program.values[name].shape, symbols)]
+
+
+def measured_sizes(program: Program, feeds: Feeds, threads: int | None) -> Sizes:
+    """The shapes of all values in a run over these feeds."""
+    made = _made(program)
+    shapes = Session(shapes_of(program, made), threads).run(None, feeds)
+    return {name: list(array.shape) for name, array in (*program.constants.items(), *feeds.items())} | {
+        name: shape.tolist() for name, shape in zip(made, shapes, strict=True)
+    }
 
 
 def with_measured_shapes(program: Program, feeds: Feeds, threads: int | None) -> Program:
@@ -44,6 +55,11 @@ def with_measured_shapes(program: Program, feeds: Feeds, threads: int | None) ->
         program,
         {name: _merged(program.values[name], shape, same, symbols) for name, shape, same in found},
     )
+
+
+def _made(program: Program) -> list[str]:
+    """The values that nodes make."""
+    return [name for node in program.nodes for name in node.outputs if name]
 
 
 def _free(program: Program) -> set[str]:

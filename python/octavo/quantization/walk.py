@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from octavo.calibration import Feeds, each
 from octavo.program import DTYPES, Node, Program
-from octavo.rewrites import shapes_of
+from octavo.quantization.shapes import measured_sizes
 from octavo.session import Session
 
 Array = npt.NDArray[Any]
@@ -26,11 +26,9 @@ def affordable(program: Program, feeds: Sequence[Feeds], threads: int | None) ->
     """The first samples, as many as a walk has memory for."""
     if not feeds:
         return []
-    made = [name for node in program.nodes for name in node.outputs if name]
-    shapes = Session(shapes_of(program, made), threads).run(None, feeds[0])
-    sizes = {name: array.nbytes for name, array in feeds[0].items()}
-    for name, shape in zip(made, shapes, strict=True):
-        sizes[name] = math.prod(shape.tolist()) * DTYPES[program.values[name].dtype].itemsize
+    measured = measured_sizes(program, feeds[0], threads)
+    held = [*program.inputs, *(name for node in program.nodes for name in filter(None, node.outputs))]
+    sizes = {name: math.prod(measured[name]) * DTYPES[program.values[name].dtype].itemsize for name in held}
     last = {name: place for place, node in enumerate(program.nodes) for name in node.inputs}
     live = most = sum(sizes[name] for name in program.inputs)
     ends: dict[int, int] = {}
