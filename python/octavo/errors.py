@@ -55,6 +55,14 @@ def printable(text: str) -> str:
     return shortened(" ".join(words), _MOST_OF_A_LINE)
 
 
+def close_to(name: str, names: Iterable[str]) -> str:
+    """What an error says behind a name that there is not: up to three of the names that are like it."""
+    from difflib import get_close_matches  # when something went wrong, not at each start
+
+    near = get_close_matches(name, list(names), n=3, cutoff=0.3)
+    return f"; close to it are {', '.join(map(repr, near))}" if near else ""
+
+
 def shortened(text: str, most: int) -> str:
     """A text of at most so many characters: of a longer one, both ends."""
     if len(text) <= most:

@@ -2,7 +2,7 @@
 
 from octavo._core import Statistics
 from octavo.calibration.calibrator import Calibration, Observing, Progress
-from octavo.calibration.forms import Data, Feeds
+from octavo.calibration.forms import Data, Feeds, Input
 from octavo.calibration.kept import Kept
 from octavo.calibration.ranges import RULES, RangeRule, ranges, rule_named
 from octavo.calibration.samplewise import each
@@ -14,6 +14,7 @@ __all__ = [
     "Calibration",
     "Data",
     "Feeds",
+    "Input",
     "Kept",
     "Observing",
     "Progress",

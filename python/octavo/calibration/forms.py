@@ -25,11 +25,11 @@ Data: TypeAlias = "Samples | Callable[[], Samples] | Reader"
 
 
 class Input(Protocol):
-    """An input of the model: its name, shape and type, as a session's `get_inputs()` gives them."""
+    """An input of the model, or an output: as a session's `get_inputs()` gives them, or `get_outputs()`."""
 
     @property
     def name(self) -> str:
-        """The input's name."""
+        """Its name."""
 
     @property
     def shape(self) -> list[int | str]:

@@ -1,13 +1,12 @@
 """The constants of a Program that are integers and stand for reals: weights as they are stored."""
 
 from dataclasses import dataclass
-from difflib import get_close_matches
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from octavo.errors import ModelError
+from octavo.errors import ModelError, close_to
 from octavo.program import PACKED, Program
 from octavo.program.attributes import integer
 from octavo.program.integers import unpack
@@ -82,8 +81,7 @@ def tensor(program: Program, name: str) -> Tensor:
     made = [other for other in found if other in (f"{name}_quantized", f"{name}_stored")]
     if len(made) == 1:
         return found[made[0]]
-    near = get_close_matches(str(name), found, n=3, cutoff=0.3)
-    hint = f"; close to it are {', '.join(map(repr, near))}" if near else ""
+    hint = close_to(str(name), found)
     raise ModelError(f"no constant called {name!r} is held in integers that stand for reals{hint}")
 
 

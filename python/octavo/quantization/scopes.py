@@ -1,10 +1,9 @@
 """Which nodes a person means by a name or a pattern."""
 
 from collections.abc import Iterable, Mapping
-from difflib import get_close_matches
 from fnmatch import fnmatchcase
 
-from octavo.errors import ModelError
+from octavo.errors import ModelError, close_to
 from octavo.program import Program
 
 Names = Mapping[str, tuple[str, ...]]
@@ -31,8 +30,6 @@ def excluded_nodes(program: Program, patterns: Iterable[str], names: Names) -> f
         is_pattern = any(mark in pattern for mark in "*?[")
         matched = [name for name in nodes if name == pattern or (is_pattern and fnmatchcase(name, pattern))]
         if not matched:
-            near = get_close_matches(pattern, list(nodes), n=3, cutoff=0.3)
-            hint = f"; close to it are {', '.join(map(repr, near))}" if near else ""
-            raise ModelError(f"exclude: no node of the model is called {pattern!r}{hint}")
+            raise ModelError(f"exclude: no node of the model is called {pattern!r}{close_to(pattern, nodes)}")
         found.update(*(nodes[name] for name in matched))
     return frozenset(found)

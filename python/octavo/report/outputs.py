@@ -6,7 +6,7 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from octavo.calibration import Feeds
+from octavo.calibration import Feeds, Input
 from octavo.errors import DataError, ModelError
 from octavo.report.comparison import OutputRow
 from octavo.report.measures import Answers
@@ -19,32 +19,16 @@ HELD, MEMORY = 64, 1 << 26
 """Samples and bytes of them that are kept for what needs them again."""
 
 
-class Named(Protocol):
-    """An input or output, as a session lists it."""
-
-    @property
-    def name(self) -> str:
-        """Its name."""
-
-    @property
-    def shape(self) -> list[int | str]:
-        """Numbers, and the symbols of free axes."""
-
-    @property
-    def type(self) -> str:
-        """As `tensor(float)`."""
-
-
 class Runs(Protocol):
     """What runs as a session does: `octavo.Session`, or another runtime's."""
 
     def run(self, names: Any, feeds: Any) -> Any:  # noqa: ANN401  # each runtime has types of its own
         """The outputs of these names, or all of them where there are none."""
 
-    def get_inputs(self) -> Sequence[Named]:
+    def get_inputs(self) -> Sequence[Input]:
         """The inputs, in order."""
 
-    def get_outputs(self) -> Sequence[Named]:
+    def get_outputs(self) -> Sequence[Input]:
         """The outputs, in order."""
 
 
