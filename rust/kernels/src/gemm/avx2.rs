@@ -10,7 +10,6 @@ use super::entries::{Joining, Panel};
 use super::epilogue::{ColumnParams, PANEL, finish};
 use super::pack::{GROUP, Packing, UNIT};
 use super::tile::{self, Tile, epilogue, multiply_add};
-use crate::requantize::ResidualScale;
 use crate::simd::{Vector, Ymm};
 
 /// [`ColumnParams::derive`] in vectors.
@@ -129,11 +128,7 @@ unsafe fn begin<const R: usize>(panel: &Panel, joining: Joining, row: usize, acc
         // column on, are the panel's.
         unsafe {
             let bias = Ymm::load(parameters.bias.as_ptr().add(column));
-            let scale = ResidualScale {
-                multiplier: Ymm::load(parameters.residual_multiplier.as_ptr().add(column)),
-                constant: Ymm::load(parameters.residual_constant.as_ptr().add(column)),
-                shift: Ymm::load(parameters.residual_shift.as_ptr().add(column)),
-            };
+            let scale = parameters.residual_scale::<Ymm>(column);
             for r in 0..R {
                 let from = joining.data.add((row + r) * joining.stride + column);
                 let sums = bias.add(scale.apply(widened(from, here)));

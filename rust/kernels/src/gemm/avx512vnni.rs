@@ -12,7 +12,6 @@ use super::entries::{Joining, Panel};
 use super::epilogue::{ColumnParams, finish};
 use super::pack::{GROUP, UNIT};
 use super::tile::{self, Tile, epilogue, multiply_add};
-use crate::requantize::ResidualScale;
 use crate::simd::{Vector, Zmm};
 
 /// [`ColumnParams::derive`] in vectors.
@@ -159,18 +158,13 @@ unsafe fn add_residuals<const UNITS: usize, const ROWS: usize>(
     row: usize,
     acc: &mut Accumulators<UNITS, ROWS>,
 ) {
-    let parameters = panel.columns;
     for u in 0..UNITS {
         let column = u * UNIT;
         let mask = (u64::MAX >> (64 - panel.n) >> column) as u16;
         // SAFETY: the parameters have 16 lanes a unit; the residuals of each row that the mask picks are the panel's, and
         // others are not read.
         unsafe {
-            let scale = ResidualScale {
-                multiplier: Zmm::load(parameters.residual_multiplier.as_ptr().add(column)),
-                constant: Zmm::load(parameters.residual_constant.as_ptr().add(column)),
-                shift: Zmm::load(parameters.residual_shift.as_ptr().add(column)),
-            };
+            let scale = panel.columns.residual_scale::<Zmm>(column);
             for r in 0..ROWS {
                 let from = joining.data.add((row + r) * joining.stride + column);
                 let residuals = Zmm(_mm512_cvtepu8_epi32(_mm_maskz_loadu_epi8(mask, from.cast())));

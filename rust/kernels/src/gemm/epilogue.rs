@@ -4,12 +4,12 @@
 use std::ops::Range;
 
 use super::pack::UNIT;
-#[cfg(target_arch = "x86_64")]
-use crate::requantize::HighScale;
 use crate::requantize::{
     AddParams, HIGH_SHIFT, RESIDUAL_MULTIPLIER_END, RESIDUAL_SHIFT_MAX, Requantize, ResidualParams,
     requantize,
 };
+#[cfg(target_arch = "x86_64")]
+use crate::requantize::{HighScale, ResidualScale};
 #[cfg(target_arch = "x86_64")]
 use crate::simd::Vector;
 
@@ -91,6 +91,23 @@ impl ColumnParams {
             shift: load(&self.high_shift),
             // SAFETY: the caller's.
             even: unsafe { V::even() },
+        }
+    }
+
+    /// What turns the residuals of a register's columns from `from` on into parts of the sums.
+    ///
+    /// # Safety
+    /// As [`ColumnParams::high_scale`].
+    #[cfg(target_arch = "x86_64")]
+    #[inline(always)]
+    pub(crate) unsafe fn residual_scale<V: Vector>(&self, from: usize) -> ResidualScale<V> {
+        // SAFETY: the caller's.
+        unsafe {
+            ResidualScale {
+                multiplier: V::load(self.residual_multiplier.as_ptr().add(from)),
+                constant: V::load(self.residual_constant.as_ptr().add(from)),
+                shift: V::load(self.residual_shift.as_ptr().add(from)),
+            }
         }
     }
 
