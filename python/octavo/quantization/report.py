@@ -13,8 +13,8 @@ from octavo.lowering import Lowered, Stay
 from octavo.program import Node, Program
 from octavo.program.integers import ACTIVATIONS
 from octavo.quantization.choice import Choice
-from octavo.quantization.macs import macs, stated_sizes
-from octavo.quantization.shapes import measured_sizes
+from octavo.quantization.macs import macs
+from octavo.quantization.shapes import Sizes
 
 
 @dataclass(frozen=True)
@@ -161,13 +161,17 @@ def report(
     floats: Program,
     lowered: Lowered,
     calibration: Calibration | None,
+    sizes: Sizes,
     recipe: str,
     warnings: list[str],
     stages: list[str],
     choice: Choice | None,
     exact_inputs: list[str],
 ) -> Report:
-    """The report of a float Program that was lowered after this calibration; `warnings` are of its data."""
+    """The report of a float Program that was lowered after this calibration; `warnings` are of its data.
+
+    Multiplications are counted by `sizes`.
+    """
     program = lowered.program
     in_integers = {
         name
@@ -175,9 +179,8 @@ def report(
         if _computes(program, node, ACTIVATIONS)
         for name in lowered.nodes.get(node.name, ())
     }
-    seen, sizes = {}, stated_sizes(floats)
+    seen = {}
     if calibration is not None:
-        sizes = measured_sizes(floats, calibration.kept.feeds[0], threads=1)
         statistics = calibration.statistics
         seen = {name: _seen(statistics, name) for name in calibration.names}
     work = {node.name: macs(node, sizes) for node in floats.nodes}

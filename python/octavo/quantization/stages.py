@@ -27,12 +27,13 @@ from octavo.quantization.choice import FEWEST, ROUGHLY, Candidate, Choice, choos
 from octavo.quantization.grids import grids
 from octavo.quantization.inputs import DOUBT_NEEDS, doubts
 from octavo.quantization.judge import Judge
+from octavo.quantization.macs import stated_sizes
 from octavo.quantization.progress import Shown, Told
 from octavo.quantization.recipes import Recipe
 from octavo.quantization.report import REPORT_NEEDS, Report, report
 from octavo.quantization.rounding import round_weights
 from octavo.quantization.scopes import Names, excluded_nodes
-from octavo.quantization.shapes import unknown, with_measured_shapes
+from octavo.quantization.shapes import measured_sizes, unknown, with_measured_shapes
 from octavo.quantization.walk import affordable
 from octavo.rewrites import stored_tables, stored_weights
 from octavo.session import Session
@@ -236,10 +237,14 @@ def doubt(work: Work) -> None:
 
 def tell(work: Work) -> None:
     """The report."""
+    sizes = stated_sizes(work.floats)
+    if work.calibration is not None:
+        sizes = measured_sizes(work.floats, work.calibration.kept.feeds[0], work.threads)
     work.report = report(
         work.floats,
         work.lowered,
         work.calibration,
+        sizes,
         work.recipe.name,
         work.warnings,
         [*work.ran, "report"],
