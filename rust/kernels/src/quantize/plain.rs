@@ -111,7 +111,7 @@ fn quantize_by(x: &[f32], rule: impl Rule, out: &mut [u8]) {
 
 /// Each element by the grid at its place, which begin anew where they end.
 #[inline(always)]
-fn quantize_to_grids_source(x: &[f32], scale: &[f32], zero: &[f32], out: &mut [u8]) {
+pub(super) fn quantize_to_grids_source(x: &[f32], scale: &[f32], zero: &[f32], out: &mut [u8]) {
     for (x, out) in x.chunks(scale.len()).zip(out.chunks_mut(scale.len())) {
         for (((&x, out), &scale), &zero) in x.iter().zip(out).zip(scale).zip(zero) {
             *out = Grid { scale, zero }.of(x);

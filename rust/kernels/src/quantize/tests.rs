@@ -57,7 +57,10 @@ fn plain_to_grid(x: f32, scale: f32, zero: f32) -> u8 {
 }
 
 fn grids() -> impl Strategy<Value = Vec<(f32, f32)>> {
-    let zero = prop_oneof![Just(0.0f32), Just(127.5), Just(255.0), Just(0.5), Just(1.5), 0.0..=255.0f32];
+    let within = prop_oneof![Just(0.0f32), Just(127.5), Just(255.0), Just(0.5), Just(1.5), 0.0..=255.0f32];
+    let beyond =
+        prop_oneof![Just(-127.0f32), Just(382.5), Just(-2097152.0), Just(2097152.0), -3000.0..3000.0f32];
+    let zero = prop_oneof![3 => within, 1 => beyond];
     proptest::collection::vec((scale(), zero), 1..=20)
 }
 

@@ -8,6 +8,8 @@ crate::plain::vector_tiers!(Entries {
     quantize(x: &[f32], scale: f32, zero_point: i32, out: &mut [u8]) = vector::quantize as "f32u8-quantize";
     quantize_channels_last(x: &[f32], plane: usize, channels: usize, scale: f32, zero_point: i32, out: &mut [u8])
         = vector::channels_last as "f32u8-quantize-channels-last";
+    quantize_to_grids(x: &[f32], scale: &[f32], zero: &[f32], out: &mut [u8])
+        = vector::to_grids as "f32u8-quantize-to-grids";
     quantize_channels_last_to_grids(x: &[f32], plane: usize, scale: &[f32], zero: &[f32], out: &mut [u8])
         = vector::channels_last_to_grids as "f32u8-quantize-channels-last-to-grids";
 });

@@ -5,6 +5,7 @@
 
 use super::plain::{
     PIECE, quantize_channels_last_source, quantize_channels_last_to_grids_source, quantize_source,
+    quantize_to_grids_source,
 };
 use crate::simd::Vector;
 use crate::unroll::unroll;
@@ -38,6 +39,50 @@ pub(super) unsafe fn quantize<V: Vector>(x: &[f32], scale: f32, zero_point: i32,
             let high = rounded[2].pack_words(rounded[3]).add_words(zero);
             low.pack_bytes(high).in_order().store_bytes(out.as_mut_ptr().add(at));
         }
+    }
+}
+
+/// Elements each by a scale and a fractional zero point, which begin anew where they end; the last registers of such a row
+/// may overlap those before them.
+///
+/// # Safety
+/// The CPU has the tier of `V`; the bounds that [`super::quantize_to_grids`] asserts.
+#[inline(always)]
+pub(super) unsafe fn to_grids<V: Vector>(x: &[f32], scale: &[f32], zero: &[f32], out: &mut [u8]) {
+    for (x, out) in x.chunks(scale.len()).zip(out.chunks_mut(scale.len())) {
+        if out.len() < V::BYTES {
+            quantize_to_grids_source(x, scale, zero, out);
+            continue;
+        }
+        for at in (0..out.len()).step_by(V::BYTES) {
+            let at = at.min(out.len() - V::BYTES);
+            // SAFETY: the caller's promise; a register's bytes of elements from `at` on are there, and of what they go by.
+            unsafe {
+                let (x, scale, zero) = (x.as_ptr().add(at), scale.as_ptr().add(at), zero.as_ptr().add(at));
+                let mut rounded = [V::splat(0); 4];
+                unroll!(i in 4, {
+                    let lanes = i * V::LANES;
+                    let (scale, zero) = (V::load(scale.add(lanes).cast()), V::load(zero.add(lanes).cast()));
+                    rounded[i] = place(V::load(x.add(lanes).cast()), scale, zero).to_integers();
+                });
+                let (low, high) = (rounded[0].pack_words(rounded[1]), rounded[2].pack_words(rounded[3]));
+                low.pack_bytes(high).in_order().store_bytes(out.as_mut_ptr().add(at));
+            }
+        }
+    }
+}
+
+/// Places on the grid of integers, clamped: of NaN, that of 0.
+///
+/// # Safety
+/// The CPU has the tier of `V`.
+#[inline(always)]
+unsafe fn place<V: Vector>(x: V, scale: V, zero: V) -> V {
+    // SAFETY: the caller's.
+    unsafe {
+        let quotient = x.div_floats(scale);
+        let place = quotient.where_number(quotient).add_floats(zero);
+        place.max_floats(V::splat(0)).min_floats(splat_float(255.0))
     }
 }
 
@@ -148,9 +193,7 @@ impl<V: Vector> Rules<V> for Grids<'_> {
         unsafe {
             let scale = splat_float(*self.scale.get_unchecked(channel));
             let zero = splat_float(*self.zero.get_unchecked(channel));
-            let quotient = x.div_floats(scale);
-            let place = quotient.where_number(quotient).add_floats(zero);
-            place.max_floats(V::splat(0)).min_floats(splat_float(255.0))
+            place(x, scale, zero)
         }
     }
 
