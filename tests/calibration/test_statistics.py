@@ -295,10 +295,11 @@ def test_axes_against_numpy_and_fractions(layout):
             assert told["counts"] == [len(row) for row in rows]
             exact = [float(sum(map(Fraction, row.tolist())) / len(row)) for row in rows]
             np.testing.assert_allclose(told["means"], exact, atol=1e-7)
-        told = kept.read(f"{name}.out", "channel_extremes")
-        if len(shape) < 2:
-            assert told == {}
-            continue
-        joined = np.concatenate([np.moveaxis(array, 1, 0).reshape(shape[1], -1) for array in arrays], 1)
-        finite_only = np.ma.masked_invalid(joined)
-        assert told == {"minima": finite_only.min(1).tolist(), "maxima": finite_only.max(1).tolist()}
+        for axis, statistic in ((1, "channel_extremes"), (-1, "feature_extremes")):
+            told = kept.read(f"{name}.out", statistic)
+            if len(shape) < (2 if axis == 1 else 1):
+                assert told == {}
+                continue
+            lists = [np.moveaxis(array, axis, 0).reshape(shape[axis], -1) for array in arrays]
+            finite_only = np.ma.masked_invalid(np.concatenate(lists, 1))
+            assert told == {"minima": finite_only.min(1).tolist(), "maxima": finite_only.max(1).tolist()}

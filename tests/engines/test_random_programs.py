@@ -80,7 +80,15 @@ def _affine(g: Growth, op: str) -> bool:
     if x and op == "Quantize" and g.arrays[x].ndim > 1 and g.draw.chance(0.4):
         channels = g.arrays[x].shape[1]
         grids = [g.draw.rng.uniform(*ends, channels).astype(np.float32) for ends in ((0.01, 0.2), (0, 255))]
-        return g.node(op, [x, *map(g.constant, grids)], axis=1)
+        if g.draw.chance(0.5):
+            return g.node(op, [x, *map(g.constant, grids)], axis=1)
+        width, count = g.arrays[x].shape[-1], g.draw.number(1, 80)
+        columns = g.draw.rng.integers(0, width, count)
+        columns[: min(width, count)] = np.arange(width)[:count]
+        scale, zero = (
+            g.draw.rng.uniform(*ends, count).astype(np.float32) for ends in ((0.01, 0.2), (-400, 600))
+        )
+        return g.node(op, [x, *map(g.constant, (scale, zero, columns))])
     scale, zero_point = g.draw.f32(0.01, 0.2), g.draw.number(0, 255)
     return bool(x) and g.node(op, [x], scale=scale, zero_point=zero_point)
 

@@ -32,6 +32,12 @@ SOFTMAX_ONE = 1 << 22
 RESIDUAL = 5
 """The place of a product's residual among its inputs; behind it are its multipliers and shifts."""
 
+COLUMNS = 3
+"""The place, among the inputs of a Quantize, of where its columns are taken from."""
+
+COLUMN_ZERO_END = 2.0**21
+"""What the zero point of a column is at most, and its negative at least: float32 holds eighths of it."""
+
 ONNX_DTYPES = {
     "f32": 1,
     "u8": 2,
@@ -90,6 +96,9 @@ def _zero_points(program: Program, node: Node) -> None:
 
 
 def _check_quantize(program: Program, node: Node) -> None:
+    if len(node.inputs) > COLUMNS:
+        _check_columns(program, node)
+        return
     if len(node.inputs) > 1:
         least, greatest = _integers(program, node.outputs[0]).zero_points
         zero_point = _shaped(program, node, 2, _positive_scales(program, node).shape)
@@ -99,6 +108,26 @@ def _check_quantize(program: Program, node: Node) -> None:
         return
     _positive(node, "scale")
     _within(node, "zero_point", *_integers(program, node.outputs[0]).zero_points)
+
+
+def _check_columns(program: Program, node: Node) -> None:
+    """A scale, a zero point and a place on the input's last axis for each column."""
+    count = _positive_scales(program, node).size
+    _shaped(program, node, 1, (count,))
+    zero_point = _shaped(program, node, 2, (count,))
+    columns = _shaped(program, node, COLUMNS, (count,))
+    if not count:
+        _fail(node, "it has no columns")
+    if not (np.abs(zero_point) <= COLUMN_ZERO_END).all():
+        _fail(node, f"a zero point is outside {-COLUMN_ZERO_END:.0f}..{COLUMN_ZERO_END:.0f}")
+    if (columns < 0).any():
+        _fail(node, "a column is taken from a place below 0")
+    shape = program.values[node.inputs[0]].shape
+    if shape == ():
+        _fail(node, "its input has no axis to take columns from")
+    length = shape[-1] if shape else "unknown"
+    if isinstance(length, int) and (columns >= length).any():
+        _fail(node, f"a column is taken from a place beyond the {length} of its input")
 
 
 def _check_dequantize(program: Program, node: Node) -> None:

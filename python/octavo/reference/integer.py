@@ -15,7 +15,7 @@ from octavo.errors import RunError
 from octavo.program import DTYPES, Node
 from octavo.program.arithmetic import multiplier_shift, requantize, residual_terms, scale_and_round
 from octavo.program.attributes import integer, integers, number
-from octavo.program.checks import RESIDUAL, scales_shape
+from octavo.program.checks import COLUMNS, RESIDUAL, scales_shape
 from octavo.program.integers import ACTIVATIONS, Integers
 from octavo.reference.fma import fma
 from octavo.reference.operands import Array, Inputs, axis_of, required
@@ -27,8 +27,11 @@ Int64 = npt.NDArray[np.int64]
 def quantize(node: Node, inputs: Inputs, y: str) -> list[Array]:
     """`clamp(rne(x / scale) + zero_point, low, high)` in float32, a true division: formula (2).
 
-    NaN gives the zero point. By tensors, the zero point may be a fraction and is added first: formula (2a).
+    NaN gives the zero point. By tensors, the zero point may be a fraction and is added first: formula (2a),
+    or (2b) where columns are taken from the last axis.
     """
+    if len(inputs) > COLUMNS:
+        return [_quantized_to_columns(inputs, ACTIVATIONS[y])]
     if len(inputs) > 1:
         return [_quantized_to_grids(node, inputs, ACTIVATIONS[y])]
     of, x, zero_point = ACTIVATIONS[y], required(inputs, 0), np.float32(integer(node, "zero_point"))
@@ -38,9 +41,22 @@ def quantize(node: Node, inputs: Inputs, y: str) -> list[Array]:
 
 
 def _quantized_to_grids(node: Node, inputs: Inputs, of: Integers) -> Array:
-    """`clamp(rne(x / scale + zero_point), low, high)`; NaN gives `rne(zero_point)`."""
+    """`clamp(rne(x / scale + zero_point), low, high)`; of NaN, as of 0."""
     x = required(inputs, 0)
-    scale, zero_point = _scales(node, inputs, x.shape)
+    return _on_grids(x, *_scales(node, inputs, x.shape), of)
+
+
+def _quantized_to_columns(inputs: Inputs, of: Integers) -> Array:
+    """Columns taken from the last axis, each by its own scale and zero point."""
+    x, scale, zero_point, columns = (required(inputs, place) for place in range(COLUMNS + 1))
+    if not x.ndim:
+        raise RunError("its input has no axis to take columns from")
+    if (columns >= x.shape[-1]).any():
+        raise RunError(f"a column is taken from {int(columns.max())}, of an axis of {x.shape[-1]}")
+    return _on_grids(x[..., columns], scale, zero_point, of)
+
+
+def _on_grids(x: Array, scale: Array, zero_point: Array, of: Integers) -> Array:
     with np.errstate(all="ignore"):
         place = x / scale + zero_point
     place = np.where(np.isnan(place), zero_point, place)

@@ -1,4 +1,4 @@
-//! The least and the greatest finite element of each channel.
+//! The least and the greatest finite element of each channel, or of each feature.
 
 use crate::error::Error;
 use crate::observe::bytes::Reader;
@@ -6,23 +6,30 @@ use crate::observe::extremes::Extremes;
 use crate::observe::sample::{Axis, Sample};
 use crate::observe::statistic::{Reading, Readings, Statistic};
 
-/// The extremes of the indices of axis 1, as many as the longest sample had; nothing of values without that axis.
-#[derive(Clone, Debug, Default)]
-pub struct ChannelExtremes(Vec<Extremes>);
+/// The extremes of the indices of axis 1.
+pub type ChannelExtremes = AxisExtremes<false>;
 
-impl Statistic for ChannelExtremes {
-    const NAME: &'static str = "channel_extremes";
+/// The extremes of the indices of the last axis.
+pub type FeatureExtremes = AxisExtremes<true>;
+
+/// The extremes of each index of an axis, as many indices as the longest sample had; nothing of values without that axis.
+#[derive(Clone, Debug, Default)]
+pub struct AxisExtremes<const LAST: bool>(Vec<Extremes>);
+
+impl<const LAST: bool> Statistic for AxisExtremes<LAST> {
+    const NAME: &'static str = if LAST { "feature_extremes" } else { "channel_extremes" };
 
     fn see(&mut self, sample: &Sample<'_>) {
-        let Some(axis) = sample.axes().channels else { return };
+        let axes = sample.axes();
+        let Some(axis) = (if LAST { axes.features } else { axes.channels }) else { return };
         let (mut min, mut max) = (vec![f32::INFINITY; axis.length], vec![f32::NEG_INFINITY; axis.length]);
         extremes(sample.values(), axis, &mut min, &mut max);
         // -0 and +0 compare equal, so which one was kept depends on the order.
         let seen = min.into_iter().zip(max).map(|(min, max)| Extremes::between(min + 0.0, max + 0.0));
-        self.merge(&ChannelExtremes(seen.collect()));
+        self.merge(&AxisExtremes(seen.collect()));
     }
 
-    fn merge(&mut self, other: &ChannelExtremes) {
+    fn merge(&mut self, other: &AxisExtremes<LAST>) {
         self.0.resize(self.0.len().max(other.0.len()), Extremes::default());
         self.0.iter_mut().zip(&other.0).for_each(|(ours, theirs)| ours.merge(theirs));
     }
@@ -32,15 +39,15 @@ impl Statistic for ChannelExtremes {
         self.0.iter().for_each(|channel| channel.to_bytes(bytes));
     }
 
-    fn from_bytes(bytes: &mut Reader<'_>) -> Result<ChannelExtremes, Error> {
-        let mut channels = Vec::new();
+    fn from_bytes(bytes: &mut Reader<'_>) -> Result<AxisExtremes<LAST>, Error> {
+        let mut each = Vec::new();
         for _ in 0..bytes.length()? {
-            channels.push(Extremes::from_bytes(bytes)?);
+            each.push(Extremes::from_bytes(bytes)?);
         }
-        Ok(ChannelExtremes(channels))
+        Ok(AxisExtremes(each))
     }
 
-    /// Of a channel without a finite element, infinity and minus infinity.
+    /// Of an index without a finite element, infinity and minus infinity.
     fn read(&self) -> Readings {
         if self.0.is_empty() {
             return Vec::new();
@@ -97,6 +104,16 @@ mod tests {
         for sample in [(&first[..], 3, 2), (&last[..], 1, 2)] {
             assert_eq!(seen(&[sample]), told(&[0.5, -6.0], &[9.0, -1.0]));
         }
+    }
+
+    #[test]
+    fn the_last_axis_is_another_statistic() {
+        let mut state = FeatureExtremes::default();
+        let axes = Axes { channels: None, features: Some(Axis { run: 1, length: 2 }) };
+        state.see(&Sample::of(&[1.0, 5.0, -2.0, 7.0], axes));
+        assert_eq!(state.read(), told(&[-2.0, 5.0], &[1.0, 7.0]));
+        state.see(&Sample::of(&[9.0], Axes { channels: axes.features, features: None }));
+        assert_eq!(state.read(), told(&[-2.0, 5.0], &[1.0, 7.0]));
     }
 
     #[test]

@@ -4,7 +4,7 @@ use std::any::Any;
 
 use crate::error::Error;
 use crate::observe::bytes::Reader;
-use crate::observe::channel_extremes::ChannelExtremes;
+use crate::observe::channel_extremes::{ChannelExtremes, FeatureExtremes};
 use crate::observe::channel_means::{ChannelMeans, FeatureMeans};
 use crate::observe::counts::Counts;
 use crate::observe::extremes::Extremes;
@@ -14,12 +14,13 @@ use crate::observe::sample_extremes::SampleExtremes;
 use crate::observe::statistic::{Readings, Statistic};
 
 /// Every statistic; accumulators keep states in this order.
-static ALL: [Kind; 7] = [
+static ALL: [Kind; 8] = [
     Kind::of::<Counts>(),
     Kind::of::<Extremes>(),
     Kind::of::<SampleExtremes>(),
     Kind::of::<Histogram>(),
     Kind::of::<ChannelExtremes>(),
+    Kind::of::<FeatureExtremes>(),
     Kind::of::<ChannelMeans>(),
     Kind::of::<FeatureMeans>(),
 ];

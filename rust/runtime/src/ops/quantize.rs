@@ -40,8 +40,10 @@ pub fn check_types(b: &Builder<'_>, node: &Node) -> Result<(), Stop> {
 pub fn plan_quantize(b: &mut Builder<'_>, node: &Node) -> Result<(), Stop> {
     let x = b.input(needed(node, 0)?)?;
     let output = made(node, 0)?;
-    if node.inputs.len() > 1 {
-        return plan_to_grids(b, node, &x, output);
+    match node.inputs.len() {
+        1 => {}
+        2 | 3 => return plan_to_grids(b, node, &x, output),
+        _ => return plan_to_columns(b, node, output),
     }
     let scale = node.attributes.f32("scale")?;
     let zero_point = node.attributes.int32("zero_point")?;
@@ -190,6 +192,89 @@ fn plan_to_grids(b: &mut Builder<'_>, node: &Node, x: &Placed, output: ValueId) 
     b.steps.step(node.name.clone(), "Quantize", kernel).run([xb], [yb], move |run, [x], [y]| {
         let (kernels, pool, x) = (run.kernels, run.pool, cast::<f32>(x));
         pool.slices(y, chunk, |i, y| grids.quantize(kernels, x, i * chunk, y));
+    });
+    Ok(())
+}
+
+/// What the columns of a row are made of: some that lie as they do in the input, then others.
+struct Columns {
+    in_place: Grid,
+    others: Vec<Others>,
+}
+
+/// A scale and a zero point for each of some columns.
+struct Grid {
+    scale: Vec<f32>,
+    zero: Vec<f32>,
+}
+
+/// Columns that are gathered together. Their grids are as many as kernels go through at a time, the last ones of nothing.
+struct Others {
+    from: Vec<usize>,
+    grid: Grid,
+}
+
+/// How many columns are gathered together.
+const TOGETHER: usize = 64;
+
+impl Columns {
+    fn new(scale: Vec<f32>, zero: Vec<f32>, from: &[usize]) -> Columns {
+        let count = from.iter().enumerate().take_while(|&(place, from)| place == *from).count();
+        let (mut in_place, mut others) = (Grid { scale, zero }, Vec::new());
+        let rest = Grid { scale: in_place.scale.split_off(count), zero: in_place.zero.split_off(count) };
+        let grids = rest.scale.chunks(TOGETHER).zip(rest.zero.chunks(TOGETHER));
+        for (from, (scale, zero)) in from[count..].chunks(TOGETHER).zip(grids) {
+            let mut grid = Grid { scale: scale.to_vec(), zero: zero.to_vec() };
+            grid.scale.resize(TOGETHER, 1.0);
+            grid.zero.resize(TOGETHER, 0.0);
+            others.push(Others { from: from.to_vec(), grid });
+        }
+        Columns { in_place, others }
+    }
+
+    /// One row.
+    fn quantize(&self, kernels: Kernels, x: &[f32], y: &mut [u8]) {
+        let (in_place, others) = y.split_at_mut(self.in_place.scale.len());
+        if !in_place.is_empty() {
+            let Grid { scale, zero } = &self.in_place;
+            quantize::quantize_to_grids(kernels, &x[..scale.len()], scale, zero, in_place);
+        }
+        for (Others { from, grid }, y) in self.others.iter().zip(others.chunks_mut(TOGETHER)) {
+            let (mut gathered, mut made) = ([0.0; TOGETHER], [0; TOGETHER]);
+            gathered.iter_mut().zip(from).for_each(|(to, &from)| *to = x[from]);
+            quantize::quantize_to_grids(kernels, &gathered, &grid.scale, &grid.zero, &mut made);
+            y.copy_from_slice(&made[..y.len()]);
+        }
+    }
+}
+
+/// Plans a Quantize to columns: of each row of the last axis, elements each by a scale and a zero point of its own.
+fn plan_to_columns(b: &mut Builder<'_>, node: &Node, output: ValueId) -> Result<(), Stop> {
+    let x = b.input_as(needed(node, 0)?, Layout::RowMajor)?;
+    let (scale, zero) = (b.known_input(node, 1)?.f32s()?, b.known_input(node, 2)?.f32s()?);
+    let from: Vec<usize> = b.known_input(node, 3)?.i64s()?.into_iter().map(|place| place as usize).collect();
+    let Some((&length, outer)) = x.shape().split_last() else {
+        return Err(error(node, "its input has no axis to take columns from"));
+    };
+    if let Some(place) = from.iter().find(|&&place| place >= length) {
+        return Err(error(node, &format!("a column is taken from {place}, of an axis of {length}")));
+    }
+    let (shape, width) = ([outer, &[from.len()]].concat(), from.len());
+    let y = b.output(output, shape, Layout::RowMajor)?;
+    if y.elements() == 0 {
+        return Ok(());
+    }
+    let columns = Columns::new(scale, zero, &from);
+    let rows = b.steps.chunk(y.elements() / width, width as f64 * 0.15, 1);
+    let (xb, yb) = (x.buffer, y.buffer);
+    let kernel = b.steps.kernels.row().quantize.quantize_to_grids.name;
+    b.steps.of_node(node, kernel).run([xb], [yb], move |run, [x], [y]| {
+        let (kernels, pool, x) = (run.kernels, run.pool, cast::<f32>(x));
+        pool.slices(y, rows * width, |i, y| {
+            for (row, y) in y.chunks_exact_mut(width).enumerate() {
+                columns.quantize(kernels, &x[(i * rows + row) * length..][..length], y);
+            }
+        });
     });
     Ok(())
 }

@@ -16,6 +16,12 @@ const SOFTMAX_ONE: i32 = 1 << 22;
 /// The place of a product's residual among its inputs; behind it are its multipliers and shifts.
 const RESIDUAL: usize = 5;
 
+/// The place, among the inputs of a Quantize, of where its columns are taken from.
+const COLUMNS: usize = 3;
+
+/// What the zero point of a column is at most, and its negative at least: float32 holds eighths of it.
+const COLUMN_ZERO_END: f32 = (1 << 21) as f32;
+
 pub(super) fn check(program: &Program, node: &Node) -> Checked {
     match node.op {
         Op::Quantize => quantize(program, node),
@@ -94,8 +100,10 @@ fn zero_points(program: &Program, node: &Node) -> Checked {
 }
 
 fn quantize(program: &Program, node: &Node) -> Checked {
-    if node.inputs.len() > 1 {
-        return quantize_by_tensors(program, node);
+    match node.inputs.len() {
+        1 => {}
+        2..=COLUMNS => return quantize_by_tensors(program, node),
+        _ => return quantize_to_columns(program, node),
     }
     positive(node, "scale")?;
     zero_point(program, node, "zero_point", node.outputs[0])
@@ -111,6 +119,33 @@ fn quantize_by_tensors(program: &Program, node: &Node) -> Checked {
         return Err(bad(node, format_args!("a zero point is outside {least}..{greatest}")));
     }
     scales_fit(program, node)
+}
+
+/// A scale, a zero point and a place on the input's last axis for each column.
+fn quantize_to_columns(program: &Program, node: &Node) -> Checked {
+    let count = positive_scales(program, node)?.len();
+    shaped(program, node, 1, &[count])?;
+    shaped(program, node, 2, &[count])?;
+    shaped(program, node, COLUMNS, &[count])?;
+    if count == 0 {
+        return Err(bad(node, "it has no columns"));
+    }
+    let (zeros, end) = (constant(program, node, 2)?.f32s()?, COLUMN_ZERO_END);
+    if zeros.iter().any(|zero| !(-end..=end).contains(zero)) {
+        return Err(bad(node, format_args!("a zero point is outside {}..{end}", -end)));
+    }
+    let columns = constant(program, node, COLUMNS)?.i64s()?;
+    if columns.iter().any(|&column| column < 0) {
+        return Err(bad(node, "a column is taken from a place below 0"));
+    }
+    let shape = node.input(0).and_then(|id| program.value(id).shape.as_ref());
+    match shape.map(|dims| dims.last()) {
+        Some(None) => Err(bad(node, "its input has no axis to take columns from")),
+        Some(Some(&Dim::Fixed(length))) if columns.iter().any(|&column| column >= length as i64) => {
+            Err(bad(node, format_args!("a column is taken from a place beyond the {length} of its input")))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// The scales of a node that has tensors of them.
