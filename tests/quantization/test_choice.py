@@ -1,6 +1,7 @@
 """The choice among range rules: by error on samples that ranges are not of, where it is clear."""
 
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import octavo
@@ -49,15 +50,13 @@ def work_of(proto, samples, *rules):
 
 def chosen(work, alphas=()):
     def lower_by(statistics, candidate):
-        return stages._lowered(work, statistics, candidate)
+        return with_weights(work.floats, work.lowered, stages._lowered(work, statistics, candidate))
 
     return choose(
-        work.floats,
         work.calibration.halves,
         stages._judges(work),
-        work.rules,
-        alphas,
-        work.lowered,
+        Candidate(work.rules[0]),
+        [partial(stages._with_rules, work.rules[1:]), partial(stages._with_alphas, alphas)],
         lower_by,
     )
 
@@ -130,15 +129,13 @@ def test_channel_scales_are_tried_with_the_rule_that_was_taken(proto, monkeypatc
     assert 10 * np.log10(choice.GAIN) == pytest.approx(0.5)
 
 
-def test_each_half_is_judged_by_the_other(proto, monkeypatch):
+def test_each_half_is_judged_by_the_other(proto):
     work = work_of(proto, data(100, 1), "minmax", "mean")
     asked, judged = [], []
 
     def lower_by(statistics, candidate):
         asked.append((candidate.name, work.calibration.halves.index(statistics)))
-        return work.lowered
-
-    monkeypatch.setattr(choice, "with_weights", lambda floats, made, lowered: len(asked))
+        return len(asked)
 
     class Recorder:
         def __init__(self, feeds):
@@ -152,7 +149,8 @@ def test_each_half_is_judged_by_the_other(proto, monkeypatch):
     sizes = [len(half) for half in work.calibration.kept.halves]
     assert sizes[0] != sizes[1]
     halves, judges = work.calibration.halves, [Recorder(half) for half in work.calibration.kept.halves]
-    choose(work.floats, halves, judges, work.rules, (), work.lowered, lower_by)
+    step = partial(stages._with_rules, work.rules[1:])
+    choose(halves, judges, Candidate(work.rules[0]), [step], lower_by)
     assert asked == [("minmax", 0), ("minmax", 1), ("mean", 0), ("mean", 1)]
     # The second Program, from the second half's ranges, is judged on the first half, and the reverse.
     assert judged == [(0, 2), (1, 1), (0, 4), (1, 3)]
@@ -215,8 +213,8 @@ def test_what_is_chosen_is_what_is_made(proto):
         for name in RECIPES["int8"].range_rules
     }
     same = [
-        name
-        for name, model in rules.items()
+        model.report.range_rule
+        for model in rules.values()
         if artifact.to_bytes(model.program) == artifact.to_bytes(free.program)
     ]
     assert same == [free.report.range_rule]

@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from octavo.lowering.affine import Affine, Range, affine
 from octavo.lowering.builder import ProgramBuilder
+from octavo.lowering.columns import Columns, columns
 from octavo.lowering.conv import emit_conv, fit_conv
 from octavo.lowering.decision import Decision
 from octavo.lowering.elementwise import emit_add, emit_mul, fit_add, fit_mul
@@ -131,6 +132,7 @@ def _rule(decision: Decision, unit: Unit) -> Rule:
 __all__ = [
     "EXCLUDED",
     "Affine",
+    "Columns",
     "Forms",
     "GivenWeights",
     "Grid",
@@ -138,6 +140,7 @@ __all__ = [
     "Range",
     "Stay",
     "affine",
+    "columns",
     "evaluate",
     "grid",
     "lower",

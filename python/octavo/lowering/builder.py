@@ -6,6 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from octavo.lowering.affine import Affine
+from octavo.lowering.columns import Columns
 from octavo.lowering.decision import Decision
 from octavo.lowering.grids import Grid
 from octavo.lowering.wiring import Unit
@@ -192,10 +193,12 @@ class ProgramBuilder:
         inputs = [source]
         if isinstance(form, Grid):
             assert op == "Quantize", "nothing is dequantized from a grid"
-            quant = form.quant()
-            inputs.append(self.constant(f"{target}.scale", quant.scale))
-            inputs.append(self.constant(f"{target}.zero_point", quant.zero_point))
+            inputs.append(self.constant(f"{target}.scale", np.array(form.scales, np.float32)))
+            inputs.append(self.constant(f"{target}.zero_point", np.array(form.zeros, np.float32)))
             attributes = {} if form.axis is None else {"axis": form.axis}
+            if isinstance(form, Columns):
+                inputs.append(self.constant(f"{target}.columns", np.array(form.indices, np.int64)))
+                attributes = {}
         self._add(op, name, inputs, [target], attributes, ())
 
     def _add(
@@ -216,7 +219,10 @@ class ProgramBuilder:
             self.value_origins[value.name] = of
 
     def _define_integers(self, own: str, name: str, form: Affine) -> None:
-        self._define(Value(own, form.of.dtype, self.wiring.value(name).shape, form.quant()), name)
+        shape = self.wiring.value(name).shape
+        if isinstance(form, Columns) and shape is not None:
+            shape = (*shape[:-1], len(form.indices))
+        self._define(Value(own, form.of.dtype, shape, form.quant()), name)
 
     def _fresh(self, name: str) -> str:
         own, number = name, 1

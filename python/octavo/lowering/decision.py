@@ -57,7 +57,9 @@ class Decision:
         """Fit every unit by `fit`. One for which it raises `UnfitError` is kept in float."""
         kept = dict(kept)
         while True:
-            self.partition = Partition(self.wiring, kept, self.forms.activations, self.forms.given)
+            self.partition = Partition(
+                self.wiring, kept, self.forms.activations, self.forms.given, self.forms.grids
+            )
             self._sharing = Sharing(self.partition, self.forms)
             unfit = self._sharing.unfit or self._first_unfit(fit)
             if unfit is None:

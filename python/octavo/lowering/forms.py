@@ -29,7 +29,8 @@ class Forms:
     ranges: of float32 values, by name, as they were observed. given: of values, by name: they are taken as
     they are. weights: by the name of the float constant. activations, weights_of: the integers that derived
     forms have. per_channel: whether derived weights have one scale an output channel, or one a tensor. grids:
-    of inputs, by name, taken where all that reads them in integers can take in what is not plain about them.
+    of inputs and of what comes in float, by name, taken where all that reads them in integers can take in
+    what is not plain about them. A function of one tensor that gives one of them stays float.
     """
 
     ranges: Mapping[str, Range] = field(default_factory=dict)

@@ -36,6 +36,16 @@ class Grid(Affine):
         """The integers that padding holds, a channel."""
         return _rounded(self.zeros)
 
+    @property
+    def rests(self) -> tuple[float, ...]:
+        """What 0 becomes, a channel, before it is rounded."""
+        return self.zeros
+
+    @property
+    def indices(self) -> tuple[int, ...]:
+        """The index on `axis` that each scale is of."""
+        return tuple(range(len(self.scales)))
+
     def quant(self) -> Quant:
         """The same for a value of a Program."""
         return Quant(np.array(self.scales, np.float32), np.array(self.zeros, np.float32), self.axis)
@@ -72,8 +82,9 @@ def weights_taken_in(x: Affine, weight: Float64) -> Float64:
     """
     if not isinstance(x, Grid) or x.axis is None:
         return weight
-    scales = np.array(x.scales, np.float64)
-    return np.asarray(weight * scales.repeat(len(weight) // len(scales))[:, None])
+    scales, channels = np.array(x.scales, np.float64), max(x.indices) + 1
+    parts = weight.reshape(channels, -1, weight.shape[1])[list(x.indices)]
+    return np.asarray((parts * scales[:, None, None]).reshape(-1, weight.shape[1]))
 
 
 def shift_of(x: Affine, weight: npt.NDArray[Any]) -> Float64:
@@ -85,8 +96,8 @@ def shift_of(x: Affine, weight: npt.NDArray[Any]) -> Float64:
     total = np.zeros(weight.shape[1], np.float64)
     if isinstance(x, Grid):
         of_channels = weight.astype(np.int64).reshape(len(x.zeros), -1, weight.shape[1]).sum(axis=1)
-        for zero_point, zero, taps in zip(x.zero_points, x.zeros, of_channels, strict=True):
-            total = total + (zero_point - zero) * taps
+        for zero_point, rest, taps in zip(x.zero_points, x.rests, of_channels, strict=True):
+            total = total + (zero_point - rest) * taps
     return total
 
 

@@ -14,6 +14,7 @@ from octavo.lowering.wiring import Unit, Wiring
 from octavo.program.integers import UINT8, Integers
 
 AFTER_LAST = "it follows a product's float32 result, which no op reads as integers"
+COLUMNS = "its result has a scale for each index, which a table of 256 results cannot give"
 NO_INTEGERS = "its inputs are float, and quantizing them for this op alone gains nothing"
 _FOLLOWERS = (Kind.UNARY, Kind.ELEMENTWISE, Kind.MOVEMENT, Kind.JOIN, Kind.SOFTMAX)
 
@@ -32,7 +33,8 @@ class Partition:
     """The units in two: `rows[unit.name]` for those that run in integers, `stays` for those that do not.
 
     `kept` are the names of nodes that must stay float, with the reason and whether that was asked for;
-    `activations` the integers that the others compute on; `given` the values whose form a model states.
+    `activations` the integers that the others compute on; `given` the values whose form a model states;
+    `grids` those that are quantized from floats with scales a channel.
     """
 
     def __init__(
@@ -41,10 +43,12 @@ class Partition:
         kept: Mapping[str, tuple[str, bool]],
         activations: Integers = UINT8,
         given: Container[str] = (),
+        grids: Container[str] = (),
     ) -> None:
         self.wiring = wiring
         self._activations = activations
         self._given = given
+        self._grids = grids
         self.rows: dict[str, Row] = {}
         self.functions: dict[str, tuple[str, ...]] = wiring.functions
         self._reasons: dict[str, tuple[str, bool]] = {}
@@ -95,6 +99,8 @@ class Partition:
                 self.wiring.forget_function(unit)
             if verdict.row is None:
                 self._reasons[unit.name] = (verdict.reason, verdict.expected)
+            elif verdict.row.kind is Kind.UNARY and unit.outputs[0] in self._grids:
+                self._reasons[unit.name] = (COLUMNS, True)
             else:
                 self.rows[unit.name] = verdict.row
 

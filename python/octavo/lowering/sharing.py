@@ -7,7 +7,8 @@ reads takes the union's range at once; one that others read too takes it while t
 precision; any other is requantized on its way in.
 
 An input whose values lie on a grid takes that, where all that reads it in integers are products, behind what
-moves its elements at most.
+moves its elements at most. What comes in float takes columns where all that reads it in integers are matrix
+products.
 """
 
 from collections.abc import Mapping
@@ -17,6 +18,7 @@ import numpy as np
 
 from octavo.lowering.affine import Affine, Range, affine, fixed_output
 from octavo.lowering.capability import Kind
+from octavo.lowering.columns import Columns
 from octavo.lowering.forms import Forms
 from octavo.lowering.grids import Grid
 from octavo.lowering.partition import Partition
@@ -79,6 +81,9 @@ class Sharing:
 
     def _on_grid(self, source: str, form: Affine) -> dict[str, Affine]:
         """The forms of an input on a grid and of what it is moved to; none where a reader objects."""
+        producer = self._partition.wiring.producer.get(source)
+        if producer is not None and self._partition.is_integer(producer):
+            return {}
         found: dict[str, Affine] = {}
         left = [(source, form)]
         while left:
@@ -101,12 +106,16 @@ class Sharing:
             return False
         if not isinstance(form, Grid) or form.axis is None:
             return True
+        if unit.node.inputs[1] in self._forms.weights:
+            return False
+        if isinstance(form, Columns):
+            return self._partition.wiring.rank(name) == form.axis + 1 and unit.node.op != "Conv"
         is_whole = unit.node.op == "Conv" and integer(unit.node, "group") == 1
-        return is_whole and form.axis == 1 and unit.node.inputs[1] not in self._forms.weights
+        return is_whole and form.axis == 1
 
     def _moved(self, unit: Unit, form: Affine) -> Affine | None:
         """The form of a unit's outputs where it moves elements and knows where their channels go."""
-        if self._partition.kind(unit) is not Kind.MOVEMENT:
+        if self._partition.kind(unit) is not Kind.MOVEMENT or isinstance(form, Columns):
             return None
         if not isinstance(form, Grid) or form.axis is None or unit.node.op == "Identity":
             return form

@@ -28,16 +28,20 @@ class Candidate:
     """One way from statistics to forms.
 
     rule: how a tensor's range is taken. alpha: the exponent of scales a channel for the inputs of depthwise
-    convolutions; None where these have one scale.
+    convolutions; None where these have one scale. features: whether what matrix products read has a scale a
+    feature.
     """
 
     rule: RangeRule
     alpha: float | None = None
+    features: bool = False
 
     @property
     def name(self) -> str:
         """What a report calls it."""
-        return self.rule.name + ("" if self.alpha is None else f" with channel scales ({self.alpha:g})")
+        scales = ["feature scales"] if self.features else []
+        scales += [] if self.alpha is None else [f"channel scales ({self.alpha:g})"]
+        return self.rule.name + (f" with {' and '.join(scales)}" if scales else "")
 
 
 LowerBy = Callable[[Statistics, Candidate], Lowered]
@@ -55,36 +59,36 @@ class Choice:
         return {name: -10 * math.log10(max(error, 1e-30)) for name, error in self.errors.items()}
 
 
+Step = Callable[[Candidate], Sequence[Candidate]]
+"""From the candidate that was taken so far to others."""
+
+
 def choose(
-    floats: Program,
     halves: Sequence[Statistics],
     judges: Sequence[Judge],
-    rules: Sequence[RangeRule],
-    alphas: Sequence[float],
-    made: Lowered,
+    start: Candidate,
+    steps: Sequence[Step],
     lower_by: LowerBy,
 ) -> Choice:
     """The candidate whose forms, taken from one half of the samples, do best on the other, and the reverse.
 
-    First among the rules, then among the alphas with the rule that was taken. halves: the statistics of each;
-    judges: of samples of each. made: the network with weights made for it; all candidates use them.
+    From `start` on, step by step among the one taken so far and others. halves: the statistics of each;
+    judges: of samples of each.
     """
     errors: dict[str, float] = {}
 
     def error(candidate: Candidate) -> float:
         if candidate.name not in errors:
-            pair = [with_weights(floats, made, lower_by(half, candidate)) for half in halves]
+            pair = [lower_by(half, candidate) for half in halves]
             errors[candidate.name] = sum(
                 judge.error(other) for judge, other in zip(judges, pair[::-1], strict=True)
             )
         return errors[candidate.name]
 
-    def best(candidates: list[Candidate]) -> Candidate:
-        least = min(candidates, key=error)
-        return least if error(least) * GAIN < error(candidates[0]) else candidates[0]
-
-    taken = best([Candidate(rule) for rule in rules])
-    taken = best([taken, *(Candidate(taken.rule, alpha) for alpha in alphas)])
+    taken = start
+    for step in steps:
+        least = min([taken, *step(taken)], key=error)
+        taken = least if error(least) * GAIN < error(taken) else taken
     return Choice(taken, errors)
 
 
@@ -97,6 +101,8 @@ def with_weights(floats: Program, made: Lowered, lowered: Lowered) -> Lowered:
         if known is None:
             continue
         node, weight = product.node, made.program.constants[known.weight]
+        if not np.array_equal(lowered.weights[product.weight], made.weights[known.weight]):
+            continue
         if not _same_scales(program.values[product.weight], made.program.values[known.weight]):
             continue
         reals = bias_in_reals(made.program, known.node)

@@ -15,6 +15,7 @@ from octavo.calibration import RULES, Calibration, Data, Kept, Progress, Statist
 from octavo.errors import ArtifactError, DataError
 from octavo.program import DTYPES, Program, artifact, saving
 from octavo.quantization.channels import CHANNEL_NEEDS
+from octavo.quantization.features import FEATURE_NEEDS
 from octavo.quantization.inputs import DOUBT_NEEDS
 from octavo.quantization.recipes import Recipe
 from octavo.quantization.recipes import recipe as recipe_of
@@ -28,6 +29,7 @@ NEEDS = (
     *DOUBT_NEEDS,
     *REPORT_NEEDS,
     *CHANNEL_NEEDS,
+    *FEATURE_NEEDS,
     *(need for rule in RULES.values() for need in rule.needs),
 )
 """The statistics of a calibrator: whatever rule and effort it is converted with."""

@@ -44,6 +44,7 @@ RECIPES = {
                 "calibrate",
                 "see grids",
                 "lower",
+                "scale features",
                 "choose forms",
                 "round weights",
                 "store tables",

@@ -23,7 +23,9 @@ from octavo.passes import names_of, simplify
 from octavo.program import Program
 from octavo.program.integers import UINT8
 from octavo.quantization.channels import ALPHAS, CHANNEL_NEEDS, candidates, channel_forms
-from octavo.quantization.choice import FEWEST, ROUGHLY, Candidate, Choice, choose
+from octavo.quantization.choice import FEWEST, ROUGHLY, Candidate, Choice, choose, with_weights
+from octavo.quantization.features import FEATURE_NEEDS, feature_forms, reads_features
+from octavo.quantization.features import candidates as feature_candidates
 from octavo.quantization.grids import grids
 from octavo.quantization.inputs import DOUBT_NEEDS, doubts
 from octavo.quantization.judge import Judge
@@ -129,6 +131,8 @@ def calibrate_ranges(work: Work) -> None:
     needs = {*DOUBT_NEEDS, *REPORT_NEEDS, *(need for rule in work.rules for need in rule.needs)}
     if "choose forms" not in LEFT_OUT[work.effort]:
         needs |= set(CHANNEL_NEEDS)
+    if "scale features" not in LEFT_OUT[work.effort] and reads_features(work.floats):
+        needs |= set(FEATURE_NEEDS)
     work.calibration = Calibration.of(observable(work.floats), needs)
     work.calibration.observe(work.session, work.feeds, work.watcher.count, work.threads)
 
@@ -147,18 +151,49 @@ def lower_by_ranges(work: Work) -> None:
     work.lowered = _lowered(work, work.calibration.statistics, work.choice.taken)
 
 
+def scale_features(work: Work) -> None:
+    """A scale for each feature of what matrix products read, where that does better on the other samples."""
+    assert work.calibration is not None
+    assert work.choice is not None
+    is_seen = FEATURE_NEEDS[0] in work.calibration.statistics.statistics
+    if not is_seen or not any(feature_candidates(work.lowered)) or _judged(work) < FEWEST:
+        return
+    halves, lower_by = work.calibration.halves, partial(_lowered, work)
+    work.choice = choose(halves, _judges(work), work.choice.taken, [_with_features], lower_by)
+    if work.choice.taken.features:
+        work.lowered = _lowered(work, work.calibration.statistics, work.choice.taken)
+
+
+def _with_features(candidate: Candidate) -> list[Candidate]:
+    return [replace(candidate, features=True)]
+
+
 def choose_forms(work: Work) -> None:
     """The ranges and channel scales that do best on samples which they are not of."""
     assert work.calibration is not None
-    alphas = ALPHAS if any(candidates(work.lowered)) else ()
-    if len(work.rules) + len(alphas) == 1 or min(judge.samples for judge in _judges(work)) < FEWEST:
+    assert work.choice is not None
+    rules, alphas = work.rules[1:], ALPHAS if any(candidates(work.lowered)) else ()
+    if not (rules or alphas) or _judged(work) < FEWEST:
         return
     feeds = affordable(work.lowered.program, work.calibration.kept.feeds[:ROUGHLY], work.threads)
     fair = round_weights(work.floats, work.lowered, feeds, work.threads).fair
-    halves, lower_by = work.calibration.halves, partial(_lowered, work)
-    work.choice = choose(work.floats, halves, _judges(work), work.rules, alphas, fair, lower_by)
-    if work.choice.taken != Candidate(work.rules[0]):
-        work.lowered = _lowered(work, work.calibration.statistics, work.choice.taken)
+
+    def lower_by(statistics: Statistics, candidate: Candidate) -> Lowered:
+        return with_weights(work.floats, fair, _lowered(work, statistics, candidate))
+
+    start, steps = work.choice.taken, [partial(_with_rules, rules), partial(_with_alphas, alphas)]
+    found = choose(work.calibration.halves, _judges(work), start, steps, lower_by)
+    work.choice = replace(found, errors=work.choice.errors | found.errors)
+    if found.taken != start:
+        work.lowered = _lowered(work, work.calibration.statistics, found.taken)
+
+
+def _with_rules(rules: Sequence[RangeRule], candidate: Candidate) -> list[Candidate]:
+    return [replace(candidate, rule=rule) for rule in rules]
+
+
+def _with_alphas(alphas: Sequence[float], candidate: Candidate) -> list[Candidate]:
+    return [replace(candidate, alpha=alpha) for alpha in alphas]
 
 
 def make_weights(work: Work) -> None:
@@ -184,6 +219,11 @@ def _judges(work: Work) -> list[Judge]:
     return work.judges
 
 
+def _judged(work: Work) -> int:
+    """How many samples of a half there are to judge by."""
+    return min(judge.samples for judge in _judges(work))
+
+
 def _lowered(work: Work, statistics: Statistics, candidate: Candidate) -> Lowered:
     assert work.recipe.activations is not None
     forms = Forms(
@@ -194,6 +234,9 @@ def _lowered(work: Work, statistics: Statistics, candidate: Candidate) -> Lowere
         per_channel=work.per_channel,
     )
     lowered = lower_to_integers(work.floats, forms, work.excluded)
+    if candidate.features:
+        forms = replace(forms, grids=work.grids | feature_forms(lowered, statistics))
+        lowered = lower_to_integers(work.floats, forms, work.excluded)
     if candidate.alpha is None:
         return lowered
     given = channel_forms(lowered, statistics, candidate.alpha)
@@ -259,6 +302,7 @@ STAGES: dict[str, Callable[[Work], None]] = {
     "calibrate": calibrate_ranges,
     "see grids": see_grids,
     "lower": lower_by_ranges,
+    "scale features": scale_features,
     "choose forms": choose_forms,
     "round weights": make_weights,
     "store weights": store_weights,
@@ -273,7 +317,7 @@ PREPARED = ("load", "measure shapes", "calibrate")
 """The stages that a calibrator has been through."""
 
 LEFT_OUT: dict[str, frozenset[str]] = {
-    "fast": frozenset({"round weights", "choose forms"}),
+    "fast": frozenset({"scale features", "choose forms", "round weights"}),
     "default": frozenset(),
 }
 """The stages that each effort leaves out, by its name."""

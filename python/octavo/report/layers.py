@@ -15,7 +15,7 @@ import numpy.typing as npt
 from octavo.lowering import Lowered
 from octavo.program import Node, Program
 from octavo.quantization.judge import answers_of
-from octavo.report.matching import Layer, Matching, held, own_part, pieces, reals
+from octavo.report.matching import Layer, Matching, held, own_part, pieces, reals, values_of
 from octavo.report.measures import Own, Ratio
 from octavo.session import Session
 
@@ -31,11 +31,11 @@ class Layers:
 
     def __init__(self, first: Program, second: Program, matching: Matching, threads: int | None) -> None:
         self.layers = matching.layers
-        self.own = [Own(second.values[layer.output]) for layer in self.layers]
+        self._first, self._second = values_of(first), values_of(second)
+        self.own = [Own(self._second[layer.output]) for layer in self.layers]
         self.accumulated = [Ratio() for _ in self.layers]
         self.answers = answers_of(first, Lowered(second, values=matching.values))
         self.effect = [[Ratio() for _ in self.answers] for _ in self.layers]
-        self._first, self._second = first.values, second.values
         self._layer_alone = _Parts(second, [_own_part(second, layer) for layer in self.layers], threads)
         self._float_alone = _Parts(first, [_float_part(layer) for layer in self.layers], threads)
         self._effects = Effects(first, self.layers, self.answers, threads)

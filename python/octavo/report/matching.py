@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from octavo.program import DTYPES, Node, Program, Quant, Value
+from octavo.program.checks import COLUMNS
 from octavo.program.integers import ACTIVATIONS, limits
 
 Array = npt.NDArray[Any]
@@ -83,6 +84,38 @@ def match(first: Program, second: Program) -> Matching:
     return Matching(values, layers, unmatched)
 
 
+@dataclass(frozen=True)
+class Shares(Quant):
+    """Of columns whose shares make up what one index of the last axis is.
+
+    zeros: the zero points by which they were quantized; `zero_point` has what 0 became. indices: those of the
+    columns.
+    """
+
+    zeros: Array = field(default_factory=lambda: np.zeros(0, np.float32))
+    indices: Array = field(default_factory=lambda: np.zeros(0, np.int64))
+
+    def together(self, columns: Array) -> Array:
+        """The sums of each index's columns, float32 [..., indices]."""
+        made = np.zeros((*columns.shape[:-1], int(self.indices.max()) + 1), np.float32)
+        for column, index in enumerate(self.indices):
+            made[..., index] += columns[..., column]
+        return made
+
+
+def values_of(program: Program) -> dict[str, Value]:
+    """The values of a Program, with what their columns stand for where they have such."""
+    values = dict(program.values)
+    for node in program.nodes:
+        quant = values[node.outputs[0]].quant if node.outputs and node.outputs[0] else None
+        if node.op == "Quantize" and node.inputs[COLUMNS:] and quant is not None:
+            zeros, indices = (program.constants[name] for name in node.inputs[COLUMNS - 1 :])
+            name = node.outputs[0]
+            shares = Shares(quant.scale, quant.zero_point, quant.axis, quant.block, zeros, indices)
+            values[name] = replace(values[name], quant=shares)
+    return values
+
+
 def is_real(value: Value) -> bool:
     """Whether a value stands for reals: floats, or integers with a scale."""
     return value.quant is not None or DTYPES[value.dtype].kind == "f"
@@ -93,16 +126,20 @@ def reals(value: Value, array: Array) -> Array:
     if value.quant is None:
         return array
     scale, zero_point = _along(value.quant, array.ndim)
+    if isinstance(value.quant, Shares):
+        return value.quant.together(scale * (array.astype(np.float32) - zero_point))
     if value.quant.zero_point.dtype == np.float32:
         return np.asarray(scale * (array.astype(np.float32) - zero_point))
     return np.asarray(scale * (array.astype(np.int64) - zero_point).astype(np.float32))
 
 
 def held(value: Value, array: Array) -> Array:
-    """Reals as the value holds them: formulas (2) and (2a). Floats as they are."""
+    """Reals as the value holds them: formulas (2), (2a) and (2b). Floats as they are."""
     if value.quant is None:
         return array
     scale, zero_point = _along(value.quant, array.ndim)
+    if isinstance(value.quant, Shares):
+        array, zero_point = array[..., value.quant.indices], value.quant.zeros
     low, high = bounds(value)
     with np.errstate(all="ignore"):
         if zero_point.dtype == np.float32:
@@ -111,6 +148,16 @@ def held(value: Value, array: Array) -> Array:
             q = np.rint(array / scale) + zero_point.astype(np.float32)
     q = np.where(np.isnan(q), np.rint(zero_point), q)
     return np.asarray(np.clip(q, low, high).astype(DTYPES[value.dtype]))
+
+
+def ends(value: Value) -> tuple[Array, Array]:
+    """The least and the greatest real that integers hold, of each scale or of each index of columns."""
+    assert value.quant is not None
+    scale, zero_point = value.quant.scale.astype(np.float64), value.quant.zero_point.astype(np.float64)
+    least, greatest = (scale * (end - zero_point) for end in bounds(value))
+    if isinstance(value.quant, Shares):
+        return value.quant.together(least), value.quant.together(greatest)
+    return least, greatest
 
 
 def bounds(value: Value) -> tuple[int, int]:

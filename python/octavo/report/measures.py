@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from octavo.lowering import Range
 from octavo.program import Value
-from octavo.report.matching import bounds, held, reals
+from octavo.report.matching import Shares, bounds, ends, held, reals
 
 Array = npt.NDArray[Any]
 Float64 = npt.NDArray[np.float64]
@@ -154,11 +154,8 @@ class Own:
     def _ends(self) -> tuple[float, float]:
         if self.value.quant is None:
             return -math.inf, math.inf
-        low, high = bounds(self.value)
-        quant = self.value.quant
-        zero_point = quant.zero_point.astype(np.float64)
-        ends = [quant.scale.astype(np.float64) * (end - zero_point) for end in (low, high)]
-        return float(ends[0].min()), float(ends[1].max())
+        least, greatest = ends(self.value)
+        return float(least.min()), float(greatest.max())
 
     def _outside(self, wanted: Array) -> Array:
         """Which elements are beyond what the integers hold by more than half a step, by channels."""
@@ -168,6 +165,9 @@ class Own:
         shape = [1] * wanted.ndim
         if quant.axis is not None:
             shape[quant.axis] = -1
+        if isinstance(quant, Shares):
+            (least, greatest), half = ends(self.value), quant.scale.max() / 2
+            return _by_channel((wanted < least - half) | (wanted > greatest + half)).astype(np.bool_)
         scale, zero_point = (
             part.astype(np.float64).reshape(shape) for part in (quant.scale, quant.zero_point)
         )

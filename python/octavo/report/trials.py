@@ -12,8 +12,9 @@ import numpy as np
 import numpy.typing as npt
 
 from octavo.calibration import Feeds
-from octavo.lowering import Affine, Forms, Lowered, Range, affine, grid, lower_to_integers
+from octavo.lowering import Affine, Forms, Lowered, Range, affine, columns, grid, lower_to_integers
 from octavo.program import Node, Program, Quant
+from octavo.program.checks import COLUMNS
 from octavo.program.integers import ACTIVATIONS, INT8, UINT8, WEIGHTS
 from octavo.quantization.choice import with_weights
 from octavo.quantization.judge import Judge
@@ -155,7 +156,11 @@ def forms_of(floats: Program, second: Program) -> Forms:
         if output.quant is None or not _has_own_form(node) or output.name not in values:
             continue
         of = values[output.name]
-        if output.quant.zero_point.dtype == "f4" or output.quant.axis not in (None, 1):
+        if node.op == "Quantize" and node.inputs[COLUMNS:]:
+            scale, zeros, indices = (second.constants[name] for name in node.inputs[1:])
+            zero_point = int(output.quant.zero_point[0])
+            grids[of] = columns(scale, zeros, indices, zero_point, output.quant.axis or 0)
+        elif output.quant.zero_point.dtype == "f4" or output.quant.axis not in (None, 1):
             grids[of] = grid(output.quant.scale, output.quant.zero_point.astype("f4"), output.quant.axis)
         else:
             given[of] = _affine(output.quant, output.dtype)
