@@ -89,7 +89,7 @@ def floats_of(lowered: Lowered) -> dict[str, str]:
     return {
         of: name
         for name, of in lowered.values.items()
-        if values[name].dtype == "f32" and name not in constants
+        if name in values and values[name].dtype == "f32" and name not in constants
     }
 
 
