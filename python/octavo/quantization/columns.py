@@ -66,11 +66,12 @@ def columns_of(node: Node, values: list[Array], kernel: tuple[int, ...], threads
 
     def windows(sample: tuple[int, Array]) -> Array:
         turn, value = sample
-        return _windows(node, value, kernel[2:], padding, wanted, turn)
+        found = _windows(node, value, kernel[2:], padding, wanted, turn)
+        grouped = found.reshape(group, per_group, *found.shape[1:]).swapaxes(1, 2)
+        return np.ascontiguousarray(grouped.reshape(group, found.shape[1], -1))
 
-    found = np.concatenate(list(each(windows, enumerate(values), threads)))  # [columns, C, taps]
-    grouped = found.reshape(len(found), group, per_group * found.shape[2]).transpose(1, 0, 2)
-    return Columns(np.ascontiguousarray(grouped), zero_point)
+    found = list(each(windows, enumerate(values), threads))  # [group, columns of a sample, K]
+    return Columns(np.concatenate(found, axis=1), zero_point)
 
 
 def _wanted(weights: int, samples: int) -> int:
@@ -87,7 +88,7 @@ def places(count: int, wanted: int, turn: int) -> npt.NDArray[np.int64]:
 
 
 def _windows(node: Node, x: Array, spatial: tuple[int, ...], padding: Array, wanted: int, turn: int) -> Array:
-    """Some windows of x [N, C, *sizes] as [windows, C, taps]. padding: what it holds, along the channels."""
+    """Some windows of x [N, C, *sizes] as [C, windows, taps]. padding: what it holds, along the channels."""
     attributes = dict(node.attributes)
     resolve_auto_pad(attributes, list(spatial), x.shape)
     pads: list[int] = attributes["pads"]  # type: ignore[assignment]
@@ -103,17 +104,15 @@ def _windows(node: Node, x: Array, spatial: tuple[int, ...], padding: Array, wan
         (size - extent) // stride + 1
         for size, extent, stride in zip(padded.shape[2:], reach, strides, strict=True)
     ]
-    image, *position = np.unravel_index(
-        places(x.shape[0] * prod(counts), wanted, turn), (x.shape[0], *counts)
-    )
+    images = len(x)
+    image, *position = np.unravel_index(places(images * prod(counts), wanted, turn), (images, *counts))
     taps = np.indices(spatial).reshape(rank, -1)
     at = [
         place[:, None] * stride + tap * dilation
         for place, stride, tap, dilation in zip(position, strides, taps, dilations, strict=True)
     ]
-    # Advanced indices with a slice between them come first: [windows, taps, C].
-    windows: tuple[Any, ...] = (image[:, None], slice(None), *at)
-    return np.asarray(padded[windows].transpose(0, 2, 1))
+    flat = np.ravel_multi_index((np.broadcast_to(image[:, None], at[0].shape), *at), (images, *sizes))
+    return np.asarray(padded.swapaxes(0, 1).reshape(x.shape[1], -1).take(flat, axis=1))
 
 
 class Moments:
