@@ -56,6 +56,11 @@ def to_bytes(program: Program) -> bytes:
     Raises ArtifactError where the Program is not valid.
     """
     validate(program)
+    return packed(program)
+
+
+def packed(program: Program) -> bytes:
+    """The artifact of a Program that is known to be valid."""
     if "__metadata__" in program.constants:
         raise ArtifactError(
             "a constant cannot have the name '__metadata__', which the file format keeps: rename it"

@@ -15,9 +15,8 @@ from octavo.calibration import Feeds, Statistics, each
 from octavo.program import Attribute, Node, Program, Value
 from octavo.quantization.columns import places
 from octavo.quantization.products import Product, bias_in_reals, bias_of_reals, fits, scale_of_sums
-from octavo.quantization.walk import Walk, part
+from octavo.quantization.walk import Walk, part, session_of
 from octavo.rewrites import shapes_of
-from octavo.session import Session
 
 Float64 = npt.NDArray[np.float64]
 Int32 = npt.NDArray[np.int32]
@@ -138,7 +137,7 @@ def _some_results(
     program: Program, op: str, inputs: Sequence[Feeds], threads: int | None
 ) -> npt.NDArray[np.float32]:
     """Some of a product's results over these inputs, [results, channels]."""
-    session, picked, count = Session(program, threads=1), [], 0
+    session, picked, count = session_of(program), [], 0
 
     def some(sample: tuple[int, Feeds]) -> npt.NDArray[np.float32]:
         turn, feeds = sample
@@ -159,7 +158,7 @@ def _observed(
     program: Program, names: list[str], statistic: str, feeds: Sequence[Feeds], threads: int | None
 ) -> Statistics:
     # Nobody asks for the values themselves, which would then be brought into the order that callers expect.
-    session, statistics = Session(shapes_of(program, names), threads=1), Statistics(names, [statistic])
+    session, statistics = session_of(shapes_of(program, names)), Statistics(names, [statistic])
 
     def see(sample: Feeds) -> None:
         session.observe({name: sample[name] for name in program.inputs}, statistics)

@@ -9,8 +9,7 @@ import numpy.typing as npt
 from octavo.calibration import Feeds, each
 from octavo.lowering import Lowered
 from octavo.program import Program
-from octavo.quantization.walk import part
-from octavo.session import Session
+from octavo.quantization.walk import part, session_of
 
 _MEMORY = 1 << 26
 """Bytes of float answers that are held."""
@@ -66,7 +65,7 @@ def _runner(program: Program, names: list[str]) -> Callable[[Feeds], list[npt.ND
     if not names:
         return lambda sample: []
     piece = part(program, program.nodes, names)
-    session = Session(piece, threads=1)
+    session = session_of(piece)
     return lambda sample: session.run(names, {name: sample[name] for name in piece.inputs})
 
 
