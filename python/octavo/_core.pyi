@@ -6,7 +6,16 @@ from typing import Any, final
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["Session", "Statistics", "__version__", "round_weights", "statistics", "threads", "tiers"]
+__all__ = [
+    "Session",
+    "Statistics",
+    "__version__",
+    "fit_weights",
+    "round_weights",
+    "statistics",
+    "threads",
+    "tiers",
+]
 
 __version__: str
 
@@ -93,3 +102,14 @@ def round_weights(
     threads: int,
 ) -> npt.NDArray[np.int8]:
     """The integers of weights that meet columns of these covariances."""
+
+_Float64 = npt.NDArray[np.float64]
+_Half = tuple[int, _Float64, _Float64, _Float64, _Float64, _Float64]
+
+def fit_weights(halves: tuple[_Half, _Half], threads: int) -> _Float64:
+    """What rows of weights are to be changed by, so that their products come nearer to what is wanted.
+
+    halves: of each half of the columns, their number, means [groups, K] and covariances [groups, K, K]; of
+    what is wanted beyond the products that there are, the means and variances [groups, rows]; and its
+    covariances with the columns, [groups, rows, K].
+    """

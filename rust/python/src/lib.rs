@@ -18,7 +18,7 @@ mod _core {
     use super::*;
 
     #[pymodule_export]
-    use super::rounding::round_weights;
+    use super::rounding::{fit_weights, round_weights};
 
     #[pymodule_export]
     use super::session::Session;

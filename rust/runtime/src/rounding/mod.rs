@@ -10,6 +10,9 @@
 mod descent;
 mod factor;
 mod feedback;
+mod lanes;
 mod problem;
+mod regression;
 
 pub use problem::Problem;
+pub use regression::{Moments, Regression};
