@@ -15,7 +15,7 @@ from octavo.lowering.affine import Affine, Range, affine
 from octavo.lowering.builder import ProgramBuilder
 from octavo.lowering.columns import Columns, columns
 from octavo.lowering.conv import emit_conv, fit_conv
-from octavo.lowering.decision import Decision
+from octavo.lowering.decision import Decision, Made
 from octavo.lowering.elementwise import emit_add, emit_mul, fit_add, fit_mul
 from octavo.lowering.evaluation import evaluate
 from octavo.lowering.forms import Forms, GivenWeights
@@ -91,13 +91,16 @@ def lower(model: "ir.Model", forms: Forms | None = None, exclude: Iterable[str] 
     return _as_it_stands(program) if forms is None else lower_to_integers(program, forms, exclude)
 
 
-def lower_to_integers(program: Program, forms: Forms, exclude: Iterable[str] = ()) -> Lowered:
+def lower_to_integers(
+    program: Program, forms: Forms, exclude: Iterable[str] = (), made: Made | None = None
+) -> Lowered:
     """Lower a float Program to integers by the forms of its float32 values.
 
     exclude: names of nodes that stay float. A unit that turns out unfit once its scales are known stays float
-    too, and the rest is decided anew around it.
+    too, and the rest is decided anew around it. made: the weights of earlier calls for the same Program,
+    whose forms differed in ranges alone; what this one makes is added.
     """
-    decision = Decision(Wiring(program), forms)
+    decision = Decision(Wiring(program), forms, made)
     decision.decide(
         {name: (EXCLUDED, True) for name in sorted(exclude)},
         lambda decision, unit: _rule(decision, unit).fit(decision, unit),
@@ -137,6 +140,7 @@ __all__ = [
     "GivenWeights",
     "Grid",
     "Lowered",
+    "Made",
     "Range",
     "Stay",
     "affine",

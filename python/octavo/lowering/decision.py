@@ -26,6 +26,10 @@ Kept = dict[str, tuple[str, bool]]
 
 ONE = np.float32(1)
 
+Made = dict[tuple[str, Affine, bool, float], Weights | str]
+"""Weights of a Program in integers, or why they cannot be; by the unit, what it multiplies, whether its bias
+becomes integers, and the least scale."""
+
 Arrange = Callable[[npt.NDArray[Any]], npt.NDArray[Any]]
 """From the shape that the float model has its weights in to [K, C]."""
 
@@ -42,7 +46,7 @@ class Decision:
     are Adds, the products that do them. scaled: values that a product gives with a scale a channel.
     """
 
-    def __init__(self, wiring: Wiring, forms: Forms) -> None:
+    def __init__(self, wiring: Wiring, forms: Forms, made: Made | None = None) -> None:
         self.wiring = wiring
         self.forms = forms
         self.partition: Partition
@@ -51,7 +55,7 @@ class Decision:
         self.fused: set[str] = set()
         self.sums: dict[str, Unit] = {}
         self.scaled: set[str] = set()
-        self._weights: dict[tuple[str, Affine, bool, float], Weights | str] = {}
+        self._weights: Made = {} if made is None else made
 
     def decide(self, kept: Kept, fit: Callable[["Decision", Unit], Any]) -> None:
         """Fit every unit by `fit`. One for which it raises `UnfitError` is kept in float."""
