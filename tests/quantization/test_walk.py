@@ -53,9 +53,9 @@ def test_values_are_those_of_a_whole_run(program, feeds):
 def test_what_no_later_node_reads_is_let_go(program, feeds):
     walk = Walk(program, feeds, 1)
     walk.run_before(3)
-    assert all(set(held) == {"a", "b"} for held in walk._held)
+    assert all(set(held) == {"a", "b"} for held in walk.held)
     walk.run_before(4)
-    assert all(set(held) == {"c"} for held in walk._held)
+    assert all(set(held) == {"c"} for held in walk.held)
 
 
 def test_changed_constants_count_from_the_next_piece_on(program, feeds):

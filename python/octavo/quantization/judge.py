@@ -9,7 +9,7 @@ import numpy.typing as npt
 from octavo.calibration import Feeds, each
 from octavo.lowering import Lowered
 from octavo.program import Program
-from octavo.quantization.walk import part, session_of
+from octavo.quantization.walk import Walk, part, session_of
 
 _MEMORY = 1 << 26
 """Bytes of float answers that are held."""
@@ -45,12 +45,20 @@ class Judge:
         """How many samples it judges by."""
         return len(self._feeds)
 
-    def error(self, lowered: Lowered) -> float:
-        """The sum over the answers of the squared error as a share of the squared signal."""
+    def names_in(self, lowered: Lowered) -> list[str]:
+        """The values of a Program that it judges by."""
         found = floats_of(lowered)
-        run = _runner(lowered.program, [found[name] for name in self._names])
+        return [found[name] for name in self._names]
+
+    def error(self, lowered: Lowered, begun: Walk | None = None) -> float:
+        """The sum over the answers of the squared error as a share of the squared signal.
+
+        begun: a walk over the samples through the first nodes of the same Program, as far as it has come.
+        """
+        held, place = (self._feeds, 0) if begun is None else (begun.held, begun.place)
+        run = _runner(lowered.program, self.names_in(lowered), place)
         noises = [0.0] * len(self._signals)
-        others = each(run, self._feeds, self._threads)
+        others = each(run, held, self._threads)
         for answers, made in zip(self._answers, others, strict=True):
             for index, (answer, other) in enumerate(zip(answers, made, strict=True)):
                 with np.errstate(invalid="ignore"):  # of infinite answers
@@ -60,13 +68,21 @@ class Judge:
         return sum(noise / signal for noise, signal in pairs if signal > 0)
 
 
-def _runner(program: Program, names: list[str]) -> Callable[[Feeds], list[npt.NDArray[Any]]]:
-    """A function from a sample to these values of a Program."""
-    if not names:
-        return lambda sample: []
-    piece = part(program, program.nodes, names)
+def _runner(program: Program, names: list[str], place: int = 0) -> Callable[[Feeds], list[npt.NDArray[Any]]]:
+    """A function from a sample, or what is held of it before `place`, to these values of a Program."""
+    nodes = program.nodes[place:]
+    behind = {name for node in nodes for name in node.outputs}
+    left = [name for name in names if name in behind]
+    if not left:
+        return lambda held: [held[name] for name in names]
+    piece = part(program, nodes, left)
     session = session_of(piece)
-    return lambda sample: session.run(names, {name: sample[name] for name in piece.inputs})
+
+    def run(held: Feeds) -> list[npt.NDArray[Any]]:
+        made = dict(zip(left, session.run(left, {name: held[name] for name in piece.inputs}), strict=True))
+        return [made[name] if name in made else held[name] for name in names]
+
+    return run
 
 
 def answers_of(floats: Program, like: Lowered) -> list[str]:

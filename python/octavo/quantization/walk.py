@@ -46,19 +46,24 @@ class Walk:
     """A Program's values over samples, as far as the nodes have been run.
 
     program: as it is by now. Between two pieces the constants of nodes that were not run can be changed.
+    place: of the first node that was not run. held: the values of each sample that are needed from there on.
+    kept: values that are needed at the end.
     """
 
-    def __init__(self, program: Program, feeds: Sequence[Feeds], threads: int | None) -> None:
+    def __init__(
+        self, program: Program, feeds: Sequence[Feeds], threads: int | None, kept: Iterable[str] = ()
+    ) -> None:
         self.program = replace(program, constants=dict(program.constants))
         self.threads = threads
-        self._place = 0
-        self._held: list[dict[str, Array]] = [dict(sample) for sample in feeds]
+        self.place = 0
+        self.held: list[dict[str, Array]] = [dict(sample) for sample in feeds]
         self._last = {name: place for place, node in enumerate(program.nodes) for name in node.inputs}
+        self._last |= dict.fromkeys(kept, len(program.nodes))
 
     def run_before(self, place: int) -> None:
         """Run all nodes before the one at `place`, as far as any node from there on needs them."""
-        nodes = self.program.nodes[self._place : place]
-        self._place = place
+        nodes = self.program.nodes[self.place : place]
+        self.place = place
         wanted = [
             name for node in nodes for name in node.outputs if name and self._last.get(name, -1) >= place
         ]
@@ -69,15 +74,15 @@ class Walk:
             def run(held: dict[str, Array]) -> list[Array]:
                 return session.run(wanted, {name: held[name] for name in piece.inputs})
 
-            for held, made in zip(self._held, each(run, self._held, self.threads), strict=True):
+            for held, made in zip(self.held, each(run, self.held, self.threads), strict=True):
                 held.update(zip(wanted, made, strict=True))
-        for held in self._held:
+        for held in self.held:
             for name in [name for name in held if self._last.get(name, -1) < place]:
                 del held[name]
 
     def values(self, name: str) -> list[Array]:
         """A value over the samples; it has been made, and a node that was not run reads it."""
-        return [held[name] for held in self._held]
+        return [held[name] for held in self.held]
 
     def change(self, constants: Mapping[str, Array]) -> None:
         """Give constants other elements, of the same dtypes and shapes."""
