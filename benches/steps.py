@@ -1,4 +1,4 @@
-"""What each step of the default effort is worth: `python benches/steps.py --help`.
+"""What each step of the efforts is worth: `python benches/steps.py --help`.
 
 Every model is quantized with more and more of the stages; SQNR and agreement are those of `accuracy.py`.
 """
@@ -18,10 +18,12 @@ from octavo.quantization.stages import Work, run
 from tables import write_steps
 
 STEPS = {
-    "nearest, min-max": ("see grids", "choose forms", "round weights"),
-    "and exact inputs": ("choose forms", "round weights"),
-    "and the choice of ranges": ("round weights",),
-    "and weights and biases": (),
+    "nearest, min-max": ("see grids", "choose forms", "round weights", "fit weights", "search ranges"),
+    "and exact inputs": ("choose forms", "round weights", "fit weights", "search ranges"),
+    "and the choice of ranges": ("round weights", "fit weights", "search ranges"),
+    "and weights and biases (default)": ("fit weights", "search ranges"),
+    "and fitted weights": ("search ranges",),
+    "and searched ranges (best)": (),
 }
 """The stages that are left out at each step."""
 
@@ -29,7 +31,7 @@ STEPS = {
 def quantized(case: Case, left_out: tuple[str, ...]) -> Run:
     """A function from the case's input to the output of its int8 model, made without these stages."""
     int8 = recipe("int8")
-    work = Work(case.model, case.calibration(), int8, [rule_named(name) for name in int8.range_rules])
+    work = Work(case.model, case.calibration(), int8, [rule_named(name) for name in int8.range_rules], "best")
     work.ran = list(left_out)
     run(work)
     session = octavo.Session(work.lowered.program, threads=1)
@@ -62,7 +64,7 @@ def main() -> int:
     for case in cases(arguments.models):
         rows[case.name] = measure(case, arguments.limit)
         for step, row in rows[case.name].items():
-            print(f"{case.name:16}{step:26}{row}", flush=True)
+            print(f"{case.name:16}{step:34}{row}", flush=True)
     if not (arguments.limit or arguments.models):
         versions = {name: importlib.metadata.version(name) for name in ("octavo", "onnxruntime")}
         measurement.write("steps", versions, rows)

@@ -30,7 +30,7 @@ def write_tables() -> Path:
 
 
 def write_steps() -> Path:
-    """Writes what the steps of the default effort are worth into the page on accuracy."""
+    """Writes what the steps of the efforts are worth into the page on accuracy."""
     report = json.loads((RESULTS / "steps.json").read_text())
     steps = list(next(iter(report["models"].values())))
     rows = [

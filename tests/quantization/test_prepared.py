@@ -42,7 +42,9 @@ def of(model):
     return artifact.to_bytes(model.program)
 
 
-@pytest.mark.parametrize("options", [{}, {"effort": "fast", "range_rule": "mean", "per_channel": False}])
+@pytest.mark.parametrize(
+    "options", [{}, {"effort": "best"}, {"effort": "fast", "range_rule": "mean", "per_channel": False}]
+)
 def test_the_model_of_one_call(proto, data, options):
     wanted = octavo.quantize(proto, data, **options)
     calibrator = octavo.prepare(proto).observe(data)

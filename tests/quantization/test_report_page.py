@@ -35,6 +35,8 @@ REPORT = Report(
     range_rule="p99.999",
     tried={"minmax": 31.26, "p99.999": 33.0},
     exact_inputs=["y"],
+    is_fitted=True,
+    own_ranges=["a", "b"],
 )
 
 
@@ -50,6 +52,8 @@ def test_all_that_a_report_has_is_in_it():
         ["constants", "4,096 bytes in float, 1,024 now"],
         ["calibrated over", "7 samples"],
         ["ranges by", "p99.999"],
+        ["ranges of their own", "a, b"],
+        ["weights", "make up for the errors of the layers before them"],
         ["stages", "load, lower"],
         ["op", "name", "why"],
         ["Elu", "n1", "for a reason"],
@@ -86,7 +90,17 @@ def test_numbers_are_to_the_right_of_their_columns():
 
 def test_what_is_not_there_is_left_out():
     bare = replace(
-        REPORT, samples=0, inputs=[], stays=[], not_finite=[], warnings=[], tried={}, range_rule=None, macs=0
+        REPORT,
+        samples=0,
+        inputs=[],
+        stays=[],
+        not_finite=[],
+        warnings=[],
+        tried={},
+        range_rule=None,
+        macs=0,
+        is_fitted=False,
+        own_ranges=[],
     )
     read = Page(page(bare))
     assert read.of("h2") == []

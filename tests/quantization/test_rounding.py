@@ -234,7 +234,7 @@ def test_fast_leaves_out_what_looks_at_samples_again(smooth, monkeypatch):
     model = octavo.quantize(proto, data, effort="fast")
     assert "round weights" not in model.report.stages
     assert model.report.stages[-1] == "report"
-    with pytest.raises(octavo.ModelError, match="no effort is called 'most'; there are fast, default"):
+    with pytest.raises(octavo.ModelError, match="no effort is called 'most'; there are fast, default, best"):
         octavo.quantize(proto, data, effort="most")
     with pytest.raises(octavo.ModelError, match="no effort is called"):
         octavo.quantize(proto, data, effort=["fast"])
@@ -269,6 +269,7 @@ def test_the_fair_network_has_the_same_weights_and_biases_of_no_range(smooth):
     np.testing.assert_allclose(found, wanted, atol=0.03 * np.abs(wanted).max() + unit.max())
 
 
+@pytest.mark.parametrize("effort", ["default", "best"])
 @pytest.mark.parametrize(
     ("body", "samples"),
     [
@@ -281,7 +282,7 @@ def test_the_fair_network_has_the_same_weights_and_biases_of_no_range(smooth):
         ("h = MatMul(x, huge) r = Relu(h) y = MatMul(r, w)", np.linspace(-1e20, 1e20, 160).reshape(40, 4)),
     ],
 )
-def test_what_there_is_little_to_make_of(body, samples):
+def test_what_there_is_little_to_make_of(body, samples, effort):
     """No products, no columns that move, answers that are not finite: it is quantized nevertheless."""
     weights = {"w": np.eye(4), "zeros": np.zeros((4, 4)), "huge": np.eye(4) * 1e15}
     used = {
@@ -290,6 +291,6 @@ def test_what_there_is_little_to_make_of(body, samples):
         if name in body.replace("(", " ").replace(")", " ").split()
     }
     proto = network(None, f"g (float[N,4] x) => (float[N,4] y) {{ {body} }}", **used)
-    model = octavo.quantize(proto, samples.astype(F))
+    model = octavo.quantize(proto, samples.astype(F), effort=effort)
     assert model.report.stages[-1] == "report"
     assert len(octavo.Session(model).run(None, {"x": samples[:1].astype(F)})) == 1

@@ -13,7 +13,7 @@ from octavo.program import Node, Program, Value, artifact
 from octavo.program.integers import INT8, UINT8, unpack
 from octavo.quantization import stages
 from octavo.quantization.recipes import RECIPES
-from octavo.quantization.stages import STAGES, Work
+from octavo.quantization.stages import LEFT_OUT, STAGES, Work
 
 TEXT = """<ir_version: 10, opset_import: ["" : 21]> g (float[N,4] x) => (float[N,3] y) {
     h = MatMul(x, w) r = Relu(h) y = MatMul(r, v) }"""
@@ -60,11 +60,19 @@ def test_every_recipe_names_stages_that_there_are_and_ends_with_its_report():
         assert len(set(recipe.stages)) == len(recipe.stages)
 
 
+@pytest.mark.parametrize("effort", LEFT_OUT)
 @pytest.mark.parametrize("name", RECIPES)
-def test_the_report_says_which_stages_ran(proto, data, name):
-    report = octavo.quantize(proto, data if RECIPES[name].needs_data else None, name).report
-    assert report.stages == list(RECIPES[name].stages)
+def test_the_report_says_which_stages_ran(proto, data, name, effort):
+    given = data if RECIPES[name].needs_data else None
+    report = octavo.quantize(proto, given, name, effort=effort).report
+    assert report.stages == [stage for stage in RECIPES[name].stages if stage not in LEFT_OUT[effort]]
     assert report.to_dict()["stages"] == report.stages
+
+
+def test_each_effort_leaves_out_what_the_next_one_adds():
+    assert list(LEFT_OUT) == ["fast", "default", "best"]
+    assert LEFT_OUT["fast"] > LEFT_OUT["default"] > LEFT_OUT["best"] == frozenset()
+    assert LEFT_OUT["fast"] <= set(RECIPES["int8"].stages)
 
 
 def test_load(work, proto):

@@ -49,7 +49,10 @@ def quantize(
         str, typer.Option(help="What the model becomes: int8, which needs data, or weight-only.")
     ] = "int8",
     effort: Annotated[
-        str, typer.Option(help="default, or fast: no weights made for the data, no choice of ranges.")
+        str,
+        typer.Option(
+            help="default; fast: no weights made for the data, no choice of ranges; best: takes longer."
+        ),
     ] = "default",
     range_rule: Annotated[
         str | None,

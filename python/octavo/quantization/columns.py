@@ -57,11 +57,11 @@ def columns_of(node: Node, values: list[Array], kernel: tuple[int, ...], threads
     zero_point = integer(node, "x_zero_point") if zero_points is None else zero_points[0]
     if node.op == "QGemm":
         rows = [value.reshape(-1, value.shape[-1]) for value in values]
-        wanted = _wanted(rows[0].shape[-1], len(rows))
+        wanted = columns_wanted(rows[0].shape[-1], len(rows))
         picked = [row[places(len(row), wanted, turn)] for turn, row in enumerate(rows)]
         return Columns(np.concatenate(picked)[None], zero_point)
     group, per_group = integer(node, "group"), kernel[1]
-    wanted = _wanted(prod(kernel[1:]), len(values))
+    wanted = columns_wanted(prod(kernel[1:]), len(values))
     padding = np.reshape(zero_points or zero_point, (1, -1, *[1] * len(kernel[2:])))
 
     def windows(sample: tuple[int, Array]) -> Array:
@@ -74,8 +74,8 @@ def columns_of(node: Node, values: list[Array], kernel: tuple[int, ...], threads
     return Columns(np.concatenate(found, axis=1), zero_point)
 
 
-def _wanted(weights: int, samples: int) -> int:
-    """Columns to take of a sample."""
+def columns_wanted(weights: int, samples: int) -> int:
+    """How many columns are taken of a sample at most, of a product with so many weights a row."""
     return ceil(min(MOST - samples, max(FEWEST, ENOUGH * weights)) / samples)
 
 

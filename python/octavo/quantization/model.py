@@ -75,7 +75,9 @@ def quantize(
         the weights so and computes in float32, without data.
     exclude: names of nodes, or patterns, that stay float; one that matches no node is an error.
     effort: "default" makes weights and biases for the samples and chooses among range rules by held-back
-        samples; "fast" takes the first rule, and rounds to nearest.
+        samples; "best" goes on to weights that make up for the errors of the layers before them, and to
+        ranges of their own for some tensors, each where the answers gain by it; "fast" takes the first rule,
+        and rounds to nearest.
     range_rule, per_channel: instead of the recipe's.
     strict: raise `ModelError` where an op stays float that was not meant to.
     progress: called after each sample with the number of samples so far; or True, to have the stages shown on

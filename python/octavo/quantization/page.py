@@ -44,6 +44,10 @@ def _facts(report: Report) -> list[tuple[str, str]]:
     facts.append(("calibrated over", f"{report.samples} samples" if report.samples else "no data"))
     if report.range_rule is not None:
         facts.append(("ranges by", report.range_rule))
+    if report.own_ranges:
+        facts.append(("ranges of their own", ", ".join(report.own_ranges)))
+    if report.is_fitted:
+        facts.append(("weights", "make up for the errors of the layers before them"))
     if not report.stays:
         facts.append(("stay float", "no op of the model"))
     facts.append(("stages", ", ".join(report.stages)))

@@ -47,6 +47,8 @@ RECIPES = {
                 "scale features",
                 "choose forms",
                 "round weights",
+                "fit weights",
+                "search ranges",
                 "store tables",
                 "check",
                 "doubt",

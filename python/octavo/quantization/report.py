@@ -2,7 +2,7 @@
 
 import textwrap
 from collections import Counter
-from collections.abc import Container
+from collections.abc import Container, Iterable
 from dataclasses import asdict, dataclass, field
 from os import PathLike
 from typing import Any
@@ -64,6 +64,8 @@ class Report:
     range_rule: str | None = None
     tried: dict[str, float] = field(default_factory=dict)
     exact_inputs: list[str] = field(default_factory=list)
+    is_fitted: bool = False
+    own_ranges: list[str] = field(default_factory=list)
 
     def to_dict(self) -> dict[str, Any]:
         """The same as plain data."""
@@ -136,6 +138,10 @@ class Report:
             lines.append(
                 f"  ranges by {self.range_rule}" + (f"; on samples held back: {tried}" if tried else "")
             )
+        if self.own_ranges:
+            lines.append(f"  ranges of their own for {len(self.own_ranges)} tensors")
+        if self.is_fitted:
+            lines.append("  weights make up for the errors of the layers before them")
         lines.extend(
             f"  input {seen.name}: values from {seen.minimum:g} to {seen.maximum:g}"
             + (", held exactly" if seen.name in self.exact_inputs else "")
@@ -167,6 +173,8 @@ def report(
     stages: list[str],
     choice: Choice | None,
     exact_inputs: list[str],
+    is_fitted: bool = False,
+    own_ranges: Iterable[str] = (),
 ) -> Report:
     """The report of a float Program that was lowered after this calibration; `warnings` are of its data.
 
@@ -202,6 +210,8 @@ def report(
         range_rule=None if choice is None else choice.taken.name,
         tried={} if choice is None else choice.ratios(),
         exact_inputs=exact_inputs,
+        is_fitted=is_fitted,
+        own_ranges=sorted(own_ranges),
     )
 
 

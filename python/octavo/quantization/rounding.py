@@ -17,13 +17,14 @@ import numpy.typing as npt
 from octavo import _core
 from octavo.calibration import Feeds
 from octavo.lowering import Lowered
-from octavo.program import Node, Program, Value
+from octavo.program import Program
 from octavo.program.integers import WEIGHTS, Integers
 from octavo.quantization.biases import correct_bias, mean_results
 from octavo.quantization.columns import Columns, Moments, columns_of
+from octavo.quantization.matrices import Multiply
 from octavo.quantization.products import Product, bias_in_reals, bias_of_reals, fits, products_of, x_scales
+from octavo.quantization.targets import Targets
 from octavo.quantization.walk import Walk
-from octavo.session import Session
 
 Float64 = npt.NDArray[np.float64]
 
@@ -46,22 +47,33 @@ class Made:
     fair: Lowered
 
 
-def round_weights(floats: Program, lowered: Lowered, feeds: Sequence[Feeds], threads: int | None) -> Made:
-    """Make weights and biases of a lowered Program for these samples."""
+def round_weights(
+    floats: Program, lowered: Lowered, feeds: Sequence[Feeds], threads: int | None, *, fit: bool = False
+) -> Made:
+    """Make weights and biases of a lowered Program for these samples.
+
+    fit: with the weights of the model changed, before they are rounded, so that each product makes up for
+    what those before it lost (`octavo.quantization.targets`).
+    """
     products = products_of(floats, lowered)
     plain = {product.bias: lowered.program.constants[product.bias] for product in products}
     wanted = mean_results(floats, products, feeds, threads)
     walk, moments = Walk(lowered.program, feeds, threads), Moments(threads)
+    shapes = [lowered.program.constants[product.weight].shape for product in products]
+    targets = Targets(floats, products, shapes, feeds, threads) if fit else None
     for product, means in zip(products, wanted, strict=True):
         walk.run_before(product.place)
         values = walk.values(product.node.inputs[0])
         columns = columns_of(product.node, values, walk.program.constants[product.weight].shape, threads)
         rows, (mean, covariances) = Rows.of(product, lowered, walk.program), moments.of(columns)
+        plain_rows = rows
+        if targets is not None:
+            rows = rows.moved(targets.next(product, walk.program, rows.reals, columns, moments))
         if len(columns) >= FEWEST_COLUMNS and (columns.are_enough or _pays(rows, columns, moments)):
             weight = rows.arranged(rows.rounded(covariances, moments.threads))
             if fits(walk.program, product.node, weight, walk.program.constants[product.bias]):
                 walk.change({product.weight: weight})
-        bias = rows.plain_bias(walk.program, product, mean)
+        bias = plain_rows.plain_bias(walk.program, product, mean)
         if fits(walk.program, product.node, walk.program.constants[product.weight], bias):
             plain[product.bias] = bias
         correct_bias(walk, product, means)
@@ -96,6 +108,10 @@ class Rows:
         if self._shape is None:
             return np.ascontiguousarray(integers[0].T)
         return integers.reshape(self._shape)
+
+    def moved(self, reals: Float64) -> "Rows":
+        """Other weights in the place of these, at the same scales."""
+        return Rows(reals, self.scales, self._of, self._shape)
 
     def some(self) -> "Rows":
         """A few of the rows, evenly spread."""
@@ -141,18 +157,7 @@ def _pays(rows: Rows, columns: Columns, moments: Moments) -> bool:
 
 def error_over(errors: npt.NDArray[np.float32], columns: Columns, threads: int | None) -> float:
     """The sum of squares of what errors [groups, rows, K] make of the columns, but for each row's mean."""
-    session = Session(_products(), threads)
     centred = columns.integers.astype(np.float32) - np.float32(columns.zero_point)
-    [made] = session.run(None, {"errors": errors, "columns": centred.transpose(0, 2, 1).copy()})
+    made = Multiply(threads)(errors, centred.transpose(0, 2, 1))
     made = made - made.astype(np.float64).cumsum(axis=-1)[..., -1:] / made.shape[-1]
     return fsum((made * made).ravel().tolist())
-
-
-def _products() -> Program:
-    values = {
-        "errors": Value("errors", "f32", ("groups", "rows", "k")),
-        "columns": Value("columns", "f32", ("groups", "k", "columns")),
-        "made": Value("made", "f32", ("groups", "rows", "columns")),
-    }
-    node = Node("MatMul", "product", ("errors", "columns"), ("made",))
-    return Program(["errors", "columns"], ["made"], values, {}, [node])

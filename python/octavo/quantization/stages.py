@@ -15,10 +15,11 @@ from octavo.calibration import (
     Statistics,
     mapped_files,
     ranges,
+    rule_named,
     samples,
 )
 from octavo.errors import DataError, ModelError
-from octavo.lowering import Affine, Forms, Lowered, Stay, evaluate, lower, lower_to_integers
+from octavo.lowering import Affine, Forms, Lowered, Made, Stay, evaluate, lower, lower_to_integers
 from octavo.passes import names_of, simplify
 from octavo.program import Program
 from octavo.program.integers import UINT8
@@ -35,10 +36,15 @@ from octavo.quantization.recipes import Recipe
 from octavo.quantization.report import REPORT_NEEDS, Report, report
 from octavo.quantization.rounding import round_weights
 from octavo.quantization.scopes import Names, excluded_nodes
+from octavo.quantization.search import GAIN as GAIN_SEARCHED
+from octavo.quantization.search import RULES_TRIED, Ranges, Search
 from octavo.quantization.shapes import measured_sizes, unknown, with_measured_shapes
 from octavo.quantization.walk import affordable
 from octavo.rewrites import stored_tables, stored_weights
 from octavo.session import Session
+
+FEWEST_KEPT = 32
+"""Samples below which none are held back, and nothing is done that has to be judged by such."""
 
 FLOAT_RECIPE = "the recipe keeps activations in float"
 
@@ -51,8 +57,9 @@ class Work:
 
     rules: the range rules to choose among; the first stands where nothing speaks for another. floats: the
     model in float. session: of it, of one thread. feeds: the samples that calibration has not run over yet.
-    grids: on which inputs lie. judges: of answers, once they are asked for. choice: among the rules. ran: the
-    stages.
+    grids: on which inputs lie. judges: of answers, once they are asked for. choice: among the rules.
+    is_fitted: whether weights make up for the layers before them. own_ranges: the values whose range is not
+    that of the rule. ran: the stages.
     """
 
     model: frontend.Source | None
@@ -75,6 +82,8 @@ class Work:
     grids: dict[str, Affine] = field(default_factory=dict)
     judges: list[Judge] = field(default_factory=list)
     choice: Choice | None = None
+    is_fitted: bool = False
+    own_ranges: Sequence[str] = ()
     lowered: Lowered = field(init=False)
     warnings: list[str] = field(default_factory=list)
     report: Report = field(init=False)
@@ -205,6 +214,55 @@ def make_weights(work: Work) -> None:
         work.lowered = made
 
 
+def fit_weights(work: Work) -> None:
+    """The same of weights that make up for what the layers before them lost.
+
+    If the network errs less so, on the samples that they were made for and on those held back.
+    """
+    seen, back = _held_back(work)
+    if not back:
+        return
+    feeds = affordable(work.lowered.program, seen, work.threads)
+    made = round_weights(work.floats, work.lowered, feeds, work.threads, fit=True).lowered
+    judges = (Judge(work.floats, work.lowered, part, work.threads) for part in (seen, back))
+    if all(judge.error(made) < judge.error(work.lowered) for judge in judges):
+        work.lowered, work.is_fitted = made, True
+
+
+def search_ranges(work: Work) -> None:
+    """Ranges of their own for some tensors, if the network errs clearly less so on samples held back."""
+    assert work.calibration is not None
+    seen, back = _held_back(work)
+    if work.choice is None or len(work.rules) == 1 or not back:
+        return
+    statistics, taken, made = work.calibration.statistics, work.choice.taken, Made()
+    forms = _forms(work, statistics, taken)
+    _lowered_by(work, forms, statistics, taken, made)
+
+    def lower_by(own: Ranges) -> Lowered:
+        changed = replace(forms, ranges=dict(forms.ranges) | dict(own))
+        return _lowered_by(work, changed, statistics, taken, dict(made))  # what it adds is not kept
+
+    feeds = affordable(work.lowered.program, seen, work.threads)
+    search = Search(work.floats, work.lowered, lower_by, feeds, work.threads)
+    search.run(forms.ranges, [ranges(statistics, rule_named(name)) for name in RULES_TRIED])
+    judge = Judge(work.floats, work.lowered, back, work.threads)
+    if not judge.error(search.lowered) * GAIN_SEARCHED < judge.error(work.lowered):
+        return
+    lowered = lower_by(search.ranges)
+    again = round_weights(work.floats, lowered, feeds, work.threads, fit=work.is_fitted).lowered
+    work.lowered = min((again, search.lowered), key=judge.error)
+    work.own_ranges = sorted(search.ranges)
+
+
+def _held_back(work: Work) -> tuple[list[Feeds], list[Feeds]]:
+    """The samples that are kept, and a third of them apart; none where they are too few for that."""
+    assert work.calibration is not None
+    kept = work.calibration.kept.feeds
+    end = len(kept) * 2 // 3 if len(kept) >= FEWEST_KEPT else len(kept)
+    return kept[:end], kept[end:]
+
+
 def _error(work: Work, lowered: Lowered) -> float:
     return sum(judge.error(lowered) for judge in _judges(work))
 
@@ -225,22 +283,31 @@ def _judged(work: Work) -> int:
 
 
 def _lowered(work: Work, statistics: Statistics, candidate: Candidate) -> Lowered:
+    return _lowered_by(work, _forms(work, statistics, candidate), statistics, candidate)
+
+
+def _forms(work: Work, statistics: Statistics, candidate: Candidate) -> Forms:
     assert work.recipe.activations is not None
-    forms = Forms(
+    return Forms(
         ranges(statistics, candidate.rule),
         grids=work.grids,
         activations=work.recipe.activations,
         weights_of=work.recipe.weights,
         per_channel=work.per_channel,
     )
-    lowered = lower_to_integers(work.floats, forms, work.excluded)
+
+
+def _lowered_by(
+    work: Work, forms: Forms, statistics: Statistics, candidate: Candidate, made: Made | None = None
+) -> Lowered:
+    lowered = lower_to_integers(work.floats, forms, work.excluded, made)
     if candidate.features:
         forms = replace(forms, grids=work.grids | feature_forms(lowered, statistics))
-        lowered = lower_to_integers(work.floats, forms, work.excluded)
+        lowered = lower_to_integers(work.floats, forms, work.excluded, made)
     if candidate.alpha is None:
         return lowered
     given = channel_forms(lowered, statistics, candidate.alpha)
-    return lower_to_integers(work.floats, replace(forms, given=given), work.excluded)
+    return lower_to_integers(work.floats, replace(forms, given=given), work.excluded, made)
 
 
 def store_tables(work: Work) -> None:
@@ -293,6 +360,8 @@ def tell(work: Work) -> None:
         [*work.ran, "report"],
         work.choice,
         [name for name, form in work.grids.items() if work.lowered.forms.get(name) == form],
+        work.is_fitted,
+        work.own_ranges,
     )
 
 
@@ -305,6 +374,8 @@ STAGES: dict[str, Callable[[Work], None]] = {
     "scale features": scale_features,
     "choose forms": choose_forms,
     "round weights": make_weights,
+    "fit weights": fit_weights,
+    "search ranges": search_ranges,
     "store weights": store_weights,
     "store tables": store_tables,
     "check": check,
@@ -317,8 +388,9 @@ PREPARED = ("load", "measure shapes", "calibrate")
 """The stages that a calibrator has been through."""
 
 LEFT_OUT: dict[str, frozenset[str]] = {
-    "fast": frozenset({"scale features", "choose forms", "round weights"}),
-    "default": frozenset(),
+    "fast": frozenset({"scale features", "choose forms", "round weights", "fit weights", "search ranges"}),
+    "default": frozenset({"fit weights", "search ranges"}),
+    "best": frozenset(),
 }
 """The stages that each effort leaves out, by its name."""
 
