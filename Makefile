@@ -16,7 +16,7 @@ CARGO_TEST := cargo test --locked --workspace --exclude octavo-python
 
 .DEFAULT_GOAL := build
 .DELETE_ON_ERROR:
-.PHONY: build demo test test-rust test-python test-long test-arm test-loom test-asan mutants lint format wheel bench lock clean
+.PHONY: build demo test test-rust test-python test-long test-outside test-arm test-loom test-asan mutants lint format wheel bench lock clean
 
 # The package in .venv, built for speed. Only what changed is built again; Python sources need no building.
 build: $(EXTENSION)
@@ -47,7 +47,18 @@ test-python: build
 # The sweeps that take minutes.
 test-long: build
 	$(CARGO_TEST) --release -- --include-ignored
-	$(BIN)/pytest -m 'long or not long'
+	$(BIN)/pytest -m 'not outside'
+
+# The examples beside what they are for, which is too large for .venv or conflicts with it: each in an environment of
+# its own. OUTSIDE names those to test.
+OUTSIDE ?= triton
+.outside/%/.locked: tests/outside/%.txt
+	$(PYTHON) -m venv .outside/$*
+	.outside/$*/bin/python -m pip install --requirement $<
+	touch $@
+
+test-outside: build $(OUTSIDE:%=.outside/%/.locked)
+	$(BIN)/pytest -m outside $(OUTSIDE:%=tests/outside/test_%.py)
 
 # The crates' tests on 64-bit ARM, emulated. What builds and runs them is fetched once, into .arm; where that cannot be,
 # the last line says so.
@@ -139,4 +150,4 @@ lock:
 	touch $(LOCKED)
 
 clean:
-	rm -rf $(VENV) $(WHEEL_VENV) $(BENCH_VENV) .mutants .arm dist target .mypy_cache .pytest_cache .ruff_cache $(EXTENSION)
+	rm -rf $(VENV) $(WHEEL_VENV) $(BENCH_VENV) .outside .mutants .arm dist target .mypy_cache .pytest_cache .ruff_cache $(EXTENSION)
