@@ -51,7 +51,7 @@ test-long: build
 
 # The examples beside what they are for, which is too large for .venv or conflicts with it: each in an environment of
 # its own. OUTSIDE names those to test.
-OUTSIDE ?= triton
+OUTSIDE ?= triton clusters
 .outside/%/.locked: tests/outside/%.txt
 	$(PYTHON) -m venv .outside/$*
 	.outside/$*/bin/python -m pip install --requirement $<
