@@ -49,9 +49,9 @@ test-long: build
 	$(CARGO_TEST) --release -- --include-ignored
 	$(BIN)/pytest -m 'not outside'
 
-# The examples beside what they are for, which is too large for .venv or conflicts with it: each in an environment of
-# its own. OUTSIDE names those to test.
-OUTSIDE ?= triton clusters
+# octavo beside what is too large for .venv or conflicts with it, each in an environment of its own: Triton's client,
+# Ray and Spark (which needs Java), the frameworks' exporters. OUTSIDE names those to test.
+OUTSIDE ?= triton clusters torch keras
 .outside/%/.locked: tests/outside/%.txt
 	$(PYTHON) -m venv .outside/$*
 	.outside/$*/bin/python -m pip install --requirement $<
