@@ -33,6 +33,7 @@ def folder(tmp_path_factory):
         pixels = file["images"]
     reals = pixels.astype(np.float32) / np.float32(255)
     np.save(folder / "calibration.npy", reals)
+    np.savez(folder / "calibration.npz", images=pixels, other=pixels[:, 0])
     np.save(folder / "image.npy", reals[:1])
     with np.load(DEMO / "images.npz") as file:
         np.save(folder / "held-back.npy", file["images"][:50].astype(np.float32) / np.float32(255))

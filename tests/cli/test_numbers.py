@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 import typer
 from octavo.cli import bench, console
-from octavo.cli.data import Files, kept_files
+from octavo.cli.data import Files
 from octavo.cli.inspect import _quant, _shape, describe
 from octavo.cli.options import pixels_of
 from octavo.cli.pixels import Frame, Pixels, frame_of
+from octavo.cli.places import Place, kept_files
 from octavo.errors import DataError
 from octavo.program import Node, Program, Quant, Value
 from octavo.session import ProfileRow, ValueInfo
@@ -272,8 +273,8 @@ def test_no_more_than_the_limit_is_read(tmp_path, limit):
 def test_files_that_are_kept(tmp_path):
     for name in ("a.npy", "b.octavo", "c.txt"):
         (tmp_path / name).write_bytes(b"")
-    assert [path.name for path in kept_files(tmp_path)] == ["a.npy", "c.txt"]
-    assert kept_files(tmp_path / "b.octavo") == [tmp_path / "b.octavo"]
+    assert [path.name for path in kept_files([Place(None, tmp_path)])] == ["a.npy", "c.txt"]
+    assert kept_files([Place(None, tmp_path / "b.octavo")]) == [tmp_path / "b.octavo"]
 
 
 def test_shapes_and_scales_of_values():

@@ -38,8 +38,12 @@ def compare(
     ],
     model_b: Annotated[Path, typer.Argument(help="The model whose layers are looked at: an .octavo file.")],
     data: Annotated[
-        Path,
-        typer.Option(help="Samples, better held back from calibration: .npy, .npz, a picture, or a folder."),
+        list[str],
+        typer.Option(
+            metavar="PATH|NAME=FILE[:KEY]",
+            help="Samples, better held back from calibration: .npy, .npz, a picture, or a folder; or "
+            "for each input NAME a file (repeatable), :KEY an array in .npz.",
+        ),
     ],
     labels: Annotated[
         Path | None, typer.Option(metavar="FILE.npy", help="The class of each sample, whole numbers.")
@@ -65,16 +69,16 @@ def compare(
     Their outputs, then the layers of the second, the one that harms the answers most first, each with a cause
     and the one option that mends it.
     """
-    from octavo.cli.data import kept_files, open_files
+    from octavo.cli.places import kept_files, open_data, places
     from octavo.session import files_read
 
-    pixels = pixels_of(size, mean, std, layout, range_)
+    pixels, placed = pixels_of(size, mean, std, layout, range_), places(data)
     written = [path for path in (html, node_data) if path is not None]
-    read: list[str | Path] = [*files_read(model_a), *files_read(model_b), *kept_files(data)]
+    read: list[str | Path] = [*files_read(model_a), *files_read(model_b), *kept_files(placed)]
     for path in written:
         saving.check(path, read if labels is None else [*read, labels])
     classes = None if labels is None else _classes(labels)
-    files = open_files(data, octavo.Session(model_a, threads=threads).get_inputs(), pixels, limit)
+    files = open_data(placed, octavo.Session(model_a, threads=threads).get_inputs(), pixels, limit)
     found = octavo.compare(
         model_a, model_b, console.progress(files, "comparing", files.count()), classes, threads=threads
     )

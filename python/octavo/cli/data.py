@@ -48,10 +48,7 @@ class Files(Iterable[Feeds]):
 
     def _read(self, path: Path) -> Iterator[Feeds]:
         try:
-            arrays = self._arrays(path)
-            ranks = {info.name: len(info.shape) for info in self.inputs}
-            single = all(array.ndim < ranks[name] for name, array in arrays.items())
-            yield from samples([arrays] if single else arrays, list(self.inputs), run=None)
+            yield from feeds_of(self._arrays(path), self.inputs)
         except DataError as error:
             message = str(error)
             raise (error if message.startswith(str(path)) else DataError(f"{path}: {message}")) from error
@@ -71,7 +68,7 @@ class Files(Iterable[Feeds]):
                     f"{path} holds {', '.join(arrays) or 'nothing'}, but the model's inputs are {wanted}: "
                     "name the arrays so, or save one alone"
                 )
-        return {info.name: self._values(arrays[info.name], info) for info in self.inputs}
+        return {info.name: numbers(arrays[info.name], info, self.pixels) for info in self.inputs}
 
     def _only_input(self, path: Path) -> "ValueInfo":
         if len(self.inputs) != 1:
@@ -81,17 +78,22 @@ class Files(Iterable[Feeds]):
             )
         return self.inputs[0]
 
-    def _values(self, array: NDArray[Any], info: "ValueInfo") -> NDArray[Any]:
-        """The array, where it holds pixels for a float input as the numbers that they stand for."""
-        if array.dtype != np.uint8 or info.type != "tensor(float)":
-            return array
-        return self.pixels.normalize(array, self._channel_axis(info))
 
-    def _channel_axis(self, info: "ValueInfo") -> int:
-        """Where the channels of an array of pixels stand; it matters only to a mean and std by channel."""
-        if len(self.pixels.mean) == len(self.pixels.std) == 1:
-            return -1
-        return frame_of(info.name, tuple(info.shape), self.pixels).channel_axis
+def feeds_of(arrays: Feeds, inputs: "Sequence[ValueInfo]") -> Iterator[Feeds]:
+    """The samples in arrays for all inputs: one where each lacks the axis of the samples, else many."""
+    ranks = {info.name: len(info.shape) for info in inputs}
+    single = all(array.ndim < ranks[name] for name, array in arrays.items())
+    yield from samples([arrays] if single else arrays, list(inputs), run=None)
+
+
+def numbers(array: NDArray[Any], info: "ValueInfo", pixels: Pixels) -> NDArray[Any]:
+    """The array, where it holds pixels for a float input as the numbers that they stand for."""
+    if array.dtype != np.uint8 or info.type != "tensor(float)":
+        return array
+    # Where the channels stand matters only to a mean and std by channel.
+    has_channels = len(pixels.mean) > 1 or len(pixels.std) > 1
+    axis = frame_of(info.name, tuple(info.shape), pixels).channel_axis if has_channels else -1
+    return pixels.normalize(array, axis)
 
 
 def open_files(path: Path, inputs: "Sequence[ValueInfo]", pixels: Pixels, limit: int | None = None) -> Files:
@@ -144,13 +146,6 @@ def _files(folder: Path, above: tuple[tuple[int, int], ...]) -> Iterator[Path]:
             yield from _files(path, (*above, here))
         else:
             yield path
-
-
-def kept_files(data: Path) -> list[Path]:
-    """The files that an artifact is not to be written over: the data, but no artifact in their folder."""
-    if not data.is_dir():
-        return [data]
-    return [file for file in files_below(data) if file.suffix != ".octavo"]
 
 
 def read_arrays(path: Path) -> Feeds:

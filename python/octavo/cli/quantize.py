@@ -29,6 +29,7 @@ Examples:
   octavo quantize --estimate model.onnx
   octavo quantize model.onnx --data photos/ --size 224x224 --range -1..1 -o model.octavo
   octavo quantize model.onnx --data calibration.npy -o model.octavo --html report.html
+  octavo quantize model.onnx --data a=calib.npz:left --data b=calib.npz:right -o model.octavo
   octavo quantize model.onnx --data photos/ --mean 0.485,0.456,0.406 --std 0.229,0.224,0.225 -o model.octavo
 """
 
@@ -40,9 +41,11 @@ def quantize(
         typer.Option("--output", "-o", help="The .octavo file to write.", show_default=False),
     ] = None,
     data: Annotated[
-        Path | None,
+        list[str] | None,
         typer.Option(
-            help="Calibration data: .npy, .npz (arrays named as the inputs), a picture, or a folder."
+            metavar="PATH|NAME=FILE[:KEY]",
+            help="Calibration data: .npy, .npz (arrays named as the inputs), a picture, or a folder; or "
+            "for each input NAME a file (repeatable), :KEY an array in .npz.",
         ),
     ] = None,
     recipe: Annotated[
@@ -95,19 +98,19 @@ def quantize(
         return
     if output is None:
         raise typer.BadParameter("name the .octavo file to write", param_hint="--output")
-    from octavo.cli.data import kept_files, open_files
+    from octavo.cli.places import kept_files, open_data, places
     from octavo.frontend import source_files
 
-    pixels = pixels_of(size, mean, std, layout, range_)
+    pixels, found = pixels_of(size, mean, std, layout, range_), places(data or ())
     model_files = source_files(model)
     written = [path for path in (output, html) if path is not None]
     for path in written:
-        saving.check(path, (*model_files, *(() if data is None else kept_files(data))))
+        saving.check(path, (*model_files, *kept_files(found)))
     if html is not None and os.path.realpath(html) == os.path.realpath(output):
         raise typer.BadParameter("the artifact and the page are two files", param_hint="--html")
     samples = None
-    if data is not None:
-        samples = open_files(data, octavo.Session(model, threads=threads).get_inputs(), pixels, limit)
+    if found:
+        samples = open_data(found, octavo.Session(model, threads=threads).get_inputs(), pixels, limit)
     quantized = octavo.quantize(
         model,
         samples,
