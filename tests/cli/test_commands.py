@@ -223,7 +223,7 @@ def test_run_takes_a_picture_and_names_what_it_sees(octavo, folder, tmp_path):
         ]
         assert ended.json()["top"] == {"logits": wanted}
     shown = octavo("run", folder / "model.octavo", "--input", tmp_path / "a.png", "--top", 1).out
-    assert "logits:" in shown
+    assert "\n\nlogits:\n" in shown
     assert "digit" not in shown
 
 

@@ -97,7 +97,8 @@ def run(
             return
         console.show_table(list(rows[0]), ([console.cell(cell) for cell in row.values()] for row in rows))
         for name, found in best.items():
-            console.show(f"\n{name}:")
+            console.show()
+            console.show(f"{name}:")
             console.show_table(
                 list(found[0]), ([console.cell(cell) for cell in row.values()] for row in found)
             )
