@@ -113,6 +113,7 @@ wheel: build $(WHEEL_VENV)/.locked
 	rm -rf dist
 	PATH=$(CURDIR)/$(WHEEL_VENV)/bin:$$PATH maturin build --release --locked --zig --compatibility manylinux2014 --out dist
 	.ci/check-wheel dist $(BIN)/octavo
+	$(BIN)/pytest -m outside tests/examples/test_first_steps.py
 
 # The peers, each by itself: one that cannot be had must not stop the others, and is reported by the benches.
 $(BENCH_VENV)/.locked: requirements-dev.txt benches/requirements.txt benches/requirements-weights.txt

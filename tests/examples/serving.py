@@ -1,6 +1,9 @@
 """The service in a thread of a test, and models of every type for it."""
 
 import contextlib
+import socket
+import subprocess
+import sys
 import threading
 import time
 
@@ -60,3 +63,32 @@ def line_of(datatype, op="Identity", shape=("N", 3)):
     kind = TYPES[datatype][0]
     node = helper.make_node(op, ["x"], ["y"], **({"axis": 0} if op == "Softmax" else {}))
     return model_of([node], [("x", kind, shape)], [("y", kind, shape)])
+
+
+@contextlib.contextmanager
+def running(folder, *arguments, python=sys.executable):
+    """The script itself, with these arguments, on a port that was free; its URL."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    process = subprocess.Popen(
+        [python, service.__file__, "--port", str(port), *arguments],
+        cwd=folder,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    url = f"http://127.0.0.1:{port}"
+    try:
+        wait_for(lambda: process.poll() is not None or answers(url))
+        assert process.poll() is None
+        yield url
+    finally:
+        process.terminate()
+        process.wait(60)
+
+
+def answers(url):
+    try:
+        return httpx.get(f"{url}/v2/health/ready").status_code == 200
+    except httpx.TransportError:
+        return False

@@ -1,9 +1,7 @@
 """The service answers over HTTP with the bits of `Session.run`, and says what is wrong with a request."""
 
-import contextlib
 import json
 import re
-import socket
 import subprocess
 import sys
 import threading
@@ -17,7 +15,7 @@ import pytest
 import service
 from onnx import TensorProto, helper
 from PIL import Image
-from serving import TYPES, line_of, model_of, serving, wait_for
+from serving import TYPES, line_of, model_of, running, serving, wait_for
 
 ROOT = Path(__file__).resolve().parents[2]
 DEMO = ROOT / "python" / "octavo" / "demo"
@@ -352,32 +350,3 @@ def test_the_page_on_serving(tmp_path):
     assert start.startswith("python service.py model.onnx ")
     with running(tmp_path, *start.split()[2:]) as url:
         assert httpx.get(ask.split()[-1].replace("localhost:8000", url)).text == shown
-
-
-@contextlib.contextmanager
-def running(folder, *arguments):
-    """The script itself, with these arguments, on a port that was free; its URL."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    process = subprocess.Popen(
-        [sys.executable, service.__file__, "--port", str(port), *arguments],
-        cwd=folder,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
-    url = f"http://127.0.0.1:{port}"
-    try:
-        wait_for(lambda: process.poll() is not None or answers(url))
-        assert process.poll() is None
-        yield url
-    finally:
-        process.terminate()
-        process.wait(60)
-
-
-def answers(url):
-    try:
-        return httpx.get(f"{url}/v2/health/ready").status_code == 200
-    except httpx.TransportError:
-        return False
