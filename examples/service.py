@@ -34,8 +34,6 @@ Answer = list[Array] | Exception
 VERSION = "1"
 HEADER = "Inference-Header-Content-Length"
 LARGEST_BODY = 256 << 20
-TRIALS = 8
-"""How many batches are answered both ways, together and one by one, before batches are trusted."""
 
 DATATYPES = {
     "BOOL": np.dtype("?"),
@@ -185,15 +183,14 @@ class Batcher:
     """Runs requests that wait at the same time in one batch, up to `most` samples of one shape.
 
     Nobody waits for a batch to fill: it is of what came while the last one ran. The first axis can be of a
-    fixed size, or be time or words, over which a model looks. So the first batches are answered both ways;
-    where one fails or differs by a bit, requests run one by one from then on.
+    fixed size, or be time or words, over which a model looks. So batches are tried once, before the first.
     """
 
     def __init__(self, session: octavo.Session, most: int) -> None:
         self.most = most
         self.waiting: list[tuple[Feeds, asyncio.Future[list[Array]]]] = []
         self._session = session
-        self._trials = TRIALS
+        self._is_tried = False
         self._worker: asyncio.Task[None] | None = None
 
     async def run(self, feeds: Feeds) -> list[Array]:
@@ -231,19 +228,31 @@ class Batcher:
         return batch
 
     def _answers(self, batch: list[Feeds]) -> list[Answer]:
-        if len(batch) == 1:
-            return [self._alone(batch[0])]
-        together = self._together(batch)
-        if together is not None and not self._trials:
-            return together
-        alone = [self._alone(feeds) for feeds in batch]
-        if any(isinstance(answer, Exception) for answer in alone):
-            return alone  # one's error is not the others', and says nothing about batches
-        if together is None or not all(map(is_same, together, alone)):
-            self.most = 1
-        elif not is_same(list(batch[0].values()), list(batch[-1].values())):
-            self._trials -= 1
-        return alone
+        if len(batch) > 1 and not self._is_tried:
+            self._is_tried = True
+            if not self._is_apart(batch[0]):
+                self.most = 1
+        if len(batch) > 1 and self.most > 1:
+            together = self._together(batch)
+            if together is not None:
+                return together
+        return [self._alone(feeds) for feeds in batch]
+
+    def _is_apart(self, feeds: Feeds) -> bool:
+        """Whether samples in a batch are answered as each alone, tried on four made of a request's values.
+
+        One has them in reverse, so that it differs everywhere; two have the least and the greatest
+        throughout, so that a scale over the whole batch would show.
+        """
+        first = {name: array[:1] for name, array in feeds.items()}
+        reverse = {name: array.ravel()[::-1].reshape(array.shape) for name, array in first.items()}
+        least, greatest = (
+            {name: np.full_like(array, bound(array)) for name, array in first.items()}
+            for bound in (np.min, np.max)
+        )
+        samples = [first, reverse, least, greatest]
+        together = self._together(samples)
+        return together is not None and all(map(is_same, together, map(self._alone, samples)))
 
     def _together(self, batch: list[Feeds]) -> list[Answer] | None:
         """The answers of one run of all, None where it fails or does not answer sample by sample."""
@@ -252,7 +261,7 @@ class Batcher:
             outputs = self._session.run(
                 None, {name: np.concatenate([feeds[name] for feeds in batch]) for name in batch[0]}
             )
-        except octavo.Error:
+        except Exception:  # each alone will show whose it is
             return None
         if any(array.ndim == 0 or len(array) != sum(counts) for array in outputs):
             return None
@@ -268,7 +277,7 @@ class Batcher:
 
 def batch_form(feeds: Feeds) -> tuple[object, int]:
     """What requests of one batch have in common, None for one that must run alone; its number of samples."""
-    counts = {len(array) if array.ndim else 0 for array in feeds.values()}
+    counts = {len(array) if array.size and array.ndim else 0 for array in feeds.values()}
     if len(counts) != 1 or 0 in counts:
         return None, 0
     return sorted((name, array.dtype.str, array.shape[1:]) for name, array in feeds.items()), counts.pop()
