@@ -1,6 +1,9 @@
 """Scoring rows, alone and over a Dask cluster: the bits of a session, and an error for a bad row."""
 
 import io
+import json
+import os
+import subprocess
 import sys
 import types
 
@@ -13,7 +16,7 @@ from octavo.cli.pixels import Pixels, frame_of, read_picture
 from onnx import TensorProto, helper
 from PIL import Image
 from scored import ERRORS, EXAMPLES, ROWS, assert_scored, make_data, page_commands, run
-from serving import model_of
+from serving import model_of, wait_for
 
 LOST = """
 import os
@@ -59,6 +62,42 @@ def test_dask_scores_each_row_once(made, tmp_path, arguments, lost):
         (line,) = (line for line in told.splitlines() if error in line)
         assert str(index) in line.partition(":")[0]
     assert (tmp_path / "lost").exists() == lost
+
+
+@pytest.fixture
+def cluster(tmp_path):
+    """The address of a scheduler with two workers that know nothing of the examples."""
+    place = tmp_path / "cluster"
+    place.mkdir()
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    commands = (
+        ["scheduler", "--port", "0", "--dashboard-address", ":0", "--scheduler-file", "here.json"],
+        ["worker", "--scheduler-file", "here.json", "--nworkers", "2", "--nthreads", "1"],
+    )
+    started = [
+        subprocess.Popen(
+            [sys.executable, "-m", "dask", *command],
+            cwd=place, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+        )
+        for command in commands
+    ]  # fmt: skip
+    try:
+        wait_for((place / "here.json").exists)
+        yield json.loads((place / "here.json").read_text())["address"]
+    finally:
+        for process in reversed(started):
+            process.terminate()
+            process.wait(60)
+
+
+def test_workers_elsewhere_are_sent_what_they_need(made, tmp_path, cluster):
+    folder, wanted = made
+    arguments = ("model.octavo", "samples.parquet", tmp_path / "scores", "--scheduler", cluster)
+    run(sys.executable, EXAMPLES / "dask_scoring.py", *arguments, folder=folder)
+    assert_scored(tmp_path, "samples.parquet", "scores", wanted)
+    arguments = ("model.onnx", "calibration.npy", tmp_path / "made.octavo", "--scheduler", cluster)
+    run(sys.executable, EXAMPLES / "dask_calibration.py", *arguments, folder=folder)
+    assert (tmp_path / "made.octavo").read_bytes() == (folder / "model.octavo").read_bytes()
 
 
 def artifact(folder, nodes, inputs, outputs):
