@@ -70,24 +70,34 @@ def cluster(tmp_path):
     place = tmp_path / "cluster"
     place.mkdir()
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
-    commands = (
-        ["scheduler", "--port", "0", "--dashboard-address", ":0", "--scheduler-file", "here.json"],
-        ["worker", "--scheduler-file", "here.json", "--nworkers", "2", "--nthreads", "1"],
-    )
-    started = [
-        subprocess.Popen(
-            [sys.executable, "-m", "dask", *command],
-            cwd=place, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-        )
-        for command in commands
-    ]  # fmt: skip
+    file, started = place / "here.json", []
+
+    def start(*command):
+        started.append(
+            subprocess.Popen(
+                [sys.executable, "-m", "dask", *command, "--scheduler-file", file],
+                cwd=place, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+            )
+        )  # fmt: skip
+
     try:
-        wait_for((place / "here.json").exists)
-        yield json.loads((place / "here.json").read_text())["address"]
+        start("scheduler", "--port", "0", "--dashboard-address", ":0")
+        wait_for(lambda: file.exists() and is_json(file.read_text()))
+        start("worker", "--nworkers", "2", "--nthreads", "1")
+        yield json.loads(file.read_text())["address"]
     finally:
         for process in reversed(started):
             process.terminate()
             process.wait(60)
+
+
+def is_json(text):
+    """Whether a file was written to its end."""
+    try:
+        json.loads(text)
+    except ValueError:
+        return False
+    return True
 
 
 def test_workers_elsewhere_are_sent_what_they_need(made, tmp_path, cluster):
