@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from octavo.calibration import Feeds, Statistics, each
 from octavo.program import Attribute, Node, Program, Value
-from octavo.quantization.columns import places
+from octavo.quantization.columns import some_rows
 from octavo.quantization.products import Product, bias_in_reals, bias_of_reals, fits, scale_of_sums
 from octavo.quantization.walk import Walk, part, session_of
 from octavo.rewrites import shapes_of
@@ -142,9 +142,7 @@ def _some_results(
     def some(sample: tuple[int, Feeds]) -> npt.NDArray[np.float32]:
         turn, feeds = sample
         [results] = session.run(None, feeds)
-        rows = np.moveaxis(results, 1 if op == "QConv" else -1, -1)
-        flat = rows.reshape(-1, rows.shape[-1])
-        return flat[places(len(flat), _OF_ONE, turn)]
+        return some_rows(results, 1 if op == "QConv" else -1, _OF_ONE, turn)
 
     for results in each(some, enumerate(inputs), threads):
         picked.append(results)

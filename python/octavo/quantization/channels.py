@@ -20,6 +20,7 @@ from octavo.lowering.affine import SCALE_MIN
 from octavo.lowering.speed import is_depthwise
 from octavo.program import Node, Program
 from octavo.program.checks import RESIDUAL
+from octavo.quantization.products import readers_of
 
 ALPHAS = (0.5, 0.75)
 """The exponents that are tried."""
@@ -57,11 +58,7 @@ def _power(shares: npt.NDArray[np.float64], alpha: float) -> npt.NDArray[np.floa
 
 def candidates(lowered: Lowered) -> Iterator[str]:
     """The float values that convolutions give, from 0 on, to depthwise convolutions and nobody else."""
-    program = lowered.program
-    readers: dict[str, list[Node]] = {}
-    for node in program.nodes:
-        for name in node.inputs:
-            readers.setdefault(name, []).append(node)
+    program, readers = lowered.program, readers_of(lowered.program)
     for node in program.nodes:
         output = node.outputs[0]
         quant = program.values[output].quant

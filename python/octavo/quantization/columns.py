@@ -87,6 +87,13 @@ def places(count: int, wanted: int, turn: int) -> npt.NDArray[np.int64]:
     return np.asarray((spread % 1.0 * count).astype(np.int64))
 
 
+def some_rows(results: Array, axis: int, wanted: int, turn: int) -> Array:
+    """Rows at so many `places` of a product's results, [rows, channels]. axis: that of the channels."""
+    rows = np.moveaxis(results, axis, -1)
+    flat = rows.reshape(-1, rows.shape[-1])
+    return flat[places(len(flat), wanted, turn)]
+
+
 def _windows(node: Node, x: Array, spatial: tuple[int, ...], padding: Array, wanted: int, turn: int) -> Array:
     """Some windows of x [N, C, *sizes] as [C, windows, taps]. padding: what it holds, along the channels."""
     attributes = dict(node.attributes)

@@ -26,6 +26,7 @@ from octavo.lowering import Affine, Grid, Lowered, Range, affine, columns
 from octavo.lowering.capability import ROWS
 from octavo.program import Node, Program
 from octavo.program.ops import marked
+from octavo.quantization.products import readers_of
 
 Float64 = npt.NDArray[np.float64]
 Int64 = npt.NDArray[np.int64]
@@ -127,11 +128,7 @@ def candidates(lowered: Lowered) -> Iterator[tuple[str, int, int]]:
 
     They come in float, or a table gives them, which a float function can stand for.
     """
-    program = lowered.program
-    readers: dict[str, list[Node]] = {}
-    for node in program.nodes:
-        for name in node.inputs:
-            readers.setdefault(name, []).append(node)
+    program, readers = lowered.program, readers_of(lowered.program)
     for node in program.nodes:
         output = node.outputs[0]
         if node.op not in ("Quantize", "Lookup") or isinstance(lowered.forms[lowered.values[output]], Grid):

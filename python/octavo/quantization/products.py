@@ -52,15 +52,11 @@ class Product:
 def products_of(floats: Program, lowered: Lowered) -> list[Product]:
     """The products of weights that `lowered` rounded, in order; those that share a constant are left out."""
     floats_by_name = {node.name: node for node in floats.nodes}
-    readers: dict[str, int] = {}
-    for node in lowered.program.nodes:
-        for name in node.inputs:
-            readers[name] = readers.get(name, 0) + 1
-    found = []
+    readers, found = readers_of(lowered.program), []
     for place, node in enumerate(lowered.program.nodes):
         if node.op not in ("QConv", "QGemm") or node.inputs[1] not in lowered.weights:
             continue
-        if readers[node.inputs[1]] > 1 or readers[node.inputs[2]] > 1:
+        if len(readers[node.inputs[1]]) > 1 or len(readers[node.inputs[2]]) > 1:
             continue
         *_, last = done = [floats_by_name[name] for name in lowered.nodes[node.name]]
         behind = lowered.values[node.outputs[0]]
@@ -71,6 +67,15 @@ def products_of(floats: Program, lowered: Lowered) -> list[Product]:
         low, high = clip_bounds(last, floats.constants.get) if is_clipped else (-np.inf, np.inf)
         found.append(Product(place, node, last.inputs[0] if is_clipped else behind, behind, low, high))
     return found
+
+
+def readers_of(program: Program) -> dict[str, list[Node]]:
+    """The nodes that read each value, once for each time that they do."""
+    readers: dict[str, list[Node]] = {}
+    for node in program.nodes:
+        for name in node.inputs:
+            readers.setdefault(name, []).append(node)
+    return readers
 
 
 def fits(program: Program, node: Node, weight: Integers, bias: npt.NDArray[np.generic]) -> bool:

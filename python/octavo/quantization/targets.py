@@ -18,11 +18,11 @@ from octavo import _core
 from octavo._core import threads as threads_of
 from octavo.calibration import Feeds, each
 from octavo.program import Program
-from octavo.quantization.columns import Columns, Moments, columns_wanted, places
+from octavo.quantization.columns import Columns, Moments, columns_wanted, some_rows
 from octavo.quantization.matrices import Float32, Multiply
 from octavo.quantization.products import Product, x_scales
 from octavo.quantization.shapes import measured_sizes
-from octavo.quantization.walk import part
+from octavo.quantization.walk import part, session_of
 from octavo.session import Session
 
 Float64 = npt.NDArray[np.float64]
@@ -58,7 +58,7 @@ class Targets:
     ) -> None:
         self._samples = len(feeds)
         self._results = float_results(floats, products, shapes, feeds, threads)
-        self._threads = threads
+        self._multiply = Multiply(threads)
 
     def next(
         self, product: Product, program: Program, reals: Float64, columns: Columns, moments: Moments
@@ -82,7 +82,7 @@ class Targets:
         wanted: [groups, columns, rows].
         """
         means, covariances = moments.of(columns)
-        weights, multiply = reals.transpose(0, 2, 1).astype(np.float32), Multiply(self._threads)
+        weights, multiply = reals.transpose(0, 2, 1).astype(np.float32), self._multiply
         zero_point, count = np.float32(columns.zero_point), len(columns)
         level = np.zeros((len(reals), 1, reals.shape[1]), np.float32)
         sums: Float64 = np.zeros(1)
@@ -126,7 +126,7 @@ def float_results(
     needs = [4 * of.elements(sizes[of.name], len(feeds), threads_of(threads)) for of in some]
     for batch in _batches(some, needs):
         piece = part(floats, floats.nodes, [of.name for of in batch])
-        run = partial(_some_of_sample, Session(piece, threads=1), piece.inputs, batch)
+        run = partial(_some_of_sample, session_of(piece), piece.inputs, batch)
         for found in zip(*each(run, enumerate(feeds), threads), strict=True):
             yield np.concatenate(found)
 
@@ -141,9 +141,7 @@ class Some:
 
     def of(self, results: Float32, turn: int) -> Float32:
         """The rows, [count, channels]."""
-        rows = np.moveaxis(results, self.axis, -1)
-        flat = rows.reshape(-1, rows.shape[-1])
-        return flat[places(len(flat), self.count, turn)]
+        return some_rows(results, self.axis, self.count, turn)
 
     def elements(self, sizes: list[int], samples: int, threads: int) -> int:
         """How many are held at a time, of these samples and, in a run and out of it, of those under way."""
