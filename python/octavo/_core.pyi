@@ -12,9 +12,11 @@ __all__ = [
     "__version__",
     "fit_weights",
     "round_weights",
+    "shifts_behind",
     "statistics",
     "threads",
     "tiers",
+    "windows",
 ]
 
 __version__: str
@@ -112,4 +114,26 @@ def fit_weights(halves: tuple[_Half, _Half], threads: int) -> _Float64:
     halves: of each half of the columns, their number, means [groups, K] and covariances [groups, K, K]; of
     what is wanted beyond the products that there are, the means and variances [groups, rows]; and its
     covariances with the columns, [groups, rows, K].
+    """
+
+def shifts_behind(
+    bounds: tuple[float, float], missing: _Float64, results: npt.NDArray[np.float32]
+) -> _Float64:
+    """The shift of each channel's results that adds what is missing to its mean behind an activation.
+
+    bounds: of the activation. missing: float64 [channels]. results: some of those before it, float32
+    [results, channels], 4095 at most.
+    """
+
+def windows(
+    x: npt.NDArray[np.uint8],
+    space: tuple[Sequence[int], Sequence[int], Sequence[int], Sequence[int], Sequence[int]],
+    padding: npt.NDArray[np.uint8],
+    groups: int,
+    places: Sequence[int],
+) -> npt.NDArray[np.uint8]:
+    """The windows at these places that a convolution's weights meet, [groups, places, channels * taps].
+
+    x: uint8 [images, channels, *sizes]. space: kernel, strides, dilations, begins of the padding, numbers of
+    windows. padding: what it holds, a channel. places: image by image.
     """

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 from octavo.program import Node
-from octavo.quantization.columns import FEWEST, MOST, Columns, Moments, columns_of, places
+from octavo.quantization.columns import FEWEST, MOST, Columns, columns_of, moments_of, places
 from octavo.reference.windows import taps, window
 
 RNG = np.random.default_rng(11)
@@ -99,7 +99,7 @@ def test_places_are_spread_and_others_at_each_turn():
 def test_moments_against_integers(groups, zero_point):
     integers = RNG.integers(0, 256, (groups, 700, 6), np.uint8)
     integers[:, :, 2] = 40  # never moves
-    means, covariances = Moments(1).of(Columns(integers, zero_point))
+    means, covariances = moments_of(Columns(integers, zero_point), 1)
     exact = integers.astype(np.int64) - zero_point
     np.testing.assert_array_equal(means, exact.mean(axis=1))
     for group in range(groups):
@@ -110,7 +110,7 @@ def test_moments_against_integers(groups, zero_point):
 
 def test_sums_of_the_most_columns_fit():
     integers = np.full((1, MOST, 2), 255, np.uint8)
-    means, covariances = Moments(1).of(Columns(integers, 0))
+    means, covariances = moments_of(Columns(integers, 0), 1)
     assert means.tolist() == [[255, 255]]
     assert np.abs(covariances).max() < 1e-2
 

@@ -11,7 +11,7 @@ from octavo import _core
 from octavo.calibration import RULES
 from octavo.program import artifact
 from octavo.quantization import rounding, stages
-from octavo.quantization.columns import Columns, Moments
+from octavo.quantization.columns import Columns
 from octavo.quantization.recipes import RECIPES
 from octavo.quantization.rounding import Rows, error_over, round_weights
 from octavo.quantization.stages import STAGES, Work
@@ -238,10 +238,6 @@ def test_fast_leaves_out_what_looks_at_samples_again(smooth, monkeypatch):
         octavo.quantize(proto, data, effort="most")
     with pytest.raises(octavo.ModelError, match="no effort is called"):
         octavo.quantize(proto, data, effort=["fast"])
-
-
-def test_moments_are_made_on_as_many_threads_as_asked_for():
-    assert (Moments(1).threads, Moments(2).threads) == (1, 2)
 
 
 def test_the_fair_network_has_the_same_weights_and_biases_of_no_range(smooth):

@@ -10,7 +10,7 @@ from octavo.calibration import RULES, ranges
 from octavo.lowering import Forms, Range, lower_to_integers
 from octavo.program import artifact
 from octavo.quantization import stages, targets
-from octavo.quantization.columns import Moments, columns_of
+from octavo.quantization.columns import columns_of
 from octavo.quantization.matrices import Multiply
 from octavo.quantization.products import products_of
 from octavo.quantization.recipes import RECIPES
@@ -205,7 +205,7 @@ def rows_of(hidden, samples):
         session = octavo.Session(stages.replace(program, outputs=[product.node.inputs[0]]), 1)
         columns = columns_of(product.node, [session.run(None, one)[0] for one in feeds], shape)
         reals = work.lowered.weights[product.weight].astype(np.float64).T[None]
-        found = made.next(product, program, reals, columns, Moments(1))
+        found = made.next(product, program, reals, columns)
     return reals, found, columns
 
 
@@ -214,16 +214,16 @@ def test_rows_stay_where_each_sample_has_one_column_and_these_are_few(hidden, mo
         reals, found, _ = rows_of(hidden, samples)
         assert np.array_equal(reals, found) != changes
     monkeypatch.setattr(targets, "LONGEST", 11)
-    reals, found, _ = rows_of(hidden, 96)
+    reals, found, _ = rows_of(hidden, 64)
     assert np.array_equal(reals, found)
 
 
 def test_blocks_are_added_up(hidden, monkeypatch):
     """Sums of few columns at a time are those of all at once, but for the rounding of float32."""
-    reals, whole, _ = rows_of(hidden, 96)
+    reals, whole, _ = rows_of(hidden, 64)
     monkeypatch.setattr(targets, "_BLOCK", 7 * 12)
-    _, parts, columns = rows_of(hidden, 96)
-    assert len(columns) == 96
+    _, parts, columns = rows_of(hidden, 64)
+    assert len(columns) == 64
     np.testing.assert_allclose(parts, whole, atol=1e-5)
     assert np.abs(whole - reals).max() > 1e-2
 

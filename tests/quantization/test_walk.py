@@ -58,6 +58,19 @@ def test_what_no_later_node_reads_is_let_go(program, feeds):
     assert all(set(held) == {"c"} for held in walk.held)
 
 
+def test_values_of_one_shape_lie_in_one_array(program, feeds):
+    same, other = feeds[1], feeds[2]
+    walk = Walk(program, [same, other, same, same], 1)
+    walk.run_before(4)
+    first, apart, *rest = walk.values("c")
+    assert all(value.base is first.base for value in rest)
+    assert first.base.shape == (4, 2, 3)
+    assert apart.base is not first.base
+    expected = octavo.Session(part(program, program.nodes, ["c"]), 1)
+    for value, sample in zip(walk.values("c"), [same, other, same, same], strict=True):
+        assert value.tobytes() == expected.run(None, sample)[0].tobytes()
+
+
 def test_changed_constants_count_from_the_next_piece_on(program, feeds):
     walk = Walk(program, feeds, 1)
     walk.run_before(4)

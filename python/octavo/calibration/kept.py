@@ -9,7 +9,7 @@ import numpy as np
 
 from octavo.calibration.forms import Feeds
 
-MOST, MEMORY = 96, 1 << 26
+MOST, MEMORY = 64, 1 << 26
 """Samples and bytes that are kept at most; two samples at least, whatever their size."""
 
 

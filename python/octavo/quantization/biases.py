@@ -11,6 +11,7 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
+from octavo import _core
 from octavo.calibration import Feeds, Statistics, each
 from octavo.program import Attribute, Node, Program, Value
 from octavo.quantization.columns import some_rows
@@ -19,17 +20,9 @@ from octavo.quantization.walk import Walk, part, session_of
 from octavo.rewrites import shapes_of
 
 Float64 = npt.NDArray[np.float64]
-Int32 = npt.NDArray[np.int32]
 
-_SEEN, _OF_ONE, _STEPS = 2_000, 128, 3
-"""Results a channel that are looked at behind an activation, and of one sample; Newton's steps."""
-
-_BITS = 17
-"""Of the units that results are counted in: a sum of as many as are looked at, doubled, is below 2^31."""
-
-_LEAST_INSIDE, _LONGEST = 0.02, 0.1
-"""The share of results that an activation passes on is taken for this at least; a step is no longer than this
-share of the results' mean magnitude."""
+_SEEN, _OF_ONE = 2_000, 128
+"""Results a channel that are looked at behind an activation, and of one sample."""
 
 MEANS = {"QConv": "channel_means", "QGemm": "feature_means"}
 """The statistic that has a mean for each channel of an op's results."""
@@ -60,41 +53,10 @@ def correct_bias(walk: Walk, product: Product, wanted: Float64) -> None:
     shift = wanted - _means(statistics, alone.outputs[0])
     if product.has_activation:
         seen = _some_results(part(alone, alone.nodes, ["before"]), node.op, inputs, walk.threads)
-        shift = behind_activation(product, shift, seen)
+        shift = _core.shifts_behind((product.low, product.high), shift, seen)
     bias = bias_of_reals(program, node, reals + shift)
     if fits(program, node, program.constants[product.weight], bias):
         walk.change({product.bias: bias})
-
-
-def behind_activation(product: Product, missing: Float64, seen: npt.NDArray[np.float32]) -> Float64:
-    """The shift of the bias that makes up for what is missing of the mean behind the activation, [channels].
-
-    seen: some results before it, [results, channels]. Newton's method; a channel's results are taken as
-    integers of a unit of its own, of which the largest is below 2^_BITS, so that their sums are exact.
-    """
-    _, exponent = np.frexp(np.abs(seen).max(axis=0, initial=np.float32(2.0**-100)))
-    unit = np.ldexp(np.ones(len(exponent)), exponent - _BITS)
-    results = np.rint(seen * (1 / unit).astype(np.float32)).astype(np.int32)
-    low, high = (_in_units(bound, unit) for bound in (product.low, product.high))
-    longest = _LONGEST * unit * _sums(np.abs(results)) / len(results)
-    at_first, shift = _sums(np.clip(results, low, high)), np.zeros(results.shape[1])
-    for _ in range(_STEPS):
-        moved = np.clip(results + _in_units(shift, unit), low, high)
-        gained = unit * (_sums(moved) - at_first) / len(results)
-        inside = np.count_nonzero((moved > low) & (moved < high), axis=0) / len(results)
-        step = (missing - gained) / np.maximum(inside, _LEAST_INSIDE)
-        shift = shift + np.clip(step, -longest, longest)
-    return shift
-
-
-def _sums(units: Int32) -> Float64:
-    """Of each channel."""
-    return np.asarray(units.sum(axis=0, dtype=np.int32), np.float64)
-
-
-def _in_units(reals: Float64 | float, unit: Float64) -> Int32:
-    """Reals in units; infinity, and what lies beyond all results, as twice the largest."""
-    return np.clip(np.rint(reals / unit), -(2.0 ** (_BITS + 1)), 2.0 ** (_BITS + 1)).astype(np.int32)
 
 
 def _alone(program: Program, product: Product, bias: Float64) -> Program:

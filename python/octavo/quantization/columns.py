@@ -7,9 +7,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from octavo import _core
 from octavo.calibration import each
 from octavo.lowering.padding import resolve_auto_pad
-from octavo.program import Node, Program, Value
+from octavo.program import Attribute, Node, Program, Value
 from octavo.program.attributes import integer, integers
 from octavo.session import Session
 
@@ -60,18 +61,14 @@ def columns_of(node: Node, values: list[Array], kernel: tuple[int, ...], threads
         wanted = columns_wanted(rows[0].shape[-1], len(rows))
         picked = [row[places(len(row), wanted, turn)] for turn, row in enumerate(rows)]
         return Columns(np.concatenate(picked)[None], zero_point)
-    group, per_group = integer(node, "group"), kernel[1]
     wanted = columns_wanted(prod(kernel[1:]), len(values))
-    padding = np.reshape(zero_points or zero_point, (1, -1, *[1] * len(kernel[2:])))
+    padding = np.array(zero_points or [zero_point] * values[0].shape[1], np.uint8)
 
-    def windows(sample: tuple[int, Array]) -> Array:
+    def windows(sample: tuple[int, Array]) -> npt.NDArray[np.uint8]:
         turn, value = sample
-        found = _windows(node, value, kernel[2:], padding, wanted, turn)
-        grouped = found.reshape(group, per_group, *found.shape[1:]).swapaxes(1, 2)
-        return np.ascontiguousarray(grouped.reshape(group, found.shape[1], -1))
+        return _windows(node, value, kernel[2:], padding, wanted, turn)
 
-    found = list(each(windows, enumerate(values), threads))  # [group, columns of a sample, K]
-    return Columns(np.concatenate(found, axis=1), zero_point)
+    return Columns(np.concatenate(list(each(windows, enumerate(values), threads)), axis=1), zero_point)
 
 
 def columns_wanted(weights: int, samples: int) -> int:
@@ -94,89 +91,64 @@ def some_rows(results: Array, axis: int, wanted: int, turn: int) -> Array:
     return flat[places(len(flat), wanted, turn)]
 
 
-def _windows(node: Node, x: Array, spatial: tuple[int, ...], padding: Array, wanted: int, turn: int) -> Array:
-    """Some windows of x [N, C, *sizes] as [C, windows, taps]. padding: what it holds, along the channels."""
+def _windows(
+    node: Node, x: Array, spatial: tuple[int, ...], padding: npt.NDArray[np.uint8], wanted: int, turn: int
+) -> npt.NDArray[np.uint8]:
+    """Some windows of x [N, C, *sizes], [groups, windows, K]. padding: what it holds, along the channels."""
     attributes = dict(node.attributes)
     resolve_auto_pad(attributes, list(spatial), x.shape)
     pads: list[int] = attributes["pads"]  # type: ignore[assignment]
     strides, dilations = integers(node, "strides"), integers(node, "dilations")
-    rank = len(spatial)
-    begins, ends = pads[:rank], pads[rank:]
-    sizes = [size + begin + end for size, begin, end in zip(x.shape[2:], begins, ends, strict=True)]
-    padded = np.broadcast_to(padding.astype(x.dtype), (*x.shape[:2], *sizes)).copy()
-    inside = [slice(begin, begin + size) for begin, size in zip(begins, x.shape[2:], strict=True)]
-    padded[(slice(None), slice(None), *inside)] = x
-    reach = [(size - 1) * dilation + 1 for size, dilation in zip(spatial, dilations, strict=True)]
+    begins, ends = pads[: len(spatial)], pads[len(spatial) :]
+    axes = zip(x.shape[2:], begins, ends, spatial, dilations, strides, strict=True)
     counts = [
-        (size - extent) // stride + 1
-        for size, extent, stride in zip(padded.shape[2:], reach, strides, strict=True)
+        (size + begin + end - (taps - 1) * dilation - 1) // stride + 1
+        for size, begin, end, taps, dilation, stride in axes
     ]
-    images = len(x)
-    image, *position = np.unravel_index(places(images * prod(counts), wanted, turn), (images, *counts))
-    taps = np.indices(spatial).reshape(rank, -1)
-    at = [
-        place[:, None] * stride + tap * dilation
-        for place, stride, tap, dilation in zip(position, strides, taps, dilations, strict=True)
-    ]
-    flat = np.ravel_multi_index((np.broadcast_to(image[:, None], at[0].shape), *at), (images, *sizes))
-    return np.asarray(padded.swapaxes(0, 1).reshape(x.shape[1], -1).take(flat, axis=1))
+    picked = places(len(x) * prod(counts), wanted, turn).tolist()
+    space = (spatial, strides, dilations, begins, counts)
+    return _core.windows(np.ascontiguousarray(x), space, padding, integer(node, "group"), picked)
 
 
-class Moments:
-    """Computes how columns vary together, by the runtime's integer products."""
+def moments_of(
+    columns: Columns, threads: int | None
+) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+    """The means [groups, K] of `q - zero_point`, and their covariances [groups, K, K], in float64.
 
-    def __init__(self, threads: int | None) -> None:
-        self._threads = threads
-        self._sessions: dict[int, Session] = {}
-
-    @property
-    def threads(self) -> int:
-        """How many there are."""
-        return self._session(0).threads
-
-    def of(self, columns: Columns) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
-        """The means [groups, K] of `q - zero_point`, and their covariances [groups, K, K], in float64.
-
-        The sums are exact but for their rounding to float32.
-        """
-        session = self._session(columns.zero_point)
-        [sums] = session.run(None, {"columns": columns.integers})
-        count = len(columns)
-        totals = columns.integers.sum(axis=1, dtype=np.uint32).astype(np.int64) - count * columns.zero_point
-        means = totals / np.float64(count)
-        return means, sums.astype(np.float64) / count - means[:, :, None] * means[:, None, :]
-
-    def _session(self, zero_point: int) -> Session:
-        if zero_point not in self._sessions:
-            self._sessions[zero_point] = Session(_products(zero_point), self._threads)
-        return self._sessions[zero_point]
+    By the runtime's integer products: the sums are exact but for their rounding to float32.
+    """
+    count = len(columns)
+    feeds = {"columns": columns.integers, "ones": np.ones((count, 1), np.uint8)}
+    # A session that is kept would keep its memory, which is that of the columns.
+    products, sums = Session(_products(columns.zero_point), threads).run(None, feeds)
+    means = sums[:, :, 0].astype(np.float64) / count
+    return means, products.astype(np.float64) / count - means[:, :, None] * means[:, None, :]
 
 
 def _products(zero_point: int) -> Program:
-    """The sums of products of columns [groups, columns, K], each of K with each: [groups, K, K]."""
+    """The sums of products of columns [groups, columns, K], each of K with each, and of each with ones."""
     one = np.float32(1)
+    centred: dict[str, Attribute] = {"a_scale": one, "a_zero_point": zero_point, "b_scale": one}
     return Program(
-        inputs=["columns"],
-        outputs=["sums"],
+        inputs=["columns", "ones"],
+        outputs=["products", "sums"],
         values={
             "columns": Value("columns", "u8", ("groups", "columns", "k")),
+            "ones": Value("ones", "u8", ("columns", 1)),
             "rows": Value("rows", "u8", ("groups", "k", "columns")),
-            "sums": Value("sums", "f32", ("groups", "k", "k")),
+            "products": Value("products", "f32", ("groups", "k", "k")),
+            "sums": Value("sums", "f32", ("groups", "k", 1)),
         },
         constants={},
         nodes=[
             Node("Transpose", "turn", ("columns",), ("rows",), {"perm": [0, 2, 1]}),
             Node(
                 "QMatMul",
-                "product",
+                "multiply",
                 ("rows", "columns"),
-                ("sums",),
-                {
-                    "a_scale": one,
-                    "a_zero_point": zero_point,
-                    "b_scale": one,
-                    "b_zero_point": zero_point,
-                },
+                ("products",),
+                centred | {"b_zero_point": zero_point},
             ),
+            Node("QMatMul", "add", ("rows", "ones"), ("sums",), centred | {"b_zero_point": 0}),
         ],
     )

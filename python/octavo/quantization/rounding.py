@@ -20,7 +20,7 @@ from octavo.lowering import Lowered
 from octavo.program import Program
 from octavo.program.integers import WEIGHTS, Integers
 from octavo.quantization.biases import correct_bias, mean_results
-from octavo.quantization.columns import Columns, Moments, columns_of
+from octavo.quantization.columns import Columns, columns_of, moments_of
 from octavo.quantization.matrices import Multiply
 from octavo.quantization.products import Product, bias_in_reals, bias_of_reals, fits, products_of, x_scales
 from octavo.quantization.targets import Targets
@@ -58,27 +58,38 @@ def round_weights(
     products = products_of(floats, lowered)
     plain = {product.bias: lowered.program.constants[product.bias] for product in products}
     wanted = mean_results(floats, products, feeds, threads)
-    walk, moments = Walk(lowered.program, feeds, threads), Moments(threads)
+    threads = _core.threads(threads)
+    walk = Walk(lowered.program, feeds, threads)
     shapes = [lowered.program.constants[product.weight].shape for product in products]
     targets = Targets(floats, products, shapes, feeds, threads) if fit else None
     for product, means in zip(products, wanted, strict=True):
         walk.run_before(product.place)
-        values = walk.values(product.node.inputs[0])
-        columns = columns_of(product.node, values, walk.program.constants[product.weight].shape, threads)
-        rows, (mean, covariances) = Rows.of(product, lowered, walk.program), moments.of(columns)
-        plain_rows = rows
-        if targets is not None:
-            rows = rows.moved(targets.next(product, walk.program, rows.reals, columns, moments))
-        if len(columns) >= FEWEST_COLUMNS and (columns.are_enough or _pays(rows, columns, moments)):
-            weight = rows.arranged(rows.rounded(covariances, moments.threads))
-            if fits(walk.program, product.node, weight, walk.program.constants[product.bias]):
-                walk.change({product.weight: weight})
-        bias = plain_rows.plain_bias(walk.program, product, mean)
+        bias = _round(walk, product, Rows.of(product, lowered, walk.program), targets, threads)
         if fits(walk.program, product.node, walk.program.constants[product.weight], bias):
             plain[product.bias] = bias
         correct_bias(walk, product, means)
     fair = replace(walk.program, constants=walk.program.constants | plain)
     return Made(replace(lowered, program=walk.program), replace(lowered, program=fair))
+
+
+def _round(
+    walk: Walk, product: Product, rows: "Rows", targets: Targets | None, threads: int
+) -> npt.NDArray[Any]:
+    """Give the product, up to which the walk has come, weights for the columns that it meets there.
+
+    Gives the bias that makes up for what these weights add on the average.
+    """
+    node, shape = product.node, walk.program.constants[product.weight].shape
+    columns = columns_of(node, walk.values(node.inputs[0]), shape, threads)
+    mean, covariances = moments_of(columns, threads)
+    aimed = rows
+    if targets is not None:
+        aimed = rows.moved(targets.next(product, walk.program, rows.reals, columns))
+    if len(columns) >= FEWEST_COLUMNS and (columns.are_enough or _pays(aimed, columns, threads)):
+        weight = aimed.arranged(aimed.rounded(covariances, threads))
+        if fits(walk.program, node, weight, walk.program.constants[product.bias]):
+            walk.change({product.weight: weight})
+    return rows.plain_bias(walk.program, product, mean)
 
 
 class Rows:
@@ -144,13 +155,13 @@ class Rows:
         return (self.scales[:, :, None] * integers - self.reals).astype(np.float32)
 
 
-def _pays(rows: Rows, columns: Columns, moments: Moments) -> bool:
+def _pays(rows: Rows, columns: Columns, threads: int) -> bool:
     """Whether weights made for half of the columns err less over the others than the nearest integers."""
     some, (one, other) = rows.some(), columns.halves()
-    _, covariances = moments.of(one)
+    _, covariances = moments_of(one, threads)
     made, nearest = (
-        error_over(some.errors(integers), other, moments.threads)
-        for integers in (some.rounded(covariances, moments.threads), some.nearest())
+        error_over(some.errors(integers), other, threads)
+        for integers in (some.rounded(covariances, threads), some.nearest())
     )
     return made < nearest
 

@@ -18,7 +18,7 @@ from octavo import _core
 from octavo._core import threads as threads_of
 from octavo.calibration import Feeds, each
 from octavo.program import Program
-from octavo.quantization.columns import Columns, Moments, columns_wanted, some_rows
+from octavo.quantization.columns import Columns, columns_wanted, moments_of, some_rows
 from octavo.quantization.matrices import Float32, Multiply
 from octavo.quantization.products import Product, x_scales
 from octavo.quantization.shapes import measured_sizes
@@ -58,11 +58,9 @@ class Targets:
     ) -> None:
         self._samples = len(feeds)
         self._results = float_results(floats, products, shapes, feeds, threads)
-        self._multiply = Multiply(threads)
+        self._threads = _core.threads(threads)
 
-    def next(
-        self, product: Product, program: Program, reals: Float64, columns: Columns, moments: Moments
-    ) -> Float64:
+    def next(self, product: Product, program: Program, reals: Float64, columns: Columns) -> Float64:
         """What the next product's weights, [groups, rows, K], become over the columns that it meets."""
         results = next(self._results)
         groups, rows, length = reals.shape
@@ -73,16 +71,16 @@ class Targets:
         wanted = results.reshape(-1, groups, rows).transpose(1, 0, 2)
         halves, middle = columns.halves(), len(columns) // 2
         pairs = zip(halves, (wanted[:, :middle], wanted[:, middle:]), strict=True)
-        one, other = (self._half(reals, half, of, moments) for half, of in pairs)
-        return reals + _core.fit_weights((one, other), moments.threads)
+        one, other = (self._half(reals, half, of) for half, of in pairs)
+        return reals + _core.fit_weights((one, other), self._threads)
 
-    def _half(self, reals: Float64, columns: Columns, wanted: Float32, moments: Moments) -> _Half:
+    def _half(self, reals: Float64, columns: Columns, wanted: Float32) -> _Half:
         """The moments of half of the columns and of what is wanted beyond their products by these weights.
 
         wanted: [groups, columns, rows].
         """
-        means, covariances = moments.of(columns)
-        weights, multiply = reals.transpose(0, 2, 1).astype(np.float32), self._multiply
+        means, covariances = moments_of(columns, self._threads)
+        weights, multiply = reals.transpose(0, 2, 1).astype(np.float32), Multiply(self._threads)
         zero_point, count = np.float32(columns.zero_point), len(columns)
         level = np.zeros((len(reals), 1, reals.shape[1]), np.float32)
         sums: Float64 = np.zeros(1)

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import numpy.typing as npt
 
 from octavo.calibration import Feeds, each
@@ -74,11 +75,24 @@ class Walk:
             def run(held: dict[str, Array]) -> list[Array]:
                 return session.run(wanted, {name: held[name] for name in piece.inputs})
 
-            for held, made in zip(self.held, each(run, self.held, self.threads), strict=True):
-                held.update(zip(wanted, made, strict=True))
+            self._hold(wanted, each(run, self.held, self.threads))
         for held in self.held:
             for name in [name for name in held if self._last.get(name, -1) < place]:
                 del held[name]
+
+    def _hold(self, names: Sequence[str], samples: Iterable[Sequence[Array]]) -> None:
+        """Take over values, sample after sample: those of a name in one array, where their shapes are alike.
+
+        What the threads that made them have freed is then in few pieces, which the next values fit in.
+        """
+        blocks: list[Array] = []
+        for turn, (held, made) in enumerate(zip(self.held, samples, strict=True)):
+            blocks = blocks or [np.empty((len(self.held), *array.shape), array.dtype) for array in made]
+            for name, block, array in zip(names, blocks, made, strict=True):
+                is_alike = array.shape == block.shape[1:]
+                if is_alike:
+                    block[turn] = array
+                held[name] = block[turn] if is_alike else array
 
     def values(self, name: str) -> list[Array]:
         """A value over the samples; it has been made, and a node that was not run reads it."""

@@ -18,7 +18,7 @@ mod _core {
     use super::*;
 
     #[pymodule_export]
-    use super::rounding::{fit_weights, round_weights};
+    use super::rounding::{fit_weights, round_weights, shifts_behind, windows};
 
     #[pymodule_export]
     use super::session::Session;

@@ -1,8 +1,11 @@
-//! `octavo._core.round_weights` and `octavo._core.fit_weights`.
+//! `octavo._core.round_weights`, `octavo._core.fit_weights`, `octavo._core.shifts_behind` and `octavo._core.windows`.
 
-use numpy::{PyArray3, PyArrayMethods, PyReadonlyArray2, PyReadonlyArray3, PyUntypedArrayMethods};
+use numpy::{
+    PyArray1, PyArray3, PyArrayMethods, PyReadonlyArray1, PyReadonlyArray2, PyReadonlyArray3,
+    PyReadonlyArrayDyn, PyUntypedArrayMethods,
+};
 use octavo_runtime::Pool;
-use octavo_runtime::rounding::{Moments, Problem, Regression};
+use octavo_runtime::rounding::{Geometry, Moments, Problem, Regression, shifts};
 use pyo3::prelude::*;
 
 use crate::errors::{exception, guarded};
@@ -57,6 +60,41 @@ pub fn fit_weights<'py>(
     let array = PyArray3::zeros(py, shape, false);
     array.try_readwrite()?.as_slice_mut()?.copy_from_slice(&changes);
     Ok(array)
+}
+
+/// How far biases are to move so that the means behind an activation do as wanted.
+#[pyfunction]
+pub fn shifts_behind<'py>(
+    py: Python<'py>,
+    bounds: [f64; 2],
+    missing: PyReadonlyArray1<'py, f64>,
+    results: PyReadonlyArray2<'py, f32>,
+) -> PyResult<Bound<'py, PyArray1<f64>>> {
+    let (missing, results) = (missing.as_slice()?, results.as_slice()?);
+    let found = py.detach(|| guarded(|| Ok(shifts(results, missing, bounds))));
+    Ok(PyArray1::from_vec(py, found.map_err(|error| exception(py, &error))?))
+}
+
+/// Kernel, strides, dilations, begins of the padding, numbers of windows: an entry an axis of space.
+type Space = [Vec<usize>; 5];
+
+/// Some of a convolution's windows.
+#[pyfunction]
+pub fn windows<'py>(
+    py: Python<'py>,
+    x: PyReadonlyArrayDyn<'py, u8>,
+    space: Space,
+    padding: PyReadonlyArray1<'py, u8>,
+    groups: usize,
+    places: Vec<usize>,
+) -> PyResult<Bound<'py, PyArray3<u8>>> {
+    let [kernel, strides, dilations, begins, counts] = &space;
+    let geometry = Geometry { sizes: &x.shape()[2..], kernel, strides, dilations, begins, counts };
+    let (x, padding) = (x.as_slice()?, padding.as_slice()?);
+    let found = py.detach(|| guarded(|| Ok(geometry.windows(x, padding, groups, &places))));
+    let length = padding.len() / groups * kernel.iter().product::<usize>();
+    let found = PyArray1::from_vec(py, found.map_err(|error| exception(py, &error))?);
+    found.reshape([groups, places.len(), length])
 }
 
 fn moments<'a>(half: &'a Half<'_>) -> PyResult<Moments<'a>> {

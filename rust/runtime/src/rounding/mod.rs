@@ -5,6 +5,8 @@
 //! the sum of e squared alone; here the later weights of a row make up for the errors of the earlier ones (GPTQ, Frantar
 //! and others, 2022, which is Babai's nearest plane of 1986), and coordinate descent follows.
 //!
+//! What is left of the mean error, the product's bias takes up (`shifts`).
+//!
 //! Everything is float64 in one order, without fused operations: the same integers on every machine.
 
 mod descent;
@@ -13,6 +15,10 @@ mod feedback;
 mod lanes;
 mod problem;
 mod regression;
+mod shift;
+mod windows;
 
 pub use problem::Problem;
 pub use regression::{Moments, Regression};
+pub use shift::{MOST_RESULTS, shifts};
+pub use windows::Geometry;
