@@ -20,6 +20,9 @@ FEWEST, ENOUGH, MOST = 4_000, 10, 32_768
 """How many columns are looked at: `ENOUGH` for each weight of a row, `FEWEST` at least. 2^15 columns of uint8
 are the most of which the sums of products fit in 32 bits."""
 
+_BLOCK = 1 << 22
+"""Bytes of columns whose moments are computed at a time, where they are of several groups."""
+
 _TURN = 0.6180339887498949
 """The golden ratio's fraction: multiples of it, modulo 1, are spread evenly however many there are."""
 
@@ -117,10 +120,15 @@ def moments_of(
 
     By the runtime's integer products: the sums are exact but for their rounding to float32.
     """
-    count = len(columns)
-    feeds = {"columns": columns.integers, "ones": np.ones((count, 1), np.uint8)}
-    # A session that is kept would keep its memory, which is that of the columns.
-    products, sums = Session(_products(columns.zero_point), threads).run(None, feeds)
+    count, ones = len(columns), np.ones((len(columns), 1), np.uint8)
+    # A session that is kept would keep its memory, several times that of what it is given.
+    session, size = (
+        Session(_products(columns.zero_point), threads),
+        max(1, _BLOCK // columns.integers[0].size),
+    )
+    parts = (columns.integers[first : first + size] for first in range(0, len(columns.integers), size))
+    made = zip(*(session.run(None, {"columns": part, "ones": ones}) for part in parts), strict=True)
+    products, sums = map(np.concatenate, made)
     means = sums[:, :, 0].astype(np.float64) / count
     return means, products.astype(np.float64) / count - means[:, :, None] * means[:, None, :]
 
