@@ -7,7 +7,7 @@ import numpy.typing as npt
 
 from octavo._core import Statistics
 from octavo.calibration.forms import Feeds
-from octavo.calibration.kept import Kept
+from octavo.calibration.kept import MOST, Kept
 from octavo.calibration.samplewise import each
 
 Progress = Callable[[int], None]
@@ -32,10 +32,10 @@ class Calibration:
         self.kept = kept
 
     @staticmethod
-    def of(names: Iterable[str], needs: Iterable[str]) -> "Calibration":
-        """One of no samples, of the statistics `needs` of the values `names`."""
+    def of(names: Iterable[str], needs: Iterable[str], kept: int = MOST) -> "Calibration":
+        """One of no samples, of the statistics `needs` of the values `names`. kept: samples, at most."""
         names, needs = tuple(names), tuple(needs)
-        return Calibration((Statistics(names, needs), Statistics(names, needs)), Kept())
+        return Calibration((Statistics(names, needs), Statistics(names, needs)), Kept(kept))
 
     @property
     def samples(self) -> int:

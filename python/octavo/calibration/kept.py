@@ -9,8 +9,9 @@ import numpy as np
 
 from octavo.calibration.forms import Feeds
 
-MOST, MEMORY = 64, 1 << 26
-"""Samples and bytes that are kept at most; two samples at least, whatever their size."""
+ENOUGH, MOST, MEMORY = 64, 96, 1 << 26
+"""Samples that most of the work is done with; samples and bytes that are kept at most, two samples at least,
+whatever their size."""
 
 
 @dataclass
@@ -18,22 +19,28 @@ class Kept:
     """Copies of the samples with the smallest hashes of their contents, in that order.
 
     Which are kept is a function of the multiset of all samples that passed by: their order, or how they were
-    split and merged, is nothing to it. seen: how many did.
+    split and merged, is nothing to it. most: how many are kept. seen: how many passed by.
     """
 
+    most: int = MOST
     seen: int = 0
     _kept: list[tuple[bytes, int, Feeds]] = field(default_factory=list, repr=False)
 
     @property
     def feeds(self) -> list[Feeds]:
+        """The first `ENOUGH` of the samples."""
+        return self.all[:ENOUGH]
+
+    @property
+    def all(self) -> list[Feeds]:
         """The samples."""
         return [feeds for _, _, feeds in self._kept]
 
     @property
     def halves(self) -> tuple[list[Feeds], list[Feeds]]:
-        """The samples of each half, as `watch` tells them apart."""
+        """The same in two halves, as `watch` tells them apart."""
         pair: tuple[list[Feeds], list[Feeds]] = ([], [])
-        for digest, _, feeds in self._kept:
+        for digest, _, feeds in self._kept[:ENOUGH]:
             pair[_half(digest)].append(feeds)
         return pair
 
@@ -53,7 +60,7 @@ class Kept:
 
     def _keep(self, digest: bytes, feeds: Feeds) -> None:
         self.seen += 1
-        if len(self._kept) >= MOST and digest >= self._kept[-1][0]:
+        if len(self._kept) >= self.most and digest >= self._kept[-1][0]:
             return
         copies = {name: array.copy() for name, array in feeds.items()}
         insort(self._kept, (digest, self.seen, copies))
@@ -64,7 +71,7 @@ class Kept:
         size = 0
         for count, (_, _, feeds) in enumerate(self._kept):
             size += sum(array.nbytes for array in feeds.values())
-            if count == MOST or (count >= 2 and size > MEMORY):
+            if count == self.most or (count >= 2 and size > MEMORY):
                 return count
         return len(self._kept)
 

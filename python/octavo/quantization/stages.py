@@ -8,6 +8,8 @@ from itertools import chain
 
 from octavo import frontend
 from octavo.calibration import (
+    ENOUGH,
+    MOST,
     Calibration,
     Data,
     Feeds,
@@ -142,7 +144,8 @@ def calibrate_ranges(work: Work) -> None:
         needs |= set(CHANNEL_NEEDS)
     if "scale features" not in LEFT_OUT[work.effort] and reads_features(work.floats):
         needs |= set(FEATURE_NEEDS)
-    work.calibration = Calibration.of(observable(work.floats), needs)
+    kept = MOST if work.effort == "best" else ENOUGH
+    work.calibration = Calibration.of(observable(work.floats), needs, kept)
     work.calibration.observe(work.session, work.feeds, work.watcher.count, work.threads)
 
 
@@ -256,9 +259,9 @@ def search_ranges(work: Work) -> None:
 
 
 def _held_back(work: Work) -> tuple[list[Feeds], list[Feeds]]:
-    """The samples that are kept, and a third of them apart; none where they are too few for that."""
+    """All samples that are kept, and a third of them apart; none where they are too few for that."""
     assert work.calibration is not None
-    kept = work.calibration.kept.feeds
+    kept = work.calibration.kept.all
     end = len(kept) * 2 // 3 if len(kept) >= FEWEST_KEPT else len(kept)
     return kept[:end], kept[end:]
 
@@ -268,7 +271,7 @@ def _error(work: Work, lowered: Lowered) -> float:
 
 
 def _judges(work: Work) -> list[Judge]:
-    """One for each half of the samples that are kept."""
+    """One for each half of what is kept."""
     if not work.judges:
         assert work.calibration is not None
         work.judges = [
