@@ -139,7 +139,7 @@ def test_float_results_are_those_of_the_columns(pictures, monkeypatch):
         integers = [
             octavo.Session(stages.replace(program, outputs=[source]), 1).run(None, one)[0] for one in feeds
         ]
-        columns = columns_of(product.node, integers, shape)
+        columns = columns_of(product.node, integers, len(feeds), shape)
         reals = work.lowered.weights[product.weight].astype(np.float64)
         rows = (
             reals.T[None]
@@ -203,7 +203,7 @@ def rows_of(hidden, samples):
     made = Targets(work.floats, products, shapes, feeds, 1)
     for product, shape in zip(products, shapes, strict=True):
         session = octavo.Session(stages.replace(program, outputs=[product.node.inputs[0]]), 1)
-        columns = columns_of(product.node, [session.run(None, one)[0] for one in feeds], shape)
+        columns = columns_of(product.node, [session.run(None, one)[0] for one in feeds], len(feeds), shape)
         reals = work.lowered.weights[product.weight].astype(np.float64).T[None]
         found = made.next(product, program, reals, columns)
     return reals, found, columns

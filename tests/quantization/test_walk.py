@@ -37,7 +37,11 @@ def feeds():
     return [{"x": np.arange(3 * n, dtype=F).reshape(n, 3) - n} for n in (1, 2, 4)]
 
 
-def test_values_are_those_of_a_whole_run(program, feeds):
+@pytest.mark.parametrize(("held", "again"), [(1 << 24, 8), (0, 8), (0, 2), (36, 8)])
+def test_values_are_those_of_a_whole_run(program, feeds, monkeypatch, held, again):
+    """Held, made again from the inputs, or one and the other: a value of the first sample has 12 bytes."""
+    monkeypatch.setattr(room, "_HELD", held)
+    monkeypatch.setattr(room, "_AGAIN", again)
     for stops in ([3, 4], [1, 2, 3, 4], [4], [0, 3]):
         walk = Walk(program, feeds, 1)
         for place in stops:
@@ -56,6 +60,24 @@ def test_what_no_later_node_reads_is_let_go(program, feeds):
     assert all(set(held) == {"a", "b"} for held in walk.held)
     walk.run_before(4)
     assert all(set(held) == {"c"} for held in walk.held)
+
+
+def test_large_values_are_made_again_until_there_are_many_nodes(program, feeds, monkeypatch):
+    monkeypatch.setattr(room, "_HELD", 71)  # a value of three samples has 72 bytes
+    walk = Walk(program, [feeds[1]] * 3, 1)
+    walk.run_before(1)
+    assert (walk.place, set(walk.held[0])) == (0, {"x"})
+    walk.change({"m": np.zeros(3, F)})
+    assert all(value.any() for value in walk.values("a")), "as it was when the walk came there"
+    walk.run_before(4)
+    assert not any(value.any() for value in walk.values("c"))
+    monkeypatch.setattr(room, "_AGAIN", 4)
+    walk.run_before(4)
+    assert (walk.place, set(walk.held[0])) == (4, {"c"})
+    monkeypatch.setattr(room, "_HELD", 72)
+    walk = Walk(program, [feeds[1]] * 3, 1)
+    walk.run_before(4)
+    assert walk.place == 4
 
 
 def test_values_of_one_shape_lie_in_one_array(program, feeds):
@@ -109,7 +131,7 @@ def test_inputs_that_are_left_out_are_no_values():
     walk = Walk(program, [{"x": np.array([[-2, 3]], F)}], 1)
     walk.run_before(1)
     walk.run_before(2)
-    assert walk.values("b")[0].tolist() == [[-2, -2, 1, 1]]
+    assert [value.tolist() for value in walk.values("b")] == [[[-2, -2, 1, 1]]]
 
 
 def test_as_many_samples_as_there_is_memory_for(program, feeds, monkeypatch):

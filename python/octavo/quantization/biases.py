@@ -6,7 +6,7 @@ samples, in the network as it is quantized so far, and once more behind the acti
 reach every result).
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -48,11 +48,14 @@ def correct_bias(walk: Walk, product: Product, wanted: Float64) -> None:
     node, program = product.node, walk.program
     reals = bias_in_reals(program, node)
     alone = _alone(program, product, reals)
-    inputs = [{"x": x} for x in walk.values(node.inputs[0])]
-    statistics = _observed(alone, alone.outputs, MEANS[node.op], inputs, walk.threads)
+
+    def inputs() -> Iterator[Feeds]:
+        return ({"x": x} for x in walk.values(node.inputs[0]))
+
+    statistics = _observed(alone, alone.outputs, MEANS[node.op], inputs(), walk.threads)
     shift = wanted - _means(statistics, alone.outputs[0])
     if product.has_activation:
-        seen = _some_results(part(alone, alone.nodes, ["before"]), node.op, inputs, walk.threads)
+        seen = _some_results(part(alone, alone.nodes, ["before"]), node.op, inputs(), walk.threads)
         shift = _core.shifts_behind((product.low, product.high), shift, seen)
     bias = bias_of_reals(program, node, reals + shift)
     if fits(program, node, program.constants[product.weight], bias):
@@ -96,7 +99,7 @@ def _alone(program: Program, product: Product, bias: Float64) -> Program:
 
 
 def _some_results(
-    program: Program, op: str, inputs: Sequence[Feeds], threads: int | None
+    program: Program, op: str, inputs: Iterable[Feeds], threads: int | None
 ) -> npt.NDArray[np.float32]:
     """Some of a product's results over these inputs, [results, channels]."""
     session, picked, count = session_of(program), [], 0
@@ -115,7 +118,7 @@ def _some_results(
 
 
 def _observed(
-    program: Program, names: list[str], statistic: str, feeds: Sequence[Feeds], threads: int | None
+    program: Program, names: list[str], statistic: str, feeds: Iterable[Feeds], threads: int | None
 ) -> Statistics:
     # Nobody asks for the values themselves, which would then be brought into the order that callers expect.
     session, statistics = session_of(shapes_of(program, names)), Statistics(names, [statistic])

@@ -1,5 +1,6 @@
 """The columns that a product's weights meet: a sample of them, and how they vary together."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from math import ceil, prod
 from typing import Any
@@ -52,24 +53,25 @@ class Columns:
         return Columns(one, self.zero_point), Columns(other, self.zero_point)
 
 
-def columns_of(node: Node, values: list[Array], kernel: tuple[int, ...], threads: int | None = 1) -> Columns:
+def columns_of(
+    node: Node, values: Iterable[Array], samples: int, shape: tuple[int, ...], threads: int | None = 1
+) -> Columns:
     """A sample of the columns that a QConv or QGemm multiplies over these values of its input, one a sample.
 
-    kernel: the shape of a QConv's weights, [O, C / group, *spatial].
+    shape: of its weights, [O, C / group, *spatial] or [K, C].
     """
     zero_points = integers(node, "x_zero_points") if "x_zero_points" in node.attributes else None
     zero_point = integer(node, "x_zero_point") if zero_points is None else zero_points[0]
     if node.op == "QGemm":
-        rows = [value.reshape(-1, value.shape[-1]) for value in values]
-        wanted = columns_wanted(rows[0].shape[-1], len(rows))
-        picked = [row[places(len(row), wanted, turn)] for turn, row in enumerate(rows)]
+        wanted = columns_wanted(shape[0], samples)
+        picked = [some_rows(value, -1, wanted, turn) for turn, value in enumerate(values)]
         return Columns(np.concatenate(picked)[None], zero_point)
-    wanted = columns_wanted(prod(kernel[1:]), len(values))
-    padding = np.array(zero_points or [zero_point] * values[0].shape[1], np.uint8)
+    wanted = columns_wanted(prod(shape[1:]), samples)
+    padding = np.array(zero_points or [zero_point] * shape[1] * integer(node, "group"), np.uint8)
 
     def windows(sample: tuple[int, Array]) -> npt.NDArray[np.uint8]:
         turn, value = sample
-        return _windows(node, value, kernel[2:], padding, wanted, turn)
+        return _windows(node, value, shape[2:], padding, wanted, turn)
 
     return Columns(np.concatenate(list(each(windows, enumerate(values), threads)), axis=1), zero_point)
 

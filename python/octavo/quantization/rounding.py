@@ -80,7 +80,7 @@ def _round(
     Gives the bias that makes up for what these weights add on the average.
     """
     node, shape = product.node, walk.program.constants[product.weight].shape
-    columns = columns_of(node, walk.values(node.inputs[0]), shape, threads)
+    columns = columns_of(node, walk.values(node.inputs[0]), len(walk.held), shape, threads)
     mean, covariances = moments_of(columns, threads)
     aimed = rows
     if targets is not None:

@@ -1,7 +1,7 @@
 """An integer Program run piece by piece over some samples, while what comes next is still being changed."""
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -22,6 +22,10 @@ MOST = 64
 
 _MEMORY = 1 << 29
 """Bytes of values that a walk holds at most, about: half a GiB."""
+
+_HELD, _AGAIN = 1 << 25, 8
+"""Bytes up to which a walk holds on to values rather than make them again from earlier ones, which have less;
+and nodes that are run again at most for that."""
 
 
 def affordable(program: Program, feeds: Sequence[Feeds], threads: int | None) -> list[Feeds]:
@@ -47,8 +51,9 @@ class Walk:
     """A Program's values over samples, as far as the nodes have been run.
 
     program: as it is by now. Between two pieces the constants of nodes that were not run can be changed.
-    place: of the first node that was not run. held: the values of each sample that are needed from there on.
-    kept: values that are needed at the end.
+    place: of the first node whose values are not held; the walk may have come farther, where values are so
+    large that they are made again whenever they are asked for. held: the values of each sample that are
+    needed from `place` on. kept: values that are needed at the end.
     """
 
     def __init__(
@@ -58,27 +63,39 @@ class Walk:
         self.threads = threads
         self.place = 0
         self.held: list[dict[str, Array]] = [dict(sample) for sample in feeds]
+        self._ahead: tuple[list[str], Callable[[Feeds], list[Array]]] = ([], lambda _: [])
         self._last = {name: place for place, node in enumerate(program.nodes) for name in node.inputs}
         self._last |= dict.fromkeys(kept, len(program.nodes))
 
     def run_before(self, place: int) -> None:
         """Run all nodes before the one at `place`, as far as any node from there on needs them."""
         nodes = self.program.nodes[self.place : place]
-        self.place = place
         wanted = [
             name for node in nodes for name in node.outputs if name and self._last.get(name, -1) >= place
         ]
-        if wanted:
-            piece = part(self.program, nodes, wanted)
-            session = session_of(piece)
-
-            def run(held: dict[str, Array]) -> list[Array]:
-                return session.run(wanted, {name: held[name] for name in piece.inputs})
-
-            self._hold(wanted, each(run, self.held, self.threads))
+        self._ahead = (wanted, self._runner(nodes, wanted))
+        if wanted and len(nodes) < _AGAIN and not self._is_little():
+            return
+        self._hold(wanted, self._made())
+        self.place, self._ahead = place, ([], lambda _: [])
         for held in self.held:
             for name in [name for name in held if self._last.get(name, -1) < place]:
                 del held[name]
+
+    def _runner(self, nodes: Sequence[Node], wanted: list[str]) -> Callable[[Feeds], list[Array]]:
+        if not wanted:
+            return lambda _: []
+        piece = part(self.program, nodes, wanted)
+        session = session_of(piece)
+        return lambda held: session.run(wanted, {name: held[name] for name in piece.inputs})
+
+    def _made(self) -> Iterator[list[Array]]:
+        """What lies ahead of the values that are held, sample after sample."""
+        return each(self._ahead[1], self.held, self.threads)
+
+    def _is_little(self) -> bool:
+        """Whether all samples can hold as much as the first one would."""
+        return len(self.held) * sum(array.nbytes for array in self._ahead[1](self.held[0])) <= _HELD
 
     def _hold(self, names: Sequence[str], samples: Iterable[Sequence[Array]]) -> None:
         """Take over values, sample after sample: those of a name in one array, where their shapes are alike.
@@ -94,9 +111,13 @@ class Walk:
                     block[turn] = array
                 held[name] = block[turn] if is_alike else array
 
-    def values(self, name: str) -> list[Array]:
-        """A value over the samples; it has been made, and a node that was not run reads it."""
-        return [held[name] for held in self.held]
+    def values(self, name: str) -> Iterator[Array]:
+        """A value over the samples, of a node that the walk has come past, which one farther on reads."""
+        names, _ = self._ahead
+        if name not in names:
+            return (held[name] for held in self.held)
+        index = names.index(name)
+        return (made[index] for made in self._made())
 
     def change(self, constants: Mapping[str, Array]) -> None:
         """Give constants other elements, of the same dtypes and shapes."""
