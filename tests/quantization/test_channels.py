@@ -146,9 +146,9 @@ def noise(program, work, data):
 
 def test_quiet_channels_gain_and_weights_are_made_for_them(pictures):
     work = lowered(network(), pictures)
-    plain = round_weights(work.floats, work.lowered, work.calibration.kept.feeds, 1).lowered
+    plain = round_weights(work.floats, work.lowered, work.calibration.kept.feeds, 1)
     scaled = _lowered(work, work.calibration.statistics, Candidate(RULES["minmax"], 0.75))
-    made = round_weights(work.floats, scaled, work.calibration.kept.feeds, 1).lowered
+    made = round_weights(work.floats, scaled, work.calibration.kept.feeds, 1)
     assert len(products_of(work.floats, scaled)) == 3
     fresh = np.random.default_rng(2).normal(size=(40, 3, 10, 10)).astype(F)
     assert noise(made.program, work, fresh) < 0.5 * noise(plain.program, work, fresh)

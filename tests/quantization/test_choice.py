@@ -15,7 +15,7 @@ from octavo.quantization import choice, judge, stages, walk
 from octavo.quantization.choice import Candidate, choose, with_weights
 from octavo.quantization.judge import Judge
 from octavo.quantization.recipes import RECIPES
-from octavo.quantization.rounding import Made, round_weights
+from octavo.quantization.rounding import fair_weights, round_weights
 from octavo.quantization.stages import STAGES, Work
 
 F = np.float32
@@ -89,17 +89,21 @@ def test_the_candidates_are_tried_with_weights_for_a_few_samples(proto, monkeypa
     """Which are not those that the network gets."""
     work, seen = work_of(proto, data(100, 1), "minmax", "p99.99"), []
 
-    def recorded(floats, lowered, feeds, threads):
-        seen.append(len(feeds))
-        return round_weights(floats, lowered, feeds, threads)
+    def recorded(make):
+        def made(floats, lowered, feeds, threads):
+            seen.append((make, len(feeds)))
+            return make(floats, lowered, feeds, threads)
 
-    monkeypatch.setattr(stages, "round_weights", recorded)
+        return made
+
+    monkeypatch.setattr(stages, "fair_weights", recorded(fair_weights))
+    monkeypatch.setattr(stages, "round_weights", recorded(round_weights))
     plain = work.lowered
     stages.choose_forms(work)
-    assert seen == [choice.ROUGHLY]
+    assert seen == [(fair_weights, choice.ROUGHLY)]
     assert work.lowered is plain or work.choice.taken.name != "minmax"
     stages.make_weights(work)
-    assert seen == [choice.ROUGHLY, walk.MOST]
+    assert seen[1:] == [(round_weights, walk.MOST)]
 
 
 def test_a_small_gain_is_none(proto, monkeypatch):
@@ -235,7 +239,7 @@ def test_weights_that_the_network_errs_more_with_are_not_taken(proto, monkeypatc
                 if array.dtype == np.int8
             }
             made = replace(made, program=replace(made.program, constants=made.program.constants | zeros))
-        monkeypatch.setattr(stages, "round_weights", lambda *_, made=made: Made(made, made))
+        monkeypatch.setattr(stages, "round_weights", lambda *_, made=made: made)
         stages.make_weights(plain)
         assert plain.lowered is (before if worse else made)
 

@@ -62,7 +62,7 @@ def test_its_bias_keeps_the_mean_of_its_own_result(pictures, body):
     """Whatever the residual is off: that is not its own error."""
     work = lowered(body, pictures)
     made = round_weights(work.floats, work.lowered, work.calibration.kept.feeds, 1)
-    node, program = products_of(work.floats, made.lowered)[1].node, made.lowered.program
+    node, program = products_of(work.floats, made)[1].node, made.program
     x = np.concatenate([sample["x"] for sample in work.calibration.kept.feeds])
     [seen] = octavo.Session(replace(program, outputs=[node.inputs[0]]), threads=1).run(None, {"x": x})
     weight, bias = (program.constants[name].astype(np.int64) for name in node.inputs[1:3])

@@ -13,7 +13,7 @@ from octavo.program import artifact
 from octavo.quantization import rounding, stages
 from octavo.quantization.columns import Columns
 from octavo.quantization.recipes import RECIPES
-from octavo.quantization.rounding import Rows, error_over, round_weights
+from octavo.quantization.rounding import Rows, error_over, fair_weights, round_weights
 from octavo.quantization.stages import STAGES, Work
 
 F = np.float32
@@ -134,7 +134,7 @@ def lowered(proto, data):
 def test_a_network_errs_less_on_samples_that_its_weights_were_not_made_for(smooth):
     proto, data = smooth
     work = lowered(proto, data[:40])
-    made = round_weights(work.floats, work.lowered, work.calibration.kept.feeds, 1).lowered
+    made = round_weights(work.floats, work.lowered, work.calibration.kept.feeds, 1)
     assert noise(made.program, proto, data[40:]) < 0.6 * noise(work.lowered.program, proto, data[40:])
     assert noise(made.program, proto, data[:40]) < 0.5 * noise(work.lowered.program, proto, data[:40])
 
@@ -143,7 +143,7 @@ def test_only_the_elements_of_weights_and_biases_change(smooth):
     proto, data = smooth
     work = lowered(proto, data[:40])
     before = artifact.to_bytes(work.lowered.program)
-    made = round_weights(work.floats, work.lowered, work.calibration.kept.feeds, 1).lowered
+    made = round_weights(work.floats, work.lowered, work.calibration.kept.feeds, 1)
     assert artifact.to_bytes(work.lowered.program) == before
     old, new = work.lowered.program, made.program
     assert replace(made, program=old) == work.lowered
@@ -179,7 +179,7 @@ def test_few_columns_leave_weights_as_they_are(rng):
     base = rng.normal(size=(80, 3)) @ rng.normal(size=(3, 8))
     for count, changes in ((rounding.FEWEST_COLUMNS - 1, False), (rounding.FEWEST_COLUMNS, True)):
         work = lowered(proto, base[:count].astype(F))
-        made = round_weights(work.floats, work.lowered, work.calibration.kept.feeds, 1).lowered.program
+        made = round_weights(work.floats, work.lowered, work.calibration.kept.feeds, 1).program
         (weight,) = (node.inputs[1] for node in made.nodes if node.op == "QGemm")
         assert (
             made.constants[weight].tobytes() != work.lowered.program.constants[weight].tobytes()
@@ -196,7 +196,7 @@ def test_weights_that_would_only_fit_their_own_columns_are_refused(rng):
     alike = (rng.normal(size=(40, 2)) @ rng.normal(size=(2, wide))).astype(F)
     for data, changes in ((alone, False), (alike, True)):
         work = lowered(proto, data)
-        made = round_weights(work.floats, work.lowered, work.calibration.kept.feeds, 1).lowered.program
+        made = round_weights(work.floats, work.lowered, work.calibration.kept.feeds, 1).program
         (weight,) = (node.inputs[1] for node in made.nodes if node.op == "QGemm")
         assert (
             made.constants[weight].tobytes() != work.lowered.program.constants[weight].tobytes()
@@ -208,7 +208,7 @@ def test_weights_that_two_products_share_stay(rng):
     proto = network(rng, text, w=rng.normal(size=(8, 8)))
     work = lowered(proto, rng.normal(size=(60, 8)).astype(F))
     readers = [node.inputs[1] for node in work.lowered.program.nodes if node.op == "QGemm"]
-    made = round_weights(work.floats, work.lowered, work.calibration.kept.feeds, 1).lowered.program
+    made = round_weights(work.floats, work.lowered, work.calibration.kept.feeds, 1).program
     if len(set(readers)) == 1:
         assert made.constants[readers[0]].tobytes() == work.lowered.program.constants[readers[0]].tobytes()
     assert noise(made, proto, rng.normal(size=(60, 8)).astype(F)) < 1e-3
@@ -244,12 +244,14 @@ def test_the_fair_network_has_the_same_weights_and_biases_of_no_range(smooth):
     """What its biases make up for is known of the weights' errors alone: E[(s q - w) x] over the columns."""
     proto, data = smooth
     work = lowered(proto, data[:40])
-    made = round_weights(work.floats, work.lowered, work.calibration.kept.feeds, 1)
-    fair, program = made.fair.program, made.lowered.program
+    feeds = work.calibration.kept.feeds
+    fair = fair_weights(work.floats, work.lowered, feeds, 1).program
+    program = round_weights(work.floats, work.lowered, feeds, 1).program
     first = next(node for node in fair.nodes if node.op == "QConv")
-    biases = {node.inputs[2] for node in fair.nodes if node.op in ("QConv", "QGemm")}
+    assert np.array_equal(fair.constants[first.inputs[1]], program.constants[first.inputs[1]])
+    made = {name for node in fair.nodes if node.op in ("QConv", "QGemm") for name in node.inputs[1:3]}
     for name, array in fair.constants.items():
-        assert (array.tobytes() == program.constants[name].tobytes()) or name in biases
+        assert array.tobytes() == work.lowered.program.constants[name].tobytes() or name in made
     x, weight = first.inputs[:2]
     scale = fair.values[weight].quant.scale.astype(np.float64)[:, None, None, None]
     error = scale * fair.constants[weight] - work.floats.constants["w1"]

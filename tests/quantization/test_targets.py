@@ -14,7 +14,7 @@ from octavo.quantization.columns import columns_of
 from octavo.quantization.matrices import Multiply
 from octavo.quantization.products import products_of
 from octavo.quantization.recipes import RECIPES
-from octavo.quantization.rounding import Made, round_weights
+from octavo.quantization.rounding import round_weights
 from octavo.quantization.stages import STAGES, Work
 from octavo.quantization.targets import Targets, float_results
 
@@ -182,9 +182,7 @@ def test_weights_make_up_for_what_was_lost_before_them(hidden):
     proto, data = hidden
     work = clipped(proto, data[:96])
     feeds = work.calibration.kept.feeds
-    own, changed = (
-        round_weights(work.floats, work.lowered, feeds, 1, fit=fit).lowered for fit in (False, True)
-    )
+    own, changed = (round_weights(work.floats, work.lowered, feeds, 1, fit=fit) for fit in (False, True))
     assert noise(changed.program, proto, data[96:]) < 0.9 * noise(own.program, proto, data[96:])
     assert changed.program.nodes == own.program.nodes
     for name, array in changed.program.constants.items():
@@ -238,7 +236,7 @@ def test_they_are_taken_where_the_network_errs_less_on_all_samples(hidden, monke
 
     def rounded(floats, lowered, feeds, threads, *, fit):
         asked.append((len(feeds), fit))
-        return Made(made, made)
+        return made
 
     class Judged:
         def __init__(self, floats, like, feeds, threads):

@@ -7,7 +7,7 @@ that is left (`octavo.quantization.biases`).
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from math import fsum
 from typing import Any
 
@@ -35,61 +35,55 @@ _ROWS_TRIED = 64
 """Rows of weights, evenly spread, on which it is tried whether few columns are enough."""
 
 
-@dataclass(frozen=True)
-class Made:
-    """lowered: a Program with weights and biases made for samples.
-
-    fair: with the same weights, and biases that make up for the means of their errors alone, whatever the
-    ranges: by it, ranges can be compared.
-    """
-
-    lowered: Lowered
-    fair: Lowered
-
-
 def round_weights(
     floats: Program, lowered: Lowered, feeds: Sequence[Feeds], threads: int | None, *, fit: bool = False
-) -> Made:
+) -> Lowered:
     """Make weights and biases of a lowered Program for these samples.
 
     fit: with the weights of the model changed, before they are rounded, so that each product makes up for
     what those before it lost (`octavo.quantization.targets`).
     """
-    products = products_of(floats, lowered)
-    plain = {product.bias: lowered.program.constants[product.bias] for product in products}
+    products, walk = products_of(floats, lowered), Walk(lowered.program, feeds, threads)
     wanted = mean_results(floats, products, feeds, threads)
-    threads = _core.threads(threads)
-    walk = Walk(lowered.program, feeds, threads)
     shapes = [lowered.program.constants[product.weight].shape for product in products]
     targets = Targets(floats, products, shapes, feeds, threads) if fit else None
     for product, means in zip(products, wanted, strict=True):
         walk.run_before(product.place)
-        bias = _round(walk, product, Rows.of(product, lowered, walk.program), targets, threads)
-        if fits(walk.program, product.node, walk.program.constants[product.weight], bias):
-            plain[product.bias] = bias
+        _round(walk, product, Rows.of(product, lowered, walk.program), targets)
         correct_bias(walk, product, means)
-    fair = replace(walk.program, constants=walk.program.constants | plain)
-    return Made(replace(lowered, program=walk.program), replace(lowered, program=fair))
+    return replace(lowered, program=walk.program)
 
 
-def _round(
-    walk: Walk, product: Product, rows: "Rows", targets: Targets | None, threads: int
-) -> npt.NDArray[Any]:
+def fair_weights(floats: Program, lowered: Lowered, feeds: Sequence[Feeds], threads: int | None) -> Lowered:
+    """Make weights of a lowered Program for these samples by which ranges can be compared.
+
+    Its biases make up for the means of the weights' own errors alone, whatever the ranges.
+    """
+    walk = Walk(lowered.program, feeds, threads)
+    for product in products_of(floats, lowered):
+        walk.run_before(product.place)
+        rows = Rows.of(product, lowered, walk.program)
+        bias = rows.plain_bias(walk.program, product, _round(walk, product, rows, None))
+        if fits(walk.program, product.node, walk.program.constants[product.weight], bias):
+            walk.change({product.bias: bias})
+    return replace(lowered, program=walk.program)
+
+
+def _round(walk: Walk, product: Product, rows: "Rows", targets: Targets | None) -> Float64:
     """Give the product, up to which the walk has come, weights for the columns that it meets there.
 
-    Gives the bias that makes up for what these weights add on the average.
+    Gives the means of the columns, [groups, K].
     """
-    node, shape = product.node, walk.program.constants[product.weight].shape
+    node, shape, threads = product.node, walk.program.constants[product.weight].shape, walk.threads
     columns = columns_of(node, walk.values(node.inputs[0]), len(walk.held), shape, threads)
     mean, covariances = moments_of(columns, threads)
-    aimed = rows
     if targets is not None:
-        aimed = rows.moved(targets.next(product, walk.program, rows.reals, columns))
-    if len(columns) >= FEWEST_COLUMNS and (columns.are_enough or _pays(aimed, columns, threads)):
-        weight = aimed.arranged(aimed.rounded(covariances, threads))
+        rows = rows.moved(targets.next(product, walk.program, rows.reals, columns))
+    if len(columns) >= FEWEST_COLUMNS and (columns.are_enough or _pays(rows, columns, threads)):
+        weight = rows.arranged(rows.rounded(covariances, threads))
         if fits(walk.program, node, weight, walk.program.constants[product.bias]):
             walk.change({product.weight: weight})
-    return rows.plain_bias(walk.program, product, mean)
+    return mean
 
 
 class Rows:
@@ -134,10 +128,10 @@ class Rows:
         quotient = np.rint(self.reals / self.scales[:, :, None])
         return np.clip(quotient, self._of.low, self._of.high).astype(np.int8)
 
-    def rounded(self, covariances: Float64, threads: int) -> npt.NDArray[np.int8]:
+    def rounded(self, covariances: Float64, threads: int | None) -> npt.NDArray[np.int8]:
         """The integers that err little over columns of these covariances, [groups, K, K]."""
         bounds = self._of.low, self._of.high
-        return _core.round_weights(self.reals, self.scales, covariances, bounds, threads)
+        return _core.round_weights(self.reals, self.scales, covariances, bounds, _core.threads(threads))
 
     def plain_bias(self, program: Program, product: Product, mean: Float64) -> npt.NDArray[Any]:
         """The bias that makes up for what rounding the weights adds to a row's products, on the average.
@@ -155,7 +149,7 @@ class Rows:
         return (self.scales[:, :, None] * integers - self.reals).astype(np.float32)
 
 
-def _pays(rows: Rows, columns: Columns, threads: int) -> bool:
+def _pays(rows: Rows, columns: Columns, threads: int | None) -> bool:
     """Whether weights made for half of the columns err less over the others than the nearest integers."""
     some, (one, other) = rows.some(), columns.halves()
     _, covariances = moments_of(one, threads)

@@ -36,7 +36,7 @@ from octavo.quantization.macs import stated_sizes
 from octavo.quantization.progress import Shown, Told
 from octavo.quantization.recipes import Recipe
 from octavo.quantization.report import REPORT_NEEDS, Report, report
-from octavo.quantization.rounding import round_weights
+from octavo.quantization.rounding import fair_weights, round_weights
 from octavo.quantization.scopes import Names, excluded_nodes
 from octavo.quantization.search import GAIN as GAIN_SEARCHED
 from octavo.quantization.search import RULES_TRIED, Ranges, Search
@@ -188,7 +188,7 @@ def choose_forms(work: Work) -> None:
     if not (rules or alphas) or _judged(work) < FEWEST:
         return
     feeds = affordable(work.lowered.program, work.calibration.kept.feeds[:ROUGHLY], work.threads)
-    fair = round_weights(work.floats, work.lowered, feeds, work.threads).fair
+    fair = fair_weights(work.floats, work.lowered, feeds, work.threads)
 
     def lower_by(statistics: Statistics, candidate: Candidate) -> Lowered:
         return with_weights(work.floats, fair, _lowered(work, statistics, candidate))
@@ -212,7 +212,7 @@ def make_weights(work: Work) -> None:
     """Weights and biases that are made for the samples, unless the network errs more with them."""
     assert work.calibration is not None
     feeds = affordable(work.lowered.program, work.calibration.kept.feeds, work.threads)
-    made = round_weights(work.floats, work.lowered, feeds, work.threads).lowered
+    made = round_weights(work.floats, work.lowered, feeds, work.threads)
     if _error(work, made) <= _error(work, work.lowered):
         work.lowered = made
 
@@ -226,7 +226,7 @@ def fit_weights(work: Work) -> None:
     if not back:
         return
     feeds = affordable(work.lowered.program, seen, work.threads)
-    made = round_weights(work.floats, work.lowered, feeds, work.threads, fit=True).lowered
+    made = round_weights(work.floats, work.lowered, feeds, work.threads, fit=True)
     judges = (Judge(work.floats, work.lowered, part, work.threads) for part in (seen, back))
     if all(judge.error(made) < judge.error(work.lowered) for judge in judges):
         work.lowered, work.is_fitted = made, True
@@ -253,7 +253,7 @@ def search_ranges(work: Work) -> None:
     if not judge.error(search.lowered) * GAIN_SEARCHED < judge.error(work.lowered):
         return
     lowered = lower_by(search.ranges)
-    again = round_weights(work.floats, lowered, feeds, work.threads, fit=work.is_fitted).lowered
+    again = round_weights(work.floats, lowered, feeds, work.threads, fit=work.is_fitted)
     work.lowered = min((again, search.lowered), key=judge.error)
     work.own_ranges = sorted(search.ranges)
 
