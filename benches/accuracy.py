@@ -6,7 +6,6 @@ labels.
 """
 
 import argparse
-import math
 import sys
 from dataclasses import dataclass
 
@@ -46,16 +45,12 @@ class Score:
 
     def result(self) -> measurement.Row:
         """The numbers for people: dB and per cent."""
-        row: measurement.Row = {"sqnr_db": self.sqnr()}
+        row: measurement.Row = {"sqnr_db": measurement.sqnr(self.signal, self.noise)}
         if self.rows:
             row["agreement"] = round(100 * self.agreed / self.rows, 3)
         if self.labelled:
             row["top1"] = round(100 * self.right / self.labelled, 3)
         return row
-
-    def sqnr(self) -> float | None:
-        """In dB; None where there is no difference."""
-        return None if self.noise == 0 else round(10 * math.log10(self.signal / self.noise), 2)
 
 
 def measure(case: Case, compared: list[Engine], limit: int | None) -> measurement.Row:

