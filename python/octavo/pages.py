@@ -14,9 +14,13 @@ _STYLE = """
 .octavo li, .octavo h3, .octavo table.facts td:last-child { overflow-wrap: anywhere; }
 .octavo table.facts td:first-child { min-width: 9em; }
 .octavo tr:nth-child(even) td { background: rgba(128, 128, 128, 0.1); }
-.octavo svg { max-width: 100%; height: auto; font: 11px system-ui, sans-serif; }
+.octavo .scroll { overflow-x: auto; }
+.octavo .note { max-width: 75ch; margin: 0.6em 0; }
+.octavo svg { max-width: calc(100% - 1em); height: auto; margin: 0 1em 0.6em 0; }
+.octavo svg { font: 12px system-ui, sans-serif; }
+.octavo .scroll svg { max-width: none; }
 .octavo .mark { display: inline-block; width: 0.8em; height: 0.8em; border-radius: 2px; }
-.octavo .graph { max-height: 700px; overflow: auto; border: 1px solid rgba(128, 128, 128, 0.4); }
+.octavo .graph { max-height: 700px; overflow-y: auto; border: 1px solid rgba(128, 128, 128, 0.4); }
 """
 _PAGE = """<!doctype html>
 <html lang="en">
@@ -49,17 +53,30 @@ def items(texts: Iterable[str]) -> str:
     return f"<ul>{listed}</ul>" if listed else ""
 
 
+def note(text: str) -> str:
+    """A paragraph that says what is shown."""
+    return f'<p class="note">{escaped(text)}</p>'
+
+
+def scrolled(inner: str, kind: str = "") -> str:
+    """What may be wider than a page: it moves within a frame, and the page does not."""
+    return f'<div class="scroll {kind}">{inner}</div>' if kind else f'<div class="scroll">{inner}</div>'
+
+
 class Mark(str):
     """A colour that stands in a cell for itself."""
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[str]], kind: str = "rows") -> str:
-    """A table whose columns of numbers are to the right, and those of texts to the left."""
+    """A table whose columns of numbers are to the right, those of texts to the left, and none is empty."""
     columns = list(zip(*rows, strict=True)) or [()] * len(header)
+    filled = [index for index, column in enumerate(columns) if any(column) or not rows]
+    header, *rows = ([cells[index] for index in filled] for cells in (header, *rows))
+    columns = [columns[index] for index in filled]
     texts = [not all(map(_is_number, column)) for column in columns]
     lines = [_line(header, texts, "th")] if any(header) else []
     lines += [_line(row, texts, "td") for row in rows]
-    return f'<table class="{kind}">{"".join(lines)}</table>'
+    return scrolled(f'<table class="{kind}">{"".join(lines)}</table>')
 
 
 def _is_number(cell: str) -> bool:

@@ -50,12 +50,14 @@ def test_a_long_name_keeps_both_ends(name, width, text):
 
 
 def test_sizes_and_times():
-    assert [console.format_size(n) for n in (0, 49, 50, 1000, 1234567)] == [
+    assert [console.format_size(n) for n in (0, 49, 50, 1000, 999949, 999950, 1234567890)] == [
         "0.0 kB",
         "0.0 kB",
         "0.1 kB",
         "1.0 kB",
-        "1,234.6 kB",
+        "999.9 kB",
+        "1.0 MB",
+        "1,234.6 MB",
     ]
     assert [console.format_time(s) for s in (0.0, 0.0012345, 2.0)] == ["0.00 µs", "1,234 µs", "2,000,000 µs"]
 

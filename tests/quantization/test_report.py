@@ -98,7 +98,7 @@ def test_the_text_of_a_report():
     assert str(REPORT).splitlines() == [
         "3 nodes in integers: 1 QAdd, 2 QConv",
         "0 nodes in float: none",
-        "4 conversions between the two",
+        "conversions between the two: 4",
         "75.0 % of 8,000 multiply-accumulates a sample are in integers",
         "constants: 4,096 bytes in float, 1,024 now",
         "3 ops of the model stay float for want of an integer form:",

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import octavo
 import pytest
+from browsers import browser, looked_at
 from markup import Page, needs_no_other_file
 from octavo.lowering import Stay
 from octavo.quantization.page import page
@@ -122,7 +123,7 @@ def test_names_from_files_are_text():
     )
     read = Page(page(odd).encode("utf-8").decode())
     assert read.of("script") == []
-    assert sum("<script" in text for text in read.texts) == 8
+    assert sum("<script" in text for text in read.texts) == 9
 
 
 @pytest.mark.parametrize("samples", [40, 8])
@@ -140,3 +141,17 @@ def test_the_page_of_a_model(tmp_path, samples):
     assert bool(model.report.tried) == (samples == 40)
     assert all(warning in Page(text).texts for warning in model.report.warnings)
     assert bool(model.report.warnings) == (samples == 8)
+
+
+@pytest.mark.parametrize("width", [1280, 400])
+def test_a_browser_shows_it(tmp_path, width):
+    """Where one is installed, which the tests of comparisons say."""
+    long = Stay("/a/long/name" * 20, "Elu", "a reason of many words " * 10, False)
+    text = page(replace(REPORT, stays=[long], warnings=["doubtful" * 30, "few"]))
+    if browser() is None:
+        assert Page(text).rows
+        return
+    seen = looked_at(text, width, tmp_path)
+    assert seen["console"] == []
+    assert (seen["width"], seen["title"]) == (width, f"octavo quantize: {REPORT.summary()}")
+    assert seen["needed"] <= width, "the page moves sideways"

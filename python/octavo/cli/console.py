@@ -111,8 +111,8 @@ def count(number: int, what: str) -> str:
 
 
 def format_size(count: int) -> str:
-    """A number of bytes, in kB of 1000."""
-    return f"{count / 1000:,.1f} kB"
+    """A number of bytes, in kB of 1000 or in MB of a thousand of those."""
+    return f"{count / 1e3:.1f} kB" if count < 999_950 else f"{count / 1e6:,.1f} MB"
 
 
 def format_time(seconds: float) -> str:

@@ -149,7 +149,7 @@ def _show(facts: dict[str, Any]) -> None:
     console.show()
     console.show_ops("run in integers", facts["integer_ops"])
     console.show_ops("run in float", facts["float_ops"])
-    console.show(f"{facts['conversions']} conversions between the two")
+    console.show(f"conversions between the two: {facts['conversions']}")
     console.show_stays("stay float", facts["stays_float"])
 
 

@@ -9,7 +9,7 @@ from octavo.quantization.report import Report, listed
 
 def page(report: Report) -> str:
     """The whole page."""
-    return pages.page("octavo quantize", body(report))
+    return pages.page(f"octavo quantize: {report.summary()}", body(report))
 
 
 def body(report: Report) -> str:

@@ -112,7 +112,7 @@ class Report:
         lines = [
             f"{sum(self.integer_ops.values())} nodes in integers: {listed(self.integer_ops)}",
             f"{sum(self.float_ops.values())} nodes in float: {listed(self.float_ops)}",
-            f"{self.conversions} conversions between the two",
+            f"conversions between the two: {self.conversions}",
         ]
         if self.macs:
             share = 100 * self.integer_macs / self.macs

@@ -87,6 +87,11 @@ class LayerRow:
     causes: tuple[Cause, ...] = ()
 
     @property
+    def harm(self) -> float:
+        """The SQNR at the outputs, or of the layer alone where that is not known; its colour goes by it."""
+        return self.sqnr if self.at_outputs is None else self.at_outputs
+
+    @property
     def cause(self) -> Cause | None:
         """The first of the causes."""
         return self.causes[0] if self.causes else None
@@ -140,7 +145,7 @@ class Comparison:
             (row, cause)
             for row in self.layers
             for cause in row.causes
-            if cause.name != "rounding" or cause.gain is not None
+            if cause.gain is not None or (cause.name != "rounding" and row.harm <= BANDS[-1][0])
         ]
         if blamed:
             lines += ["", "why:", *(f"  {row.name}: {cause}" for row, cause in blamed[:SHOWN])]
@@ -168,9 +173,7 @@ class Comparison:
         """
         measured = sorted(self.layers, key=lambda row: row.place)
         return {
-            "results": {
-                row.of: {"value": row.sqnr if row.at_outputs is None else row.at_outputs} for row in measured
-            },
+            "results": {row.of: {"value": row.harm} for row in measured},
             "thresholds": [{"value": end, "bgColor": colour} for end, colour in BANDS],
         }
 

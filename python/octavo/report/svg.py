@@ -37,6 +37,11 @@ def polyline(points: Iterable[tuple[float, float]], ink: str, width: float = 1.5
     return f'<polyline points="{listed}" fill="none" stroke="{ink}" stroke-width="{width:g}"/>'
 
 
+def path(steps: str, ink: str, width: float) -> str:
+    """A line along the steps of SVG's path language."""
+    return f'<path d="{steps}" fill="none" stroke="{ink}" stroke-width="{width:g}"/>'
+
+
 def bar(x: float, y: float, width: float, height: float, ink: str) -> str:
     """A filled rectangle; x, y: its corner at the top left."""
     return f'<rect x="{x:.1f}" y="{y:.1f}" width="{width:.1f}" height="{height:.1f}" fill="{ink}"/>'
