@@ -142,7 +142,7 @@ def test_shapes_as_they_are_typed(text, shape):
 @pytest.mark.parametrize(
     ("given", "found"),
     [
-        ({}, Pixels()),
+        ({}, None),
         ({"size": "7x9"}, Pixels(size=(7, 9))),
         ({"size": "8"}, Pixels(size=(8, 8))),
         ({"size": "1x1"}, Pixels(size=(1, 1))),
@@ -155,7 +155,8 @@ def test_shapes_as_they_are_typed(text, shape):
 )
 def test_pixels_as_they_are_typed(given, found):
     assert (
-        pixels_of(**{"size": None, "mean": "0", "std": "1", "layout": None, "range_": None} | given) == found
+        pixels_of(**{"size": None, "mean": None, "std": None, "layout": None, "range_": None} | given)
+        == found
     )
 
 
@@ -166,6 +167,8 @@ def test_pixels_as_they_are_typed(given, found):
         ({"size": "9x0"}, "give HEIGHTxWIDTH in pixels"),
         ({"size": "0"}, "give HEIGHTxWIDTH in pixels"),
         ({"size": "-1x-1"}, "give HEIGHTxWIDTH in pixels"),
+        ({"size": "infx9"}, "give HEIGHTxWIDTH in pixels"),
+        ({"size": "9xnan"}, "give HEIGHTxWIDTH in pixels"),
         ({"size": "1x2x3"}, "give two numbers with 'x' between them"),
         ({"size": "axb"}, "give two numbers with 'x' between them"),
         ({"std": "0"}, "a division by zero"),
@@ -180,7 +183,7 @@ def test_pixels_as_they_are_typed(given, found):
 )
 def test_pixels_that_are_none(given, says):
     with pytest.raises(typer.BadParameter, match=says):
-        pixels_of(**{"size": None, "mean": "0", "std": "1", "layout": None, "range_": None} | given)
+        pixels_of(**{"size": None, "mean": None, "std": None, "layout": None, "range_": None} | given)
 
 
 @pytest.mark.parametrize("channels", [1, 3])

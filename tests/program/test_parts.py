@@ -51,6 +51,7 @@ X = Value("x", "f32", (2, "N"))
         ({"nodes": {"n": NODE}}, "its nodes are of type dict, not a list"),
         ({"nodes": [("Relu",)]}, "a node is of type tuple"),
         ({"producer": None}, "its producer is no text, or its opset no integer"),
+        ({"preprocessing": None}, "its preprocessing is no text"),
         ({"opset": 25.0}, "its producer is no text, or its opset no integer"),
         ({"opset": True}, "its producer is no text, or its opset no integer"),
         ({"opset": 24}, "its opset is 24, this octavo has 25"),

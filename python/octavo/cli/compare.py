@@ -17,6 +17,7 @@ from octavo.cli.options import (
     Size,
     Std,
     Threads,
+    kept_pixels,
     pixels_of,
 )
 from octavo.program import saving
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
 EPILOG = """\b
 Examples:
   octavo compare model.onnx model.octavo --data held-back.npy
-  octavo compare model.onnx model.octavo --data photos/ --size 224x224 --range -1..1 --html report.html
+  octavo compare model.onnx model.octavo --data photos/ --html report.html
   octavo compare model.onnx model.octavo --data held-back.npy --labels labels.npy --json
 """
 
@@ -56,8 +57,8 @@ def compare(
         typer.Option(metavar="FILE.json", help="Write node data for Model Explorer: the SQNR of each layer."),
     ] = None,
     size: Size = None,
-    mean: Mean = "0",
-    std: Std = "1",
+    mean: Mean = None,
+    std: Std = None,
     layout: PixelLayout = None,
     range_: PixelRange = None,
     limit: Limit = None,
@@ -67,12 +68,13 @@ def compare(
     """Compare two models over the same samples.
 
     Their outputs, then the layers of the second, the one that harms the answers most first, each with a cause
-    and the one option that mends it.
+    and the one option that mends it. Pictures are prepared as the artifact keeps it, unless options say how.
     """
     from octavo.cli.places import kept_files, open_data, places
     from octavo.session import files_read
 
-    pixels, placed = pixels_of(size, mean, std, layout, range_), places(data)
+    pixels = pixels_of(size, mean, std, layout, range_) or kept_pixels([model_a, model_b])
+    placed = places(data)
     written = [path for path in (html, node_data) if path is not None]
     read: list[str | Path] = [*files_read(model_a), *files_read(model_b), *kept_files(placed)]
     for path in written:

@@ -40,9 +40,14 @@ class Files(Iterable[Feeds]):
                     left -= 1
                 yield feeds
 
+    @property
+    def are_pictures(self) -> bool:
+        """Whether these are pictures, not arrays."""
+        return self.paths[0].suffix.lower() in PICTURES
+
     def count(self) -> int | None:
         """How many samples there are, where that is known without reading them."""
-        if self.paths[0].suffix.lower() not in PICTURES:
+        if not self.are_pictures:
             return self.limit
         return len(self.paths) if self.limit is None else min(self.limit, len(self.paths))
 

@@ -70,6 +70,7 @@ def describe(program: Program) -> dict[str, Any]:
         "producer": program.producer,
         "format_version": program.format_version,
         "opset": program.opset,
+        "preprocessing": program.preprocessing or None,
         "inputs": [_value(program.values[name]) for name in program.inputs],
         "outputs": [_value(program.values[name]) for name in program.outputs],
         "constant_bytes": dict(sorted(sizes.items())),
@@ -128,6 +129,8 @@ def _show(facts: dict[str, Any]) -> None:
             console.show(
                 f"{side[:-1]} {value['name']}: {value['dtype']} {_shape(value)} {_quant(value)}".rstrip()
             )
+    if facts["preprocessing"] is not None:
+        console.show(f"pictures are prepared by {facts['preprocessing']}")
     sizes = (f"{dtype} {console.format_size(size)}" for dtype, size in facts["constant_bytes"].items())
     console.show(f"constants: {', '.join(sizes) or 'none'}")
     console.show()

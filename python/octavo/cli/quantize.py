@@ -2,6 +2,7 @@
 
 import os
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -20,7 +21,9 @@ from octavo.cli.options import (
     Std,
     Threads,
     pixels_of,
+    text_of,
 )
+from octavo.cli.pixels import Pixels
 from octavo.program import saving
 
 EPILOG = """\b
@@ -67,8 +70,8 @@ def quantize(
         Path | None, typer.Option(metavar="FILE.html", help="Write the report as a page, too.")
     ] = None,
     size: Size = None,
-    mean: Mean = "0",
-    std: Std = "1",
+    mean: Mean = None,
+    std: Std = None,
     layout: PixelLayout = None,
     range_: PixelRange = None,
     limit: Limit = None,
@@ -98,10 +101,12 @@ def quantize(
         return
     if output is None:
         raise typer.BadParameter("name the .octavo file to write", param_hint="--output")
+    from octavo.cli.data import Files
     from octavo.cli.places import kept_files, open_data, places
     from octavo.frontend import source_files
 
-    pixels, found = pixels_of(size, mean, std, layout, range_), places(data or ())
+    asked, found = pixels_of(size, mean, std, layout, range_), places(data or ())
+    pixels = asked or Pixels()
     model_files = source_files(model)
     written = [path for path in (output, html) if path is not None]
     for path in written:
@@ -122,6 +127,9 @@ def quantize(
         threads=threads,
         progress=sys.stderr.isatty(),
     )
+    if asked is not None or (isinstance(samples, Files) and samples.are_pictures):
+        program = replace(quantized.program, preprocessing=text_of(pixels))
+        quantized = replace(quantized, program=program)
     quantized.save(output)
     if html is not None:
         quantized.report.to_html(html)

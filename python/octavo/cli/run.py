@@ -17,6 +17,7 @@ from octavo.cli.options import (
     Size,
     Std,
     Threads,
+    kept_pixels,
     pixels_of,
 )
 
@@ -50,8 +51,8 @@ def run(
         typer.Option("--names", metavar="FILE.txt", help="The classes' names for --top, one a line."),
     ] = None,
     size: Size = None,
-    mean: Mean = "0",
-    std: Std = "1",
+    mean: Mean = None,
+    std: Std = None,
     layout: PixelLayout = None,
     range_: PixelRange = None,
     threads: Threads = None,
@@ -60,14 +61,16 @@ def run(
 ) -> None:
     """Run a model once.
 
-    Its outputs are shown, and written to files where asked. Pictures take the options that quantize took.
+    Its outputs are shown, and written to files where asked. Pictures are prepared as the artifact
+    keeps it, unless options say how.
     """
     from octavo.cli.feeds import check_paths, file_of, output_paths, read_feeds, write_array
     from octavo.cli.scores import read_names, top_rows
     from octavo.session import files_read
 
     session = octavo.Session(model, threads=threads, isa=isa)
-    feeds = read_feeds(inputs, session.get_inputs(), pixels_of(size, mean, std, layout, range_))
+    pixels = pixels_of(size, mean, std, layout, range_) or kept_pixels([model])
+    feeds = read_feeds(inputs, session.get_inputs(), pixels)
     classes = None if names_file is None else read_names(names_file)
     names = [info.name for info in session.get_outputs()]
     paths = output_paths(names, output_dir, outputs or [])

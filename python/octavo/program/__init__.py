@@ -105,6 +105,7 @@ class Program:
     inputs, outputs: names, in the model's order.
     values: every name that a node, `inputs`, `outputs` or `constants` uses.
     constants: the values known in advance; dtype and shape as their Value says, packed ones as bytes.
+    preprocessing: how pictures become the inputs, in options of the command line; "" where that is not known.
     """
 
     inputs: list[str]
@@ -115,6 +116,7 @@ class Program:
     opset: int = OPSET
     format_version: int = FORMAT_VERSION
     producer: str = "octavo"
+    preprocessing: str = ""
 
     def __repr__(self) -> str:
         ends = (

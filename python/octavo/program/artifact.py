@@ -95,7 +95,7 @@ def from_bytes(data: bytes) -> Program:
     metadata = _object(layout.pop("__metadata__", None), "its metadata", _METADATA_KEY)
     document = _parse(_text(metadata[_METADATA_KEY], "its program").encode())
     _check_versions(document)
-    document = _object(document, "its program", *_DOCUMENT_KEYS)
+    document = _object({"preprocessing": "", **document}, "its program", *_DOCUMENT_KEYS)
     if document["crc32"] != computed:
         _invalid("its checksum is not where the format has it")
     program = _decode(document, _constants(layout, tensors))
@@ -159,11 +159,13 @@ def _serialized(text: str, tensors: dict[str, npt.NDArray[Any]]) -> bytes:
 
 
 def _encode(program: Program) -> dict[str, Any]:
+    known = {"preprocessing": program.preprocessing} if program.preprocessing else {}
     return {
         "crc32": _ZEROS,
         "format": FORMAT_VERSION,
         "opset": program.opset,
         "producer": program.producer,
+        **known,
         "inputs": program.inputs,
         "outputs": program.outputs,
         "values": [_encode_value(value) for value in program.values.values()],
@@ -216,7 +218,9 @@ def _f32_hex(reals: npt.ArrayLike) -> list[str]:
 
 # Reading. Nothing in the file is believed; what the format does not have is an error that names it.
 
-_DOCUMENT_KEYS = ("crc32", "format", "opset", "producer", "inputs", "outputs", "values", "nodes")
+_DOCUMENT_KEYS = (
+    "crc32", "format", "opset", "producer", "preprocessing", "inputs", "outputs", "values", "nodes",
+)  # fmt: skip
 
 
 def _split(data: bytes) -> tuple[bytes, memoryview]:
@@ -350,6 +354,7 @@ def _decode(document: dict[str, Any], constants: dict[str, npt.NDArray[Any]]) ->
         opset=document["opset"],
         format_version=document["format"],
         producer=document["producer"],
+        preprocessing=_text(document["preprocessing"], "the preprocessing"),
     )
 
 

@@ -83,6 +83,8 @@ def _check_types(program: Program) -> None:
         _fail(f"its nodes are of type {type(program.nodes).__name__}, not a list")
     if not isinstance(program.producer, str) or type(program.opset) is not int:
         _fail("its producer is no text, or its opset no integer")
+    if not isinstance(program.preprocessing, str):
+        _fail("its preprocessing is no text")
     for node in program.nodes:
         if not isinstance(node, Node):
             _fail(f"a node is of type {type(node).__name__}")

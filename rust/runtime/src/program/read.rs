@@ -47,6 +47,9 @@ struct Document {
     _format: u32,
     opset: u32,
     producer: String,
+    /// How pictures become the inputs: for those who read pictures, which the runtime does not.
+    #[serde(default, rename = "preprocessing")]
+    _preprocessing: String,
     inputs: Vec<String>,
     outputs: Vec<String>,
     values: Vec<RawValue>,
