@@ -216,13 +216,9 @@ def test_a_plan_that_stops_between_a_transpose_and_its_product(build, same):
     same(build.program(y), feeds, batched=False)
 
 
-EXPONENTIALS = np.rint(255 * np.exp(-6.25 / 255 * np.arange(256))).astype(np.uint8)
-
-
 def exponentials(build, x):
-    """The exponentials and their sums."""
-    table = build.constant(f"table_of_{x}", EXPONENTIALS)
-    e = build.node("QExponentials", [x, table], count=2, factor=np.float32(40.8))
+    """The digits of the exponentials and their sums."""
+    e = build.node("QExponentials", [x], count=2)
     sums = e.replace("_0", "_1")
     build.values[sums] = Value(sums, "i32", None)
     return e, sums
@@ -248,7 +244,7 @@ def test_masked_exponentials_of_attention_are_one_step(build, same, mask):
         y = build.node("Add", operands[:: 1 if len(mask) % 2 else -1], "f32")
     program = build.program(*exponentials(build, y))
     e, sums = same(program, feeds, batched=False)
-    assert (e.sum(-1, keepdims=True, dtype=np.int64) == sums).all()
+    assert (e.reshape(*e.shape[:-1], 2, 9).sum(-1, dtype=np.int64) == sums).all()
     assert {row.op for row in octavo.Session(program).profile(feeds)} == {"Lookup", "QMatMul"}
 
 
@@ -315,11 +311,12 @@ def weighed(build, e, sums, v, zero):
 @pytest.mark.parametrize("zero", [0, 128, 201])
 @pytest.mark.parametrize(("a_shape", "b_shape"), SHAPES, ids=str)
 def test_rows_are_weighed_by_their_sums(build, same, a_shape, b_shape, zero):
-    """The sums are fed: of any numbers, 0 among them."""
+    """The digits and the sums are fed: of any numbers, 0 among them."""
     rng = np.random.default_rng(zero)
-    a, b, feeds = operands(build, rng, a_shape, b_shape)
-    sums = build.input("sums", "i32", (*a_shape[:-1], 1))
-    feeds["sums"] = rng.integers(1, 10**7, (*a_shape[:-1], 1)).astype(np.int32)
+    a, b, feeds = operands(build, rng, (*a_shape[:-1], 2 * a_shape[-1]), b_shape)
+    sums = build.input("sums", "i32", (*a_shape[:-1], 2))
+    feeds["sums"] = rng.integers(0, [10**2, 10**8], (*a_shape[:-1], 2)).astype(np.int32)
+    feeds["sums"].reshape(-1)[:2] = 0
     y = weighed(build, a, sums, b, zero)
     same(build.program(y), feeds, batched=False)
 
@@ -372,8 +369,34 @@ def test_rows_are_weighed_by_the_sums_of_others(build, same):
 
 
 def test_sums_of_another_shape_are_refused(build):
-    a, b, feeds = operands(build, np.random.default_rng(0), (3, 7), (7, 5))
-    program = build.program(weighed(build, a, build.input("sums", "i32", ("S", 1)), b, 7))
-    for rows in (7, 1):
-        with pytest.raises(octavo.RunError, match=rf"n0.*sums are of shape \[{rows}, 1\], not \[3, 1\]"):
-            octavo.Session(program).run(None, feeds | {"sums": np.ones((rows, 1), np.int32)})
+    a, b, feeds = operands(build, np.random.default_rng(0), (3, 14), (7, 5))
+    program = build.program(weighed(build, a, build.input("sums", "i32", ("S", "T")), b, 7))
+    for rows, columns in ((7, 2), (1, 2), (3, 1)):
+        wrong = rf"n0.*sums are of shape \[{rows}, {columns}\], not \[3, 2\]"
+        with pytest.raises(octavo.RunError, match=wrong):
+            octavo.Session(program).run(None, feeds | {"sums": np.ones((rows, columns), np.int32)})
+
+
+def test_rows_of_half_a_number_are_refused(build):
+    a, b, feeds = operands(build, np.random.default_rng(0), (3, 7), (3, 5))
+    feeds["sums"] = np.ones((3, 2), np.int32)
+    program = build.program(weighed(build, a, build.input("sums", "i32", (3, 2)), b, 7))
+    for run in (
+        lambda: octavo.Session(program).run(None, feeds),
+        lambda: octavo.reference.run(program, feeds),
+    ):
+        with pytest.raises(octavo.RunError, match=r"n0.*rows of 7 bytes are not of two digits each"):
+            run()
+
+
+@pytest.mark.parametrize("perm", [(1, 0, 2), (2, 1, 0)])
+def test_digits_and_sums_that_are_turned(build, same, perm):
+    """They lie in one piece: what is turned is moved first."""
+    rng = np.random.default_rng(6)
+    shapes = [tuple(np.array(shape)[np.argsort(perm)].tolist()) for shape in ((4, 6, 10), (4, 6, 2))]
+    a, b, feeds = operands(build, rng, shapes[0], (4, 5, 20))
+    sums = build.input("sums", "i32", shapes[1])
+    feeds["sums"] = rng.integers(1, 10**4, shapes[1]).astype(np.int32)
+    turned = build.node("Transpose", [a], perm=list(perm))
+    of_turned = build.node("Transpose", [sums], "i32", perm=list(perm))
+    same(build.program(weighed(build, turned, of_turned, b, 9)), feeds, batched=False)

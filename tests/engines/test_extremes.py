@@ -57,7 +57,9 @@ class Draw:
         if slot.name == "table":
             return (256,)
         if slot.name == "sums":
-            return (*self.shape[:-1], 1)
+            return (*self.shape[:-1], 2)
+        if place == 0 and self.form.inputs[-1].name == "sums":
+            return (*self.shape[:-1], *(2 * n for n in self.shape[-1:]))  # digits
         if slot.name == "w" and self.op != "QGemm":
             return (2, *self.shape[1:2], *self.numbers((1, 2), max(self.rank - 2, 0)))
         if slot.name in ("bias", "multiplier", "shift", "scale", "mean", "var"):
@@ -72,8 +74,6 @@ class Draw:
             return np.full(shape, PLAIN[slot.name], dtype)
         if slot.name == "table" and dtype == np.int32:
             return np.linspace(1 << 22, 0, 256).astype(dtype)
-        if slot.name == "table" and self.op == "QExponentials":
-            return np.linspace(255, 0, 256).astype(dtype)
         array = np.asarray(self.rng.integers(0 if dtype.kind in "ub" else -2, 4, shape)).astype(dtype)
         if self.wild and array.size and self.chance(0.3):
             extreme = self.one(FLOATS) if dtype.kind == "f" else self.one(EXTREMES)

@@ -85,6 +85,11 @@ def main() -> None:
     quotient = at_zero(lambda r: (mp.expm1(r) - r) / r**2, one / 2)
     fit("exp", quotient, at_zero(lambda r: abs(r**2 / mp.expm1(r)), 0 * one), -edge, edge, 5, f32)
 
+    # 2^f = 1 + f P(f), relative to 2^f.
+    quotient = at_zero(lambda f: (mp.mpf(2) ** f - 1) / f, mp.log(2))
+    weight = at_zero(lambda f: abs(f) / mp.mpf(2) ** f, 0 * one)
+    fit("exp of score", quotient, weight, -0.5, 0.5, 3, f32)
+
     # log(1 + f) = f - f^2/2 + f^3 P(f), relative to the logarithm.
     quotient = at_zero(lambda f: (mp.log1p(f) - f + f**2 / 2) / f**3, one / 3)
     weight = at_zero(lambda f: abs(f**3 / mp.log1p(f)), 0 * one)

@@ -213,7 +213,8 @@ def all_digests() -> list[str]:
 
 def all_coefficients() -> list[str]:
     singles = {"LN2": (functions.LN2_HI, functions.LN2_LO)}
-    singles |= {name: getattr(functions, name) for name in ("EXP", "LOG", "TANH", "ERF_SMALL", "ERF_LARGE")}
+    names = ("EXP", "EXP_OF_SCORE", "LOG", "TANH", "ERF_SMALL", "ERF_LARGE")
+    singles |= {name: getattr(functions, name) for name in names}
     doubles = {name: getattr(functions, name) for name in ("LOG2", "EXP2")}
     doubles |= {name: getattr(trigonometry, name) for name in ("SIN", "COS", "TWO_OVER_PI")}
     doubles["HALF_PI"] = (trigonometry.HALF_PI_HI, trigonometry.HALF_PI_LO)

@@ -343,35 +343,30 @@ def test_softmax(run_node, rng, shape, axis):
         assert found[place].tolist() == [min(255, (512 * n + sum(e)) // (2 * sum(e))) for n in e]
 
 
-EXPONENTIALS = np.array([round(255 * math.exp(-d * 6.25 / 255)) for d in range(256)], np.uint8)
-
-
 @pytest.mark.parametrize("shape", [(7,), (3, 10), (2, 5, 40), (2, 3, 0), (0, 4)])
-@pytest.mark.parametrize("factor", [40.8, 0.37])
-def test_exponentials(run_node, rng, shape, factor):
-    """By fractions: each of the three operations is rounded to float32 once."""
-    x, factor = (rng.normal(size=shape) * 5).astype(np.float32), np.float32(factor)
-    made = run_node("QExponentials", [x, EXPONENTIALS], {"factor": factor}, ["u8", "i32"], 2, constants=[1])
-    e, sums = made
-    assert (e.shape, sums.shape) == (shape, (*shape[:-1], 1))
+@pytest.mark.parametrize("scale", [5, 0.2])
+def test_exponentials(run_node, rng, shape, scale):
+    """By Python's own exponential: ours is less than 4 millionths beside it."""
+    x = (rng.normal(size=shape) * scale).astype(np.float32)
+    e, sums = run_node("QExponentials", [x], {}, ["u8", "i32"], 2)
+    assert (e.shape, sums.shape) == ((*shape[:-1], 2 * shape[-1]), (*shape[:-1], 2))
+    n = shape[-1]
     for place in np.ndindex(*shape[:-1]):
-        row = [Fraction(float(v)) for v in x[place]]
-        below = [Fraction(float(np.float32(float(max(row) - v)))) for v in row]
-        distances = [
-            min(255, round(Fraction(float(np.float32(float(d * Fraction(float(factor)))))))) for d in below
-        ]
-        want = [int(EXPONENTIALS[d]) for d in distances]
-        assert e[place].tolist() == want
-        assert sums[place].tolist() == [sum(want)]
+        row, digits = [float(v) for v in x[place]], [int(digit) for digit in e[place]]
+        reals = [65535 * math.exp(float(np.float32(v - max(row)))) for v in row]
+        made = [256 * upper + lower for upper, lower in zip(digits[:n], digits[n:], strict=True)]
+        assert all(abs(one - real) <= 0.5 + 4e-6 * real for one, real in zip(made, reals, strict=True))
+        assert sums[place].tolist() == [sum(digits[:n]), sum(digits[n:])]
 
 
 @pytest.mark.parametrize(
     ("row", "want"),
     [
-        ([3.0, 3.0, -np.inf], [255, 255, 0]),
-        ([3.0, -1e9, -3.4e38], [255, 0, 0]),
-        ([-3.4e38, 3.4e38], [0, 255]),
-        ([0.0, -0.0], [255, 255]),
+        ([3.0, 3.0, -np.inf], [65535, 65535, 0]),
+        ([3.0, -1e9, -3.4e38], [65535, 0, 0]),
+        ([-3.4e38, 3.4e38], [0, 65535]),
+        ([0.0, -0.0], [65535, 65535]),
+        ([0.0, -11.782, -11.784], [65535, 1, 0]),
         ([-np.inf, -np.inf], [0, 0]),
         ([1.0, np.nan, 2.0], [0, 0, 0]),
         ([np.inf, 1.0], [0, 0]),
@@ -379,31 +374,34 @@ def test_exponentials(run_node, rng, shape, factor):
     ],
 )
 def test_exponentials_of_masked_and_of_broken_rows(run_node, row, want):
-    x = np.array([row], np.float32)
-    attributes = {"factor": np.float32(40.8)}
-    e, sums = run_node("QExponentials", [x, EXPONENTIALS], attributes, ["u8", "i32"], 2, constants=[1])
-    assert e.tolist() == [want]
-    assert sums.tolist() == [[sum(want)]]
+    e, sums = run_node("QExponentials", [np.array([row], np.float32)], {}, ["u8", "i32"], 2)
+    assert e.tolist() == [[one >> 8 for one in want] + [one & 255 for one in want]]
+    assert sums.tolist() == [[sum(one >> 8 for one in want), sum(one & 255 for one in want)]]
+
+
+@pytest.mark.parametrize("below", [0, 4, 7, 9])
+def test_many_small_exponentials_count_beside_a_great_one(run_node, rng, below):
+    """500 scores so far below the first, which hold nearly all of the sum or a twentieth of it."""
+    x = rng.normal(size=(3, 501)).astype(np.float32) - np.float32(below)
+    x[:, 0] = 0
+    v = u8(rng, 501, 20)
+    e, sums = run_node("QExponentials", [x], {}, ["u8", "i32"], 2)
+    (y,) = run_node("QMatMul", [e, v, sums], {"b_zero_point": 128, "b_scale": np.float32(1)}, "f32")
+    exact = np.exp(x.astype(np.float64))
+    exact = exact / exact.sum(axis=1, keepdims=True) @ (v - 128.0)
+    assert np.linalg.norm(y - exact) < 1e-3 * np.linalg.norm(exact)
 
 
 def test_exponentials_whose_sum_could_leave_32_bits_are_an_error(run_node):
     """8421505 times 255 is 2^31 and more."""
     for count, refused in ((8421504, False), (8421505, True)):
         x = np.zeros((1, count), np.float32)
-        run = partial(
-            run_node,
-            "QExponentials",
-            [x, EXPONENTIALS],
-            {"factor": np.float32(1)},
-            ["u8", "i32"],
-            2,
-            constants=[1],
-        )
+        run = partial(run_node, "QExponentials", [x], {}, ["u8", "i32"], 2)
         if refused:
             with pytest.raises(RunError, match="sum of 8421505 exponentials"):
                 run()
         else:
-            assert run()[1].tolist() == [[255 * count]]
+            assert run()[1].tolist() == [[255 * count, 255 * count]]
 
 
 @pytest.mark.parametrize(
@@ -413,23 +411,32 @@ def test_exponentials_whose_sum_could_leave_32_bits_are_an_error(run_node):
 )  # fmt: skip
 def test_products_of_weighed_rows(run_node, rng, a_shape, b_shape):
     """Each row by its own scale over its own sum, which need not be that of the row."""
-    a, b = u8(rng, *a_shape), u8(rng, *b_shape)
-    sums = rng.integers(1, 3 * 10**7, (*a_shape[:-1], 1)).astype(np.int32)
-    sums.reshape(-1)[0] = 0
+    a, b = u8(rng, *a_shape[:-1], 2 * a_shape[-1]), u8(rng, *b_shape)
+    sums = rng.integers(1, 3 * 10**7, (*a_shape[:-1], 2)).astype(np.int32)
+    sums.reshape(-1)[:2] = 0
     (y,) = run_node("QMatMul", [a, b, sums], {"b_zero_point": 77, "b_scale": np.float32(0.3)}, "f32")
-    exact = np.matmul(a.astype(object), b.astype(object) - 77) if a_shape[-1] else np.zeros((3, 4), object)
-    rows = sums[..., 0] if len(b_shape) == 1 else sums
-    divisors = np.broadcast_to(rows, np.shape(exact))
-    assert y.shape == np.shape(exact)
-    for got, total, divisor in zip(y.reshape(-1), np.reshape(exact, -1), divisors.reshape(-1), strict=True):
+    right = b.astype(object) - 77
+    exact = [np.matmul(digit.astype(object), right) for digit in np.split(a, 2, axis=-1)]
+    if not a_shape[-1]:
+        exact = [np.zeros((3, 4), object)] * 2
+    rows = (sums[..., digit : digit + 1] if len(b_shape) > 1 else sums[..., digit] for digit in (0, 1))
+    divisors = [np.broadcast_to(digit, np.shape(exact[0])).reshape(-1) for digit in rows]
+    totals = [np.reshape(digit, -1) for digit in exact]
+    assert y.shape == np.shape(exact[0])
+
+    def whole(upper, lower):
+        """Exact in float64, which rounds once more."""
+        return np.float32(256 * float(np.float32(upper)) + float(np.float32(lower)))
+
+    for got, *digits in zip(y.reshape(-1), *totals, *divisors, strict=True):
         with np.errstate(all="ignore"):
-            factor = np.float32(0.3) / np.float32(divisor)
-            assert np.array_equal(got, np.float32(total) * factor, equal_nan=True)
+            factor = np.float32(0.3) / whole(*digits[2:])
+            assert np.array_equal(got, whole(*digits[:2]) * factor, equal_nan=True)
 
 
 def test_sums_of_another_shape_are_an_error(run_node, rng):
-    a, b, sums = u8(rng, 3, 7), u8(rng, 7, 5), np.ones((7, 1), np.int32)
-    with pytest.raises(RunError, match=r"sums are of shape \[7, 1\], not \[3, 1\]"):
+    a, b, sums = u8(rng, 3, 14), u8(rng, 7, 5), np.ones((7, 2), np.int32)
+    with pytest.raises(RunError, match=r"sums are of shape \[7, 2\], not \[3, 2\]"):
         run_node("QMatMul", [a, b, sums], {"b_zero_point": 77, "b_scale": np.float32(0.3)}, "f32")
 
 

@@ -79,11 +79,17 @@ class ProgramBuilder:
         return own
 
     def gives_exponentials(self, name: str) -> list[str]:
-        """The same as exponentials, of which a row has the scale 1 / sum. Their name and the sums'."""
-        value = self.wiring.value(name)
-        sums = self._fresh(f"{name}_sums")
-        self._define(Value(name, "u8", value.shape), name)
-        self._define(Value(sums, "i32", None if value.shape is None else (*value.shape[:-1], 1)), None)
+        """The same as exponentials of two digits, of which a row has the scale 1 / sum.
+
+        Their name and the sums'.
+        """
+        shape = self.wiring.value(name).shape
+        sums, of_digits, of_sums = self._fresh(f"{name}_sums"), None, None
+        if shape is not None:
+            *rows, n = shape
+            of_digits, of_sums = (*rows, 2 * n if isinstance(n, int) else f"2*{n}"), (*rows, 2)
+        self._define(Value(name, "u8", of_digits), name)
+        self._define(Value(sums, "i32", of_sums), None)
         self._integer_names[name], self._sums[name] = name, sums
         return [name, sums]
 

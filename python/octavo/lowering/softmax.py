@@ -15,9 +15,6 @@ from octavo.reference.functions import exp
 STEP = np.float32(1 / 8)
 """The widest step of an input: half of it changes a probability by a factor of 1.06 at most."""
 
-REACH = 6.25
-"""The distance from a row's maximum that the table of exponentials reaches, where they are 0 in uint8."""
-
 
 def fit_softmax(decision: Decision, unit: Unit) -> npt.NDArray[Any]:
     """The table of formula (13), `rne(2^22 * exp(-s * d))`, exp in float32 by our own function; int32."""
@@ -41,14 +38,11 @@ def emit_softmax(builder: ProgramBuilder, unit: Unit, table: npt.NDArray[Any]) -
     builder.dequantize_if_wanted(output)
 
 
-def fit_exponentials(decision: Decision, unit: Unit) -> npt.NDArray[np.uint8]:
-    """The table of formula (14a), `rne(255 * exp(-d * 6.25 / 255))`, exp in float32 by our own function."""
-    distances = (np.arange(256) * (REACH / 255)).astype(np.float32)
-    return np.rint(255 * exp(-distances).astype(np.float64)).astype(np.uint8)
+def fit_exponentials(decision: Decision, unit: Unit) -> None:
+    """Nothing: the node carries no numbers."""
 
 
-def emit_exponentials(builder: ProgramBuilder, unit: Unit, table: npt.NDArray[np.uint8]) -> None:
+def emit_exponentials(builder: ProgramBuilder, unit: Unit, fit: None) -> None:
     """Add the QExponentials."""
-    inputs = [builder.floats(unit.node.inputs[0]), builder.constant("exponentials", table)]
-    outputs = builder.gives_exponentials(unit.outputs[0])
-    builder.emit("QExponentials", unit, inputs, outputs, {"factor": np.float32(255 / REACH)})
+    inputs, outputs = [builder.floats(unit.node.inputs[0])], builder.gives_exponentials(unit.outputs[0])
+    builder.emit("QExponentials", unit, inputs, outputs, {})

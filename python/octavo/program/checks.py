@@ -392,13 +392,6 @@ def _check_softmax(program: Program, node: Node) -> None:
         _fail(node, "its table must begin with 2^22 and stay within 0..2^22")
 
 
-def _check_exponentials(program: Program, node: Node) -> None:
-    _positive(node, "factor")
-    table = _shaped(program, node, 1, (256,))
-    if (table[0], table[255]) != (255, 0):
-        _fail(node, "its table must begin with 255 and end with 0")
-
-
 def _check_transpose(program: Program, node: Node) -> None:
     perm = integers(node, "perm")
     if sorted(perm) != list(range(len(perm))):
@@ -465,7 +458,6 @@ _CHECKS: dict[str, Callable[[Program, Node], None]] = {
     "QAdd": _check_add,
     "QAveragePool": _check_quantized_pool,
     "QConv": _check_quantized_conv,
-    "QExponentials": _check_exponentials,
     "QGemm": _check_quantized_gemm,
     "QMatMul": _check_quantized_matmul,
     "QMul": _check_requantize,

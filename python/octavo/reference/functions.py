@@ -27,6 +27,7 @@ ROUNDER = f32(12582912.0)  # 1.5 * 2^23
 SQRT_HALF = f32(0.70710677)
 
 EXP = (0.5, 0.16666666, 0.041666493, 0.008333544, 0.0013932337, 0.00019763423)
+EXP_OF_SCORE = (0.6931242, 0.24024102, 0.05590653, 0.009582736)
 LOG = (
     0.33333313, -0.2500001, 0.20002073, -0.16667995, 0.1422032, -0.124060474, 0.11883666, -0.11671472,
     0.06750695,
@@ -119,6 +120,16 @@ def exp(x: Float32) -> Float32:
     less_one, k = _reduced_exp(x)
     half = k >> 1
     return (less_one + f32(1)) * _power_of_two(half) * _power_of_two(k - half)
+
+
+@quiet
+def exp_of_score(x: Float32) -> Float32:
+    """The exponential, to more than 16 bits, for -12 <= x <= 0."""
+    powers = x * LOG2_E
+    shifted = powers + ROUNDER
+    f = powers - (shifted - ROUNDER)
+    k = _bits(shifted) - ROUNDER.view(np.int32)
+    return fma(f, _horner(f, EXP_OF_SCORE), f32(1)) * _power_of_two(k)
 
 
 @quiet

@@ -18,6 +18,7 @@ from octavo.program.attributes import integer, integers, number
 from octavo.program.checks import COLUMNS, RESIDUAL, scales_shape
 from octavo.program.integers import ACTIVATIONS, Integers
 from octavo.reference.fma import fma
+from octavo.reference.functions import exp_of_score
 from octavo.reference.operands import Array, Inputs, axis_of, required
 from octavo.reference.windows import taps, window
 
@@ -124,30 +125,44 @@ def gemm(node: Node, inputs: Inputs, y: str) -> list[Array]:
 def matmul(node: Node, inputs: Inputs, y: str) -> list[Array]:
     """numpy's matmul of `a - a_zero_point` and `b - b_zero_point`, formula (6a), requantized or as floats.
 
-    With the sums of a's rows, a_zero_point is 0, and rows are divided by them: formula (14c).
+    With the sums of a's rows, these have two digits of each element, whose zero point is 0: formula (14c).
     """
     sums = inputs[2] if len(inputs) > 2 else None
     zeros = (0 if sums is not None else integer(node, "a_zero_point"), integer(node, "b_zero_point"))
     a, b = (required(inputs, place).astype(np.int64) - zeros[place] for place in (0, 1))
-    k = a.shape[-1]
+    digits = [a] if sums is None else _digits(a, sums)
+    k = digits[0].shape[-1]
     of = _of(inputs)
     if k * math.prod(of.reach(zero) for zero in zeros) >= of.sum_end:
         raise RunError(f"its sums over K = {k} products can leave 32 bits")
-    acc = np.matmul(a.astype(np.float64), b.astype(np.float64)).astype(np.int64)
+    right = b.astype(np.float64)
+    acc, *lower = (np.matmul(digit.astype(np.float64), right).astype(np.int64) for digit in digits)
     if "multiplier" in node.attributes:
         return [_requantized(node, acc, y)]
     if sums is not None:
-        return [_weighed(node, acc, sums, a.shape, b.ndim)]
+        return [_weighed(acc, lower[0], number(node, "b_scale"), sums, b.ndim)]
     scaled = acc.astype(np.float32) * number(node, "a_scale")
     return [np.asarray(scaled * number(node, "b_scale"))]
 
 
-def _weighed(node: Node, acc: Int64, sums: Array, left: tuple[int, ...], right_rank: int) -> Array:
-    """Formula (14c). left: the shape of a, whose last axis is 1 in that of the sums."""
-    if sums.shape != (*left[:-1], 1):
-        raise RunError(f"its sums are of shape {list(sums.shape)}, not {[*left[:-1], 1]}")
-    factors = number(node, "b_scale") / sums.astype(np.float32)
-    return np.asarray(acc.astype(np.float32) * (factors if right_rank > 1 else factors[..., 0]))
+def _digits(a: Int64, sums: Array) -> list[Int64]:
+    """The upper digits of the rows of a, and the lower ones, [.., K] each."""
+    if sums.shape != (*a.shape[:-1], 2):
+        raise RunError(f"its sums are of shape {list(sums.shape)}, not {[*a.shape[:-1], 2]}")
+    if a.shape[-1] % 2:
+        raise RunError(f"its rows of {a.shape[-1]} bytes are not of two digits each")
+    return np.split(a, 2, axis=-1)
+
+
+def _weighed(upper: Int64, lower: Int64, scale: np.float32, sums: Array, right_rank: int) -> Array:
+    """Formula (14c) of the sums of products of both digits."""
+    factors = scale / _whole(*np.split(sums, 2, axis=-1))
+    return np.asarray(_whole(upper, lower) * (factors if right_rank > 1 else factors[..., 0]))
+
+
+def _whole(upper: Array, lower: Array) -> npt.NDArray[np.float32]:
+    """`256 * upper + lower`, both rounded to float32 before, the sum once."""
+    return np.float32(256) * upper.astype(np.float32) + lower.astype(np.float32)
 
 
 def add(node: Node, inputs: Inputs, y: str) -> list[Array]:
@@ -218,24 +233,28 @@ def softmax(node: Node, inputs: Inputs, y: str) -> list[Array]:
 
 
 def exponentials(node: Node, inputs: Inputs, y: str) -> list[Array]:
-    """`table[d]` and its sums over the last axis: formulas (14a) and (14b).
+    """Two digits of `e = rne(65535 * exp_of_score(x - max(x)))` and their sums over the last axis.
 
-    `d = min(255, rne((max(x) - x) * factor))`, 255 all along a row in which max(x) - x is NaN somewhere.
+    Formulas (14a) and (14b). e is 0 where x is 12 or more below max(x), and all along a row in which
+    x - max(x) is NaN somewhere.
     """
-    x, table = required(inputs, 0), required(inputs, 1)
+    x = required(inputs, 0)
     if x.ndim == 0:
         raise RunError("its input has no axes")
     if x.shape[-1] > EXPONENTIALS_MAX:
         raise RunError(f"the sum of {x.shape[-1]} exponentials can leave 32 bits")
-    below = x.max(axis=-1, keepdims=True, initial=-np.inf) - x
-    distances = np.minimum(np.rint(below * number(node, "factor")), np.float32(255))
-    broken = np.isnan(below).any(axis=-1, keepdims=True)
-    e = table[np.where(broken, 255, distances).astype(np.int64)]
-    return [e, e.sum(axis=-1, keepdims=True, dtype=np.int32)]
+    above = x - x.max(axis=-1, keepdims=True, initial=-np.inf)
+    broken = np.isnan(above).any(axis=-1, keepdims=True)
+    # At -12 they are 0.
+    above = np.where(broken | (above < -12), np.float32(-12), above)
+    e = np.rint(65535 * exp_of_score(above).astype(np.float64)).astype(np.uint16)
+    digits = (e >> 8).astype(np.uint8), e.astype(np.uint8)
+    sums = [digit.sum(axis=-1, keepdims=True, dtype=np.int32) for digit in digits]
+    return [np.concatenate(digits, axis=-1), np.concatenate(sums, axis=-1)]
 
 
 EXPONENTIALS_MAX = (2**31 - 1) // 255
-"""The most exponentials of a row whose sum stays below 2^31."""
+"""The most exponentials of a row of which the sum of either digit stays below 2^31."""
 
 
 def _of(inputs: Inputs) -> Integers:

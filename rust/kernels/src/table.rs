@@ -191,7 +191,7 @@ mod tests {
                 row.float.binary.binary.name,
                 row.float.reduce.last.name,
                 row.float.softmax.softmax.name,
-                row.float.exponentials.distances.name,
+                row.float.exponentials.exponentials.name,
                 row.float.depthwise.depthwise.name,
                 row.elementwise.add.name,
                 row.elementwise.min.name,

@@ -12,7 +12,7 @@ pub(super) const LN2_HI: f32 = std::f32::consts::LN_2;
 /// ln 2 - `LN2_HI`.
 pub(super) const LN2_LO: f32 = -1.904_654_2e-9;
 /// Adding 1.5 * 2^23 leaves the nearest integer in the low bits.
-const ROUNDER: f32 = 12_582_912.0;
+pub(super) const ROUNDER: f32 = 12_582_912.0;
 
 /// `exp(r) = 1 + r + r^2 Q(r)` on `|r| <= ln 2 / 2`; fit error 2^-31 of `exp(r) - 1`.
 pub(super) const EXP: [f32; 6] =
@@ -56,7 +56,7 @@ pub(super) const ERF_LARGE: [f32; 9] = [
 ];
 
 #[inline(always)]
-fn horner<const N: usize>(x: f32, coefficients: &[f32; N]) -> f32 {
+pub(super) fn horner<const N: usize>(x: f32, coefficients: &[f32; N]) -> f32 {
     let mut sum = coefficients[N - 1];
     for i in (0..N - 1).rev() {
         sum = sum.mul_add(x, coefficients[i]);
@@ -66,7 +66,7 @@ fn horner<const N: usize>(x: f32, coefficients: &[f32; N]) -> f32 {
 
 /// `2^k` for k in -126..=127 (anything at all elsewhere, as a NaN's garbage exponent needs).
 #[inline(always)]
-fn power_of_two(k: i32) -> f32 {
+pub(super) fn power_of_two(k: i32) -> f32 {
     f32::from_bits((k.wrapping_add(127) as u32) << 23)
 }
 

@@ -12,7 +12,7 @@ use super::pool;
 use super::reduce::{self, Reduce};
 use super::softmax::{Sum, softmax};
 use super::unary::{self, Unary};
-use super::{inverses, math, power, trigonometry};
+use super::{exponentials, inverses, math, power, trigonometry};
 use crate::geometry::Window;
 use crate::isa::{Isa, available};
 use crate::table::Kernels;
@@ -327,6 +327,7 @@ fn coefficients_are_the_reference_s() {
     let lines = [
         singles("LN2", &[math::LN2_HI, math::LN2_LO]),
         singles("EXP", &math::EXP),
+        singles("EXP_OF_SCORE", &exponentials::EXP_OF_SCORE),
         singles("LOG", &math::LOG),
         singles("TANH", &math::TANH),
         singles("ERF_SMALL", &math::ERF_SMALL),

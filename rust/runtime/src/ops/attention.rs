@@ -3,9 +3,8 @@
 //! one by one.
 
 use octavo_exec::{cast, cast_mut};
-use octavo_kernels::float::exponentials::{Mask, distances, mask};
+use octavo_kernels::float::exponentials::{Mask, exponentials, mask};
 use octavo_kernels::gemm::row_sums;
-use octavo_kernels::lookup::lookup_in_place;
 use octavo_kernels::table::Kernels;
 
 use crate::ops::batches::Addend;
@@ -17,7 +16,7 @@ use crate::program::{Node, Op, ValueId};
 
 /// Scores of a block.
 pub const SCORES: usize = 4096;
-/// The most exponentials of a row whose sum stays below 2^31.
+/// The most exponentials of a row of which the sum of either digit stays below 2^31.
 const MOST: usize = i32::MAX as usize / 255;
 
 /// Room for the scores of a block, as bytes.
@@ -39,51 +38,40 @@ impl ScoresBlock {
     }
 }
 
-/// A QExponentials of rows of n scores.
-struct Exponentials {
-    n: usize,
-    factor: f32,
-    table: Box<[u8; 256]>,
+/// The shapes of what a QExponentials makes of scores of that shape: two digits each, and their sums.
+fn shapes(node: &Node, scores: &[usize]) -> Result<[Vec<usize>; 2], Stop> {
+    let Some((&n, leading)) = scores.split_last() else {
+        return Err(error(node, "its input has no axes"));
+    };
+    if n > MOST {
+        return Err(error(node, &format!("the sum of {n} exponentials can leave 32 bits")));
+    }
+    Ok([2 * n, 2].map(|last| leading.iter().copied().chain([last]).collect()))
 }
 
-impl Exponentials {
-    fn of(b: &mut Builder<'_>, node: &Node, n: usize) -> Result<Exponentials, Stop> {
-        if n > MOST {
-            return Err(error(node, &format!("the sum of {n} exponentials can leave 32 bits")));
-        }
-        let table = b.known_input(node, 1)?.u8s()?.try_into();
-        let table = table.map_err(|_| error(node, "the table must have 256 entries"))?;
-        Ok(Exponentials { n, factor: node.attributes.f32("factor")?, table: Box::new(table) })
-    }
-
-    /// Exponentials of some rows, and the sum of each.
-    fn rows(&self, kernels: Kernels, x: &[f32], y: &mut [u8], sums: &mut [i32]) {
-        distances(kernels, x, self.n, self.factor, y);
-        lookup_in_place(kernels, y, &self.table);
-        row_sums(kernels, y, self.n, self.n, 1, sums);
-    }
+/// The digits of the exponentials of some rows of n scores, and the sum of each digit of each row.
+fn rows(kernels: Kernels, x: &[f32], n: usize, y: &mut [u8], sums: &mut [i32]) {
+    exponentials(kernels, x, n, y);
+    row_sums(kernels, y, n, n, 1, sums);
 }
 
 /// Plans a QExponentials that no product has taken in.
 pub fn plan(b: &mut Builder<'_>, node: &Node) -> Result<(), Stop> {
     let x = b.input_as(needed(node, 0)?, Layout::RowMajor)?;
-    let Some((&n, leading)) = x.shape().split_last() else {
-        return Err(error(node, "its input has no axes"));
-    };
-    let exponentials = Exponentials::of(b, node, n)?;
-    let of_sums = leading.iter().copied().chain([1]).collect();
-    let y = b.output(made(node, 0)?, x.shape().to_vec(), Layout::RowMajor)?.buffer;
+    let [of_digits, of_sums] = shapes(node, x.shape())?;
+    let n = of_digits[of_digits.len() - 1] / 2;
+    let y = b.output(made(node, 0)?, of_digits, Layout::RowMajor)?.buffer;
     let sums = b.output(made(node, 1)?, of_sums, Layout::RowMajor)?;
-    let chunk = b.steps.chunk(sums.elements(), n as f64, 1);
-    let kernel = b.steps.kernels.row().float.exponentials.distances.name;
+    let chunk = b.steps.chunk(sums.elements() / 2, n as f64, 1);
+    let kernel = b.steps.kernels.row().float.exponentials.exponentials.name;
     b.steps.of_node(node, kernel).run([x.buffer], [y, sums.buffer], move |run, [x], [y, sums]| {
         let (kernels, pool) = (run.kernels, run.pool);
         let (x, sums) = (cast::<f32>(x), cast_mut::<i32>(sums));
         if n == 0 {
             return sums.fill(0);
         }
-        pool.pairs_of_slices((y, chunk * n), (sums, chunk), |i, y, sums| {
-            exponentials.rows(kernels, &x[i * chunk * n..][..y.len()], y, sums);
+        pool.pairs_of_slices((y, 2 * chunk * n), (sums, 2 * chunk), |i, y, sums| {
+            rows(kernels, &x[i * chunk * n..][..y.len() / 2], n, y, sums);
         });
     });
     Ok(())
@@ -91,13 +79,13 @@ pub fn plan(b: &mut Builder<'_>, node: &Node) -> Result<(), Stop> {
 
 /// The fused nodes.
 pub struct Scores {
-    /// The exponentials and their sums.
-    pub outputs: [ValueId; 2],
+    /// The digits of the exponentials and their sums, and the shapes of these.
+    pub outputs: [(ValueId, Vec<usize>); 2],
     /// The names of the nodes.
     pub names: String,
     /// What is added to the scores.
     pub mask: Option<Addend>,
-    exponentials: Exponentials,
+    n: usize,
 }
 
 /// The nodes behind the float scores of `node`, where they end in a QExponentials; they are marked as planned.
@@ -116,17 +104,18 @@ pub fn scores(b: &mut Builder<'_>, node: &Node, shape: &[usize]) -> Result<Optio
         b.absorb(index);
         names = format!("{names} + {}", b.program.nodes[index].name);
     }
-    let exponentials = Exponentials::of(b, reader, n)?;
-    Ok(Some(Scores { outputs: [made(reader, 0)?, made(reader, 1)?], names, mask, exponentials }))
+    let [of_digits, of_sums] = shapes(reader, shape)?;
+    let outputs = [(made(reader, 0)?, of_digits), (made(reader, 1)?, of_sums)];
+    Ok(Some(Scores { outputs, names, mask, n }))
 }
 
 impl Scores {
     /// Rows of a block.
     pub fn rows(&self) -> usize {
-        SCORES / self.exponentials.n
+        SCORES / self.n
     }
 
-    /// Finishes the rows of a block, one a sum: `first` of that product and those after it. `addends`: the mask's elements.
+    /// Finishes the rows of a block, two sums each: `first` of that product and those after it. `addends`: the mask's elements.
     pub fn finish(
         &self,
         kernels: Kernels,
@@ -136,16 +125,11 @@ impl Scores {
         y: &mut [u8],
         sums: &mut [i32],
     ) {
-        let scores = block.scores(y.len());
+        let scores = block.scores(y.len() / 2);
         if let Some(addend) = &self.mask {
             let data = &addends[addend.at(product, first)..];
-            mask(
-                kernels,
-                scores,
-                self.exponentials.n,
-                &Mask { data, stride: addend.stride, row: addend.row },
-            );
+            mask(kernels, scores, self.n, &Mask { data, stride: addend.stride, row: addend.row });
         }
-        self.exponentials.rows(kernels, scores, y, sums);
+        rows(kernels, scores, self.n, y, sums);
     }
 }

@@ -75,6 +75,17 @@ impl View {
         Ok(view)
     }
 
+    /// Of rows that have two digits of each element, one digit after the other: rows of elements, as many of them.
+    pub fn of_digits(mut self, node: &Node) -> Result<View, Stop> {
+        let columns = self.shape.len() - 1;
+        if self.shape[columns] % 2 == 1 {
+            let what = format!("its rows of {} bytes are not of two digits each", self.shape[columns]);
+            return Err(error(node, &what));
+        }
+        self.shape[columns] /= 2;
+        Ok(self)
+    }
+
     /// The dimensions before the matrices.
     fn leading(&self) -> &[usize] {
         &self.shape[..self.shape.len() - 2]

@@ -46,4 +46,5 @@ pub mod softmax;
 pub mod spatial;
 pub mod unary;
 pub mod unpool;
+pub mod weighed;
 pub mod windows;

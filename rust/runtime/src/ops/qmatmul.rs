@@ -3,21 +3,21 @@
 //! The right side is packed step by step for the u8 x i8 kernels, as `q - 128`. Both sides are read where they lie, through
 //! strides, so that a Transpose in front needs no pass of its own; nor does one behind that leaves the columns last.
 
+use std::ops::Range;
+
 use octavo_exec::{cast, cast_mut};
-use octavo_kernels::float::exponentials::weigh;
+use octavo_kernels::float::exponentials::weight;
 use octavo_kernels::gemm::{self, Columns, Right, Rows};
-use octavo_kernels::quantize;
 use octavo_kernels::table::Kernels;
 
-use crate::ops::attention::{self, SCORES, Scores, ScoresBlock};
+use crate::ops::attention::{self, Scores, ScoresBlock};
 use crate::ops::batches::{Batches, Piece, Products, View};
-use crate::ops::behind::quantize_behind;
-use crate::ops::node::{error, made, needed};
+use crate::ops::node::{error, made};
 use crate::ops::product::{Epilogue, NANOSECONDS_A_MAC, settle};
+use crate::ops::weighed::{self, Blocks, Weighed};
 use crate::plan::buffers::{BufferId, Placed};
 use crate::plan::builder::{Builder, Stop};
 use crate::plan::layout::Layout;
-use crate::plan::relocation::copy_runs;
 use crate::program::{Integers, Node, Op, ValueId};
 
 /// Nanoseconds to pack a byte on one thread, in order of magnitude.
@@ -26,13 +26,19 @@ const NANOSECONDS_A_BYTE: f64 = 0.1;
 const LINE: usize = 64;
 
 /// Whether a tensor that lies so, in a buffer with slack, can be left there, because one QMatMul alone reads it: rows
-/// on the left are read byte by byte, columns or rows on the right.
+/// on the left are read byte by byte, columns or rows on the right. Digits on the left are read in one piece.
 pub fn reads_in_place(b: &Builder<'_>, value: ValueId, steps: &[usize]) -> bool {
     let Some((_, reader)) = b.only_reader(value) else { return false };
     let (rows, columns) = (steps.len().wrapping_sub(2), steps.len().wrapping_sub(1));
     let is_one = |axis: usize| steps.get(axis) == Some(&1);
+    let is_weighed = reader.inputs.len() > 2;
     let is_read = |(place, input): (usize, &Option<ValueId>)| {
-        *input != Some(value) || is_one(columns) || (place == 1 && is_one(rows))
+        *input != Some(value)
+            || match place {
+                0 => is_one(columns) && !is_weighed,
+                1 => is_one(columns) || is_one(rows),
+                _ => false,
+            }
     };
     reader.op == Op::QMatMul && reader.inputs.iter().enumerate().all(is_read)
 }
@@ -40,14 +46,12 @@ pub fn reads_in_place(b: &Builder<'_>, value: ValueId, steps: &[usize]) -> bool 
 /// A product of two activations, but for its buffers.
 struct ActivationProduct {
     products: Products,
-    /// Which of its tensor's own matrices the left side of each product is: where the sums of its rows are.
+    /// Which of its tensor's own matrices the left side of each product is: where the numbers of its rows are.
     left_numbers: Vec<usize>,
     /// Bytes of a packed matrix, and with the numbers of its columns behind it.
     packed: usize,
     block: usize,
     epilogue: Epilogue,
-    /// The scale that is divided by the sums of rows, where it is.
-    weigh: Option<f32>,
     behind: Behind,
 }
 
@@ -55,68 +59,71 @@ struct ActivationProduct {
 enum Behind {
     Nothing,
     Scores(Scores),
-    /// To bytes, by a scale and a zero point.
-    Quantize(f32, i32),
+    /// The left side is of digits.
+    Weighed(Weighed),
 }
 
 impl ActivationProduct {
     /// The bytes of an element of the output.
     fn element(&self) -> usize {
-        if matches!(self.behind, Behind::Nothing) { self.epilogue.element() } else { 1 }
+        match &self.behind {
+            Behind::Nothing => self.epilogue.element(),
+            Behind::Scores(_) => 1,
+            Behind::Weighed(weighed) => weighed.element(),
+        }
+    }
+
+    /// The rows of bytes on the left, each with its numbers, that make one of the output.
+    fn digits(&self) -> usize {
+        if matches!(self.behind, Behind::Weighed(_)) { 2 } else { 1 }
     }
 
     /// Computes rows `first..` of the output into `y`.
     fn rows(&self, kernels: Kernels, operands: &Operands<'_>, first: usize, y: &mut [u8]) {
-        if let Behind::Quantize(scale, zero_point) = self.behind {
-            return self.rows_of_bytes(kernels, operands, (scale, zero_point), first, y);
+        if let Behind::Weighed(weighed) = &self.behind {
+            return self.rows_of_digits(kernels, operands, weighed, first, y);
         }
         let (products, width, element) = (&self.products, self.products.width(), self.epilogue.element());
-        let most = if self.weigh.is_some() { self.rows_of_a_block() } else { products.m };
         let (mut row, mut rest) = (first, y);
         while !rest.is_empty() {
-            let piece = products.piece(row, most.min(rest.len() / (width * element)));
+            let piece = products.piece(row, rest.len() / (width * element));
             let (now, later) = rest.split_at_mut(piece.count * width * element);
             for place in 0..products.interleaved {
-                self.matrix(
-                    kernels,
-                    operands,
-                    &piece,
-                    place,
-                    width,
-                    &mut now[place * products.n * element..],
-                );
+                let now = &mut now[place * products.n * element..];
+                self.matrix(kernels, operands, &piece, place, 0..products.n, width, now);
             }
             self.epilogue.look_up(kernels, now);
             (row, rest) = (row + piece.count, later);
         }
     }
 
-    /// Rows that are in the first cache still when they are weighed, and quantized.
-    fn rows_of_a_block(&self) -> usize {
-        (SCORES / self.products.n).max(1)
-    }
-
-    /// [`ActivationProduct::rows`] of float sums that are quantized by a scale and a zero point.
-    fn rows_of_bytes(
+    /// [`ActivationProduct::rows`] of a left side of digits: the products of each digit go through a block, in which they
+    /// are weighed, and quantized, while they are in the first cache.
+    fn rows_of_digits(
         &self,
         kernels: Kernels,
         operands: &Operands<'_>,
-        (scale, zero_point): (f32, i32),
+        weighed: &Weighed,
         first: usize,
         y: &mut [u8],
     ) {
-        let (products, n, width) = (&self.products, self.products.n, self.products.width());
-        let (mut block, mut bytes) = (ScoresBlock::EMPTY, [0; SCORES]);
+        let (products, element) = (&self.products, self.element());
+        let (n, width) = (products.n, products.width() * element);
+        let mut blocks = Blocks::EMPTY;
         let (mut row, mut rest) = (first, y);
         while !rest.is_empty() {
-            let piece = products.piece(row, self.rows_of_a_block().min(rest.len() / width));
+            let piece = products.piece(row, weighed::rows_of_a_block(n).min(rest.len() / width));
             let (now, later) = rest.split_at_mut(piece.count * width);
-            let elements = piece.count * n;
             for place in 0..products.interleaved {
-                self.matrix(kernels, operands, &piece, place, n, block.bytes(elements));
-                let bytes = &mut bytes[..elements];
-                quantize::quantize(kernels, block.scores(elements), scale, zero_point, bytes);
-                copy_runs(bytes, n, &mut now[place * n..], width, n);
+                let (number, _) = products.of_piece(&piece, place);
+                let sums = self.of_rows(operands.sums, number, &piece).as_chunks().0;
+                for from in (0..n).step_by(weighed::COLUMNS) {
+                    let columns = from..n.min(from + weighed::COLUMNS);
+                    let now = &mut now[(place * n + from) * element..];
+                    let digits = blocks.digits(sums.len(), columns.len());
+                    self.matrix(kernels, operands, &piece, place, columns.clone(), columns.len(), digits);
+                    weighed.finish(kernels, &mut blocks, columns.len(), sums, now, width);
+                }
             }
             (row, rest) = (row + piece.count, later);
         }
@@ -132,52 +139,54 @@ impl ActivationProduct {
         first: usize,
         (y, sums): (&mut [u8], &mut [i32]),
     ) {
+        // Both are of two digits.
         let n = self.products.n;
         let mut block = ScoresBlock::EMPTY;
         let (mut row, mut rest) = (first, (y, sums));
         while !rest.0.is_empty() {
-            let piece = self.products.piece(row, scores.rows().min(rest.1.len()));
-            let (now, later) = rest.0.split_at_mut(piece.count * n);
-            let (sums, later_sums) = rest.1.split_at_mut(piece.count);
-            self.matrix(kernels, operands, &piece, 0, n, block.bytes(piece.count * n));
+            let piece = self.products.piece(row, scores.rows().min(rest.1.len() / 2));
+            let (now, later) = rest.0.split_at_mut(2 * piece.count * n);
+            let (sums, later_sums) = rest.1.split_at_mut(2 * piece.count);
+            self.matrix(kernels, operands, &piece, 0, 0..n, n, block.bytes(piece.count * n));
             scores.finish(kernels, &mut block, operands.mask, [piece.outer, piece.start], now, sums);
             (row, rest) = (row + piece.count, (later, later_sums));
         }
     }
 
-    /// Computes the rows of a piece, of the product at a place among those side by side: y begins with the first, `width`
-    /// elements before the next.
-    fn matrix<'o>(
+    /// Those of the numbers of all rows that are the numbers of a piece, of a product's left side.
+    fn of_rows<'o>(&self, numbers: &'o [i32], product: usize, piece: &Piece) -> &'o [i32] {
+        let first = self.left_numbers[product] * self.products.m + piece.start;
+        &numbers[first * self.digits()..][..piece.count * self.digits()]
+    }
+
+    /// Computes those columns of the rows of a piece, of the product at a place among those side by side: y begins with the
+    /// first, `width` elements before the next. The columns begin with a unit of the packing.
+    fn matrix(
         &self,
         kernels: Kernels,
-        operands: &Operands<'o>,
+        operands: &Operands<'_>,
         piece: &Piece,
         place: usize,
+        columns: Range<usize>,
         width: usize,
         y: &mut [u8],
     ) {
-        let &Products { m, n, k, stride, ref rights, .. } = &self.products;
+        let &Products { m, k, stride, ref rights, .. } = &self.products;
         let &Piece { outer, start, count } = piece;
-        let Operands { x, blocks, row_bias, residual, sums, .. } = *operands;
+        let Operands { x, blocks, row_bias, residual, .. } = *operands;
         let (number, left) = self.products.of_piece(piece, place);
         let block = &blocks[rights[number] * self.block..][..self.block];
         let (packed, numbers) = block.split_at(self.packed);
-        let columns = Columns { packed, n, taps: 1, kc: k };
-        let bias = &cast::<i32>(numbers)[..n];
-        let of_rows = |numbers: &'o [i32]| {
-            if numbers.is_empty() {
-                numbers
-            } else {
-                &numbers[self.left_numbers[number] * m + start..][..count]
-            }
-        };
+        let [from, to] = [columns.start, columns.end].map(|n| gemm::packed_len(kernels, n, 1, k));
+        let packed = Columns { packed: &packed[from..to], n: columns.len(), taps: 1, kc: k };
+        let bias = &cast::<i32>(numbers)[columns.clone()];
+        let row_bias = if row_bias.is_empty() { row_bias } else { self.of_rows(row_bias, number, piece) };
         let residual = if residual.is_empty() { residual } else { &residual[(outer * m + start) * width..] };
-        let out = self.epilogue.out(bias, 0..n, residual, width, y);
+        let out = self.epilogue.out(bias, columns, residual, width, y);
+        // Digits lie in one piece, which is rows of one digit each.
+        let stride = if self.digits() == 1 { stride } else { k };
         let rows = Rows::Dense { data: &x[left..], stride };
-        gemm::run_with_row_bias(kernels, count, &rows, of_rows(row_bias), &columns, out);
-        if let Some(scale) = self.weigh {
-            weigh(kernels, cast_mut(y), width, n, scale, of_rows(sums));
-        }
+        gemm::run_with_row_bias(kernels, count * self.digits(), &rows, row_bias, &packed, out);
     }
 }
 
@@ -202,10 +211,13 @@ impl<'a> Operands<'a> {
 /// Plans a QMatMul.
 pub fn plan(b: &mut Builder<'_>, node: &Node) -> Result<(), Stop> {
     // The left side's rows are read in groups of four bytes.
-    let (left, right) = (View::with_slack(b, node, 0)?, View::of(b, node, 1)?);
+    let (mut left, right) = (View::with_slack(b, node, 0)?, View::of(b, node, 1)?);
+    let sums = (node.inputs.len() > 2).then(|| weighed::sums(b, node)).transpose()?;
+    if sums.is_some() {
+        left = left.of_digits(node)?;
+    }
     let mut batches = Batches::of(node, left, right)?;
     let &Batches { n, k, .. } = &batches;
-    let sums = (node.inputs.len() > 2).then(|| sums_of_rows(b, node)).transpose()?;
     let a_zero = if sums.is_some() { 0 } else { node.attributes.int32("a_zero_point")? };
     let zeros = [a_zero, node.attributes.int32("b_zero_point")?];
     check_sums(node, k, zeros)?;
@@ -223,30 +235,16 @@ pub fn plan(b: &mut Builder<'_>, node: &Node) -> Result<(), Stop> {
     let block = packed + (n * 4).next_multiple_of(LINE);
     let blocks = b.steps.temporary(batches.right.count().checked_mul(block).ok_or_else(too_large)?);
     let (products, left_numbers) = (batches.products(), batches.left_numbers());
-    let weigh = if sums.is_some() { Some(node.attributes.f32("b_scale")?) } else { None };
-    let product = ActivationProduct { products, left_numbers, packed, block, epilogue, weigh, behind };
+    let product = ActivationProduct { products, left_numbers, packed, block, epilogue, behind };
     push_pack(b, node, &product, &batches.right, blocks, zeros);
     let row_bias = (zeros[1] != 128).then(|| match &sums {
         Some(sums) if are_sums_of_left(b, node) => push_scaled_sums(b, node, sums, 128 - zeros[1]),
-        _ => push_row_sums(b, node, &batches, 128 - zeros[1]),
+        _ => push_row_sums(b, node, &product, &batches.left, 128 - zeros[1]),
     });
     let (left, sums) = (batches.left.buffer, sums.map(|sums| sums.buffer));
     let buffers = Buffers { left, blocks, row_bias, residual, sums, y: y.buffer, sums_of_scores };
     push_product(b, name, product, buffers);
     Ok(())
-}
-
-/// The sums that the left side's rows are weighed by, of its shape but for the last dimension.
-fn sums_of_rows(b: &mut Builder<'_>, node: &Node) -> Result<Placed, Stop> {
-    let mut wanted = b.tensor(needed(node, 0)?)?.shape;
-    let sums = b.input_as(needed(node, 2)?, Layout::RowMajor)?;
-    wanted.pop();
-    wanted.push(1);
-    if sums.shape() != wanted {
-        let what = format!("its sums are of shape {:?}, not {wanted:?}", sums.shape());
-        return Err(error(node, &what));
-    }
-    Ok(sums)
 }
 
 /// What the step of a product makes, with all that is taken into it.
@@ -273,29 +271,21 @@ fn fused(
     epilogue: &mut Epilogue,
     is_weighed: bool,
 ) -> Result<Fused, Stop> {
+    if is_weighed {
+        let (name, weighed, y) = weighed::behind(b, node, batches)?;
+        return Ok(Fused::new(name, Behind::Weighed(weighed), y));
+    }
     if let Some((name, value)) = batches.absorb_transpose(b, node)? {
         return Ok(Fused::new(name, Behind::Nothing, b.output(value, batches.shape(), Layout::RowMajor)?));
     }
     let shape = batches.shape();
-    if is_weighed
-        && batches.n <= SCORES
-        && let Some((index, quantize)) = quantize_behind(b, node)?
-    {
-        b.absorb(index);
-        let (scale, zero) = (quantize.attributes.f32("scale")?, quantize.attributes.int32("zero_point")?);
-        let turned = batches.absorb_transpose(b, quantize)?;
-        let (name, value) = turned.map_or((quantize.name.clone(), made(quantize, 0)?), |turned| turned);
-        let y = b.output(value, batches.shape(), Layout::RowMajor)?;
-        return Ok(Fused::new(format!("{} + {name}", node.name), Behind::Quantize(scale, zero), y));
-    }
-    if !is_weighed
-        && matches!(epilogue, Epilogue::F32 { .. })
+    if matches!(epilogue, Epilogue::F32 { .. })
         && batches.is_whole()
         && let Some(scores) = attention::scores(b, node, &shape)?
     {
-        let of_sums = [&shape[..shape.len() - 1], &[1]].concat();
-        let y = b.output(scores.outputs[0], shape, Layout::RowMajor)?;
-        let sums = b.output(scores.outputs[1], of_sums, Layout::RowMajor)?.buffer;
+        let [(digits, of_digits), (sums, of_sums)] = scores.outputs.clone();
+        let y = b.output(digits, of_digits, Layout::RowMajor)?;
+        let sums = b.output(sums, of_sums, Layout::RowMajor)?.buffer;
         let fused = Fused::new(scores.names.clone(), Behind::Scores(scores), y);
         return Ok(Fused { sums_of_scores: Some(sums), ..fused });
     }
@@ -347,11 +337,11 @@ fn push_empty(
     if let Some(sums) = sums {
         let (scale, numbers) = (node.attributes.f32("b_scale")?, batches.left_numbers());
         let &Batches { m, n, .. } = batches;
-        b.steps.of_node(node, "fill").run([sums], [y], move |run, [sums], [y]| {
-            let (sums, y) = (cast::<i32>(sums), cast_mut::<f32>(y));
-            y.fill(0.0);
-            for (&number, y) in numbers.iter().zip(y.chunks_mut((m * n).max(1))) {
-                weigh(run.kernels, y, n, n, scale, &sums[number * m..][..m]);
+        b.steps.of_node(node, "fill").run([sums], [y], move |_, [sums], [y]| {
+            let (sums, _) = cast::<i32>(sums).as_chunks();
+            let rows = numbers.iter().flat_map(|number| &sums[number * m..][..m]);
+            for (&sums, y) in rows.zip(cast_mut::<f32>(y).chunks_mut(n.max(1))) {
+                y.fill(0.0 * weight(scale, sums));
             }
         });
         return Ok(());
@@ -399,10 +389,16 @@ fn push_pack(
 }
 
 /// Pushes the step that makes `factor * sum a` of every row of the left side.
-fn push_row_sums(b: &mut Builder<'_>, node: &Node, batches: &Batches, factor: i32) -> BufferId {
-    let &Batches { ref left, m, k, .. } = batches;
+fn push_row_sums(
+    b: &mut Builder<'_>,
+    node: &Node,
+    product: &ActivationProduct,
+    left: &View,
+    factor: i32,
+) -> BufferId {
+    let &Products { m, k, stride, .. } = &product.products;
     let matrices = left.matrices();
-    let [stride, _] = left.steps();
+    let (m, stride) = if product.digits() == 1 { (m, stride) } else { (2 * m, k) };
     let to = b.steps.temporary(matrices.len() * m * 4);
     let chunk = b.steps.chunk(matrices.len(), (m * k) as f64 * NANOSECONDS_A_BYTE, 1);
     b.steps
@@ -456,7 +452,8 @@ fn push_product(b: &mut Builder<'_>, name: String, product: ActivationProduct, b
     let &Products { m, n, k, .. } = products;
     let width = products.width();
     let tile = gemm::select(&b.steps.kernels.row().gemm, m, n, k);
-    let chunk = b.steps.chunk_of_tiles(products.rows(), (width * k) as f64 * NANOSECONDS_A_MAC, tile.rows);
+    let macs = width * k * product.digits();
+    let chunk = b.steps.chunk_of_tiles(products.rows(), macs as f64 * NANOSECONDS_A_MAC, tile.rows);
     let bytes = chunk * width * product.element();
     let mask = match &product.behind {
         Behind::Scores(scores) => scores.mask.as_ref().map(|mask| mask.buffer),
@@ -474,7 +471,7 @@ fn push_product(b: &mut Builder<'_>, name: String, product: ActivationProduct, b
     step.run_optional([left, blocks], optional, writes, move |run, [x, blocks], optional, [y, sums]| {
         let (kernels, pool, operands) = (run.kernels, run.pool, Operands::of(x, blocks, optional));
         let Behind::Scores(scores) = &product.behind else { return };
-        pool.pairs_of_slices((y, bytes), (cast_mut(sums), chunk), |i, y, sums| {
+        pool.pairs_of_slices((y, 2 * bytes), (cast_mut(sums), 2 * chunk), |i, y, sums| {
             product.rows_of_scores(kernels, &operands, scores, i * chunk, (y, sums));
         });
     });

@@ -35,7 +35,6 @@ pub(super) fn check(program: &Program, node: &Node) -> Checked {
         Op::QReduceMean => reduce_mean(program, node),
         Op::Lookup => lookup(program, node),
         Op::QSoftmax => softmax(program, node),
-        Op::QExponentials => exponentials(program, node),
         Op::Conv => conv(program, node),
         Op::ConvTranspose => conv_transpose(program, node),
         Op::MaxPool | Op::AveragePool | Op::LpPool => pool(node),
@@ -391,15 +390,6 @@ fn softmax(program: &Program, node: &Node) -> Checked {
         return Ok(());
     }
     Err(bad(node, "its table must begin with 2^22 and stay within 0..2^22"))
-}
-
-fn exponentials(program: &Program, node: &Node) -> Checked {
-    positive(node, "factor")?;
-    shaped(program, node, 1, &[256])?;
-    match constant(program, node, 1)?.u8s()? {
-        [255, .., 0] => Ok(()),
-        _ => Err(bad(node, "its table must begin with 255 and end with 0")),
-    }
 }
 
 fn transpose(node: &Node) -> Checked {
