@@ -149,6 +149,13 @@ pub fn exp(x: f32) -> f32 {
     (less_one + 1.0) * power_of_two(half) * power_of_two(k.wrapping_sub(half))
 }
 
+/// [`exp`] in fewer steps where its result is a normal number: for -87 <= x <= 88, and NaN.
+#[inline(always)]
+pub(super) fn exp_normal(x: f32) -> f32 {
+    let (less_one, k) = reduced_exp(x);
+    (less_one + 1.0) * power_of_two(k)
+}
+
 /// `exp(x) - 1`; 1.5 ulp.
 #[inline(always)]
 pub fn expm1(x: f32) -> f32 {
@@ -221,7 +228,7 @@ pub fn erf(x: f32) -> f32 {
     let magnitude = x.abs();
     let small = magnitude.mul_add(horner(magnitude * magnitude, &ERF_SMALL), magnitude);
     let t = if magnitude > 4.0 { 4.0 } else { magnitude };
-    let large = 1.0 - exp(-(t * horner(t, &ERF_LARGE)));
+    let large = 1.0 - exp_normal(-(t * horner(t, &ERF_LARGE)));
     let y = if magnitude < 0.921_875 { small } else { large };
     y.copysign(x)
 }
