@@ -3,6 +3,7 @@
 use std::ops::Range;
 
 use octavo_exec::cast;
+use octavo_kernels::float::unary::{self, Unary};
 use octavo_kernels::lookup;
 use octavo_kernels::quantize::{self, RequantizeParams};
 use octavo_kernels::table::Kernels;
@@ -13,7 +14,8 @@ use crate::ops::node::{error, made, needed, push_map};
 use crate::plan::buffers::Placed;
 use crate::plan::builder::{Builder, Stop};
 use crate::plan::layout::{Layout, is_same_bytes};
-use crate::program::{Node, Op, ValueId};
+use crate::plan::steps::Draft;
+use crate::program::{DType, Node, Op, ValueId};
 
 /// An error where a node computes on integers that the tier has no kernels for.
 pub fn check_types(b: &Builder<'_>, node: &Node) -> Result<(), Stop> {
@@ -43,7 +45,10 @@ pub fn plan_quantize(b: &mut Builder<'_>, node: &Node) -> Result<(), Stop> {
     match node.inputs.len() {
         1 => {}
         2 | 3 => return plan_to_grids(b, node, &x, output),
-        _ => return plan_to_columns(b, node, output),
+        _ => {
+            let x = b.input_as(needed(node, 0)?, Layout::RowMajor)?;
+            return plan_to_columns(b, node, &x, None);
+        }
     }
     let scale = node.attributes.f32("scale")?;
     let zero_point = node.attributes.int32("zero_point")?;
@@ -61,6 +66,59 @@ pub fn plan_quantize(b: &mut Builder<'_>, node: &Node) -> Result<(), Stop> {
         quantize::quantize(kernels, x, scale, zero_point, y);
     });
     Ok(())
+}
+
+/// Elements of a function that are in the first-level cache when they are quantized.
+const BLOCK: usize = 4096;
+
+/// Plans a function of float32 and the Quantize to bytes that alone reads it, by one scale or to columns: a block goes through
+/// both. False where there is no such Quantize.
+pub fn plan_behind(b: &mut Builder<'_>, node: &Node, function: Unary, x: &Placed) -> Result<bool, Stop> {
+    let Some((index, quantize)) = b.only_reader(made(node, 0)?) else { return Ok(false) };
+    if quantize.op != Op::Quantize || b.program.value(made(quantize, 0)?).dtype != DType::U8 {
+        return Ok(false);
+    }
+    match quantize.inputs.len() {
+        1 if !is_image(b, x, made(quantize, 0)?) => plan_function_to_scale(b, node, function, x, quantize)?,
+        4 if x.layout == Layout::RowMajor && x.shape().last().is_some_and(|&row| row <= BLOCK) => {
+            plan_to_columns(b, quantize, x, Some((node, function)))?;
+        }
+        _ => return Ok(false),
+    }
+    b.absorb(index);
+    Ok(true)
+}
+
+fn plan_function_to_scale(
+    b: &mut Builder<'_>,
+    node: &Node,
+    function: Unary,
+    x: &Placed,
+    quantize: &Node,
+) -> Result<(), Stop> {
+    let scale = quantize.attributes.f32("scale")?;
+    let zero_point = quantize.attributes.int32("zero_point")?;
+    let y = b.output(made(quantize, 0)?, x.shape().to_vec(), x.layout)?;
+    let chunk = b.steps.chunk_elements(y.elements());
+    let (xb, yb) = (x.buffer, y.buffer);
+    of_both(b, node, quantize).run([xb], [yb], move |run, [x], [y]| {
+        let (kernels, pool, x) = (run.kernels, run.pool, cast::<f32>(x));
+        pool.slices(y, chunk, |i, y| {
+            let mut block = [0.0; BLOCK];
+            for (x, y) in x[i * chunk..].chunks(BLOCK).zip(y.chunks_mut(BLOCK)) {
+                let (x, block) = (&x[..y.len()], &mut block[..y.len()]);
+                unary::run(kernels, function, x, block);
+                quantize::quantize(kernels, block, scale, zero_point, y);
+            }
+        });
+    });
+    Ok(())
+}
+
+/// The step of a function and the Quantize behind it.
+fn of_both<'s>(b: &'s mut Builder<'_>, node: &Node, quantize: &Node) -> Draft<'s> {
+    let kernel = b.steps.kernels.row().float.unary.unary.name;
+    b.steps.step(format!("{} + {}", node.name, quantize.name), node.op.name(), kernel)
 }
 
 /// Whether an image that lies row by row is wanted with its channels last.
@@ -248,9 +306,14 @@ impl Columns {
     }
 }
 
-/// Plans a Quantize to columns: of each row of the last axis, elements each by a scale and a zero point of its own.
-fn plan_to_columns(b: &mut Builder<'_>, node: &Node, output: ValueId) -> Result<(), Stop> {
-    let x = b.input_as(needed(node, 0)?, Layout::RowMajor)?;
+/// Plans a Quantize to columns: of each row of the last axis, elements each by a scale and a zero point of its own. before: the
+/// function that makes them of x, of rows of [`BLOCK`] elements at most.
+fn plan_to_columns(
+    b: &mut Builder<'_>,
+    node: &Node,
+    x: &Placed,
+    before: Option<(&Node, Unary)>,
+) -> Result<(), Stop> {
     let (scale, zero) = (b.known_input(node, 1)?.f32s()?, b.known_input(node, 2)?.f32s()?);
     let from: Vec<usize> = b.known_input(node, 3)?.i64s()?.into_iter().map(|place| place as usize).collect();
     let Some((&length, outer)) = x.shape().split_last() else {
@@ -260,7 +323,7 @@ fn plan_to_columns(b: &mut Builder<'_>, node: &Node, output: ValueId) -> Result<
         return Err(error(node, &format!("a column is taken from {place}, of an axis of {length}")));
     }
     let (shape, width) = ([outer, &[from.len()]].concat(), from.len());
-    let y = b.output(output, shape, Layout::RowMajor)?;
+    let y = b.output(made(node, 0)?, shape, Layout::RowMajor)?;
     if y.elements() == 0 {
         return Ok(());
     }
@@ -268,11 +331,22 @@ fn plan_to_columns(b: &mut Builder<'_>, node: &Node, output: ValueId) -> Result<
     let rows = b.steps.chunk(y.elements() / width, width as f64 * 0.15, 1);
     let (xb, yb) = (x.buffer, y.buffer);
     let kernel = b.steps.kernels.row().quantize.quantize_to_grids.name;
-    b.steps.of_node(node, kernel).run([xb], [yb], move |run, [x], [y]| {
+    let step = match before {
+        Some((function, _)) => of_both(b, function, node),
+        None => b.steps.of_node(node, kernel),
+    };
+    let function = before.map(|(_, function)| function);
+    step.run([xb], [yb], move |run, [x], [y]| {
         let (kernels, pool, x) = (run.kernels, run.pool, cast::<f32>(x));
         pool.slices(y, rows * width, |i, y| {
+            let mut block = [0.0; BLOCK];
             for (row, y) in y.chunks_exact_mut(width).enumerate() {
-                columns.quantize(kernels, &x[(i * rows + row) * length..][..length], y);
+                let mut x = &x[(i * rows + row) * length..][..length];
+                if let Some(function) = function {
+                    unary::run(kernels, function, x, &mut block[..length]);
+                    x = &block[..length];
+                }
+                columns.quantize(kernels, x, y);
             }
         });
     });

@@ -4,16 +4,21 @@ use octavo_kernels::float::unary::{self, Unary};
 use octavo_kernels::lookup;
 
 use crate::ops::node::{error, made, needed, push_map};
-use crate::ops::{arithmetic, broadcast, comparison, fusion};
+use crate::ops::{arithmetic, broadcast, comparison, fusion, quantize};
+use crate::plan::buffers::Placed;
 use crate::plan::builder::{Builder, Stop};
 use crate::program::{DType, Node, Op};
 
 /// Plans the op, in whatever layout its input has.
 pub fn plan(b: &mut Builder<'_>, node: &Node) -> Result<(), Stop> {
     let x = b.input(needed(node, 0)?)?;
+    let (dtype, is_predicate) = (x.dtype(), matches!(node.op, Op::Not | Op::IsNaN | Op::IsInf));
+    if dtype == DType::F32 && !is_predicate {
+        return plan_float(b, node, &x);
+    }
     let y = b.output(made(node, 0)?, x.shape().to_vec(), x.layout)?;
-    let chunk = b.steps.chunk_elements(y.elements());
     if node.op == Op::Lookup {
+        let chunk = b.steps.chunk_elements(y.elements());
         let table = fusion::table(b, node)?;
         let kernel = b.steps.kernels.row().lookup.lookup.name;
         push_map(b, node, kernel, &x, &y, chunk, move |kernels, x: &[u8], y: &mut [u8]| {
@@ -21,17 +26,22 @@ pub fn plan(b: &mut Builder<'_>, node: &Node) -> Result<(), Stop> {
         });
         return Ok(());
     }
-    let dtype = x.dtype();
-    let is_predicate = matches!(node.op, Op::Not | Op::IsNaN | Op::IsInf);
-    if is_predicate || dtype != DType::F32 {
-        let map =
-            if is_predicate { comparison::predicate(node, dtype)? } else { arithmetic::single(node, dtype)? };
-        broadcast::push(b, node, arithmetic::NAME, [&x], &y, move |_, [x], y| map(x, y));
+    let map =
+        if is_predicate { comparison::predicate(node, dtype)? } else { arithmetic::single(node, dtype)? };
+    broadcast::push(b, node, arithmetic::NAME, [&x], &y, move |_, [x], y| map(x, y));
+    Ok(())
+}
+
+/// Plans a function of float32, with the Quantize behind it where that alone reads it.
+fn plan_float(b: &mut Builder<'_>, node: &Node, x: &Placed) -> Result<(), Stop> {
+    let function = function(b, node)?;
+    if quantize::plan_behind(b, node, function, x)? {
         return Ok(());
     }
-    let function = function(b, node)?;
+    let y = b.output(made(node, 0)?, x.shape().to_vec(), x.layout)?;
+    let chunk = b.steps.chunk_elements(y.elements());
     let kernel = b.steps.kernels.row().float.unary.unary.name;
-    push_map(b, node, kernel, &x, &y, chunk, move |kernels, x: &[f32], y: &mut [f32]| {
+    push_map(b, node, kernel, x, &y, chunk, move |kernels, x: &[f32], y: &mut [f32]| {
         unary::run(kernels, function, x, y);
     });
     Ok(())
