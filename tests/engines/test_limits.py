@@ -224,10 +224,14 @@ def test_profiles_name_the_tier_of_integer_means_and_maxima(build):
         "QReduceMean", [x], axes=[2, 3], keepdims=1, ratio=np.float64(1), x_zero_point=0, y_zero_point=0,
         lo=0, hi=255,
     )  # fmt: skip
-    program = build.program(mean, build.node("GlobalMaxPool", [x]))
+    floats = build.node(
+        "QReduceMean", [x], "f32", axes=[2, 3], keepdims=1, x_zero_point=0, x_scale=np.float32(1)
+    )
+    program = build.program(mean, floats, build.node("GlobalMaxPool", [x]))
     for isa in octavo.tiers():
         rows = octavo.Session(program, isa=isa).profile({"x": np.zeros((1, 20, 4, 4), np.uint8)})
         assert [(row.kernel, row.tier) for row in rows] == [
             (f"{isa}-u8-mean", isa),
+            (f"{isa}-u8f32-mean", isa),
             (f"{isa}-u8-maxpool", isa),
         ]

@@ -43,7 +43,11 @@ def test_means(build, same, axes, keepdims):
         "QReduceMean", [x], axes=axes, keepdims=keepdims, x_zero_point=40, y_zero_point=11,
         ratio=np.float64(1.9), lo=0, hi=255,
     )  # fmt: skip
-    same(build.program(y), {"x": rng.integers(0, 256, (3, 20, 9, 7)).astype(np.uint8)}, batched=0 not in axes)
+    floats = build.node(
+        "QReduceMean", [x], "f32", axes=axes, keepdims=keepdims, x_zero_point=40, x_scale=np.float32(0.037)
+    )
+    feeds = {"x": rng.integers(0, 256, (3, 20, 9, 7)).astype(np.uint8)}
+    same(build.program(y, floats), feeds, batched=0 not in axes)
 
 
 def test_a_mean_over_channels_that_lie_last(build, same):
@@ -60,6 +64,12 @@ def test_a_mean_over_channels_that_lie_last(build, same):
         )
         for axes in ([2, 3], [1], [2], [1, 2])
     ]  # fmt: skip
+    means += [
+        build.node(
+            "QReduceMean", [pooled], "f32", axes=axes, keepdims=1, x_zero_point=3, x_scale=np.float32(0.3)
+        )
+        for axes in ([2, 3], [1], [2], [1, 2])
+    ]
     same(build.program(*means), {"x": rng.integers(0, 256, (2, 6, 8, 10)).astype(np.uint8)})
 
 

@@ -457,9 +457,11 @@ def _qreduce(g: Growth, op: str) -> bool:
     x, draw = g.pick(("u8",), (1, 2, 3, 4, 5)), g.draw
     if not x:
         return False
-    points = {"x_zero_point": draw.number(0, 255), "y_zero_point": draw.number(0, 255)}
-    reduced = {"axes": _some_axes(g, x), "keepdims": draw.number(0, 1)}
-    return g.node(op, [x], **reduced, **points, ratio=np.float64(draw.rng.uniform(0.3, 3)), **draw.clamp())
+    reduced = {"axes": _some_axes(g, x), "keepdims": draw.number(0, 1), "x_zero_point": draw.number(0, 255)}
+    if draw.chance(0.4):
+        return g.node(op, [x], **reduced, x_scale=draw.f32(0.01, 0.1))
+    bytes_of = {"y_zero_point": draw.number(0, 255), "ratio": np.float64(draw.rng.uniform(0.3, 3))}
+    return g.node(op, [x], **reduced, **bytes_of, **draw.clamp())
 
 
 @recipe(

@@ -182,7 +182,10 @@ def test_a_log_softmax_is_missed_where_integers_read_it_alone(quantized, rng):
     x = rng.normal(size=(1, 4, 8, 8)).astype("f4")
     for end, stay in (
         ("y = Conv(r, v)", ("LogSoftmax has no integer form", False)),
-        ("y = Identity(r)", ("it follows a product's float32 result, which no op reads as integers", True)),
+        (
+            "y = Identity(r)",
+            ("it follows a float32 result of exact sums, which no op reads as integers", True),
+        ),
     ):
         stays = quantized(f"{text} {end} }}", x, v=SQUARE).lowered.stays
         assert [(s.reason, s.expected) for s in stays if s.op == "LogSoftmax"] == [stay]

@@ -9,7 +9,7 @@ from octavo import reference
 from octavo.lowering.affine import Range, affine
 from octavo.reference.functions import exp
 
-AFTER_LAST = "it follows a product's float32 result, which no op reads as integers"
+AFTER_LAST = "it follows a float32 result of exact sums, which no op reads as integers"
 
 CONV = "g (float[N,3,8,8] x) => (float[N,4,8,8] y) { c = Conv<pads=[1,1,1,1]>(x, w, b) y = Relu(c) }"
 
@@ -293,3 +293,42 @@ def test_means_have_a_range_of_their_own(quantized, image, weight, square, pool,
     assert node.attributes["ratio"] == np.float64(x.scale[0]) / np.float64(y.scale[0])
     assert y.scale[0] < x.scale[0]
     assert case.sqnr() > 30
+
+
+@pytest.mark.parametrize("pool", ["GlobalAveragePool(r)", "ReduceMean<keepdims=1>(r, axes)"])
+@pytest.mark.parametrize(
+    "end", ["y = Flatten(p)", "q = Relu(p) y = Flatten(q)", "q = Reshape(p, s) y = Softmax(q)"]
+)
+def test_means_at_the_end_give_floats(quantized, image, weight, pool, end):
+    """Logits are not rounded to 256 steps, and what follows them stays float."""
+    text = f"g (float[N,3,8,8] x) => (float y) {{ a = Conv(x, w) r = Relu(a) p = {pool} {end} }}"
+    constants = {"axes": np.array([2, 3]), "s": np.array([0, 4])}
+    used = {name: array for name, array in constants.items() if f", {name})" in text}
+    case = quantized(text, image, w=weight, **used)
+    after = [node.split("(")[0].split()[-1] for node in end.split(")")[:-1]]
+    assert case.ops == ["Quantize", "QConv", "QReduceMean", *after]
+    assert set(case.reasons.values()) == {AFTER_LAST}
+    assert all(stay.expected for stay in case.lowered.stays)
+    node, values = case.node("QReduceMean"), case.lowered.program.values
+    assert node.attributes["x_scale"] == values[node.inputs[0]].quant.scale[0]
+    assert (values[node.outputs[0]].dtype, values[node.outputs[0]].quant) == ("f32", None)
+    assert case.sqnr() > 35
+
+
+def test_a_mean_that_integers_read_too_is_requantized(quantized, image, weight, square):
+    text = """g (float[N,3,8,8] x) => (float y, float p)
+        { a = Conv(x, w) p = GlobalAveragePool(a) y = Conv(p, v) }"""
+    case = quantized(text, image, w=weight, v=square)
+    assert case.ops == ["Quantize", "QConv", "QReduceMean", "Dequantize", "QConv"]
+
+
+def test_an_average_pool_at_the_end_gives_integers(quantized, image, weight):
+    text = """g (float[N,3,8,8] x) => (float y)
+        { a = Conv(x, w) p = AveragePool<kernel_shape=[2,2]>(a) y = Flatten(p) }"""
+    assert quantized(text, image, w=weight).ops == [
+        "Quantize",
+        "QConv",
+        "QAveragePool",
+        "Flatten",
+        "Dequantize",
+    ]

@@ -5,7 +5,7 @@ import pytest
 from octavo.lowering import Range
 from octavo.lowering.affine import affine
 
-AFTER_LAST = "it follows a product's float32 result, which no op reads as integers"
+AFTER_LAST = "it follows a float32 result of exact sums, which no op reads as integers"
 
 START = "c = Conv<pads=[1,1,1,1]>(x, w)"
 

@@ -287,11 +287,30 @@ def test_reduce_mean(run_node, rng, axes, keepdims):
     assert y.reshape(-1).tolist() == [clamped(scaled(total, *parameters)) for total in sums.reshape(-1)]
 
 
-def test_a_mean_whose_sum_could_leave_32_bits_is_an_error(run_node):
-    attributes = {"axes": [0], "keepdims": 1, "x_zero_point": 0, "ratio": np.float64(1)}
-    x = np.broadcast_to(np.uint8(1), (2**31 // 255 + 1,))
-    with pytest.raises(RunError, match="32 bits"):
-        run_node("QReduceMean", [x], attributes | CLAMP)
+@pytest.mark.parametrize(("axes", "keepdims"), [([2, 3], 1), ([2, 3], 0), ([0, 1, 2, 3], 0), ([1], 0)])
+@pytest.mark.parametrize("x_scale", [0.037, 2.0**-126, 3.4e38])
+def test_reduce_mean_in_floats(run_node, rng, axes, keepdims, x_scale):
+    """The scale over the count is rounded to float64 and float32, the sum and the product to float32."""
+    x, x_scale = u8(rng, 2, 3, 4, 5), np.float32(x_scale)
+    attributes = {"axes": axes, "keepdims": keepdims, "x_zero_point": 50, "x_scale": x_scale}
+    (y,) = run_node("QReduceMean", [x], attributes, "f32")
+    count = math.prod(x.shape[axis] for axis in axes)
+    scale = Fraction(float(np.float32(float(Fraction(float(x_scale)) / count))))
+    sums = np.asarray((x.astype(object) - 50).sum(axis=tuple(axes), keepdims=bool(keepdims)), object)
+    assert y.shape == sums.shape
+    assert y.dtype == np.float32
+    # Sums below 2^24 are float32, and their products by one are float64.
+    with np.errstate(over="ignore"):
+        assert y.reshape(-1).tolist() == [np.float32(float(total * scale)) for total in sums.reshape(-1)]
+
+
+@pytest.mark.parametrize("form", [{"ratio": np.float64(1)} | CLAMP, {"x_scale": np.float32(1)}])
+def test_a_mean_of_nothing_or_whose_sum_could_leave_32_bits_is_an_error(run_node, form):
+    attributes = {"axes": [0], "keepdims": 1, "x_zero_point": 0, **form}
+    for count in (0, 2**31 // 255 + 1):
+        x = np.broadcast_to(np.uint8(1), (count,))
+        with pytest.raises(RunError, match=f"cannot average {count} elements: .*32 bits"):
+            run_node("QReduceMean", [x], attributes, "f32" if "x_scale" in form else "u8")
 
 
 def test_requantize(run_node):

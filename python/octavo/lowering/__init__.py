@@ -25,7 +25,7 @@ from octavo.lowering.grids import Grid, grid
 from octavo.lowering.matmul import emit_matmul, fit_matmul
 from octavo.lowering.movement import emit_join, emit_movement, fit_join, fit_movement
 from octavo.lowering.partition import Stay
-from octavo.lowering.pooling import emit_average_pool, emit_reduce_mean, fit_average_pool, fit_mean
+from octavo.lowering.pooling import emit_average_pool, emit_reduce_mean, fit_average_pool, fit_reduce_mean
 from octavo.lowering.softmax import emit_exponentials, emit_softmax, fit_exponentials, fit_softmax
 from octavo.lowering.unary import emit_unary, fit_unary
 from octavo.lowering.wiring import Unit, Wiring
@@ -52,7 +52,7 @@ _RULES = {
     "QAdd": Rule(fit_add, emit_add),
     "QMul": Rule(fit_mul, emit_mul),
     "QAveragePool": Rule(fit_average_pool, emit_average_pool),
-    "QReduceMean": Rule(fit_mean, emit_reduce_mean),
+    "QReduceMean": Rule(fit_reduce_mean, emit_reduce_mean),
     "QSoftmax": Rule(fit_softmax, emit_softmax),
     "QExponentials": Rule(fit_exponentials, emit_exponentials),
     "Lookup": Rule(fit_unary, emit_unary),

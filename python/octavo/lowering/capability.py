@@ -27,7 +27,7 @@ class Kind(Enum):
     ELEMENTWISE = "elementwise"
     """A sum or a product of two tensors, with a range of its own."""
     MEAN = "mean"
-    """A mean over many elements, with a range of its own."""
+    """A mean over many elements, with its own range. Over whole axes it can give float32 from its sums."""
     UNARY = "unary"
     """A function of one tensor, element by element: a table."""
     SOFTMAX = "softmax"

@@ -2,8 +2,8 @@
 
 A product (Conv, Gemm, MatMul) pays for conversions around it. Everything else runs in integers where
 integers are at hand: a lone Relu between float ops is not worth a Quantize. What only moves elements
-follows what is narrower. What stands between a product and float readers takes float32 from its
-accumulator: last layers keep their precision.
+follows what is narrower. What stands between a product, or a mean over whole axes, and float readers takes
+float32 from its accumulator: last layers keep their precision.
 """
 
 from collections.abc import Container, Mapping
@@ -13,9 +13,10 @@ from octavo.lowering.capability import Kind, Row, judge
 from octavo.lowering.wiring import Unit, Wiring
 from octavo.program.integers import UINT8, Integers
 
-AFTER_LAST = "it follows a product's float32 result, which no op reads as integers"
+AFTER_LAST = "it follows a float32 result of exact sums, which no op reads as integers"
 COLUMNS = "its result has a scale for each index, which a table of 256 results cannot give"
 NO_INTEGERS = "its inputs are float, and quantizing them for this op alone gains nothing"
+_GIVE_FLOATS = ("QConv", "QGemm", "QMatMul", "QReduceMean")
 _FOLLOWERS = (Kind.UNARY, Kind.ELEMENTWISE, Kind.MOVEMENT, Kind.JOIN, Kind.SOFTMAX)
 
 
@@ -166,7 +167,7 @@ class Partition:
         )
 
     def _leave_at_the_end(self) -> None:
-        """Take out of the integers what stands between products and float readers or outputs."""
+        """Take out of the integers what stands between float32 results and float readers or outputs."""
         ends: set[str] = set()
         for unit in reversed(self.wiring.units):
             readers = [reader for name in unit.outputs for reader in self.wiring.readers.get(name, [])]
@@ -195,7 +196,7 @@ class Partition:
         comes_as_float = [
             producer is None
             or not self.is_integer(producer)
-            or (self.kind(producer) is Kind.PRODUCT and producer.name in ends)
+            or (self.rows[producer.name].becomes in _GIVE_FLOATS and producer.name in ends)
             for producer in map(self.wiring.producer.get, self.wiring.activations(unit))
         ]
         return any(comes_as_float) if kind is Kind.JOIN else all(comes_as_float)

@@ -21,10 +21,10 @@ _WINDOW = ("kernel_shape", "strides", "pads", "auto_pad", "dilations", "ceil_mod
 
 @dataclass(frozen=True)
 class Mean:
-    """ratio: of the input's scale to the output's."""
+    """Requantized by `ratio`, of the input's scale to the output's, with the epilogue `end`; or float32."""
 
-    end: Epilogue
-    ratio: np.float64
+    end: Epilogue | None = None
+    ratio: np.float64 | None = None
 
 
 def fit_average_pool(decision: Decision, unit: Unit) -> Mean:
@@ -32,11 +32,18 @@ def fit_average_pool(decision: Decision, unit: Unit) -> Mean:
     of = decision.forms.activations
     if of.steps * math.prod(integers(unit.node, "kernel_shape")) >= of.sum_end:
         raise UnfitError("the sum of its window could leave int32")
-    return fit_mean(decision, unit)
+    return _fit_requantized(decision, unit)
 
 
-def fit_mean(decision: Decision, unit: Unit) -> Mean:
-    """A mean of elements, as many as the plan finds."""
+def fit_reduce_mean(decision: Decision, unit: Unit) -> Mean:
+    """A mean of elements, as many as the plan finds, with a float32 result where no reader wants integers."""
+    if decision.partition.wants_integers(unit.outputs[0]):
+        return _fit_requantized(decision, unit)
+    decision.affine(unit.node.inputs[0])  # it has one, or the mean does not fit
+    return Mean()
+
+
+def _fit_requantized(decision: Decision, unit: Unit) -> Mean:
     x = decision.affine(unit.node.inputs[0])
     end = epilogue(decision, unit)
     ratio = np.float64(x.scale) / np.float64(end.affine.scale)
@@ -61,7 +68,12 @@ def emit_reduce_mean(builder: ProgramBuilder, unit: Unit, fit: Mean) -> None:
 def _emit(builder: ProgramBuilder, unit: Unit, fit: Mean, op: str, attributes: dict[str, Attribute]) -> None:
     source = unit.node.inputs[0]
     x = builder.affine(source)
-    attributes = attributes | {"x_zero_point": x.zero_point, "ratio": fit.ratio} | fit.end.attributes()
+    attributes = attributes | {"x_zero_point": x.zero_point}
     inputs = [builder.integers(source)]
+    if fit.end is None or fit.ratio is None:
+        outputs = [builder.gives_floats(unit.outputs[0])]
+        builder.emit(op, unit, inputs, outputs, attributes | {"x_scale": x.scale})
+        return
+    attributes = attributes | {"ratio": fit.ratio} | fit.end.attributes()
     builder.emit(op, unit, inputs, [builder.gives_integers(fit.end.output)], attributes)
     builder.dequantize_if_wanted(fit.end.output)

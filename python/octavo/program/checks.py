@@ -378,6 +378,9 @@ def _check_reduce_mean(program: Program, node: Node) -> None:
     if not axes or axes[0] < 0 or axes != sorted(set(axes)):
         _fail(node, f"axes is {axes}, not rising from 0 or more")
     _zero_points(program, node)
+    if "x_scale" in node.attributes:
+        _positive(node, "x_scale")
+        return
     _ratio(node)
     _clamp(program, node)
 

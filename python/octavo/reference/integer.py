@@ -202,7 +202,7 @@ def average_pool(node: Node, inputs: Inputs, y: str) -> list[Array]:
 
 
 def reduce_mean(node: Node, inputs: Inputs, y: str) -> list[Array]:
-    """The sum of `x - x_zero_point` over the axes, times ratio / count."""
+    """The sum of `x - x_zero_point` over the axes, times ratio / count; or as floats by formula (12a)."""
     x, axes = _centred(node, inputs), tuple(integers(node, "axes"))
     if axes[-1] >= x.ndim:
         raise RunError(f"its input has {x.ndim} axes, it reduces {list(axes)}")
@@ -211,6 +211,9 @@ def reduce_mean(node: Node, inputs: Inputs, y: str) -> list[Array]:
     if not 0 < count * of.steps < of.sum_end:
         raise RunError(f"it cannot average {count} elements: their sum must fit in 32 bits")
     acc = x.sum(axis=axes, keepdims=bool(integer(node, "keepdims")))
+    if "x_scale" in node.attributes:
+        scale = np.float32(np.float64(number(node, "x_scale")) / count)
+        return [np.asarray(acc.astype(np.float32) * scale)]
     return [_mean(node, acc, np.array(count), y)]
 
 

@@ -157,7 +157,7 @@ impl Build {
     /// One step more.
     fn grow(&mut self) {
         let channels = self.channels;
-        match self.random.range(0, 18) {
+        match self.random.range(0, 19) {
             choice @ 0..=3 => {
                 let (kernel, group) = [(1, 1), (3, 1), (3, channels), (5, channels)][choice as usize];
                 let x = self.pick(true);
@@ -228,6 +228,19 @@ impl Build {
                 self.bytes.retain(|&value| value != mean);
                 let product = self.qconv(self.channels, 1, 1, x);
                 self.qadd(product, mean);
+            }
+            // Floats of one element a channel.
+            19 => {
+                let (x, other) = (self.pick(false), self.pick(true));
+                let given = vec![
+                    ints("axes", &[2, 3]),
+                    int("keepdims", 1),
+                    int("x_zero_point", self.zero_point()),
+                    ("x_scale", Attribute::F32(0.03)),
+                ];
+                let mean = self.node(Op::QReduceMean, &[other], DType::F32, given);
+                self.floats.retain(|&value| value != mean);
+                self.node(Op::Add, &[x, mean], DType::F32, vec![]);
             }
             // A product with itself.
             15 => {

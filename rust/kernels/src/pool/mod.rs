@@ -51,9 +51,19 @@ pub struct Mean {
     pub hi: i32,
 }
 
+/// The arithmetic of [`mean_rows_to_floats`]: the sum of `x - x_zero_point` over all rows as a float32, times the scale.
+#[derive(Clone, Copy, Debug)]
+pub struct FloatMean {
+    /// In `0..=255`.
+    pub x_zero_point: i32,
+    /// Of the sum, which takes in the division by the number of rows.
+    pub scale: f32,
+}
+
 type RunMax = unsafe fn(&[u8], &Window, Range<usize>, &mut [u8]);
 type RunAverage = unsafe fn(&[u8], &Window, Range<usize>, &Average<'_>, &mut [u8]);
 type RunMean = unsafe fn(&[u8], usize, &Mean, &mut [u8]);
+type RunMeanToFloats = unsafe fn(&[u8], usize, &FloatMean, &mut [f32]);
 
 /// One tier's pools. Each asks for what its safe function asserts.
 #[derive(Debug)]
@@ -64,6 +74,8 @@ pub struct Entries {
     pub average: Entry<RunAverage>,
     /// See [`mean_rows`].
     pub mean: Entry<RunMean>,
+    /// See [`mean_rows_to_floats`].
+    pub mean_to_floats: Entry<RunMeanToFloats>,
 }
 
 /// Max pool: some rows of the output image, from the whole input image. Padding never wins; a window that lies in the
@@ -99,12 +111,34 @@ pub fn mean_rows(k: impl Has<Entries>, x: &[u8], channels: usize, mean: &Mean, o
     if channels == 0 {
         return;
     }
-    assert!(x.len().is_multiple_of(channels), "{} bytes are no rows of {channels}", x.len());
-    assert_fits_int32(x.len() / channels);
+    assert_rows(x, channels);
     assert_arithmetic(mean.x_zero_point, mean.y_zero_point, mean.lo, mean.hi);
     assert!((1..=62).contains(&mean.shift) && mean.multiplier > i32::MIN, "{mean:?}");
     // SAFETY: `k` proves the tier; the lengths are checked.
     unsafe { (k.entries().mean.code())(x, channels, mean, out) }
+}
+
+/// The mean over the rows of `[rows, channels]` in float32. Panics as [`mean_rows`] does.
+pub fn mean_rows_to_floats(
+    k: impl Has<Entries>,
+    x: &[u8],
+    channels: usize,
+    mean: &FloatMean,
+    out: &mut [f32],
+) {
+    assert_eq!(out.len(), channels, "the length of the output");
+    if channels == 0 {
+        return;
+    }
+    assert_rows(x, channels);
+    assert!((0..=255).contains(&mean.x_zero_point), "{mean:?}");
+    // SAFETY: `k` proves the tier; the lengths are checked.
+    unsafe { (k.entries().mean_to_floats.code())(x, channels, mean, out) }
+}
+
+fn assert_rows(x: &[u8], channels: usize) {
+    assert!(x.len().is_multiple_of(channels), "{} bytes are no rows of {channels}", x.len());
+    assert_fits_int32(x.len() / channels);
 }
 
 fn assert_fits_int32(count: usize) {

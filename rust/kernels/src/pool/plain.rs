@@ -3,7 +3,7 @@
 
 use std::ops::Range;
 
-use super::{Average, Entries, Mean, Window};
+use super::{Average, Entries, FloatMean, Mean, Window};
 use crate::requantize::requantize;
 
 crate::plain::plain_tiers!(Entries {
@@ -11,6 +11,8 @@ crate::plain::plain_tiers!(Entries {
     average(x: &[u8], window: &Window, rows: Range<usize>, average: &Average<'_>, out: &mut [u8])
         = average_plain as "u8-averagepool";
     mean(x: &[u8], channels: usize, mean: &Mean, out: &mut [u8]) = mean_plain as "u8-mean";
+    mean_to_floats(x: &[u8], channels: usize, mean: &FloatMean, out: &mut [f32])
+        = mean_to_floats_source as "u8f32-mean";
 });
 
 /// Channels whose sums go through together.
@@ -116,20 +118,29 @@ impl Taps {
     }
 }
 
-/// What makes bytes of sums. A method rather than a closure, which the compiler would not inline.
-pub(super) trait Finish {
-    /// The bytes of a block's sums, each less `offset` and then at most `reach` in magnitude.
-    fn finish(&self, sums: &[i32; BLOCK], offset: i32, reach: i64, mean: &Mean, out: &mut [u8]);
+/// What makes results of sums, by the arithmetic `A`. A method rather than a closure, which the compiler would not inline.
+pub(super) trait Finish<A, Y> {
+    /// The results of a block's sums, each less `offset` and then at most `reach` in magnitude.
+    fn finish(&self, sums: &[i32; BLOCK], offset: i32, reach: i64, by: &A, out: &mut [Y]);
 }
 
 /// By the text of the rule.
 pub(super) struct Plain;
 
-impl Finish for Plain {
+impl Finish<Mean, u8> for Plain {
     #[inline(always)]
-    fn finish(&self, sums: &[i32; BLOCK], offset: i32, _: i64, mean: &Mean, out: &mut [u8]) {
+    fn finish(&self, sums: &[i32; BLOCK], offset: i32, _: i64, by: &Mean, out: &mut [u8]) {
         for (out, &sum) in out.iter_mut().zip(sums) {
-            *out = requantize(sum - offset, mean.multiplier, mean.shift, mean.y_zero_point, mean.lo, mean.hi);
+            *out = requantize(sum - offset, by.multiplier, by.shift, by.y_zero_point, by.lo, by.hi);
+        }
+    }
+}
+
+impl Finish<FloatMean, f32> for Plain {
+    #[inline(always)]
+    fn finish(&self, sums: &[i32; BLOCK], offset: i32, _: i64, by: &FloatMean, out: &mut [f32]) {
+        for (out, &sum) in out.iter_mut().zip(sums) {
+            *out = (sum - offset) as f32 * by.scale;
         }
     }
 }
@@ -147,7 +158,7 @@ pub(super) fn average_source(
     rows: Range<usize>,
     average: &Average<'_>,
     out: &mut [u8],
-    finish: impl Finish,
+    finish: impl Finish<Mean, u8>,
 ) {
     let mut pixels = out.chunks_exact_mut(window.channels.max(1));
     let whole = window.whole(1);
@@ -204,16 +215,28 @@ fn sum_block(x: &[u8], taps: &Taps, c: usize, length: usize) -> [i32; BLOCK] {
 
 #[inline(always)]
 fn mean_plain(x: &[u8], channels: usize, mean: &Mean, out: &mut [u8]) {
-    mean_source(x, channels, mean, out, Plain);
+    mean_source(x, channels, mean.x_zero_point, mean, out, Plain);
 }
 
-/// The mean of all rows, but for what makes bytes of sums.
 #[inline(always)]
-pub(super) fn mean_source(x: &[u8], channels: usize, mean: &Mean, out: &mut [u8], finish: impl Finish) {
+fn mean_to_floats_source(x: &[u8], channels: usize, mean: &FloatMean, out: &mut [f32]) {
+    mean_source(x, channels, mean.x_zero_point, mean, out, Plain);
+}
+
+/// The mean of all rows, but for what makes results of sums.
+#[inline(always)]
+pub(super) fn mean_source<A, Y>(
+    x: &[u8],
+    channels: usize,
+    x_zero_point: i32,
+    by: &A,
+    out: &mut [Y],
+    finish: impl Finish<A, Y>,
+) {
     /// Rows whose sums of uint8 fit in uint16.
     const ROWS: usize = 256;
     let count = x.len() / channels;
-    let offset = count as i32 * mean.x_zero_point;
+    let offset = count as i32 * x_zero_point;
     for (block, out) in out.chunks_mut(BLOCK).enumerate() {
         let mut sums = [0; BLOCK];
         for rows in x.chunks(ROWS * channels) {
@@ -227,6 +250,6 @@ pub(super) fn mean_source(x: &[u8], channels: usize, mean: &Mean, out: &mut [u8]
                 *sum += i32::from(partial);
             }
         }
-        finish.finish(&sums, offset, 255 * count as i64, mean, out);
+        finish.finish(&sums, offset, 255 * count as i64, by, out);
     }
 }

@@ -157,14 +157,36 @@ proptest! {
             }
         }
     }
+
+    #[test]
+    fn a_mean_in_floats_equals_plain_integers(
+        (rows, channels, x) in (0..600usize, 1..150usize).prop_flat_map(|(rows, channels)| {
+            (Just(rows), Just(channels), proptest::collection::vec(prop_oneof![Just(255), any::<u8>()], rows * channels))
+        }),
+        x_zero_point in zero_point(), scale in prop_oneof![1e-6..1f32, Just(f32::from_bits(3)), Just(f32::MAX)],
+    ) {
+        for k in tiers() {
+            let mut out = vec![0.0; channels];
+            mean_rows_to_floats(k, &x, channels, &FloatMean { x_zero_point, scale }, &mut out);
+            for c in 0..channels {
+                let value = |row: usize| i64::from(x[row * channels + c]) - i64::from(x_zero_point);
+                let acc: i64 = (0..rows).map(value).sum();
+                // Such a sum and the product are exact in float64.
+                let expected = (acc as f64 * f64::from(scale)) as f32;
+                prop_assert_eq!(out[c].to_bits(), expected.to_bits(), "{} channel {}", k.isa(), c);
+            }
+        }
+    }
 }
 
 /// Rows of nothing but 255, and of nothing but 0 below a zero point of 255: the largest sums, about every number of rows
-/// that a narrower sum would hold, up to the last one that int32 does.
+/// that a narrower sum would hold, one whose sums float32 rounds, and the last one that int32 does.
 #[test]
 fn the_largest_means() {
     for (x, x_zero_point) in [(255, 0), (0, 255), (255, 7)] {
-        for rows in [1, 2, 128, 129, 255, 256, 257, 258, 272, 511, 512, 513, 514, 65_793, 65_794, 8_421_504] {
+        for rows in [
+            1, 2, 128, 129, 255, 256, 257, 258, 272, 511, 512, 513, 514, 65_793, 65_794, 5_000_003, 8_421_504,
+        ] {
             let channels: &[usize] = if rows > 1000 { &[1] } else { &[1, 63, 64, 65, 130] };
             for &channels in channels {
                 let image = vec![x; rows * channels];
@@ -179,6 +201,11 @@ fn the_largest_means() {
                 for k in tiers() {
                     let mut out = vec![0; channels];
                     mean_rows(k, &image, channels, &mean, &mut out);
+                    assert!(out.iter().all(|&y| y == expected), "{} {rows} rows: {out:?}", k.isa());
+                    let mut out = vec![0.0; channels];
+                    let mean = FloatMean { x_zero_point, scale: 0.37 };
+                    mean_rows_to_floats(k, &image, channels, &mean, &mut out);
+                    let expected = acc as f32 * 0.37;
                     assert!(out.iter().all(|&y| y == expected), "{} {rows} rows: {out:?}", k.isa());
                 }
             }
@@ -286,6 +313,19 @@ fn parameters_out_of_their_ranges_are_refused() {
     for mean in wrong {
         assert!(is_refused(&[1; 6], 3, mean, 3), "{mean:?}");
     }
+}
+
+#[test]
+fn parameters_of_a_mean_in_floats_out_of_their_ranges_are_refused() {
+    let is_refused = |x: &[u8], channels: usize, x_zero_point: i32, out: usize| {
+        let mean = FloatMean { x_zero_point, scale: 1.0 };
+        let run = || mean_rows_to_floats(Kernels::best(), x, channels, &mean, &mut vec![0.0; out]);
+        std::panic::catch_unwind(run).is_err()
+    };
+    assert!(!is_refused(&[1; 6], 3, 0, 3) && !is_refused(&[1; 6], 3, 255, 3) && !is_refused(&[], 0, 0, 0));
+    assert!(is_refused(&[1; 7], 3, 0, 3) && is_refused(&[1; 6], 3, 0, 2));
+    assert!(is_refused(&[1; 6], 3, -1, 3) && is_refused(&[1; 6], 3, 256, 3));
+    assert!(!is_refused(&vec![0; 8_421_504], 1, 0, 1) && is_refused(&vec![0; 8_421_505], 1, 0, 1));
 }
 
 #[test]

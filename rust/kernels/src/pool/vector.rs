@@ -33,7 +33,7 @@ pub(super) unsafe fn average<V: Vector>(
 pub(super) unsafe fn mean<V: Vector>(x: &[u8], channels: usize, mean: &Mean, out: &mut [u8]) {
     // SAFETY: the caller's.
     let finish = unsafe { Registers::<V>::new() };
-    mean_source(x, channels, mean, out, finish);
+    mean_source(x, channels, mean.x_zero_point, mean, out, finish);
 }
 
 /// The tier of `V`, which the CPU has.
@@ -47,7 +47,7 @@ impl<V> Registers<V> {
     }
 }
 
-impl<V: Vector> Finish for Registers<V> {
+impl<V: Vector> Finish<Mean, u8> for Registers<V> {
     /// Four registers of sums at a time, then one; the last one overlaps the one before it.
     #[inline(always)]
     fn finish(&self, sums: &[i32; BLOCK], offset: i32, reach: i64, mean: &Mean, out: &mut [u8]) {

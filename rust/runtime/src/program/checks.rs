@@ -375,6 +375,9 @@ fn reduce_mean(program: &Program, node: &Node) -> Checked {
         return Err(bad(node, format_args!("axes is {axes:?}, not rising from 0 or more")));
     }
     zero_points(program, node)?;
+    if node.attributes.has("x_scale") {
+        return positive(node, "x_scale");
+    }
     ratio(node)?;
     clamp(program, node)
 }

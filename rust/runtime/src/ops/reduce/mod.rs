@@ -7,7 +7,7 @@ use octavo_kernels::float::reduce;
 use octavo_kernels::float::reduce::Reduce::{
     self, L1, L2, LogSum, LogSumExp, Max, Mean as Average, Min, Prod, Sum, SumSquare,
 };
-use octavo_kernels::pool::{self, Mean, Window};
+use octavo_kernels::pool::{self, FloatMean, Mean, Window};
 use octavo_kernels::requantize::multiplier_shift;
 use octavo_kernels::table::Kernels;
 
@@ -122,9 +122,18 @@ fn push(
     }
     let row = b.steps.kernels.row();
     match (node.op, x.dtype()) {
+        (Op::QReduceMean, DType::U8) if node.attributes.has("x_scale") => {
+            let mean = float_mean(node, n)?;
+            let kernel = row.pool.mean_to_floats.name;
+            push_parts::<u8, f32>(b, node, kernel, from, y, r, move |kernels, x, y| {
+                for (y, x) in y.chunks_exact_mut(inner).zip(x.chunks_exact(n * inner)) {
+                    pool::mean_rows_to_floats(kernels, x, inner, &mean, y);
+                }
+            });
+        }
         (Op::QReduceMean, DType::U8) => {
             let mean = mean(node, n)?;
-            push_parts::<u8>(b, node, row.pool.mean.name, from, y, r, move |kernels, x, y| {
+            push_parts::<u8, u8>(b, node, row.pool.mean.name, from, y, r, move |kernels, x, y| {
                 for (y, x) in y.chunks_exact_mut(inner).zip(x.chunks_exact(n * inner)) {
                     pool::mean_rows(kernels, x, inner, &mean, y);
                 }
@@ -140,7 +149,7 @@ fn push(
                 dilation: [1, 1],
                 pad: [0, 0],
             };
-            push_parts::<u8>(b, node, row.pool.max.name, from, y, r, move |kernels, x, y| {
+            push_parts::<u8, u8>(b, node, row.pool.max.name, from, y, r, move |kernels, x, y| {
                 for (index, y) in y.chunks_exact_mut(inner).enumerate() {
                     let x = &x[index * n * inner..][..n * inner];
                     pool::max_pool_u8(kernels, x, &window, 0..1, y);
@@ -150,7 +159,7 @@ fn push(
         (op, DType::F32) => {
             let reduction = reduction(op);
             let kernel = if is_last { row.float.reduce.last.name } else { row.float.reduce.strided.name };
-            push_parts::<f32>(b, node, kernel, from, y, r, move |kernels, x, y| {
+            push_parts::<f32, f32>(b, node, kernel, from, y, r, move |kernels, x, y| {
                 if n == 0 {
                     y.fill(of_nothing(reduction));
                 } else if is_last {
@@ -198,7 +207,7 @@ fn push_plain<E: Element>(
     r: &Reduction,
 ) {
     let Reduction { n, inner, .. } = *r;
-    push_parts::<E::Bits>(b, node, kernel, from, y, r, move |_, x, y| {
+    push_parts::<E::Bits, E::Bits>(b, node, kernel, from, y, r, move |_, x, y| {
         plain::reduce::<E>(reduction, x, n, inner, y);
     });
 }
@@ -215,21 +224,21 @@ fn of_nothing(reduction: Reduce) -> f32 {
 }
 
 /// Pushes a step that computes parts of `[outer, inner]` from those of `[outer, n, inner]`.
-fn push_parts<T: octavo_exec::Pod>(
+fn push_parts<X: octavo_exec::Pod, Y: octavo_exec::Pod>(
     b: &mut Builder<'_>,
     node: &Node,
     kernel: &'static str,
     from: BufferId,
     y: &Placed,
     &Reduction { n, inner, .. }: &Reduction,
-    reduce: impl Fn(Kernels, &[T], &mut [T]) + Send + Sync + 'static,
+    reduce: impl Fn(Kernels, &[X], &mut [Y]) + Send + Sync + 'static,
 ) {
     let target = y.buffer;
     let chunk = b.steps.chunk(y.elements() / inner, (n * inner) as f64 * 0.1, 1);
     b.steps.of_node(node, kernel).run([from], [target], move |run, [x], [y]| {
         let (kernels, pool) = (run.kernels, run.pool);
-        let x = cast::<T>(x);
-        pool.slices(cast_mut::<T>(y), chunk * inner, |i, y| {
+        let x = cast::<X>(x);
+        pool.slices(cast_mut::<Y>(y), chunk * inner, |i, y| {
             reduce(kernels, &x[i * chunk * n * inner..][..y.len() * n], y);
         });
     });
@@ -239,11 +248,7 @@ fn push_parts<T: octavo_exec::Pod>(
 fn mean(node: &Node, n: usize) -> Result<Mean, Stop> {
     let a = &node.attributes;
     let ratio = a.f64("ratio")?;
-    let Integers { sum_end, .. } = Integers::UINT8;
-    let sum = i64::try_from(n).ok().and_then(|n| n.checked_mul(Integers::UINT8.steps()));
-    if n == 0 || sum.is_none_or(|sum| sum >= sum_end) {
-        return Err(error(node, &format!("it cannot average {n} elements: their sum must fit in 32 bits")));
-    }
+    sum_fits(node, n)?;
     let (multiplier, shift) = multiplier_shift(ratio / n as f64).ok_or_else(|| {
         error(node, &format!("the ratio {ratio} over {n} elements is outside what integers can do"))
     })?;
@@ -255,4 +260,20 @@ fn mean(node: &Node, n: usize) -> Result<Mean, Stop> {
         lo: a.int32("lo")?,
         hi: a.int32("hi")?,
     })
+}
+
+/// The arithmetic of a mean of `n` integers whose result is a float.
+fn float_mean(node: &Node, n: usize) -> Result<FloatMean, Stop> {
+    sum_fits(node, n)?;
+    let a = &node.attributes;
+    let scale = (f64::from(a.f32("x_scale")?) / n as f64) as f32;
+    Ok(FloatMean { x_zero_point: a.int32("x_zero_point")?, scale })
+}
+
+fn sum_fits(node: &Node, n: usize) -> Result<(), Stop> {
+    let sum = i64::try_from(n).ok().and_then(|n| n.checked_mul(Integers::UINT8.steps()));
+    if n == 0 || sum.is_none_or(|sum| sum >= Integers::UINT8.sum_end) {
+        return Err(error(node, &format!("it cannot average {n} elements: their sum must fit in 32 bits")));
+    }
+    Ok(())
 }
