@@ -233,23 +233,34 @@ pub(super) fn mean_source<A, Y>(
     out: &mut [Y],
     finish: impl Finish<A, Y>,
 ) {
-    /// Rows whose sums of uint8 fit in uint16.
-    const ROWS: usize = 256;
     let count = x.len() / channels;
     let offset = count as i32 * x_zero_point;
     for (block, out) in out.chunks_mut(BLOCK).enumerate() {
-        let mut sums = [0; BLOCK];
-        for rows in x.chunks(ROWS * channels) {
-            let mut partial = [0u16; BLOCK];
-            for row in rows.chunks_exact(channels) {
-                for (partial, &x) in partial[..out.len()].iter_mut().zip(&row[block * BLOCK..]) {
-                    *partial += u16::from(x);
-                }
-            }
-            for (sum, partial) in sums.iter_mut().zip(partial) {
-                *sum += i32::from(partial);
-            }
-        }
+        let sums = match out.len() {
+            BLOCK => sum_rows(x, channels, block * BLOCK, BLOCK),
+            rest => sum_rows(x, channels, block * BLOCK, rest),
+        };
         finish.finish(&sums, offset, 255 * count as i64, by, out);
     }
+}
+
+/// The sums of all rows' values of some channels from `c` on.
+#[inline(always)]
+fn sum_rows(x: &[u8], channels: usize, c: usize, length: usize) -> [i32; BLOCK] {
+    /// Rows whose sums of uint8 fit in uint16.
+    const ROWS: usize = 256;
+    let mut sums = [0; BLOCK];
+    for rows in x.chunks(ROWS * channels) {
+        let mut partial = [0u16; BLOCK];
+        for row in rows.chunks_exact(channels) {
+            let row = &row[c..][..length];
+            for lane in 0..length {
+                partial[lane] += u16::from(row[lane]);
+            }
+        }
+        for (sum, partial) in sums.iter_mut().zip(partial) {
+            *sum += i32::from(partial);
+        }
+    }
+    sums
 }
