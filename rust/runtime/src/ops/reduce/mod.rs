@@ -117,6 +117,9 @@ fn push(
     r: &Reduction,
 ) -> Result<(), Stop> {
     let Reduction { n, inner, is_last } = *r;
+    if node.op == Op::QReduceMean {
+        sum_fits(node, n)?;
+    }
     if y.elements() == 0 {
         return Ok(());
     }
@@ -244,11 +247,10 @@ fn push_parts<X: octavo_exec::Pod, Y: octavo_exec::Pod>(
     });
 }
 
-/// The arithmetic of an integer mean of `n` elements.
+/// The arithmetic of an integer mean of `n` elements, whose sum fits.
 fn mean(node: &Node, n: usize) -> Result<Mean, Stop> {
     let a = &node.attributes;
     let ratio = a.f64("ratio")?;
-    sum_fits(node, n)?;
     let (multiplier, shift) = multiplier_shift(ratio / n as f64).ok_or_else(|| {
         error(node, &format!("the ratio {ratio} over {n} elements is outside what integers can do"))
     })?;
@@ -262,9 +264,8 @@ fn mean(node: &Node, n: usize) -> Result<Mean, Stop> {
     })
 }
 
-/// The arithmetic of a mean of `n` integers whose result is a float.
+/// The arithmetic of a mean of `n` integers, whose sum fits and whose result is a float.
 fn float_mean(node: &Node, n: usize) -> Result<FloatMean, Stop> {
-    sum_fits(node, n)?;
     let a = &node.attributes;
     let scale = (f64::from(a.f32("x_scale")?) / n as f64) as f32;
     Ok(FloatMean { x_zero_point: a.int32("x_zero_point")?, scale })
