@@ -124,10 +124,8 @@ def moments_of(
     """
     count, ones = len(columns), np.ones((len(columns), 1), np.uint8)
     # A session that is kept would keep its memory, several times that of what it is given.
-    session, size = (
-        Session(_products(columns.zero_point), threads),
-        max(1, _BLOCK // columns.integers[0].size),
-    )
+    session = Session(_products(columns.zero_point), threads)
+    size = max(1, _BLOCK // columns.integers[0].size)
     parts = (columns.integers[first : first + size] for first in range(0, len(columns.integers), size))
     made = zip(*(session.run(None, {"columns": part, "ones": ones}) for part in parts), strict=True)
     products, sums = map(np.concatenate, made)

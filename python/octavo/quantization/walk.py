@@ -27,6 +27,11 @@ _HELD, _AGAIN = 1 << 25, 8
 """Bytes up to which a walk holds on to values rather than make them again from earlier ones, which have less;
 and nodes that are run again at most for that."""
 
+_Ahead = tuple[list[str], Callable[[Feeds], list[Array]]]
+"""The names of values, and what makes them of those that are held of a sample."""
+
+_NOTHING: _Ahead = ([], lambda _: [])
+
 
 def affordable(program: Program, feeds: Sequence[Feeds], threads: int | None) -> list[Feeds]:
     """The first samples, as many as a walk has memory for."""
@@ -63,7 +68,7 @@ class Walk:
         self.threads = threads
         self.place = 0
         self.held: list[dict[str, Array]] = [dict(sample) for sample in feeds]
-        self._ahead: tuple[list[str], Callable[[Feeds], list[Array]]] = ([], lambda _: [])
+        self._ahead = _NOTHING
         self._last = {name: place for place, node in enumerate(program.nodes) for name in node.inputs}
         self._last |= dict.fromkeys(kept, len(program.nodes))
 
@@ -73,18 +78,19 @@ class Walk:
         wanted = [
             name for node in nodes for name in node.outputs if name and self._last.get(name, -1) >= place
         ]
-        self._ahead = (wanted, self._runner(nodes, wanted))
-        if wanted and len(nodes) < _AGAIN and not self._is_little():
-            return
-        self._hold(wanted, self._made())
-        self.place, self._ahead = place, ([], lambda _: [])
+        self._ahead = _NOTHING
+        if wanted:
+            self._ahead = (wanted, self._runner(nodes, wanted))
+            if len(nodes) < _AGAIN and not self._is_little():
+                return
+            self._hold(wanted, self._made())
+            self._ahead = _NOTHING
+        self.place = place
         for held in self.held:
             for name in [name for name in held if self._last.get(name, -1) < place]:
                 del held[name]
 
     def _runner(self, nodes: Sequence[Node], wanted: list[str]) -> Callable[[Feeds], list[Array]]:
-        if not wanted:
-            return lambda _: []
         piece = part(self.program, nodes, wanted)
         session = session_of(piece)
         return lambda held: session.run(wanted, {name: held[name] for name in piece.inputs})
