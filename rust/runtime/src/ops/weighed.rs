@@ -17,7 +17,7 @@ use crate::program::Node;
 
 /// Most columns that go through a block at once: whole units of the packing.
 pub const COLUMNS: usize = 1024;
-/// Numbers of a block, and products of digits half of that.
+/// Numbers of a block, each of two products of digits.
 const NUMBERS: usize = 2048;
 
 /// Rows that go through a block at once, of a product of n columns.
