@@ -5,7 +5,7 @@ use octavo_kernels::float;
 
 use crate::plan::buffers::{BufferId, Placed};
 use crate::plan::layout::Layout;
-use crate::plan::relocation::{Relocation, transpose};
+use crate::plan::relocation::{Relocation, transpose, transpose_bytes};
 use crate::plan::steps::Steps;
 
 /// Pushes a step that copies a buffer.
@@ -37,7 +37,7 @@ pub fn convert_layout(steps: &mut Steps, name: String, from: &Placed, layout: La
             let x = &x[i * per_chunk * image..][..y.len()];
             for (x, y) in x.chunks_exact(image).zip(y.chunks_exact_mut(image)) {
                 match element {
-                    1 => transpose(x, rows, columns, y),
+                    1 => transpose_bytes(x, rows, columns, y),
                     2 => transpose(cast::<u16>(x), rows, columns, cast_mut(y)),
                     4 => float::transpose::run(kernels, cast(x), rows, columns, cast_mut(y)),
                     _ => transpose(cast::<i64>(x), rows, columns, cast_mut(y)),

@@ -213,6 +213,45 @@ pub fn transpose<T: Copy>(x: &[T], rows: usize, columns: usize, out: &mut [T]) {
     }
 }
 
+/// [`transpose`] of bytes, eight by eight in registers.
+pub fn transpose_bytes(x: &[u8], rows: usize, columns: usize, out: &mut [u8]) {
+    const BLOCK: usize = 64;
+    let (whole_rows, whole_columns) = (rows / 8 * 8, columns / 8 * 8);
+    for r0 in (0..whole_rows).step_by(BLOCK) {
+        for c in (0..whole_columns).step_by(8) {
+            for r in (r0..whole_rows.min(r0 + BLOCK)).step_by(8) {
+                let at = |row: usize| (r + row) * columns + c;
+                let lines = std::array::from_fn(|row| {
+                    u64::from_le_bytes(x[at(row)..][..8].try_into().expect("eight bytes"))
+                });
+                for (column, line) in transposed(lines).into_iter().enumerate() {
+                    out[(c + column) * rows + r..][..8].copy_from_slice(&line.to_le_bytes());
+                }
+            }
+        }
+    }
+    for (column, line) in out.chunks_exact_mut(rows.max(1)).enumerate() {
+        let from = if column < whole_columns { whole_rows } else { 0 };
+        for (y, x) in line[from..].iter_mut().zip(x[from * columns..].chunks_exact(columns)) {
+            *y = x[column];
+        }
+    }
+}
+
+/// Eight lines of eight bytes, the first the lowest, as eight columns of them: squares of four, two and one bytes change
+/// places across the diagonal (Warren, "Hacker's Delight", 2nd edition, section 7-3).
+fn transposed(mut lines: [u64; 8]) -> [u64; 8] {
+    for (size, mask) in [(4, 0x0000_0000_ffff_ffff), (2, 0x0000_ffff_0000_ffff), (1, 0x00ff_00ff_00ff_00ff)] {
+        for upper in (0..8).filter(|line| line & size == 0) {
+            let (one, other) = (lines[upper], lines[upper + size]);
+            let changed = (one >> (8 * size) ^ other) & mask;
+            lines[upper] = one ^ changed << (8 * size);
+            lines[upper + size] = other ^ changed;
+        }
+    }
+    lines
+}
+
 /// Bytes in row-major order, taken to another order of dimensions, before any run.
 pub fn permuted(bytes: &[u8], element: usize, shape: &[usize], order: &[usize]) -> Vec<u8> {
     if bytes.is_empty() {
@@ -309,6 +348,21 @@ mod tests {
         for r in 0..rows {
             for c in 0..columns {
                 assert_eq!(y[c * rows + r], x[r * columns + c]);
+            }
+        }
+    }
+
+    #[test]
+    fn bytes_transpose_in_any_shape() {
+        for rows in [0, 1, 3, 8, 9, 63, 64, 70, 137] {
+            for columns in [0, 1, 7, 8, 15, 16, 49] {
+                let x: Vec<u8> = (0..rows * columns).map(|i| (i * 37 % 251) as u8).collect();
+                let (mut y, mut plain) = (vec![0; x.len()], vec![0; x.len()]);
+                transpose_bytes(&x, rows, columns, &mut y);
+                for (i, &byte) in x.iter().enumerate() {
+                    plain[i % columns * rows + i / columns] = byte;
+                }
+                assert_eq!(y, plain, "{rows} rows of {columns}");
             }
         }
     }
