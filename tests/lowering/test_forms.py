@@ -201,12 +201,12 @@ def test_weights_are_made_once_however_often_something_else_does_not_fit(floats,
         calls.append(arguments[0].shape)
         return decision_weights(*arguments, **options)
 
-    decision_weights = decision.quantize_weights
-    monkeypatch.setattr(decision, "quantize_weights", counted)
+    decision_weights = decision.nearest_weights
+    monkeypatch.setattr(decision, "nearest_weights", counted)
     lowered = lower_to_integers(program, Forms(ranges(program)))
     unfit = [stay for stay in lowered.stays if "too small to take the reciprocal" in stay.reason]
     assert len(unfit) == 2
-    assert len(calls) == 5  # the first one twice: with a bias in integers, and without
+    assert len(calls) == 4
 
 
 def test_weights_are_made_anew_where_their_input_takes_another_form(floats, weight, square):

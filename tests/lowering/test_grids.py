@@ -7,6 +7,7 @@ import pytest
 from graphs import graph
 from octavo import reference
 from octavo.lowering import Affine, Forms, Grid, Range, grid, lower_to_integers
+from octavo.program.artifact import to_bytes
 from octavo.program.validate import validate
 
 F = np.float32
@@ -150,3 +151,20 @@ def test_where_a_grid_is_taken(rng, body, axis, weights, is_taken):
     to_grids = [node for node in found.program.nodes if node.op == "Quantize" and len(node.inputs) > 1]
     assert len(to_grids) == is_taken
     assert any(node.op in ("QConv", "QGemm") for node in found.program.nodes)
+
+
+def test_weights_at_hand_are_made_anew_for_other_scales_and_for_none_else(rng):
+    """Once for each of two grids in turn, and no more where the range of what comes behind is another."""
+    constants = {"w": rng.normal(size=(4, 3, 3, 3)).astype(F), "v": rng.normal(size=(2, 4, 1, 1)).astype(F)}
+    text = f"g (float[N,3,7,8] x) => (float[N,2,7,8] y) {{ c = {CONV}(x, w) y = Conv(c, v) }}"
+    made, seen = {}, []
+    for scales, reach in ((SCALES, 300.0), (SCALES[::-1].copy(), 300.0), (SCALES[::-1].copy(), 9.0)):
+        floats, alone = lowered(text, grid(scales, ZEROS, 1), ranges={"c": Range(-reach, reach)}, **constants)
+        held = {n: Range(-300.0, 300.0) for n in ("x", "y")} | {"c": Range(-reach, reach)}
+        beside = lower_to_integers(floats, Forms(held, grids={"x": grid(scales, ZEROS, 1)}), made=made)
+        assert to_bytes(beside.program) == to_bytes(alone.program)
+        seen.append(dict(made))
+    first, second = sorted(made)
+    assert seen[0][first] is not seen[1][first]
+    assert seen[1][first] is seen[2][first]
+    assert seen[0][second] is seen[2][second]

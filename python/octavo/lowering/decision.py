@@ -13,11 +13,11 @@ import numpy.typing as npt
 from octavo.lowering.affine import Affine
 from octavo.lowering.capability import Kind
 from octavo.lowering.forms import Forms
-from octavo.lowering.grids import weights_taken_in
+from octavo.lowering.grids import TakenIn, taken_in, weights_taken_in
 from octavo.lowering.partition import Partition, Stay
 from octavo.lowering.sharing import Sharing
 from octavo.lowering.speed import is_depthwise
-from octavo.lowering.weights import Weights, given_weights, quantize_weights
+from octavo.lowering.weights import Nearest, Weights, given_weights, nearest_weights, quantize_weights
 from octavo.lowering.wiring import Unit, Wiring
 from octavo.program.arithmetic import multipliers_shifts
 
@@ -26,9 +26,8 @@ Kept = dict[str, tuple[str, bool]]
 
 ONE = np.float32(1)
 
-Made = dict[tuple[str, Affine, bool, float], Weights | str]
-"""Weights of a Program in integers, or why they cannot be; by the unit, what it multiplies, whether its bias
-becomes integers, and the least scale."""
+Made = dict[str, tuple[TakenIn, Nearest | str]]
+"""By the unit, what its weights have last taken in, and the integers that they became, or why they cannot."""
 
 Arrange = Callable[[npt.NDArray[Any]], npt.NDArray[Any]]
 """From the shape that the float model has its weights in to [K, C]."""
@@ -55,7 +54,7 @@ class Decision:
         self.fused: set[str] = set()
         self.sums: dict[str, Unit] = {}
         self.scaled: set[str] = set()
-        self._weights: Made = {} if made is None else made
+        self._nearest: Made = {} if made is None else made
 
     def decide(self, kept: Kept, fit: Callable[["Decision", Unit], Any]) -> None:
         """Fit every unit by `fit`. One for which it raises `UnfitError` is kept in float."""
@@ -138,34 +137,31 @@ class Decision:
 
         bias: float64 [C] to become integers, None where it stays float. least_scale: of derived weights.
         """
-        x = self.input_of_product(unit)
-        key = (unit.name, x, bias is None, least_scale)
-        if key not in self._weights:
-            self._weights[key] = self._made_weights(unit, arrange, bias, alpha, x, least_scale)
-        made = self._weights[key]
+        x, given = self.input_of_product(unit), self.forms.weights.get(unit.node.inputs[1])
+        if given is not None:
+            made = given_weights(arrange(given.integers), given.scale * alpha, bias, x)
+        else:
+            nearest = self._nearest_weights(unit, arrange, alpha, x)
+            made = (
+                nearest
+                if isinstance(nearest, str)
+                else quantize_weights(nearest, bias, x, least_scale=least_scale)
+            )
         if isinstance(made, str):
             raise UnfitError(made)
         return made
 
-    def _made_weights(
-        self,
-        unit: Unit,
-        arrange: Arrange,
-        bias: npt.NDArray[np.float64] | None,
-        alpha: np.float32,
-        x: Affine,
-        least_scale: float,
-    ) -> Weights | str:
-        name = unit.node.inputs[1]
-        given = self.forms.weights.get(name)
-        if given is not None:
-            return given_weights(arrange(given.integers), given.scale * alpha, bias, x)
-        weight = self.wiring.constant(name)
-        assert weight is not None
-        reals = np.float64(alpha) * arrange(weight).astype(np.float64)
-        scaled = weights_taken_in(x, reals).astype(np.float32)
-        of, per_channel = self.forms.weights_of, self.forms.per_channel
-        return quantize_weights(scaled, bias, x, of, per_channel=per_channel, least_scale=least_scale)
+    def _nearest_weights(self, unit: Unit, arrange: Arrange, alpha: np.float32, x: Affine) -> Nearest | str:
+        """The weights of a product without its bias: made once, whatever the ranges of what they multiply."""
+        taken, made = taken_in(x), self._nearest.get(unit.name)
+        if made is None or made[0] != taken:
+            weight = self.wiring.constant(unit.node.inputs[1])
+            assert weight is not None
+            reals = weights_taken_in(x, np.float64(alpha) * arrange(weight).astype(np.float64))
+            of, per_channel = self.forms.weights_of, self.forms.per_channel
+            made = taken, nearest_weights(reals.astype(np.float32), of, per_channel=per_channel)
+            self._nearest[unit.name] = made
+        return made[1]
 
     def _first_unfit(self, fit: Callable[["Decision", Unit], Any]) -> tuple[Unit, str] | None:
         self.fits, self.fused, self.sums, self.scaled = {}, set(), {}, set()

@@ -17,6 +17,7 @@ from octavo.program import DTYPES, Quant
 from octavo.program.integers import UINT8
 
 Float64 = npt.NDArray[np.float64]
+TakenIn = tuple[tuple[float, ...], tuple[int, ...]]
 
 
 @dataclass(frozen=True)
@@ -80,11 +81,17 @@ def weights_taken_in(x: Affine, weight: Float64) -> Float64:
 
     Formula (19a), before it is rounded.
     """
-    if not isinstance(x, Grid) or x.axis is None:
+    scales, indices = (np.array(each) for each in taken_in(x))
+    if not len(scales):
         return weight
-    scales, channels = np.array(x.scales, np.float64), max(x.indices) + 1
-    parts = weight.reshape(channels, -1, weight.shape[1])[list(x.indices)]
+    channels = max(indices) + 1
+    parts = weight.reshape(channels, -1, weight.shape[1])[indices]
     return np.asarray((parts * scales[:, None, None]).reshape(-1, weight.shape[1]))
+
+
+def taken_in(x: Affine) -> TakenIn:
+    """The scales of channels that weights take in, and their indices; none where the form has one scale."""
+    return (x.scales, x.indices) if isinstance(x, Grid) and x.axis is not None else ((), ())
 
 
 def shift_of(x: Affine, weight: npt.NDArray[Any]) -> Float64:

@@ -52,16 +52,39 @@ def given_weights(
     return Weights(weight, scale, rounded.astype(DTYPES[x.of.accumulator]))
 
 
+@dataclass(frozen=True)
+class Nearest:
+    """Weights each rounded to the nearest integer, whatever they multiply.
+
+    weight: int8 [K, C]; scale: float32 [C]; reals: what they were, float32 [K, C]; total: the sum of |weight|
+    a channel; of: the integers.
+    """
+
+    weight: npt.NDArray[np.int8]
+    scale: npt.NDArray[np.float32]
+    reals: npt.NDArray[np.float32]
+    total: Float64
+    of: Integers
+
+
+def nearest_weights(
+    weight: npt.NDArray[np.float32], of: Integers = INT8, *, per_channel: bool
+) -> Nearest | str:
+    """Round `weight`, float32 [K, C], by formula (18) of docs/arithmetic.md; or why that cannot be."""
+    if not np.all(np.isfinite(weight)):
+        return _NO_NUMBER
+    largest = np.max(np.abs(weight), axis=0, initial=np.float32(0))
+    if not per_channel:
+        largest = np.full_like(largest, np.max(largest, initial=np.float32(0)))
+    scale = weight_scales(largest, of)
+    quantized = rounded_weights(weight, scale, of)
+    return Nearest(quantized, scale, weight, _total(quantized), of)
+
+
 def quantize_weights(
-    weight: npt.NDArray[np.float32],
-    bias: Float64 | None,
-    x: Affine,
-    of: Integers = INT8,
-    *,
-    per_channel: bool,
-    least_scale: float = 0.0,
+    nearest: Nearest, bias: Float64 | None, x: Affine, *, least_scale: float = 0.0
 ) -> Weights | str:
-    """Quantize `weight`, float32 [K, C], for activations in the form `x`; or the reason why that cannot be.
+    """Weights and a bias for activations in the form `x`; or the reason why that cannot be.
 
     Formulas (18) and (19) of docs/arithmetic.md, within the bound (5).
 
@@ -70,31 +93,32 @@ def quantize_weights(
     scale is doubled until it fits, as is one below `least_scale`. Where the weights alone leave the bound,
     nothing helps.
     """
-    if not np.all(np.isfinite(weight)) or (bias is not None and not np.all(np.isfinite(bias))):
-        return "its weights or its bias hold NaN or an infinite value"
-    largest = np.max(np.abs(weight), axis=0, initial=np.float32(0))
-    if not per_channel:
-        largest = np.full_like(largest, np.max(largest, initial=np.float32(0)))
-    scale = weight_scales(largest, of)
-    while np.any(low := scale < least_scale):
-        scale[low] *= np.float32(2)
-    quantized = rounded_weights(weight, scale, of)
-    reach = reach_of(quantized, x)
-    if np.any(reach >= x.of.sum_end):
-        return _too_long(weight, x)
-    if bias is None:
-        return Weights(quantized, scale, None, weight)
+    if bias is not None and not np.all(np.isfinite(bias)):
+        return _NO_NUMBER
+    reals, of, reach = nearest.reals, nearest.of, x.of.reach(x.zero_point)
+    quantized, scale, total = nearest.weight, nearest.scale, nearest.total
+    raised = scale.copy()
+    while np.any(low := raised < least_scale):
+        raised[low] *= np.float32(2)
+    beyond = raised != scale
     while True:
+        if np.any(beyond):
+            scale, quantized, total = raised, quantized.copy(order="K"), total.copy()
+            quantized[:, beyond] = rounded_weights(reals[:, beyond], scale[beyond], of)
+            total[beyond] = _total(quantized[:, beyond])
+        if np.any(total * reach >= x.of.sum_end):
+            return _too_long(reals, x)
+        if bias is None:
+            return Weights(quantized, scale, None, reals)
         rounded = _rounded_bias(bias, scale, x, quantized)
-        beyond = np.abs(rounded) + reach >= x.of.sum_end
+        beyond = np.abs(rounded) + total * reach >= x.of.sum_end
         if not np.any(beyond):
-            return Weights(quantized, scale, rounded.astype(DTYPES[x.of.accumulator]), weight)
+            return Weights(quantized, scale, rounded.astype(DTYPES[x.of.accumulator]), reals)
+        raised = scale.copy()
         with np.errstate(over="ignore"):
-            scale[beyond] *= np.float32(2)
-        if not np.all(np.isfinite(scale)):
+            raised[beyond] *= np.float32(2)
+        if not np.all(np.isfinite(raised)):
             return f"its bias is too large for {_NAMES[x.of.accumulator]} at any scale"
-        quantized[:, beyond] = rounded_weights(weight[:, beyond], scale[beyond], of)
-        reach = reach_of(quantized, x)
 
 
 def weight_scales(largest: npt.NDArray[np.float32], of: Integers) -> npt.NDArray[np.float32]:
@@ -119,8 +143,11 @@ def _rounded_bias(
 
 def reach_of(quantized: npt.NDArray[Any], x: Affine) -> Float64:
     """The sum of |w| times the greatest |q - z|, a channel: exact, integers far below 2^53."""
-    total = np.abs(quantized.astype(np.int64)).sum(axis=0) * x.of.reach(x.zero_point)
-    return np.asarray(total, np.float64)
+    return _total(quantized) * x.of.reach(x.zero_point)
+
+
+def _total(quantized: npt.NDArray[Any]) -> Float64:
+    return np.asarray(np.abs(quantized.astype(np.int64)).sum(axis=0), np.float64)
 
 
 def _too_long(weight: npt.NDArray[Any], x: Affine) -> str:
@@ -128,3 +155,5 @@ def _too_long(weight: npt.NDArray[Any], x: Affine) -> str:
 
 
 _NAMES = {"i32": "int32", "i64": "64 bits"}
+
+_NO_NUMBER = "its weights or its bias hold NaN or an infinite value"

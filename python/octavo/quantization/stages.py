@@ -59,7 +59,8 @@ class Work:
 
     rules: the range rules to choose among; the first stands where nothing speaks for another. floats: the
     model in float. session: of it, of one thread. feeds: the samples that calibration has not run over yet.
-    grids: on which inputs lie. judges: of answers, once they are asked for. choice: among the rules.
+    grids: on which inputs lie. made: weights that
+    were rounded to nearest. judges: of answers, once they are asked for. choice: among the rules.
     is_fitted: whether weights make up for the layers before them. own_ranges: the values whose range is not
     that of the rule. ran: the stages.
     """
@@ -82,6 +83,7 @@ class Work:
     feeds: Iterator[Feeds] = field(init=False)
     calibration: Calibration | None = None
     grids: dict[str, Affine] = field(default_factory=dict)
+    made: Made = field(default_factory=dict)
     judges: list[Judge] = field(default_factory=list)
     choice: Choice | None = None
     is_fitted: bool = False
@@ -238,13 +240,11 @@ def search_ranges(work: Work) -> None:
     seen, back = _held_back(work)
     if work.choice is None or len(work.rules) == 1 or not back:
         return
-    statistics, taken, made = work.calibration.statistics, work.choice.taken, Made()
+    statistics, taken = work.calibration.statistics, work.choice.taken
     forms = _forms(work, statistics, taken)
-    _lowered_by(work, forms, statistics, taken, made)
 
     def lower_by(own: Ranges) -> Lowered:
-        changed = replace(forms, ranges=dict(forms.ranges) | dict(own))
-        return _lowered_by(work, changed, statistics, taken, dict(made))  # what it adds is not kept
+        return _lowered_by(work, replace(forms, ranges=dict(forms.ranges) | dict(own)), statistics, taken)
 
     feeds = affordable(work.lowered.program, seen, work.threads)
     search = Search(work.floats, work.lowered, lower_by, feeds, work.threads)
@@ -300,17 +300,15 @@ def _forms(work: Work, statistics: Statistics, candidate: Candidate) -> Forms:
     )
 
 
-def _lowered_by(
-    work: Work, forms: Forms, statistics: Statistics, candidate: Candidate, made: Made | None = None
-) -> Lowered:
-    lowered = lower_to_integers(work.floats, forms, work.excluded, made)
+def _lowered_by(work: Work, forms: Forms, statistics: Statistics, candidate: Candidate) -> Lowered:
+    lowered = lower_to_integers(work.floats, forms, work.excluded, work.made)
     if candidate.features:
         forms = replace(forms, grids=work.grids | feature_forms(lowered, statistics))
-        lowered = lower_to_integers(work.floats, forms, work.excluded, made)
+        lowered = lower_to_integers(work.floats, forms, work.excluded, work.made)
     if candidate.alpha is None:
         return lowered
     given = channel_forms(lowered, statistics, candidate.alpha)
-    return lower_to_integers(work.floats, replace(forms, given=given), work.excluded, made)
+    return lower_to_integers(work.floats, replace(forms, given=given), work.excluded, work.made)
 
 
 def store_tables(work: Work) -> None:
