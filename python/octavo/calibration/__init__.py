@@ -5,12 +5,13 @@ from octavo.calibration.calibrator import Calibration, Observing, Progress
 from octavo.calibration.forms import Data, Feeds, Input
 from octavo.calibration.kept import ENOUGH, MOST, Kept
 from octavo.calibration.ranges import RULES, RangeRule, ranges, rule_named
-from octavo.calibration.samplewise import each
+from octavo.calibration.samplewise import HANDFUL, each
 from octavo.calibration.seen import Seen
 from octavo.calibration.sources import mapped_files, samples
 
 __all__ = [
     "ENOUGH",
+    "HANDFUL",
     "MOST",
     "RULES",
     "Calibration",

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from octavo import _core
-from octavo.calibration import Feeds, Statistics, each
+from octavo.calibration import HANDFUL, Feeds, Statistics, each
 from octavo.program import Attribute, Node, Program, Value
 from octavo.quantization.columns import some_rows
 from octavo.quantization.products import Product, bias_in_reals, bias_of_reals, fits, scale_of_sums
@@ -109,7 +109,7 @@ def _some_results(
         [results] = session.run(None, feeds)
         return some_rows(results, 1 if op == "QConv" else -1, _OF_ONE, turn)
 
-    for results in each(some, enumerate(inputs), threads):
+    for results in each(some, enumerate(inputs), threads, HANDFUL):
         picked.append(results)
         count += len(results)
         if count >= _SEEN:
@@ -126,7 +126,7 @@ def _observed(
     def see(sample: Feeds) -> None:
         session.observe({name: sample[name] for name in program.inputs}, statistics)
 
-    for _ in each(see, feeds, threads):
+    for _ in each(see, feeds, threads, HANDFUL):
         pass
     return statistics
 

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from octavo import _core
-from octavo.calibration import each
+from octavo.calibration import HANDFUL, each
 from octavo.lowering.padding import resolve_auto_pad
 from octavo.program import Attribute, Node, Program, Value
 from octavo.program.attributes import integer, integers
@@ -73,7 +73,9 @@ def columns_of(
         turn, value = sample
         return _windows(node, value, shape[2:], padding, wanted, turn)
 
-    return Columns(np.concatenate(list(each(windows, enumerate(values), threads)), axis=1), zero_point)
+    return Columns(
+        np.concatenate(list(each(windows, enumerate(values), threads, HANDFUL)), axis=1), zero_point
+    )
 
 
 def columns_wanted(weights: int, samples: int) -> int:

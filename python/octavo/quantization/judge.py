@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from octavo.calibration import Feeds, each
+from octavo.calibration import HANDFUL, Feeds, each
 from octavo.lowering import Lowered
 from octavo.program import Program
 from octavo.quantization.walk import Walk, part, session_of
@@ -31,7 +31,7 @@ class Judge:
         run, size = _runner(floats, self._names), 0
         self._feeds: list[Feeds] = []
         self._answers: list[list[npt.NDArray[Any]]] = []
-        for sample, answers in zip(feeds, each(run, feeds, threads), strict=False):
+        for sample, answers in zip(feeds, each(run, feeds, threads, HANDFUL), strict=False):
             size += sum(answer.nbytes for answer in answers)
             if self._feeds and size > _MEMORY:
                 break
@@ -58,7 +58,7 @@ class Judge:
         held, place = (self._feeds, 0) if begun is None else (begun.held, begun.place)
         run = _runner(lowered.program, self.names_in(lowered), place)
         noises = [0.0] * len(self._signals)
-        others = each(run, held, self._threads)
+        others = each(run, held, self._threads, HANDFUL)
         for answers, made in zip(self._answers, others, strict=True):
             for index, (answer, other) in enumerate(zip(answers, made, strict=True)):
                 with np.errstate(invalid="ignore"):  # of infinite answers

@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from octavo import _core
 from octavo._core import threads as threads_of
-from octavo.calibration import Feeds, each
+from octavo.calibration import HANDFUL, Feeds, each
 from octavo.program import Program
 from octavo.quantization.columns import Columns, columns_wanted, moments_of, some_rows
 from octavo.quantization.matrices import Float32, Multiply
@@ -34,7 +34,7 @@ LONGEST = 2304
 FEWEST = 4
 """Columns for each weight of a row that are asked for where every sample has one alone."""
 
-_MEMORY = 1 << 26
+_MEMORY = 1 << 25
 """Bytes of float results that are held at most, about."""
 
 _BLOCK = 1 << 20
@@ -125,7 +125,7 @@ def float_results(
     for batch in _batches(some, needs):
         piece = part(floats, floats.nodes, [of.name for of in batch])
         run = partial(_some_of_sample, session_of(piece), piece.inputs, batch)
-        for found in zip(*each(run, enumerate(feeds), threads), strict=True):
+        for found in zip(*each(run, enumerate(feeds), threads, HANDFUL), strict=True):
             yield np.concatenate(found)
 
 

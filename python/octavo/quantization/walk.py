@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from octavo.calibration import Feeds, each
+from octavo.calibration import HANDFUL, Feeds, each
 from octavo.program import DTYPES, Node, Program
 from octavo.program.artifact import packed
 from octavo.quantization.shapes import measured_sizes
@@ -97,7 +97,7 @@ class Walk:
 
     def _made(self) -> Iterator[list[Array]]:
         """What lies ahead of the values that are held, sample after sample."""
-        return each(self._ahead[1], self.held, self.threads)
+        return each(self._ahead[1], self.held, self.threads, HANDFUL)
 
     def _is_little(self) -> bool:
         """Whether all samples can hold as much as the first one would."""
