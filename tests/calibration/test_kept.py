@@ -10,8 +10,8 @@ from octavo.calibration.kept import ENOUGH, MEMORY, MOST, content_hash
 F = np.float32
 
 
-def made(feeds):
-    chosen = Kept()
+def made(feeds, most=MOST):
+    chosen = Kept(most)
     list(chosen.watch(feeds))
     return chosen
 
@@ -21,18 +21,19 @@ def sample(index, size=3):
 
 
 def content(chosen):
-    return [{name: array.tolist() for name, array in feeds.items()} for feeds in chosen.all]
+    return [{name: array.tolist() for name, array in feeds.items()} for feeds in chosen.feeds]
 
 
 @pytest.mark.parametrize("count", [0, 1, 2, MOST - 1, MOST, MOST + 1, 500])
 def test_no_order_and_no_split_shows(count):
     samples = [sample(index) for index in range(count)]
     whole = made(samples)
-    assert len(whole.all) == min(count, MOST)
-    assert len(whole.feeds) == min(count, ENOUGH)
+    assert len(whole.feeds) == min(count, MOST)
+    assert content(whole.first(ENOUGH)) == content(made(samples, ENOUGH)) == content(whole)[:ENOUGH]
+    assert whole.first(ENOUGH).seen == count
     assert whole.seen == count
     hashes = sorted(content_hash(feeds) for feeds in samples)
-    assert [content_hash(feeds) for feeds in whole.all] == hashes[:MOST]
+    assert [content_hash(feeds) for feeds in whole.feeds] == hashes[:MOST]
     for seed in range(4):
         shuffled = random.Random(seed).sample(samples, count)
         assert content(made(shuffled)) == content(whole)

@@ -37,6 +37,10 @@ class Calibration:
         names, needs = tuple(names), tuple(needs)
         return Calibration((Statistics(names, needs), Statistics(names, needs)), Kept(kept))
 
+    def keeping(self, most: int) -> "Calibration":
+        """The same with so many of the samples that it keeps, at most."""
+        return Calibration(self.halves, self.kept.first(most))
+
     @property
     def samples(self) -> int:
         """How many samples it is of."""

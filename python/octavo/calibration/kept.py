@@ -26,13 +26,12 @@ class Kept:
     seen: int = 0
     _kept: list[tuple[bytes, int, Feeds]] = field(default_factory=list, repr=False)
 
-    @property
-    def feeds(self) -> list[Feeds]:
-        """The first `ENOUGH` of the samples."""
-        return self.all[:ENOUGH]
+    def first(self, most: int) -> "Kept":
+        """The same as if so many were kept, at most."""
+        return Kept(min(most, self.most), self.seen, self._kept[:most])
 
     @property
-    def all(self) -> list[Feeds]:
+    def feeds(self) -> list[Feeds]:
         """The samples."""
         return [feeds for _, _, feeds in self._kept]
 
@@ -40,7 +39,7 @@ class Kept:
     def halves(self) -> tuple[list[Feeds], list[Feeds]]:
         """The same in two halves, as `watch` tells them apart."""
         pair: tuple[list[Feeds], list[Feeds]] = ([], [])
-        for digest, _, feeds in self._kept[:ENOUGH]:
+        for digest, _, feeds in self._kept:
             pair[_half(digest)].append(feeds)
         return pair
 

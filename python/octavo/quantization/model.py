@@ -15,7 +15,7 @@ from octavo.quantization.recipes import Recipe
 from octavo.quantization.recipes import recipe as recipe_of
 from octavo.quantization.report import Report
 from octavo.quantization.scopes import excluded_nodes
-from octavo.quantization.stages import LEFT_OUT, PREPARED, Work, observable, run
+from octavo.quantization.stages import KEPT, LEFT_OUT, PREPARED, Work, observable, run
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,9 +75,9 @@ def quantize(
         the weights so and computes in float32, without data.
     exclude: names of nodes, or patterns, that stay float; one that matches no node is an error.
     effort: "default" makes weights and biases for the samples and chooses among range rules by held-back
-        samples; "best" goes on to weights that make up for the errors of the layers before them, and to
-        ranges of their own for some tensors, each where the answers gain by it; "fast" takes the first rule,
-        and rounds to nearest.
+        samples; "best" chooses among more, on more samples, and goes on to weights that make up for the
+        errors of the layers before them, and to ranges of their own for some tensors, each where the answers
+        gain by it; "fast" takes the first rule, and rounds to nearest.
     range_rule, per_channel: instead of the recipe's.
     strict: raise `ModelError` where an op stays float that was not meant to.
     progress: called after each sample with the number of samples so far; or True, to have the stages shown on
@@ -117,7 +117,7 @@ def convert(
     work = _work(calibrator.recipe, None, None, exclude, effort, range_rule, per_channel, strict, threads)
     work.floats = calibrator.with_shapes(threads)
     work.excluded = excluded_nodes(work.floats, work.exclude, calibrator.names)
-    work.calibration, work.files = calibrator.calibration, calibrator.files
+    work.calibration, work.files = calibrator.calibration.keeping(KEPT[work.effort]), calibrator.files
     work.ran = list(PREPARED)
     run(work)
     return QuantizedModel(work.lowered.program, work.report, work.files)

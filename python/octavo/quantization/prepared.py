@@ -128,7 +128,7 @@ class Calibrator:
         }
         for index, half in enumerate(self.calibration.halves):
             tensors[f"half {index}"] = _bytes(half.to_bytes())
-        for index, feeds in enumerate(self.calibration.kept.all):
+        for index, feeds in enumerate(self.calibration.kept.feeds):
             for name, array in feeds.items():
                 tensors[f"sample {index:04} {name}"] = np.ascontiguousarray(array)
         return serialize(tensors)

@@ -26,7 +26,7 @@ from octavo.passes import names_of, simplify
 from octavo.program import Program
 from octavo.program.integers import UINT8
 from octavo.quantization.channels import ALPHAS, CHANNEL_NEEDS, candidates, channel_forms
-from octavo.quantization.choice import FEWEST, ROUGHLY, Candidate, Choice, choose, with_weights
+from octavo.quantization.choice import FEWEST, GAIN, ROUGHLY, Candidate, Choice, choose, with_weights
 from octavo.quantization.features import FEATURE_NEEDS, feature_forms, reads_features
 from octavo.quantization.features import candidates as feature_candidates
 from octavo.quantization.grids import grids
@@ -47,6 +47,9 @@ from octavo.session import Session
 
 FEWEST_KEPT = 32
 """Samples below which none are held back, and nothing is done that has to be judged by such."""
+
+KEPT = {"fast": ENOUGH, "default": ENOUGH, "best": MOST}
+"""Samples that are kept at most, by the effort."""
 
 FLOAT_RECIPE = "the recipe keeps activations in float"
 
@@ -146,8 +149,7 @@ def calibrate_ranges(work: Work) -> None:
         needs |= set(CHANNEL_NEEDS)
     if "scale features" not in LEFT_OUT[work.effort] and reads_features(work.floats):
         needs |= set(FEATURE_NEEDS)
-    kept = MOST if work.effort == "best" else ENOUGH
-    work.calibration = Calibration.of(observable(work.floats), needs, kept)
+    work.calibration = Calibration.of(observable(work.floats), needs, KEPT[work.effort])
     work.calibration.observe(work.session, work.feeds, work.watcher.count, work.threads)
 
 
@@ -173,7 +175,7 @@ def scale_features(work: Work) -> None:
     if not is_seen or not any(feature_candidates(work.lowered)) or _judged(work) < FEWEST:
         return
     halves, lower_by = work.calibration.halves, partial(_lowered, work)
-    work.choice = choose(halves, _judges(work), work.choice.taken, [_with_features], lower_by)
+    work.choice = choose(halves, _judges(work), work.choice.taken, [_with_features], lower_by, GAIN)
     if work.choice.taken.features:
         work.lowered = _lowered(work, work.calibration.statistics, work.choice.taken)
 
@@ -195,8 +197,10 @@ def choose_forms(work: Work) -> None:
     def lower_by(statistics: Statistics, candidate: Candidate) -> Lowered:
         return with_weights(work.floats, fair, _lowered(work, statistics, candidate))
 
-    start, steps = work.choice.taken, [partial(_with_rules, rules), partial(_with_alphas, alphas)]
-    found = choose(work.calibration.halves, _judges(work), start, steps, lower_by)
+    start, steps, gain = work.choice.taken, [partial(_with_rules, rules), partial(_with_alphas, alphas)], GAIN
+    if work.effort == "best":  # more samples tell, and there is time for every pair
+        steps, gain = [partial(_with_both, rules, alphas)], 1.0
+    found = choose(work.calibration.halves, _judges(work), start, steps, lower_by, gain)
     work.choice = replace(found, errors=work.choice.errors | found.errors)
     if found.taken != start:
         work.lowered = _lowered(work, work.calibration.statistics, found.taken)
@@ -208,6 +212,14 @@ def _with_rules(rules: Sequence[RangeRule], candidate: Candidate) -> list[Candid
 
 def _with_alphas(alphas: Sequence[float], candidate: Candidate) -> list[Candidate]:
     return [replace(candidate, alpha=alpha) for alpha in alphas]
+
+
+def _with_both(rules: Sequence[RangeRule], alphas: Sequence[float], candidate: Candidate) -> list[Candidate]:
+    return [
+        replace(candidate, rule=rule, alpha=alpha)
+        for rule in (candidate.rule, *rules)
+        for alpha in (candidate.alpha, *alphas)
+    ]
 
 
 def make_weights(work: Work) -> None:
@@ -261,7 +273,7 @@ def search_ranges(work: Work) -> None:
 def _held_back(work: Work) -> tuple[list[Feeds], list[Feeds]]:
     """All samples that are kept, and a third of them apart; none where they are too few for that."""
     assert work.calibration is not None
-    kept = work.calibration.kept.all
+    kept = work.calibration.kept.feeds
     end = len(kept) * 2 // 3 if len(kept) >= FEWEST_KEPT else len(kept)
     return kept[:end], kept[end:]
 
