@@ -17,20 +17,21 @@ from octavo.quantization.stages import Work, run
 from tables import write_steps
 
 STEPS = {
-    "nearest, min-max": ("see grids", "choose forms", "round weights", "fit weights", "search ranges"),
-    "and exact inputs": ("choose forms", "round weights", "fit weights", "search ranges"),
-    "and the choice of ranges": ("round weights", "fit weights", "search ranges"),
-    "and weights and biases (default)": ("fit weights", "search ranges"),
-    "and fitted weights": ("search ranges",),
-    "and searched ranges (best)": (),
+    "nearest, min-max": ("default", ("see grids", "choose forms", "round weights")),
+    "and exact inputs": ("default", ("choose forms", "round weights")),
+    "and the choice of ranges": ("default", ("round weights",)),
+    "and weights and biases (default)": ("default", ()),
+    "and the choice of all pairs": ("best", ("fit weights", "search ranges")),
+    "and fitted weights": ("best", ("search ranges",)),
+    "and searched ranges (best)": ("best", ()),
 }
-"""The stages that are left out at each step."""
+"""The effort of each step, and the stages of it that are left out."""
 
 
-def quantized(case: Case, left_out: tuple[str, ...]) -> Run:
+def quantized(case: Case, effort: str, left_out: tuple[str, ...]) -> Run:
     """A function from the case's input to the output of its int8 model, made without these stages."""
     int8 = recipe("int8")
-    work = Work(case.model, case.calibration(), int8, [rule_named(name) for name in int8.range_rules], "best")
+    work = Work(case.model, case.calibration(), int8, [rule_named(name) for name in int8.range_rules], effort)
     work.ran = list(left_out)
     run(work)
     session = octavo.Session(work.lowered.program, threads=1)
@@ -45,7 +46,7 @@ def quantized(case: Case, left_out: tuple[str, ...]) -> Run:
 def measure(case: Case, limit: int | None) -> measurement.Row:
     """SQNR and agreement of each step's model."""
     reference = FLOAT.open(case, case.model, 1)
-    runs = {step: quantized(case, left_out) for step, left_out in STEPS.items()}
+    runs = {step: quantized(case, *how) for step, how in STEPS.items()}
     scores = {step: Score(case) for step in STEPS}
     for x, labels in case.batches(limit):
         y = reference(x)

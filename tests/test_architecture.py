@@ -18,6 +18,7 @@ ROOMS = (
     "passes",
     "lowering",
     "rewrites",
+    "exporting",
     "session",
     "calibration",
     "pages",

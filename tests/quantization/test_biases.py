@@ -9,9 +9,10 @@ import onnx.parser
 import pytest
 from octavo._core import shifts_behind
 from octavo.calibration import RULES
+from octavo.program.scales import scale_of_sums
 from octavo.quantization import biases
 from octavo.quantization.biases import correct_bias, mean_results
-from octavo.quantization.products import bias_in_reals, bias_of_reals, products_of, scale_of_sums
+from octavo.quantization.products import bias_in_reals, bias_of_reals, products_of
 from octavo.quantization.recipes import RECIPES
 from octavo.quantization.stages import STAGES, Work
 from octavo.quantization.walk import Walk, part

@@ -11,9 +11,10 @@ from octavo.calibration import RULES
 from octavo.lowering import Forms, lower_to_integers
 from octavo.lowering.affine import Affine
 from octavo.program.integers import UINT8
+from octavo.program.scales import scale_of_sums
 from octavo.quantization.channels import ALPHAS, candidates, channel_forms
 from octavo.quantization.choice import Candidate
-from octavo.quantization.products import products_of, scale_of_sums
+from octavo.quantization.products import products_of
 from octavo.quantization.recipes import RECIPES
 from octavo.quantization.rounding import round_weights
 from octavo.quantization.stages import STAGES, Work, _lowered

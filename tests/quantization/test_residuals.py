@@ -9,8 +9,9 @@ import onnx.parser
 import pytest
 from octavo.calibration import RULES
 from octavo.lowering import product
+from octavo.program.scales import scale_of_sums
 from octavo.quantization.channels import candidates
-from octavo.quantization.products import fits, products_of, scale_of_sums
+from octavo.quantization.products import fits, products_of
 from octavo.quantization.recipes import RECIPES
 from octavo.quantization.rounding import round_weights
 from octavo.quantization.stages import STAGES, Work

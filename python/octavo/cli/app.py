@@ -6,7 +6,7 @@ from typing import Annotated, NoReturn
 import typer
 
 import octavo
-from octavo.cli import bench, compare, console, illustrate, inspect, quantize
+from octavo.cli import bench, compare, console, export, illustrate, inspect, quantize
 from octavo.cli import run as run_model
 from octavo.errors import printable
 
@@ -23,6 +23,7 @@ app.command(epilog=quantize.EPILOG)(quantize.quantize)
 app.command(epilog=run_model.EPILOG)(run_model.run)
 app.command(epilog=inspect.EPILOG)(inspect.inspect)
 app.command(epilog=compare.EPILOG)(compare.compare)
+app.command(epilog=export.EPILOG)(export.export)
 app.command(epilog=illustrate.EPILOG)(illustrate.illustrate)
 app.command(epilog=bench.EPILOG)(bench.bench)
 

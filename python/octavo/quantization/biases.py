@@ -14,8 +14,9 @@ import numpy.typing as npt
 from octavo import _core
 from octavo.calibration import HANDFUL, Feeds, Statistics, each
 from octavo.program import Attribute, Node, Program, Value
+from octavo.program.scales import scale_of_sums
 from octavo.quantization.columns import some_rows
-from octavo.quantization.products import Product, bias_in_reals, bias_of_reals, fits, scale_of_sums
+from octavo.quantization.products import Product, bias_in_reals, bias_of_reals, fits
 from octavo.quantization.walk import Walk, part, session_of
 from octavo.rewrites import shapes_of
 

@@ -52,6 +52,16 @@ class QuantizedModel:
         """
         artifact.save(self.program, path, self.sources)
 
+    def export_onnx(self, path: str | os.PathLike[str]) -> None:
+        """Write an ONNX model in QDQ form, for other runtimes, as `octavo.exporting.save` does.
+
+        Raises `ModelError` where a node has no form there, `ArtifactError` where the file is one that the
+        model was made from, OSError where it cannot be written.
+        """
+        from octavo import exporting
+
+        exporting.save(self.program, path, self.sources)
+
 
 def quantize(
     model: frontend.Source,

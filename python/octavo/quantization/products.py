@@ -13,6 +13,7 @@ from octavo.program.arithmetic import residual_reach
 from octavo.program.attributes import integer
 from octavo.program.checks import RESIDUAL, x_zero_points
 from octavo.program.integers import ACTIVATIONS
+from octavo.program.scales import scale_of_sums
 
 Integers = npt.NDArray[np.signedinteger]
 
@@ -90,22 +91,6 @@ def fits(program: Program, node: Node, weight: Integers, bias: npt.NDArray[np.ge
         factors = [program.constants[name] for name in node.inputs[RESIDUAL + 1 :]]
         reach = reach + residual_reach(integer(node, "r_zero_point"), *factors)
     return bool(np.all(reach < of.sum_end))
-
-
-def x_scales(program: Program, node: Node) -> npt.NDArray[np.float64]:
-    """The scale of what each channel of a product is made of, float64 [1] or [channels]."""
-    x = program.values[node.inputs[0]].quant
-    assert x is not None
-    if x.axis is not None and x.zero_point.dtype == np.float32:
-        return np.ones(1, np.float64)  # of a grid: the weights have taken its scales in
-    return x.scale.astype(np.float64)
-
-
-def scale_of_sums(program: Program, node: Node) -> npt.NDArray[np.float64]:
-    """What one unit of a product's sums is, float64 [channels]."""
-    weight = program.values[node.inputs[1]].quant
-    assert weight is not None
-    return np.asarray(x_scales(program, node) * weight.scale.astype(np.float64))
 
 
 def bias_in_reals(program: Program, node: Node) -> npt.NDArray[np.float64]:

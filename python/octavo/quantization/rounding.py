@@ -19,10 +19,11 @@ from octavo.calibration import Feeds
 from octavo.lowering import Lowered
 from octavo.program import Program
 from octavo.program.integers import WEIGHTS, Integers
+from octavo.program.scales import x_scales
 from octavo.quantization.biases import correct_bias, mean_results
 from octavo.quantization.columns import Columns, columns_of, moments_of
 from octavo.quantization.matrices import Multiply
-from octavo.quantization.products import Product, bias_in_reals, bias_of_reals, fits, products_of, x_scales
+from octavo.quantization.products import Product, bias_in_reals, bias_of_reals, fits, products_of
 from octavo.quantization.targets import Targets
 from octavo.quantization.walk import Walk
 

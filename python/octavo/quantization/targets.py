@@ -18,9 +18,10 @@ from octavo import _core
 from octavo._core import threads as threads_of
 from octavo.calibration import HANDFUL, Feeds, each
 from octavo.program import Program
+from octavo.program.scales import x_scales
 from octavo.quantization.columns import Columns, columns_wanted, moments_of, some_rows
 from octavo.quantization.matrices import Float32, Multiply
-from octavo.quantization.products import Product, x_scales
+from octavo.quantization.products import Product
 from octavo.quantization.shapes import measured_sizes
 from octavo.quantization.walk import part, session_of
 from octavo.session import Session

@@ -1,0 +1,276 @@
+"""The integer operators of a Program: what each stands for, between its conversions."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from onnx import TensorProto
+
+from octavo.errors import ModelError
+from octavo.exporting.floats import exported
+from octavo.exporting.graph import Graph
+from octavo.program import DTYPES, Node, Quant
+from octavo.program.attributes import integer, integers, number
+from octavo.program.checks import COLUMNS, RESIDUAL, x_zero_points
+from octavo.program.integers import limits
+from octavo.program.scales import scale_of_sums, x_scales
+
+Array = npt.NDArray[Any]
+
+SUMS = 2
+"""The place of the sums of exponentials among a QMatMul's inputs."""
+
+_WINDOW = (
+    "strides",
+    "pads",
+    "auto_pad",
+    "dilations",
+    "group",
+    "kernel_shape",
+    "ceil_mode",
+    "count_include_pad",
+)
+
+
+def quantize(graph: Graph, node: Node) -> None:
+    """QuantizeLinear; where zero points are fractions, plain operators by formula (2a) or (2b)."""
+    x, y = node.inputs[0], node.outputs[0]
+    if len(node.inputs) == 1:
+        zero_point = _typed(graph, y, np.array([integer(node, "zero_point")]))
+        graph.quantized(x, y, np.array([number(node, "scale")]), zero_point, None)
+        return
+    scale, zero = (_along(graph, node, graph.program.constants[name]) for name in node.inputs[1:3])
+    if len(node.inputs) > COLUMNS:
+        x = graph.made("Gather", [x, node.inputs[COLUMNS]], f"{y}_columns", axis=-1)
+    place = graph.made("Div", [x, graph.constant(f"{y}_scale", scale)], f"{y}_steps")
+    place = graph.made("Add", [place, graph.constant(f"{y}_zero", zero)], f"{y}_place")
+    whole = graph.made("Round", [place], f"{y}_rounded")
+    ends = [graph.constant(f"{y}_{name}", np.float32(end)) for name, end in (("low", 0), ("high", 255))]
+    held = graph.made("Clip", [whole, *ends], f"{y}_held")
+    graph.add("Cast", [held], [y], to=TensorProto.UINT8)
+
+
+def _along(graph: Graph, node: Node, array: Array) -> Array:
+    """Scales, or zero points, of a Quantize in the shape that goes with its input's."""
+    if len(node.inputs) > COLUMNS:
+        return array
+    if "axis" not in node.attributes:
+        return array.reshape(())
+    shape = graph.program.values[node.inputs[0]].shape
+    if shape is None:
+        raise ModelError(f"the value {node.inputs[0]!r} has scales of channels, but no known rank")
+    return array.reshape(-1, *[1] * (len(shape) - integer(node, "axis") - 1))
+
+
+def dequantize(graph: Graph, node: Node) -> None:
+    """DequantizeLinear; of constants by blocks too."""
+    x, y = node.inputs[0], node.outputs[0]
+    if len(node.inputs) == 1:
+        scale = graph.constant(f"{x}_scale", np.float32(number(node, "scale")))
+        zero = graph.zero_points(x, np.array(integer(node, "zero_point")))
+        graph.add("DequantizeLinear", [x, scale, zero], [y])
+        return
+    attributes = exported(node.attributes)
+    if "block" in attributes:
+        attributes["block_size"] = attributes.pop("block")
+    given = [graph.program.constants[name] for name in node.inputs[1:]]
+    scales, *zeros = given if "axis" in attributes else [array.reshape(()) for array in given]
+    inputs = [x, graph.constant(f"{x}_scale", scales), *(graph.zero_points(x, zero) for zero in zeros)]
+    graph.add("DequantizeLinear", inputs, [y], **attributes)
+
+
+def conv(graph: Graph, node: Node) -> None:
+    """Conv of reals; its bias in steps of the sums."""
+    inputs = [_x(graph, node), _weights(graph, node, 0), _bias(graph, node)]
+    _end(graph, node, graph.add("Conv", inputs, [_result(graph, node)], **_window(node)))
+
+
+def gemm(graph: Graph, node: Node) -> None:
+    """MatMul of reals, and Add of the bias."""
+    inputs = [_x(graph, node), _weights(graph, node, 1)]
+    products = graph.made("MatMul", inputs, f"{node.outputs[0]}_products")
+    _end(graph, node, graph.add("Add", [products, _bias(graph, node)], [_result(graph, node)]))
+
+
+def matmul(graph: Graph, node: Node) -> None:
+    """MatMul of reals; of exponentials and their sums, of the Softmax that they stand for."""
+    if len(node.inputs) > SUMS:
+        if node.inputs[0] not in graph.softmaxes:
+            raise ModelError(
+                f"node {node.name!r}: the exponentials that it weighs come from no QExponentials"
+            )
+        left = graph.softmaxes[node.inputs[0]]
+    else:
+        left = _operand(graph, node, 0, "a")
+    inputs = [left, _operand(graph, node, 1, "b")]
+    _end(graph, node, graph.add("MatMul", inputs, [_result(graph, node)]))
+
+
+def exponentials(graph: Graph, node: Node) -> None:
+    """Softmax: the product behind it divides by the sums, which this does by itself."""
+    shares = graph.made("Softmax", [node.inputs[0]], f"{node.outputs[0]}_shares", axis=-1)
+    graph.softmaxes[node.outputs[0]] = shares
+
+
+def add(graph: Graph, node: Node) -> None:
+    """Add of reals; Sub where one of them is taken away."""
+    reals = {letter: _operand(graph, node, place, letter) for place, letter in enumerate("ab")}
+    added, taken = (
+        [reals[letter] for letter in "ab" if (integer(node, f"{letter}_multiplier") < 0) == is_taken]
+        for is_taken in (False, True)
+    )
+    if len(taken) == 2:
+        added = [graph.made("Neg", [taken.pop(0)], f"{node.outputs[0]}_negative")]
+    op = "Sub" if taken else "Add"
+    _end(graph, node, graph.add(op, [*added, *taken], [_result(graph, node)]))
+
+
+def mul(graph: Graph, node: Node) -> None:
+    """Mul of reals."""
+    inputs = [_operand(graph, node, 0, "a"), _operand(graph, node, 1, "b")]
+    _end(graph, node, graph.add("Mul", inputs, [_result(graph, node)]))
+
+
+def average_pool(graph: Graph, node: Node) -> None:
+    """AveragePool of reals."""
+    _end(graph, node, graph.add("AveragePool", [_x(graph, node)], [_result(graph, node)], **_window(node)))
+
+
+def reduce_mean(graph: Graph, node: Node) -> None:
+    """ReduceMean of reals."""
+    axes = graph.constant(f"{node.outputs[0]}_axes", np.array(integers(node, "axes"), np.int64))
+    inputs, keepdims = [_x(graph, node), axes], integer(node, "keepdims")
+    _end(graph, node, graph.add("ReduceMean", inputs, [_result(graph, node)], keepdims=keepdims))
+
+
+def requantize(graph: Graph, node: Node) -> None:
+    """From one scale to another."""
+    _end(graph, node, _x(graph, node))
+
+
+def lookup(graph: Graph, node: Node) -> None:
+    """Gather of the table's entries."""
+    places = graph.made("Cast", [node.inputs[0]], f"{node.outputs[0]}_places", to=TensorProto.INT32)
+    graph.add("Gather", [node.inputs[1], places], list(node.outputs), axis=0)
+
+
+def softmax(graph: Graph, node: Node) -> None:
+    """Softmax of reals."""
+    x = node.inputs[0]
+    quant = _quant(graph, x)
+    reals = graph.dequantized(x, quant.scale, _typed(graph, x, quant.zero_point), quant.axis)
+    _end(graph, node, graph.add("Softmax", [reals], [_result(graph, node)], axis=integer(node, "axis")))
+
+
+def _x(graph: Graph, node: Node) -> str:
+    """The reals of the first input, as a product has them: a scale, or a zero point, a channel or for all."""
+    x, zero_points = node.inputs[0], x_zero_points(graph.program, node)
+    _quant(graph, x)
+    scale = x_scales(graph.program, node)
+    count = max(len(scale), len(zero_points))
+    scale, zero_point = np.broadcast_to(scale, count), np.broadcast_to(np.array(zero_points), count)
+    return graph.dequantized(x, scale, _typed(graph, x, zero_point), 1 if count > 1 else None)
+
+
+def _operand(graph: Graph, node: Node, place: int, letter: str) -> str:
+    """The reals of an input with a zero point, or a scale that a factor went into, among the attributes."""
+    name, zero_point = node.inputs[place], np.array([integer(node, f"{letter}_zero_point")])
+    if f"{letter}_scale" in node.attributes:
+        scale, axis = np.array([number(node, f"{letter}_scale")]), None
+    else:
+        quant = _quant(graph, name)
+        scale, axis = quant.scale, quant.axis
+    return graph.dequantized(name, scale, _typed(graph, name, zero_point), axis)
+
+
+def _weights(graph: Graph, node: Node, axis: int) -> str:
+    name = node.inputs[1]
+    scale = _quant(graph, name).scale
+    return graph.dequantized(name, scale, np.zeros(len(scale), np.int8), axis)
+
+
+def _bias(graph: Graph, node: Node) -> str:
+    """In float32: exactly what the integers stand for, to a rounding of the scale."""
+    name = node.inputs[2]
+    bias = graph.program.constants[name]
+    if bias.dtype == np.float32:
+        return name
+    scale = scale_of_sums(graph.program, node)
+    if bias.dtype != np.int32:
+        return graph.constant(f"{name}_reals", (bias * scale).astype(np.float32))
+    return graph.dequantized(name, scale, np.zeros(len(scale), np.int32), 0)
+
+
+def _window(node: Node) -> dict[str, Any]:
+    return {name: value for name, value in exported(node.attributes).items() if name in _WINDOW}
+
+
+def _result(graph: Graph, node: Node) -> str:
+    """What the operator's own result is called: the node's output, where nothing follows."""
+    y = node.outputs[0]
+    return y if graph.program.values[y].dtype == "f32" else graph.fresh(f"{y}_exact")
+
+
+def _end(graph: Graph, node: Node, reals: str) -> None:
+    """What follows the operator: a residual, an activation, the rounding to integers."""
+    y = node.outputs[0]
+    if reals == y:
+        return
+    if node.inputs[RESIDUAL:]:
+        residual = _operand(graph, node, RESIDUAL, "r")
+        reals = graph.made("Add", [reals, residual], f"{y}_sum")
+    quant, zero = _quant(graph, y), integer(node, "y_zero_point")
+    bounds = []
+    for name, end, limit in zip(
+        ("lo", "hi"), _ends(node), limits(graph.program.values[y].dtype), strict=True
+    ):
+        if end == limit:
+            bounds.append("")
+            continue
+        if len(quant.scale) > 1 and end != zero:
+            raise ModelError(f"node {node.name!r}: a bound of channels with unlike scales has no form in QDQ")
+        bounds.append(graph.constant(f"{y}_{name}", np.float32(quant.scale[0] * np.float32(end - zero))))
+    if any(bounds):
+        reals = graph.made("Clip", [reals, *bounds], f"{y}_clipped")
+    zeros = np.full(len(quant.scale), zero)
+    graph.quantized(reals, y, quant.scale, _typed(graph, y, zeros), quant.axis)
+
+
+def _ends(node: Node) -> tuple[int, int]:
+    """The least and the greatest integer of a node's result."""
+    if node.op == "QSoftmax":
+        return 0, 255
+    return integer(node, "lo"), integer(node, "hi")
+
+
+def _quant(graph: Graph, name: str) -> Quant:
+    quant = graph.program.values[name].quant
+    if quant is None:
+        raise ModelError(f"the value {name!r} has no scale: what its integers stand for is not known")
+    return quant
+
+
+def _typed(graph: Graph, name: str, zero_point: Array) -> Array:
+    """Zero points in the dtype of the integers."""
+    return zero_point.astype(DTYPES[graph.program.values[name].dtype])
+
+
+Rule = Callable[[Graph, Node], None]
+
+RULES: dict[str, Rule] = {
+    "Dequantize": dequantize,
+    "Lookup": lookup,
+    "QAdd": add,
+    "QAveragePool": average_pool,
+    "QConv": conv,
+    "QExponentials": exponentials,
+    "QGemm": gemm,
+    "QMatMul": matmul,
+    "QMul": mul,
+    "QReduceMean": reduce_mean,
+    "QSoftmax": softmax,
+    "Quantize": quantize,
+    "Requantize": requantize,
+}
+"""How each integer operator is written."""
