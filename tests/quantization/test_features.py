@@ -7,7 +7,7 @@ import onnx.parser
 import pytest
 from octavo.calibration import RULES
 from octavo.program import artifact
-from octavo.quantization import choice, features, stages
+from octavo.quantization import choice, features
 from octavo.quantization.features import candidates, feature_forms, reads_features
 from octavo.quantization.recipes import RECIPES
 from octavo.quantization.stages import STAGES, Work
@@ -161,7 +161,7 @@ def test_few_samples_keep_one_scale():
 
 
 def test_a_small_gain_is_none(monkeypatch):
-    monkeypatch.setattr(stages, "GAIN", 10**3.0)
+    monkeypatch.setattr(choice, "GAIN", 10**3.0)
     model = octavo.quantize(network(), samples(48))
     assert model.report.range_rule == "minmax"
     assert model.report.tried["minmax with feature scales"] > model.report.tried["minmax"]

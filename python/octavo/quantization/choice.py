@@ -69,12 +69,11 @@ def choose(
     start: Candidate,
     steps: Sequence[Step],
     lower_by: LowerBy,
-    gain: float,
 ) -> Choice:
     """The candidate whose forms, taken from one half of the samples, do best on the other, and the reverse.
 
     From `start` on, step by step among the one taken so far and others. halves: the statistics of each;
-    judges: of samples of each. gain: what another one must divide the error by, to be taken.
+    judges: of samples of each.
     """
     errors: dict[str, float] = {}
 
@@ -89,7 +88,7 @@ def choose(
     taken = start
     for step in steps:
         least = min([taken, *step(taken)], key=error)
-        taken = least if error(least) * gain < error(taken) else taken
+        taken = least if error(least) * GAIN < error(taken) else taken
     return Choice(taken, errors)
 
 

@@ -26,7 +26,7 @@ from octavo.passes import names_of, simplify
 from octavo.program import Program
 from octavo.program.integers import UINT8
 from octavo.quantization.channels import ALPHAS, CHANNEL_NEEDS, candidates, channel_forms
-from octavo.quantization.choice import FEWEST, GAIN, ROUGHLY, Candidate, Choice, choose, with_weights
+from octavo.quantization.choice import FEWEST, ROUGHLY, Candidate, Choice, choose, with_weights
 from octavo.quantization.features import FEATURE_NEEDS, feature_forms, reads_features
 from octavo.quantization.features import candidates as feature_candidates
 from octavo.quantization.grids import grids
@@ -175,7 +175,7 @@ def scale_features(work: Work) -> None:
     if not is_seen or not any(feature_candidates(work.lowered)) or _judged(work) < FEWEST:
         return
     halves, lower_by = work.calibration.halves, partial(_lowered, work)
-    work.choice = choose(halves, _judges(work), work.choice.taken, [_with_features], lower_by, GAIN)
+    work.choice = choose(halves, _judges(work), work.choice.taken, [_with_features], lower_by)
     if work.choice.taken.features:
         work.lowered = _lowered(work, work.calibration.statistics, work.choice.taken)
 
@@ -197,10 +197,10 @@ def choose_forms(work: Work) -> None:
     def lower_by(statistics: Statistics, candidate: Candidate) -> Lowered:
         return with_weights(work.floats, fair, _lowered(work, statistics, candidate))
 
-    start, steps, gain = work.choice.taken, [partial(_with_rules, rules), partial(_with_alphas, alphas)], GAIN
-    if work.effort == "best":  # more samples tell, and there is time for every pair
-        steps, gain = [partial(_with_both, rules, alphas)], 1.0
-    found = choose(work.calibration.halves, _judges(work), start, steps, lower_by, gain)
+    start, steps = work.choice.taken, [partial(_with_rules, rules), partial(_with_alphas, alphas)]
+    if work.effort == "best":
+        steps = [partial(_with_both, rules, alphas)]
+    found = choose(work.calibration.halves, _judges(work), start, steps, lower_by)
     work.choice = replace(found, errors=work.choice.errors | found.errors)
     if found.taken != start:
         work.lowered = _lowered(work, work.calibration.statistics, found.taken)
