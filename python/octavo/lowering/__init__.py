@@ -98,7 +98,7 @@ def lower_to_integers(
 
     exclude: names of nodes that stay float. A unit that turns out unfit once its scales are known stays float
     too, and the rest is decided anew around it. made: the weights of earlier calls for the same Program,
-    whose forms differed in those of activations alone; what this one makes is added.
+    with whatever forms; what this one makes is added.
     """
     decision = Decision(Wiring(program), forms, made)
     decision.decide(

@@ -20,14 +20,16 @@ from octavo.lowering.speed import is_depthwise
 from octavo.lowering.weights import Nearest, Weights, given_weights, nearest_weights, quantize_weights
 from octavo.lowering.wiring import Unit, Wiring
 from octavo.program.arithmetic import multipliers_shifts
+from octavo.program.integers import Integers
 
 Kept = dict[str, tuple[str, bool]]
 """Names of nodes that stay float, each with the reason and whether that was asked for."""
 
 ONE = np.float32(1)
 
-Made = dict[str, tuple[TakenIn, Nearest | str]]
-"""By the unit, what its weights have last taken in, and the integers that they became, or why they cannot."""
+Made = dict[str, tuple[tuple[TakenIn, Integers, bool], Nearest | str]]
+"""By the unit, what its weights have last taken in, what they are held in, and whether each channel has a
+scale; and the integers that they became, or why they cannot."""
 
 Arrange = Callable[[npt.NDArray[Any]], npt.NDArray[Any]]
 """From the shape that the float model has its weights in to [K, C]."""
@@ -153,13 +155,13 @@ class Decision:
 
     def _nearest_weights(self, unit: Unit, arrange: Arrange, alpha: np.float32, x: Affine) -> Nearest | str:
         """The weights of a product without its bias: made once, whatever the ranges of what they multiply."""
-        taken, made = taken_in(x), self._nearest.get(unit.name)
-        if made is None or made[0] != taken:
+        of, per_channel, made = self.forms.weights_of, self.forms.per_channel, self._nearest.get(unit.name)
+        how = taken_in(x), of, per_channel
+        if made is None or made[0] != how:
             weight = self.wiring.constant(unit.node.inputs[1])
             assert weight is not None
             reals = weights_taken_in(x, np.float64(alpha) * arrange(weight).astype(np.float64))
-            of, per_channel = self.forms.weights_of, self.forms.per_channel
-            made = taken, nearest_weights(reals.astype(np.float32), of, per_channel=per_channel)
+            made = how, nearest_weights(reals.astype(np.float32), of, per_channel=per_channel)
             self._nearest[unit.name] = made
         return made[1]
 
