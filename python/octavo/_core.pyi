@@ -10,6 +10,8 @@ __all__ = [
     "Session",
     "Statistics",
     "__version__",
+    "dictionary_decode",
+    "dictionary_encode",
     "fit_weights",
     "round_weights",
     "shifts_behind",
@@ -95,6 +97,20 @@ class Statistics:
 
     def read(self, value: str, statistic: str) -> dict[str, Any]:
         """What a statistic tells of a value, by name; empty where no element was seen that it is about."""
+
+def dictionary_encode(
+    elements: npt.NDArray[np.uint32],
+) -> tuple[npt.NDArray[np.uint32], npt.NDArray[np.uint8] | npt.NDArray[np.uint16]] | None:
+    """Elements of few different values: these, as they come first, and the index of each element's.
+
+    elements: uint32 [count], in one piece. Indices are uint8 where there are at most 256 values, else uint16.
+    None where there are more than 1024, or where that would take no less memory.
+    """
+
+def dictionary_decode(
+    values: npt.NDArray[np.uint32], indices: npt.NDArray[np.uint8] | npt.NDArray[np.uint16]
+) -> npt.NDArray[np.uint32]:
+    """The elements that values and indices stand for, uint32 [count]. Raises `RunError` for others."""
 
 def round_weights(
     weights: npt.NDArray[np.float64],

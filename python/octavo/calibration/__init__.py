@@ -2,6 +2,7 @@
 
 from octavo._core import Statistics
 from octavo.calibration.calibrator import Calibration, Observing, Progress
+from octavo.calibration.compact import OfInput
 from octavo.calibration.forms import Data, Feeds, Input
 from octavo.calibration.kept import ENOUGH, MOST, Kept
 from octavo.calibration.ranges import RULES, RangeRule, ranges, rule_named
@@ -20,6 +21,7 @@ __all__ = [
     "Input",
     "Kept",
     "Observing",
+    "OfInput",
     "Progress",
     "RangeRule",
     "Seen",

@@ -1,7 +1,7 @@
 """The forms in which people have calibration data, and what a sample of each is: by name, for each input."""
 
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping, Sequence
 from typing import Any, Protocol, TypeAlias
 
 import numpy as np
@@ -10,7 +10,7 @@ import numpy.typing as npt
 from octavo.errors import DataError
 
 Array: TypeAlias = npt.NDArray[Any]
-Feeds: TypeAlias = dict[str, Array]
+Feeds: TypeAlias = MutableMapping[str, Array]
 Samples: TypeAlias = "Array | Mapping[str, Array] | Iterable[Array | Mapping[str, Array] | list[Array]]"
 
 

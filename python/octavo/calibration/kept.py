@@ -7,16 +7,19 @@ from hashlib import blake2b
 
 import numpy as np
 
+from octavo.calibration.compact import Compact
 from octavo.calibration.forms import Feeds
 
 ENOUGH, MOST, MEMORY = 64, 96, 1 << 26
 """Samples that most of the work is done with; samples and bytes that are kept at most, two samples at least,
-whatever their size."""
+whatever their size. The bytes are those of the arrays, however they are encoded."""
 
 
 @dataclass
 class Kept:
     """Copies of the samples with the smallest hashes of their contents, in that order.
+
+    They are compact: each array that is asked for may be made anew.
 
     Which are kept is a function of the multiset of all samples that passed by: their order, or how they were
     split and merged, is nothing to it. most: how many are kept. seen: how many passed by.
@@ -24,7 +27,7 @@ class Kept:
 
     most: int = MOST
     seen: int = 0
-    _kept: list[tuple[bytes, int, Feeds]] = field(default_factory=list, repr=False)
+    _kept: list[tuple[bytes, int, Compact]] = field(default_factory=list, repr=False)
 
     def first(self, most: int) -> "Kept":
         """The same as if so many were kept, at most."""
@@ -61,15 +64,14 @@ class Kept:
         self.seen += 1
         if len(self._kept) >= self.most and digest >= self._kept[-1][0]:
             return
-        copies = {name: array.copy() for name, array in feeds.items()}
-        insort(self._kept, (digest, self.seen, copies))
+        insort(self._kept, (digest, self.seen, Compact.of(feeds)))
         del self._kept[self._room() :]
 
     def _room(self) -> int:
         """How many of the first samples are within the bounds."""
         size = 0
         for count, (_, _, feeds) in enumerate(self._kept):
-            size += sum(array.nbytes for array in feeds.values())
+            size += feeds.nbytes
             if count == self.most or (count >= 2 and size > MEMORY):
                 return count
         return len(self._kept)

@@ -12,7 +12,7 @@ from octavo.cli import console
 from octavo.cli.options import Isa, Json, Threads
 
 if TYPE_CHECKING:
-    from octavo.cli.data import Feeds
+    from octavo.calibration import Feeds
 
 EPILOG = """\b
 Examples:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from octavo.calibration import samples
+from octavo.calibration import Feeds, samples
 from octavo.cli.pixels import SUFFIXES as PICTURES
 from octavo.cli.pixels import Pixels, frame_of, read_picture
 from octavo.errors import DataError
@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from octavo.session import ValueInfo
 
 ARRAYS = (".npy", ".npz")
-Feeds = dict[str, NDArray[Any]]
 
 
 @dataclass(frozen=True)

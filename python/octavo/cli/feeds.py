@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from octavo.cli.data import Feeds, read_arrays
+from octavo.calibration import Feeds
+from octavo.cli.data import read_arrays
 from octavo.cli.pixels import SUFFIXES as PICTURES
 from octavo.cli.pixels import Pixels, frame_of, read_picture
 from octavo.errors import DataError

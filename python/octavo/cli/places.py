@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from numpy.typing import NDArray
 
-from octavo.cli.data import ARRAYS, Feeds, Files, feeds_of, files_below, numbers, open_files, read_arrays
+from octavo.calibration import Feeds
+from octavo.cli.data import ARRAYS, Files, feeds_of, files_below, numbers, open_files, read_arrays
 from octavo.cli.pixels import Pixels
 from octavo.errors import DataError
 

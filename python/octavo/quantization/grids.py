@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from octavo.calibration import Feeds
+from octavo.calibration import Feeds, OfInput
 from octavo.lowering import Affine, grid
 from octavo.program import Program
 from octavo.quantization.scales import SCALES
@@ -46,7 +46,7 @@ def grids(floats: Program, feeds: Sequence[Feeds]) -> dict[str, Affine]:
     for name in floats.inputs:
         if floats.values[name].dtype != "f32":
             continue
-        form = _of_input([sample[name] for sample in feeds if name in sample])
+        form = _of_input(OfInput(name, [sample for sample in feeds if name in sample]))
         if form is not None:
             found[name] = form
     return found
@@ -84,7 +84,8 @@ def _values(arrays: Sequence[npt.NDArray[np.float32]], axis: int | None, channel
     for array in arrays:
         values = (array if axis is None else array.take(channel, axis)).reshape(-1)
         if values.size:
-            seen += [values[:: -(-values.size // wanted)], np.array([values.min(), values.max()])]
+            some = values[:: -(-values.size // wanted)].copy()  # a view would hold all of them
+            seen += [some, np.array([values.min(), values.max()])]
     return np.unique(np.concatenate(seen)).astype(np.float64) if seen else np.empty(0)
 
 

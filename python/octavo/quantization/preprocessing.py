@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from octavo.calibration import Feeds
+from octavo.calibration import Feeds, OfInput
 from octavo.program import Node, Program
 from octavo.quantization.scales import SCALES, Scale, is_picture, scale_of
 from octavo.session import Session
@@ -122,7 +122,7 @@ def _better_scale(program: Program, feeds: Sequence[Feeds], threads: int | None)
     name = _picture(program, feeds)
     if len(feeds) < FEWEST or logits is None or name is None:
         return []
-    pictures = [sample[name] for sample in feeds]
+    pictures = OfInput(name, feeds)
     given = scale_of(pictures)
     if given is None:
         return []
@@ -271,8 +271,7 @@ def _logits(program: Program) -> str | None:
 def _picture(program: Program, feeds: Sequence[Feeds]) -> str | None:
     """The only input, where each sample is one picture."""
     (name, *others) = program.inputs
-    pictures = [sample[name] for sample in feeds]
-    if others or not all(is_picture(array) and len(array) == 1 for array in pictures):
+    if others or not all(is_picture(array) and len(array) == 1 for array in OfInput(name, feeds)):
         return None
     return name
 

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from copy import copy
 from dataclasses import replace
 from typing import Any
 
@@ -67,7 +68,7 @@ class Walk:
         self.program = replace(program, constants=dict(program.constants))
         self.threads = threads
         self.place = 0
-        self.held: list[dict[str, Array]] = [dict(sample) for sample in feeds]
+        self.held: list[Feeds] = [copy(sample) for sample in feeds]
         self._ahead = _NOTHING
         self._last = {name: place for place, node in enumerate(program.nodes) for name in node.inputs}
         self._last |= dict.fromkeys(kept, len(program.nodes))

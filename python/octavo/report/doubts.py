@@ -139,7 +139,7 @@ def _channel_order(first: Program, held: Sequence[Labelled], threads: int | None
     for feeds, labels in held:
         if labels is None:
             continue
-        turned = feeds | {name: np.ascontiguousarray(np.flip(feeds[name], axis))}
+        turned = {**feeds, name: np.ascontiguousarray(np.flip(feeds[name], axis))}
         for place, sample in enumerate((feeds, turned)):
             scores = session.run(None, sample)[0]
             if scores.shape[:-1] == labels.shape:

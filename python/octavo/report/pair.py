@@ -136,8 +136,8 @@ class _Pair:
 
     def add(self, feeds: Feeds, *, probe: bool) -> None:
         """Take in one sample."""
-        one = feeds | dict(zip(self._names[0], self.session.run(None, feeds), strict=True))
-        other = feeds | dict(zip(self._names[1], self._other.run(None, feeds), strict=True))
+        one = {**feeds, **dict(zip(self._names[0], self.session.run(None, feeds), strict=True))}
+        other = {**feeds, **dict(zip(self._names[1], self._other.run(None, feeds), strict=True))}
         self._layers.add(one, other, probe=probe)
         self.outputs.add(feeds, one, other)
         for name, ratio in self._answers.items():

@@ -1,6 +1,7 @@
 //! `octavo._core`: the runtime's sessions and statistics in Python. Converts, releases the GIL, maps errors; no logic.
 
 mod arrays;
+mod dictionary;
 mod errors;
 mod rounding;
 mod session;
@@ -16,6 +17,9 @@ use crate::session::count;
 #[pymodule(gil_used = true)]
 mod _core {
     use super::*;
+
+    #[pymodule_export]
+    use super::dictionary::{dictionary_decode, dictionary_encode};
 
     #[pymodule_export]
     use super::rounding::{fit_weights, round_weights, shifts_behind, windows};
