@@ -219,7 +219,7 @@ def test_rows_stay_where_each_sample_has_one_column_and_these_are_few(hidden, mo
 def test_blocks_are_added_up(hidden, monkeypatch):
     """Sums of few columns at a time are those of all at once, but for the rounding of float32."""
     reals, whole, _ = rows_of(hidden, 64)
-    monkeypatch.setattr(targets, "_BLOCK", 7 * 12)
+    monkeypatch.setattr(targets, "BLOCK", 7 * 12)
     _, parts, columns = rows_of(hidden, 64)
     assert len(columns) == 64
     np.testing.assert_allclose(parts, whole, atol=1e-5)

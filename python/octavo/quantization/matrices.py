@@ -8,6 +8,9 @@ from octavo.session import Session
 
 Float32 = npt.NDArray[np.float32]
 
+BLOCK = 1 << 20
+"""Elements of integer columns, or of results, that become floats at a time."""
+
 
 class Multiply:
     """Multiplies matrices [groups, rows, K] by others, [groups, K, columns]: one FMA chain an element."""

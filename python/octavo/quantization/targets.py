@@ -20,7 +20,7 @@ from octavo.calibration import HANDFUL, Feeds, each
 from octavo.program import Program
 from octavo.program.scales import x_scales
 from octavo.quantization.columns import Columns, columns_wanted, moments_of, some_rows
-from octavo.quantization.matrices import Float32, Multiply
+from octavo.quantization.matrices import BLOCK, Float32, Multiply
 from octavo.quantization.products import Product
 from octavo.quantization.shapes import measured_sizes
 from octavo.quantization.walk import part, session_of
@@ -35,12 +35,9 @@ LONGEST = 2304
 FEWEST = 4
 """Columns for each weight of a row that are asked for where every sample has one alone."""
 
-_MEMORY = 1 << 25
+_MEMORY = 1 << 24
 """Bytes of float results that are held at most, about."""
 
-_BLOCK = 1 << 20
-"""Elements of columns, or of results, whose products are summed in float32; the sums of blocks are added in
-float64."""
 
 
 class Targets:
@@ -78,7 +75,8 @@ class Targets:
     def _half(self, reals: Float64, columns: Columns, wanted: Float32) -> _Half:
         """The moments of half of the columns and of what is wanted beyond their products by these weights.
 
-        wanted: [groups, columns, rows].
+        wanted: [groups, columns, rows]. Products are summed in float32 over a block of columns, and the sums
+        of the blocks in float64.
         """
         means, covariances = moments_of(columns, self._threads)
         weights, multiply = reals.transpose(0, 2, 1).astype(np.float32), Multiply(self._threads)
@@ -86,7 +84,7 @@ class Targets:
         level = np.zeros((len(reals), 1, reals.shape[1]), np.float32)
         sums: Float64 = np.zeros(1)
         squares, cross = sums, sums
-        size = max(1, _BLOCK // (len(reals) * max(reals.shape[1:])))
+        size = max(1, BLOCK // (len(reals) * max(reals.shape[1:])))
         for start in range(0, count, size):
             integers = columns.integers[:, start : start + size]
             products = multiply(integers.astype(np.float32) - zero_point, weights)
