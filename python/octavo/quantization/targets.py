@@ -39,7 +39,6 @@ _MEMORY = 1 << 24
 """Bytes of float results that are held at most, about."""
 
 
-
 class Targets:
     """Of each product in turn, the rows of weights that its integers are made for.
 
@@ -122,10 +121,17 @@ def float_results(
     ]
     needs = [4 * of.elements(sizes[of.name], len(feeds), threads_of(threads)) for of in some]
     for batch in _batches(some, needs):
-        piece = part(floats, floats.nodes, [of.name for of in batch])
-        run = partial(_some_of_sample, session_of(piece), piece.inputs, batch)
-        for found in zip(*each(run, enumerate(feeds), threads, HANDFUL), strict=True):
-            yield np.concatenate(found)
+        yield from _some_results(floats, batch, feeds, threads)
+
+
+def _some_results(
+    floats: Program, batch: Sequence["Some"], feeds: Sequence[Feeds], threads: int | None
+) -> list[Float32]:
+    """Of each value of a batch, rows of all samples; what ran them is gone by then."""
+    piece = part(floats, floats.nodes, [of.name for of in batch])
+    run = partial(_some_of_sample, session_of(piece), piece.inputs, batch)
+    samples = list(each(run, enumerate(feeds), threads, HANDFUL))
+    return [np.concatenate([rows[place] for rows in samples]) for place in range(len(batch))]
 
 
 @dataclass(frozen=True)
