@@ -64,7 +64,7 @@ def scales_shape(shape, axis, block):
     return (*shape[:axis], -(-shape[axis] // block), *shape[axis + 1 :])
 
 
-def program(q, dtype, scale, zero_point, attributes):
+def program(q, dtype, scale, zero_point, attributes, of_zeros="i32"):
     values = {
         "q": Value("q", dtype, q.shape),
         "scale": Value("scale", "f32", scale.shape),
@@ -75,8 +75,8 @@ def program(q, dtype, scale, zero_point, attributes):
     constants = {"q": stored(q, dtype), "scale": scale}
     inputs = ["q", "scale"]
     if zero_point is not None:
-        values["zero"] = Value("zero", "i32", zero_point.shape)
-        constants["zero"] = zero_point
+        values["zero"] = Value("zero", of_zeros, zero_point.shape)
+        constants["zero"] = stored(zero_point, of_zeros)
         inputs.append("zero")
     nodes = [
         Node("Dequantize", "dequantize", tuple(inputs), ("y",), attributes),
@@ -103,6 +103,22 @@ def test_dequantize(same, rng, dtype, case):
             (y,) = same(made, {"x": np.zeros((), np.float32)}, batched=False)
             wanted = expected(q, scale, np.zeros_like(zero_point) if zeros is None else zeros, axis, block)
             np.testing.assert_array_equal(y, wanted + np.float32(0), strict=True)
+
+
+@pytest.mark.parametrize("dtype", WIDTHS)
+def test_zero_points_of_the_weights_own_type(same, rng, dtype):
+    shape = (5, 7, 3)
+    q = integers(rng, dtype, shape)
+    for axis, block in ((None, None), (0, None), (1, 3), (2, 2)):
+        of_scales = scales_shape(shape, axis, block)
+        scale = rng.uniform(0.001, 2, of_scales).astype(np.float32)
+        zeros = integers(rng, dtype, of_scales)
+        given = {"axis": axis, "block": block}
+        attributes = {name: value for name, value in given.items() if value is not None}
+        made = program(q, dtype, scale, zeros, attributes, dtype)
+        (y,) = same(made, {"x": np.zeros((), np.float32)}, batched=False)
+        wanted = expected(q, scale, zeros, axis, block)
+        np.testing.assert_array_equal(y, wanted + np.float32(0), strict=True)
 
 
 @pytest.mark.parametrize("dtype", [dtype for dtype in WIDTHS if dtype not in PACKED])

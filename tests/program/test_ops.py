@@ -57,7 +57,7 @@ def test_what_an_attribute_may_be(op, name):
 
 def test_slots():
     _, by_tensors = signatures()["Dequantize"]
-    assert by_tensors.inputs[2] == Slot("zero_point", "i32", constant=True, optional=True, variadic=False)
+    assert by_tensors.inputs[2] == Slot("zero_point", "Z", constant=True, optional=True, variadic=False)
     assert signatures()["Split"][0].outputs == (Slot("outputs", "T", False, False, True),)
 
 

@@ -41,6 +41,20 @@ def test_packed_integers_are_unpacked(axis, block, scales):
     assert np.array_equal(held.dequantize(), wanted)
 
 
+def test_packed_zero_points():
+    program, integers = packed(1, 4, (6, 10), (6, 3))
+    zeros = np.random.default_rng(3).integers(-8, 8, (6, 3)).astype(np.int8)
+    program.values["z"] = Value("z", "i4", (6, 3))
+    program.constants["z"] = pack(zeros, "i4")
+    program.nodes[0] = replace(program.nodes[0], inputs=("w", "s", "z"))
+    held = tensor(program, "w")
+    assert np.array_equal(held.zero_point, zeros)
+    [wanted] = octavo.reference.run(program, {"x": np.zeros((6, 10), np.float32)})
+    scales = program.constants["s"].repeat(4, 1)[:, :10]
+    assert np.array_equal(wanted, scales * (integers - zeros.repeat(4, 1)[:, :10]).astype(np.float32))
+    assert np.array_equal(held.dequantize(), wanted)
+
+
 def test_one_scale_and_a_zero_point():
     array = np.array([0, 100, 255], np.uint8)
     quant = Quant(np.array([0.5], np.float32), np.array([100]))

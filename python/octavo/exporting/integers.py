@@ -13,7 +13,7 @@ from octavo.exporting.graph import Graph
 from octavo.program import DTYPES, Node, Quant
 from octavo.program.attributes import integer, integers, number
 from octavo.program.checks import COLUMNS, RESIDUAL, x_zero_points
-from octavo.program.integers import limits
+from octavo.program.integers import elements, limits
 from octavo.program.scales import scale_of_sums, x_scales
 
 Array = npt.NDArray[Any]
@@ -74,7 +74,7 @@ def dequantize(graph: Graph, node: Node) -> None:
     attributes = exported(node.attributes)
     if "block" in attributes:
         attributes["block_size"] = attributes.pop("block")
-    given = [graph.program.constants[name] for name in node.inputs[1:]]
+    given = [elements(graph.program, name) for name in node.inputs[1:]]
     scales, *zeros = given if "axis" in attributes else [array.reshape(()) for array in given]
     inputs = [x, graph.constant(f"{x}_scale", scales), *(graph.zero_points(x, zero) for zero in zeros)]
     graph.add("DequantizeLinear", inputs, [y], **attributes)

@@ -22,7 +22,7 @@ from octavo.program.arithmetic import (
     residual_reach,
 )
 from octavo.program.attributes import integer, integers, number
-from octavo.program.integers import ACTIVATIONS, Integers, limits
+from octavo.program.integers import ACTIVATIONS, Integers, elements, limits
 
 INT32_MAX = 2**31 - 1
 
@@ -142,7 +142,9 @@ def _check_scales(program: Program, node: Node) -> None:
     """Scales and zero points of their own tensors: one, one along an axis, or one a block along it."""
     scale = _positive_scales(program, node)
     if node.inputs[2:] and node.inputs[2]:
-        zero_point = _shaped(program, node, 2, scale.shape)
+        zero_point = elements(program, node.inputs[2])
+        if zero_point.shape != scale.shape:
+            _fail(node, f"its constant 2 has the shape {zero_point.shape}, not {scale.shape}")
         least, greatest = limits(program.values[node.inputs[0]].dtype)
         if ((zero_point < least) | (zero_point > greatest)).any():
             _fail(node, f"a zero point is outside {least}..{greatest}")

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from octavo.program import DTYPES, PACKED
+from octavo.program import DTYPES, PACKED, Program
 
 SUM_ENDS = {"i32": 2**31, "i64": 2**38}
 """What the magnitude of a sum of products stays below, by the dtype that it is kept in. 64 bits hold a sum
@@ -142,3 +142,11 @@ def unpack(data: npt.NDArray[np.uint8], dtype: str, shape: tuple[int, ...]) -> n
         return plain
     shift = 8 - width  # moved to the top and back, the sign bit fills what is above it
     return np.asarray((plain << shift).view(np.int8) >> shift)
+
+
+def elements(program: Program, name: str) -> npt.NDArray[Any]:
+    """The elements of a constant, those of a packed dtype as int8 or uint8."""
+    array, value = program.constants[name], program.values[name]
+    if value.dtype not in PACKED:
+        return array
+    return unpack(array, value.dtype, tuple(int(size) for size in value.shape or ()))

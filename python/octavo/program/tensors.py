@@ -7,9 +7,9 @@ import numpy as np
 import numpy.typing as npt
 
 from octavo.errors import ModelError, close_to
-from octavo.program import PACKED, Program
+from octavo.program import Program
 from octavo.program.attributes import integer
-from octavo.program.integers import unpack
+from octavo.program.integers import elements
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,22 +51,25 @@ class Tensor:
 def tensors(program: Program) -> dict[str, Tensor]:
     """By the name of the constant, all that are integers and stand for reals."""
     found = {}
-    for name, array in program.constants.items():
+    for name in program.constants:
         value = program.values[name]
         if value.quant is not None:
             quant = value.quant
-            stored = _unpacked(program, name, array)
+            stored = elements(program, name)
             found[name] = Tensor(name, stored, quant.scale, quant.zero_point, quant.axis, quant.block)
     for node in program.nodes:
         operands = [program.constants.get(name) for name in node.inputs]
         if node.op != "Dequantize" or len(operands) < 2 or operands[0] is None or operands[1] is None:
             continue
         name, scale = node.inputs[0], operands[1]
-        zero_point = np.zeros(scale.shape, np.int64) if len(operands) < 3 else operands[2]
+        if len(operands) > 2 and operands[2] is None:
+            continue
+        zero_point = np.zeros(scale.shape, np.int64)
+        if len(operands) > 2:
+            zero_point = elements(program, node.inputs[2])
         axis, block = (integer(node, key) if key in node.attributes else None for key in ("axis", "block"))
-        if zero_point is not None:
-            stored = _unpacked(program, name, operands[0])
-            found[name] = Tensor(name, stored, scale, zero_point, axis, block)
+        stored = elements(program, name)
+        found[name] = Tensor(name, stored, scale, zero_point, axis, block)
     return found
 
 
@@ -83,10 +86,3 @@ def tensor(program: Program, name: str) -> Tensor:
         return found[made[0]]
     hint = close_to(str(name), found)
     raise ModelError(f"no constant called {name!r} is held in integers that stand for reals{hint}")
-
-
-def _unpacked(program: Program, name: str, array: npt.NDArray[Any]) -> npt.NDArray[Any]:
-    value = program.values[name]
-    if value.dtype not in PACKED:
-        return array
-    return unpack(array, value.dtype, tuple(int(size) for size in value.shape or ()))

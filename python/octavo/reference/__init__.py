@@ -8,8 +8,8 @@ import numpy as np
 import numpy.typing as npt
 
 from octavo.errors import RunError
-from octavo.program import DTYPES, PACKED, Node, Program
-from octavo.program.integers import unpack
+from octavo.program import DTYPES, Node, Program
+from octavo.program.integers import elements
 from octavo.program.validate import label, validate
 from octavo.reference.arithmetic import ARITHMETIC_OPS
 from octavo.reference.comparison import COMPARISON_OPS
@@ -56,7 +56,7 @@ def run(
     for name in wanted:
         if not isinstance(name, str) or name not in program.values:
             raise RunError(f"the program has no value {name!r}; its outputs are {program.outputs}")
-    arrays = _plain_constants(program) | _checked_feeds(program, feeds)
+    arrays = {name: elements(program, name) for name in program.constants} | _checked_feeds(program, feeds)
     readers = Counter(name for node in program.nodes for name in node.inputs) + Counter(wanted)
     for node in program.nodes:
         results = _run_node(program, node, [arrays[name] if name else None for name in node.inputs])
@@ -68,17 +68,6 @@ def run(
             if name and not readers[name]:
                 arrays.pop(name, None)
     return [np.array(arrays[name], order="C") for name in wanted]
-
-
-def _plain_constants(program: Program) -> dict[str, Array]:
-    """The constants, those unpacked of which several integers share a byte."""
-    arrays = dict(program.constants)
-    for name, array in program.constants.items():
-        value = program.values[name]
-        if value.dtype in PACKED:
-            shape = tuple(size for size in value.shape or () if isinstance(size, int))
-            arrays[name] = unpack(array, value.dtype, shape)
-    return arrays
 
 
 def _run_node(program: Program, node: Node, inputs: list[Array | None]) -> list[Array]:

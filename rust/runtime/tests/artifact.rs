@@ -279,6 +279,7 @@ fn elements(constant: &Json, dtype: &str) -> Vec<u8> {
             ("i64", _) => number.to_le_bytes().to_vec(),
             ("f32", Some(digits)) => u32::from_str_radix(digits, 16).unwrap().to_le_bytes().to_vec(),
             ("f32", None) => (element.as_f64().unwrap() as f32).to_le_bytes().to_vec(),
+            ("f64", None) => element.as_f64().unwrap().to_le_bytes().to_vec(),
             _ => panic!("{dtype}"),
         }
     };

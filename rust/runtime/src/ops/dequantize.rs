@@ -1,12 +1,12 @@
 //! Dequantize by tensors of scales: weights as they are stored, packed ones among them.
 
-use octavo_exec::{Pool, cast, cast_mut};
+use octavo_exec::cast_mut;
 use octavo_kernels::quantize::weights::{Width, dequantize_by_each, dequantize_by_one, unpack};
 
 use crate::ops::node::{axis, error, made, needed};
 use crate::plan::builder::{Builder, Stop};
 use crate::plan::layout::Layout;
-use crate::program::Node;
+use crate::program::{Node, Tensor};
 
 /// Elements that are unpacked at a time.
 const AT_A_TIME: usize = 256;
@@ -40,34 +40,24 @@ impl Scales {
 /// Plans a Dequantize whose scales and zero points are tensors.
 pub fn plan_by_tensors(b: &mut Builder<'_>, node: &Node) -> Result<(), Stop> {
     let x = b.input_as(needed(node, 0)?, Layout::RowMajor)?;
-    let scale = b.input_as(needed(node, 1)?, Layout::RowMajor)?;
-    let zero_point = match node.input(2) {
-        Some(id) => Some(b.input_as(id, Layout::RowMajor)?),
-        None => None,
-    };
+    let scale = b.known_input(node, 1)?;
+    let zero_point = node.input(2).map(|_| b.known_input(node, 2)).transpose()?;
     let (scales, wanted) = (scales_of(node, x.shape())?, node.scales_shape(x.shape())?.unwrap_or_default());
-    let of_scales = zero_point.iter().map(|z| z.shape()).chain([scale.shape()]);
+    let of_scales = zero_point.iter().chain([&scale]).map(Tensor::shape);
     if let Some(found) = of_scales.into_iter().find(|&shape| *shape != *wanted) {
         return Err(error(node, &format!("its scales are of shape {found:?}, not {wanted:?}")));
     }
+    let (scale, zero_point) = (scale.f32s()?, zero_point.map(|zeros| zeros.integers()).transpose()?);
     let dtype = x.dtype();
     let is_signed = dtype.integer_range().is_some_and(|(least, _)| least < 0);
     let width = Width { bits: dtype.bits(), is_signed };
     let y = b.output(made(node, 0)?, x.shape().to_vec(), Layout::RowMajor)?;
     let chunk = b.steps.chunk(y.elements(), 1.0, 64);
-    let work = move |pool: &Pool, x: &[u8], scale: &[f32], zero_point: Option<&[i32]>, y: &mut [f32]| {
-        pool.slices(y, chunk, |i, y| dequantize(x, width, i * chunk, scales, scale, zero_point, y));
-    };
-    let (xb, sb, yb) = (x.buffer, scale.buffer, y.buffer);
-    let step = b.steps.of_node(node, "dequantize");
-    match zero_point {
-        Some(z) => step.run([xb, sb, z.buffer], [yb], move |run, [x, scale, zero_point], [y]| {
-            work(run.pool, x, cast(scale), Some(cast(zero_point)), cast_mut(y));
-        }),
-        None => step.run([xb, sb], [yb], move |run, [x, scale], [y]| {
-            work(run.pool, x, cast(scale), None, cast_mut(y));
-        }),
-    }
+    b.steps.of_node(node, "dequantize").run([x.buffer], [y.buffer], move |run, [x], [y]| {
+        run.pool.slices(cast_mut(y), chunk, |i, y| {
+            dequantize(x, width, i * chunk, scales, &scale, zero_point.as_deref(), y);
+        });
+    });
     Ok(())
 }
 

@@ -188,7 +188,8 @@ fn dequantize_by_tensors(program: &Program, node: &Node) -> Checked {
         shaped(program, node, 2, scale.shape())?;
         let (least, greatest) =
             value.dtype.integer_range().ok_or_else(|| bad(node, "its input is of no integers"))?;
-        if constant(program, node, 2)?.i32s()?.iter().any(|&z| !(least..=greatest).contains(&i64::from(z))) {
+        let zeros = constant(program, node, 2)?.integers()?;
+        if zeros.iter().any(|&z| !(least..=greatest).contains(&i64::from(z))) {
             return Err(bad(node, format_args!("a zero point is outside {least}..{greatest}")));
         }
     }

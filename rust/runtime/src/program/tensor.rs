@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use octavo_kernels::quantize::weights::{Width, unpack};
+
 use crate::error::Error;
 
 /// The type of a value's elements.
@@ -228,6 +230,17 @@ impl Tensor {
     pub fn u8s(&self) -> Result<&[u8], Error> {
         self.expect(DType::U8)?;
         Ok(&self.data)
+    }
+
+    /// The elements of a tensor of integers of 32 bits at most, packed ones among them.
+    pub fn integers(&self) -> Result<Vec<i32>, Error> {
+        let bits = self.dtype.bits();
+        let Some((least, _)) = self.dtype.integer_range().filter(|_| bits <= 32) else {
+            return self.i32s();
+        };
+        let mut integers = vec![0; self.len()];
+        unpack(&self.data, Width { bits, is_signed: least < 0 }, 0, &mut integers);
+        Ok(integers)
     }
 }
 
