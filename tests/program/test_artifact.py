@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import octavo
 import pytest
-from octavo.program import MAX_RANK, Program, Value, artifact
+from octavo.program import MAX_RANK, Node, Program, Value, artifact
 
 SHARED = Path(__file__).resolve().parents[2] / "rust/runtime/tests/data"
 COMMITTED = SHARED / "every_encoding.octavo"
@@ -305,3 +305,32 @@ def test_names_that_are_no_utf8(every_encoding):
         artifact.to_bytes(replace(every_encoding, producer="\udcff"))
     with pytest.raises(octavo.ArtifactError, match="cannot be the path of a file"):
         artifact.load("a\0b")
+
+
+@pytest.mark.parametrize(
+    ("element", "dtype"),
+    [
+        (0.5, "F16"), (-0.0, "F16"), (65504.0, "F16"), (2.0**-24, "F16"), (np.inf, "F16"), (0.1, "F32"),
+        (65520.0, "F32"), (2.0**-25, "F32"), (1 + 2.0**-11, "F32"),
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("place", [0, 63, 64, 99])
+def test_float32_that_float16_holds_is_stored_so(element, dtype, place):
+    """Every element, bit for bit, or none of them; read by both sides as it was."""
+    array = np.zeros((4, 25), np.float32)
+    array.reshape(-1)[place] = element
+    values = {name: Value(name, "f32", (4, 25)) for name in ("x", "w", "y")}
+    program = Program(["x"], ["y"], values, {"w": array}, [Node("Add", "add", ("x", "w"), ("y",))])
+    data = artifact.to_bytes(program)
+    header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
+    assert header["w"]["dtype"] == dtype
+    assert artifact.stored_bytes(program) == (200 if dtype == "F16" else 400)
+    assert artifact.from_bytes(data).constants["w"].tobytes() == array.tobytes()
+    x = np.full((4, 25), -0.0, np.float32)
+    assert octavo.Session(data).run(None, {"x": x})[0].tobytes() == array.tobytes()
+
+
+def test_few_elements_and_other_dtypes_are_stored_as_they_are():
+    for shape, dtype in (((63,), "f32"), ((64,), "f64"), ((64,), "f16")):
+        array = np.ones(shape, artifact.DTYPES[dtype])
+        assert artifact.stored_as(array, dtype) == array.dtype

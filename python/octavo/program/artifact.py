@@ -37,6 +37,8 @@ _METADATA_KEY = "octavo"
 _CHECKSUM_MARK = rb"crc32\":\""
 """What stands before the checksum's digits: JSON within JSON, so the quotes are escaped."""
 _ZEROS = "00000000"
+LEAST_HALVES = 64
+"""Elements of a constant of float32 from which on it may be stored as float16."""
 _TENSOR_DTYPES = {
     "BOOL": "bool",
     "F16": "f16",
@@ -66,7 +68,7 @@ def packed(program: Program) -> bytes:
             "a constant cannot have the name '__metadata__', which the file format keeps: rename it"
         )
     tensors = {
-        name: np.require(array, storage(program.values[name].dtype), "C")
+        name: np.require(array, stored_as(array, program.values[name].dtype), "C")
         for name, array in program.constants.items()
     }
     text = _text_of(program)
@@ -74,6 +76,32 @@ def packed(program: Program) -> bytes:
     checksum = _checksum(zeros, zeros.index(_CHECKSUM_MARK) + len(_CHECKSUM_MARK))
     del zeros  # made anew rather than copied, so that no two are in memory at once
     return _serialized(text.replace(_ZEROS, checksum, 1), tensors)
+
+
+def stored_as(array: npt.NDArray[Any], dtype: str) -> np.dtype[Any]:
+    """What a constant of this dtype is written as: float32 as float16 where that holds each element's bits.
+
+    Arrays of fewer than 64 elements stay as they are: nothing is saved by them.
+    """
+    if dtype != "f32" or array.size < LEAST_HALVES:
+        return storage(dtype)
+    flat = array.reshape(-1)
+    some, rest = flat[:LEAST_HALVES], flat[LEAST_HALVES:]
+    return DTYPES["f16"] if _are_halves(some) and _are_halves(rest) else DTYPES["f32"]
+
+
+def _are_halves(array: npt.NDArray[Any]) -> bool:
+    with np.errstate(over="ignore"):
+        halves = array.astype(np.float16)
+    return bool(np.array_equal(halves.astype(np.float32).view(np.uint32), array.view(np.uint32)))
+
+
+def stored_bytes(program: Program) -> int:
+    """The bytes that the constants take in an artifact."""
+    return sum(
+        stored_as(array, program.values[name].dtype).itemsize * array.size
+        for name, array in program.constants.items()
+    )
 
 
 def from_bytes(data: bytes) -> Program:
@@ -349,13 +377,19 @@ def _decode(document: dict[str, Any], constants: dict[str, npt.NDArray[Any]]) ->
         inputs=_texts(document["inputs"], "the inputs"),
         outputs=_texts(document["outputs"], "the outputs"),
         values=by_name,
-        constants={name: constants[name] for name in sorted(constants)},
+        constants={name: _widened(constants[name], by_name.get(name)) for name in sorted(constants)},
         nodes=[_decode_node(node) for node in _list(document["nodes"], "the list of nodes")],
         opset=document["opset"],
         format_version=document["format"],
         producer=document["producer"],
         preprocessing=_text(document["preprocessing"], "the preprocessing"),
     )
+
+
+def _widened(array: npt.NDArray[Any], value: Value | None) -> npt.NDArray[Any]:
+    """A constant as its value says: one of float32 may be stored as float16."""
+    is_half = value is not None and value.dtype == "f32" and array.dtype == np.float16
+    return array.astype(np.float32) if is_half else array
 
 
 def _decode_value(json_value: Any) -> Value:  # noqa: ANN401

@@ -87,7 +87,7 @@ def estimate(model: frontend.Source, *, exclude: Iterable[str] = ()) -> Estimate
         layers=noises.layers,
         outlook=outlook(floats, sorted(excluded)),
         float_bytes=sum(array.nbytes for array in floats.constants.values()),
-        integer_bytes=sum(array.nbytes for array in program.constants.values()),
+        integer_bytes=artifact.stored_bytes(program),
         artifact_bytes=len(artifact.to_bytes(program)),
     )
 

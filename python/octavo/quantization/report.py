@@ -10,7 +10,7 @@ from typing import Any
 from octavo.calibration import Calibration, Statistics
 from octavo.errors import printable
 from octavo.lowering import Lowered, Stay
-from octavo.program import Node, Program
+from octavo.program import Node, Program, artifact
 from octavo.program.integers import ACTIVATIONS
 from octavo.quantization.choice import Choice
 from octavo.quantization.macs import macs
@@ -205,7 +205,7 @@ def report(
         stays=lowered.stays,
         not_finite=[item for item in seen.values() if item.nans or item.infinities],
         float_bytes=sum(array.nbytes for array in floats.constants.values()),
-        integer_bytes=sum(array.nbytes for array in program.constants.values()),
+        integer_bytes=artifact.stored_bytes(program),
         warnings=warnings,
         range_rule=None if choice is None else choice.taken.name,
         tried={} if choice is None else choice.ratios(),

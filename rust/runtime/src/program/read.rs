@@ -5,6 +5,7 @@
 
 use std::collections::HashMap;
 
+use octavo_kernels::float::half;
 use safetensors::tensor::{Dtype, Metadata};
 use serde::Deserialize;
 use serde::de::IgnoredAny;
@@ -223,10 +224,10 @@ fn program(document: Document, metadata: &Metadata, tensors: &[u8]) -> Result<Pr
             .get(start..end)
             .ok_or_else(|| invalid(format_args!("the constant {name:?} lies outside the file")))?;
         let value = &mut values[id.index()];
-        value.constant = Some(if value.dtype.is_packed() {
-            unpacked(value, dtype, &info.shape, bytes)?
-        } else {
-            Tensor::new(dtype, info.shape.clone(), bytes)?
+        value.constant = Some(match (value.dtype, dtype) {
+            (DType::Packed(_), _) => unpacked(value, dtype, &info.shape, bytes)?,
+            (DType::F32, DType::F16) => widened(&info.shape, bytes)?,
+            _ => Tensor::new(dtype, info.shape.clone(), bytes)?,
         });
     }
     let find = |name: &String| {
@@ -259,6 +260,13 @@ fn unpacked(value: &Value, dtype: DType, stored: &[usize], bytes: &[u8]) -> Resu
         )));
     }
     Tensor::new(value.dtype, shape, bytes)
+}
+
+/// A constant of float32 that is stored as float16, which holds each of its elements.
+fn widened(shape: &[usize], bytes: &[u8]) -> Result<Tensor, Error> {
+    let (halves, _) = bytes.as_chunks();
+    let reals: Vec<f32> = halves.iter().map(|&half| half::to_f32(u16::from_le_bytes(half))).collect();
+    Tensor::from_f32s(shape, &reals)
 }
 
 fn tensor_dtype(dtype: Dtype) -> Option<DType> {
