@@ -13,6 +13,7 @@ __all__ = [
     "dictionary_decode",
     "dictionary_encode",
     "fit_weights",
+    "round_in_blocks",
     "round_weights",
     "shifts_behind",
     "statistics",
@@ -120,6 +121,22 @@ def round_weights(
     threads: int,
 ) -> npt.NDArray[np.int8]:
     """The integers of weights that meet columns of these covariances."""
+
+def round_in_blocks(
+    weights: npt.NDArray[np.float64],
+    scales: npt.NDArray[np.float64],
+    zeros: npt.NDArray[np.float64],
+    covariances: npt.NDArray[np.float64],
+    block: int,
+    bounds: tuple[int, int],
+    in_half: bool,
+    threads: int,
+) -> tuple[npt.NDArray[np.int8], npt.NDArray[np.float64]]:
+    """The same where rows have a scale and a zero point for each block of columns, and the scales fitted.
+
+    weights: [groups, rows, K]. scales, zeros: [groups, rows, blocks], each of so many columns. bounds: of the
+    integers, within int8; zeros are among them. in_half: whether scales are float16, else float32.
+    """
 
 _Float64 = npt.NDArray[np.float64]
 _Half = tuple[int, _Float64, _Float64, _Float64, _Float64, _Float64]

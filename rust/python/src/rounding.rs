@@ -1,11 +1,12 @@
-//! `octavo._core.round_weights`, `octavo._core.fit_weights`, `octavo._core.shifts_behind` and `octavo._core.windows`.
+//! `octavo._core.round_weights`, `octavo._core.round_in_blocks`, `octavo._core.fit_weights`, `octavo._core.shifts_behind` and
+//! `octavo._core.windows`.
 
 use numpy::{
     PyArray1, PyArray3, PyArrayMethods, PyReadonlyArray1, PyReadonlyArray2, PyReadonlyArray3,
     PyReadonlyArrayDyn, PyUntypedArrayMethods,
 };
 use octavo_runtime::Pool;
-use octavo_runtime::rounding::{Geometry, Moments, Problem, Regression, shifts};
+use octavo_runtime::rounding::{Geometry, Moments, Precision, Problem, Regression, shifts};
 use pyo3::prelude::*;
 
 use crate::errors::{exception, guarded};
@@ -26,13 +27,48 @@ pub fn round_weights<'py>(
         scales: scales.as_slice()?,
         covariances: covariances.as_slice()?,
         shape,
+        zeros: None,
+        block: shape[2].max(1),
         bounds,
+        fit: None,
     };
     let solved = py.detach(|| guarded(|| problem.solve(&Pool::new(threads))));
-    let integers = solved.map_err(|error| exception(py, &error))?;
-    let array = PyArray3::zeros(py, shape, false);
-    array.try_readwrite()?.as_slice_mut()?.copy_from_slice(&integers);
-    Ok(array)
+    let solved = solved.map_err(|error| exception(py, &error))?;
+    PyArray1::from_vec(py, solved.integers).reshape(shape)
+}
+
+/// Integers, and the scales that were fitted to them.
+type Rounded<'py> = (Bound<'py, PyArray3<i8>>, Bound<'py, PyArray3<f64>>);
+
+/// The same where a row has a scale, and a zero point, for each block of its columns, and the scales are fitted.
+#[pyfunction]
+pub fn round_in_blocks<'py>(
+    py: Python<'py>,
+    weights: PyReadonlyArray3<'py, f64>,
+    scales: PyReadonlyArray3<'py, f64>,
+    zeros: PyReadonlyArray3<'py, f64>,
+    covariances: PyReadonlyArray3<'py, f64>,
+    block: usize,
+    bounds: [i32; 2],
+    in_half: bool,
+    threads: usize,
+) -> PyResult<Rounded<'py>> {
+    let shape: [usize; 3] = weights.shape().try_into().expect("three axes");
+    let of_scales: [usize; 3] = scales.shape().try_into().expect("three axes");
+    let problem = Problem {
+        weights: weights.as_slice()?,
+        scales: scales.as_slice()?,
+        zeros: Some(zeros.as_slice()?),
+        covariances: covariances.as_slice()?,
+        shape,
+        block,
+        bounds,
+        fit: Some(if in_half { Precision::Half } else { Precision::Single }),
+    };
+    let solved = py.detach(|| guarded(|| problem.solve(&Pool::new(threads))));
+    let solved = solved.map_err(|error| exception(py, &error))?;
+    let integers = PyArray1::from_vec(py, solved.integers).reshape(shape)?;
+    Ok((integers, PyArray1::from_vec(py, solved.scales).reshape(of_scales)?))
 }
 
 /// What is known of half of a product's columns: their number, their means and covariances, the means and variances of what

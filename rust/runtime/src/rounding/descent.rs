@@ -1,12 +1,13 @@
 //! Coordinate descent: each integer in turn is set to where the error of its row is least while the others stay.
 
+use crate::rounding::step::{Step, add};
+
 /// Improves one row's integers, `sweeps` times from the first to the last. gradient: room for a row.
 ///
 /// With `g = (s q - w) H`, the best value of weight k while the others stay is `s q_k - g_k / H_kk`.
 pub fn descend(
     weights: &[f64],
-    scale: f64,
-    [low, high]: [f64; 2],
+    steps: &[Step],
     matrix: &[f64],
     sweeps: usize,
     gradient: &mut [f64],
@@ -14,29 +15,22 @@ pub fn descend(
 ) {
     let size = weights.len();
     gradient.fill(0.0);
-    for (row, (weight, integer)) in matrix.chunks_exact(size).zip(weights.iter().zip(&*integers)) {
-        add(gradient, scale * integer - weight, row);
+    for (place, row) in matrix.chunks_exact(size).enumerate() {
+        add(gradient, steps[place].scale * integers[place] - weights[place], row);
     }
     for _ in 0..sweeps {
         let mut has_moved = false;
         for (place, row) in matrix.chunks_exact(size).enumerate() {
-            let old = integers[place];
-            let wanted = scale * old - gradient[place] / row[place];
-            let new = (wanted / scale).round_ties_even().clamp(low, high);
+            let (old, step) = (integers[place], steps[place]);
+            let new = step.nearest(step.scale * old - gradient[place] / row[place]);
             if new != old {
                 integers[place] = new;
-                add(gradient, scale * (new - old), row);
+                add(gradient, step.scale * (new - old), row);
                 has_moved = true;
             }
         }
         if !has_moved {
             break;
         }
-    }
-}
-
-fn add(sum: &mut [f64], factor: f64, row: &[f64]) {
-    for (sum, element) in sum.iter_mut().zip(row) {
-        *sum += factor * element;
     }
 }

@@ -16,9 +16,11 @@ mod lanes;
 mod problem;
 mod regression;
 mod shift;
+mod step;
 mod windows;
 
-pub use problem::Problem;
+pub use problem::{Problem, Solution};
 pub use regression::{Moments, Regression};
 pub use shift::{MOST_RESULTS, shifts};
+pub use step::Precision;
 pub use windows::Geometry;

@@ -6,12 +6,16 @@ use crate::error::Error;
 use crate::rounding::descent::descend;
 use crate::rounding::factor::{dot, factor};
 use crate::rounding::feedback;
+use crate::rounding::step::{self, Precision, Step};
 
 /// What is added to the covariance's diagonal, as a share of its mean: columns that were not seen to move count a little.
 const DAMPING: f64 = 0.01;
 
 /// Sweeps of coordinate descent; the third still finds something.
 const SWEEPS: usize = 3;
+
+/// How often scales are fitted to the integers, and these to them.
+const FITS: usize = 2;
 
 /// Columns up to which nearest integers are a second start of the descent: where errors can hardly be passed on, the
 /// feedback's start is not always the better one.
@@ -21,47 +25,71 @@ const FEW: usize = 64;
 pub struct Problem<'a> {
     /// [groups, rows, columns].
     pub weights: &'a [f64],
-    /// Positive, [groups, rows].
+    /// Positive, [groups, rows, blocks].
     pub scales: &'a [f64],
+    /// The integers that stand for 0, within the bounds, one a scale; `None` where all are 0.
+    pub zeros: Option<&'a [f64]>,
     /// Symmetric, positive semidefinite, [groups, columns, columns].
     pub covariances: &'a [f64],
     /// What a group is.
     pub shape: [usize; 3],
+    /// Columns that share a scale, block after block; a row's last block may be shorter.
+    pub block: usize,
     /// The least and the greatest integer.
     pub bounds: [i32; 2],
+    /// What scales are held in that are fitted to the integers; `None` where they stay as they are.
+    pub fit: Option<Precision>,
+}
+
+/// Weights that were rounded.
+#[derive(Debug, PartialEq)]
+pub struct Solution {
+    /// The integers, [groups, rows, columns].
+    pub integers: Vec<i8>,
+    /// Their scales, [groups, rows, blocks].
+    pub scales: Vec<f64>,
 }
 
 impl Problem<'_> {
-    /// The integers, [groups, rows, columns]. A group whose columns never moved has the nearest ones.
-    pub fn solve(&self, pool: &Pool) -> Result<Vec<i8>, Error> {
+    /// The integers and their scales. A group whose columns never moved has the nearest integers.
+    pub fn solve(&self, pool: &Pool) -> Result<Solution, Error> {
         self.check()?;
         let [groups, rows, columns] = self.shape;
         let mut integers = vec![0; self.weights.len()];
+        let mut scales = self.scales.to_vec();
         if integers.is_empty() {
-            return Ok(integers);
+            return Ok(Solution { integers, scales });
         }
-        let all =
-            Rows { weights: self.weights, scales: self.scales, columns, bounds: self.bounds.map(f64::from) };
+        let blocks = columns.div_ceil(self.block);
         if groups == 1 {
             let curve = Curve::of(self.covariances, columns);
             let piece = rows.div_ceil(4 * pool.threads()).max(1);
-            pool.slices(&mut integers, piece * columns, |index, out| {
-                all.round(index * piece, curve.as_ref(), out);
-            });
+            pool.pairs_of_slices(
+                (&mut integers, piece * columns),
+                (&mut scales, piece * blocks),
+                |index, out, scales| {
+                    self.round(index * piece, curve.as_ref(), out, scales);
+                },
+            );
         } else {
-            pool.slices(&mut integers, rows * columns, |group, out| {
-                let curve =
-                    Curve::of(&self.covariances[group * columns * columns..][..columns * columns], columns);
-                all.round(group * rows, curve.as_ref(), out);
-            });
+            pool.pairs_of_slices(
+                (&mut integers, rows * columns),
+                (&mut scales, rows * blocks),
+                |group, out, scales| {
+                    let covariance = &self.covariances[group * columns * columns..][..columns * columns];
+                    self.round(group * rows, Curve::of(covariance, columns).as_ref(), out, scales);
+                },
+            );
         }
-        Ok(integers)
+        Ok(Solution { integers, scales })
     }
 
     fn check(&self) -> Result<(), Error> {
         let [groups, rows, columns] = self.shape;
-        let fits = self.weights.len() == groups * rows * columns
-            && self.scales.len() == groups * rows
+        let fits = self.block > 0
+            && self.weights.len() == groups * rows * columns
+            && self.scales.len() == groups * rows * columns.div_ceil(self.block)
+            && self.zeros.is_none_or(|zeros| zeros.len() == self.scales.len())
             && self.covariances.len() == groups * columns * columns;
         let [low, high] = self.bounds;
         if !fits || low > high || low < i32::from(i8::MIN) || high > i32::from(i8::MAX) {
@@ -72,40 +100,46 @@ impl Problem<'_> {
         if !self.scales.iter().all(|scale| *scale > 0.0 && scale.is_finite()) {
             return Err(Error::run("a scale of weights is not a positive number".to_owned()));
         }
+        let within = f64::from(low)..=f64::from(high);
+        if !self.zeros.unwrap_or_default().iter().all(|zero| within.contains(zero)) {
+            return Err(Error::run(format!("a zero point of weights is outside {low}..{high}")));
+        }
         Ok(())
     }
-}
 
-/// Rows of all groups, one after the other.
-struct Rows<'a> {
-    weights: &'a [f64],
-    scales: &'a [f64],
-    columns: usize,
-    bounds: [f64; 2],
-}
-
-impl Rows<'_> {
-    /// The integers of the rows from `first` on, as many as `out` has room for.
-    fn round(&self, first: usize, curve: Option<&Curve>, out: &mut [i8]) {
+    /// The integers of the rows from `first` on, as many as `out` has room for, and their scales.
+    fn round(&self, first: usize, curve: Option<&Curve>, out: &mut [i8], scales: &mut [f64]) {
         let _float_mode = FloatMode::set();
-        let columns = self.columns;
+        let ([_, _, columns], [low, high]) = (self.shape, self.bounds.map(f64::from));
+        let blocks = columns.div_ceil(self.block);
         let mut room = vec![0.0; 4 * columns];
-        for (row, out) in (first..).zip(out.chunks_exact_mut(columns)) {
+        let rows = out.chunks_exact_mut(columns).zip(scales.chunks_exact_mut(blocks));
+        for (row, (out, scales)) in (first..).zip(rows) {
             let weights = &self.weights[row * columns..][..columns];
+            let zero_of =
+                |place: usize| self.zeros.map_or(0.0, |zeros| zeros[row * blocks + place / self.block]);
+            let step_of = |place: usize| {
+                let zero = zero_of(place);
+                Step { scale: scales[place / self.block], low: low - zero, high: high - zero }
+            };
             match curve {
-                Some(curve) => curve.round(weights, self.scales[row], self.bounds, &mut room, out),
+                Some(curve) => {
+                    let mut steps: Vec<Step> = curve.order.iter().map(|&place| step_of(place)).collect();
+                    let fit = self.fit.map(|precision| (self.block, precision));
+                    curve.round(weights, &mut steps, fit, &mut room);
+                    for ((&place, step), integer) in curve.order.iter().zip(steps).zip(&room) {
+                        out[place] = (integer + zero_of(place)) as i8;
+                        scales[place / self.block] = step.scale;
+                    }
+                }
                 None => {
-                    for (out, weight) in out.iter_mut().zip(weights) {
-                        *out = nearest(*weight, self.scales[row], self.bounds) as i8;
+                    for (place, (out, weight)) in out.iter_mut().zip(weights).enumerate() {
+                        *out = (step_of(place).nearest(*weight) + zero_of(place)) as i8;
                     }
                 }
             }
         }
     }
-}
-
-fn nearest(weight: f64, scale: f64, [low, high]: [f64; 2]) -> f64 {
-    (weight / scale).round_ties_even().clamp(low, high)
 }
 
 /// How the error of a row grows with those of its weights: the damped covariance, the columns that move most first.
@@ -138,35 +172,41 @@ impl Curve {
         factor(&mut upper, size).then_some(Curve { order, matrix, factor: upper })
     }
 
-    fn round(&self, weights: &[f64], scale: f64, bounds: [f64; 2], room: &mut [f64], out: &mut [i8]) {
+    /// The integers of a row, in this order, as the first of four parts of the room. fit: how many columns share a scale,
+    /// and what it is held in.
+    fn round(&self, weights: &[f64], steps: &mut [Step], fit: Option<(usize, Precision)>, room: &mut [f64]) {
         let size = self.order.len();
-        let [ordered, scratch, integers, others] = [0, 1, 2, 3].map(|part| part * size..(part + 1) * size);
-        let [ordered, scratch, integers, others] =
-            room.get_disjoint_mut([ordered, scratch, integers, others]).expect("the room has four parts");
+        let [integers, ordered, scratch, others] = [0, 1, 2, 3].map(|part| part * size..(part + 1) * size);
+        let [integers, ordered, scratch, others] =
+            room.get_disjoint_mut([integers, ordered, scratch, others]).expect("the room has four parts");
         for (ordered, &place) in ordered.iter_mut().zip(&self.order) {
             *ordered = weights[place];
         }
-        feedback::round(ordered, scale, bounds, &self.factor, scratch, integers);
-        descend(ordered, scale, bounds, &self.matrix, SWEEPS, scratch, integers);
+        feedback::round(ordered, steps, &self.factor, scratch, integers);
+        descend(ordered, steps, &self.matrix, SWEEPS, scratch, integers);
         if size <= FEW {
-            for (other, weight) in others.iter_mut().zip(&*ordered) {
-                *other = nearest(*weight, scale, bounds);
+            for ((other, weight), step) in others.iter_mut().zip(&*ordered).zip(&*steps) {
+                *other = step.nearest(*weight);
             }
-            descend(ordered, scale, bounds, &self.matrix, SWEEPS, scratch, others);
-            if self.error(ordered, scale, others, scratch) < self.error(ordered, scale, integers, scratch) {
+            descend(ordered, steps, &self.matrix, SWEEPS, scratch, others);
+            if self.error(ordered, steps, others, scratch) < self.error(ordered, steps, integers, scratch) {
                 integers.copy_from_slice(others);
             }
         }
-        for (integer, &place) in integers.iter().zip(&self.order) {
-            out[place] = *integer as i8;
+        if let Some((block, precision)) = fit {
+            let blocks: Vec<usize> = self.order.iter().map(|place| place / block).collect();
+            for _ in 0..FITS {
+                step::fit(ordered, steps, &blocks, precision, &self.matrix, scratch, integers);
+                descend(ordered, steps, &self.matrix, SWEEPS, scratch, integers);
+            }
         }
     }
 
     /// The error of a row's products.
-    fn error(&self, weights: &[f64], scale: f64, integers: &[f64], room: &mut [f64]) -> f64 {
+    fn error(&self, weights: &[f64], steps: &[Step], integers: &[f64], room: &mut [f64]) -> f64 {
         let size = weights.len();
-        for ((error, weight), integer) in room.iter_mut().zip(weights).zip(integers) {
-            *error = scale * integer - weight;
+        for (((error, weight), integer), step) in room.iter_mut().zip(weights).zip(integers).zip(steps) {
+            *error = step.scale * integer - weight;
         }
         let rows = self.matrix.chunks_exact(size);
         rows.zip(&*room).map(|(row, error)| error * dot(row, room)).sum()
@@ -211,8 +251,15 @@ mod tests {
                 scales: &self.scales,
                 covariances: &self.covariances,
                 shape: self.shape,
+                zeros: None,
+                block: self.shape[2],
                 bounds: [-7, 7],
+                fit: None,
             }
+        }
+
+        fn integers(&self, threads: usize) -> Vec<i8> {
+            self.problem().solve(&Pool::new(threads)).unwrap().integers
         }
 
         fn nearest(&self) -> Vec<i8> {
@@ -220,7 +267,7 @@ mod tests {
             self.weights
                 .iter()
                 .zip(scales)
-                .map(|(weight, scale)| nearest(*weight, scale, [-7.0, 7.0]) as i8)
+                .map(|(weight, scale)| Step { scale, low: -7.0, high: 7.0 }.nearest(*weight) as i8)
                 .collect()
         }
 
@@ -245,7 +292,7 @@ mod tests {
     fn products_err_less_than_by_nearest_integers() {
         for shape in [[1, 9, 5], [1, 3, 40], [1, 2, 90], [4, 1, 9], [3, 5, 12]] {
             let made = made(shape);
-            let integers = made.problem().solve(&Pool::new(1)).unwrap();
+            let integers = made.integers(1);
             assert!(made.error(&integers) < 0.7 * made.error(&made.nearest()), "{shape:?}");
             assert!(integers.iter().all(|integer| (-7..=7).contains(integer)));
         }
@@ -255,8 +302,8 @@ mod tests {
     fn threads_and_neighbours_do_not_show() {
         for shape in [[1, 37, 20], [6, 3, 10]] {
             let made = made(shape);
-            let whole = made.problem().solve(&Pool::new(1)).unwrap();
-            assert_eq!(made.problem().solve(&Pool::new(3)).unwrap(), whole);
+            let whole = made.integers(1);
+            assert_eq!(made.integers(3), whole);
             let [groups, rows, columns] = shape;
             for row in 0..groups * rows {
                 let alone = Problem {
@@ -264,9 +311,9 @@ mod tests {
                     scales: &made.scales[row..=row],
                     covariances: &made.covariances[row / rows * columns * columns..][..columns * columns],
                     shape: [1, 1, columns],
-                    bounds: [-7, 7],
+                    ..made.problem()
                 };
-                assert_eq!(alone.solve(&Pool::new(1)).unwrap(), whole[row * columns..][..columns]);
+                assert_eq!(alone.solve(&Pool::new(1)).unwrap().integers, whole[row * columns..][..columns]);
             }
         }
     }
@@ -281,7 +328,7 @@ mod tests {
         let indefinite = (0..64).map(|place| if place % 9 == 0 { 1.0 } else { -1.0 }).collect();
         for covariances in [diagonal(3.0), diagonal(0.0), diagonal(f64::NAN), diagonal(-1.0), indefinite] {
             made.covariances = covariances;
-            assert_eq!(made.problem().solve(&Pool::new(1)).unwrap(), nearest);
+            assert_eq!(made.integers(1), nearest);
         }
     }
 
@@ -300,6 +347,6 @@ mod tests {
             assert!(Problem { bounds, ..good.problem() }.solve(&Pool::new(1)).is_err());
         }
         let none = made([3, 0, 4]);
-        assert!(none.problem().solve(&Pool::new(1)).unwrap().is_empty());
+        assert!(none.integers(1).is_empty());
     }
 }
