@@ -1,5 +1,7 @@
 """Weights that make up for what products before them lost: against numpy, and in networks."""
 
+from math import prod
+
 import numpy as np
 import octavo
 import onnx
@@ -10,13 +12,13 @@ from octavo.calibration import RULES, ranges
 from octavo.lowering import Forms, Range, lower_to_integers
 from octavo.program import artifact
 from octavo.quantization import stages, targets
-from octavo.quantization.columns import columns_of
+from octavo.quantization.columns import columns_of, columns_wanted
 from octavo.quantization.matrices import Multiply
 from octavo.quantization.products import products_of
 from octavo.quantization.recipes import RECIPES
 from octavo.quantization.rounding import round_weights
 from octavo.quantization.stages import STAGES, Work
-from octavo.quantization.targets import Targets, float_results
+from octavo.quantization.targets import Some, Targets, float_results
 
 F = np.float32
 RIDGES, MARGIN = (0.003, 0.03, 0.3, 3.0), 0.98
@@ -133,7 +135,15 @@ def test_float_results_are_those_of_the_columns(pictures, monkeypatch):
     products = products_of(work.floats, work.lowered)
     shapes = [program.constants[product.weight].shape for product in products]
     assert [product.node.op for product in products] == ["QConv", "QConv", "QConv", "QGemm"]
-    results = list(float_results(work.floats, products, shapes, feeds, 1))
+    some = [
+        Some(
+            product.before,
+            1 if product.node.op == "QConv" else -1,
+            columns_wanted(prod(shape[1:]) if product.node.op == "QConv" else shape[0], len(feeds)),
+        )
+        for product, shape in zip(products, shapes, strict=True)
+    ]
+    results = list(float_results(work.floats, some, feeds, 1))
     for product, shape, result in zip(products, shapes, results, strict=True):
         source = product.node.inputs[0]
         integers = [
@@ -154,7 +164,7 @@ def test_float_results_are_those_of_the_columns(pictures, monkeypatch):
         assert np.square(made - wanted).sum() < 1e-2 * np.square(wanted).sum()
     for memory, threads in ((1, 1), (200_000, 2)):
         monkeypatch.setattr(targets, "_MEMORY", memory)
-        again = list(float_results(work.floats, products, shapes, feeds, threads))
+        again = list(float_results(work.floats, some, feeds, threads))
         assert [one.tobytes() for one in again] == [one.tobytes() for one in results]
 
 

@@ -13,9 +13,12 @@ from octavo.calibration import HANDFUL, each
 from octavo.lowering.padding import resolve_auto_pad
 from octavo.program import Attribute, Node, Program, Value
 from octavo.program.attributes import integer, integers
+from octavo.quantization.matrices import Multiply
 from octavo.session import Session
 
 Array = npt.NDArray[Any]
+Float32 = npt.NDArray[np.float32]
+Float64 = npt.NDArray[np.float64]
 
 FEWEST, ENOUGH, MOST = 4_000, 10, 32_768
 """How many columns are looked at: `ENOUGH` for each weight of a row, `FEWEST` at least. 2^15 columns of uint8
@@ -23,6 +26,12 @@ are the most of which the sums of products fit in 32 bits."""
 
 _BLOCK = 1 << 22
 """Bytes of columns whose moments are computed at a time, where they are of several groups."""
+
+FEW = 64
+"""Columns of reals whose mean is taken off all, so that squares lose little."""
+
+IN_FLOAT32 = 1024
+"""Columns of reals whose products are summed in float32."""
 
 _TURN = 0.6180339887498949
 """The golden ratio's fraction: multiples of it, modulo 1, are spread evenly however many there are."""
@@ -46,11 +55,39 @@ class Columns:
         """Whether there are so many that weights cannot be made for them alone."""
         return bool(len(self) >= min(ENOUGH * self.integers.shape[2], MOST // 2))
 
+    def reals(self, part: slice) -> Float32:
+        """Some of the columns as `q - zero_point`, float32 [groups, columns, K]."""
+        return self.integers[:, part].astype(np.float32) - np.float32(self.zero_point)
+
     def halves(self) -> "tuple[Columns, Columns]":
         """Those of the first samples, and the rest: columns of one sample have much in common."""
         middle = len(self) // 2
         one, other = (np.ascontiguousarray(half) for half in np.split(self.integers, [middle], axis=1))
         return Columns(one, self.zero_point), Columns(other, self.zero_point)
+
+
+@dataclass(frozen=True)
+class RealColumns:
+    """elements: float32 [groups, columns, K]."""
+
+    elements: Float32
+
+    def __len__(self) -> int:
+        return len(self.elements[0])
+
+    @property
+    def are_enough(self) -> bool:
+        """Whether there are so many that weights cannot be made for them alone."""
+        return bool(len(self) >= min(ENOUGH * self.elements.shape[2], MOST // 2))
+
+    def reals(self, part: slice) -> Float32:
+        """Some of the columns."""
+        return self.elements[:, part]
+
+    def halves(self) -> "tuple[RealColumns, RealColumns]":
+        """Those of the first samples, and the rest."""
+        one, other = np.split(self.elements, [len(self) // 2], axis=1)
+        return RealColumns(np.ascontiguousarray(one)), RealColumns(np.ascontiguousarray(other))
 
 
 def columns_of(
@@ -78,6 +115,35 @@ def columns_of(
     )
 
 
+def real_columns_of(
+    node: Node, values: Iterable[Array], shape: tuple[int, ...], wanted: int, threads: int | None = 1
+) -> RealColumns:
+    """The columns that a Conv, Gemm or MatMul multiplies at so many places of each value of its input.
+
+    shape: of its weights.
+    """
+    if node.op != "Conv":
+        picked = [some_rows(value, -1, wanted, turn) for turn, value in enumerate(values)]
+        return RealColumns(np.concatenate(picked)[None])
+    group = integer(node, "group")
+    padding = np.zeros(shape[1] * group, np.uint8)
+    spatial = shape[2:]
+
+    def windows(sample: tuple[int, Array]) -> Float32:
+        # A float is four bytes along an axis more, of which a window takes all.
+        turn, value = sample
+        geometry, picked = _geometry(node, value, spatial, wanted, turn)
+        kernel, strides, dilations, begins, counts = geometry
+        space = ([*kernel, 4], [*strides, 1], [*dilations, 1], [*begins, 0], [*counts, 1])
+        elements = np.ascontiguousarray(value)
+        found = _core.windows(
+            elements.view(np.uint8).reshape(*elements.shape, 4), space, padding, group, picked
+        )
+        return found.view(np.float32)
+
+    return RealColumns(np.concatenate(list(each(windows, enumerate(values), threads, HANDFUL)), axis=1))
+
+
 def columns_wanted(weights: int, samples: int) -> int:
     """How many columns are taken of a sample at most, of a product with so many weights a row."""
     return ceil(min(MOST - samples, max(FEWEST, ENOUGH * weights)) / samples)
@@ -98,10 +164,22 @@ def some_rows(results: Array, axis: int, wanted: int, turn: int) -> Array:
     return flat[places(len(flat), wanted, turn)]
 
 
+Geometry = tuple[list[int], list[int], list[int], list[int], list[int]]
+"""Kernel, strides, dilations, begins of the padding, numbers of windows: an entry an axis of space."""
+
+
 def _windows(
     node: Node, x: Array, spatial: tuple[int, ...], padding: npt.NDArray[np.uint8], wanted: int, turn: int
 ) -> npt.NDArray[np.uint8]:
     """Some windows of x [N, C, *sizes], [groups, windows, K]. padding: what it holds, along the channels."""
+    geometry, picked = _geometry(node, x, spatial, wanted, turn)
+    return _core.windows(np.ascontiguousarray(x), geometry, padding, integer(node, "group"), picked)
+
+
+def _geometry(
+    node: Node, x: Array, spatial: tuple[int, ...], wanted: int, turn: int
+) -> tuple[Geometry, list[int]]:
+    """Where the windows of a convolution lie in x, and the numbers of some of them."""
     attributes = dict(node.attributes)
     resolve_auto_pad(attributes, list(spatial), x.shape)
     pads: list[int] = attributes["pads"]  # type: ignore[assignment]
@@ -113,17 +191,17 @@ def _windows(
         for size, begin, end, taps, dilation, stride in axes
     ]
     picked = places(len(x) * prod(counts), wanted, turn).tolist()
-    space = (spatial, strides, dilations, begins, counts)
-    return _core.windows(np.ascontiguousarray(x), space, padding, integer(node, "group"), picked)
+    return (list(spatial), strides, dilations, begins, counts), picked
 
 
-def moments_of(
-    columns: Columns, threads: int | None
-) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
-    """The means [groups, K] of `q - zero_point`, and their covariances [groups, K, K], in float64.
+def moments_of(columns: "Columns | RealColumns", threads: int | None) -> tuple[Float64, Float64]:
+    """The means [groups, K] of columns, of integers `q - zero_point`, and their covariances [groups, K, K].
 
-    By the runtime's integer products: the sums are exact but for their rounding to float32.
+    By the runtime's products: of integers, the sums are exact but for their rounding to float32; of reals,
+    columns less the mean of some are multiplied in float32, and the sums of blocks added in float64.
     """
+    if isinstance(columns, RealColumns):
+        return _moments_of_reals(columns, threads)
     count, ones = len(columns), np.ones((len(columns), 1), np.uint8)
     # A session that is kept would keep its memory, several times that of what it is given.
     session = Session(_products(columns.zero_point), threads)
@@ -133,6 +211,21 @@ def moments_of(
     products, sums = map(np.concatenate, made)
     means = sums[:, :, 0].astype(np.float64) / count
     return means, products.astype(np.float64) / count - means[:, :, None] * means[:, None, :]
+
+
+def _moments_of_reals(columns: RealColumns, threads: int | None) -> tuple[Float64, Float64]:
+    elements, multiply, count = columns.elements, Multiply(threads), len(columns)
+    groups, _, length = elements.shape
+    begin = elements[:, :FEW].astype(np.float64).cumsum(axis=1)[:, -1:] / min(FEW, count)
+    level = begin.astype(np.float32)
+    sums, products = np.zeros((groups, length)), np.zeros((groups, length, length))
+    for start in range(0, count, IN_FLOAT32):
+        some = elements[:, start : start + IN_FLOAT32] - level
+        sums += some.astype(np.float64).cumsum(axis=1)[:, -1]
+        products += multiply(some.transpose(0, 2, 1), some)
+    means = sums / count
+    covariances = products / count - means[:, :, None] * means[:, None, :]
+    return level[:, 0] + means, covariances
 
 
 def _products(zero_point: int) -> Program:

@@ -21,7 +21,7 @@ from octavo.program import Program
 from octavo.program.integers import WEIGHTS, Integers
 from octavo.program.scales import x_scales
 from octavo.quantization.biases import correct_bias, mean_results
-from octavo.quantization.columns import Columns, columns_of, moments_of
+from octavo.quantization.columns import Columns, RealColumns, columns_of, moments_of
 from octavo.quantization.matrices import BLOCK, Multiply
 from octavo.quantization.products import Product, bias_in_reals, bias_of_reals, fits, products_of
 from octavo.quantization.targets import Targets
@@ -161,14 +161,13 @@ def _pays(rows: Rows, columns: Columns, threads: int | None) -> bool:
     return made < nearest
 
 
-def error_over(errors: npt.NDArray[np.float32], columns: Columns, threads: int | None) -> float:
+def error_over(errors: npt.NDArray[np.float32], columns: Columns | RealColumns, threads: int | None) -> float:
     """The sum of squares of what errors [groups, rows, K] make of the columns, but for each row's mean."""
-    multiply, integers = Multiply(threads), columns.integers
+    multiply = Multiply(threads)
     made = np.empty((*errors.shape[:2], len(columns)), np.float32)
-    size = max(1, BLOCK // integers[:, 0].size)
+    size = max(1, BLOCK // errors[:, 0].size)
     for first in range(0, len(columns), size):
-        centred = integers[:, first : first + size].transpose(0, 2, 1).astype(np.float32, order="C")
-        centred -= np.float32(columns.zero_point)
-        made[:, :, first : first + size] = multiply(errors, centred)
+        part = slice(first, first + size)
+        made[:, :, part] = multiply(errors, columns.reals(part).transpose(0, 2, 1))
     made = made - made.astype(np.float64).cumsum(axis=-1)[..., -1:] / made.shape[-1]
     return fsum((made * made).ravel().tolist())

@@ -19,7 +19,7 @@ from octavo._core import threads as threads_of
 from octavo.calibration import HANDFUL, Feeds, each
 from octavo.program import Program
 from octavo.program.scales import x_scales
-from octavo.quantization.columns import Columns, columns_wanted, moments_of, some_rows
+from octavo.quantization.columns import Columns, RealColumns, columns_wanted, moments_of, some_rows
 from octavo.quantization.matrices import BLOCK, Float32, Multiply
 from octavo.quantization.products import Product
 from octavo.quantization.shapes import measured_sizes
@@ -54,71 +54,75 @@ class Targets:
         threads: int | None,
     ) -> None:
         self._samples = len(feeds)
-        self._results = float_results(floats, products, shapes, feeds, threads)
-        self._threads = _core.threads(threads)
+        some = [
+            Some(
+                of.before, 1 if of.node.op == "QConv" else -1, columns_wanted(_length(of, shape), len(feeds))
+            )
+            for of, shape in zip(products, shapes, strict=True)
+        ]
+        self._results = float_results(floats, some, feeds, threads)
+        self._threads = threads
 
     def next(self, product: Product, program: Program, reals: Float64, columns: Columns) -> Float64:
         """What the next product's weights, [groups, rows, K], become over the columns that it meets."""
         results = next(self._results)
-        groups, rows, length = reals.shape
-        has_one_a_sample = len(columns) <= self._samples
-        if length > LONGEST or (has_one_a_sample and len(columns) < FEWEST * length):
-            return reals
         results /= x_scales(program, product.node).astype(np.float32)
-        wanted = results.reshape(-1, groups, rows).transpose(1, 0, 2)
-        halves, middle = columns.halves(), len(columns) // 2
-        pairs = zip(halves, (wanted[:, :middle], wanted[:, middle:]), strict=True)
-        one, other = (self._half(reals, half, of) for half, of in pairs)
-        return reals + _core.fit_weights((one, other), self._threads)
+        return fitted(reals, columns, results, self._samples, self._threads)
 
-    def _half(self, reals: Float64, columns: Columns, wanted: Float32) -> _Half:
-        """The moments of half of the columns and of what is wanted beyond their products by these weights.
 
-        wanted: [groups, columns, rows]. Products are summed in float32 over a block of columns, and the sums
-        of the blocks in float64.
-        """
-        means, covariances = moments_of(columns, self._threads)
-        weights, multiply = reals.transpose(0, 2, 1).astype(np.float32), Multiply(self._threads)
-        zero_point, count = np.float32(columns.zero_point), len(columns)
-        level = np.zeros((len(reals), 1, reals.shape[1]), np.float32)
-        sums: Float64 = np.zeros(1)
-        squares, cross = sums, sums
-        size = max(1, BLOCK // (len(reals) * max(reals.shape[1:])))
-        for start in range(0, count, size):
-            integers = columns.integers[:, start : start + size]
-            products = multiply(integers.astype(np.float32) - zero_point, weights)
-            beyond = wanted[:, start : start + size] - products
-            if start == 0:
-                level = beyond[:, :1].copy()  # near the mean, so that sums of squares lose little
-            beyond -= level
-            wide = beyond.astype(np.float64)
-            sums = sums + wide.cumsum(axis=1)[:, -1]
-            squares = squares + np.square(wide).cumsum(axis=1)[:, -1]
-            turned = integers.transpose(0, 2, 1).astype(np.float32) - zero_point
-            cross = cross + multiply(turned, beyond).astype(np.float64)
-        of_level = sums / count
-        variances = np.maximum(squares / count - np.square(of_level), 0.0)
-        cross = cross.transpose(0, 2, 1) / count - of_level[:, :, None] * means[:, None, :]
-        return count, means, covariances, of_level + level[:, 0], variances, np.ascontiguousarray(cross)
+def fitted(
+    reals: Float64, columns: Columns | RealColumns, results: Float32, samples: int, threads: int | None
+) -> Float64:
+    """The weights [groups, rows, K] that lead from columns to results, [columns, channels], where that pays.
+
+    Those that were given, where a row is too long, or where there are few columns, and one of each sample.
+    """
+    groups, rows, length = reals.shape
+    if length > LONGEST or (len(columns) <= samples and len(columns) < FEWEST * length):
+        return reals
+    wanted = results.reshape(-1, groups, rows).transpose(1, 0, 2)
+    halves, middle = columns.halves(), len(columns) // 2
+    one = _half(reals, halves[0], wanted[:, :middle], threads)
+    other = _half(reals, halves[1], wanted[:, middle:], threads)
+    return reals + _core.fit_weights((one, other), _core.threads(threads))
+
+
+def _half(reals: Float64, columns: Columns | RealColumns, wanted: Float32, threads: int | None) -> _Half:
+    """The moments of half of the columns and of what is wanted beyond their products by these weights.
+
+    wanted: [groups, columns, rows]. Products are summed in float32 over a block of columns, and the sums of
+    the blocks in float64.
+    """
+    means, covariances = moments_of(columns, threads)
+    weights, multiply, count = reals.transpose(0, 2, 1).astype(np.float32), Multiply(threads), len(columns)
+    level = np.zeros((len(reals), 1, reals.shape[1]), np.float32)
+    sums: Float64 = np.zeros(1)
+    squares, cross = sums, sums
+    size = max(1, BLOCK // (len(reals) * max(reals.shape[1:])))
+    for start in range(0, count, size):
+        met = columns.reals(slice(start, start + size))
+        beyond = wanted[:, start : start + size] - multiply(met, weights)
+        if start == 0:
+            level = beyond[:, :1].copy()  # near the mean, so that sums of squares lose little
+        beyond -= level
+        wide = beyond.astype(np.float64)
+        sums = sums + wide.cumsum(axis=1)[:, -1]
+        squares = squares + np.square(wide).cumsum(axis=1)[:, -1]
+        cross = cross + multiply(met.transpose(0, 2, 1), beyond).astype(np.float64)
+    of_level = sums / count
+    variances = np.maximum(squares / count - np.square(of_level), 0.0)
+    cross = cross.transpose(0, 2, 1) / count - of_level[:, :, None] * means[:, None, :]
+    return count, means, covariances, of_level + level[:, 0], variances, np.ascontiguousarray(cross)
 
 
 def float_results(
-    floats: Program,
-    products: Sequence[Product],
-    shapes: Sequence[tuple[int, ...]],
-    feeds: Sequence[Feeds],
-    threads: int | None,
+    floats: Program, some: Sequence["Some"], feeds: Sequence[Feeds], threads: int | None
 ) -> Iterator[Float32]:
-    """Of each product in turn, its float results before an activation, [columns, channels].
+    """Of each value in turn, some rows over these samples, [rows, channels].
 
-    The columns are those that `columns_of` takes of the same samples. The network is run again for as many
-    products as there is memory for.
+    The network is run again for as many values as there is memory for.
     """
     sizes = measured_sizes(floats, feeds[0], threads)
-    some = [
-        Some(of.before, 1 if of.node.op == "QConv" else -1, columns_wanted(_length(of, shape), len(feeds)))
-        for of, shape in zip(products, shapes, strict=True)
-    ]
     needs = [4 * of.elements(sizes[of.name], len(feeds), threads_of(threads)) for of in some]
     for batch in _batches(some, needs):
         yield from _some_results(floats, batch, feeds, threads)
