@@ -11,7 +11,7 @@ from octavo.errors import ArtifactError, DataError, Error, ModelError, RunError,
 
 if TYPE_CHECKING:
     from octavo import reference
-    from octavo.quantization import Calibrator, QuantizedModel, convert, prepare, quantize
+    from octavo.quantization import Calibrator, QuantizedModel, Recipe, convert, prepare, quantize
     from octavo.report import Comparison, compare
     from octavo.session import Session, tiers
 
@@ -25,6 +25,7 @@ __all__ = [
     "Error",
     "ModelError",
     "QuantizedModel",
+    "Recipe",
     "RunError",
     "Session",
     "__version__",
@@ -40,6 +41,7 @@ _HOMES = {
     "Calibrator": "octavo.quantization",
     "Comparison": "octavo.report",
     "QuantizedModel": "octavo.quantization",
+    "Recipe": "octavo.quantization",
     "Session": "octavo.session",
     "compare": "octavo.report",
     "convert": "octavo.quantization",

@@ -421,7 +421,7 @@ def test_threads_reach_the_calibration(octavo, folder, tmp_path, monkeypatch):
     assert ended.status == 1
     assert "'a*'" in ended.err
     given = {"range_rule": "mean", "exclude": ["a*", "b*"], "strict": True, "threads": 2, "progress": False}
-    assert asked == [{"recipe": "int8", "effort": "default"} | given]
+    assert asked == [{"recipe": package.Recipe("int8"), "effort": "default"} | given]
 
 
 def test_inspect_gives_the_reason_of_a_float_node(octavo, folder, tmp_path):
@@ -457,6 +457,31 @@ def test_a_recipe_without_data(octavo, folder, tmp_path):
     assert ended.status == 1
     assert "the recipe 'int8' needs data" in ended.err
     assert not (tmp_path / "none.octavo").exists()
+
+
+def test_recipes_with_options(octavo, folder, tmp_path):
+    target = tmp_path / "small.octavo"
+    options = ("--recipe", "weight-only", "--bits", "3", "--group-size", "32", "--asymmetric")
+    ended = octavo("quantize", "model.onnx", "-o", target, *options, "--json", cwd=folder)
+    assert ended.status == 0
+    assert ended.json()["report"]["recipe"] == "weight-only bits=3 group_size=32 symmetric=False"
+    values = load_program(target).values.values()
+    assert {"u3", "i8"} <= {value.dtype for value in values}
+    ended = octavo("quantize", "model.onnx", "-o", target, "--recipe", "float16", "--json", cwd=folder)
+    assert ended.status == 0
+    facts = ended.json()["report"]
+    assert 0.5 < facts["integer_bytes"] / facts["float_bytes"] < 0.51
+    sizes = octavo("inspect", target, "--json").json()["constant_bytes"]
+    assert sum(sizes.values()) == facts["integer_bytes"]
+    assert sizes["f16"] > 0.9 * facts["integer_bytes"]
+    for wrong, says in (
+        (("--bits", "5"), "bits is 5; there are 8, 4, 3, 2"),
+        (("--group-size", "16"), "group_size is 16; there are 32, 64, 128, and None for a whole row"),
+        (("--recipe", "float16", "--bits", "4"), "the recipe 'float16' does not have the option bits"),
+    ):
+        recipe = () if "--recipe" in wrong else ("--recipe", "weight-only")
+        ended = octavo("quantize", "model.onnx", "-o", tmp_path / "none", *recipe, *wrong, cwd=folder)
+        assert (ended.status, says in " ".join(ended.err.split())) == (1, True), ended.err
 
 
 def test_the_help_names_every_recipe(octavo):

@@ -19,7 +19,7 @@ from octavo.lowering import Affine, Forms, Range, columns, grid, lower_to_intege
 from octavo.program import Node, Program, Quant, Value
 from octavo.program.integers import INT8, limits, pack
 from octavo.program.ops import signatures
-from octavo.rewrites import stored_tables, stored_weights
+from octavo.rewrites import Storage, stored_tables, stored_weights
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "benches"))
 
@@ -157,9 +157,20 @@ def test_constants_of_few_bits(rng, dtype, axis):
 def test_weight_only_models_and_their_tables(rng):
     text = "g (int64[N,4] x) => (float[N,4,8] y) { e = Gather(table, x) y = MatMul(e, w) }"
     floats = graph(text, table=rng.normal(size=(300, 64)).astype(F), w=rng.normal(size=(64, 8)).astype(F))
-    program = stored_tables(stored_weights(floats, INT8), INT8)
+    program = stored_tables(stored_weights(floats, Storage()), INT8)
     assert [node.op for node in program.nodes] == ["Gather", "Gather", "Cast", "Mul", "Dequantize", "MatMul"]
     compared(program, {"x": rng.integers(0, 50, (3, 4))})
+
+
+@pytest.mark.parametrize("symmetric", [True, False])
+@pytest.mark.parametrize("bits", [8, 4, 3, 2])
+def test_weights_of_few_bits_in_groups(rng, bits, symmetric):
+    """Rows of a matrix, and those of a convolution, which lie flat and are reshaped."""
+    text = "g (float[N,8,5,5] x) => (float y) { c = Conv(x, k) f = Flatten(c) y = MatMul(f, w) }"
+    held = {"k": rng.normal(size=(4, 8, 3, 3)).astype(F), "w": rng.normal(size=(36, 8)).astype(F)}
+    program = stored_weights(graph(text, **held), Storage(bits, 32, symmetric))
+    assert [node.op for node in program.nodes].count("Dequantize") == 2
+    compared(program, {"x": rng.normal(size=(2, 8, 5, 5)).astype(F)})
 
 
 def test_columns_of_features(rng):

@@ -268,7 +268,7 @@ def test_options_stand_before_the_recipe(model, digits):
     from octavo.quantization.recipes import recipe
 
     int8 = recipe("int8")
-    assert (int8.weights, int8.activations, int8.per_channel) == (INT8, UINT8, True)
+    assert (int8.weights, int8.activations) == (INT8, UINT8)
     assert int8.range_rules == ("minmax", "p99.999", "p99.99")
     plain, same = (
         octavo.quantize(model, digits, effort="fast", **options).program

@@ -12,8 +12,8 @@ from octavo.lowering import Lowered, Stay
 from octavo.program import Node, Program, Value, artifact
 from octavo.program.integers import INT8, UINT8, unpack
 from octavo.quantization import stages
-from octavo.quantization.recipes import RECIPES
-from octavo.quantization.stages import LEFT_OUT, STAGES, Work
+from octavo.quantization.recipes import RECIPES, Recipe
+from octavo.quantization.stages import LEFT_OUT, OF_DATA, STAGES, Work
 
 TEXT = """<ir_version: 10, opset_import: ["" : 21]> g (float[N,4] x) => (float[N,3] y) {
     h = MatMul(x, w) r = Relu(h) y = MatMul(r, v) }"""
@@ -63,10 +63,12 @@ def test_every_recipe_names_stages_that_there_are_and_ends_with_its_report():
 @pytest.mark.parametrize("effort", LEFT_OUT)
 @pytest.mark.parametrize("name", RECIPES)
 def test_the_report_says_which_stages_ran(proto, data, name, effort):
-    given = data if RECIPES[name].needs_data else None
-    report = octavo.quantize(proto, given, name, effort=effort).report
+    report = octavo.quantize(proto, data, name, effort=effort).report
     assert report.stages == [stage for stage in RECIPES[name].stages if stage not in LEFT_OUT[effort]]
     assert report.to_dict()["stages"] == report.stages
+    if not RECIPES[name].needs_data:
+        alone = octavo.quantize(proto, recipe=name, effort=effort).report
+        assert alone.stages == [stage for stage in report.stages if stage not in OF_DATA]
 
 
 def test_each_effort_leaves_out_what_the_next_one_adds():
@@ -109,20 +111,22 @@ def test_calibrate_keeps_what_the_rule_needs(work, data):
     assert set(work.calibration.names) == {"x", "h", "r", "y"}
 
 
-def test_lower_follows_the_recipe(work):
+def test_lower_follows_the_recipe(work, monkeypatch):
     upto(work, "calibrate")
     stages.lower_by_ranges(work)
     dtypes = {value.dtype for value in work.lowered.program.values.values() if value.quant is not None}
     assert dtypes == {UINT8.dtype, INT8.dtype}
     many = work.lowered
     work.per_channel = False
+    work.made.clear()
     stages.lower_by_ranges(work)
     scales = [value.quant.scale for value in work.lowered.program.values.values() if value.dtype == "i8"]
     assert scales
     assert all(len(set(scale)) == 1 for scale in scales)
     assert artifact.to_bytes(many.program) != artifact.to_bytes(work.lowered.program)
     coarse = replace(INT8, low=-7, high=7)
-    work.recipe = replace(work.recipe, weights=coarse)
+    monkeypatch.setattr(Recipe, "weights", coarse)
+    work.made.clear()
     stages.lower_by_ranges(work)
     integers = [work.lowered.program.constants[f"{name}_quantized"] for name in ("w", "v")]
     assert {int(np.abs(array).max()) for array in integers} == {7}

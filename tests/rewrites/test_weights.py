@@ -1,15 +1,17 @@
 """Weights stored in integers: what they become, and which stay."""
 
+from dataclasses import replace
 from fractions import Fraction
 
 import numpy as np
 import octavo
 import pytest
 from octavo import reference
-from octavo.program import PACKED, artifact
-from octavo.program.integers import WEIGHTS, unpack
+from octavo.program import artifact
+from octavo.program.integers import WEIGHTS
+from octavo.program.tensors import tensor
 from octavo.program.validate import validate
-from octavo.rewrites import stored_weights
+from octavo.rewrites import Storage, nearest_rows, rows_of, storage_of, stored_weights, weight_of
 
 F = np.float32
 NETWORK = """g (float[N,4,6,6] x) => (float y) {
@@ -33,18 +35,15 @@ def constants(rng):
 AXES = {"k": 0, "u": 1, "v": 0, "w": 1, "m": 1}
 
 
-@pytest.mark.parametrize("of", [of for of in WEIGHTS.values() if of.symmetric], ids=str)
-def test_every_weight_is_the_nearest_integer_of_its_channel(floats, rng, of):
-    given = constants(rng)
+def test_every_weight_is_the_nearest_integer_of_its_channel(floats, rng):
+    given, of = constants(rng), WEIGHTS["i8"]
     given["k"][2] = 0
-    stored = stored_weights(floats(NETWORK, **given), of)
+    stored = stored_weights(floats(NETWORK, **given), Storage())
     validate(stored)
     for name, axis in AXES.items():
         value = stored.values[f"{name}_stored"]
         integers = stored.constants[value.name]
         assert (value.dtype, value.shape) == (of.dtype, given[name].shape)
-        if of.dtype in PACKED:
-            integers = unpack(integers, of.dtype, value.shape)
         scales = stored.constants[f"{name}_scales"]
         assert name not in stored.constants
         for channel, scale in enumerate(scales):
@@ -57,22 +56,54 @@ def test_every_weight_is_the_nearest_integer_of_its_channel(floats, rng, of):
     assert set(stored.constants) >= {"bias", "d"}
 
 
-def test_the_products_are_those_of_the_stored_weights(floats, rng):
-    program, given = floats(NETWORK, **constants(rng)), constants(rng)
-    stored = stored_weights(program, WEIGHTS["i4"])
+@pytest.mark.parametrize("symmetric", [True, False])
+@pytest.mark.parametrize("size", [None, 32, 64])
+@pytest.mark.parametrize("bits", [8, 4, 3, 2])
+def test_the_products_are_those_of_the_stored_weights(floats, rng, bits, size, symmetric):
+    """Of the rows of each weight, as `nearest_rows` has them; in as many bytes as the bits are."""
+    given = constants(rng)
+    program, storage = floats(NETWORK, **given), Storage(bits, size, symmetric)
+    stored = stored_weights(program, storage)
+    validate(stored)
     replaced = {}
     for name, axis in AXES.items():
-        q = unpack(stored.constants[f"{name}_stored"], "i4", given[name].shape)
-        along = [-1 if at == axis else 1 for at in range(q.ndim)]
-        replaced[name] = q.astype("f4") * stored.constants[f"{name}_scales"].reshape(along)
+        flat = np.moveaxis(given[name], axis, 0).reshape(given[name].shape[axis], -1)
+        form = storage_of(given[name], axis, storage)
+        rows = nearest_rows(flat, form)
+        moved = np.moveaxis(given[name], axis, 0).shape
+        replaced[name] = np.ascontiguousarray(np.moveaxis(rows.dequantize().reshape(moved), 0, axis))
+        count, value = given[name].size, stored.values[f"{name}_stored"]
+        assert value.dtype == rows.of.dtype
+        assert stored.constants[value.name].nbytes == -(-count * form.of(flat.shape[1]).bits // 8)
+        assert stored.constants[f"{name}_scales"].size == rows.scales.size
+        held = tensor(stored, name)
+        assert np.array_equal(held.dequantize().reshape(given[name].shape), replaced[name])
     x = {"x": rng.normal(size=(2, 4, 6, 6)).astype("f4")}
-    plain = type(program)(
-        program.inputs, program.outputs, program.values, program.constants | replaced, program.nodes
-    )
+    plain = replace(program, constants=program.constants | replaced)
     (expected,) = reference.run(plain, x)
     assert np.array_equal(reference.run(stored, x)[0], expected)
+    again = artifact.from_bytes(artifact.to_bytes(stored))
+    assert np.array_equal(reference.run(again, x)[0], expected)
     for isa in octavo.tiers():
         assert np.array_equal(octavo.Session(artifact.to_bytes(stored), isa=isa).run(None, x)[0], expected)
+
+
+def test_rows_that_were_made_are_taken(floats, rng):
+    program = floats(NETWORK, **constants(rng))
+    reals = rows_of(program.constants["v"], 0)
+    rows = nearest_rows(-reals, Storage(4, 32))
+    stored = stored_weights(program, Storage(4, 32), made={("v", 0): rows})
+    assert np.array_equal(tensor(stored, "v").dequantize(), rows.dequantize())
+    assert not np.array_equal(rows.dequantize(), nearest_rows(reals, Storage(4, 32)).dequantize())
+
+
+def test_a_weight_is_its_rows_in_another_order(rng):
+    for shape in [(3, 4), (2, 3, 4), (2, 3, 4, 5)]:
+        weight = rng.normal(size=shape).astype("f4")
+        for axis in range(len(shape)):
+            rows = rows_of(weight, axis)
+            assert np.array_equal(rows[1], weight.take(1, axis).reshape(-1))
+            assert np.array_equal(weight_of(rows, shape, axis), weight)
 
 
 def test_what_stays(floats, rng):
@@ -84,7 +115,7 @@ def test_what_stays(floats, rng):
     given |= {"u": np.ones((4, 2, 1, 1), "f4"), "factor": np.ones((4, 1, 1), "f4")}
     given |= {"v": np.ones(4, "f4"), "w": rng.normal(size=(144, 3)).astype("f4")}
     program = floats(text, **given)
-    kept = stored_weights(program, WEIGHTS["i8"], frozenset({program.nodes[-1].name}))
+    kept = stored_weights(program, Storage(), frozenset({program.nodes[-1].name}))
     assert [name for name in kept.values if name.endswith("_stored")] == ["k_stored"]
     assert {"broken", "u", "factor", "v", "w"} <= kept.constants.keys()
     assert [node.op for node in kept.nodes].count("Dequantize") == 1
@@ -94,7 +125,7 @@ def test_a_weight_that_two_read(floats, rng):
     text = """g (float[N,4] x) => (float y, float z) {
         a = MatMul(x, w) b = MatMul(a, w) y = Gemm<transB=1>(b, w) z = Add(w, k) }"""
     program = floats(text, w=rng.normal(size=(4, 4)).astype("f4"), k=np.ones((4, 4), "f4"))
-    stored = stored_weights(program, WEIGHTS["i8"])
+    stored = stored_weights(program, Storage())
     validate(stored)
     columns, rows = ([node.inputs[1] for node in stored.nodes if node.op == op] for op in ("MatMul", "Gemm"))
     assert columns[0] == columns[1] != rows[0]
@@ -105,7 +136,7 @@ def test_a_weight_that_two_read(floats, rng):
 def test_a_weight_that_is_an_output_too(floats):
     text = "g (float[N,3] x) => (float y, float[3,2] w) { y = MatMul(x, w) }"
     weight = np.arange(6, dtype="f4").reshape(3, 2)
-    stored = stored_weights(floats(text, w=weight), WEIGHTS["i8"])
+    stored = stored_weights(floats(text, w=weight), Storage())
     validate(stored)
     assert "w_stored" in stored.constants
     assert np.array_equal(reference.run(stored, {"x": np.ones((1, 3), "f4")})[1], weight)
@@ -119,7 +150,7 @@ def test_the_channels_of_a_product_are_its_last_axis(floats, rng, shape):
         program = floats(
             "g (float[4,4] x) => (float y) { y = MatMul(x, w) }", w=rng.normal(size=size).astype("f4")
         )
-        stored = stored_weights(program, WEIGHTS["i8"])
+        stored = stored_weights(program, Storage())
         validate(stored)
         largest = np.abs(program.constants["w"]).reshape(-1, size[-1]).max(0)
         assert np.array_equal(stored.constants["w_scales"], largest / F(127))
@@ -131,15 +162,15 @@ def test_the_channels_of_a_product_are_its_last_axis(floats, rng, shape):
 def test_one_number_that_is_not_finite_keeps_a_weight_in_float(floats, number):
     weight = np.ones((4, 3), F)
     text = "g (float[N,4] x) => (float[N,3] y) { y = MatMul(x, w) }"
-    assert "w_stored" in stored_weights(floats(text, w=weight), WEIGHTS["i8"]).values
+    assert "w_stored" in stored_weights(floats(text, w=weight), Storage()).values
     weight[2, 1] = number
     program = floats(text, w=weight)
-    assert stored_weights(program, WEIGHTS["i8"]).nodes == program.nodes
+    assert stored_weights(program, Storage()).nodes == program.nodes
 
 
 def test_weights_of_float64_stay(floats):
     program = floats("g (double[N,4] x) => (double[N,3] y) { y = MatMul(x, w) }", w=np.ones((4, 3)))
-    assert stored_weights(program, WEIGHTS["i8"]).nodes == program.nodes
+    assert stored_weights(program, Storage()).nodes == program.nodes
 
 
 def test_what_is_made_gets_names_of_its_own(floats, rng):
@@ -148,7 +179,7 @@ def test_what_is_made_gets_names_of_its_own(floats, rng):
         w_dequantized = Relu(x) w_stored = MatMul(x, w_scales) w_stored_ = Relu(w_stored)
         p = MatMul(w_dequantized, w) y = Add(p, w_stored_) }"""
     program = floats(text, w=rng.normal(size=(4, 4)).astype("f4"))
-    stored = stored_weights(program, WEIGHTS["i8"])
+    stored = stored_weights(program, Storage())
     validate(stored)
     (dequantize,) = [node for node in stored.nodes if node.op == "Dequantize"]
     assert dequantize.inputs == ("w_stored__", "w_scales_")
@@ -166,7 +197,7 @@ def test_weights_of_no_elements(floats):
         program = floats(
             f"g (float[2,{shape[0]}] x) => (float y) {{ y = MatMul(x, w) }}", w=np.ones(shape, F)
         )
-        stored = stored_weights(program, WEIGHTS["i8"])
+        stored = stored_weights(program, Storage())
         validate(stored)
         assert stored.constants["w_scales"].tolist() == [2.0**-126] * shape[1]
         (y,) = reference.run(stored, {"x": np.ones((2, shape[0]), F)})

@@ -32,6 +32,7 @@ Examples:
   octavo quantize --estimate model.onnx
   octavo quantize model.onnx --data photos/ --size 224x224 --range -1..1 -o model.octavo
   octavo quantize model.onnx --data calibration.npy -o model.octavo --html report.html
+  octavo quantize model.onnx --recipe weight-only --bits 4 --group-size 32 -o model.octavo
   octavo quantize model.onnx --data a=calib.npz:left --data b=calib.npz:right -o model.octavo
   octavo quantize model.onnx --data photos/ --mean 0.485,0.456,0.406 --std 0.229,0.224,0.225 -o model.octavo
 """
@@ -52,8 +53,19 @@ def quantize(
         ),
     ] = None,
     recipe: Annotated[
-        str, typer.Option(help="What the model becomes: int8, which needs data, or weight-only.")
+        str,
+        typer.Option(
+            help="What the model becomes: int8, which needs data; weight-only, of --bits; or float16."
+        ),
     ] = "int8",
+    bits: Annotated[int, typer.Option(metavar="N", help="weight-only: bits of a weight, 8, 4, 3 or 2.")] = 8,
+    group_size: Annotated[
+        int | None,
+        typer.Option(metavar="N", help="weight-only: weights that share a scale, 32, 64 or 128. [a row]"),
+    ] = None,
+    symmetric: Annotated[
+        bool, typer.Option("--symmetric/--asymmetric", help="weight-only: without or with zero points.")
+    ] = True,
     effort: Annotated[
         str,
         typer.Option(
@@ -119,7 +131,7 @@ def quantize(
     quantized = octavo.quantize(
         model,
         samples,
-        recipe=recipe,
+        recipe=octavo.Recipe(recipe, bits, group_size, symmetric),
         effort=effort,
         range_rule=range_rule,
         exclude=exclude or (),

@@ -82,6 +82,9 @@ INT8 = Integers("i8", -127, 127, symmetric=True)
 ACTIVATIONS = {integers.dtype: integers for integers in (UINT8, INT16)}
 """What activations are held in, by dtype."""
 
+INT8_WITH_ZERO_POINT = Integers("i8", -128, 127, symmetric=False)
+"""What weights of 8 bits that have zero points are stored in; no kernel multiplies them."""
+
 WEIGHTS = {
     integers.dtype: integers
     for integers in (

@@ -66,7 +66,7 @@ class QuantizedModel:
 def quantize(
     model: frontend.Source,
     data: "Data | None" = None,
-    recipe: str = "int8",
+    recipe: str | Recipe = "int8",
     *,
     exclude: Iterable[str] = (),
     effort: str = "default",
@@ -81,8 +81,9 @@ def quantize(
     model: the path, bytes or proto of an ONNX model.
     data: samples as the model takes them: an array (first axis: samples), a dict of arrays by input name, an
         iterable of samples or feeds, or a function that returns one. None for a recipe that needs none.
-    recipe: "int8" has uint8 activations and int8 weights, one scale an output channel; "weight-only" stores
-        the weights so and computes in float32, without data.
+    recipe: a name, or `octavo.Recipe` with options. "int8" has uint8 activations and int8 weights, one scale
+        an output channel; "weight-only" stores weights in 8, 4, 3 or 2 bits and computes in float32, without
+        data; "float16" stores weights in float16 and computes in float32, without data.
     exclude: names of nodes, or patterns, that stay float; one that matches no node is an error.
     effort: "default" makes weights and biases for the samples and chooses among range rules by held-back
         samples; "best" chooses among more, on more samples, and goes on to weights that make up for the
@@ -154,7 +155,7 @@ def _work(
         recipe,
         rules=_rules(recipe, range_rule),
         effort=_effort(effort),
-        per_channel=recipe.per_channel if per_channel is None else per_channel,
+        per_channel=per_channel is not False,
         exclude=exclude,
         strict=strict,
         threads=threads,

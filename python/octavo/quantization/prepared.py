@@ -153,7 +153,9 @@ class Calibrator:
             ) from error
 
 
-def prepare(model: frontend.Source, recipe: str = "int8", *, threads: int | None = None) -> Calibrator:
+def prepare(
+    model: frontend.Source, recipe: str | Recipe = "int8", *, threads: int | None = None
+) -> Calibrator:
     """Make a float model ready to be calibrated: `observe` data, `merge`, `save`, and `convert` it.
 
     model, recipe, threads: as `octavo.quantize` takes them. Raises `ModelError` for the model or the recipe,
@@ -161,7 +163,7 @@ def prepare(model: frontend.Source, recipe: str = "int8", *, threads: int | None
     """
     chosen = recipe_of(recipe)
     if not chosen.needs_data:
-        raise DataError(f"the recipe {recipe!r} calibrates nothing: use octavo.quantize")
+        raise DataError(f"the recipe {str(chosen)!r} calibrates nothing: use octavo.quantize")
     floats, names, files = floats_of(model)
     return Calibrator(floats, names, chosen, files, threads)
 

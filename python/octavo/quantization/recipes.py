@@ -4,72 +4,174 @@ from dataclasses import dataclass
 
 from octavo.errors import ModelError
 from octavo.program.integers import INT8, UINT8, Integers
+from octavo.rewrites import Storage
+
+
+@dataclass(frozen=True)
+class Kind:
+    """What all recipes of a name have in common.
+
+    weights, activations: the integers that they are held in; None where they stay float. range_rules: ways
+    from what calibration saw to ranges, keys of `octavo.calibration.RULES`, to choose among; none where no
+    ranges are taken. stages: what is done, in this order, keys of `octavo.quantization.stages.STAGES`.
+    data: whether the model is run over data: "needed", "taken" where they are given, or "unused". options:
+    fields of `Recipe` that can be given.
+    """
+
+    weights: Integers | None
+    activations: Integers | None
+    range_rules: tuple[str, ...]
+    stages: tuple[str, ...]
+    data: str
+    options: tuple[str, ...] = ()
+
+
+KINDS = {
+    "int8": Kind(
+        weights=INT8,
+        activations=UINT8,
+        range_rules=("minmax", "p99.999", "p99.99"),
+        stages=(
+            "load",
+            "measure shapes",
+            "calibrate",
+            "see grids",
+            "lower",
+            "scale features",
+            "choose forms",
+            "round weights",
+            "fit weights",
+            "search ranges",
+            "store tables",
+            "check",
+            "doubt",
+            "report",
+        ),
+        data="needed",
+    ),
+    "weight-only": Kind(
+        weights=INT8,
+        activations=None,
+        range_rules=(),
+        stages=(
+            "load",
+            "measure shapes",
+            "calibrate",
+            "store weights",
+            "store tables",
+            "doubt",
+            "report",
+        ),
+        data="taken",
+        options=("bits", "group_size", "symmetric"),
+    ),
+    "float16": Kind(
+        weights=None,
+        activations=None,
+        range_rules=(),
+        stages=("load", "round to float16", "report"),
+        data="unused",
+    ),
+}
+"""What there is, by name."""
+
+BITS = (8, 4, 3, 2)
+"""Bits that weights can be stored in."""
+
+GROUP_SIZES = (32, 64, 128)
+"""Weights of a row that can share a scale."""
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """One way to quantize.
+    """One way to quantize: a name, a key of `KINDS`, and what that one leaves open.
 
-    weights, activations: what they are held in; activations None where they stay float. per_channel: one
-    weight scale an output channel, else one a tensor. range_rules: ways from what calibration saw
-    to ranges, keys of `octavo.calibration.RULES`, to choose among; none where nothing is calibrated. stages:
-    what is done, in this order, keys of `octavo.quantization.stages.STAGES`.
+    Of "weight-only": bits: of a weight, 8, 4, 3 or 2; rows of fewer than 32 have 8 whatever is asked for.
+    group_size: weights of a row that share a scale, 32, 64 or 128; None where a row has one. symmetric: no
+    zero points. Raises `ModelError` that lists what there is, for a name or an option that is not there.
     """
 
     name: str
-    weights: Integers
-    activations: Integers | None
-    per_channel: bool
-    range_rules: tuple[str, ...]
-    stages: tuple[str, ...]
+    bits: int = 8
+    group_size: int | None = None
+    symmetric: bool = True
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.name, str) or self.name not in KINDS:
+            raise ModelError(f"no recipe is called {self.name!r}; there are {', '.join(KINDS)}")
+        plain = {"bits": 8, "group_size": None, "symmetric": True}
+        for option, default in plain.items():
+            if option not in self.kind.options and getattr(self, option) != default:
+                having = [name for name, kind in KINDS.items() if option in kind.options]
+                raise ModelError(
+                    f"the recipe {self.name!r} does not have the option {option}; {', '.join(having)} does"
+                )
+        if type(self.bits) is not int or self.bits not in BITS:
+            raise ModelError(f"bits is {self.bits!r}; there are {', '.join(map(str, BITS))}")
+        if self.group_size is not None and (
+            type(self.group_size) is not int or self.group_size not in GROUP_SIZES
+        ):
+            listed = ", ".join(map(str, GROUP_SIZES))
+            raise ModelError(
+                f"group_size is {self.group_size!r}; there are {listed}, and None for a whole row"
+            )
+        if not isinstance(self.symmetric, bool):
+            raise TypeError(f"symmetric is of type {type(self.symmetric).__name__}: it must be True or False")
+
+    @property
+    def kind(self) -> Kind:
+        """What all recipes of the name have in common."""
+        return KINDS[self.name]
+
+    @property
+    def weights(self) -> Integers | None:
+        """What weights become where activations are integers as well, and tables."""
+        return self.kind.weights
+
+    @property
+    def storage(self) -> Storage:
+        """How weights are stored."""
+        return Storage(self.bits, self.group_size, self.symmetric)
+
+    @property
+    def activations(self) -> Integers | None:
+        """What activations become; None where they stay float."""
+        return self.kind.activations
+
+    @property
+    def range_rules(self) -> tuple[str, ...]:
+        """The range rules to choose among."""
+        return self.kind.range_rules
+
+    @property
+    def stages(self) -> tuple[str, ...]:
+        """What is done, in this order."""
+        return self.kind.stages
 
     @property
     def needs_data(self) -> bool:
-        """Whether the model is run over data."""
-        return "calibrate" in self.stages
+        """Whether there is nothing to be made without data."""
+        return self.kind.data == "needed"
+
+    @property
+    def takes_data(self) -> bool:
+        """Whether data make a difference."""
+        return self.kind.data != "unused"
+
+    def __str__(self) -> str:
+        default = Recipe(self.name)
+        options = {
+            name: getattr(self, name)
+            for name in self.kind.options
+            if getattr(self, name) != getattr(default, name)
+        }
+        return " ".join([self.name, *(f"{name}={value}" for name, value in options.items())])
 
 
-RECIPES = {
-    recipe.name: recipe
-    for recipe in (
-        Recipe(
-            "int8",
-            weights=INT8,
-            activations=UINT8,
-            per_channel=True,
-            range_rules=("minmax", "p99.999", "p99.99"),
-            stages=(
-                "load",
-                "measure shapes",
-                "calibrate",
-                "see grids",
-                "lower",
-                "scale features",
-                "choose forms",
-                "round weights",
-                "fit weights",
-                "search ranges",
-                "store tables",
-                "check",
-                "doubt",
-                "report",
-            ),
-        ),
-        Recipe(
-            "weight-only",
-            weights=INT8,
-            activations=None,
-            per_channel=True,
-            range_rules=(),
-            stages=("load", "store weights", "store tables", "report"),
-        ),
-    )
-}
-"""The recipes by name."""
+RECIPES = {name: Recipe(name) for name in KINDS}
+"""The recipes by name, as they are without options."""
 
 
-def recipe(name: str) -> Recipe:
-    """The recipe of that name; raises `ModelError` that lists them where there is none."""
-    if not isinstance(name, str) or name not in RECIPES:
-        raise ModelError(f"no recipe is called {name!r}; there are {', '.join(RECIPES)}")
-    return RECIPES[name]
+def recipe(asked: "str | Recipe") -> Recipe:
+    """The recipe of that name, or that recipe; raises `ModelError` that lists them where there is none."""
+    return asked if isinstance(asked, Recipe) else Recipe(asked)

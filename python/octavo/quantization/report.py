@@ -40,7 +40,7 @@ class Report:
     stays: the model's ops that stay float, each with its reason.
     not_finite: tensors in which NaN or an infinity was seen; ranges are over the rest.
     float_bytes, integer_bytes: of the constants before and after.
-    warnings: what is doubtful about the calibration data.
+    warnings: what is doubtful about the calibration data, and what the recipe loses without need.
     stages: what was done, in order.
     range_rule: by which the ranges were taken; None without data. tried: for each rule that was tried, the
     ratio of signal to error of the outputs in dB, over samples that its ranges are not of.

@@ -41,8 +41,9 @@ from octavo.quantization.scopes import Names, excluded_nodes
 from octavo.quantization.search import GAIN as GAIN_SEARCHED
 from octavo.quantization.search import RULES_TRIED, Ranges, Search
 from octavo.quantization.shapes import measured_sizes, unknown, with_measured_shapes
+from octavo.quantization.stored import rounded_rows
 from octavo.quantization.walk import affordable
-from octavo.rewrites import stored_tables, stored_weights
+from octavo.rewrites import rounded_halves, stored_tables, stored_weights
 from octavo.session import Session
 
 FEWEST_KEPT = 32
@@ -100,7 +101,8 @@ class Work:
 def run(work: Work) -> None:
     """Run the stages of the work's recipe, but for those that ran before or that its effort leaves out."""
     for name in work.recipe.stages:
-        if name in LEFT_OUT[work.effort] or name in work.ran:
+        is_without_data = name in OF_DATA and work.data is None and work.calibration is None
+        if name in LEFT_OUT[work.effort] or name in work.ran or is_without_data:
             continue
         work.watcher.begin(name)
         STAGES[name](work)
@@ -112,9 +114,11 @@ def load(work: Work) -> None:
     """The model in float, simplified; the nodes that stay so; the samples, where the recipe needs any."""
     work.floats, names, work.files = floats_of(work.model)  # type: ignore[arg-type]  # None is refused there
     work.excluded = excluded_nodes(work.floats, work.exclude, names)
-    if not work.recipe.needs_data:
-        return
+    if not work.recipe.takes_data:
+        work.data = None
     if work.data is None:
+        if not work.recipe.needs_data:
+            return
         raise DataError(
             f"the recipe {work.recipe.name!r} needs data: give a hundred samples, as the model takes them"
         )
@@ -145,9 +149,10 @@ def measure_shapes(work: Work) -> None:
 def calibrate_ranges(work: Work) -> None:
     """What the values of the float model hold over the samples."""
     needs = {*DOUBT_NEEDS, *REPORT_NEEDS, *(need for rule in work.rules for need in rule.needs)}
-    if "choose forms" not in LEFT_OUT[work.effort]:
+    comes = set(work.recipe.stages).difference(LEFT_OUT[work.effort])
+    if "choose forms" in comes:
         needs |= set(CHANNEL_NEEDS)
-    if "scale features" not in LEFT_OUT[work.effort] and reads_features(work.floats):
+    if "scale features" in comes and reads_features(work.floats):
         needs |= set(FEATURE_NEEDS)
     work.calibration = Calibration.of(observable(work.floats), needs, KEPT[work.effort])
     work.calibration.observe(work.session, work.feeds, work.watcher.count, work.threads)
@@ -303,6 +308,7 @@ def _lowered(work: Work, statistics: Statistics, candidate: Candidate) -> Lowere
 
 def _forms(work: Work, statistics: Statistics, candidate: Candidate) -> Forms:
     assert work.recipe.activations is not None
+    assert work.recipe.weights is not None
     return Forms(
         ranges(statistics, candidate.rule),
         grids=work.grids,
@@ -325,19 +331,43 @@ def _lowered_by(work: Work, forms: Forms, statistics: Statistics, candidate: Can
 
 def store_tables(work: Work) -> None:
     """The tables that rows are picked from, such as embeddings, in integers."""
+    assert work.recipe.weights is not None
     program = stored_tables(work.lowered.program, work.recipe.weights, work.excluded)
     work.lowered = replace(work.lowered, program=program)
 
 
 def store_weights(work: Work) -> None:
-    """The float Program with its weights in integers."""
-    program = stored_weights(work.floats, work.recipe.weights, work.excluded)
-    stays = [
+    """The float Program with its weights in integers, made for the samples where there are any."""
+    recipe, floats, made = work.recipe, work.floats, None
+    if work.calibration is not None and work.effort != "fast":
+        work.is_fitted = recipe.bits < 8 or work.effort == "best"
+        feeds = affordable(floats, work.calibration.kept.feeds, work.threads)
+        floats, made = rounded_rows(
+            floats, recipe.storage, work.excluded, feeds, work.threads, fit=work.is_fitted
+        )
+    elif recipe.bits < 8:
+        work.warnings.append(
+            f"weights of {recipe.bits} bits are rounded to nearest, which loses much more than weights that "
+            "are made for data: give data, and an effort above fast"
+        )
+    program = stored_weights(floats, recipe.storage, work.excluded, made)
+    work.lowered = Lowered(program, _all_floats(work.floats))
+
+
+def round_to_halves(work: Work) -> None:
+    """The float Program with its constants rounded to what float16 holds."""
+    program, stays = rounded_halves(work.floats, work.excluded)
+    work.lowered = Lowered(program, _all_floats(work.floats))
+    work.warnings += [f"the constant {name!r} stays float32: float16 cannot hold it" for name in stays]
+
+
+def _all_floats(floats: Program) -> list[Stay]:
+    """All that computes floats, as it stays so."""
+    return [
         Stay(node.name, node.op, FLOAT_RECIPE, True)
-        for node in work.floats.nodes
-        if program.values[next(filter(None, node.outputs))].dtype in ("f16", "f32", "f64")
+        for node in floats.nodes
+        if floats.values[next(filter(None, node.outputs))].dtype in ("f16", "f32", "f64")
     ]
-    work.lowered = Lowered(program, stays)
 
 
 def check(work: Work) -> None:
@@ -353,9 +383,10 @@ def check(work: Work) -> None:
 def doubt(work: Work) -> None:
     """What is doubtful about the data, as warnings."""
     assert work.calibration is not None
-    work.warnings = doubts(work.floats, work.calibration, work.threads)
-    for warning in work.warnings:
+    found = doubts(work.floats, work.calibration, work.threads)
+    for warning in found:
         _log.warning("calibration data: %s", warning)
+    work.warnings += found
 
 
 def tell(work: Work) -> None:
@@ -368,7 +399,7 @@ def tell(work: Work) -> None:
         work.lowered,
         work.calibration,
         sizes,
-        work.recipe.name,
+        str(work.recipe),
         work.warnings,
         [*work.ran, "report"],
         work.choice,
@@ -390,6 +421,7 @@ STAGES: dict[str, Callable[[Work], None]] = {
     "fit weights": fit_weights,
     "search ranges": search_ranges,
     "store weights": store_weights,
+    "round to float16": round_to_halves,
     "store tables": store_tables,
     "check": check,
     "doubt": doubt,
@@ -399,6 +431,9 @@ STAGES: dict[str, Callable[[Work], None]] = {
 
 PREPARED = ("load", "measure shapes", "calibrate")
 """The stages that a calibrator has been through."""
+
+OF_DATA = ("measure shapes", "calibrate", "doubt")
+"""The stages that are left out where there are no data, of a recipe that does without."""
 
 LEFT_OUT: dict[str, frozenset[str]] = {
     "fast": frozenset({"scale features", "choose forms", "round weights", "fit weights", "search ranges"}),

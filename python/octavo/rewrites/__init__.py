@@ -1,7 +1,22 @@
 """Steps from a Program to a Program: one file each."""
 
+from octavo.rewrites.halves import rounded_halves
+from octavo.rewrites.rows import Rows, Storage, nearest_rows
 from octavo.rewrites.shapes import shapes_of, with_shapes
 from octavo.rewrites.tables import stored_tables
-from octavo.rewrites.weights import channel_axis, stored_weights
+from octavo.rewrites.weights import channel_axis, rows_of, storage_of, stored_weights, weight_of
 
-__all__ = ["channel_axis", "shapes_of", "stored_tables", "stored_weights", "with_shapes"]
+__all__ = [
+    "Rows",
+    "Storage",
+    "channel_axis",
+    "nearest_rows",
+    "rounded_halves",
+    "rows_of",
+    "shapes_of",
+    "storage_of",
+    "stored_tables",
+    "stored_weights",
+    "weight_of",
+    "with_shapes",
+]

@@ -1,32 +1,45 @@
 """Float weights of products, stored in integers: the products stay float, and read them dequantized."""
 
+from collections.abc import Mapping
 from dataclasses import replace
+from math import prod
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from octavo.lowering.weights import rounded_weights, weight_scales
-from octavo.program import PACKED, Node, Program, Value
-from octavo.program.integers import Integers, pack
+from octavo.program import PACKED, Attribute, Node, Program, Value
+from octavo.program.integers import pack
 from octavo.rewrites.names import fresh
+from octavo.rewrites.rows import Rows, Storage, nearest_rows
+
+Weight = tuple[str, int]
+"""A constant, and the axis of its output channels: two products may read one constant along two axes."""
 
 
-def stored_weights(program: Program, of: Integers, exclude: frozenset[str] = frozenset()) -> Program:
+def stored_weights(
+    program: Program,
+    storage: Storage,
+    exclude: frozenset[str] = frozenset(),
+    made: Mapping[Weight, Rows] | None = None,
+) -> Program:
     """The Program whose convolutions and products by constants have their weights in integers.
 
-    of: symmetric. One scale an output channel. exclude: names of nodes whose weights stay as they are, as
-    do weights that hold NaN or an infinite value.
+    exclude: names of nodes whose weights stay as they are, as do weights that hold NaN or an infinite value.
+    made: rows that were rounded otherwise than to nearest.
     """
     values, constants = dict(program.values), dict(program.constants)
     nodes: list[Node] = []
-    stored: dict[tuple[str, int], str] = {}
+    stored: dict[Weight, str] = {}
     for node in program.nodes:
         axis = None if node.name in exclude else channel_axis(program, node)
         if axis is not None:
             name = node.inputs[1]
             if (name, axis) not in stored:
-                stored[name, axis] = _store(program, name, axis, of, values, constants, nodes)
+                weight = program.constants[name]
+                given = (made or {}).get((name, axis))
+                rows = given or nearest_rows(rows_of(weight, axis), storage_of(weight, axis, storage))
+                stored[name, axis] = _store(program, name, axis, rows, values, constants, nodes)
             node = replace(node, inputs=(node.inputs[0], stored[name, axis], *node.inputs[2:]))
         nodes.append(node)
     read = {name for node in nodes for name in node.inputs} | set(program.outputs)
@@ -51,26 +64,69 @@ def channel_axis(program: Program, node: Node) -> int | None:
     return weight.ndim - 1 if node.op in ("Gemm", "MatMul") else None
 
 
+def storage_of(weight: npt.NDArray[Any], axis: int, storage: Storage) -> Storage:
+    """How a weight is stored: rows between whose weights others' lie have one scale each."""
+    return storage if axis in (0, weight.ndim - 1) else replace(storage, group_size=None)
+
+
+def rows_of(weight: npt.NDArray[Any], axis: int) -> npt.NDArray[Any]:
+    """The weights of each output channel, [O, K], in the order of the other axes."""
+    moved = np.moveaxis(weight, axis, 0)
+    return np.ascontiguousarray(moved).reshape(len(moved), prod(moved.shape[1:]))
+
+
+def weight_of(rows: npt.NDArray[Any], shape: tuple[int, ...], axis: int) -> npt.NDArray[Any]:
+    """The weight of this shape whose `rows_of` these are."""
+    moved = rows.reshape(shape[axis], *shape[:axis], *shape[axis + 1 :])
+    return np.ascontiguousarray(np.moveaxis(moved, 0, axis))
+
+
 def _store(
     program: Program,
     name: str,
     axis: int,
-    of: Integers,
+    rows: Rows,
     values: dict[str, Value],
     constants: dict[str, npt.NDArray[Any]],
     nodes: list[Node],
 ) -> str:
-    """Add the integers of a constant, their scales, and the node that dequantizes them; return its output."""
-    weight = program.constants[name]
-    others = tuple(other for other in range(weight.ndim) if other != axis)
-    largest = np.max(np.abs(weight), axis=others, initial=np.float32(0))
-    scale = weight_scales(largest, of)
-    q = np.moveaxis(rounded_weights(np.moveaxis(weight, axis, -1), scale, of), -1, axis)
-    integers, scales, made = (fresh(f"{name}_{what}", values) for what in ("stored", "scales", "dequantized"))
-    constants[integers] = pack(q, of.dtype) if of.dtype in PACKED else np.ascontiguousarray(q)
-    constants[scales] = scale
-    values[integers] = Value(integers, of.dtype, weight.shape)
-    values[scales] = Value(scales, "f32", scale.shape)
-    values[made] = Value(made, "f32", weight.shape)
-    nodes.append(Node("Dequantize", made, (integers, scales), (made,), {"axis": axis}))
+    """Add the integers of a constant, their scales, and the nodes that dequantize them; return the output.
+
+    Groups lie along one axis of a matrix, which is reshaped behind: a row's weights may have several axes.
+    """
+    shape = program.constants[name].shape
+    attributes: dict[str, Attribute] = {"axis": axis}
+    lying = shape
+    scales, zeros = rows.scales, rows.zeros
+    if rows.scales.shape[1] > 1:
+        is_first = axis == 0
+        lying = rows.integers.shape if is_first else rows.integers.shape[::-1]
+        attributes = {"axis": int(is_first), "block": rows.group_size}
+        scales, zeros = (of if is_first else of.T for of in (scales, zeros))
+    else:
+        scales, zeros = scales[:, 0], zeros[:, 0]
+
+    def add(what: str, array: npt.NDArray[Any], dtype: str) -> str:
+        made = fresh(f"{name}_{what}", values)
+        values[made] = Value(made, dtype, array.shape)
+        constants[made] = pack(array, dtype) if dtype in PACKED else np.ascontiguousarray(array)
+        return made
+
+    integers = weight_of(rows.integers, shape, axis).reshape(lying)
+    inputs = [
+        add("stored", integers, rows.of.dtype),
+        add("scales", scales, "f32"),
+    ]
+    if not rows.of.symmetric:
+        inputs.append(add("zero_points", zeros, rows.of.dtype))
+    made = fresh(f"{name}_dequantized", values)
+    values[made] = Value(made, "f32", shape)
+    if lying == shape:
+        nodes.append(Node("Dequantize", made, tuple(inputs), (made,), attributes))
+        return made
+    flat = fresh(f"{name}_rows", values)
+    values[flat] = Value(flat, "f32", lying)
+    to = add("shape", np.array(shape, np.int64), "i64")
+    nodes.append(Node("Dequantize", flat, tuple(inputs), (flat,), attributes))
+    nodes.append(Node("Reshape", made, (flat, to), (made,), {"allowzero": 0}))
     return made

@@ -1,0 +1,175 @@
+"""Weights of float products made for samples: the columns that they meet, and whole networks."""
+
+import numpy as np
+import octavo
+import onnx
+import onnx.parser
+import pytest
+from octavo import reference
+from octavo.program import artifact
+from octavo.quantization.columns import RealColumns, moments_of, real_columns_of
+from octavo.quantization.recipes import RECIPES
+from octavo.quantization.stages import floats_of
+from octavo.quantization.stored import float_products, rounded_rows
+from octavo.rewrites import Storage, nearest_rows, rows_of
+
+F = np.float32
+
+
+def test_moments_of_reals():
+    rng = np.random.default_rng(3)
+    elements = (rng.normal(size=(2, 2500, 6)) + 100).astype("f4")
+    means, covariances = moments_of(RealColumns(elements), 1)
+    for group in range(2):
+        assert np.allclose(means[group], elements[group].astype("f8").mean(0), rtol=1e-9)
+        assert np.allclose(covariances[group], np.cov(elements[group].T.astype("f8"), bias=True), atol=1e-5)
+    again = moments_of(RealColumns(elements), 2)
+    assert all(np.array_equal(one, two) for one, two in zip((means, covariances), again, strict=True))
+
+
+NETWORK = """<ir_version: 10, opset_import: ["" : 21]>
+    g (float[N,4,9,9] x) => (float[N,10] y) {
+    [first] a = Conv<pads=[1,1,1,1]>(x, k, b) [relu] r = Relu(a)
+    [dw] d = Conv<group=32, strides=[2,2], pads=[1,1,1,1]>(r, u, e)
+    [point] p = Conv(d, v, c) [act] q = Relu(p) [pool] m = GlobalAveragePool(q) [flat] f = Flatten(m)
+    [last] y = Gemm<transB=1>(f, w, h) }"""
+SHAPES = {
+    "k": (32, 4, 3, 3), "b": (32,), "u": (32, 1, 3, 3), "e": (32,), "v": (64, 32, 1, 1), "c": (64,),
+    "w": (10, 64), "h": (10,),
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def network():
+    rng = np.random.default_rng(7)
+    model = onnx.parser.parse_model(NETWORK)
+    for name, shape in SHAPES.items():
+        array = (rng.normal(size=shape) / np.sqrt(max(1, np.prod(shape[1:])))).astype("f4")
+        model.graph.initializer.append(onnx.numpy_helper.from_array(array, name))
+    return model, rng.normal(size=(70, 4, 9, 9)).astype("f4")
+
+
+def test_columns_of_floats_are_what_the_weights_meet(network):
+    model, data = network
+    floats, _, _ = floats_of(model)
+    values = dict(zip(floats.outputs, reference.run(floats, {"x": data[:3]}), strict=True)) | {"x": data[:3]}
+    products = {of.node.name: of for of in float_products(floats, frozenset())}
+    assert list(products) == ["first", "dw", "point", "last"]
+    assert [of.node.name for of in float_products(floats, frozenset({"dw"}))] == ["first", "point", "last"]
+    for name in ("first", "dw", "point"):
+        of = products[name]
+        read, made = of.node.inputs[0], of.node.outputs[0]
+        x, y = reference.run(floats, {"x": data[:3]}, [read, made])
+        columns = real_columns_of(of.node, [x[n : n + 1] for n in range(3)], of.shape, 1000)
+        weight = floats.constants[of.node.inputs[1]]
+        rows = rows_of(weight, 0).reshape(of.groups, -1, of.length)
+        found = rows.astype("f8") @ columns.elements.transpose(0, 2, 1)
+        found = found.reshape(len(weight), -1) + floats.constants[of.node.inputs[2]][:, None]
+        wanted = np.concatenate([one.reshape(len(weight), -1) for one in y], 1)
+        assert np.allclose(found, wanted, atol=1e-5)
+    assert values["x"].shape == (3, 4, 9, 9)
+
+
+def error(model, quantized, x):
+    (wanted,), (found,) = (
+        octavo.Session(model).run(None, {"x": x}),
+        octavo.Session(quantized).run(None, {"x": x}),
+    )
+    return float(np.square(found - wanted).mean() / np.square(wanted - wanted.mean(0)).mean())
+
+
+@pytest.mark.parametrize(
+    "options", [(8, None, True), (4, 32, True), (4, None, False), (3, 32, True), (2, 32, True)]
+)
+def test_a_network_errs_much_less_with_weights_made_for_data(network, options):
+    model, data = network
+    recipe = octavo.Recipe("weight-only", *options)
+    calibration, others = data[:60], data[60:]
+    nearest = octavo.quantize(model, recipe=recipe)
+    made = octavo.quantize(model, calibration, recipe)
+    assert error(model, made, others) < 0.7 * error(model, nearest, others)
+    assert len(artifact.to_bytes(made.program)) <= len(artifact.to_bytes(nearest.program)) + 200
+    told = [warning for warning in nearest.report.warnings if "rounded to nearest" in warning]
+    assert len(told) == (options[0] < 8)
+    assert not any("rounded to nearest" in warning for warning in made.report.warnings)
+    assert made.report.samples == 60
+    (wanted,) = reference.run(made.program, {"x": others})
+    for isa in octavo.tiers():
+        assert np.array_equal(octavo.Session(made, isa=isa).run(None, {"x": others})[0], wanted)
+
+
+def test_neither_the_order_of_the_data_nor_the_machine_shows(network, monkeypatch):
+    model, data = network
+    recipe = octavo.Recipe("weight-only", 3, 32)
+    one, other = (
+        octavo.quantize(model, given, recipe, threads=threads).program
+        for given, threads in ((data[:40], 1), (data[:40][::-1], 2))
+    )
+    assert artifact.to_bytes(one) == artifact.to_bytes(other)
+    for isa in octavo.tiers():
+        monkeypatch.setenv("OCTAVO_ISA", isa)
+        assert artifact.to_bytes(octavo.quantize(model, data[:40], recipe).program) == artifact.to_bytes(one)
+
+
+def test_what_is_not_finite_leaves_weights_at_the_nearest(network):
+    model, data = network
+    floats, _, _ = floats_of(model)
+    feeds = [{"x": data[n : n + 1].copy()} for n in range(40)]
+    feeds[3]["x"][0, 0, 2, 2] = np.inf
+    program, made = rounded_rows(floats, Storage(4, 32), frozenset(), feeds, 1, fit=True)
+    assert made == {}
+    assert program.constants.keys() == floats.constants.keys()
+    assert all(np.array_equal(program.constants[name], array) for name, array in floats.constants.items())
+
+
+def test_few_columns_leave_weights_at_the_nearest(network):
+    """The last layer has one column a sample; fewer than 32 say too little."""
+    model, data = network
+    floats, _, _ = floats_of(model)
+    feeds = [{"x": data[n : n + 1]} for n in range(20)]
+    _, made = rounded_rows(floats, Storage(4, 32), frozenset(), feeds, 1, fit=True)
+    nearest = nearest_rows(rows_of(floats.constants["w"], 0), Storage(4, 32))
+    assert np.array_equal(made["w", 0].integers, nearest.integers)
+    assert not np.array_equal(
+        made["v", 0].integers, nearest_rows(rows_of(floats.constants["v"], 0), Storage(4, 32)).integers
+    )
+
+
+def test_efforts(network):
+    """`fast` rounds to nearest; at 8 bits `best` fits weights, below them `default` does."""
+    model, data = network
+    fast = octavo.quantize(model, data[:40], octavo.Recipe("weight-only", 4), effort="fast")
+    plain = octavo.quantize(model, recipe=octavo.Recipe("weight-only", 4))
+    assert artifact.to_bytes(fast.program) == artifact.to_bytes(plain.program)
+    fitted = {
+        (bits, effort): octavo.quantize(
+            model, data[:40], octavo.Recipe("weight-only", bits), effort=effort
+        ).report.is_fitted
+        for bits in (8, 4)
+        for effort in ("fast", "default", "best")
+    }
+    assert {key for key, is_fitted in fitted.items() if is_fitted} == {
+        (8, "best"),
+        (4, "default"),
+        (4, "best"),
+    }
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (("weight-only", 5), "bits is 5; there are 8, 4, 3, 2"),
+        (("weight-only", True), "bits is True; there are"),
+        (("weight-only", 4, 16), "group_size is 16; there are 32, 64, 128, and None for a whole row"),
+        (("int8", 4), "the recipe 'int8' does not have the option bits; weight-only does"),
+        (("float16", 8, 32), "the recipe 'float16' does not have the option group_size"),
+        (("int7",), "no recipe is called 'int7'; there are int8, weight-only, float16"),
+    ],
+)
+def test_options_that_are_not_there(arguments, says):
+    with pytest.raises(octavo.ModelError, match=says):
+        octavo.Recipe(*arguments)
+    assert octavo.Recipe("weight-only") == RECIPES["weight-only"]
+    assert (
+        str(octavo.Recipe("weight-only", 4, 32, False)) == "weight-only bits=4 group_size=32 symmetric=False"
+    )
