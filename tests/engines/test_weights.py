@@ -168,3 +168,24 @@ def test_packed_bits_lie_as_stated():
             with pytest.raises(ValueError, match=f"{dtype} holds {least} to {greatest}"):
                 pack(np.array([0, outside]), dtype)
         assert prod(limits(dtype)) <= 0
+
+
+def test_large_weights_are_dequantized_before_the_run(rng):
+    """However large, as no other value is that a plan knows: a run only multiplies."""
+    k, n = 2100, 2000
+    q, scale = rng.integers(-8, 8, (k, n), np.int8), rng.uniform(0.5, 1, n).astype(np.float32)
+    values = {
+        "x": Value("x", "f32", (1, k)),
+        "q": Value("q", "i4", (k, n)),
+        "s": Value("s", "f32", (n,)),
+        "w": Value("w", "f32", (k, n)),
+        "y": Value("y", "f32", (1, n)),
+    }
+    nodes = [
+        Node("Dequantize", "dequantize", ("q", "s"), ("w",), {"axis": 1}),
+        Node("MatMul", "multiply", ("x", "w"), ("y",)),
+    ]
+    session = octavo.Session(Program(["x"], ["y"], values, {"q": pack(q, "i4"), "s": scale}, nodes))
+    x = np.eye(1, k, 7, dtype=np.float32)
+    assert np.array_equal(session.run(None, {"x": x})[0][0], q[7] * scale)
+    assert {row.op for row in session.profile({"x": x})} == {"MatMul"}

@@ -8,7 +8,7 @@ use crate::plan::arena;
 use crate::plan::builder::{Builder, Planned};
 use crate::plan::packing::{Blocks, Packing};
 use crate::plan::uses::Uses;
-use crate::program::{Node, Program, Tensor, Value, ValueId};
+use crate::program::{Node, Op, Program, Tensor, Value, ValueId};
 use crate::walk::dispatch;
 
 /// Computes the node's outputs now where all of its inputs are known; false where they are not, or where so many bytes
@@ -24,7 +24,8 @@ pub fn evaluate(b: &mut Builder<'_>, index: usize) -> Result<bool, Error> {
     }
     let plan = builder.finish()?;
     let made: usize = plan.outputs().iter().map(|of| of.bytes()).sum();
-    if plan.outputs().iter().any(|of| of.elements() > MOST_ELEMENTS) || !b.has_room_to_know(made) {
+    let most = most_elements(node);
+    if plan.outputs().iter().any(|of| of.elements() > most) || !b.has_room_to_know(made) {
         return Ok(false);
     }
     let mut buffers =
@@ -35,6 +36,12 @@ pub fn evaluate(b: &mut Builder<'_>, index: usize) -> Result<bool, Error> {
         b.know(*value, Tensor::new(of.dtype, of.shape.clone(), bytes)?)?;
     }
     Ok(true)
+}
+
+/// The most elements that the node may read, or make, before the run: more are better made by every run. Not so of stored
+/// weights, which the file holds a share of already, and which take more time than the product that reads them.
+fn most_elements(node: &Node) -> usize {
+    if node.op == Op::Dequantize { usize::MAX } else { MOST_ELEMENTS }
 }
 
 /// A Program of this node alone, its inputs constants; `None` where one is not known, or all together are large.
@@ -55,7 +62,7 @@ fn alone(b: &Builder<'_>, node: &Node) -> Option<Program> {
         inputs.push(Some(ValueId(values.len() as u32)));
         values.push(Value { constant: Some(tensor), ..b.program.value(value).clone() });
     }
-    if elements > MOST_ELEMENTS {
+    if elements > most_elements(node) {
         return None;
     }
     let mut outputs = Vec::with_capacity(node.outputs.len());
