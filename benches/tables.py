@@ -40,6 +40,19 @@ def write_steps() -> Path:
     return path
 
 
+def write_weights() -> Path:
+    """Writes what weights of few bits cost into the page on quantization, a line a recipe."""
+    report = json.loads((RESULTS / "weights.json").read_text())
+    models = report["models"]
+    rows = [
+        [recipe, *(f"{_accuracy_cell(row[recipe])}; {row[recipe]['bytes']:.3f}" for row in models.values())]
+        for recipe in next(iter(models.values()))
+    ]
+    path = ROOT / "docs" / "quantization.md"
+    _replace(path, "weights", [_table(["weights", *models], rows), _versions(report)])
+    return path
+
+
 def write_sentences() -> Path:
     """Writes how near int8 sentence vectors are, and how long they take, into the page on accuracy."""
     parts = []
