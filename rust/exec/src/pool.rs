@@ -105,6 +105,28 @@ impl Pool {
         });
     }
 
+    /// [`Pool::pairs_of_slices`] of three slices.
+    ///
+    /// # Panics
+    /// As [`Pool::slices`], and where one has more pieces than another.
+    pub fn triples_of_slices<T: Send, U: Send, V: Send>(
+        &self,
+        (out, chunk): (&mut [T], usize),
+        (other, other_chunk): (&mut [U], usize),
+        (third, third_chunk): (&mut [V], usize),
+        f: impl Fn(usize, &mut [T], &mut [U], &mut [V]) + Sync,
+    ) {
+        let (pieces, others) = (Pieces::of(out, chunk), Pieces::of(other, other_chunk));
+        let thirds = Pieces::of(third, third_chunk);
+        assert!(pieces.count == others.count && pieces.count == thirds.count, "as many pieces of each");
+        self.run(pieces.count, &|index| {
+            // SAFETY: all are borrowed for the whole of `run`, which gives each index below the counts out once.
+            let (piece, other, third) =
+                unsafe { (pieces.piece(index), others.piece(index), thirds.piece(index)) };
+            f(index, piece, other, third);
+        });
+    }
+
     fn crew(&self) -> &Crew {
         // SAFETY: `crew` always holds a pointer from `Box::into_raw`, which is freed only by `drop`.
         unsafe { &*self.crew.load(Ordering::Acquire) }

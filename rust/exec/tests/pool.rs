@@ -46,6 +46,40 @@ fn slices_cover_the_whole_and_are_disjoint() {
 }
 
 #[test]
+fn triples_of_slices_have_the_same_pieces_of_all() {
+    let pool = Pool::new(3);
+    for rows in [0, 1, 2, 7, 100] {
+        for chunk in [1, 3, 100] {
+            let (mut wide, mut narrow, mut third) = (vec![0; 5 * rows], vec![0; rows], vec![0u8; 2 * rows]);
+            let (a, b, c) =
+                ((&mut wide[..], 5 * chunk), (&mut narrow[..], chunk), (&mut third[..], 2 * chunk));
+            pool.triples_of_slices(a, b, c, |index, wide, narrow, third| {
+                assert_eq!(wide.len(), 5 * narrow.len());
+                assert_eq!(third.len(), 2 * narrow.len());
+                wide.fill(index + 1);
+                third.fill(index as u8 + 1);
+                (0..).zip(narrow).for_each(|(offset, narrow)| *narrow = index * chunk + offset);
+            });
+            assert!(narrow.iter().copied().eq(0..rows), "{rows} in pieces of {chunk}");
+            let expected = |each: usize| (0..each * rows).map(move |at| at / (each * chunk) + 1);
+            assert!(wide.into_iter().eq(expected(5)), "{rows} in pieces of {chunk}");
+            assert!(third.into_iter().map(usize::from).eq(expected(2)), "{rows} in pieces of {chunk}");
+        }
+    }
+}
+
+#[test]
+#[should_panic(expected = "as many pieces of each")]
+fn triples_of_slices_of_different_counts_are_refused() {
+    Pool::new(1).triples_of_slices(
+        (&mut [0u8; 10], 2),
+        (&mut [0u8; 10], 2),
+        (&mut [0u8; 10], 3),
+        |_, _, _, _| {},
+    );
+}
+
+#[test]
 fn pairs_of_slices_have_the_same_pieces_of_both() {
     let pool = Pool::new(3);
     for rows in [0, 1, 2, 7, 100] {

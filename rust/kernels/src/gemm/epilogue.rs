@@ -148,8 +148,30 @@ impl ColumnParams {
 /// Where a panel's results go, and what they are.
 #[derive(Clone, Copy)]
 pub(crate) enum Target {
-    U8 { data: *mut u8, stride: usize, quantize: Quantize, residual: Option<Addend> },
-    F32 { data: *mut f32, stride: usize, x_scale: f32, scale: *const f32, bias: *const f32 },
+    U8 {
+        data: *mut u8,
+        stride: usize,
+        quantize: Quantize,
+        residual: Option<Addend>,
+    },
+    F32 {
+        data: *mut f32,
+        stride: usize,
+        x_scale: f32,
+        scale: *const f32,
+        bias: *const f32,
+    },
+    /// Row `r` has the scale and the zero point at `r * step`.
+    F32ByRow {
+        data: *mut f32,
+        stride: usize,
+        x_scale: *const f32,
+        x_zero_point: *const u8,
+        step: usize,
+        sums: *const i32,
+        scale: *const f32,
+        bias: *const f32,
+    },
 }
 
 /// What all columns of a requantization share.
@@ -209,6 +231,18 @@ pub(crate) unsafe fn finish(
                     let bias = std::slice::from_raw_parts(bias.add(columns.start), n);
                     for c in 0..n {
                         y[c] = (acc[c] as f32 * x_scale).mul_add(scale[c], bias[c]);
+                    }
+                }
+                Target::F32ByRow { data, stride, x_scale, x_zero_point, step, sums, scale, bias } => {
+                    let y = std::slice::from_raw_parts_mut(data.add(at(stride)), n);
+                    let sums = std::slice::from_raw_parts(sums.add(columns.start), n);
+                    let scale = std::slice::from_raw_parts(scale.add(columns.start), n);
+                    let bias = std::slice::from_raw_parts(bias.add(columns.start), n);
+                    let (x_scale, zero) =
+                        (*x_scale.add((row + r) * step), i32::from(*x_zero_point.add((row + r) * step)));
+                    for c in 0..n {
+                        let acc = acc[c].wrapping_sub(zero.wrapping_mul(sums[c]));
+                        y[c] = (acc as f32 * x_scale).mul_add(scale[c], bias[c]);
                     }
                 }
             }

@@ -30,7 +30,7 @@ pub(crate) use tiers::{AVX2, AVX512VNNI, SCALAR};
 
 use crate::isa::Has;
 use entries::{Joining, Panel};
-use epilogue::{Addend, ColumnParams, PANEL_UNITS, Quantize, Target};
+use epilogue::{Addend, ColumnParams, PANEL, PANEL_UNITS, Quantize, Target};
 use rows::Left;
 
 /// Another tensor that is added.
@@ -82,6 +82,31 @@ pub enum Out<'a> {
         /// Each column's bias.
         bias: &'a [f32],
     },
+    /// Floats of rows with scales of their own, formula (10a):
+    /// `fma(float32(acc - zero_point[r] * sums[c]) * x_scale[r], scale[c], bias[c])`.
+    F32ByRow {
+        /// The rows.
+        data: &'a mut [f32],
+        /// Elements from one row to the next.
+        stride: usize,
+        /// The left side's scales and zero points.
+        rows: RowScales<'a>,
+        /// The sum of each column's weights.
+        sums: &'a [i32],
+        /// Each column's scale.
+        scale: &'a [f32],
+        /// Each column's bias.
+        bias: &'a [f32],
+    },
+}
+
+/// Scales and zero points of the left side's rows: one each, or one for all.
+#[derive(Clone, Copy, Debug)]
+pub struct RowScales<'a> {
+    /// The scales.
+    pub scale: &'a [f32],
+    /// The zero points.
+    pub zero_point: &'a [u8],
 }
 
 /// Units of the next panel where `left` are left: as wide as can be, but never 4 and then 1.
@@ -243,6 +268,13 @@ fn check(out: &Out, m: usize, n: usize) {
             assert!(m == 1 || *stride >= n, "the rows of the output overlap");
             assert!(acc_bias.len() >= n && scale.len() >= n && bias.len() >= n, "parameters of each column");
         }
+        Out::F32ByRow { data, stride, rows, sums, scale, bias } => {
+            assert!(fits(data.len(), *stride), "the rows of the output leave the data");
+            assert!(m == 1 || *stride >= n, "the rows of the output overlap");
+            assert!(sums.len() >= n && scale.len() >= n && bias.len() >= n, "parameters of each column");
+            let count = rows.scale.len();
+            assert!(count == rows.zero_point.len() && (count == 1 || count >= m), "a scale a row, or one");
+        }
     }
 }
 
@@ -276,6 +308,19 @@ fn target(out: &mut Out, params: &mut ColumnParams, from: usize, n: usize) -> Ta
                 data: data[from..].as_mut_ptr(),
                 stride: *stride,
                 x_scale: *x_scale,
+                scale: scale[from..].as_ptr(),
+                bias: bias[from..].as_ptr(),
+            }
+        }
+        Out::F32ByRow { data, stride, rows, sums, scale, bias } => {
+            params.bias = [0; PANEL];
+            Target::F32ByRow {
+                data: data[from..].as_mut_ptr(),
+                stride: *stride,
+                x_scale: rows.scale.as_ptr(),
+                x_zero_point: rows.zero_point.as_ptr(),
+                step: usize::from(rows.scale.len() > 1),
+                sums: sums[from..].as_ptr(),
                 scale: scale[from..].as_ptr(),
                 bias: bias[from..].as_ptr(),
             }

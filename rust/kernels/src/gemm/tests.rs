@@ -30,6 +30,8 @@ enum Kind {
     Sums,
     SumsAnyShift,
     F32,
+    /// Rows have scales and zero points: one each, or one for all.
+    F32ByRow,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -119,6 +121,8 @@ struct Case {
     residual_constant: Vec<i32>,
     residual_shift: Vec<i32>,
     x_scale: f32,
+    x_scales: Vec<f32>,
+    x_zero_points: Vec<u8>,
     scale: Vec<f32>,
     float_bias: Vec<f32>,
     out_stride: usize,
@@ -186,6 +190,7 @@ impl Case {
             constants.map(|(&m, &s)| residual_constant(residual_zero_point, m, s as u32)).collect();
         let row_biases = if random.range(0, 1) == 0 { 0 } else { m + random.range(0, 2) as usize };
         let float = |random: &mut Random| random.range(-1_000_000, 1_000_000) as f32 / 3.7e5;
+        let scales = if random.range(0, 1) == 0 { 1 } else { m + random.range(0, 2) as usize };
         Case {
             shape,
             kind,
@@ -210,6 +215,8 @@ impl Case {
             residual_constant,
             residual_shift,
             x_scale: float(random),
+            x_scales: (0..scales).map(|_| float(random)).collect(),
+            x_zero_points: (0..scales).map(|_| zero_points[random.range(0, 3) as usize] as u8).collect(),
             scale: (0..n).map(|_| float(random)).collect(),
             float_bias: (0..n).map(|_| float(random)).collect(),
             out_stride,
@@ -268,8 +275,20 @@ impl Case {
         let packed = self.packed(kernels);
         let columns = self.columns(&packed);
         let len = (m - 1) * stride + self.shape.n;
-        if self.kind == Kind::F32 {
+        if self.is_float() {
             let mut data = vec![f32::from_bits(GAP); len + self.guard];
+            if self.kind == Kind::F32ByRow {
+                let out = Out::F32ByRow {
+                    data: &mut data[..len],
+                    stride,
+                    rows: RowScales { scale: &self.x_scales, zero_point: &self.x_zero_points },
+                    sums: &self.bias,
+                    scale: &self.scale,
+                    bias: &self.float_bias,
+                };
+                run_with_row_bias(kernels, m, &self.rows(), &self.row_bias, &columns, out);
+                return data.iter().map(|y| y.to_bits()).collect();
+            }
             let out = Out::F32 {
                 data: &mut data[..len],
                 stride,
@@ -288,10 +307,19 @@ impl Case {
         data.iter().map(|&y| u32::from(y)).collect()
     }
 
+    fn is_float(&self) -> bool {
+        matches!(self.kind, Kind::F32 | Kind::F32ByRow)
+    }
+
+    /// Which scale a row has.
+    fn scale_of(&self, row: usize) -> usize {
+        if self.x_scales.len() == 1 { 0 } else { row }
+    }
+
     /// The same by plain loops.
     fn plain(&self) -> Vec<u32> {
         let Shape { m, n, taps, kc, indirect } = self.shape;
-        let gap = if self.kind == Kind::F32 { GAP } else { u32::from(GAP as u8) };
+        let gap = if self.is_float() { GAP } else { u32::from(GAP as u8) };
         let mut out = vec![gap; (m - 1) * self.out_stride + n + self.guard];
         for r in 0..m {
             let row: Vec<u8> = (0..taps)
@@ -307,7 +335,12 @@ impl Case {
                 let weights = &self.weights[c * taps * kc..][..taps * kc];
                 let products = row.iter().zip(weights).map(|(&a, &w)| i64::from(a) * i64::from(w));
                 let row_bias = self.row_bias.get(r).copied().unwrap_or(0);
-                let acc = (products.sum::<i64>() + i64::from(self.bias[c]) + i64::from(row_bias)) as i32;
+                let bias = if self.kind == Kind::F32ByRow {
+                    -i64::from(self.bias[c]) * i64::from(self.x_zero_points[self.scale_of(r)])
+                } else {
+                    i64::from(self.bias[c])
+                };
+                let acc = (products.sum::<i64>() + bias + i64::from(row_bias)) as i32;
                 out[r * self.out_stride + c] = self.plain_epilogue(acc, r, c);
             }
         }
@@ -315,8 +348,10 @@ impl Case {
     }
 
     fn plain_epilogue(&self, acc: i32, r: usize, c: usize) -> u32 {
-        if self.kind == Kind::F32 {
-            return (acc as f32 * self.x_scale).mul_add(self.scale[c], self.float_bias[c]).to_bits();
+        if self.is_float() {
+            let by_row = self.kind == Kind::F32ByRow;
+            let x_scale = if by_row { self.x_scales[self.scale_of(r)] } else { self.x_scale };
+            return (acc as f32 * x_scale).mul_add(self.scale[c], self.float_bias[c]).to_bits();
         }
         let acc = if matches!(self.kind, Kind::Sums | Kind::SumsAnyShift) {
             let residual = i64::from(self.residual[r * self.residual_stride + c]);
@@ -368,7 +403,7 @@ fn check(case: &Case, what: &str) {
     }
 }
 
-const KINDS: [Kind; 7] = [
+const KINDS: [Kind; 8] = [
     Kind::High,
     Kind::AnyShift,
     Kind::Residual,
@@ -376,6 +411,7 @@ const KINDS: [Kind; 7] = [
     Kind::Sums,
     Kind::SumsAnyShift,
     Kind::F32,
+    Kind::F32ByRow,
 ];
 
 proptest! {

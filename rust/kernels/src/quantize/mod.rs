@@ -1,6 +1,7 @@
 //! Between float32 and integers, and from one uint8 scale to another.
 
 mod plain;
+mod rows;
 #[cfg(test)]
 mod tests;
 mod tiers;
@@ -14,6 +15,7 @@ use crate::isa::{Entry, Has};
 use crate::requantize::requantize;
 
 pub(crate) use plain::SCALAR;
+pub use rows::{Ends, NOTHING, scale_of, union};
 pub(crate) use tiers::{AVX2, AVX512VNNI};
 
 type RunQuantize = unsafe fn(&[f32], f32, i32, &mut [u8]);
@@ -23,6 +25,10 @@ type RunChannelsLast = unsafe fn(&[f32], usize, usize, f32, i32, &mut [u8]);
 type RunToGrids = unsafe fn(&[f32], &[f32], &[f32], &mut [u8]);
 /// The planes from the first pixel on, their distance, a scale and a zero point a channel, pixels.
 type RunChannelsLastToGrids = unsafe fn(&[f32], usize, &[f32], &[f32], &mut [u8]);
+/// Rows, their scales and zero points, the result.
+type RunQuantizeRows = unsafe fn(&[f32], &mut [f32], &mut [u8], &mut [u8]);
+/// The ends that are widened.
+type RunRange = unsafe fn(&[f32], &mut Ends);
 type RunDequantize = unsafe fn(&[u8], f32, i32, &mut [f32]);
 
 /// One tier's conversions.
@@ -36,6 +42,10 @@ pub struct Entries {
     pub quantize_to_grids: Entry<RunToGrids>,
     /// See [`quantize_channels_last_to_grids`].
     pub quantize_channels_last_to_grids: Entry<RunChannelsLastToGrids>,
+    /// See [`quantize_rows`].
+    pub quantize_rows: Entry<RunQuantizeRows>,
+    /// See [`range`].
+    pub range: Entry<RunRange>,
     /// See [`dequantize`].
     pub dequantize: Entry<RunDequantize>,
 }
@@ -125,6 +135,33 @@ pub fn quantize_channels_last_to_grids(
 fn check_grids(scale: &[f32], zero: &[f32]) {
     assert!(!scale.is_empty() && scale.len() == zero.len(), "{} scales, {} zeros", scale.len(), zero.len());
     debug_assert!(zero.iter().all(|zero| zero.is_finite()), "zero points {zero:?}");
+}
+
+/// The range of `x`.
+pub fn range(k: impl Has<Entries>, x: &[f32]) -> Ends {
+    let mut ends = NOTHING;
+    // SAFETY: `k` proves the tier.
+    unsafe { (k.entries().range.code())(x, &mut ends) };
+    ends
+}
+
+/// Quantizes rows, each by the scale and zero point of its own range, which become those at its place: as
+/// [`quantize`] does it. There are as many rows as scales.
+///
+/// # Panics
+/// Where there is not a zero point a scale, or rows do not come out even.
+pub fn quantize_rows(
+    k: impl Has<Entries>,
+    x: &[f32],
+    scales: &mut [f32],
+    zero_points: &mut [u8],
+    out: &mut [u8],
+) {
+    assert_eq!(x.len(), out.len(), "the lengths of input and output");
+    assert_eq!(scales.len(), zero_points.len(), "a zero point a scale");
+    assert!(x.len().is_multiple_of(scales.len().max(1)), "{} elements, {} rows", x.len(), scales.len());
+    // SAFETY: `k` proves the tier.
+    unsafe { (k.entries().quantize_rows.code())(x, scales, zero_points, out) }
 }
 
 /// `scale * (x - zero_point)` in float32. Panics where the lengths differ.

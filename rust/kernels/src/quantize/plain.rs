@@ -1,6 +1,7 @@
 //! The conversions' loops, which the compiler vectorises for each tier.
 
 use super::Entries;
+use super::rows::{Ends, range_source, rows_source};
 
 crate::plain::plain_tiers!(Entries {
     quantize(x: &[f32], scale: f32, zero_point: i32, out: &mut [u8]) = quantize_source as "f32u8-quantize";
@@ -10,6 +11,9 @@ crate::plain::plain_tiers!(Entries {
         = quantize_to_grids_source as "f32u8-quantize-to-grids";
     quantize_channels_last_to_grids(x: &[f32], plane: usize, scale: &[f32], zero: &[f32], out: &mut [u8])
         = quantize_channels_last_to_grids_source as "f32u8-quantize-channels-last-to-grids";
+    quantize_rows(x: &[f32], scales: &mut [f32], zero_points: &mut [u8], out: &mut [u8])
+        = quantize_rows_source as "f32u8-quantize-rows";
+    range(x: &[f32], ends: &mut Ends) = range_source as "f32-range";
     dequantize(x: &[u8], scale: f32, zero_point: i32, out: &mut [f32]) = dequantize_source as "u8f32-dequantize";
 });
 
@@ -100,6 +104,13 @@ fn rounded(x: f32) -> i32 {
 #[inline(always)]
 pub(super) fn quantize_source(x: &[f32], scale: f32, zero_point: i32, out: &mut [u8]) {
     quantize_by(x, Affine { scale, zero_point }, out);
+}
+
+#[inline(always)]
+fn quantize_rows_source(x: &[f32], scales: &mut [f32], zero_points: &mut [u8], out: &mut [u8]) {
+    rows_source(x, scales, zero_points, out, |x, scale, zero_point, out| {
+        quantize_source(x, scale, zero_point, out);
+    });
 }
 
 #[inline(always)]

@@ -270,3 +270,90 @@ fn requantize_by(change: fn(&mut RequantizeParams)) {
     change(&mut p);
     requantize_table(&p);
 }
+
+/// Numbers of no pattern and of both signs.
+fn number(index: usize) -> f32 {
+    let mixed = (index as u32).wrapping_mul(0x9E37_79B9).rotate_left(15).wrapping_mul(0x85EB_CA6B);
+    (mixed as i32 as f32) / 1e9
+}
+
+#[test]
+fn scales_are_those_of_the_range() {
+    let cases: &[(&[f32], f32, u8)] = &[
+        (&[], 1.0, 0),
+        (&[0.0, -0.0], 1.0, 0),
+        (&[-0.0], 1.0, 0),
+        (&[255.0], 1.0, 0),
+        (&[-255.0], 1.0, 255),
+        (&[3.0, 510.0], 2.0, 0),
+        (&[-10.0, 245.0], 1.0, 10),
+        (&[-0.5, 254.5], 1.0, 0),
+        (&[-1.5, 253.5], 1.0, 2),
+        (&[1e-44], f32::MIN_POSITIVE, 0),
+        (&[-1e-44], f32::MIN_POSITIVE, 0),
+        (&[-f32::MAX, f32::MAX], f32::MAX / 127.5, 128),
+    ];
+    for kernels in tiers() {
+        for &(x, scale, zero_point) in cases {
+            assert_eq!(scale_of(range(kernels, x)), (scale, zero_point), "{} {x:?}", kernels.isa());
+        }
+    }
+}
+
+#[test]
+fn what_is_not_finite_has_no_scale() {
+    for kernels in tiers() {
+        for broken in [f32::NAN, -f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
+            for length in [1, 5, 64, 131] {
+                let mut x: Vec<f32> = (0..length).map(number).collect();
+                x[length * 2 / 3] = broken;
+                let (mut scale, mut zero_point) = ([1.0, 1.0], [9, 9]);
+                let (both, mut y) = ([&x[..], &vec![1.0; length]].concat(), vec![7; 2 * length]);
+                quantize_rows(kernels, &both, &mut scale, &mut zero_point, &mut y);
+                assert!(scale[0].is_nan() && zero_point[0] == 0, "{} {broken}", kernels.isa());
+                assert!(y[..length].iter().all(|&q| q == 0), "{} {broken}", kernels.isa());
+                assert!(y[length..].iter().all(|&q| q == 255), "{} {broken}", kernels.isa());
+            }
+        }
+        let greatest = [f32::MAX, f32::MIN];
+        assert!(scale_of(range(kernels, &greatest)).0.is_finite());
+    }
+}
+
+#[test]
+fn rows_are_quantized_by_their_own_ranges() {
+    for kernels in tiers() {
+        for (rows, length) in [(0, 4), (3, 0), (1, 1), (4, 3), (2, 63), (3, 64), (5, 130), (2, 1000)] {
+            let x: Vec<f32> = (0..rows * length).map(|i| number(i) * (1 + i % 7) as f32).collect();
+            let (mut scales, mut zeros, mut y) = (vec![0.0; rows], vec![0; rows], vec![7; rows * length]);
+            quantize_rows(kernels, &x, &mut scales, &mut zeros, &mut y);
+            for row in 0..rows {
+                let x = &x[row * length..][..length];
+                let least = x.iter().fold(0.0f32, |a, &b| a.min(b));
+                let greatest = x.iter().fold(0.0f32, |a, &b| a.max(b));
+                let wanted = if greatest > least {
+                    let scale = ((f64::from(greatest) - f64::from(least)) / 255.0) as f32;
+                    (scale, (-f64::from(least) / f64::from(scale)).round_ties_even().min(255.0) as u8)
+                } else {
+                    (1.0, 0)
+                };
+                assert_eq!((scales[row], zeros[row]), wanted, "{} {length}", kernels.isa());
+                let mut expected = vec![0; length];
+                quantize(kernels, x, wanted.0, i32::from(wanted.1), &mut expected);
+                assert_eq!(y[row * length..][..length], expected, "{} {length}", kernels.isa());
+            }
+        }
+    }
+}
+
+/// In whatever parts.
+#[test]
+fn ranges_of_parts_make_the_range_of_the_whole() {
+    for kernels in tiers() {
+        let x: Vec<f32> = (0..500).map(number).collect();
+        for cut in [0, 1, 17, 256, 499, 500] {
+            let joined = union(range(kernels, &x[..cut]), range(kernels, &x[cut..]));
+            assert_eq!(joined, range(kernels, &x));
+        }
+    }
+}

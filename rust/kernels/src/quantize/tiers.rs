@@ -6,6 +6,8 @@ use super::{Entries, plain};
 
 crate::plain::vector_tiers!(Entries {
     quantize(x: &[f32], scale: f32, zero_point: i32, out: &mut [u8]) = vector::quantize as "f32u8-quantize";
+    quantize_rows(x: &[f32], scales: &mut [f32], zero_points: &mut [u8], out: &mut [u8])
+        = vector::quantize_rows as "f32u8-quantize-rows";
     quantize_channels_last(x: &[f32], plane: usize, channels: usize, scale: f32, zero_point: i32, out: &mut [u8])
         = vector::channels_last as "f32u8-quantize-channels-last";
     quantize_to_grids(x: &[f32], scale: &[f32], zero: &[f32], out: &mut [u8])

@@ -7,6 +7,7 @@ use super::plain::{
     PIECE, quantize_channels_last_source, quantize_channels_last_to_grids_source, quantize_source,
     quantize_to_grids_source,
 };
+use super::rows::rows_source;
 use crate::simd::Vector;
 use crate::unroll::unroll;
 
@@ -40,6 +41,23 @@ pub(super) unsafe fn quantize<V: Vector>(x: &[f32], scale: f32, zero_point: i32,
             low.pack_bytes(high).in_order().store_bytes(out.as_mut_ptr().add(at));
         }
     }
+}
+
+/// Rows, each by the scale and zero point of its own range.
+///
+/// # Safety
+/// The CPU has the tier of `V`.
+#[inline(always)]
+pub(super) unsafe fn quantize_rows<V: Vector>(
+    x: &[f32],
+    scales: &mut [f32],
+    zero_points: &mut [u8],
+    out: &mut [u8],
+) {
+    rows_source(x, scales, zero_points, out, |x, scale, zero_point, out| {
+        // SAFETY: the caller's; the rows of both are of one length, and a zero point is a byte.
+        unsafe { quantize::<V>(x, scale, zero_point, out) };
+    });
 }
 
 /// Elements each by a scale and a fractional zero point, which begin anew where they end; the last registers of such a row
