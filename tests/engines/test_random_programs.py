@@ -93,6 +93,31 @@ def _affine(g: Growth, op: str) -> bool:
     return bool(x) and g.node(op, [x], scale=scale, zero_point=zero_point)
 
 
+@recipe("DynamicQuantize")
+def _dynamic_quantize(g: Growth, op: str) -> bool:
+    """As lowering has it, mostly: behind it a product that takes its scales and zero points."""
+    x, draw = g.pick(("f32",), (1, 2, 3, 4, 5)), g.draw
+    if not x:
+        return False
+    rank = g.arrays[x].ndim
+    is_conv = rank in (3, 4) and draw.chance(0.5)
+    axis = 1 if is_conv else -1 if draw.chance(0.7) else draw.number(-rank, rank - 1)
+    if not g.node(op, [x], 3, axis=axis):
+        return False
+    q, scale, zero_point = g.nodes[-1].outputs
+    channels = g.arrays[q].shape[1 if is_conv else -1]
+    if not channels or draw.chance(0.1):
+        return True
+    outputs = draw.number(1, 40)
+    kernel = draw.numbers(1, 3, rank - 2) if is_conv else ()
+    shape = (outputs, channels, *kernel) if is_conv else (channels, outputs)
+    numbers = [draw.array("f32", (outputs,)), draw.rng.uniform(1e-4, 0.1, outputs).astype(np.float32)]
+    inputs = [q, *map(g.constant, (draw.array("i8", shape), *numbers)), scale, zero_point]
+    if not is_conv:
+        return g.node("QGemm", inputs) or True
+    return g.node("QConv", inputs, **_automatic(draw, {**_window(draw, rank - 2), "group": 1})) or True
+
+
 @recipe("Requantize")
 def _requantize(g: Growth, op: str) -> bool:
     x, draw = g.pick(("u8",)), g.draw

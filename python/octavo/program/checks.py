@@ -32,6 +32,9 @@ SOFTMAX_ONE = 1 << 22
 RESIDUAL = 5
 """The place of a product's residual among its inputs; behind it are its multipliers and shifts."""
 
+ROW_SCALES = 4
+"""The place of the scales that a run finds among a product's inputs; behind it are the zero points."""
+
 COLUMNS = 3
 """The place, among the inputs of a Quantize, of where its columns are taken from."""
 
@@ -206,11 +209,12 @@ def _channels(program: Program, node: Node, taps: npt.NDArray[np.int64]) -> None
 
     taps: the sum of the magnitudes of each channel's weights.
     """
-    places = [place for place in range(2, len(node.inputs)) if place != RESIDUAL]
-    vectors = [_shaped(program, node, place, taps.shape) for place in places]
+    by_row = has_row_scales(node)
+    places = range(2, ROW_SCALES if by_row else len(node.inputs))
+    vectors = [_shaped(program, node, place, taps.shape) for place in places if place != RESIDUAL]
     _zero_points(program, node)
     of = _integers(program, node.inputs[0])
-    most = max(of.reach(zero) for zero in x_zero_points(program, node))
+    most = max(of.reach(zero) for zero in ([of.low] if by_row else x_zero_points(program, node)))
     reach = taps * most
     if "lo" in node.attributes:
         _clamp(program, node)
@@ -226,13 +230,19 @@ def _channels(program: Program, node: Node, taps: npt.NDArray[np.int64]) -> None
         if vectors[3:]:
             reach = reach + _residual_reach(node, *vectors[3:])
     else:
-        _positive(node, "x_scale")
+        if not by_row:
+            _positive(node, "x_scale")
         scale = vectors[1]
         if not (np.isfinite(scale) & (scale > 0)).all():
             _fail(node, "a scale is not a positive number")
     beyond = np.flatnonzero(reach >= of.sum_end)
     if len(beyond):
         _fail(node, f"the sum of channel {beyond[0]} can reach 2^{of.sum_end.bit_length() - 1}")
+
+
+def has_row_scales(node: Node) -> bool:
+    """Whether a product's rows have scales that a run finds."""
+    return len(node.inputs) == ROW_SCALES + 2
 
 
 def _residual_reach(

@@ -15,7 +15,7 @@ from octavo.errors import RunError
 from octavo.program import DTYPES, Node
 from octavo.program.arithmetic import multiplier_shift, requantize, residual_terms, scale_and_round
 from octavo.program.attributes import integer, integers, number
-from octavo.program.checks import COLUMNS, RESIDUAL, scales_shape
+from octavo.program.checks import COLUMNS, RESIDUAL, ROW_SCALES, has_row_scales, scales_shape
 from octavo.program.integers import ACTIVATIONS, Integers
 from octavo.reference.fma import fma
 from octavo.reference.functions import exp_of_score
@@ -64,6 +64,30 @@ def _on_grids(x: Array, scale: Array, zero_point: Array, of: Integers) -> Array:
     return np.clip(np.rint(place), of.low, of.high).astype(DTYPES[of.dtype])
 
 
+def dynamic_quantize(node: Node, inputs: Inputs, y: str) -> list[Array]:
+    """A scale and a zero point for each index of the axes before `axis`, and the integers by them.
+
+    Formula (3a): those are (16), (17) and (2) of the extremes of 0 and all that is behind the axis. Where
+    that holds NaN or an infinite value, the scale is NaN, the zero point and the integers are 0.
+    """
+    x, of = required(inputs, 0), ACTIVATIONS[y]
+    axis = axis_of(integer(node, "axis"), x.ndim)
+    rows = x.reshape(*x.shape[:axis], math.prod(x.shape[axis:])).astype(np.float64)
+    least, greatest = rows.min(axis=-1, initial=0), rows.max(axis=-1, initial=0)
+    whole = np.asarray(np.isfinite(rows).all(axis=-1))
+    width = np.where(whole, greatest, 0) - np.where(whole, least, 0)
+    scale = np.maximum((width / of.steps).astype(np.float32), np.float32(2.0**-126))
+    scale = np.where(width > 0, scale, np.float32(1))
+    place = np.rint(of.low - np.where(whole, least, 0) / scale)
+    zero_point = np.clip(place, of.low, of.high)
+    with np.errstate(all="ignore"):
+        quotient = np.rint(rows.astype(np.float32) / scale[..., None])
+        q = np.clip(quotient + zero_point[..., None].astype(np.float32), of.low, of.high)
+    q = np.where(whole[..., None], q, of.low).astype(DTYPES[y])
+    scale = np.where(whole, scale, np.float32(np.nan))
+    return [q.reshape(x.shape), scale, zero_point.astype(DTYPES[y])]
+
+
 def dequantize(node: Node, inputs: Inputs, y: str) -> list[Array]:
     """`scale * (x - zero_point)` in float32, by numbers or by tensors of them: formula (3)."""
     if "scale" in node.attributes:
@@ -102,7 +126,11 @@ def requantize_op(node: Node, inputs: Inputs, y: str) -> list[Array]:
 
 def conv(node: Node, inputs: Inputs, y: str) -> list[Array]:
     """x [N, C, *spatial] by w [O, C / group, *kernel]; padding contributes 0. The sums of formula (4)."""
-    x, w = _centred_channels(node, inputs), required(inputs, 1)
+    w = required(inputs, 1)
+    if has_row_scales(node):
+        x = _centred_rows(inputs, required(inputs, 0).shape[:1])
+    else:
+        x = _centred_channels(node, inputs)
     geometry = window(node, x.shape[2:], w.shape[2:])
     n, group, positions = x.shape[0], integer(node, "group"), math.prod(geometry.output)
     if x.shape[1] != group * w.shape[1]:
@@ -118,7 +146,9 @@ def conv(node: Node, inputs: Inputs, y: str) -> list[Array]:
 
 def gemm(node: Node, inputs: Inputs, y: str) -> list[Array]:
     """x [..., K] by w [K, N]: the sums of formula (4)."""
-    acc = np.matmul(_centred(node, inputs).astype(np.float64), required(inputs, 1).astype(np.float64))
+    x = required(inputs, 0)
+    x = _centred_rows(inputs, x.shape[:-1]) if has_row_scales(node) else _centred(node, inputs)
+    acc = np.matmul(x.astype(np.float64), required(inputs, 1).astype(np.float64))
     return [_product_output(node, inputs, acc, y, axis=-1)]
 
 
@@ -282,6 +312,21 @@ def _centred_channels(node: Node, inputs: Inputs) -> Int64:
     return x.astype(np.int64) - zero_points.reshape(-1, *[1] * (x.ndim - 2))
 
 
+def _centred_rows(inputs: Inputs, shape: tuple[int, ...]) -> Int64:
+    """The input less the zero points that a run found for its rows, or samples, of that shape."""
+    for place, what in ((ROW_SCALES, "scales"), (ROW_SCALES + 1, "zero points")):
+        found = required(inputs, place).shape
+        if found != shape:
+            raise RunError(f"its {what} have the shape {list(found)}, not {list(shape)}")
+    x, zero_point = required(inputs, 0), required(inputs, ROW_SCALES + 1)
+    return x.astype(np.int64) - _along_rows(zero_point, x.ndim)
+
+
+def _along_rows(array: Array, rank: int) -> Array:
+    """What rows, or samples, have one of, for each of their elements."""
+    return array.reshape(*array.shape, *[1] * (rank - array.ndim))
+
+
 def _clamped(node: Node, rounded: Int64, y: str) -> Array:
     """Integers of the dtype y."""
     shifted = rounded + integer(node, "y_zero_point")
@@ -297,15 +342,20 @@ def _requantized(node: Node, acc: Int64, y: str) -> Array:
 def _product_output(node: Node, inputs: Inputs, acc: npt.NDArray[np.float64], y: str, axis: int) -> Array:
     """Exact sums, whose channels are on `axis`: requantized by formula (9), or floats by formula (10).
 
+    By formula (10a) where rows have scales of their own.
+
     A residual joins the sums first, formula (9a).
     """
     shape = (-1, *[1] * (acc.ndim - 2)) if axis == 1 else (-1,)
-    places = [place for place in range(2, len(inputs)) if place != RESIDUAL]
-    channels = [required(inputs, place).reshape(shape) for place in places]
+    by_row = has_row_scales(node)
+    places = range(2, ROW_SCALES if by_row else len(inputs))
+    channels = [required(inputs, place).reshape(shape) for place in places if place != RESIDUAL]
     total = acc.astype(np.int64)
     if len(channels) == 2:
         bias, scale = channels
-        return fma(total.astype(np.float32) * number(node, "x_scale"), scale, bias)
+        x_scale = _along_rows(required(inputs, ROW_SCALES), acc.ndim) if by_row else number(node, "x_scale")
+        with np.errstate(all="ignore"):
+            return fma(total.astype(np.float32) * x_scale, scale, bias)
     bias, multiplier, shift = channels[:3]
     if channels[3:]:
         residual = required(inputs, RESIDUAL)
@@ -335,6 +385,7 @@ IntegerOp = Callable[[Node, Inputs, str], list[Array]]
 
 INTEGER_OPS: dict[str, IntegerOp] = {
     "Dequantize": dequantize,
+    "DynamicQuantize": dynamic_quantize,
     "Lookup": lookup,
     "QAdd": add,
     "QAveragePool": average_pool,

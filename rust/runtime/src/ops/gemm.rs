@@ -7,7 +7,8 @@ use octavo_kernels::gemm;
 use crate::ops::float_fusion::FusedFloats;
 use crate::ops::node::{broadcast, error, left_padded, made, needed};
 use crate::ops::product::{
-    Group, NANOSECONDS_A_MAC, Product, Source, epilogue, push_rows, settle, zero_point_correction,
+    Beside, BesideBuffers, Group, NANOSECONDS_A_MAC, Product, Source, epilogue, epilogue_by_row,
+    has_row_scales, push_rows, row_scales, settle, zero_point_correction,
 };
 use crate::ops::{float_fusion, matmul};
 use crate::plan::buffers::{BufferId, Placed};
@@ -41,8 +42,14 @@ pub fn plan_qgemm(b: &mut Builder<'_>, index: usize) -> Result<(), Stop> {
     let given = weights.i8s()?;
     let mut by_column = vec![0; given.len()];
     transpose(&given, k, n, &mut by_column);
-    let zero_point = node.attributes.int32("x_zero_point")?;
-    let mut epilogue = epilogue(b, node, zero_point_correction(&by_column, n, &[zero_point]))?;
+    let leading = &x.shape()[..x.shape().len() - 1];
+    let (mut epilogue, scales) = if has_row_scales(node) {
+        let sums = zero_point_correction(&by_column, n, &[-1]);
+        (epilogue_by_row(b, node, sums, 1)?, row_scales(b, node, leading)?.map(Some))
+    } else {
+        let zero_point = node.attributes.int32("x_zero_point")?;
+        (epilogue(b, node, zero_point_correction(&by_column, n, &[zero_point]))?, [None; 2])
+    };
     let kernels = b.steps.kernels;
     let key = Key { weight: needed(node, 1)?.0, form: "matrix", part: 0, parts: 1 };
     let packed = b.packing.get(key, gemm::packed_len(kernels, n, 1, k), |out| {
@@ -54,6 +61,7 @@ pub fn plan_qgemm(b: &mut Builder<'_>, index: usize) -> Result<(), Stop> {
     shape.push(n);
     let from = b.with_slack(&x);
     let (y, residual, name) = settle(b, node, shape, Layout::RowMajor, &mut epilogue)?;
+    let beside = [residual, scales[0], scales[1], None];
     let product = Product {
         source: Source::Dense { stride: k },
         groups: vec![Group { packed, channel: 0, column: 0 }],
@@ -65,9 +73,9 @@ pub fn plan_qgemm(b: &mut Builder<'_>, index: usize) -> Result<(), Stop> {
     };
     let macs = macs([rows, n, k]);
     if rows == 1 {
-        push_columns(b, name, product, macs, from, residual, &y);
+        push_columns(b, name, product, macs, from, beside, &y);
     } else {
-        push_rows(b, name, "QGemm", product, macs, from, residual, &y);
+        push_rows(b, name, "QGemm", product, macs, from, beside, &y);
     }
     Ok(())
 }
@@ -84,7 +92,7 @@ fn push_columns(
     product: Product,
     macs: u64,
     x: BufferId,
-    residual: Option<BufferId>,
+    beside: BesideBuffers,
     y: &Placed,
 ) {
     let (n, k) = (product.columns, product.kc);
@@ -98,11 +106,13 @@ fn push_columns(
     let target = y.buffer;
     b.steps.step(name, "QGemm", tile.name).macs(macs).with_slack().run_optional(
         [x],
-        [residual],
+        beside,
         [target],
-        move |run, [x], [residual], [y]| {
-            let (kernels, pool, r) = (run.kernels, run.pool, residual.unwrap_or_default());
-            pool.slices(y, chunk * element, |i, y| product.columns_of_row(kernels, x, r, i * chunk, y));
+        move |run, [x], beside, [y]| {
+            let (kernels, pool, beside) = (run.kernels, run.pool, Beside::of(beside));
+            pool.slices(y, chunk * element, |i, y| {
+                product.columns_of_row(kernels, x, beside, i * chunk, y);
+            });
         },
     );
 }

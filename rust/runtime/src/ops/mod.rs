@@ -14,6 +14,7 @@ pub mod cumulative;
 pub mod dequantize;
 pub mod detection;
 pub mod dot;
+pub mod dynamic;
 pub mod elementwise;
 pub mod float_fusion;
 pub mod fusion;

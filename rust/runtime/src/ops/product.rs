@@ -3,16 +3,16 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use octavo_exec::{Arena, cast_mut};
+use octavo_exec::{Arena, cast, cast_mut};
 use octavo_kernels::gemm::{
-    self, AddParams, Columns, OffsetTable, Out, Requantize, Residual, ResidualParams, Rows,
+    self, AddParams, Columns, OffsetTable, Out, Requantize, Residual, ResidualParams, RowScales, Rows,
 };
 use octavo_kernels::lookup;
 use octavo_kernels::requantize::residual_constant;
 use octavo_kernels::table::Kernels;
 
 use crate::ops::fusion;
-use crate::ops::node::{error, made};
+use crate::ops::node::{error, made, needed};
 use crate::plan::buffers::{BufferId, Placed};
 use crate::plan::builder::{Builder, Stop};
 use crate::plan::layout::Layout;
@@ -32,7 +32,7 @@ pub enum Source {
     Indirect {
         /// The taps' offsets of every output pixel of an image.
         table: OffsetTable,
-        /// What a tap in the padding reads.
+        /// What a tap in the padding reads, unless each image has its own.
         pad: Vec<u8>,
         /// Bytes of an image.
         image: usize,
@@ -81,6 +81,60 @@ pub enum Epilogue {
         /// One a column.
         bias: Vec<f32>,
     },
+    /// Floats of rows whose scales and zero points a run finds.
+    F32ByRow {
+        /// The sum of each column's weights.
+        sums: Vec<i32>,
+        /// One a column.
+        scale: Vec<f32>,
+        /// One a column.
+        bias: Vec<f32>,
+        /// How many rows share a scale and a zero point.
+        rows: usize,
+    },
+}
+
+/// What a product reads beside its rows and its weights: empty where there is none of it.
+#[derive(Clone, Copy)]
+pub struct Beside<'a> {
+    /// The tensor that is added.
+    pub residual: &'a [u8],
+    /// Of rows, in the order of the rows.
+    pub scales: &'a [f32],
+    /// As many.
+    pub zero_points: &'a [u8],
+    /// What taps in the padding read, image by image.
+    pub pads: &'a [u8],
+}
+
+impl<'a> Beside<'a> {
+    /// Nothing.
+    pub const NOTHING: Beside<'static> = Beside { residual: &[], scales: &[], zero_points: &[], pads: &[] };
+
+    /// Of what a step reads, in the order of the fields.
+    pub fn of(optional: [Option<&'a [u8]>; 4]) -> Beside<'a> {
+        let [residual, scales, zero_points, pads] = optional.map(Option::unwrap_or_default);
+        Beside { residual, scales: cast(scales), zero_points, pads }
+    }
+
+    /// The same of rows from one on, where `each` in a row share a scale: those of the row and, unless they share it, of the
+    /// rows behind it.
+    fn from_row(self, row: usize, each: usize) -> Beside<'a> {
+        if self.scales.is_empty() {
+            return self;
+        }
+        let first = row / each;
+        let to = if each == 1 { self.scales.len() } else { first + 1 };
+        Beside { scales: &self.scales[first..to], zero_points: &self.zero_points[first..to], ..self }
+    }
+
+    /// The same where the tensor that is added begins at an element.
+    fn from_place(self, element: usize) -> Beside<'a> {
+        if self.residual.is_empty() {
+            return self;
+        }
+        Beside { residual: &self.residual[element..], ..self }
+    }
 }
 
 /// How a product adds another tensor.
@@ -117,17 +171,17 @@ impl Epilogue {
     pub fn element(&self) -> usize {
         match self {
             Epilogue::U8 { .. } => 1,
-            Epilogue::F32 { .. } => 4,
+            Epilogue::F32 { .. } | Epilogue::F32ByRow { .. } => 4,
         }
     }
 
     /// The kernel's target for some columns: rows `stride` elements apart, of which `y` begins with the first one's
-    /// columns, and so does `residual`; `bias` is what their sums begin with.
+    /// columns, and so does what is `beside`; `bias` is what their sums begin with, if that is not beside.
     pub fn out<'a>(
         &'a self,
         bias: &'a [i32],
         columns: Range<usize>,
-        residual: &'a [u8],
+        beside: Beside<'a>,
         stride: usize,
         y: &'a mut [u8],
     ) -> Out<'a> {
@@ -144,7 +198,7 @@ impl Epilogue {
                     hi: *hi,
                 },
                 residual: addition.as_ref().map(|addition| Residual {
-                    data: residual,
+                    data: beside.residual,
                     stride,
                     addition: addition.of(columns),
                 }),
@@ -156,6 +210,14 @@ impl Epilogue {
                 x_scale: *x_scale,
                 scale: &scale[columns.clone()],
                 bias: &float_bias[columns],
+            },
+            Epilogue::F32ByRow { sums, scale, bias, .. } => Out::F32ByRow {
+                data: cast_mut(y),
+                stride,
+                rows: RowScales { scale: beside.scales, zero_point: beside.zero_points },
+                sums: &sums[columns.clone()],
+                scale: &scale[columns.clone()],
+                bias: &bias[columns],
             },
         }
     }
@@ -192,57 +254,82 @@ impl Product {
         self.epilogue.element()
     }
 
-    /// Computes rows `first..` of the output into `y`; `residual` is the whole residual tensor.
-    pub fn rows(&self, kernels: Kernels, x: &[u8], residual: &[u8], first: usize, y: &mut [u8]) {
+    /// Computes rows `first..` of the output into `y`.
+    pub fn rows(&self, kernels: Kernels, x: &[u8], beside: Beside<'_>, first: usize, y: &mut [u8]) {
         let row_bytes = self.columns * self.element();
         let mut row = first;
         let mut rest = y;
         while !rest.is_empty() {
-            let here = rest.len() / row_bytes;
-            let m = match &self.source {
-                Source::Dense { .. } => here,
-                Source::Indirect { table, .. } => here.min(table.len() - row % table.len()),
-            };
+            let m = (rest.len() / row_bytes).min(self.rows_together(row));
             let (now, later) = rest.split_at_mut(m * row_bytes);
-            self.rows_of_image(kernels, x, residual, row, m, now);
+            self.rows_of_image(kernels, x, beside, row, m, now);
             (row, rest) = (row + m, later);
         }
     }
 
+    /// How many rows from one on can go through the kernel at once: those of the image, or of the sample.
+    fn rows_together(&self, row: usize) -> usize {
+        match (&self.source, self.rows_of_scale()) {
+            (Source::Indirect { table, .. }, _) => table.len() - row % table.len(),
+            (Source::Dense { .. }, 1) => usize::MAX,
+            (Source::Dense { .. }, each) => each - row % each,
+        }
+    }
+
+    /// How many rows share a scale that a run finds.
+    fn rows_of_scale(&self) -> usize {
+        if let Epilogue::F32ByRow { rows, .. } = self.epilogue { rows } else { 1 }
+    }
+
     /// [`Product::rows`] within one image.
-    fn rows_of_image(&self, kernels: Kernels, x: &[u8], residual: &[u8], row: usize, m: usize, y: &mut [u8]) {
+    fn rows_of_image(
+        &self,
+        kernels: Kernels,
+        x: &[u8],
+        beside: Beside<'_>,
+        row: usize,
+        m: usize,
+        y: &mut [u8],
+    ) {
         for group in &self.groups {
             let rows = match &self.source {
                 Source::Dense { stride } => {
                     Rows::Dense { data: &x[row * stride + group.channel..], stride: *stride }
                 }
                 Source::Indirect { table, pad, image } => {
-                    let start = row % table.len();
+                    let (number, start) = (row / table.len(), row % table.len());
                     Rows::Indirect {
                         // An image of no pixels has no channels to begin at: all is padding.
-                        data: x.get(row / table.len() * image + group.channel..).unwrap_or_default(),
+                        data: x.get(number * image + group.channel..).unwrap_or_default(),
                         offsets: table.rows(start..start + m),
-                        pad,
+                        pad: beside.pads.chunks_exact(pad.len()).nth(number).unwrap_or(pad),
                     }
                 }
             };
             let columns =
                 Columns { packed: group.packed.bytes(), n: self.group_columns, taps: self.taps, kc: self.kc };
-            self.columns_of(kernels, m, &rows, &columns, group.column, residual, row, y);
+            self.columns_of(kernels, m, &rows, &columns, group.column, beside, row, y);
         }
         self.epilogue.look_up(kernels, y);
     }
 
     /// One row times some of its columns (from `column` on, a multiple of a unit), written to `y`.
-    pub fn columns_of_row(&self, kernels: Kernels, x: &[u8], residual: &[u8], column: usize, y: &mut [u8]) {
+    pub fn columns_of_row(
+        &self,
+        kernels: Kernels,
+        x: &[u8],
+        beside: Beside<'_>,
+        column: usize,
+        y: &mut [u8],
+    ) {
         let rows = Rows::Dense { data: x, stride: x.len() };
         let n = y.len() / self.element();
         let all =
             Columns { packed: self.groups[0].packed.bytes(), n: self.columns, taps: self.taps, kc: self.kc };
         let units = column / gemm::UNIT..(column + n).div_ceil(gemm::UNIT);
         let columns = all.slice(units);
-        let residual = if residual.is_empty() { residual } else { &residual[column..] };
-        self.write(kernels, 1, &rows, &columns, column, residual, n, y);
+        let beside = beside.from_place(column);
+        self.write(kernels, 1, &rows, &columns, column, beside, n, y);
         self.epilogue.look_up(kernels, y);
     }
 
@@ -253,13 +340,13 @@ impl Product {
         rows: &Rows<'_>,
         columns: &Columns<'_>,
         column: usize,
-        residual: &[u8],
+        beside: Beside<'_>,
         row: usize,
         y: &mut [u8],
     ) {
-        let residual = if residual.is_empty() { residual } else { &residual[row * self.columns + column..] };
+        let beside = beside.from_row(row, self.rows_of_scale()).from_place(row * self.columns + column);
         let y = &mut y[column * self.element()..];
-        self.write(kernels, m, rows, columns, column, residual, self.columns, y);
+        self.write(kernels, m, rows, columns, column, beside, self.columns, y);
     }
 
     /// Runs the kernel on columns `column..column + columns.n`, which begin at the first element of `y`.
@@ -270,16 +357,17 @@ impl Product {
         rows: &Rows<'_>,
         columns: &Columns<'_>,
         column: usize,
-        residual: &[u8],
+        beside: Beside<'_>,
         stride: usize,
         y: &mut [u8],
     ) {
         let range = column..column + columns.n;
         let bias = match &self.epilogue {
-            Epilogue::U8 { bias, .. } => bias,
-            Epilogue::F32 { acc_bias, .. } => acc_bias,
+            Epilogue::U8 { bias, .. } => &bias[range.clone()],
+            Epilogue::F32 { acc_bias, .. } => &acc_bias[range.clone()],
+            Epilogue::F32ByRow { .. } => &[],
         };
-        let out = self.epilogue.out(&bias[range.clone()], range, residual, stride, y);
+        let out = self.epilogue.out(bias, range, beside, stride, y);
         gemm::run(kernels, m, rows, columns, out);
     }
 }
@@ -297,6 +385,37 @@ pub fn zero_point_correction(weights: &[i8], outputs: usize, zero_points: &[i32]
     let mut corrections: Vec<i32> = weights.chunks_exact(per_output.max(1)).map(correction).collect();
     corrections.resize(outputs, 0);
     corrections
+}
+
+/// The place, among the inputs of a QConv or QGemm whose rows have scales that a run finds, of these; behind it are the zero
+/// points.
+const ROW_SCALES: usize = 4;
+
+/// Whether a QConv or QGemm has scales that a run finds.
+pub fn has_row_scales(node: &Node) -> bool {
+    node.inputs.len() == ROW_SCALES + 2
+}
+
+/// The scales and the zero points that a run finds, which must be of a shape.
+pub fn row_scales(b: &mut Builder<'_>, node: &Node, shape: &[usize]) -> Result<[BufferId; 2], Stop> {
+    let mut buffers = [BufferId(0); 2];
+    for (place, buffer) in (ROW_SCALES..).zip(&mut buffers) {
+        let found = b.input_as(needed(node, place)?, Layout::RowMajor)?;
+        if found.shape() != shape {
+            let what = if place == ROW_SCALES { "scales" } else { "zero points" };
+            let text = format!("its {what} have the shape {:?}, not {shape:?}", found.shape());
+            return Err(error(node, &text));
+        }
+        *buffer = found.buffer;
+    }
+    Ok(buffers)
+}
+
+/// The epilogue of a QConv or QGemm whose rows have scales that a run finds, `rows` of them one; `sums` are those of each
+/// column's weights.
+pub fn epilogue_by_row(b: &Builder<'_>, node: &Node, sums: Vec<i32>, rows: usize) -> Result<Epilogue, Stop> {
+    let (bias, scale) = (b.known_input(node, 2)?.f32s()?, b.known_input(node, 3)?.f32s()?);
+    Ok(Epilogue::F32ByRow { sums, scale, bias, rows })
 }
 
 /// The epilogue of a QConv or QGemm node from its constants, before anything is fused.
@@ -373,6 +492,9 @@ pub fn settle(
     Ok((b.output(fused.output, shape, layout)?, other, fused.names))
 }
 
+/// The buffers of what there is [`Beside`] a product, in the order of its fields.
+pub type BesideBuffers = [Option<BufferId>; 4];
+
 /// Pushes the step of a product whose rows are cut between threads.
 pub fn push_rows(
     b: &mut Builder<'_>,
@@ -381,7 +503,7 @@ pub fn push_rows(
     product: Product,
     macs: u64,
     x: BufferId,
-    residual: Option<BufferId>,
+    beside: BesideBuffers,
     y: &Placed,
 ) {
     let rows = y.elements() / product.columns.max(1);
@@ -395,11 +517,11 @@ pub fn push_rows(
     let target = y.buffer;
     b.steps.step(name, op, tile.name).macs(macs).with_slack().run_optional(
         [x],
-        [residual],
+        beside,
         [target],
-        move |run, [x], [residual], [y]| {
-            let (kernels, pool, r) = (run.kernels, run.pool, residual.unwrap_or_default());
-            pool.slices(y, chunk * row_bytes, |i, y| product.rows(kernels, x, r, i * chunk, y));
+        move |run, [x], beside, [y]| {
+            let (kernels, pool, beside) = (run.kernels, run.pool, Beside::of(beside));
+            pool.slices(y, chunk * row_bytes, |i, y| product.rows(kernels, x, beside, i * chunk, y));
         },
     );
 }

@@ -13,7 +13,7 @@ use octavo_kernels::table::Kernels;
 use crate::ops::attention::{self, Scores, ScoresBlock};
 use crate::ops::batches::{Batches, Piece, Products, View};
 use crate::ops::node::{error, made};
-use crate::ops::product::{Epilogue, NANOSECONDS_A_MAC, settle};
+use crate::ops::product::{Beside, Epilogue, NANOSECONDS_A_MAC, settle};
 use crate::ops::weighed::{self, Blocks, Weighed};
 use crate::plan::buffers::{BufferId, Placed};
 use crate::plan::builder::{Builder, Stop};
@@ -182,7 +182,8 @@ impl ActivationProduct {
         let bias = &cast::<i32>(numbers)[columns.clone()];
         let row_bias = if row_bias.is_empty() { row_bias } else { self.of_rows(row_bias, number, piece) };
         let residual = if residual.is_empty() { residual } else { &residual[(outer * m + start) * width..] };
-        let out = self.epilogue.out(bias, columns, residual, width, y);
+        let beside = Beside { residual, ..Beside::NOTHING };
+        let out = self.epilogue.out(bias, columns, beside, width, y);
         // Digits lie in one piece, which is rows of one digit each.
         let stride = if self.digits() == 1 { stride } else { k };
         let rows = Rows::Dense { data: &x[left..], stride };
@@ -348,7 +349,7 @@ fn push_empty(
     }
     let byte = match *epilogue {
         Epilogue::U8 { zero_point, lo, hi, .. } => zero_point.max(lo).min(hi) as u8,
-        Epilogue::F32 { .. } => 0,
+        Epilogue::F32 { .. } | Epilogue::F32ByRow { .. } => 0,
     };
     b.steps.of_node(node, "fill").run([], [y], move |_, [], [y]| y.fill(byte));
     Ok(())

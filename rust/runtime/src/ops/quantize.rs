@@ -122,7 +122,7 @@ fn of_both<'s>(b: &'s mut Builder<'_>, node: &Node, quantize: &Node) -> Draft<'s
 }
 
 /// Whether an image that lies row by row is wanted with its channels last.
-fn is_image(b: &Builder<'_>, x: &Placed, output: ValueId) -> bool {
+pub fn is_image(b: &Builder<'_>, x: &Placed, output: ValueId) -> bool {
     x.layout == Layout::RowMajor && !is_same_bytes(x.shape()) && wants_channels_last(b, output)
 }
 

@@ -16,6 +16,9 @@ const SOFTMAX_ONE: i32 = 1 << 22;
 /// The place of a product's residual among its inputs; behind it are its multipliers and shifts.
 const RESIDUAL: usize = 5;
 
+/// The place of the scales that a run finds among a product's inputs; behind it are the zero points, and nothing else.
+const ROW_SCALES: usize = 4;
+
 /// The place, among the inputs of a Quantize, of where its columns are taken from.
 const COLUMNS: usize = 3;
 
@@ -243,12 +246,15 @@ fn x_zero_points(program: &Program, node: &Node) -> Result<Vec<i64>, Error> {
 ///
 /// `taps(c)` is the sum of the magnitudes of channel c's weights.
 fn channels(program: &Program, node: &Node, count: usize, taps: &[i64]) -> Checked {
-    for place in (2..node.inputs.len()).filter(|&place| place != RESIDUAL) {
+    let is_by_row = node.inputs.len() == ROW_SCALES + 2;
+    let ends = if is_by_row { ROW_SCALES } else { node.inputs.len() };
+    for place in (2..ends).filter(|&place| place != RESIDUAL) {
         shaped(program, node, place, &[count])?;
     }
     zero_points(program, node)?;
     let of = integers(program, node, node.input(0))?;
-    let reach = x_zero_points(program, node)?.iter().map(|&zero| of.reach(zero)).max().unwrap_or(0);
+    let zeros = if is_by_row { vec![of.low] } else { x_zero_points(program, node)? };
+    let reach = zeros.iter().map(|&zero| of.reach(zero)).max().unwrap_or(0);
     let bias = if node.attributes.has("lo") {
         clamp(program, node)?;
         let found = constant(program, node, 2)?;
@@ -270,13 +276,15 @@ fn channels(program: &Program, node: &Node, count: usize, taps: &[i64]) -> Check
             _ => found.i32s()?.into_iter().map(i64::from).collect(),
         }
     } else {
-        positive(node, "x_scale")?;
+        if !is_by_row {
+            positive(node, "x_scale")?;
+        }
         if constant(program, node, 3)?.f32s()?.iter().any(|scale| !(scale.is_finite() && *scale > 0.0)) {
             return Err(bad(node, "a scale is not a positive number"));
         }
         vec![0; count]
     };
-    let residual = residual_reach(program, node, count)?;
+    let residual = if is_by_row { vec![0; count] } else { residual_reach(program, node, count)? };
     let fits = |((bias, taps), residual): ((&i64, &i64), &i64)| {
         bias.saturating_abs().saturating_add(taps * reach).saturating_add(*residual) < of.sum_end
     };

@@ -35,6 +35,7 @@ macro_rules! ops {
 
 ops! {
     Quantize,
+    DynamicQuantize,
     Dequantize,
     Requantize,
     QConv,

@@ -3,9 +3,9 @@
 use crate::error::Error;
 use crate::ops::node::needed;
 use crate::ops::{
-    attention, cast, chain, columns, comparison, conv, cumulative, detection, dot, elementwise, gather, gemm,
-    grid, movement, normalization, order, patterns, pool, qmatmul, quantize, reduce, roi, scatter, selection,
-    shape, softmax, unary, unpool, windows,
+    attention, cast, chain, columns, comparison, conv, cumulative, detection, dot, dynamic, elementwise,
+    gather, gemm, grid, movement, normalization, order, patterns, pool, qmatmul, quantize, reduce, roi,
+    scatter, selection, shape, softmax, unary, unpool, windows,
 };
 use crate::plan::builder::{Builder, Planned, Stop};
 use crate::program::{DType, Op};
@@ -28,6 +28,7 @@ fn of_family(b: &mut Builder<'_>, index: usize) -> Result<(), Stop> {
     quantize::check_types(b, node)?;
     match node.op {
         Op::Quantize => quantize::plan_quantize(b, node),
+        Op::DynamicQuantize => dynamic::plan(b, node),
         Op::Dequantize => quantize::plan_dequantize(b, node),
         Op::Requantize => quantize::plan_requantize(b, node),
         Op::QConv | Op::Conv | Op::ConvTranspose => conv::plan(b, index),

@@ -6,7 +6,10 @@ use super::convolution::Convolution;
 use super::depthwise;
 use super::shallow::PaddedImage;
 use crate::ops::node::{error, needed};
-use crate::ops::product::{Group, Product, Source, epilogue, push_rows, settle, zero_point_correction};
+use crate::ops::product::{
+    Group, Product, Source, epilogue, epilogue_by_row, has_row_scales, push_rows, row_scales, settle,
+    zero_point_correction,
+};
 use crate::plan::buffers::{BufferId, Placed};
 use crate::plan::builder::{Builder, Stop};
 use crate::plan::layout::Layout;
@@ -26,9 +29,15 @@ pub fn plan(b: &mut Builder<'_>, node: &Node) -> Result<(), Stop> {
 fn plan_product(b: &mut Builder<'_>, node: &Node, conv: &Convolution, x: &Placed) -> Result<(), Stop> {
     let g = &conv.geometry;
     let weights = conv.weights.i8s()?;
-    let zero_points = zero_points(node, conv.kc)?;
-    let pixel: Vec<u8> = zero_points.iter().map(|&zero| zero as u8).collect();
-    let mut epilogue = epilogue(b, node, zero_point_correction(&weights, conv.outputs, &zero_points))?;
+    let (mut epilogue, zeros, scales) = if has_row_scales(node) {
+        let sums = zero_point_correction(&weights, conv.outputs, &[-1]);
+        let [scales, zeros] = row_scales(b, node, &[g.images])?;
+        (epilogue_by_row(b, node, sums, g.pixels())?, Zeros::OfImages(zeros), [Some(scales), Some(zeros)])
+    } else {
+        let zeros = zero_points(node, conv.kc)?;
+        let epilogue = epilogue(b, node, zero_point_correction(&weights, conv.outputs, &zeros))?;
+        (epilogue, Zeros::Fixed(zeros.iter().map(|&zero| zero as u8).collect()), [None; 2])
+    };
     let shape = g.output_shape(conv.outputs);
 
     let is_shallow = conv.is_shallow();
@@ -49,20 +58,59 @@ fn plan_product(b: &mut Builder<'_>, node: &Node, conv: &Convolution, x: &Placed
     if y.elements() == 0 {
         return Ok(());
     }
-    let (xb, source) = if is_shallow {
-        padded_rows(b, node, conv, x, pixel)?
+    let (xb, source, pads) = if is_shallow {
+        let (padded, source) = padded_rows(b, node, conv, x, &zeros)?;
+        (padded, source, None)
     } else if g.is_pointwise() {
-        (b.with_slack(x), Source::Dense { stride: g.channels })
+        (b.with_slack(x), Source::Dense { stride: g.channels }, None)
     } else {
         let too_large = || error(node, "the image is too large");
         let offsets = g.offsets(g.channels, PAD).ok_or_else(too_large)?;
         let table = OffsetTable::new(offsets, taps);
-        let pad = padding(&pixel, kc.next_multiple_of(4));
-        (b.with_slack(x), Source::Indirect { table, pad, image: g.input[0] * g.input[1] * g.channels })
+        let (pad, pads) = zeros.pads(b, node, g.images, kc.next_multiple_of(4));
+        let image = g.input[0] * g.input[1] * g.channels;
+        (b.with_slack(x), Source::Indirect { table, pad, image }, pads)
     };
     let product = Product { source, groups, group_columns, columns: conv.outputs, taps, kc, epilogue };
-    push_rows(b, name, "QConv", product, conv.macs(), xb, residual, &y);
+    let beside = [residual, scales[0], scales[1], pads];
+    push_rows(b, name, "QConv", product, conv.macs(), xb, beside, &y);
     Ok(())
+}
+
+/// The zero points of the input, which are what padding holds.
+enum Zeros {
+    /// One for all channels, or one each.
+    Fixed(Vec<u8>),
+    /// One an image, which a run finds.
+    OfImages(BufferId),
+}
+
+impl Zeros {
+    /// So many bytes of padding: the same for all images, and where each has its own the buffer of these.
+    fn pads(
+        &self,
+        b: &mut Builder<'_>,
+        node: &Node,
+        images: usize,
+        bytes: usize,
+    ) -> (Vec<u8>, Option<BufferId>) {
+        match self {
+            Zeros::Fixed(pixel) => (pixel.iter().copied().cycle().take(bytes).collect(), None),
+            &Zeros::OfImages(zeros) => {
+                let to = b.steps.temporary(images * bytes);
+                b.steps.step(node.name.clone(), "Pad", "fill").run(
+                    [zeros],
+                    [to],
+                    move |_, [zeros], [pads]| {
+                        for (pad, &zero) in pads.chunks_exact_mut(bytes).zip(zeros) {
+                            pad.fill(zero);
+                        }
+                    },
+                );
+                (vec![0; bytes], Some(to))
+            }
+        }
+    }
 }
 
 /// The zero points of the input: one, or one a channel.
@@ -80,31 +128,42 @@ fn zero_points(node: &Node, channels: usize) -> Result<Vec<i32>, Stop> {
         .collect()
 }
 
-/// So many bytes of padding, of one pixel again and again: a byte for all channels, or one each.
-fn padding(pixel: &[u8], bytes: usize) -> Vec<u8> {
-    pixel.iter().copied().cycle().take(bytes).collect()
-}
-
 /// A shallow input in images with their padding, where every row of the window lies in one piece.
 fn padded_rows(
     b: &mut Builder<'_>,
     node: &Node,
     conv: &Convolution,
     x: &Placed,
-    pixel: Vec<u8>,
+    zeros: &Zeros,
 ) -> Result<(BufferId, Source), Stop> {
     let g = &conv.geometry;
     let mut padded = PaddedImage::new(node, conv)?;
     let bytes = padded.image.checked_mul(g.images).ok_or_else(|| error(node, "the image is too large"))?;
     let table = OffsetTable::new(std::mem::take(&mut padded.offsets), g.kernel[0]);
-    let pad = padding(&pixel, (g.kernel[1] * g.channels).next_multiple_of(4));
+    // No tap lies outside of an image with its padding.
+    let pad = vec![0; (g.kernel[1] * g.channels).next_multiple_of(4)];
     let source = Source::Indirect { table, pad, image: padded.image };
     let (from, to) = (x.buffer, b.steps.temporary(bytes));
     let (rows, line_in) = (g.input[0], g.input[1] * g.channels);
-    b.steps.step(node.name.clone(), "Pad", "copy").run([from], [to], move |_, [x], [y]| {
-        padded.fill(&pixel, 0, y, |image, row, line| {
-            line.copy_from_slice(&x[(image * rows + row) * line_in..][..line.len()]);
-        });
-    });
+    let (pixel, of_images) = match zeros {
+        Zeros::Fixed(pixel) => (pixel.clone(), None),
+        Zeros::OfImages(zeros) => (Vec::new(), Some(*zeros)),
+    };
+    b.steps.step(node.name.clone(), "Pad", "copy").run_optional(
+        [from],
+        [of_images],
+        [to],
+        move |_, [x], [zeros], [y]| {
+            let copy = |x: &[u8], row: usize, line: &mut [u8]| {
+                line.copy_from_slice(&x[row * line_in..][..line.len()]);
+            };
+            let Some(zeros) = zeros else {
+                return padded.fill(&pixel, 0, y, |image, row, line| copy(x, image * rows + row, line));
+            };
+            for (number, (y, &zero)) in y.chunks_exact_mut(padded.image).zip(zeros).enumerate() {
+                padded.fill(&[zero], 0, y, |_, row, line| copy(x, number * rows + row, line));
+            }
+        },
+    );
     Ok((to, source))
 }
