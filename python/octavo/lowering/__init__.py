@@ -5,26 +5,25 @@ is written: `Decision`, then `ProgramBuilder`.
 """
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
-
-import numpy as np
-import numpy.typing as npt
 
 from octavo.lowering.affine import Affine, Range, affine
 from octavo.lowering.builder import ProgramBuilder
 from octavo.lowering.columns import Columns, columns
 from octavo.lowering.conv import emit_conv, fit_conv
 from octavo.lowering.decision import Decision, Made
+from octavo.lowering.dynamic import lower_dynamically
 from octavo.lowering.elementwise import emit_add, emit_mul, fit_add, fit_mul
 from octavo.lowering.evaluation import evaluate
 from octavo.lowering.forms import Forms, GivenWeights
 from octavo.lowering.gemm import emit_gemm, fit_gemm
 from octavo.lowering.graph import float_program
 from octavo.lowering.grids import Grid, grid
+from octavo.lowering.lowered import Lowered
 from octavo.lowering.matmul import emit_matmul, fit_matmul
 from octavo.lowering.movement import emit_join, emit_movement, fit_join, fit_movement
-from octavo.lowering.partition import Stay
+from octavo.lowering.partition import EXCLUDED, Stay
 from octavo.lowering.pooling import emit_average_pool, emit_reduce_mean, fit_average_pool, fit_reduce_mean
 from octavo.lowering.softmax import emit_exponentials, emit_softmax, fit_exponentials, fit_softmax
 from octavo.lowering.unary import emit_unary, fit_unary
@@ -33,8 +32,6 @@ from octavo.program import Program
 
 if TYPE_CHECKING:
     import onnx_ir as ir
-
-EXCLUDED = "excluded by choice"
 
 
 @dataclass(frozen=True)
@@ -60,25 +57,6 @@ _RULES = {
     "join": Rule(fit_join, emit_join),
 }
 """By what a unit becomes, or by its kind where it keeps its name."""
-
-
-@dataclass(frozen=True)
-class Lowered:
-    """A Program, and what it remembers of the float Program that it was made of.
-
-    stays: the float ops of the model that it still runs in float, in the graph's order, each with the reason.
-    nodes: by the name of a node, the float nodes that it does; none of one that only converts. values: by the
-    name of a value, the float value that it holds, in whatever form; none of tables and multipliers.
-    forms: by the name of a float value, the form of its integers, where it has any. weights: by the name of
-    a constant of integer weights, the reals that it was rounded from, in its shape.
-    """
-
-    program: Program
-    stays: list[Stay] = field(default_factory=list)
-    nodes: dict[str, tuple[str, ...]] = field(default_factory=dict)
-    values: dict[str, str] = field(default_factory=dict)
-    forms: dict[str, Affine] = field(default_factory=dict)
-    weights: dict[str, npt.NDArray[np.float32]] = field(default_factory=dict)
 
 
 def lower(model: "ir.Model", forms: Forms | None = None, exclude: Iterable[str] = ()) -> Lowered:
@@ -148,5 +126,6 @@ __all__ = [
     "evaluate",
     "grid",
     "lower",
+    "lower_dynamically",
     "lower_to_integers",
 ]

@@ -1,47 +1,30 @@
 """Writes the integer Program: values in the form that each reader wants, conversions made once."""
 
-from typing import Any
-
 import numpy as np
-import numpy.typing as npt
 
 from octavo.lowering.affine import Affine
 from octavo.lowering.columns import Columns
 from octavo.lowering.decision import Decision
 from octavo.lowering.grids import Grid
 from octavo.lowering.wiring import Unit
-from octavo.program import DTYPES, Attribute, Node, Program, Quant, Value
+from octavo.lowering.writer import ProgramWriter
+from octavo.program import Attribute, Node, Program, Value
 
 
-class ProgramBuilder:
+class ProgramBuilder(ProgramWriter):
     """The Program being written as a `Decision` has it.
 
     A value of the graph that an integer unit gives is in integers under its own name, and float32 as
     `<name>_dequantized`; one that a float unit gives is float32 under its own name, and in integers as
     `<name>_quantized`. An output of the model keeps its name in float32.
-
-    value_origins: the graph's value that each value of the Program holds, in whatever form. node_origins: the
-    graph's nodes that each node of the Program does; none where it only converts. weights: the reals that
-    constants of integer weights stand for, in their shapes.
     """
 
     def __init__(self, decision: Decision) -> None:
+        super().__init__(decision.wiring)
         self.decision = decision
-        self.wiring = decision.wiring
-        self.value_origins: dict[str, str] = {}
-        self.node_origins: dict[str, tuple[str, ...]] = {}
-        self.weights: dict[str, npt.NDArray[np.float32]] = {}
-        self._source = decision.wiring.program
-        self._values: dict[str, Value] = {}
-        self._constants: dict[str, npt.NDArray[Any]] = {}
-        self._nodes: list[Node] = []
         self._integer_names: dict[str, str] = {}
         self._float_names: dict[str, str] = {}
         self._sums: dict[str, str] = {}
-        self._taken = set(self._source.values)
-        self._node_names = {node.name for node in self._source.nodes}
-        for name in self._source.inputs:
-            self._define(self._source.values[name], name)
 
     def affine(self, name: str) -> Affine:
         """The form of a value of the graph in integers."""
@@ -65,10 +48,7 @@ class ProgramBuilder:
         if name in self._float_names:
             return self._float_names[name]
         assert self._integer_names.get(name) != name, f"{name!r} was not dequantized"
-        constant = self.wiring.constant(name)
-        if constant is not None:
-            self._define(self.wiring.value(name), name)
-            self._constants[name] = constant
+        self.keep_constant(name)
         return name
 
     def gives_integers(self, name: str) -> str:
@@ -97,12 +77,6 @@ class ProgramBuilder:
         """The name of the sums of a value of the graph that is there as exponentials, else None."""
         return self._sums.get(name)
 
-    def gives_floats(self, name: str) -> str:
-        """Declare that the next node gives the graph's value `name` as the graph has it."""
-        if name:
-            self._define(self.wiring.value(name), name)
-        return name
-
     def dequantize_if_wanted(self, name: str) -> None:
         """After the node that gives `name` in integers: its float32 form, where some reader wants it."""
         if not self.decision.partition.wants_float(name):
@@ -127,22 +101,6 @@ class ProgramBuilder:
             "hi": y.of.high,
         }
         self._add("Requantize", own, [source], [own], attributes, ())
-        return own
-
-    def constant(
-        self, name: str, array: npt.NDArray[Any], quant: Quant | None = None, of: str | None = None
-    ) -> str:
-        """Add a constant, or find it again where name and bytes are the same; return its name.
-
-        of: the graph's value that it holds, where there is one.
-        """
-        dtype = next(dtype for dtype, stored in DTYPES.items() if stored == array.dtype)
-        known = self._constants.get(name)
-        if known is not None and _same(known, array) and _same_quant(self._values[name].quant, quant):
-            return name
-        own = self._fresh(name)
-        self._define(Value(own, dtype, array.shape, quant), of)
-        self._constants[own] = np.asarray(array, order="C")
         return own
 
     def emit(
@@ -181,13 +139,7 @@ class ProgramBuilder:
         """The Program written so far, as a whole."""
         for name in self._source.outputs:
             self.floats(name)
-        return Program(
-            inputs=list(self._source.inputs),
-            outputs=list(self._source.outputs),
-            values=self._values,
-            constants=self._constants,
-            nodes=self._nodes,
-        )
+        return self.written()
 
     def held_in_integers(self) -> list[str]:
         """The graph's values that exist in integers of one form, constants aside."""
@@ -207,45 +159,8 @@ class ProgramBuilder:
                 attributes = {}
         self._add(op, name, inputs, [target], attributes, ())
 
-    def _add(
-        self,
-        op: str,
-        name: str,
-        inputs: list[str],
-        outputs: list[str],
-        attributes: dict[str, Attribute],
-        origin: tuple[str, ...],
-    ) -> None:
-        self._nodes.append(Node(op, name, tuple(inputs), tuple(outputs), dict(sorted(attributes.items()))))
-        self.node_origins[name] = origin
-
-    def _define(self, value: Value, of: str | None) -> None:
-        self._values[value.name] = value
-        if of is not None:
-            self.value_origins[value.name] = of
-
     def _define_integers(self, own: str, name: str, form: Affine) -> None:
         shape = self.wiring.value(name).shape
         if isinstance(form, Columns) and shape is not None:
             shape = (*shape[:-1], len(form.indices))
         self._define(Value(own, form.of.dtype, shape, form.quant()), name)
-
-    def _fresh(self, name: str) -> str:
-        own, number = name, 1
-        while own in self._taken:
-            number += 1
-            own = f"{name}_{number}"
-        self._taken.add(own)
-        return own
-
-
-def _same(one: npt.NDArray[Any], other: npt.NDArray[Any]) -> bool:
-    return one.dtype == other.dtype and one.shape == other.shape and one.tobytes() == other.tobytes()
-
-
-def _same_quant(one: Quant | None, other: Quant | None) -> bool:
-    if one is None or other is None:
-        return one is other
-    return (
-        one.axis == other.axis and _same(one.scale, other.scale) and _same(one.zero_point, other.zero_point)
-    )

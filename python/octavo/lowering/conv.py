@@ -6,26 +6,34 @@ import numpy.typing as npt
 
 from octavo.lowering.builder import ProgramBuilder
 from octavo.lowering.decision import Decision
-from octavo.lowering.product import Product, bias_of, emit_product, fit_product
-from octavo.lowering.wiring import Unit, copy_attributes
+from octavo.lowering.product import Operands, Product, bias_of, emit_product, fit_product
+from octavo.lowering.wiring import Unit, Wiring, copy_attributes
+from octavo.program import Attribute
+
+
+def operands_of_conv(wiring: Wiring, unit: Unit) -> Operands:
+    """Weights [O, C/group, *kernel], one scale an output channel."""
+    shape = wiring.shape_of_constant(unit.node.inputs[1])
+
+    def arrange(weight: npt.NDArray[Any]) -> npt.NDArray[Any]:
+        return weight.reshape(shape[0], -1).T
+
+    def restore(columns: npt.NDArray[Any]) -> npt.NDArray[Any]:
+        return columns.T.reshape(shape)
+
+    return Operands(arrange, restore, 0, bias_of(wiring, unit, shape[0]))
+
+
+def window_of(unit: Unit) -> dict[str, Attribute]:
+    """The attributes that a QConv has of its Conv."""
+    return copy_attributes(unit.node, ("strides", "pads", "auto_pad", "dilations", "group"))
 
 
 def fit_conv(decision: Decision, unit: Unit) -> Product:
-    """Weights [O, C/group, *kernel], one scale an output channel."""
-    channels = decision.wiring.shape_of_constant(unit.node.inputs[1])[0]
-
-    def arrange(weight: npt.NDArray[Any]) -> npt.NDArray[Any]:
-        return weight.reshape(channels, -1).T
-
-    return fit_product(decision, unit, arrange, bias_of(decision, unit, channels))
+    """The integers of the QConv."""
+    return fit_product(decision, unit, operands_of_conv(decision.wiring, unit))
 
 
 def emit_conv(builder: ProgramBuilder, unit: Unit, fit: Product) -> None:
     """Add the QConv."""
-    shape = builder.wiring.shape_of_constant(unit.node.inputs[1])
-
-    def layout(columns: npt.NDArray[Any]) -> npt.NDArray[Any]:
-        return columns.T.reshape(shape)
-
-    attributes = copy_attributes(unit.node, ("strides", "pads", "auto_pad", "dilations", "group"))
-    emit_product(builder, unit, "QConv", fit, layout, 0, attributes)
+    emit_product(builder, unit, "QConv", fit, operands_of_conv(builder.wiring, unit), window_of(unit))

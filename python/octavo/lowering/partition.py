@@ -13,6 +13,7 @@ from octavo.lowering.capability import Kind, Row, judge
 from octavo.lowering.wiring import Unit, Wiring
 from octavo.program.integers import UINT8, Integers
 
+EXCLUDED = "excluded by choice"
 AFTER_LAST = "it follows a float32 result of exact sums, which no op reads as integers"
 COLUMNS = "its result has a scale for each index, which a table of 256 results cannot give"
 NO_INTEGERS = "its inputs are float, and quantizing them for this op alone gains nothing"
@@ -88,7 +89,7 @@ class Partition:
 
     def _judge(self, kept: Mapping[str, tuple[str, bool]]) -> None:
         for unit in self.wiring.units:
-            if not self._computes_floats(unit):
+            if not self.wiring.computes_floats(unit):
                 continue
             asked = next((kept[node.name] for node in unit.nodes if node.name in kept), None)
             if asked is not None:
@@ -116,13 +117,6 @@ class Partition:
                 other = judge(self.wiring, unit, self._activations, without=Kind.EXPONENTIALS).row
                 assert other is not None, "a Softmax has another row"
                 self.rows[unit.name] = other
-
-    def _computes_floats(self, unit: Unit) -> bool:
-        """Whether float32 comes in and goes out: shape arithmetic and comparisons are none of this."""
-        wiring = self.wiring
-        return bool(wiring.activations(unit)) and all(
-            wiring.value(n).dtype[0] == "f" for n in unit.outputs if n
-        )
 
     def _where_integers_are(self) -> set[str]:
         """The least set that holds all products, what reads its integers, and what moves elements to it."""
@@ -202,7 +196,7 @@ class Partition:
         return any(comes_as_float) if kind is Kind.JOIN else all(comes_as_float)
 
     def _stays(self, unit: Unit) -> list[Stay]:
-        if not self._computes_floats(unit) or self.is_integer(unit):
+        if not self.wiring.computes_floats(unit) or self.is_integer(unit):
             return []
         reason, expected = self._reasons.get(unit.name, (NO_INTEGERS, True))
         return [Stay(node.name, node.op, reason, expected) for node in unit.nodes]

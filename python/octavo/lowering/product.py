@@ -1,8 +1,6 @@
 """What convolutions and matrix products have in common: weights, requantization, the float result."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -13,7 +11,7 @@ from octavo.lowering.epilogue import Epilogue, epilogue
 from octavo.lowering.grids import Grid, shift_of
 from octavo.lowering.residual import Residual, addend_of, fit_residual
 from octavo.lowering.weights import Weights
-from octavo.lowering.wiring import Unit
+from octavo.lowering.wiring import Unit, Wiring
 from octavo.program import Attribute, Quant
 
 
@@ -34,17 +32,24 @@ class Product:
     residual: Residual | None = None
 
 
-def fit_product(
-    decision: Decision,
-    unit: Unit,
-    arrange: Arrange,
-    bias: npt.NDArray[np.float64],
-    alpha: np.float32 = ONE,
-) -> Product:
-    """Requantized by the factors of formula (7) where a reader wants integers, else with a float32 result.
+@dataclass(frozen=True)
+class Operands:
+    """What a product takes beside its input, as the graph has it.
 
-    bias: float64 [C].
+    arrange: the weights to [K, C]. restore: from there to the shape that a QConv or QGemm takes, with
+    channels on `axis`. bias: float64 [C]. alpha: a factor of the weights.
     """
+
+    arrange: Arrange
+    restore: Arrange
+    axis: int
+    bias: npt.NDArray[np.float64]
+    alpha: np.float32 = ONE
+
+
+def fit_product(decision: Decision, unit: Unit, operands: Operands) -> Product:
+    """Requantized by the factors of formula (7) where a reader wants integers, else with a float32 result."""
+    arrange, bias, alpha = operands.arrange, operands.bias, operands.alpha
     x = decision.input_of_product(unit)
     if not decision.partition.wants_integers(unit.outputs[0]):
         weights = decision.weights(unit, arrange, None, alpha)
@@ -73,11 +78,11 @@ def emit_product(
     unit: Unit,
     op: str,
     fit: Product,
-    layout: Callable[[npt.NDArray[Any]], npt.NDArray[Any]],
-    axis: int,
+    operands: Operands,
     attributes: dict[str, Attribute],
 ) -> None:
-    """Add a QConv or QGemm. layout: from [K, C] to the op's own shape of weights, with channels on `axis`."""
+    """Add a QConv or QGemm."""
+    layout, axis = operands.restore, operands.axis
     source, weight = unit.node.inputs[:2]
     x, weights = builder.affine(source), fit.weights
     quant = Quant(weights.scale, np.zeros(len(weights.scale), np.int64), axis)
@@ -114,14 +119,14 @@ def emit_product(
     builder.dequantize_if_wanted(fit.end.output)
 
 
-def bias_of(decision: Decision, unit: Unit, channels: int, beta: float = 1.0) -> npt.NDArray[np.float64]:
+def bias_of(wiring: Wiring, unit: Unit, channels: int, beta: float = 1.0) -> npt.NDArray[np.float64]:
     """The bias a channel, float64 [C]: the op's own times `beta`, plus that of the Add that belongs to it."""
     total = np.zeros(channels, np.float64)
     if len(unit.node.inputs) > 2 and unit.node.inputs[2]:
-        own = decision.wiring.constant(unit.node.inputs[2])
+        own = wiring.constant(unit.node.inputs[2])
         assert own is not None
         total = total + np.float64(beta) * own.astype(np.float64).reshape(-1)
     for add in unit.nodes[1:]:
-        constants = [decision.wiring.constant(name) for name in add.inputs]
+        constants = [wiring.constant(name) for name in add.inputs]
         total = total + next(c for c in constants if c is not None).astype(np.float64).reshape(-1)
     return total

@@ -79,6 +79,12 @@ class Wiring:
         names = dict.fromkeys(name for node in unit.nodes for name in node.inputs)
         return [name for name in names if name not in inner and self.is_float_activation(name)]
 
+    def computes_floats(self, unit: Unit) -> bool:
+        """Whether float32 comes in and goes out: shape arithmetic and comparisons are none of this."""
+        return bool(self.activations(unit)) and all(
+            self.value(name).dtype[0] == "f" for name in unit.outputs if name
+        )
+
     def sole_reader(self, name: str) -> Unit | None:
         """The only unit that reads the value, where there is one and it is not an output of the model."""
         readers = self.readers.get(name, [])
