@@ -447,9 +447,10 @@ def test_doubts_about_the_data_are_warnings(octavo, folder, tmp_path):
         assert warning in ended.err
 
 
-def test_a_recipe_without_data(octavo, folder, tmp_path):
+@pytest.mark.parametrize("recipe", ["weight-only", "dynamic"])
+def test_a_recipe_without_data(octavo, folder, tmp_path, recipe):
     target = tmp_path / "small.octavo"
-    ended = octavo("quantize", "model.onnx", "-o", target, "--recipe", "weight-only", cwd=folder)
+    ended = octavo("quantize", "model.onnx", "-o", target, "--recipe", recipe, cwd=folder)
     assert ended.status == 0
     assert "made without data" in ended.out
     assert any(value.dtype == "i8" for value in load_program(target).values.values())

@@ -82,8 +82,9 @@ def quantize(
     data: samples as the model takes them: an array (first axis: samples), a dict of arrays by input name, an
         iterable of samples or feeds, or a function that returns one. None for a recipe that needs none.
     recipe: a name, or `octavo.Recipe` with options. "int8" has uint8 activations and int8 weights, one scale
-        an output channel; "weight-only" stores weights in 8, 4, 3 or 2 bits and computes in float32, without
-        data; "float16" stores weights in float16 and computes in float32, without data.
+        an output channel; "dynamic" has the same in its products alone, whose ranges it finds at run time,
+        without data; "weight-only" stores weights in 8, 4, 3 or 2 bits and computes in float32, without data;
+        "float16" stores weights in float16 and computes in float32, without data.
     exclude: names of nodes, or patterns, that stay float; one that matches no node is an error.
     effort: "default" makes weights and biases for the samples and chooses among range rules by held-back
         samples; "best" chooses among more, on more samples, and goes on to weights that make up for the

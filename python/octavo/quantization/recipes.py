@@ -49,6 +49,13 @@ KINDS = {
         ),
         data="needed",
     ),
+    "dynamic": Kind(
+        weights=INT8,
+        activations=UINT8,
+        range_rules=(),
+        stages=("load", "lower dynamically", "store tables", "check", "report"),
+        data="unused",
+    ),
     "weight-only": Kind(
         weights=INT8,
         activations=None,

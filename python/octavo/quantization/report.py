@@ -232,7 +232,7 @@ _INDENT: dict[str, Any] = {
     "break_long_words": False,
     "break_on_hyphens": False,
 }
-_CONVERSIONS = ("Quantize", "Dequantize")
+_CONVERSIONS = ("Quantize", "Dequantize", "DynamicQuantize")
 _FLOATS = ("f16", "f32", "f64")
 _REALS = (*ACTIVATIONS, *_FLOATS)
 

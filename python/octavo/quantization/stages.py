@@ -21,7 +21,17 @@ from octavo.calibration import (
     samples,
 )
 from octavo.errors import DataError, ModelError
-from octavo.lowering import Affine, Forms, Lowered, Made, Stay, evaluate, lower, lower_to_integers
+from octavo.lowering import (
+    Affine,
+    Forms,
+    Lowered,
+    Made,
+    Stay,
+    evaluate,
+    lower,
+    lower_dynamically,
+    lower_to_integers,
+)
 from octavo.passes import names_of, simplify
 from octavo.program import Program
 from octavo.program.integers import UINT8
@@ -170,6 +180,13 @@ def lower_by_ranges(work: Work) -> None:
     assert work.calibration is not None
     work.choice = Choice(Candidate(work.rules[0]))
     work.lowered = _lowered(work, work.calibration.statistics, work.choice.taken)
+
+
+def lower_for_any_data(work: Work) -> None:
+    """The Program whose products find the ranges of their activations at run time."""
+    work.lowered = lower_dynamically(
+        work.floats, work.recipe.weights, per_channel=work.per_channel, exclude=work.excluded
+    )
 
 
 def scale_features(work: Work) -> None:
@@ -415,6 +432,7 @@ STAGES: dict[str, Callable[[Work], None]] = {
     "calibrate": calibrate_ranges,
     "see grids": see_grids,
     "lower": lower_by_ranges,
+    "lower dynamically": lower_for_any_data,
     "scale features": scale_features,
     "choose forms": choose_forms,
     "round weights": make_weights,
