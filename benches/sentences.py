@@ -1,8 +1,9 @@
 """How nearly int8 models of a sentence encoder answer: `python benches/sentences.py --help`.
 
-all-MiniLM-L6-v2 with octavo's efforts and with ONNX Runtime's dynamic quantization, over texts that no model
-was calibrated with. Per text: the cosine of the sentence vector to that of ONNX Runtime's float model. SQNR =
-10 log10(sum y^2 / sum (y - y8)^2) in dB over all sentence vectors, and over all tokens' last hidden states.
+all-MiniLM-L6-v2 with octavo's efforts, with its recipe `dynamic` and with ONNX Runtime's dynamic
+quantization, over texts that no model was calibrated with. Per text: the cosine of the sentence vector to
+that of ONNX Runtime's float model. SQNR = 10 log10(sum y^2 / sum (y - y8)^2) in dB over all sentence vectors,
+and over all tokens' last hidden states.
 """
 
 import argparse
@@ -26,7 +27,8 @@ from peers import THREADS, Calls, take_turns
 from tables import write_sentences
 from texts import texts
 
-EFFORTS = ("fast", "default", "best")
+WAYS = ("fast", "default", "best", "dynamic")  # efforts of the recipe int8, and the recipe that needs no data
+DYNAMIC = "octavo dynamic"
 PEER = "ONNX Runtime dynamic int8"
 SCORED, CALIBRATED = 60, 100  # texts
 MOST_TOKENS = 512  # that the model has positions for
@@ -84,13 +86,16 @@ class Made:
     open: Open
 
 
-def quantized(model: Path, effort: str, calibration: list[Feeds]) -> Made:
+def quantized(model: Path, way: str, calibration: list[Feeds]) -> Made:
     """By octavo."""
     import octavo
 
-    path = model.with_name(f"{model.stem}-{effort}.octavo")
+    path = model.with_name(f"{model.stem}-{way}.octavo")
     begin = time.perf_counter()
-    octavo.quantize(model, calibration, effort=effort).save(path)
+    if way == "dynamic":
+        octavo.quantize(model, recipe=way).save(path)
+    else:
+        octavo.quantize(model, calibration, effort=way).save(path)
     return Made(path, time.perf_counter() - begin, functools.partial(by_octavo, path))
 
 
@@ -159,7 +164,7 @@ def latency(models: dict[str, Open], text: list[int], rounds: int) -> dict[str, 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("--effort", choices=EFFORTS, help="octavo's, and write no results; all by default")
+    parser.add_argument("--only", choices=WAYS, help="of octavo's ways, and write no results; all by default")
     parser.add_argument("--no-peer", action="store_true", help="without ONNX Runtime's; write no results")
     parser.add_argument(
         "--calibration", type=int, default=CALIBRATED, metavar="N", help=f"texts; {CALIBRATED} by default"
@@ -176,12 +181,13 @@ def main() -> int:
         for part in texts(lambda text: len(encode(text).ids), SCORED, arguments.calibration)
     )
     samples = [feeds_of(ids) for ids in calibration]
-    whole = not (arguments.effort or arguments.no_peer or arguments.calibration != CALIBRATED)
+    whole = not (arguments.only or arguments.no_peer or arguments.calibration != CALIBRATED)
     versions = {name: importlib.metadata.version(name) for name in ("onnxruntime", "tokenizers")}
     versions = {"octavo": Octavo().version(), **versions, "texts of Python": platform.python_version()}
     if arguments.latency:
         models: dict[str, Open] = {
-            Octavo.name: quantized(model, arguments.effort or "default", samples).open,
+            Octavo.name: quantized(model, arguments.only or "default", samples).open,
+            DYNAMIC: quantized(model, "dynamic", samples).open,
             OctavoFloat.name: functools.partial(by_octavo, model),
             FLOAT.name: functools.partial(by_peer, model),
         }
@@ -190,10 +196,8 @@ def main() -> int:
         rows = latency(models, max(scored, key=len), max(2, arguments.rounds))
         name, more = "sentences-latency", {"rounds": arguments.rounds}
     else:
-        efforts = [arguments.effort] if arguments.effort else EFFORTS
-        makers = {
-            f"octavo {effort}": functools.partial(quantized, model, effort, samples) for effort in efforts
-        }
+        ways = [arguments.only] if arguments.only else WAYS
+        makers = {f"octavo {way}": functools.partial(quantized, model, way, samples) for way in ways}
         if not arguments.no_peer:
             makers[PEER] = functools.partial(quantized_by_peer, model)
         rows = {"all-MiniLM-L6-v2": measure(model, makers, [feeds_of(ids) for ids in scored])}

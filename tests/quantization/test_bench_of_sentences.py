@@ -76,12 +76,15 @@ def test_models_are_made_scored_timed_and_told(model, monkeypatch):
 
     makers = {
         "octavo fast": lambda: make("octavo int8", sentences.quantized, model, "fast", calibration),
+        sentences.DYNAMIC: lambda: make(
+            sentences.DYNAMIC, sentences.quantized, model, "dynamic", calibration
+        ),
         sentences.PEER: lambda: make(sentences.PEER, sentences.quantized_by_peer, model),
         "none": none,
     }
     rows = sentences.measure(model, makers, [sample(100 + i, 5 * i + 5) for i in range(POSITIONS // 5)])
     assert rows["none"] == {"error": "OSError: not there"}
-    for name in ("octavo fast", sentences.PEER):
+    for name in ("octavo fast", sentences.DYNAMIC, sentences.PEER):
         assert 0.9 < rows[name]["cosine_min"] <= rows[name]["cosine_mean"] < 1
         assert 0 < rows[name]["bytes"] < model.stat().st_size
 
