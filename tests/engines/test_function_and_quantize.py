@@ -3,6 +3,7 @@
 import numpy as np
 import octavo
 import pytest
+from octavo.program import Value
 
 F = np.float32
 SCALE = {"scale": F(0.03), "zero_point": 9}
@@ -42,6 +43,22 @@ def test_a_function_and_its_quantize_are_one_step(build, same, shape, function, 
     same(program, feeds)
     if shape[0] and (not columns or shape[-1] <= ROW):
         assert steps(program, feeds) == ["n0 + n1"]
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (70, 40), (2, 5, 33), (2, ROW), (2, ROW + 1), (0, 7)], ids=str)
+@pytest.mark.parametrize("axis", [-1, 1])
+def test_a_function_and_the_quantization_of_its_rows_are_one_step(build, same, shape, axis):
+    x = build.input("x", "f32", ("N", *shape[1:]))
+    y = build.node(
+        "DynamicQuantize", [build.node("Gelu", [x], "f32", approximate="none")], count=3, axis=axis
+    )
+    numbers = {y.replace("_0", f"_{place}"): dtype for place, dtype in ((1, "f32"), (2, "u8"))}
+    build.values |= {name: Value(name, dtype, None) for name, dtype in numbers.items()}
+    program, feeds = build.program(y, *numbers), {x: normal(*shape)}
+    same(program, feeds)
+    is_row = axis == -1 or len(shape) == 2
+    if shape[0]:
+        assert steps(program, feeds) == (["n0 + n1"] if is_row and shape[-1] <= ROW else ["n0", "n1"])
 
 
 def test_bounds_of_a_clip_are_taken_too(build, same):

@@ -69,7 +69,7 @@ pub fn plan_quantize(b: &mut Builder<'_>, node: &Node) -> Result<(), Stop> {
 }
 
 /// Elements of a function that are in the first-level cache when they are quantized.
-const BLOCK: usize = 4096;
+pub const BLOCK: usize = 4096;
 
 /// Plans a function of float32 and the Quantize to bytes that alone reads it, by one scale or to columns: a block goes through
 /// both. False where there is no such Quantize.
@@ -116,7 +116,7 @@ fn plan_function_to_scale(
 }
 
 /// The step of a function and the Quantize behind it.
-fn of_both<'s>(b: &'s mut Builder<'_>, node: &Node, quantize: &Node) -> Draft<'s> {
+pub fn of_both<'s>(b: &'s mut Builder<'_>, node: &Node, quantize: &Node) -> Draft<'s> {
     let kernel = b.steps.kernels.row().float.unary.unary.name;
     b.steps.step(format!("{} + {}", node.name, quantize.name), node.op.name(), kernel)
 }

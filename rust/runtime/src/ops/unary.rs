@@ -4,7 +4,7 @@ use octavo_kernels::float::unary::{self, Unary};
 use octavo_kernels::lookup;
 
 use crate::ops::node::{error, made, needed, push_map};
-use crate::ops::{arithmetic, broadcast, comparison, fusion, quantize};
+use crate::ops::{arithmetic, broadcast, comparison, dynamic, fusion, quantize};
 use crate::plan::buffers::Placed;
 use crate::plan::builder::{Builder, Stop};
 use crate::program::{DType, Node, Op};
@@ -35,7 +35,7 @@ pub fn plan(b: &mut Builder<'_>, node: &Node) -> Result<(), Stop> {
 /// Plans a function of float32, with the Quantize behind it where that alone reads it.
 fn plan_float(b: &mut Builder<'_>, node: &Node, x: &Placed) -> Result<(), Stop> {
     let function = function(b, node)?;
-    if quantize::plan_behind(b, node, function, x)? {
+    if quantize::plan_behind(b, node, function, x)? || dynamic::plan_behind(b, node, function, x)? {
         return Ok(());
     }
     let y = b.output(made(node, 0)?, x.shape().to_vec(), x.layout)?;
