@@ -148,30 +148,24 @@ impl ColumnParams {
 /// Where a panel's results go, and what they are.
 #[derive(Clone, Copy)]
 pub(crate) enum Target {
-    U8 {
-        data: *mut u8,
-        stride: usize,
-        quantize: Quantize,
-        residual: Option<Addend>,
-    },
-    F32 {
-        data: *mut f32,
-        stride: usize,
-        x_scale: f32,
-        scale: *const f32,
-        bias: *const f32,
-    },
+    U8 { data: *mut u8, stride: usize, quantize: Quantize, residual: Option<Addend> },
+    F32 { data: *mut f32, stride: usize, x_scale: f32, scale: *const f32, bias: *const f32 },
+    F32ByRow(FloatsByRow),
+}
+
+/// Floats of rows that have scales and zero points of their own: formula (10a) of docs/arithmetic.md.
+#[derive(Clone, Copy)]
+pub(crate) struct FloatsByRow {
+    pub data: *mut f32,
+    pub stride: usize,
     /// Row `r` has the scale and the zero point at `r * step`.
-    F32ByRow {
-        data: *mut f32,
-        stride: usize,
-        x_scale: *const f32,
-        x_zero_point: *const u8,
-        step: usize,
-        sums: *const i32,
-        scale: *const f32,
-        bias: *const f32,
-    },
+    pub x_scale: *const f32,
+    pub x_zero_point: *const u8,
+    pub step: usize,
+    /// Of each column's weights.
+    pub sums: *const i32,
+    pub scale: *const f32,
+    pub bias: *const f32,
 }
 
 /// What all columns of a requantization share.
@@ -233,7 +227,16 @@ pub(crate) unsafe fn finish(
                         y[c] = (acc[c] as f32 * x_scale).mul_add(scale[c], bias[c]);
                     }
                 }
-                Target::F32ByRow { data, stride, x_scale, x_zero_point, step, sums, scale, bias } => {
+                Target::F32ByRow(FloatsByRow {
+                    data,
+                    stride,
+                    x_scale,
+                    x_zero_point,
+                    step,
+                    sums,
+                    scale,
+                    bias,
+                }) => {
                     let y = std::slice::from_raw_parts_mut(data.add(at(stride)), n);
                     let sums = std::slice::from_raw_parts(sums.add(columns.start), n);
                     let scale = std::slice::from_raw_parts(scale.add(columns.start), n);

@@ -30,7 +30,7 @@ pub(crate) use tiers::{AVX2, AVX512VNNI, SCALAR};
 
 use crate::isa::Has;
 use entries::{Joining, Panel};
-use epilogue::{Addend, ColumnParams, PANEL, PANEL_UNITS, Quantize, Target};
+use epilogue::{Addend, ColumnParams, FloatsByRow, PANEL, PANEL_UNITS, Quantize, Target};
 use rows::Left;
 
 /// Another tensor that is added.
@@ -314,7 +314,7 @@ fn target(out: &mut Out, params: &mut ColumnParams, from: usize, n: usize) -> Ta
         }
         Out::F32ByRow { data, stride, rows, sums, scale, bias } => {
             params.bias = [0; PANEL];
-            Target::F32ByRow {
+            Target::F32ByRow(FloatsByRow {
                 data: data[from..].as_mut_ptr(),
                 stride: *stride,
                 x_scale: rows.scale.as_ptr(),
@@ -323,7 +323,7 @@ fn target(out: &mut Out, params: &mut ColumnParams, from: usize, n: usize) -> Ta
                 sums: sums[from..].as_ptr(),
                 scale: scale[from..].as_ptr(),
                 bias: bias[from..].as_ptr(),
-            }
+            })
         }
     }
 }

@@ -4,7 +4,7 @@
 //! whose order is that of the floats, so that NaN and the infinities lie outside of all finite numbers, and a loop over
 //! integers finds both ends.
 
-/// The two ends of a range: [`ordered`] bits of the least and of the greatest.
+/// The two ends of a range: the bits of the least and of the greatest, as integers in the order of the floats.
 pub type Ends = [i32; 2];
 
 /// The range of no numbers: 0 alone.

@@ -119,7 +119,7 @@ impl<'a> Beside<'a> {
 
     /// The same of rows from one on, where `each` in a row share a scale: those of the row and, unless they share it, of the
     /// rows behind it.
-    fn from_row(self, row: usize, each: usize) -> Beside<'a> {
+    fn at_row(self, row: usize, each: usize) -> Beside<'a> {
         if self.scales.is_empty() {
             return self;
         }
@@ -129,7 +129,7 @@ impl<'a> Beside<'a> {
     }
 
     /// The same where the tensor that is added begins at an element.
-    fn from_place(self, element: usize) -> Beside<'a> {
+    fn at_element(self, element: usize) -> Beside<'a> {
         if self.residual.is_empty() {
             return self;
         }
@@ -328,7 +328,7 @@ impl Product {
             Columns { packed: self.groups[0].packed.bytes(), n: self.columns, taps: self.taps, kc: self.kc };
         let units = column / gemm::UNIT..(column + n).div_ceil(gemm::UNIT);
         let columns = all.slice(units);
-        let beside = beside.from_place(column);
+        let beside = beside.at_element(column);
         self.write(kernels, 1, &rows, &columns, column, beside, n, y);
         self.epilogue.look_up(kernels, y);
     }
@@ -344,7 +344,7 @@ impl Product {
         row: usize,
         y: &mut [u8],
     ) {
-        let beside = beside.from_row(row, self.rows_of_scale()).from_place(row * self.columns + column);
+        let beside = beside.at_row(row, self.rows_of_scale()).at_element(row * self.columns + column);
         let y = &mut y[column * self.element()..];
         self.write(kernels, m, rows, columns, column, beside, self.columns, y);
     }
