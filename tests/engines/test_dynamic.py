@@ -135,6 +135,30 @@ def test_products_of_rows(build, same, m, k, n):
     assert not np.isnan(found[~broken]).any()
 
 
+CLAMPS = [("Relu", {}, []), ("Clip", {}, [-1.5, 2.5]), ("Clip", {}, [-0.0, 6.0])]
+OTHERS = [("LeakyRelu", {"alpha": np.float32(0.1)}, []), ("Sigmoid", {}, [])]
+
+
+@pytest.mark.parametrize("op", ["QGemm", "QConv"])
+@pytest.mark.parametrize(("function", "attributes", "bounds"), [*CLAMPS, *OTHERS])
+def test_a_clamp_behind_is_the_products_own(build, same, op, function, attributes, bounds):
+    rng = np.random.default_rng(13)
+    shape, kernel = ((3, 8, 5, 6), (33, 8, 3, 3)) if op == "QConv" else ((9, 40), (40, 33))
+    window = {"strides": [1, 1], "pads": [1] * 4, "dilations": [1, 1], "group": 1} if op == "QConv" else {}
+    w = rng.integers(-127, 128, kernel).astype(np.int8)
+    x = build.input("x", "f32", ("N", *shape[1:]))
+    inputs = [product(build, rng, op, x, w, **window)]
+    for place, bound in enumerate(bounds):
+        inputs.append(build.constant(f"bound{place}", np.array(bound, np.float32)))
+    program = build.program(build.node(function, inputs, "f32", **attributes))
+    feeds = {"x": rng.standard_normal(shape).astype(np.float32)}
+    feeds["x"][1].flat[3] = np.nan
+    same(program, feeds)
+    steps = [row.name for row in octavo.Session(program).profile(feeds)]
+    is_clamp = (function, attributes, bounds) in CLAMPS[:2]
+    assert ("n1 + n2" in steps) == is_clamp
+
+
 def test_a_row_is_the_same_beside_any_others(build):
     """Whatever the batch, the length, the place and the padding."""
     rng = np.random.default_rng(7)

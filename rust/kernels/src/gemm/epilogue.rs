@@ -166,6 +166,8 @@ pub(crate) struct FloatsByRow {
     pub sums: *const i32,
     pub scale: *const f32,
     pub bias: *const f32,
+    /// The smallest and the largest result.
+    pub clamp: Option<[f32; 2]>,
 }
 
 /// What all columns of a requantization share.
@@ -236,6 +238,7 @@ pub(crate) unsafe fn finish(
                     sums,
                     scale,
                     bias,
+                    clamp,
                 }) => {
                     let y = std::slice::from_raw_parts_mut(data.add(at(stride)), n);
                     let sums = std::slice::from_raw_parts(sums.add(columns.start), n);
@@ -246,6 +249,12 @@ pub(crate) unsafe fn finish(
                     for c in 0..n {
                         let acc = acc[c].wrapping_sub(zero.wrapping_mul(sums[c]));
                         y[c] = (acc as f32 * x_scale).mul_add(scale[c], bias[c]);
+                    }
+                    if let Some([lo, hi]) = clamp {
+                        for y in y {
+                            let least = if *y <= lo { lo } else { *y };
+                            *y = if least > hi { hi } else { least };
+                        }
                     }
                 }
             }

@@ -83,7 +83,8 @@ pub enum Out<'a> {
         bias: &'a [f32],
     },
     /// Floats of rows with scales of their own, formula (10a):
-    /// `fma(float32(acc - zero_point[r] * sums[c]) * x_scale[r], scale[c], bias[c])`.
+    /// `fma(float32(acc - zero_point[r] * sums[c]) * x_scale[r], scale[c], bias[c])`, clamped: what is at most `lo` becomes
+    /// that, then what is above `hi`; NaN stays.
     F32ByRow {
         /// The rows.
         data: &'a mut [f32],
@@ -97,6 +98,10 @@ pub enum Out<'a> {
         scale: &'a [f32],
         /// Each column's bias.
         bias: &'a [f32],
+        /// Smallest result.
+        lo: f32,
+        /// Largest result.
+        hi: f32,
     },
 }
 
@@ -268,7 +273,7 @@ fn check(out: &Out, m: usize, n: usize) {
             assert!(m == 1 || *stride >= n, "the rows of the output overlap");
             assert!(acc_bias.len() >= n && scale.len() >= n && bias.len() >= n, "parameters of each column");
         }
-        Out::F32ByRow { data, stride, rows, sums, scale, bias } => {
+        Out::F32ByRow { data, stride, rows, sums, scale, bias, .. } => {
             assert!(fits(data.len(), *stride), "the rows of the output leave the data");
             assert!(m == 1 || *stride >= n, "the rows of the output overlap");
             assert!(sums.len() >= n && scale.len() >= n && bias.len() >= n, "parameters of each column");
@@ -312,7 +317,7 @@ fn target(out: &mut Out, params: &mut ColumnParams, from: usize, n: usize) -> Ta
                 bias: bias[from..].as_ptr(),
             }
         }
-        Out::F32ByRow { data, stride, rows, sums, scale, bias } => {
+        Out::F32ByRow { data, stride, rows, sums, scale, bias, lo, hi } => {
             params.bias = [0; PANEL];
             Target::F32ByRow(FloatsByRow {
                 data: data[from..].as_mut_ptr(),
@@ -323,6 +328,7 @@ fn target(out: &mut Out, params: &mut ColumnParams, from: usize, n: usize) -> Ta
                 sums: sums[from..].as_ptr(),
                 scale: scale[from..].as_ptr(),
                 bias: bias[from..].as_ptr(),
+                clamp: ([*lo, *hi] != [f32::NEG_INFINITY, f32::INFINITY]).then_some([*lo, *hi]),
             })
         }
     }

@@ -123,6 +123,7 @@ struct Case {
     x_scale: f32,
     x_scales: Vec<f32>,
     x_zero_points: Vec<u8>,
+    clamp: [f32; 2],
     scale: Vec<f32>,
     float_bias: Vec<f32>,
     out_stride: usize,
@@ -215,6 +216,8 @@ impl Case {
             residual_constant,
             residual_shift,
             x_scale: float(random),
+            clamp: [[f32::NEG_INFINITY, f32::INFINITY], [0.0, f32::INFINITY], [-3e3, 5e4]]
+                [random.range(0, 2) as usize],
             x_scales: (0..scales).map(|_| float(random)).collect(),
             x_zero_points: (0..scales).map(|_| zero_points[random.range(0, 3) as usize] as u8).collect(),
             scale: (0..n).map(|_| float(random)).collect(),
@@ -277,25 +280,14 @@ impl Case {
         let len = (m - 1) * stride + self.shape.n;
         if self.is_float() {
             let mut data = vec![f32::from_bits(GAP); len + self.guard];
-            if self.kind == Kind::F32ByRow {
-                let out = Out::F32ByRow {
-                    data: &mut data[..len],
-                    stride,
-                    rows: RowScales { scale: &self.x_scales, zero_point: &self.x_zero_points },
-                    sums: &self.bias,
-                    scale: &self.scale,
-                    bias: &self.float_bias,
-                };
-                run_with_row_bias(kernels, m, &self.rows(), &self.row_bias, &columns, out);
-                return data.iter().map(|y| y.to_bits()).collect();
-            }
-            let out = Out::F32 {
-                data: &mut data[..len],
-                stride,
-                acc_bias: &self.bias,
-                x_scale: self.x_scale,
-                scale: &self.scale,
-                bias: &self.float_bias,
+            let (inside, scale, bias) = (&mut data[..len], &self.scale[..], &self.float_bias[..]);
+            let out = if self.kind == Kind::F32ByRow {
+                let rows = RowScales { scale: &self.x_scales, zero_point: &self.x_zero_points };
+                let [lo, hi] = self.clamp;
+                Out::F32ByRow { data: inside, stride, rows, sums: &self.bias, scale, bias, lo, hi }
+            } else {
+                let (acc_bias, x_scale) = (&self.bias[..], self.x_scale);
+                Out::F32 { data: inside, stride, acc_bias, x_scale, scale, bias }
             };
             run_with_row_bias(kernels, m, &self.rows(), &self.row_bias, &columns, out);
             return data.iter().map(|y| y.to_bits()).collect();
@@ -351,7 +343,8 @@ impl Case {
         if self.is_float() {
             let by_row = self.kind == Kind::F32ByRow;
             let x_scale = if by_row { self.x_scales[self.scale_of(r)] } else { self.x_scale };
-            return (acc as f32 * x_scale).mul_add(self.scale[c], self.float_bias[c]).to_bits();
+            let y = (acc as f32 * x_scale).mul_add(self.scale[c], self.float_bias[c]);
+            return if by_row { y.max(self.clamp[0]).min(self.clamp[1]) } else { y }.to_bits();
         }
         let acc = if matches!(self.kind, Kind::Sums | Kind::SumsAnyShift) {
             let residual = i64::from(self.residual[r * self.residual_stride + c]);

@@ -141,7 +141,10 @@ unsafe fn store_floats<V: Tile, const N: usize, const UNITS: usize, const ROWS: 
                     let zero = V::splat(i32::from(*by.x_zero_point.add(at)));
                     let x_scale = V::splat((*by.x_scale.add(at)).to_bits() as i32);
                     let sum = acc[r][u][i].sub(zero.mul_low(sums)).to_floats();
-                    let y = sum.mul_floats(x_scale).fma_floats(scale, bias);
+                    let mut y = sum.mul_floats(x_scale).fma_floats(scale, bias);
+                    if let Some([lo, hi]) = by.clamp {
+                        y = y.clamp_floats(V::splat(lo.to_bits() as i32), V::splat(hi.to_bits() as i32));
+                    }
                     y.store_bytes(by.data.add((row + r) * by.stride + column).cast());
                 });
             }

@@ -4,6 +4,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use octavo_exec::{Arena, cast, cast_mut};
+use octavo_kernels::float::epilogue::Clamp;
 use octavo_kernels::gemm::{
     self, AddParams, Columns, OffsetTable, Out, Requantize, Residual, ResidualParams, RowScales, Rows,
 };
@@ -11,8 +12,8 @@ use octavo_kernels::lookup;
 use octavo_kernels::requantize::residual_constant;
 use octavo_kernels::table::Kernels;
 
-use crate::ops::fusion;
 use crate::ops::node::{error, made, needed};
+use crate::ops::{float_fusion, fusion};
 use crate::plan::buffers::{BufferId, Placed};
 use crate::plan::builder::{Builder, Stop};
 use crate::plan::layout::Layout;
@@ -91,6 +92,8 @@ pub enum Epilogue {
         bias: Vec<f32>,
         /// How many rows share a scale and a zero point.
         rows: usize,
+        /// The function behind, where it is a clamp.
+        clamp: Clamp,
     },
 }
 
@@ -211,13 +214,15 @@ impl Epilogue {
                 scale: &scale[columns.clone()],
                 bias: &float_bias[columns],
             },
-            Epilogue::F32ByRow { sums, scale, bias, .. } => Out::F32ByRow {
+            Epilogue::F32ByRow { sums, scale, bias, clamp, .. } => Out::F32ByRow {
                 data: cast_mut(y),
                 stride,
                 rows: RowScales { scale: beside.scales, zero_point: beside.zero_points },
                 sums: &sums[columns.clone()],
                 scale: &scale[columns.clone()],
                 bias: &bias[columns],
+                lo: clamp.lo,
+                hi: clamp.hi,
             },
         }
     }
@@ -415,7 +420,7 @@ pub fn row_scales(b: &mut Builder<'_>, node: &Node, shape: &[usize]) -> Result<[
 /// column's weights.
 pub fn epilogue_by_row(b: &Builder<'_>, node: &Node, sums: Vec<i32>, rows: usize) -> Result<Epilogue, Stop> {
     let (bias, scale) = (b.known_input(node, 2)?.f32s()?, b.known_input(node, 3)?.f32s()?);
-    Ok(Epilogue::F32ByRow { sums, scale, bias, rows })
+    Ok(Epilogue::F32ByRow { sums, scale, bias, rows, clamp: Clamp::NONE })
 }
 
 /// The epilogue of a QConv or QGemm node from its constants, before anything is fused.
@@ -475,6 +480,11 @@ pub fn settle(
     epilogue: &mut Epilogue,
 ) -> Result<(Placed, Option<BufferId>, String), Stop> {
     let output = made(node, 0)?;
+    if let Epilogue::F32ByRow { clamp, .. } = epilogue {
+        let (clamped, names, found) = float_fusion::clamp_after(b, node, output);
+        *clamp = found;
+        return Ok((b.output(clamped, shape, layout)?, None, names));
+    }
     let Epilogue::U8 { residual, table, .. } = epilogue else {
         return Ok((b.output(output, shape, layout)?, None, node.name.clone()));
     };
