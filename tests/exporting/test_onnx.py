@@ -213,11 +213,30 @@ def test_sums_and_differences(rng, op, signs):
     compared(program, feeds, share=1)
 
 
+@pytest.mark.parametrize("kind", ["rows", "samples"])
+def test_ranges_that_a_run_finds(rng, kind):
+    """A row, or a sample, of zeros among them."""
+    if kind == "rows":
+        text = "g (float[N,5,16] x) => (float[N,5,8] y) { a = MatMul(x, w) y = Add(a, b) }"
+        w, x = rng.normal(size=(16, 8)), rng.normal(size=(3, 5, 16)) * [[[1], [30], [0], [0.01], [4]]]
+    else:
+        text = "g (float[N,4,6,6] x) => (float[N,8,6,6] y) { y = Conv<pads=[1,1,1,1]>(x, w, b) }"
+        w, x = rng.normal(size=(8, 4, 3, 3)), rng.normal(size=(3, 4, 6, 6)) * [[[[1]]], [[[0]]], [[[50]]]]
+    proto = onnx.parser.parse_model(f'<ir_version: 10, opset_import: ["" : 21]> {text}')
+    for name, array in (("w", w), ("b", rng.normal(size=8))):
+        proto.graph.initializer.append(onnx.numpy_helper.from_array(array.astype(F), name))
+    program = octavo.quantize(proto, recipe="dynamic").program
+    assert {"DynamicQuantize"} <= {node.op for node in program.nodes}
+    feeds = {"x": x.astype(F)}
+    [wanted], [found] = reference.run(program, feeds), opened(exporting.to_onnx(program)).run(None, feeds)
+    assert np.abs(wanted - found).max() <= 1e-5 * np.abs(wanted).max()
+
+
 def test_every_integer_operator_has_a_rule():
     assert set(RULES) == {op for op in signatures() if op.startswith("Q") or op in OTHERS}
 
 
-OTHERS = {"Dequantize", "Lookup", "Requantize"}
+OTHERS = {"Dequantize", "DynamicQuantize", "Lookup", "Requantize"}
 
 
 def test_names_ports_and_bytes(tmp_path, rng):

@@ -55,7 +55,7 @@ def quantize(
     recipe: Annotated[
         str,
         typer.Option(
-            help="What the model becomes: int8, which needs data; dynamic; weight-only, of --bits; or float16."
+            help="What the model becomes: int8, which needs data; dynamic; weight-only, of --bits; float16."
         ),
     ] = "int8",
     bits: Annotated[int, typer.Option(metavar="N", help="weight-only: bits of a weight, 8, 4, 3 or 2.")] = 8,

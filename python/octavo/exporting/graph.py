@@ -25,7 +25,8 @@ Array = npt.NDArray[Any]
 class Graph:
     """The nodes and constants of an ONNX graph, beside the Program that they are made of.
 
-    A value of the Program keeps its name, whatever holds it.
+    A value of the Program keeps its name, whatever holds it. reals: by the name of integers that have no form
+    of their own here, the reals that they stand for.
     """
 
     def __init__(self, program: Program) -> None:
@@ -34,7 +35,7 @@ class Graph:
         self._tensors: dict[str, onnx.TensorProto] = {}
         self._names = set(program.values)
         self._dequantized: dict[tuple[str, bytes, bytes], str] = {}
-        self.softmaxes: dict[str, str] = {}
+        self.reals: dict[str, str] = {}
 
     def fresh(self, base: str) -> str:
         """A name that no value has."""

@@ -21,6 +21,9 @@ Array = npt.NDArray[Any]
 SUMS = 2
 """The place of the sums of exponentials among a QMatMul's inputs."""
 
+DYNAMIC = 6
+"""Inputs of a product whose scales and zero points a run finds."""
+
 _WINDOW = (
     "strides",
     "pads",
@@ -80,6 +83,30 @@ def dequantize(graph: Graph, node: Node) -> None:
     graph.add("DequantizeLinear", inputs, [y], **attributes)
 
 
+def dynamic_quantize(graph: Graph, node: Node) -> None:
+    """The reals of each row, or sample, rounded to its own steps: formula (3a) by plain operators."""
+    x, y = node.inputs[0], node.outputs[0]
+    shape, axis = graph.program.values[x].shape, integer(node, "axis")
+    if shape is None:
+        raise ModelError(f"the value {x!r} has a range a row or a sample, but no known rank")
+    axes = graph.constant(f"{y}_axes", np.arange(axis % len(shape), len(shape)))
+    none, all_steps = (
+        graph.constant(f"{y}_none", np.float32(0)),
+        graph.constant(f"{y}_steps", np.float32(255)),
+    )
+    least = graph.constant(f"{y}_least", np.finfo(np.float32).tiny)
+    low = graph.made("Min", [graph.made("ReduceMin", [x, axes], f"{y}_minimum"), none], f"{y}_low")
+    high = graph.made("Max", [graph.made("ReduceMax", [x, axes], f"{y}_maximum"), none], f"{y}_high")
+    width = graph.made("Div", [graph.made("Sub", [high, low], f"{y}_width"), all_steps], f"{y}_step")
+    scale = graph.made("Max", [width, least], f"{y}_scale")
+    zero = graph.made("Round", [graph.made("Div", [low, scale], f"{y}_below")], f"{y}_zero")
+    steps = graph.made("Round", [graph.made("Div", [x, scale], f"{y}_place")], f"{y}_rounded")
+    above = graph.made("Sub", [steps, zero], f"{y}_above")
+    held = graph.made("Clip", [above, none, all_steps], f"{y}_held")
+    centred = graph.made("Add", [held, zero], f"{y}_centred")
+    graph.reals[y] = graph.made("Mul", [centred, scale], f"{y}_reals")
+
+
 def conv(graph: Graph, node: Node) -> None:
     """Conv of reals; its bias in steps of the sums."""
     inputs = [_x(graph, node), _weights(graph, node, 0), _bias(graph, node)]
@@ -95,14 +122,7 @@ def gemm(graph: Graph, node: Node) -> None:
 
 def matmul(graph: Graph, node: Node) -> None:
     """MatMul of reals; of exponentials and their sums, of the Softmax that they stand for."""
-    if len(node.inputs) > SUMS:
-        if node.inputs[0] not in graph.softmaxes:
-            raise ModelError(
-                f"node {node.name!r}: the exponentials that it weighs come from no QExponentials"
-            )
-        left = graph.softmaxes[node.inputs[0]]
-    else:
-        left = _operand(graph, node, 0, "a")
+    left = _known_reals(graph, node) if len(node.inputs) > SUMS else _operand(graph, node, 0, "a")
     inputs = [left, _operand(graph, node, 1, "b")]
     _end(graph, node, graph.add("MatMul", inputs, [_result(graph, node)]))
 
@@ -110,7 +130,7 @@ def matmul(graph: Graph, node: Node) -> None:
 def exponentials(graph: Graph, node: Node) -> None:
     """Softmax: the product behind it divides by the sums, which this does by itself."""
     shares = graph.made("Softmax", [node.inputs[0]], f"{node.outputs[0]}_shares", axis=-1)
-    graph.softmaxes[node.outputs[0]] = shares
+    graph.reals[node.outputs[0]] = shares
 
 
 def add(graph: Graph, node: Node) -> None:
@@ -163,8 +183,17 @@ def softmax(graph: Graph, node: Node) -> None:
     _end(graph, node, graph.add("Softmax", [reals], [_result(graph, node)], axis=integer(node, "axis")))
 
 
+def _known_reals(graph: Graph, node: Node) -> str:
+    """The reals of a first input that has no integers here."""
+    if node.inputs[0] not in graph.reals:
+        raise ModelError(f"node {node.name!r}: nothing says what its input {node.inputs[0]!r} stands for")
+    return graph.reals[node.inputs[0]]
+
+
 def _x(graph: Graph, node: Node) -> str:
     """The reals of the first input, as a product has them: a scale, or a zero point, a channel or for all."""
+    if node.op in ("QConv", "QGemm") and len(node.inputs) == DYNAMIC:
+        return _known_reals(graph, node)
     x, zero_points = node.inputs[0], x_zero_points(graph.program, node)
     _quant(graph, x)
     scale = x_scales(graph.program, node)
@@ -260,6 +289,7 @@ Rule = Callable[[Graph, Node], None]
 
 RULES: dict[str, Rule] = {
     "Dequantize": dequantize,
+    "DynamicQuantize": dynamic_quantize,
     "Lookup": lookup,
     "QAdd": add,
     "QAveragePool": average_pool,

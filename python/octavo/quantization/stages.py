@@ -184,6 +184,7 @@ def lower_by_ranges(work: Work) -> None:
 
 def lower_for_any_data(work: Work) -> None:
     """The Program whose products find the ranges of their activations at run time."""
+    assert work.recipe.weights is not None
     work.lowered = lower_dynamically(
         work.floats, work.recipe.weights, per_channel=work.per_channel, exclude=work.excluded
     )
