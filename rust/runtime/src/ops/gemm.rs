@@ -7,8 +7,8 @@ use octavo_kernels::gemm;
 use crate::ops::float_fusion::FusedFloats;
 use crate::ops::node::{broadcast, error, left_padded, made, needed};
 use crate::ops::product::{
-    Beside, BesideBuffers, Group, NANOSECONDS_A_MAC, Product, Source, epilogue, epilogue_by_row,
-    has_row_scales, push_rows, row_scales, settle, zero_point_correction,
+    BesideBuffers, Group, NANOSECONDS_A_MAC, Product, Source, epilogue, epilogue_by_row, has_row_scales,
+    push_rows, row_scales, run_beside, settle, zero_point_correction,
 };
 use crate::ops::{float_fusion, matmul};
 use crate::plan::buffers::{BufferId, Placed};
@@ -104,17 +104,12 @@ fn push_columns(
     let chunk = b.steps.chunk(n, k as f64 * NANOSECONDS_A_MAC * 8.0, COLUMNS);
     let element = product.element();
     let target = y.buffer;
-    b.steps.step(name, "QGemm", tile.name).macs(macs).with_slack().run_optional(
-        [x],
-        beside,
-        [target],
-        move |run, [x], beside, [y]| {
-            let (kernels, pool, beside) = (run.kernels, run.pool, Beside::of(beside));
-            pool.slices(y, chunk * element, |i, y| {
-                product.columns_of_row(kernels, x, beside, i * chunk, y);
-            });
-        },
-    );
+    let draft = b.steps.step(name, "QGemm", tile.name).macs(macs);
+    run_beside(draft, x, beside, target, move |run, x, beside, y| {
+        run.pool.slices(y, chunk * element, |i, y| {
+            product.columns_of_row(run.kernels, x, beside, i * chunk, y);
+        });
+    });
 }
 
 /// Plans a float Gemm: `alpha * A' * B' + beta * C`; alpha, beta and the sum one rounding each after the chain.

@@ -17,6 +17,7 @@ use crate::ops::{float_fusion, fusion};
 use crate::plan::buffers::{BufferId, Placed};
 use crate::plan::builder::{Builder, Stop};
 use crate::plan::layout::Layout;
+use crate::plan::steps::{Context, Draft};
 use crate::program::{Node, ValueId};
 
 /// Nanoseconds of a multiply-accumulate on one thread, by which steps are cut; the order of magnitude is enough.
@@ -525,13 +526,29 @@ pub fn push_rows(
     let chunk = b.steps.chunk_of_tiles(rows, macs as f64 / rows as f64 * NANOSECONDS_A_MAC, tile.rows);
     let row_bytes = product.columns * product.element();
     let target = y.buffer;
-    b.steps.step(name, op, tile.name).macs(macs).with_slack().run_optional(
-        [x],
-        beside,
-        [target],
-        move |run, [x], beside, [y]| {
-            let (kernels, pool, beside) = (run.kernels, run.pool, Beside::of(beside));
-            pool.slices(y, chunk * row_bytes, |i, y| product.rows(kernels, x, beside, i * chunk, y));
-        },
-    );
+    let draft = b.steps.step(name, op, tile.name).macs(macs);
+    run_beside(draft, x, beside, target, move |run, x, beside, y| {
+        run.pool.slices(y, chunk * row_bytes, |i, y| product.rows(run.kernels, x, beside, i * chunk, y));
+    });
+}
+
+/// Gives a step its code, which takes the rows with slack, what there is beside them, and the results.
+pub(super) fn run_beside(
+    draft: Draft<'_>,
+    x: BufferId,
+    beside: BesideBuffers,
+    y: BufferId,
+    code: impl Fn(Context<'_>, &[u8], Beside<'_>, &mut [u8]) + Send + Sync + 'static,
+) {
+    let [residual, found @ ..] = beside;
+    // Each buffer that a step might read costs a small layer time, whether it is there or not.
+    if found.iter().all(Option::is_none) {
+        draft.with_slack().run_optional([x], [residual], [y], move |run, [x], [residual], [y]| {
+            code(run, x, Beside { residual: residual.unwrap_or_default(), ..Beside::NOTHING }, y);
+        });
+    } else {
+        draft.with_slack().run_optional([x], beside, [y], move |run, [x], beside, [y]| {
+            code(run, x, Beside::of(beside), y);
+        });
+    }
 }
