@@ -167,7 +167,7 @@ def test_what_is_kept_is_decoded_anew_each_time(monkeypatch):
     for samples in (chosen.feeds, *chosen.halves):
         arrays = [id(sample["x"]) for sample in samples]
         assert len(arrays) == len(samples)
-    assert len(decoding.seen) == 15
+    assert len(decoding.seen) == 10
     assert decoding.there == 0
 
 

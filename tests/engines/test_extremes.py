@@ -20,7 +20,8 @@ FLOATS = (0.0, 1.0, -1.0, 1e-38, 1e30, np.inf, -np.inf, np.nan)
 PLAIN = {"multiplier": 2**30 + 128, "shift": 20, "lo": 0, "hi": 255}
 
 
-RUN = {"Q": ("u8",), "S": ("i32",), "W": ("u8", "i8", "i16", "i32")}
+PLAIN_INTEGERS = ("u8", "i8", "i16", "i32")
+RUN = {"Q": ("u8",), "S": ("i32",), "W": PLAIN_INTEGERS, "Z": PLAIN_INTEGERS}
 """Of the dtypes of integer ops, those that kernels are there for, and that can be fed."""
 
 
