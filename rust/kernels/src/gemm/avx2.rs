@@ -46,14 +46,6 @@ struct Scratch {
 /// The CPU has the tier; the panel's bounds have been checked.
 #[target_feature(enable = "avx2,fma")]
 pub(super) unsafe fn panel(panel: &Panel) {
-    // SAFETY: the caller's.
-    unsafe { if panel.target.is_by_row() { blocks::<true>(panel) } else { blocks::<false>(panel) } }
-}
-
-/// # Safety
-/// As [`panel`].
-#[target_feature(enable = "avx2,fma")]
-unsafe fn blocks<const BY_ROW: bool>(panel: &Panel) {
     let mut scratch = Scratch { wide: [[0; BLOCK * GROUP]; ROWS], acc: [[0; PANEL]; ROWS] };
     // Blocks of even height, so that none is short.
     let blocks = panel.m.div_ceil(ROWS);
@@ -63,12 +55,12 @@ unsafe fn blocks<const BY_ROW: bool>(panel: &Panel) {
         // SAFETY: the caller's bounds; the rows are the panel's.
         unsafe {
             match height {
-                1 => rows::<1, BY_ROW>(panel, row, &mut scratch),
-                2 => rows::<2, BY_ROW>(panel, row, &mut scratch),
-                3 => rows::<3, BY_ROW>(panel, row, &mut scratch),
-                4 => rows::<4, BY_ROW>(panel, row, &mut scratch),
-                5 => rows::<5, BY_ROW>(panel, row, &mut scratch),
-                _ => rows::<ROWS, BY_ROW>(panel, row, &mut scratch),
+                1 => rows::<1>(panel, row, &mut scratch),
+                2 => rows::<2>(panel, row, &mut scratch),
+                3 => rows::<3>(panel, row, &mut scratch),
+                4 => rows::<4>(panel, row, &mut scratch),
+                5 => rows::<5>(panel, row, &mut scratch),
+                _ => rows::<ROWS>(panel, row, &mut scratch),
             }
         }
         row += height;
@@ -80,7 +72,7 @@ unsafe fn blocks<const BY_ROW: bool>(panel: &Panel) {
 /// # Safety
 /// As [`panel`]; `row + R <= m`.
 #[target_feature(enable = "avx2,fma")]
-unsafe fn rows<const R: usize, const BY_ROW: bool>(panel: &Panel, row: usize, scratch: &mut Scratch) {
+unsafe fn rows<const R: usize>(panel: &Panel, row: usize, scratch: &mut Scratch) {
     let all = panel.taps * panel.groups;
     if let Some(joining) = panel.joining {
         // SAFETY: the caller's bounds.
@@ -114,7 +106,7 @@ unsafe fn rows<const R: usize, const BY_ROW: bool>(panel: &Panel, row: usize, sc
                         save(&acc[r][0], scratch.acc[r][from..].as_mut_ptr());
                     }
                 } else {
-                    epilogue::<_, _, _, _, BY_ROW>(panel, acc, row, from, UNIT.min(panel.n - from));
+                    epilogue(panel, acc, row, from, UNIT.min(panel.n - from));
                 }
             }
         }

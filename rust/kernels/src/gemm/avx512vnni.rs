@@ -35,17 +35,10 @@ pub(super) fn row_sums(data: &[u8], stride: usize, k: usize, factor: i32, sums: 
 /// Defines a panel function: blocks of at most `$most` rows, as even as can be, so that no block is short. Those of
 /// one height follow each other.
 macro_rules! panel {
-    ($name:ident, $blocks:ident, $units:literal, $most:literal, $($rows:literal)*) => {
+    ($name:ident, $units:literal, $most:literal, $($rows:literal)*) => {
         /// # Safety
         /// The CPU has the tier; the panel's bounds have been checked.
         pub(super) unsafe fn $name(panel: &Panel) {
-            // SAFETY: the caller's.
-            unsafe { if panel.target.is_by_row() { $blocks::<true>(panel) } else { $blocks::<false>(panel) } }
-        }
-
-        /// # Safety
-        /// The CPU has the tier; the panel's bounds have been checked.
-        unsafe fn $blocks<const BY_ROW: bool>(panel: &Panel) {
             let blocks = panel.m.div_ceil($most);
             let (low, taller) = (panel.m / blocks, panel.m % blocks);
             let split = taller * (low + 1);
@@ -54,7 +47,7 @@ macro_rules! panel {
                     // SAFETY: the caller's; the two ranges are whole numbers of blocks of their height.
                     unsafe {
                         match height {
-                            $($rows => tile::<$units, $rows, BY_ROW>(panel, from, to),)*
+                            $($rows => tile::<$units, $rows>(panel, from, to),)*
                             _ => unreachable!("a block of {height} rows"),
                         }
                     }
@@ -63,10 +56,10 @@ macro_rules! panel {
         }
     };
 }
-panel!(panel_1, blocks_1, 1, 16, 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16);
-panel!(panel_2, blocks_2, 2, 12, 1 2 3 4 5 6 7 8 9 10 11 12);
-panel!(panel_3, blocks_3, 3, 8, 1 2 3 4 5 6 7 8);
-panel!(panel_4, blocks_4, 4, 6, 1 2 3 4 5 6);
+panel!(panel_1, 1, 16, 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16);
+panel!(panel_2, 2, 12, 1 2 3 4 5 6 7 8 9 10 11 12);
+panel!(panel_3, 3, 8, 1 2 3 4 5 6 7 8);
+panel!(panel_4, 4, 6, 1 2 3 4 5 6);
 
 type Accumulators<const UNITS: usize, const ROWS: usize> = tile::Accumulators<Zmm, 1, UNITS, ROWS>;
 
@@ -76,16 +69,11 @@ type Accumulators<const UNITS: usize, const ROWS: usize> = tile::Accumulators<Zm
 /// The CPU has the tier; `from..to` is a whole number of blocks of the panel's rows, the panel's bounds have been
 /// checked, and it has `UNITS` units.
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx512vnni,avx2,fma")]
-unsafe fn tile<const UNITS: usize, const ROWS: usize, const BY_ROW: bool>(
-    panel: &Panel,
-    from: usize,
-    to: usize,
-) {
+unsafe fn tile<const UNITS: usize, const ROWS: usize>(panel: &Panel, from: usize, to: usize) {
     for row in (from..to).step_by(ROWS) {
         // SAFETY: the caller's bounds.
         unsafe {
-            let acc = accumulate::<UNITS, ROWS>(panel, row);
-            epilogue::<_, _, _, _, BY_ROW>(panel, acc, row, 0, panel.n);
+            epilogue(panel, accumulate::<UNITS, ROWS>(panel, row), row, 0, panel.n);
         }
     }
 }

@@ -153,14 +153,6 @@ pub(crate) enum Target {
     F32ByRow(FloatsByRow),
 }
 
-impl Target {
-    /// Whether they are floats of rows with scales of their own. Tiles are compiled for these apart: the registers that such
-    /// an epilogue takes would be missed in the others.
-    pub fn is_by_row(&self) -> bool {
-        matches!(self, Target::F32ByRow(_))
-    }
-}
-
 /// Floats of rows that have scales and zero points of their own: formula (10a) of docs/arithmetic.md.
 #[derive(Clone, Copy)]
 pub(crate) struct FloatsByRow {

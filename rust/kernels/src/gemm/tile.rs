@@ -68,18 +68,11 @@ pub(super) unsafe fn multiply_add<V: Tile, const N: usize, const UNITS: usize, c
 }
 
 /// Makes results of the sums of rows from `row` on and of the columns `from..from + n` of the panel, and writes them.
-/// BY_ROW: what [`Target::is_by_row`] says.
 ///
 /// # Safety
 /// The CPU has the tier of `V`; the panel's bounds have been checked, and it has the rows and columns.
 #[inline(always)]
-pub(super) unsafe fn epilogue<
-    V: Tile,
-    const N: usize,
-    const UNITS: usize,
-    const ROWS: usize,
-    const BY_ROW: bool,
->(
+pub(super) unsafe fn epilogue<V: Tile, const N: usize, const UNITS: usize, const ROWS: usize>(
     panel: &Panel,
     mut acc: Accumulators<V, N, UNITS, ROWS>,
     row: usize,
@@ -94,7 +87,7 @@ pub(super) unsafe fn epilogue<
                 let place = Place { row, from, n };
                 store(&acc, data.add(row * stride + from), *stride, quantize, residual.as_ref(), place);
             }
-            Target::F32ByRow(by) if BY_ROW && n == UNITS * UNIT => store_floats(&acc, by, row, from),
+            Target::F32ByRow(by) if n == UNITS * UNIT => store_floats(&acc, by, row, from),
             _ => {
                 // Copied, so that the accumulators can stay in registers.
                 let acc = acc;
