@@ -76,11 +76,9 @@ def test_engines_agree(case):
                     assert reference.tobytes() == found.tobytes(), f"{isa}, {threads} threads"
 
 
-def test_close_to_float(case):
-    """Over so many samples that no few of them decide, and not farther than without the default's effort."""
-    models = case.quantized, case.quantize(effort="fast")
-    sessions = [octavo.Session(model) for model in models]
-    signals, noises = np.zeros(len(case.floats)), np.zeros((2, len(case.floats)))
+def ratios_to_float(case, sessions):
+    """Of each session, the ratio of signal to error of each output over fresh samples, in dB."""
+    signals, noises = np.zeros(len(case.floats)), np.zeros((len(sessions), len(case.floats)))
     for seed in range(FRESH, FRESH + SCORED):
         feeds = case.network.feeds(case.model, seed, 1)
         wanted = [array.astype(np.float64) for array in case.float_session.run(None, feeds)]
@@ -88,7 +86,14 @@ def test_close_to_float(case):
         for session, noise in zip(sessions, noises, strict=True):
             pairs = zip(wanted, session.run(None, feeds), strict=True)
             noise += [np.square(array - found).sum() for array, found in pairs]
-    ratios, fast = 10 * np.log10(signals / np.maximum(noises, 1e-300))
+    return 10 * np.log10(signals / np.maximum(noises, 1e-300))
+
+
+def test_close_to_float(case):
+    """Over so many samples that no few of them decide, and not farther than without the default's effort."""
+    models = case.quantized, case.quantize(effort="fast")
+    sessions = [octavo.Session(model) for model in models]
+    ratios, fast = ratios_to_float(case, sessions)
     assert ratios.min() >= case.network.bar
     assert (ratios >= fast - 0.5).all()
 
@@ -98,15 +103,7 @@ def test_other_runtimes_are_as_close_to_float(case, tmp_path):
     path = tmp_path / "exported.onnx"
     case.quantized.export_onnx(path)
     sessions = [octavo.Session(case.quantized), unoptimized(path)]
-    signals, noises = np.zeros(len(case.floats)), np.zeros((2, len(case.floats)))
-    for seed in range(FRESH, FRESH + SCORED):
-        feeds = case.network.feeds(case.model, seed, 1)
-        wanted = [array.astype(np.float64) for array in case.float_session.run(None, feeds)]
-        signals += [np.square(array).sum() for array in wanted]
-        for session, noise in zip(sessions, noises, strict=True):
-            pairs = zip(wanted, session.run(None, feeds), strict=True)
-            noise += [np.square(array - found).sum() for array, found in pairs]
-    own, exported = np.minimum(10 * np.log10(signals / np.maximum(noises, 1e-300)), 120)
+    own, exported = np.minimum(ratios_to_float(case, sessions), 120)
     assert (exported >= own - 1).all(), (own, exported)
 
 
