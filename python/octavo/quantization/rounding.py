@@ -32,7 +32,7 @@ Float64 = npt.NDArray[np.float64]
 FEWEST_COLUMNS = 32
 """Columns below which weights stay rounded to nearest: what they show is too little to go by."""
 
-_ROWS_TRIED = 64
+ROWS_TRIED = 64
 """Rows of weights, evenly spread, on which it is tried whether few columns are enough."""
 
 
@@ -121,7 +121,7 @@ class Rows:
 
     def some(self) -> "Rows":
         """A few of the rows, evenly spread."""
-        step = -(-self.reals.shape[1] // _ROWS_TRIED)
+        step = -(-self.reals.shape[1] // ROWS_TRIED)
         return Rows(self.reals[:, ::step], self.scales[:, ::step], self._of, self._shape)
 
     def nearest(self) -> npt.NDArray[np.int8]:

@@ -19,7 +19,7 @@ from octavo.program import Node, Program
 from octavo.program.attributes import integer
 from octavo.quantization.columns import RealColumns, columns_wanted, moments_of, real_columns_of
 from octavo.quantization.products import readers_of
-from octavo.quantization.rounding import FEWEST_COLUMNS, error_over
+from octavo.quantization.rounding import FEWEST_COLUMNS, ROWS_TRIED, error_over
 from octavo.quantization.targets import Some, fitted, float_results
 from octavo.quantization.walk import Walk
 from octavo.rewrites import Rows, Storage, channel_axis, nearest_rows, rows_of, storage_of, weight_of
@@ -29,9 +29,6 @@ Float64 = npt.NDArray[np.float64]
 
 MOST_ELEMENTS = 1 << 24
 """Elements of columns that are looked at, of one product."""
-
-_ROWS_TRIED = 64
-"""Rows of weights, evenly spread, on which it is tried whether few columns are enough."""
 
 
 @dataclass(frozen=True)
@@ -154,7 +151,7 @@ def _pays(reals: Float64, storage: Storage, columns: RealColumns, threads: int |
         return False
     if columns.are_enough:
         return True
-    some = np.ascontiguousarray(reals[:, :: -(-reals.shape[1] // _ROWS_TRIED)])
+    some = np.ascontiguousarray(reals[:, :: -(-reals.shape[1] // ROWS_TRIED)])
     one, other = columns.halves()
     _, covariances = moments_of(one, threads)
     made = _rounded(some, storage, covariances, threads)
