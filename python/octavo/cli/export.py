@@ -8,7 +8,6 @@ import typer
 from octavo.cli import console
 from octavo.cli.options import Json
 from octavo.errors import ModelError
-from octavo.program import saving
 
 EPILOG = """\b
 Example:
@@ -30,13 +29,10 @@ def export(
 
     if not is_artifact_file(model):
         raise ModelError(f"{model} is no .octavo file: quantize the model first (octavo quantize)")
-    saving.check(output, (model,))
-    exported = exporting.to_onnx(load_program(model))
-    data = exported.SerializeToString(deterministic=True)
-    saving.write(output, data)
+    exported = exporting.save(load_program(model), output, (model,))
     facts = {
         "file": str(output),
-        "bytes": len(data),
+        "bytes": exported.ByteSize(),
         "opset": exported.opset_import[0].version,
         "nodes": len(exported.graph.node),
     }
@@ -45,5 +41,6 @@ def export(
             console.show_json(facts)
         else:
             console.show(
-                f"{output}: {console.format_size(len(data))}, {facts['nodes']} nodes, opset {facts['opset']}"
+                f"{output}: {console.format_size(exported.ByteSize())}, {facts['nodes']} nodes, "
+                f"opset {facts['opset']}"
             )

@@ -34,11 +34,13 @@ def to_onnx(program: Program) -> onnx.ModelProto:
     return model
 
 
-def save(program: Program, path: saving.PathLike, sources: Iterable[saving.PathLike] = ()) -> None:
-    """Write the QDQ model of a Program: all of it or, where that fails, nothing.
+def save(program: Program, path: saving.PathLike, sources: Iterable[saving.PathLike] = ()) -> onnx.ModelProto:
+    """Write the QDQ model of a Program, all of it or, where that fails, nothing; and return it.
 
     sources: the files that the Program was made from, which are not overwritten. Raises `ModelError` as
     `to_onnx` does, `ArtifactError` where `path` is one of the sources, OSError where it cannot be written.
     """
     saving.check(path, sources)
-    saving.write(path, to_onnx(program).SerializeToString(deterministic=True))
+    model = to_onnx(program)
+    saving.write(path, model.SerializeToString(deterministic=True))
+    return model

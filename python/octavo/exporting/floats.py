@@ -22,22 +22,22 @@ def add_float(graph: Graph, node: Node) -> None:
         fill = graph.program.constants[inputs.pop()]
         attributes["value"] = numpy_helper.from_array(fill.reshape(1), "value")
     values, outputs = graph.program.values, list(node.outputs)
-    quants = [values[name].quant for name in inputs if name and values[name].dtype in ACTIVATIONS]
-    quant = next(filter(None, quants), None)
+    quants = {
+        name: values[name].quant for name in (*inputs, *outputs) if name and values[name].dtype in ACTIVATIONS
+    }
+    quant = next((quants[name] for name in inputs if quants.get(name)), None)
     if quant is None or quant.zero_point.dtype == np.float32:
         graph.add(node.op, inputs, outputs, **attributes)
         return
     for place, name in enumerate(inputs):
-        if name and values[name].dtype in ACTIVATIONS:
-            own, dtype = values[name].quant or quant, values[name].dtype
-            inputs[place] = graph.dequantized(name, own.scale, own.zero_point.astype(_NUMPY[dtype]), own.axis)
-    reals = {
-        name: graph.fresh(f"{name}_reals") for name in outputs if name and values[name].dtype in ACTIVATIONS
-    }
+        if name in quants:
+            own = quants[name] or quant
+            inputs[place] = graph.dequantized(name, own.scale, own.zero_point, own.axis)
+    reals = {name: graph.fresh(f"{name}_reals") for name in outputs if name in quants}
     graph.add(node.op, inputs, [reals.get(name, name) for name in outputs], **attributes)
     for name, result in reals.items():
-        own, dtype = values[name].quant or quant, values[name].dtype
-        graph.quantized(result, name, own.scale, own.zero_point.astype(_NUMPY[dtype]), own.axis)
+        own = quants[name] or quant
+        graph.quantized(result, name, own.scale, own.zero_point, own.axis)
 
 
 def exported(attributes: Mapping[str, Attribute]) -> dict[str, Any]:
@@ -50,6 +50,3 @@ def exported(attributes: Mapping[str, Attribute]) -> dict[str, Any]:
         else value
         for name, value in attributes.items()
     }
-
-
-_NUMPY = {"u8": np.uint8, "i16": np.int16}

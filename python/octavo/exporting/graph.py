@@ -69,10 +69,9 @@ class Graph:
     def dequantized(self, name: str, scale: Array, zero_point: Array, axis: int | None) -> str:
         """The reals of an integer value, by one scale or, along `axis`, by several.
 
-        zero_point: of the value's dtype and the shape of `scale`.
+        zero_point: integers in the shape of `scale`.
         """
-        scale = scale.astype(np.float32)
-        key = name, scale.tobytes(), zero_point.tobytes()
+        key = name, scale.astype(np.float32).tobytes(), zero_point.astype(np.int64).tobytes()
         if key not in self._dequantized:
             inputs = [name, *self._quant(name, scale, zero_point, axis)]
             attributes = {} if axis is None else {"axis": axis}
@@ -82,13 +81,13 @@ class Graph:
     def quantized(self, reals: str, name: str, scale: Array, zero_point: Array, axis: int | None) -> None:
         """The integer value of that name, from its reals."""
         attributes = {} if axis is None else {"axis": axis}
-        inputs = [reals, *self._quant(name, scale.astype(np.float32), zero_point, axis)]
+        inputs = [reals, *self._quant(name, scale, zero_point, axis)]
         self.add("QuantizeLinear", inputs, [name], **attributes)
 
     def _quant(self, name: str, scale: Array, zero_point: Array, axis: int | None) -> list[str]:
         if axis is None:
             scale, zero_point = scale.reshape(()), zero_point.reshape(())
-        return [self.constant(f"{name}_scale", scale), self.constant(f"{name}_zero_point", zero_point)]
+        return [self.constant(f"{name}_scale", scale.astype(np.float32)), self.zero_points(name, zero_point)]
 
     def zero_points(self, name: str, zero_point: Array) -> str:
         """A constant of zero points in the dtype of a value, which may be a packed one."""

@@ -10,7 +10,7 @@ from onnx import TensorProto
 from octavo.errors import ModelError
 from octavo.exporting.floats import exported
 from octavo.exporting.graph import Graph
-from octavo.program import DTYPES, Node, Quant
+from octavo.program import Node, Quant
 from octavo.program.attributes import integer, integers, number
 from octavo.program.checks import COLUMNS, RESIDUAL, x_zero_points
 from octavo.program.integers import elements, limits
@@ -40,7 +40,7 @@ def quantize(graph: Graph, node: Node) -> None:
     """QuantizeLinear; where zero points are fractions, plain operators by formula (2a) or (2b)."""
     x, y = node.inputs[0], node.outputs[0]
     if len(node.inputs) == 1:
-        zero_point = _typed(graph, y, np.array([integer(node, "zero_point")]))
+        zero_point = np.array([integer(node, "zero_point")])
         graph.quantized(x, y, np.array([number(node, "scale")]), zero_point, None)
         return
     scale, zero = (_along(graph, node, graph.program.constants[name]) for name in node.inputs[1:3])
@@ -179,7 +179,7 @@ def softmax(graph: Graph, node: Node) -> None:
     """Softmax of reals."""
     x = node.inputs[0]
     quant = _quant(graph, x)
-    reals = graph.dequantized(x, quant.scale, _typed(graph, x, quant.zero_point), quant.axis)
+    reals = graph.dequantized(x, quant.scale, quant.zero_point, quant.axis)
     _end(graph, node, graph.add("Softmax", [reals], [_result(graph, node)], axis=integer(node, "axis")))
 
 
@@ -199,7 +199,7 @@ def _x(graph: Graph, node: Node) -> str:
     scale = x_scales(graph.program, node)
     count = max(len(scale), len(zero_points))
     scale, zero_point = np.broadcast_to(scale, count), np.broadcast_to(np.array(zero_points), count)
-    return graph.dequantized(x, scale, _typed(graph, x, zero_point), 1 if count > 1 else None)
+    return graph.dequantized(x, scale, zero_point, 1 if count > 1 else None)
 
 
 def _operand(graph: Graph, node: Node, place: int, letter: str) -> str:
@@ -210,13 +210,13 @@ def _operand(graph: Graph, node: Node, place: int, letter: str) -> str:
     else:
         quant = _quant(graph, name)
         scale, axis = quant.scale, quant.axis
-    return graph.dequantized(name, scale, _typed(graph, name, zero_point), axis)
+    return graph.dequantized(name, scale, zero_point, axis)
 
 
 def _weights(graph: Graph, node: Node, axis: int) -> str:
     name = node.inputs[1]
     scale = _quant(graph, name).scale
-    return graph.dequantized(name, scale, np.zeros(len(scale), np.int8), axis)
+    return graph.dequantized(name, scale, np.zeros(len(scale)), axis)
 
 
 def _bias(graph: Graph, node: Node) -> str:
@@ -228,7 +228,7 @@ def _bias(graph: Graph, node: Node) -> str:
     scale = scale_of_sums(graph.program, node)
     if bias.dtype != np.int32:
         return graph.constant(f"{name}_reals", (bias * scale).astype(np.float32))
-    return graph.dequantized(name, scale, np.zeros(len(scale), np.int32), 0)
+    return graph.dequantized(name, scale, np.zeros(len(scale)), 0)
 
 
 def _window(node: Node) -> dict[str, Any]:
@@ -263,7 +263,7 @@ def _end(graph: Graph, node: Node, reals: str) -> None:
     if any(bounds):
         reals = graph.made("Clip", [reals, *bounds], f"{y}_clipped")
     zeros = np.full(len(quant.scale), zero)
-    graph.quantized(reals, y, quant.scale, _typed(graph, y, zeros), quant.axis)
+    graph.quantized(reals, y, quant.scale, zeros, quant.axis)
 
 
 def _ends(node: Node) -> tuple[int, int]:
@@ -278,11 +278,6 @@ def _quant(graph: Graph, name: str) -> Quant:
     if quant is None:
         raise ModelError(f"the value {name!r} has no scale: what its integers stand for is not known")
     return quant
-
-
-def _typed(graph: Graph, name: str, zero_point: Array) -> Array:
-    """Zero points in the dtype of the integers."""
-    return zero_point.astype(DTYPES[graph.program.values[name].dtype])
 
 
 Rule = Callable[[Graph, Node], None]
