@@ -85,7 +85,7 @@ def test_sparse_weights_are_refused():
 
 
 QUANTIZED = {
-    "QuantizeLinear": "", "DequantizeLinear": "", "DynamicQuantizeLinear": "", "DynamicQuantizeMatMul": "ms",
+    "DynamicQuantizeMatMul": "ms", "DynamicQuantizeLSTM": "ms",
     "QLinearConv": "", "QLinearAdd": "ms", "QGemm": "ms", "QAttention": "ms",
 }  # fmt: skip
 

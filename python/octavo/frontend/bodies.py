@@ -126,6 +126,9 @@ def _write_out(model: ir.Model, bodies: dict[ir.Node, onnx.FunctionProto]) -> No
             name=node.name,
         )
         values = [node.outputs[index] for index in kept]
+        for value in values:
+            if node.op_type in DECOMPOSED and not value.is_graph_output():
+                value.type = None  # it may be another than the operator's: inferred again
         after, made = [], list(call.outputs)
         for index, value in enumerate(values if widened else ()):
             if value.dtype == ir.DataType.FLOAT16:

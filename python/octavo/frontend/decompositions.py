@@ -5,6 +5,7 @@ import onnx.parser
 import onnx_ir as ir
 
 from octavo.frontend.einsum import einsum_body
+from octavo.frontend.linear import dequantize_body, quantize_body
 from octavo.program import OPSET
 
 _PLAIN = (ir.DataType.FLOAT, ir.DataType.FLOAT16)
@@ -149,10 +150,12 @@ def _lrn(node: ir.Node) -> str | None:
 
 _BODIES = {
     "ConvInteger": _conv_integer,
+    "DequantizeLinear": dequantize_body,
     "Einsum": einsum_body,
     "Gemm": _gemm,
     "Hardmax": _hardmax,
     "LRN": _lrn,
     "MatMulInteger": _matmul_integer,
+    "QuantizeLinear": quantize_body,
 }
 DECOMPOSED = frozenset(_BODIES)
