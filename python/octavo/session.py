@@ -63,7 +63,7 @@ class Session:
     """A model made ready for this machine. Threads may share it.
 
     source: the path or the bytes of an artifact (.octavo); the path, bytes or proto of an ONNX model, which
-    then runs in float; a `QuantizedModel`; or a Program.
+    then runs in float, but for what it holds in integers itself; a `QuantizedModel`; or a Program.
     threads: how many, or None for OCTAVO_THREADS, else the cores that this process may use.
     isa: a name from `octavo.tiers()`, or None for OCTAVO_ISA, else the best.
     providers: as ONNX Runtime's sessions take them; there is one, "CPUExecutionProvider".
@@ -180,7 +180,7 @@ def is_artifact_file(path: str | PathLike[str]) -> bool:
 
 
 def load_program(source: Source) -> Program:
-    """The Program of a model: read from an artifact, or lowered from ONNX in float."""
+    """The Program of a model: read from an artifact, or lowered from ONNX in float and the forms it gives."""
     source = _read_once(source)
     if isinstance(source, Program):
         return source
@@ -200,10 +200,10 @@ def load_program(source: Source) -> Program:
         return _program_of(source)
     with needed_for("running an ONNX model"):
         from octavo import frontend
-        from octavo.lowering import evaluate, lower
+        from octavo.lowering import evaluate, lower, lower_as_given
         from octavo.passes import simplify
 
-        program = lower(simplify(frontend.load(source), evaluate)).program
+        program = lower_as_given(lower(simplify(frontend.load(source), evaluate)).program)
         # Graphs refer to themselves: their weights would stay beside the Program's for long.
         if sum(array.nbytes for array in program.constants.values()) > _LARGE:
             gc.collect()

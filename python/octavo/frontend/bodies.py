@@ -11,6 +11,7 @@ from octavo.errors import ModelError
 from octavo.frontend.decompositions import DECOMPOSED, decomposition
 from octavo.frontend.functions import inline_functions
 from octavo.frontend.inference import infer_shapes
+from octavo.frontend.pairs import settle_pairs
 from octavo.frontend.source import one_line
 from octavo.program import OPSET
 from octavo.program.ops import signatures
@@ -44,6 +45,8 @@ def expand_operators(model: ir.Model) -> None:
         ours = [node for node in model.graph.all_nodes() if node.op_type in DECOMPOSED]
         if not bodies and ours and version == OPSET:
             infer_shapes(model)
+            settle_pairs(model)
+            ours = [node for node in ours if node.graph is not None]
             bodies = {node: _parsed(own) for node in ours if (own := decomposition(node))}
         if not bodies:  # there is none for inputs of unknown types
             return

@@ -6,6 +6,7 @@ import onnx_ir as ir
 
 from octavo.frontend.einsum import einsum_body
 from octavo.frontend.linear import dequantize_body, quantize_body
+from octavo.frontend.pairs import is_kept
 from octavo.program import OPSET
 
 _PLAIN = (ir.DataType.FLOAT, ir.DataType.FLOAT16)
@@ -16,7 +17,7 @@ def decomposition(node: ir.Node) -> bytes | None:
 
     The types of the node's inputs, and the ranks that it depends on, must be known.
     """
-    if node.domain != "" or node.op_type not in _BODIES:
+    if node.domain != "" or node.op_type not in _BODIES or is_kept(node):
         return None
     lines = _BODIES[node.op_type](node)
     if lines is None:

@@ -18,6 +18,7 @@ from octavo.lowering.elementwise import emit_add, emit_mul, fit_add, fit_mul
 from octavo.lowering.evaluation import evaluate
 from octavo.lowering.forms import Forms, GivenWeights
 from octavo.lowering.gemm import emit_gemm, fit_gemm
+from octavo.lowering.given import gives_forms
 from octavo.lowering.graph import float_program
 from octavo.lowering.grids import Grid, grid
 from octavo.lowering.lowered import Lowered
@@ -100,6 +101,11 @@ def lower_to_integers(
     )
 
 
+def lower_as_given(program: Program) -> Program:
+    """A float Program as it runs: in integers where it says which ones, by `Quantize` and `Dequantize`."""
+    return lower_to_integers(program, Forms()).program if gives_forms(program) else program
+
+
 def _as_it_stands(program: Program) -> Lowered:
     nodes: dict[str, tuple[str, ...]] = {node.name: (node.name,) for node in program.nodes}
     return Lowered(program, [], nodes, {name: name for name in program.values}, {})
@@ -124,8 +130,10 @@ __all__ = [
     "affine",
     "columns",
     "evaluate",
+    "gives_forms",
     "grid",
     "lower",
+    "lower_as_given",
     "lower_dynamically",
     "lower_to_integers",
 ]

@@ -129,11 +129,16 @@ class ProgramBuilder(ProgramWriter):
         return nodes
 
     def emit_float(self, unit: Unit) -> None:
-        """Add a unit's own nodes, as the graph has them."""
-        for node in unit.nodes:
+        """Add a unit's own nodes, as the graph has them, and the integers that the model gives its result."""
+        for node in unit.body:
             inputs = [self.floats(name) for name in node.inputs]
             outputs = [self.gives_floats(name) for name in node.outputs]
             self._add(node.op, node.name, inputs, outputs, node.attributes, (node.name,))
+        if unit.pair:
+            quantize, dequantize = unit.pair
+            source, name = self.floats(quantize.inputs[0]), dequantize.outputs[0]
+            self._emit_conversion("Quantize", source, self.gives_integers(name), self.affine(name))
+            self.dequantize_if_wanted(name)
 
     def program(self) -> Program:
         """The Program written so far, as a whole."""

@@ -5,6 +5,7 @@ does not fit stays float, and the rest is decided anew around it, on the weights
 """
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,7 @@ import numpy.typing as npt
 
 from octavo.lowering.affine import Affine
 from octavo.lowering.capability import Kind
-from octavo.lowering.forms import Forms
+from octavo.lowering.forms import NOT_GIVEN, Forms
 from octavo.lowering.grids import TakenIn, taken_in, weights_taken_in
 from octavo.lowering.partition import Partition, Stay
 from octavo.lowering.sharing import Sharing
@@ -36,7 +37,14 @@ Arrange = Callable[[npt.NDArray[Any]], npt.NDArray[Any]]
 
 
 class UnfitError(Exception):
-    """A unit that looked fit for integers is not, now that its numbers are known. The text says why."""
+    """A unit that looked fit for integers is not, now that its numbers are known. The text says why.
+
+    value: the one that has no form, where that is why.
+    """
+
+    def __init__(self, text: str, value: str | None = None) -> None:
+        super().__init__(text)
+        self.value = value
 
 
 class Decision:
@@ -49,7 +57,10 @@ class Decision:
 
     def __init__(self, wiring: Wiring, forms: Forms, made: Made | None = None) -> None:
         self.wiring = wiring
-        self.forms = forms
+        given = wiring.given
+        self.forms = replace(
+            forms, given={**forms.given, **given.forms}, weights={**forms.weights, **given.weights}
+        )
         self.partition: Partition
         self._sharing: Sharing
         self.fits: dict[str, Any] = {}
@@ -69,8 +80,8 @@ class Decision:
             unfit = self._sharing.unfit or self._first_unfit(fit)
             if unfit is None:
                 return
-            unit, reason = unfit
-            kept[unit.name] = (reason, False)
+            units, reason = unfit
+            kept |= {unit.name: (reason, False) for unit in units}
 
     @property
     def stays(self) -> list[Stay]:
@@ -103,7 +114,7 @@ class Decision:
         """The same where a scale a channel will do as well."""
         found = self._sharing.affine(name)
         if isinstance(found, str):
-            raise UnfitError(found)
+            raise UnfitError(found, name)
         return found
 
     def input_of_product(self, unit: Unit) -> Affine:
@@ -142,6 +153,8 @@ class Decision:
         x, given = self.input_of_product(unit), self.forms.weights.get(unit.node.inputs[1])
         if given is not None:
             made = given_weights(arrange(given.integers), given.scale * alpha, bias, x)
+        elif not self.forms.derives:
+            raise UnfitError(f"its weights have no scale: {NOT_GIVEN}")
         else:
             nearest = self._nearest_weights(unit, arrange, alpha, x)
             made = (
@@ -165,12 +178,19 @@ class Decision:
             self._nearest[unit.name] = made
         return made[1]
 
-    def _first_unfit(self, fit: Callable[["Decision", Unit], Any]) -> tuple[Unit, str] | None:
+    def _first_unfit(self, fit: Callable[["Decision", Unit], Any]) -> tuple[list[Unit], str] | None:
         self.fits, self.fused, self.sums, self.scaled = {}, set(), {}, set()
         for unit in self.wiring.units:
             if self.is_integer(unit):
                 try:
                     self.fits[unit.name] = fit(self, unit)
                 except UnfitError as unfit:
-                    return unit, str(unfit)
+                    return self._unfit(unit, unfit.value), str(unfit)
         return None
+
+    def _unfit(self, unit: Unit, value: str | None) -> list[Unit]:
+        """The units that stay float for want of a value's form: the readers of what a product can give so."""
+        if value is None or value in unit.node.inputs or self.kind(unit) is not Kind.PRODUCT:
+            return [unit]
+        readers = self.wiring.readers.get(value, [])
+        return [reader for reader in readers if self.partition.takes_integers(reader)] or [unit]

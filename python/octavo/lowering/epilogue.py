@@ -29,9 +29,12 @@ class Epilogue:
 
 
 def epilogue(decision: Decision, unit: Unit) -> Epilogue:
-    """The end of `unit`, with the Relu or Clip merged that alone reads it; that one is then done."""
+    """The end of `unit`, with the Relu or Clip merged that alone reads it; that one is then done.
+
+    None is merged behind a rounding that the model gives.
+    """
     output = unit.outputs[0]
-    clip = decision.wiring.sole_reader(output)
+    clip = None if unit.rounding else decision.wiring.sole_reader(output)
     bounds = None if clip is None else _bounds(decision, clip)
     if clip is not None and bounds is not None:
         decision.fused.add(clip.name)

@@ -10,6 +10,9 @@ import numpy.typing as npt
 from octavo.lowering.affine import Affine, Range
 from octavo.program.integers import INT8, UINT8, Integers
 
+NOT_GIVEN = "the model gives none, and there were no data"
+"""Why a value has no form where none is derived."""
+
 
 @dataclass(frozen=True)
 class GivenWeights:
@@ -40,3 +43,8 @@ class Forms:
     weights_of: Integers = INT8
     per_channel: bool = True
     grids: Mapping[str, Affine] = field(default_factory=dict)
+
+    @property
+    def derives(self) -> bool:
+        """Whether there are ranges to derive forms from: without any, what has no given form stays float."""
+        return bool(self.ranges)

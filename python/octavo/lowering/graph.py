@@ -32,6 +32,9 @@ _DTYPES = {
     ir.DataType.DOUBLE: "f64",
 }
 
+_OTHERS = ("Constant", "QuantizeLinear", "DequantizeLinear")
+"""Nodes that a Program has in another form."""
+
 _Axis = int | str | ir.SymbolicDim | None
 
 # Attributes that inference with octavo's ops has no use for, whatever they say.
@@ -94,7 +97,7 @@ def _refuse_missing(model: ir.Model) -> None:
     missing = [
         node
         for node in model.graph.all_nodes()
-        if (node.domain != "" or node.op_type not in signatures()) and node.op_type != "Constant"
+        if (node.domain != "" or node.op_type not in signatures()) and node.op_type not in _OTHERS
     ]
     dropouts = [node for node in missing if node.op_type == "Dropout" and node.domain == ""]
     others = [node for node in missing if node not in dropouts]
@@ -182,6 +185,8 @@ def _node(node: ir.Node, name: str, values: dict[str, Value], constants: dict[st
         inputs = inputs[:-1]
     while outputs and not outputs[-1]:
         outputs = outputs[:-1]
+    if node.op_type in ("QuantizeLinear", "DequantizeLinear"):
+        return _conversion(node, name, inputs, outputs, constants)
     defaults = _defaults(node.op_type, name)
     given = {item.name: item for item in node.attributes.values()}
     if node.op_type == "ConstantOfShape":
@@ -192,6 +197,25 @@ def _node(node: ir.Node, name: str, values: dict[str, Value], constants: dict[st
         # Pixels as they are: the kernel is there already, where Cast itself is for sizes known before a run.
         return Node("Dequantize", name, inputs, outputs, {"scale": np.float32(1), "zero_point": 0})
     return Node(node.op_type, name, inputs, outputs, _known(node.op_type, name, attributes, defaults))
+
+
+def _conversion(
+    node: ir.Node,
+    name: str,
+    inputs: tuple[str, ...],
+    outputs: tuple[str, ...],
+    constants: dict[str, npt.NDArray[Any]],
+) -> Node:
+    """A Quantize or Dequantize by numbers; where there is no zero point, one of weights by their scales."""
+    op = node.op_type.removesuffix("Linear")
+    if len(inputs) == 2:
+        axis: dict[str, Attribute] = {}
+        if "axis" in node.attributes:
+            axis["axis"] = node.attributes.get_int("axis", 1)
+        return Node(op, name, inputs, outputs, axis)
+    scale, zero_point = (constants[given].reshape(-1)[0] for given in inputs[1:])
+    numbers: dict[str, Attribute] = {"scale": np.float32(scale), "zero_point": int(zero_point)}
+    return Node(op, name, inputs[:1], outputs, numbers)
 
 
 def _known(

@@ -31,7 +31,7 @@ def fit_matmul(decision: Decision, unit: Unit) -> Products:
     _check_sums(decision, unit, a, b)
     output = unit.outputs[0]
     is_weighed = decision.partition.exponentials(unit.node.inputs[0])
-    if is_weighed or not decision.partition.wants_integers(output):
+    if is_weighed or not decision.partition.gives_integers(output):
         return _with_number(decision, output, b.scale)
     end = epilogue(decision, unit)
     factor = np.float64(a.scale) * np.float64(b.scale) / np.float64(end.affine.scale)
@@ -65,6 +65,8 @@ def _with_number(decision: Decision, name: str, scale: np.float32) -> Products:
     plain = Products(name, scale)
     reader = decision.wiring.sole_reader(name)
     if reader is None or reader.node.op not in ("Mul", "Div") or reader.name not in decision.partition.rows:
+        return plain
+    if reader.rounding:
         return plain
     other = reader.node.inputs[1]
     if other == name and reader.node.op == "Mul":

@@ -9,6 +9,7 @@ float32 from its accumulator: last layers keep their precision.
 from collections.abc import Container, Mapping
 from dataclasses import dataclass
 
+from octavo.lowering.affine import PROBABILITY, Affine
 from octavo.lowering.capability import Kind, Row, judge
 from octavo.lowering.wiring import Unit, Wiring
 from octavo.program.integers import UINT8, Integers
@@ -16,8 +17,10 @@ from octavo.program.integers import UINT8, Integers
 EXCLUDED = "excluded by choice"
 AFTER_LAST = "it follows a float32 result of exact sums, which no op reads as integers"
 COLUMNS = "its result has a scale for each index, which a table of 256 results cannot give"
+OTHER_STEPS = "its result is given in steps that are not those of its integer form"
 NO_INTEGERS = "its inputs are float, and quantizing them for this op alone gains nothing"
 _GIVE_FLOATS = ("QConv", "QGemm", "QMatMul", "QReduceMean")
+_NONE: Mapping[str, Affine] = {}
 _FOLLOWERS = (Kind.UNARY, Kind.ELEMENTWISE, Kind.MOVEMENT, Kind.JOIN, Kind.SOFTMAX)
 
 
@@ -44,7 +47,7 @@ class Partition:
         wiring: Wiring,
         kept: Mapping[str, tuple[str, bool]],
         activations: Integers = UINT8,
-        given: Container[str] = (),
+        given: Mapping[str, Affine] = _NONE,
         grids: Container[str] = (),
     ) -> None:
         self.wiring = wiring
@@ -68,6 +71,10 @@ class Partition:
         """The kind of a unit that has an integer form."""
         return self.rows[unit.name].kind
 
+    def gives_integers(self, name: str) -> bool:
+        """Whether the value is held in integers where an integer unit makes it: for a reader, or as given."""
+        return name in self.wiring.rounded or self.wants_integers(name)
+
     def takes_integers(self, unit: Unit) -> bool:
         """Whether the unit reads integers."""
         return self.is_integer(unit) and self.kind(unit) is not Kind.EXPONENTIALS
@@ -89,7 +96,7 @@ class Partition:
 
     def _judge(self, kept: Mapping[str, tuple[str, bool]]) -> None:
         for unit in self.wiring.units:
-            if not self.wiring.computes_floats(unit):
+            if not self.wiring.computes_floats(unit) or not unit.body:
                 continue
             asked = next((kept[node.name] for node in unit.nodes if node.name in kept), None)
             if asked is not None:
@@ -103,8 +110,15 @@ class Partition:
                 self._reasons[unit.name] = (verdict.reason, verdict.expected)
             elif verdict.row.kind is Kind.UNARY and unit.outputs[0] in self._grids:
                 self._reasons[unit.name] = (COLUMNS, True)
+            elif verdict.row.kind is Kind.SOFTMAX and self._is_rounded_otherwise(unit):
+                self._reasons[unit.name] = (OTHER_STEPS, True)
             else:
                 self.rows[unit.name] = verdict.row
+
+    def _is_rounded_otherwise(self, unit: Unit) -> bool:
+        """Whether a Softmax's result is given steps that it does not have in integers."""
+        form = self._given.get(unit.outputs[0])
+        return form is not None and (form.scale, form.zero_point) != (PROBABILITY, 0)
 
     def _forgo_exponentials(self) -> None:
         """Judge anew those whose product stays float, or whose result has a form that a model states."""
@@ -113,7 +127,8 @@ class Partition:
             if row is None or row.kind is not Kind.EXPONENTIALS:
                 continue
             reader = self.wiring.sole_reader(unit.outputs[0])
-            if reader is None or reader.name not in self.rows or unit.outputs[0] in self._given:
+            is_rounded = unit.outputs[0] in self._given or (reader is not None and reader.rounding)
+            if reader is None or reader.name not in self.rows or is_rounded:
                 other = judge(self.wiring, unit, self._activations, without=Kind.EXPONENTIALS).row
                 assert other is not None, "a Softmax has another row"
                 self.rows[unit.name] = other
@@ -126,6 +141,7 @@ class Partition:
         while grown:
             before = len(integer)
             at_hand = {n for unit in self.wiring.units if unit.name in integer for n in unit.outputs}
+            at_hand |= self.wiring.rounded
             for unit in self.wiring.units:
                 if unit.name not in self.rows or unit.name in integer:
                     continue
@@ -165,7 +181,7 @@ class Partition:
         ends: set[str] = set()
         for unit in reversed(self.wiring.units):
             readers = [reader for name in unit.outputs for reader in self.wiring.readers.get(name, [])]
-            if all(self._takes_float(reader, ends) for reader in readers):
+            if all(self._takes_float(reader, ends) for reader in readers) and not unit.rounding:
                 ends.add(unit.name)
         for unit in self.wiring.units:
             if unit.name not in ends:
@@ -187,16 +203,20 @@ class Partition:
             return True
         if kind not in _FOLLOWERS:
             return False
-        comes_as_float = [
-            producer is None
-            or not self.is_integer(producer)
-            or (self.rows[producer.name].becomes in _GIVE_FLOATS and producer.name in ends)
-            for producer in map(self.wiring.producer.get, self.wiring.activations(unit))
-        ]
+        comes_as_float = [self._comes_as_float(name, ends) for name in self.wiring.activations(unit)]
         return any(comes_as_float) if kind is Kind.JOIN else all(comes_as_float)
 
+    def _comes_as_float(self, name: str, ends: set[str]) -> bool:
+        """Whether a value is float32 before anything is converted."""
+        producer = self.wiring.producer.get(name)
+        if name in self.wiring.rounded:
+            return False
+        if producer is None or not self.is_integer(producer):
+            return True
+        return self.rows[producer.name].becomes in _GIVE_FLOATS and producer.name in ends
+
     def _stays(self, unit: Unit) -> list[Stay]:
-        if not self.wiring.computes_floats(unit) or self.is_integer(unit):
+        if not self.wiring.computes_floats(unit) or self.is_integer(unit) or not unit.body:
             return []
         reason, expected = self._reasons.get(unit.name, (NO_INTEGERS, True))
         return [Stay(node.name, node.op, reason, expected) for node in unit.nodes]

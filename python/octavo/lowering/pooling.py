@@ -37,7 +37,7 @@ def fit_average_pool(decision: Decision, unit: Unit) -> Mean:
 
 def fit_reduce_mean(decision: Decision, unit: Unit) -> Mean:
     """A mean of elements, as many as the plan finds, with a float32 result where no reader wants integers."""
-    if decision.partition.wants_integers(unit.outputs[0]):
+    if decision.partition.gives_integers(unit.outputs[0]):
         return _fit_requantized(decision, unit)
     decision.affine(unit.node.inputs[0])  # it has one, or the mean does not fit
     return Mean()

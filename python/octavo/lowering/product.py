@@ -51,7 +51,7 @@ def fit_product(decision: Decision, unit: Unit, operands: Operands) -> Product:
     """Requantized by the factors of formula (7) where a reader wants integers, else with a float32 result."""
     arrange, bias, alpha = operands.arrange, operands.bias, operands.alpha
     x = decision.input_of_product(unit)
-    if not decision.partition.wants_integers(unit.outputs[0]):
+    if not decision.partition.gives_integers(unit.outputs[0]):
         weights = decision.weights(unit, arrange, None, alpha)
         unit_of_sums = x.channel_scales * weights.scale.astype(np.float64)
         return Product(weights, bias + unit_of_sums * shift_of(x, weights.weight))

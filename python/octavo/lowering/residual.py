@@ -85,7 +85,7 @@ def _add_behind(decision: Decision, unit: Unit) -> Unit | None:
     """The Add in integers that alone reads a product, and adds what is of the same shape to it."""
     wiring, output = decision.wiring, unit.outputs[0]
     add = wiring.sole_reader(output)
-    if add is None or add.node.op != "Add" or decision.forms.activations is not UINT8:
+    if unit.rounding or add is None or add.node.op != "Add" or decision.forms.activations is not UINT8:
         return None
     if not (decision.is_integer(unit) and decision.is_integer(add)):
         return None

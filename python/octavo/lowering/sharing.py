@@ -19,7 +19,7 @@ import numpy as np
 from octavo.lowering.affine import Affine, Range, affine, fixed_output
 from octavo.lowering.capability import Kind
 from octavo.lowering.columns import Columns
-from octavo.lowering.forms import Forms
+from octavo.lowering.forms import NOT_GIVEN, Forms
 from octavo.lowering.grids import Grid
 from octavo.lowering.partition import Partition
 from octavo.lowering.wiring import Unit
@@ -38,7 +38,7 @@ class Sharing:
     """
 
     def __init__(self, partition: Partition, forms: Forms) -> None:
-        self.unfit: tuple[Unit, str] | None = None
+        self.unfit: tuple[list[Unit], str] | None = None
         self._partition = partition
         self._forms = forms
         self._parent: dict[str, str] = {}
@@ -49,20 +49,46 @@ class Sharing:
         for unit in partition.wiring.units:
             op, name = unit.nodes[-1].op, unit.outputs[0]
             fixed = fixed_output(op, forms.activations)
-            if fixed is not None and not (op == "Softmax" and self._is_coarse(name, fixed)):
+            if (
+                self._forms.derives
+                and fixed is not None
+                and not (op == "Softmax" and self._is_coarse(name, fixed))
+            ):
                 self._fixed[name] = fixed
         self._fixed |= forms.given
+        self._exact = set(partition.wiring.rounded)
+        for unit in reversed(units):
+            self._take_back(unit)
         for unit in units:
             if partition.kind(unit) is Kind.MOVEMENT:
                 moved = (name for name in unit.outputs if name not in forms.given)
                 self._parent |= dict.fromkeys(moved, unit.node.inputs[0])
         self._grids: dict[str, Affine] = {}
+        for unit in units:
+            if unit.node.op == "Relu" and not self._has_form(unit.outputs[0]):
+                self._parent[unit.outputs[0]] = unit.node.inputs[0]
         for name, form in forms.grids.items():
             self._grids |= self._on_grid(name, form)
         for unit in units:
             if partition.kind(unit) is Kind.JOIN and self.unfit is None:
                 reason = self._join(unit)
-                self.unfit = None if reason is None else (unit, reason)
+                self.unfit = None if reason is None else ([unit], reason)
+
+    def _take_back(self, unit: Unit) -> None:
+        """Give a tensor that is only moved or joined before it is rounded the form that it is rounded to."""
+        output, wiring = unit.outputs[0], self._partition.wiring
+        inputs = {Kind.MOVEMENT: unit.node.inputs[:1], Kind.JOIN: unit.node.inputs}
+        if output not in self._exact:
+            return
+        for name in inputs.get(self._partition.kind(unit), ()):
+            is_free = name not in self._fixed and wiring.constant(name) is None
+            if is_free and wiring.sole_reader(name) is unit:
+                self._exact.add(name)
+                self._fixed[name] = self._fixed[output]
+
+    def _has_form(self, name: str) -> bool:
+        """Whether a value has a form of its own, given or derived."""
+        return name in self._fixed or name in self._forms.ranges
 
     def _is_coarse(self, name: str, fixed: Affine) -> bool:
         """Whether a fixed form loses a bit or more beside that of the range that was seen, as flat rows'."""
@@ -138,8 +164,10 @@ class Sharing:
         if root in self._forms.ranges:
             return self._forms.ranges[root]
         constant = self._partition.wiring.constant(root)
-        if constant is not None and constant.size and np.all(np.isfinite(constant)):
+        if self._forms.derives and constant is not None and constant.size and np.all(np.isfinite(constant)):
             return Range(float(constant.min()), float(constant.max()))
+        if not self._forms.derives:
+            return f"{root!r} has no range: {NOT_GIVEN}"
         what = "no finite value of it was seen" if constant is None else "it holds NaN or infinities"
         return f"{root!r} has no range: {what}"
 
@@ -164,6 +192,8 @@ class Sharing:
                     self._parent[root] = output
         elif all(root in self._fixed and self._fixed[root] == self._fixed.get(roots[0]) for root in roots):
             self._fixed[output] = self._fixed[roots[0]]
+        elif not self._forms.derives:
+            return f"{output!r} has no range: {NOT_GIVEN}"
         else:
             self._widen(unit, ranges)
         return None
@@ -200,7 +230,7 @@ class Sharing:
 
     def _apart(self, unit: Unit, widths: list[float]) -> str | None:
         """Why a detector's boxes and scores, joined for the caller alone, are not forced onto one scale."""
-        if self._partition.wants_integers(unit.outputs[0]):
+        if self._partition.gives_integers(unit.outputs[0]):
             return None
         held = [width for width in widths if width > 0.0]
         if held and max(held) > APART * min(held):

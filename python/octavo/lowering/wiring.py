@@ -6,15 +6,21 @@ from typing import Any
 
 import numpy.typing as npt
 
+from octavo.lowering.given import given
 from octavo.program import Attribute, Node, Program, Value
 from octavo.program.attributes import integer
 
 
 @dataclass(frozen=True)
 class Unit:
-    """Nodes that become one operation: a single node, or a product with the Add of its bias."""
+    """Nodes that become one operation: a single node, or a product with the Add of its bias.
+
+    rounding: the Quantize and Dequantize behind them, by which a model gives the result its form. Where these
+    stand alone, they are the unit's `nodes`.
+    """
 
     nodes: tuple[Node, ...]
+    rounding: tuple[Node, ...] = ()
 
     @property
     def node(self) -> Node:
@@ -29,14 +35,29 @@ class Unit:
     @property
     def outputs(self) -> tuple[str, ...]:
         """What the last node gives."""
-        return self.nodes[-1].outputs
+        return (self.rounding or self.nodes)[-1].outputs
+
+    @property
+    def pair(self) -> tuple[Node, ...]:
+        """The Quantize and Dequantize that it ends with, or is; none where it has no such."""
+        return self.rounding or (self.nodes if self.node.op == "Quantize" and len(self.nodes) == 2 else ())
+
+    @property
+    def body(self) -> tuple[Node, ...]:
+        """The nodes that compute, before any such."""
+        return self.nodes if self.rounding or not self.pair else ()
 
 
 class Wiring:
-    """An index over the float Program `program`."""
+    """An index over a float Program; `program` is that one with its constants in float32.
+
+    given: what it says of integers by itself. rounded: the values that it holds in uint8.
+    """
 
     def __init__(self, program: Program) -> None:
-        self.program = program
+        self.given = given(program)
+        self.program = program = self.given.program
+        self.rounded = {dequantize.outputs[0] for _, dequantize in self.given.pairs.values()}
         self.outputs = set(program.outputs)
         self._node_readers: dict[str, list[Node]] = {}
         for node in program.nodes:
@@ -75,8 +96,9 @@ class Wiring:
 
     def activations(self, unit: Unit) -> list[str]:
         """The float32 values that a unit reads and that are no constants, each once, in order."""
-        inner = {name for node in unit.nodes[:-1] for name in node.outputs}
-        names = dict.fromkeys(name for node in unit.nodes for name in node.inputs)
+        nodes = (*unit.nodes, *unit.rounding)
+        inner = {name for node in nodes[:-1] for name in node.outputs}
+        names = dict.fromkeys(name for node in nodes for name in node.inputs)
         return [name for name in names if name not in inner and self.is_float_activation(name)]
 
     def computes_floats(self, unit: Unit) -> bool:
@@ -106,17 +128,25 @@ class Wiring:
         self.functions.pop(unit.outputs[0], None)
 
     def _units(self) -> list[Unit]:
-        absorbed: dict[str, Node] = {}
+        units, inside = list[Unit](), set[str]()
         for node in self.program.nodes:
+            if node.name in inside:
+                continue
             bias = self._bias_add(node)
-            if bias is not None:
-                absorbed[node.name] = bias
-        inside = {node.name for node in absorbed.values()}
-        return [
-            Unit((node, absorbed[node.name]) if node.name in absorbed else (node,))
-            for node in self.program.nodes
-            if node.name not in inside
-        ]
+            nodes = (node,) if bias is None else (node, bias)
+            if node.name in self.given.pairs:
+                nodes = self.given.pairs[node.name]
+            rounding = () if node.name in self.given.pairs else self._rounding(nodes[-1])
+            inside.update(other.name for other in (*nodes[1:], *rounding))
+            units.append(Unit(nodes, rounding))
+        return units
+
+    def _rounding(self, node: Node) -> tuple[Node, ...]:
+        """The Quantize and Dequantize that alone read the one result of a node."""
+        readers = self._node_readers.get(node.outputs[0], [])
+        if len(node.outputs) != 1 or len(readers) != 1 or node.outputs[0] in self.outputs:
+            return ()
+        return self.given.pairs.get(readers[0].name, ())
 
     def _bias_add(self, node: Node) -> Node | None:
         """The Add of one constant a channel that alone reads a Conv, Gemm or MatMul by constant weights."""

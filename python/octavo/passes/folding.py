@@ -75,6 +75,9 @@ _EXACT = frozenset(
 )
 """What numpy computes alike everywhere, for constants of types that octavo lacks, as bfloat16."""
 
+_OF_INTEGERS = ("QuantizeLinear", "DequantizeLinear")
+"""What says which integers a model has, of its weights too; lowering reads it."""
+
 _TYPES = frozenset(ir.DataType.from_numpy(dtype) for dtype in DTYPES.values())
 
 
@@ -150,6 +153,8 @@ class _Folding(_constant_folding.FoldConstantsPass):
         self._evaluate = evaluate
 
     def process_node(self, node: ir.Node, is_function: bool) -> _constant_folding.Replacement | None:
+        if node.op_type in _OF_INTEGERS:
+            return None
         readers = [use.node for output in node.outputs for use in output.uses()]
         replacement = super().process_node(node, is_function)
         if replacement is not None or not all(map(_is_constant, node.inputs)):

@@ -42,6 +42,9 @@ def _facts(report: Report) -> list[tuple[str, str]]:
         )
     facts.append(("constants", f"{report.float_bytes:,} bytes in float, {report.integer_bytes:,} now"))
     facts.append(("calibrated over", f"{report.samples} samples" if report.samples else "no data"))
+    if report.given_tensors or report.given_weights:
+        what = f"{report.given_tensors} tensors' scales, {report.given_weights} products' weights"
+        facts.append(("as the model gives them", what))
     if report.range_rule is not None:
         facts.append(("ranges by", report.range_rule))
     if report.own_ranges:

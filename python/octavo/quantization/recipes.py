@@ -156,6 +156,11 @@ class Recipe:
         return self.kind.stages
 
     @property
+    def takes_forms(self) -> bool:
+        """Whether forms that a model gives are kept: where others are derived beside them."""
+        return "lower" in self.stages
+
+    @property
     def needs_data(self) -> bool:
         """Whether there is nothing to be made without data."""
         return self.kind.data == "needed"

@@ -10,6 +10,7 @@ from typing import Any
 from octavo.calibration import Calibration, Statistics
 from octavo.errors import printable
 from octavo.lowering import Lowered, Stay
+from octavo.lowering.given import given
 from octavo.program import Node, Program, artifact
 from octavo.program.integers import ACTIVATIONS
 from octavo.quantization.choice import Choice
@@ -45,6 +46,7 @@ class Report:
     range_rule: by which the ranges were taken; None without data. tried: for each rule that was tried, the
     ratio of signal to error of the outputs in dB, over samples that its ranges are not of.
     exact_inputs: those whose values lie on a grid that the integers hit, so that none is rounded.
+    given_tensors, given_weights: how many have the integers that the model itself gives them.
     """
 
     recipe: str
@@ -66,6 +68,8 @@ class Report:
     exact_inputs: list[str] = field(default_factory=list)
     is_fitted: bool = False
     own_ranges: list[str] = field(default_factory=list)
+    given_tensors: int = 0
+    given_weights: int = 0
 
     def to_dict(self) -> dict[str, Any]:
         """The same as plain data."""
@@ -133,6 +137,11 @@ class Report:
 
     def _data(self) -> list[str]:
         lines = [f"calibrated over {self.samples} samples"] if self.samples else ["made without data"]
+        if self.given_tensors or self.given_weights:
+            lines.append(
+                f"  as the model gives them: {self.given_tensors} tensors' scales, "
+                f"{self.given_weights} products' weights"
+            )
         if self.range_rule is not None:
             tried = ", ".join(f"{name} {ratio:.1f} dB" for name, ratio in self.tried.items())
             lines.append(
@@ -191,7 +200,7 @@ def report(
     if calibration is not None:
         statistics = calibration.statistics
         seen = {name: _seen(statistics, name) for name in calibration.names}
-    work = {node.name: macs(node, sizes) for node in floats.nodes}
+    work, found = {node.name: macs(node, sizes) for node in floats.nodes}, given(floats)
     return Report(
         recipe=recipe,
         stages=stages,
@@ -212,6 +221,8 @@ def report(
         exact_inputs=exact_inputs,
         is_fitted=is_fitted,
         own_ranges=sorted(own_ranges),
+        given_tensors=len(found.forms),
+        given_weights=len(found.weights),
     )
 
 

@@ -28,6 +28,7 @@ from octavo.lowering import (
     Made,
     Stay,
     evaluate,
+    gives_forms,
     lower,
     lower_dynamically,
     lower_to_integers,
@@ -126,8 +127,15 @@ def load(work: Work) -> None:
     work.excluded = excluded_nodes(work.floats, work.exclude, names)
     if not work.recipe.takes_data:
         work.data = None
+    is_given = gives_forms(work.floats)
+    if is_given and not work.recipe.takes_forms:
+        raise ModelError(
+            f"the model is quantized already, and the recipe {work.recipe.name!r} is for float models: give "
+            "the one that it was made of, or take the recipe 'int8', which keeps the scales that are given "
+            "and needs no data"
+        )
     if work.data is None:
-        if not work.recipe.needs_data:
+        if not work.recipe.needs_data or is_given:
             return
         raise DataError(
             f"the recipe {work.recipe.name!r} needs data: give a hundred samples, as the model takes them"
@@ -176,8 +184,11 @@ def see_grids(work: Work) -> None:
 
 
 def lower_by_ranges(work: Work) -> None:
-    """The integer Program, in forms derived from the ranges of the first rule."""
-    assert work.calibration is not None
+    """The integer Program, in forms that the model gives, or derived from the ranges of the first rule."""
+    if work.calibration is None:
+        forms = Forms(per_channel=work.per_channel)
+        work.lowered = lower_to_integers(work.floats, forms, work.excluded, work.made)
+        return
     work.choice = Choice(Candidate(work.rules[0]))
     work.lowered = _lowered(work, work.calibration.statistics, work.choice.taken)
 
@@ -451,8 +462,18 @@ STAGES: dict[str, Callable[[Work], None]] = {
 PREPARED = ("load", "measure shapes", "calibrate")
 """The stages that a calibrator has been through."""
 
-OF_DATA = ("measure shapes", "calibrate", "doubt")
-"""The stages that are left out where there are no data, of a recipe that does without."""
+OF_DATA = (
+    "measure shapes",
+    "calibrate",
+    "see grids",
+    "scale features",
+    "choose forms",
+    "round weights",
+    "fit weights",
+    "search ranges",
+    "doubt",
+)
+"""The stages that are left out where there are no data, of a recipe or a model that does without."""
 
 LEFT_OUT: dict[str, frozenset[str]] = {
     "fast": frozenset({"scale features", "choose forms", "round weights", "fit weights", "search ranges"}),

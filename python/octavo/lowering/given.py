@@ -1,0 +1,105 @@
+"""The forms that a model gives itself: a Quantize and the Dequantize behind it, and constants in integers."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from octavo.lowering.affine import Affine
+from octavo.lowering.forms import GivenWeights
+from octavo.program import Node, Program
+from octavo.program.attributes import integer, number
+
+
+@dataclass(frozen=True)
+class Given:
+    """What a float Program says of integers.
+
+    program: the same, its constants in float32. forms: of pairs and of constants, by the name of what their
+    Dequantize gives. weights: by the name of the float constant. pairs: by the name of a Quantize, it and its
+    Dequantize.
+    """
+
+    program: Program
+    forms: Mapping[str, Affine]
+    weights: Mapping[str, GivenWeights]
+    pairs: Mapping[str, tuple[Node, Node]]
+
+
+def gives_forms(program: Program) -> bool:
+    """Whether a float Program says of some tensor which integers it has."""
+    found = given(program)
+    return bool(found.forms or found.weights)
+
+
+def given(program: Program) -> Given:
+    """The forms in a float Program, and the Program in which what is constant is dequantized."""
+    forms: dict[str, Affine] = {}
+    weights: dict[str, GivenWeights] = {}
+    constants = dict(program.constants)
+    known: set[str] = set()
+    for node in program.nodes:
+        if node.op == "Dequantize" and node.inputs[0] in constants and _is_plain(program, node):
+            (name,) = node.outputs
+            held = constants[node.inputs[0]]
+            if len(node.inputs) == 1:
+                forms[name] = _form(node)
+                constants[name] = forms[name].reals()[held]
+            else:
+                scale = constants[node.inputs[1]]
+                weights[name] = GivenWeights(held, scale)
+                constants[name] = _along(scale, held.ndim, node) * held.astype(np.float32)
+            known.add(node.name)
+    if known:
+        program = _without(program, known, constants)
+    pairs = _pairs(program)
+    forms |= {dequantize.outputs[0]: _form(dequantize) for _, dequantize in pairs.values()}
+    return Given(program, forms, weights, pairs)
+
+
+def _is_plain(program: Program, node: Node) -> bool:
+    """Whether a Dequantize is of uint8 by numbers, or of int8 by one scale or by scales along an axis."""
+    dtype = program.values[node.inputs[0]].dtype
+    if len(node.inputs) == 1:
+        return dtype == "u8"
+    return dtype == "i8" and len(node.inputs) == 2 and "block" not in node.attributes
+
+
+def _form(node: Node) -> Affine:
+    return Affine(number(node, "scale"), integer(node, "zero_point"))
+
+
+def _along(scale: npt.NDArray[Any], rank: int, node: Node) -> npt.NDArray[Any]:
+    if "axis" not in node.attributes:
+        return scale.reshape(())
+    return scale.reshape(-1, *[1] * (rank - integer(node, "axis") - 1))
+
+
+def _without(program: Program, known: set[str], constants: dict[str, npt.NDArray[Any]]) -> Program:
+    """The Program with these nodes gone, whose results are constants, and what they alone read."""
+    nodes = [node for node in program.nodes if node.name not in known]
+    read = {name for node in nodes for name in node.inputs} | set(program.outputs)
+    constants = {name: array for name, array in constants.items() if name in read}
+    made = {*program.inputs, *(name for node in nodes for name in node.outputs), *constants}
+    values = {name: value for name, value in program.values.items() if name in made}
+    return replace(program, nodes=nodes, values=values, constants=constants)
+
+
+def _pairs(program: Program) -> dict[str, tuple[Node, Node]]:
+    """Each Quantize to uint8 by numbers whose integers one Dequantize of the same numbers reads, and it."""
+    readers: dict[str, list[Node]] = {}
+    for node in program.nodes:
+        for name in node.inputs:
+            readers.setdefault(name, []).append(node)
+    found = {}
+    for node in program.nodes:
+        if node.op != "Quantize" or len(node.inputs) > 1 or program.values[node.outputs[0]].dtype != "u8":
+            continue
+        reading = readers.get(node.outputs[0], [])
+        if node.outputs[0] in program.outputs or len(reading) != 1 or reading[0].op != "Dequantize":
+            continue
+        if reading[0].attributes == node.attributes:
+            found[node.name] = node, reading[0]
+    return found

@@ -1,0 +1,307 @@
+"""Models that give scales and weights themselves: what runs in integers, and that the answers are theirs."""
+
+import numpy as np
+import pytest
+from given import Net, assert_near, integers, ops, reals
+
+X = {"x": reals(4, 3, 8, 8)}
+
+
+def conv(net, x, channels=4, seed=0, of=3, dtype="int8", scale=None, bias=True, **attributes):
+    """A Conv of 3x3 by weights of the given dtype, one scale an output channel."""
+    scale = np.linspace(0.003, 0.006, channels).astype(np.float32) if scale is None else np.float32(scale)
+    low, high = (-127, 127) if dtype == "int8" else (0, 255)
+    array = integers(channels, of, 3, 3, low=low, high=high, seed=seed)
+    weights = net.weights(array, scale, 0 if dtype == "int8" else 128, dtype, axis=0)
+    more = [reals(channels, seed=seed + 1)] if bias else []
+    return net.op("Conv", x, weights, *more, pads=[1, 1, 1, 1], **attributes)
+
+
+def rounded_conv(net, x, **attributes):
+    return net.rounded(conv(net, x, **attributes), 0.05, 128)
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "int8"])
+@pytest.mark.parametrize("of", ["uint8", "int8"])
+def test_a_convolution(dtype, of):
+    """Activations and weights of either dtype, a scale a channel."""
+    net = Net()
+    zero = 120 if dtype == "uint8" else -8
+    x = net.rounded("x", 0.02, zero, dtype)
+    y = net.rounded(conv(net, x, dtype=of), 0.05, zero, dtype)
+    model = net.model(y)
+    assert ops(model) == {"Quantize": 1, "QConv": 1, "Dequantize": 1}
+    assert_near(model, X, 0.05)
+
+
+@pytest.mark.parametrize("scale", [0.004, [0.004]])
+def test_one_scale_for_all_weights(scale):
+    net = Net()
+    y = net.rounded(conv(net, net.rounded("x", 0.02, 120), scale=scale), 0.05, 128)
+    assert ops(net.model(y)) == {"Quantize": 1, "QConv": 1, "Dequantize": 1}
+    assert_near(net.model(y), X, 0.05)
+
+
+def test_a_bias_in_integers():
+    net = Net()
+    x = net.rounded("x", 0.02, 120)
+    weights = net.weights(integers(4, 3, 3, 3), np.full(4, 0.004), axis=0)
+    bias = net.op(
+        "DequantizeLinear",
+        integers(4, low=-9000, high=9000).astype(np.int32),
+        np.full(4, 0.02 * 0.004, np.float32),
+        np.zeros(4, np.int32),
+        axis=0,
+    )
+    y = net.rounded(net.op("Conv", x, weights, bias), 0.05, 128)
+    assert ops(net.model(y)) == {"Quantize": 1, "QConv": 1, "Dequantize": 1}
+    assert_near(net.model(y), X, 0.05)
+
+
+def test_a_result_that_is_not_rounded_comes_in_float():
+    net = Net()
+    model = net.model(conv(net, net.rounded("x", 0.02, 120)))
+    assert ops(model) == {"Quantize": 1, "QConv": 1}
+    assert_near(model, X)
+
+
+@pytest.mark.parametrize("activation", ["Relu", "Clip"])
+def test_an_activation_before_the_rounding_belongs_to_the_product(activation):
+    net = Net()
+    y = conv(net, net.rounded("x", 0.02, 120))
+    y = net.op("Relu", y) if activation == "Relu" else net.op("Clip", y, np.float32(0), np.float32(6))
+    model = net.model(net.rounded(y, 0.025))
+    assert ops(model) == {"Quantize": 1, "QConv": 1, "Dequantize": 1}
+    assert_near(model, X, 0.025)
+
+
+def test_an_activation_behind_the_rounding_is_a_table():
+    net = Net()
+    y = rounded_conv(net, net.rounded("x", 0.02, 120))
+    model = net.model(net.rounded(net.op("Sigmoid", y), 1 / 200, 3))
+    assert ops(model) == {"Quantize": 1, "QConv": 1, "Lookup": 1, "Dequantize": 1}
+    assert_near(model, X, 1 / 200)
+
+
+def test_a_relu_behind_the_rounding_keeps_its_steps():
+    net = Net()
+    y = net.op("Relu", rounded_conv(net, net.rounded("x", 0.02, 120)))
+    model = net.model(net.rounded(conv(net, y, of=4, seed=5), 0.1, 128))
+    assert ops(model) == {"Quantize": 1, "QConv": 2, "Lookup": 1, "Dequantize": 1}
+    assert_near(model, X, 0.1)
+
+
+def test_a_chain_of_functions_is_rounded_where_the_model_says():
+    """Hard swish in its parts: each rounding between them is kept."""
+    net = Net()
+    y = rounded_conv(net, net.rounded("x", 0.02, 120))
+    share = net.rounded(net.op("Sigmoid", y), 1 / 9)  # so coarse that leaving it out would show
+    model = net.model(net.rounded(net.op("Mul", y, share), 0.03, 100))
+    assert_near(model, X, 0.03)
+
+
+def test_both_sides_of_an_addition():
+    net = Net()
+    x = net.rounded("x", 0.02, 120)
+    y = rounded_conv(net, x)
+    z = net.rounded(conv(net, x, seed=3), 0.03, 100)
+    model = net.model(net.rounded(net.op("Relu", net.op("Add", y, z)), 0.05, 10))
+    assert ops(model) == {"Quantize": 1, "QConv": 2, "QAdd": 1, "Dequantize": 1}
+    assert_near(model, X, 0.05)
+
+
+def test_a_sum_rounded_once():
+    """What the model does not round before the addition is not rounded there."""
+    net = Net()
+    x = net.rounded("x", 0.02, 120)
+    y = conv(net, x, seed=3)
+    z = rounded_conv(net, x)
+    model = net.model(net.rounded(net.op("Add", y, z), 0.05, 128))
+    assert ops(model) == {"Quantize": 1, "QConv": 2, "Dequantize": 1}
+    assert_near(model, X, 0.05)
+
+
+def test_two_sums_that_are_not_rounded():
+    """Neither has a scale, so that they are added in float."""
+    net = Net()
+    x = net.rounded("x", 0.02, 120)
+    model = net.model(net.rounded(net.op("Add", conv(net, x), conv(net, x, seed=3)), 0.05, 128))
+    assert ops(model) == {"Quantize": 2, "QConv": 2, "Add": 1, "Dequantize": 1}
+    assert_near(model, X, 0.05)
+
+
+def test_a_constant_beside_a_tensor():
+    net = Net()
+    y = rounded_conv(net, net.rounded("x", 0.02, 120))
+    other = net.dequantized(integers(4, 1, 8, low=0, high=255).astype(np.uint8), 0.01, 100)
+    model = net.model(net.rounded(net.op("Mul", y, other), 0.05, 128))
+    assert ops(model) == {"Quantize": 1, "QConv": 1, "QMul": 1, "Dequantize": 1}
+    assert_near(model, X, 0.05)
+
+
+def test_a_constant_without_a_scale_stays_float():
+    net = Net()
+    y = rounded_conv(net, net.rounded("x", 0.02, 120))
+    model = net.model(net.rounded(net.op("Mul", y, reals(4, 1, 8)), 0.05, 128))
+    assert ops(model)["Mul"] == 1
+    assert_near(model, X, 0.05)
+
+
+def test_weights_without_a_scale_stay_float():
+    net = Net()
+    x = net.rounded("x", 0.02, 120)
+    model = net.model(net.rounded(net.op("Conv", x, reals(4, 3, 3, 3)), 0.05, 128))
+    assert ops(model) == {"Quantize": 2, "Conv": 1, "Dequantize": 2}
+    assert_near(model, X, 0.05)
+
+
+def test_scales_that_differ_are_joined():
+    net = Net()
+    x = net.rounded("x", 0.02, 120)
+    y, z = rounded_conv(net, x), net.rounded(conv(net, x, seed=3), 0.02, 100)
+    model = net.model(net.rounded(net.op("Concat", y, z, axis=1), 0.0613, 128))
+    assert ops(model) == {"Quantize": 1, "QConv": 2, "Requantize": 2, "Concat": 1, "Dequantize": 1}
+    assert_near(model, X, 0.0613)
+
+
+def test_what_is_joined_before_it_is_rounded():
+    net = Net()
+    x = net.rounded("x", 0.02, 120)
+    joined = net.op("Concat", conv(net, x), conv(net, x, seed=3), axis=1)
+    model = net.model(net.rounded(joined, 0.06, 128))
+    assert ops(model) == {"Quantize": 1, "QConv": 2, "Concat": 1, "Dequantize": 1}
+    assert_near(model, X, 0.06)
+
+
+@pytest.mark.parametrize("place", ["before", "behind", "both", "otherwise"])
+def test_what_moves_elements(place):
+    net = Net()
+    y = conv(net, net.rounded("x", 0.02, 120))
+    if place != "behind":
+        y = net.rounded(y, 0.05, 128)
+    y = net.op("MaxPool", net.op("Transpose", y, perm=[0, 1, 3, 2]), kernel_shape=[2, 2])
+    if place != "before":
+        y = net.rounded(y, 0.05 if place != "otherwise" else 0.0413, 128)
+    model = net.model(net.rounded(conv(net, y, of=4, seed=7), 0.2, 128))
+    expected = {"Quantize": 1, "QConv": 2, "Transpose": 1, "MaxPool": 1, "Dequantize": 1}
+    assert ops(model) == expected | ({"Requantize": 1} if place == "otherwise" else {})
+    assert_near(model, X, 0.2)
+
+
+@pytest.mark.parametrize("op", ["AveragePool", "GlobalAveragePool", "ReduceMean"])
+def test_means(op):
+    net = Net()
+    y = rounded_conv(net, net.rounded("x", 0.02, 120))
+    attributes = {"AveragePool": {"kernel_shape": [2, 2]}, "ReduceMean": {"keepdims": 0}}.get(op, {})
+    more = [np.array([2, 3])] if op == "ReduceMean" else []
+    model = net.model(net.rounded(net.op(op, y, *more, **attributes), 0.02, 128))
+    assert f"Q{'AveragePool' if op == 'AveragePool' else 'ReduceMean'}" in ops(model)
+    assert_near(model, X, 0.02, share=0.05)  # sums of few elements are often halves
+
+
+@pytest.mark.parametrize("transposed", [None, "gemm", "node"])
+@pytest.mark.parametrize("scale", ["one", "columns"])
+@pytest.mark.parametrize("bias", [False, True])
+def test_matrix_products(transposed, scale, bias):
+    net = Net(("N", 12))
+    x = net.rounded("x", 0.02, 120)
+    array = integers(12, 5) if transposed is None else integers(5, 12)
+    axis = 1 if transposed is None else 0
+    given = 0.004 if scale == "one" else np.linspace(0.002, 0.006, 5)
+    weights = net.weights(array, given, axis=axis)
+    if transposed == "node":
+        weights = net.op("Transpose", weights, perm=[1, 0])
+    if transposed == "gemm":
+        y = net.op("Gemm", x, weights, *([reals(5)] if bias else []), transB=1)
+    else:
+        y = net.op("MatMul", x, weights)
+        y = net.op("Add", y, reals(5)) if bias else y
+    model = net.model(net.rounded(y, 0.05, 128))
+    assert ops(model) == {"Quantize": 1, "QGemm": 1, "Dequantize": 1}
+    assert_near(model, {"x": reals(50, 12)}, 0.05)
+
+
+def test_scales_along_k_stay_float():
+    net = Net(("N", 12))
+    x = net.rounded("x", 0.02, 120)
+    weights = net.weights(integers(12, 5), np.linspace(0.002, 0.006, 12), axis=0)
+    model = net.model(net.rounded(net.op("MatMul", x, weights), 0.05, 128))
+    assert ops(model)["MatMul"] == 1
+    assert_near(model, {"x": reals(50, 12)}, 0.05)
+
+
+def test_products_of_two_tensors():
+    net = Net(("N", 6, 6))
+    x = net.rounded("x", 0.02, 120)
+    y = net.rounded(net.op("MatMul", x, net.op("Transpose", x, perm=[0, 2, 1])), 0.05, 128)
+    y = net.rounded(net.op("Softmax", y), 1 / 256)
+    model = net.model(net.rounded(net.op("MatMul", y, x), 0.02, 128))
+    assert ops(model)["QMatMul"] == 2
+    assert_near(model, {"x": reals(20, 6, 6)}, 0.02, share=0.05)
+
+
+def test_a_value_that_is_read_rounded_and_as_it_is():
+    net = Net()
+    y = conv(net, net.rounded("x", 0.02, 120))
+    z = net.rounded(conv(net, net.rounded(y, 0.05, 128), of=4, seed=5), 0.2, 128)
+    model = net.model(z, y)
+    assert_near(model, X, 0.2)
+
+
+def test_a_value_that_is_rounded_twice_over():
+    """By two scales: each reader has the one that is meant for it."""
+    net = Net()
+    y = conv(net, net.rounded("x", 0.02, 120))
+    one = conv(net, net.rounded(y, 0.05, 128), of=4, seed=5)
+    other = conv(net, net.rounded(y, 0.2, 128), of=4, seed=6)
+    model = net.model(net.rounded(one, 0.2, 128), net.rounded(other, 0.2, 128))
+    assert ops(model)["QConv"] == 3
+    assert_near(model, X, 0.2)
+
+
+def test_pairs_behind_pairs():
+    net = Net()
+    y = net.rounded(rounded_conv(net, net.rounded("x", 0.02, 120)), 0.07, 100)
+    model = net.model(net.rounded(conv(net, y, of=4, seed=7), 0.2, 128))
+    assert ops(model)["QConv"] == 2
+    assert_near(model, X, 0.2)
+
+
+def test_pairs_among_floats_still_round():
+    net = Net()
+    y = net.rounded(net.op("Erf", net.rounded("x", 0.1, 120)), 1 / 50, 100, "int8")
+    assert_near(net.model(y), X, 0.0, share=0.0)
+
+
+def test_an_output_of_several():
+    net = Net()
+    y = rounded_conv(net, net.rounded("x", 0.02, 120))
+    parts = net.op("Split", y, outputs=2, axis=1, num_outputs=2)
+    y = net.op("Add", *(net.rounded(part, 0.05, 128) for part in parts))
+    assert_near(net.model(net.rounded(y, 0.0973, 128)), X, 0.0973)
+
+
+@pytest.mark.parametrize("dtype", ["uint4", "int4", "int2"])
+def test_fewer_bits_are_a_narrower_clamp(dtype):
+    import ml_dtypes
+
+    of = np.dtype(getattr(ml_dtypes, dtype))
+    net = Net(opset=25)
+    x = net.rounded("x", 0.02, 120)
+    y = net.rounded(conv(net, x), 0.3, 1 if dtype == "int2" else 5, of)
+    model = net.model(y)
+    assert ops(model) == {"Quantize": 1, "QConv": 1, "Dequantize": 1}
+    if dtype != "int2":  # which ONNX Runtime lacks
+        assert_near(model, X, 0.3)
+
+
+def test_float_weights_behind_a_pair():
+    """As fake quantization in training leaves them."""
+    net = Net()
+    x = net.rounded("x", 0.02, 120)
+    scale = np.linspace(0.003, 0.006, 4)
+    q = net.quantized(reals(4, 3, 3, 3) * np.float32(0.2), scale, np.zeros(4), "int8", axis=0)
+    weights = net.dequantized(q, scale, np.zeros(4), "int8", axis=0)
+    model = net.model(net.rounded(net.op("Conv", x, weights), 0.05, 128))
+    assert ops(model) == {"Quantize": 1, "QConv": 1, "Dequantize": 1}
+    assert_near(model, X, 0.05)
