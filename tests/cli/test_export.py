@@ -39,3 +39,24 @@ def test_what_cannot_be_exported_is_told(octavo, folder, tmp_path):
         assert ended.err.count("\n") == 1
         assert hint in ended.err
     assert not (tmp_path / "qdq.onnx").exists()
+
+
+def test_the_file_is_read_again_without_data(octavo, folder, tmp_path):
+    """Quantized as it stands, inspected and compared."""
+    path, again = tmp_path / "qdq.onnx", tmp_path / "again.octavo"
+    octavo("export", "model.octavo", "-o", path, cwd=folder)
+    ended = octavo("quantize", path, "-o", again)
+    assert (ended.status, ended.err) == (0, "")
+    assert "as the model gives them: 4 tensors' scales, 2 products' weights" in ended.out
+    own, back = (
+        octavo("run", model, "--input", "input=image.npy", "--json", cwd=folder).json()["outputs"]
+        for model in ("model.octavo", again)
+    )
+    assert own == back
+    facts = octavo("inspect", path, "--json").json()["int8"]
+    assert facts["integer_macs"] == facts["macs"] == 93_288
+    refused = octavo("quantize", path, "--recipe", "dynamic", "-o", tmp_path / "no.octavo")
+    assert refused.status == 1
+    assert "quantized already, and the recipe 'dynamic' is for float models" in refused.err
+    compared = octavo("compare", path, again, "--data", "calibration.npz", "--json", cwd=folder)
+    assert compared.status == 0

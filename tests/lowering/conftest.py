@@ -88,7 +88,7 @@ def factor_of_a_residual(ratio):
     )
 
 
-MOVES = {row.op for row in capability.TABLE if row.kind is capability.Kind.MOVEMENT}
+MOVES = {row.op for row in capability.TABLE if row.kind is capability.Kind.MOVEMENT and row.becomes == row.op}
 
 
 def clamp(floats, node, scale, zero):

@@ -18,7 +18,8 @@ KINDS = {
         " Softplus Softsign Sqrt Swish Tanh ThresholdedRelu"
     },
     Kind.JOIN: {op: op for op in ("Concat", "Max", "Min")},
-    Kind.MOVEMENT: {
+    Kind.MOVEMENT: {"Requantize": "Quantize"}
+    | {
         op: op
         for op in (
             *("DepthToSpace", "Expand", "Flatten", "GlobalMaxPool", "Identity", "Reshape", "Slice"),

@@ -1,8 +1,11 @@
 """Models that give scales and weights themselves: what runs in integers, and that the answers are theirs."""
 
 import numpy as np
+import octavo
+import onnx
 import pytest
 from given import Net, assert_near, integers, ops, reals
+from onnx import TensorProto
 
 X = {"x": reals(4, 3, 8, 8)}
 
@@ -87,7 +90,7 @@ def test_a_relu_behind_the_rounding_keeps_its_steps():
     net = Net()
     y = net.op("Relu", rounded_conv(net, net.rounded("x", 0.02, 120)))
     model = net.model(net.rounded(conv(net, y, of=4, seed=5), 0.1, 128))
-    assert ops(model) == {"Quantize": 1, "QConv": 2, "Lookup": 1, "Dequantize": 1}
+    assert ops(model) == {"Quantize": 1, "QConv": 2, "Dequantize": 1}
     assert_near(model, X, 0.1)
 
 
@@ -305,3 +308,76 @@ def test_float_weights_behind_a_pair():
     model = net.model(net.rounded(net.op("Conv", x, weights), 0.05, 128))
     assert ops(model) == {"Quantize": 1, "QConv": 1, "Dequantize": 1}
     assert_near(model, X, 0.05)
+
+
+def test_integers_come_in_and_go_out():
+    net = Net()
+    net.inputs = [onnx.helper.make_tensor_value_info("x", TensorProto.UINT8, ("N", 3, 8, 8))]
+    y = conv(net, net.dequantized("x", 0.02, 120))
+    model = net.model(net.quantized(y, 0.05, 128), kinds=[TensorProto.UINT8])
+    assert ops(model) == {"QConv": 1, "Identity": 1}
+    feeds = {"x": integers(4, 3, 8, 8, low=0, high=255).astype(np.uint8)}
+    assert_near(model, feeds, 1)
+    (port,) = octavo.Session(model).get_inputs()
+    assert (port.scale, port.zero_point) == (np.float32(0.02), 120)
+
+
+def test_integers_of_int8_come_in_and_go_out():
+    net = Net()
+    net.inputs = [onnx.helper.make_tensor_value_info("x", TensorProto.INT8, ("N", 3, 8, 8))]
+    y = conv(net, net.dequantized("x", 0.02, -8, "int8"))
+    model = net.model(net.quantized(y, 0.05, 3, "int8"), kinds=[TensorProto.INT8])
+    assert ops(model)["QConv"] == 1
+    assert_near(model, {"x": integers(4, 3, 8, 8, low=-128).astype(np.int8)}, 1)
+
+
+def test_integers_that_are_moved_between_the_two():
+    """Transposed, pooled and looked up as integers: what they stand for has a form again behind that."""
+    net = Net()
+    y = conv(net, net.rounded("x", 0.02, 120))
+    q = net.op(
+        "MaxPool", net.op("Transpose", net.quantized(y, 0.05, 128), perm=[0, 1, 3, 2]), kernel_shape=[2, 2]
+    )
+    places = net.op("Cast", q, to=TensorProto.INT32)
+    table = np.random.default_rng(0).integers(0, 256, 256).astype(np.uint8)
+    y = net.dequantized(net.op("Gather", table, places), 0.04, 100)
+    model = net.model(net.rounded(conv(net, y, of=4, seed=7), 0.2, 128))
+    assert ops(model)["QConv"] == 2
+    assert ops(model)["Lookup"] == 1
+    assert_near(model, X, 0.2)
+
+
+@pytest.mark.parametrize("zero", [0, 100, 200, 255])
+@pytest.mark.parametrize("op", ["Conv", "MatMul", "Gemm"])
+def test_weights_with_a_zero_point(op, zero):
+    """Beyond int8 they are the sum of two."""
+    net = Net(("N", 3, 8, 8) if op == "Conv" else ("N", 12))
+    x = net.rounded("x", 0.02, 120)
+    shape = {"Conv": (4, 3, 3, 3), "MatMul": (12, 5), "Gemm": (5, 12)}[op]
+    array = integers(*shape, low=0, high=254)  # one more, and a sum of two is not enough for zero = 0
+    weights = net.weights(array, 0.004, zero, "uint8")
+    y = net.op(op, x, weights, **({"transB": 1} if op == "Gemm" else {}))
+    model = net.model(net.rounded(y, 0.5, 128))
+    found = ops(model)
+    assert found["QConv" if op == "Conv" else "QGemm"] == 1
+    assert found.get("Concat") == 1
+    assert_near(model, {"x": reals(*((4, 3, 8, 8) if op == "Conv" else (50, 12)))}, 0.5)
+
+
+def test_weights_that_no_two_of_int8_hold_stay_float():
+    net = Net()
+    x = net.rounded("x", 0.02, 120)
+    weights = net.weights(integers(4, 3, 3, 3, low=0, high=255), 0.004, 0, "uint8")
+    model = net.model(net.rounded(net.op("Conv", x, weights), 0.5, 128))
+    assert ops(model)["Conv"] == 1
+    assert_near(model, X, 0.5)
+
+
+def test_weights_that_two_products_share():
+    net = Net()
+    x = net.rounded("x", 0.02, 120)
+    weights = net.weights(integers(3, 3, 3, 3), np.full(3, 0.004), axis=0)
+    y = net.rounded(net.op("Conv", x, weights, pads=[1, 1, 1, 1]), 0.05, 128)
+    model = net.model(net.rounded(net.op("Conv", y, weights, pads=[1, 1, 1, 1]), 0.1, 128))
+    assert ops(model) == {"Quantize": 1, "QConv": 2, "Dequantize": 1}
+    assert_near(model, X, 0.1)

@@ -107,6 +107,14 @@ def test_other_runtimes_are_as_close_to_float(case, tmp_path):
     assert (exported >= own - 1).all(), (own, exported)
 
 
+def test_the_exported_model_comes_back_with_the_same_bits(case, tmp_path):
+    path = tmp_path / "exported.onnx"
+    case.quantized.export_onnx(path)
+    own, back = (octavo.Session(model).run(None, case.feeds) for model in (case.quantized, path))
+    for one, other in zip(own, back, strict=True):
+        assert one.tobytes() == other.tobytes()
+
+
 def test_products_are_in_integer_kernels(case):
     """But for those that the report says are better off in float."""
     rows = [row for row in octavo.Session(case.quantized).profile(case.feeds) if row.macs]

@@ -12,13 +12,13 @@ def inspect_onnx(model: Path, as_json: bool) -> None:
     """Shows an ONNX file; of one that octavo cannot run, what the file says, and then raises `ModelError`."""
     from octavo import frontend
     from octavo.quantization.outlook import outlook
-    from octavo.session import load_program
+    from octavo.quantization.stages import floats_of
 
     own = asdict(frontend.facts(model))
     facts: dict[str, Any] = {"model": str(model), "file_bytes": model.stat().st_size, "format": "onnx", **own}
     facts["opset"] = own["opsets"].get("ai.onnx")
     try:
-        facts["int8"] = asdict(outlook(load_program(model)))
+        facts["int8"] = asdict(outlook(floats_of(model)[0]))
         refused = None
     except ModelError as error:
         facts["int8"], refused = None, error

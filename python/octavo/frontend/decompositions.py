@@ -6,7 +6,7 @@ import onnx_ir as ir
 
 from octavo.frontend.einsum import einsum_body
 from octavo.frontend.linear import dequantize_body, quantize_body
-from octavo.frontend.pairs import is_kept
+from octavo.frontend.steps import is_kept
 from octavo.program import OPSET
 
 _PLAIN = (ir.DataType.FLOAT, ir.DataType.FLOAT16)

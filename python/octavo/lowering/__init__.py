@@ -23,7 +23,7 @@ from octavo.lowering.graph import float_program
 from octavo.lowering.grids import Grid, grid
 from octavo.lowering.lowered import Lowered
 from octavo.lowering.matmul import emit_matmul, fit_matmul
-from octavo.lowering.movement import emit_join, emit_movement, fit_join, fit_movement
+from octavo.lowering.movement import emit_join, emit_movement, emit_requantize, fit_join, fit_movement
 from octavo.lowering.partition import EXCLUDED, Stay
 from octavo.lowering.pooling import emit_average_pool, emit_reduce_mean, fit_average_pool, fit_reduce_mean
 from octavo.lowering.softmax import emit_exponentials, emit_softmax, fit_exponentials, fit_softmax
@@ -54,6 +54,7 @@ _RULES = {
     "QSoftmax": Rule(fit_softmax, emit_softmax),
     "QExponentials": Rule(fit_exponentials, emit_exponentials),
     "Lookup": Rule(fit_unary, emit_unary),
+    "Requantize": Rule(fit_movement, emit_requantize),
     "movement": Rule(fit_movement, emit_movement),
     "join": Rule(fit_join, emit_join),
 }

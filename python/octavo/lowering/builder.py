@@ -1,5 +1,7 @@
 """Writes the integer Program: values in the form that each reader wants, conversions made once."""
 
+from dataclasses import replace
+
 import numpy as np
 
 from octavo.lowering.affine import Affine
@@ -57,6 +59,10 @@ class ProgramBuilder(ProgramWriter):
         self._define_integers(own, name, self.affine(name))
         self._integer_names[name] = own
         return own
+
+    def holds(self, name: str, integers: str) -> None:
+        """The graph's value `name` is there in integers, under this name."""
+        self._integer_names[name] = integers
 
     def gives_exponentials(self, name: str) -> list[str]:
         """The same as exponentials of two digits, of which a row has the scale 1 / sum.
@@ -130,6 +136,9 @@ class ProgramBuilder(ProgramWriter):
 
     def emit_float(self, unit: Unit) -> None:
         """Add a unit's own nodes, as the graph has them, and the integers that the model gives its result."""
+        if self.wiring.is_at_hand(unit):
+            self._emit_at_hand(unit)
+            return
         for node in unit.body:
             inputs = [self.floats(name) for name in node.inputs]
             outputs = [self.gives_floats(name) for name in node.outputs]
@@ -139,6 +148,21 @@ class ProgramBuilder(ProgramWriter):
             source, name = self.floats(quantize.inputs[0]), dequantize.outputs[0]
             self._emit_conversion("Quantize", source, self.gives_integers(name), self.affine(name))
             self.dequantize_if_wanted(name)
+
+    def _emit_at_hand(self, unit: Unit) -> None:
+        """A Quantize of what is held in its integers, or a value that is made of integers from outside."""
+        source, output = unit.node.inputs[0], unit.outputs[0]
+        if unit.node.op == "Quantize" and output not in self.wiring.outputs:
+            self._float_names[output] = self.integers(source)
+            return
+        if unit.node.op == "Quantize":
+            inputs, outputs = [self.integers(source)], [self.gives_floats(output)]
+            self._add("Identity", unit.name, inputs, outputs, {}, (unit.name,))
+            return
+        form = self.affine(output)
+        self._define(replace(self.wiring.value(source), quant=form.quant()), source)
+        self.holds(output, source)
+        self.dequantize_if_wanted(output)
 
     def program(self) -> Program:
         """The Program written so far, as a whole."""

@@ -254,6 +254,10 @@ def _constant_indices(wiring: Wiring, unit: Unit) -> str | None:
     return None if wiring.constant(unit.node.inputs[1]) is not None else "its indices are no constant"
 
 
+def _rounds(wiring: Wiring, unit: Unit) -> str | None:
+    return None if unit.pair else "it gives integers, not what they stand for"
+
+
 _WEIGHTS = Condition("constant weights", _constant_weights)
 _BIAS = Condition("a constant bias, if any", _constant_bias)
 _MATRIX = Condition("a weight matrix of two axes", _matrix_weights)
@@ -305,6 +309,7 @@ TABLE: tuple[Row, ...] = (
         ),
     ),
     Row("Softmax", Kind.SOFTMAX, "QSoftmax"),
+    Row("Quantize", Kind.MOVEMENT, "Requantize", (Condition("a value that is given integers", _rounds),)),
     Row("Concat", Kind.JOIN, "Concat"),
     Row("Max", Kind.JOIN, "Max"),
     Row("Min", Kind.JOIN, "Min"),

@@ -31,10 +31,12 @@ class Epilogue:
 def epilogue(decision: Decision, unit: Unit) -> Epilogue:
     """The end of `unit`, with the Relu or Clip merged that alone reads it; that one is then done.
 
-    None is merged behind a rounding that the model gives.
+    Behind a rounding that the model gives, one is merged that leaves the form as it is.
     """
     output = unit.outputs[0]
-    clip = None if unit.rounding else decision.wiring.sole_reader(output)
+    clip = decision.wiring.sole_reader(output)
+    if unit.rounding and clip is not None and not _keeps_form(decision, output, clip.outputs[0]):
+        clip = None
     bounds = None if clip is None else _bounds(decision, clip)
     if clip is not None and bounds is not None:
         decision.fused.add(clip.name)
@@ -46,6 +48,13 @@ def epilogue(decision: Decision, unit: Unit) -> Epilogue:
     if form.channels is not None and (lo, hi) != (form.zero_point, form.of.high):
         raise UnfitError(f"{output!r} has a scale a channel, and its bounds would differ by channel")
     return Epilogue(output, form, int(lo), int(hi))
+
+
+def _keeps_form(decision: Decision, before: str, behind: str) -> bool:
+    try:
+        return decision.affine(before) == decision.affine(behind)
+    except UnfitError:
+        return False
 
 
 def _bounds(decision: Decision, clip: Unit) -> tuple[float, float] | None:

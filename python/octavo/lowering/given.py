@@ -36,6 +36,7 @@ def gives_forms(program: Program) -> bool:
 
 def given(program: Program) -> Given:
     """The forms in a float Program, and the Program in which what is constant is dequantized."""
+    program = _with_tables(program)
     forms: dict[str, Affine] = {}
     weights: dict[str, GivenWeights] = {}
     constants = dict(program.constants)
@@ -85,6 +86,30 @@ def _without(program: Program, known: set[str], constants: dict[str, npt.NDArray
     made = {*program.inputs, *(name for node in nodes for name in node.outputs), *constants}
     values = {name: value for name, value in program.values.items() if name in made}
     return replace(program, nodes=nodes, values=values, constants=constants)
+
+
+def _with_tables(program: Program) -> Program:
+    """The Program in which a Gather of 256 entries by what are bytes is a Lookup."""
+    makers = {name: node for node in program.nodes for name in node.outputs}
+    tables = {}
+    for node in program.nodes:
+        if node.op == "Gather" and _is_table(program, node.inputs[0]):
+            cast = makers.get(node.inputs[1])
+            if cast is not None and cast.op == "Cast" and program.values[cast.inputs[0]].dtype == "u8":
+                tables[node.name] = Node(
+                    "Lookup", node.name, (cast.inputs[0], node.inputs[0]), node.outputs, {}
+                )
+    if not tables:
+        return program
+    nodes = [tables.get(node.name, node) for node in program.nodes]
+    read = {name for node in nodes for name in node.inputs} | set(program.outputs)
+    unread = {node.name for node in nodes if node.op == "Cast" and node.outputs[0] not in read}
+    return _without(replace(program, nodes=nodes), unread, dict(program.constants))
+
+
+def _is_table(program: Program, name: str) -> bool:
+    value = program.values[name]
+    return name in program.constants and (value.dtype, value.shape) == ("u8", (256,))
 
 
 def _pairs(program: Program) -> dict[str, tuple[Node, Node]]:

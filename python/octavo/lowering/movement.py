@@ -44,6 +44,13 @@ def emit_movement(builder: ProgramBuilder, unit: Unit, fit: Movement) -> None:
         builder.dequantize_if_wanted(name)
 
 
+def emit_requantize(builder: ProgramBuilder, unit: Unit, fit: Movement) -> None:
+    """Give the integers of a tensor, in the form that the model gives them anew, another name."""
+    output = unit.outputs[0]
+    builder.holds(output, _in_form(builder, fit, unit.node.inputs[0], output))
+    builder.dequantize_if_wanted(output)
+
+
 def fit_join(decision: Decision, unit: Unit) -> Movement:
     """Concat, Max and Min: each input that has another form than the output is requantized on its way in."""
     return Movement(_factors(decision, unit.node.inputs, unit.outputs[0]))

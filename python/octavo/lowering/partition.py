@@ -92,11 +92,13 @@ class Partition:
     def wants_float(self, name: str) -> bool:
         """Whether some reader of the value, or the caller, takes it as float32."""
         readers = self.wiring.readers.get(name, [])
-        return name in self.wiring.outputs or any(not self.takes_integers(unit) for unit in readers)
+        if name in self.wiring.outputs:
+            return True
+        return any(not self.takes_integers(unit) and not self.wiring.is_at_hand(unit) for unit in readers)
 
     def _judge(self, kept: Mapping[str, tuple[str, bool]]) -> None:
         for unit in self.wiring.units:
-            if not self.wiring.computes_floats(unit) or not unit.body:
+            if not self.wiring.computes_floats(unit):
                 continue
             asked = next((kept[node.name] for node in unit.nodes if node.name in kept), None)
             if asked is not None:
@@ -146,7 +148,7 @@ class Partition:
                 if unit.name not in self.rows or unit.name in integer:
                     continue
                 if self._reads(unit, at_hand, integer) or (
-                    self.kind(unit) is Kind.MOVEMENT and self._moves_to(unit, integer)
+                    self.kind(unit) is Kind.MOVEMENT and unit.body and self._moves_to(unit, integer)
                 ):
                     integer.add(unit.name)
                     at_hand.update(unit.outputs)
@@ -161,9 +163,19 @@ class Partition:
         names = self.wiring.activations(unit)
         if not any(name in at_hand for name in names):
             return False
+        if not unit.body:
+            return self._is_exact(names[0], integer)
         return self.kind(unit) is not Kind.ELEMENTWISE or all(
             name in at_hand or self._is_quantized(name, integer) for name in names
         )
+
+    def _is_exact(self, name: str, integer: set[str]) -> bool:
+        """Whether a value is held in the integers that the model gives it, or is moved from such."""
+        producer = self.wiring.producer.get(name)
+        if name in self.wiring.rounded:
+            return True
+        is_moved = producer is not None and producer.name in integer and self.kind(producer) is Kind.MOVEMENT
+        return producer is not None and is_moved and self._is_exact(producer.node.inputs[0], integer)
 
     def _is_quantized(self, name: str, integer: set[str]) -> bool:
         """Whether a float tensor becomes integers anyway: for an op that does not only add or multiply it."""

@@ -58,6 +58,7 @@ class Wiring:
         self.given = given(program)
         self.program = program = self.given.program
         self.rounded = {dequantize.outputs[0] for _, dequantize in self.given.pairs.values()}
+        self._makers = {name: node for node in program.nodes for name in node.outputs}
         self.outputs = set(program.outputs)
         self._node_readers: dict[str, list[Node]] = {}
         for node in program.nodes:
@@ -106,6 +107,19 @@ class Wiring:
         return bool(self.activations(unit)) and all(
             self.value(name).dtype[0] == "f" for name in unit.outputs if name
         )
+
+    def is_at_hand(self, unit: Unit) -> bool:
+        """Whether a unit only gives the integers that its input is held in, or is made of."""
+        if (
+            unit.node.op not in ("Quantize", "Dequantize")
+            or len(unit.node.inputs) != 1
+            or len(unit.nodes) > 1
+        ):
+            return False
+        if unit.node.op == "Dequantize":
+            return bool(unit.rounding) and unit.rounding[0].attributes == unit.node.attributes
+        (name,) = unit.node.inputs
+        return name in self.rounded and self._makers[name].attributes == unit.node.attributes
 
     def sole_reader(self, name: str) -> Unit | None:
         """The only unit that reads the value, where there is one and it is not an output of the model."""

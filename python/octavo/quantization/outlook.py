@@ -34,7 +34,8 @@ def outlook(floats: Program, excluded: Iterable[str] = ()) -> Outlook:
 
     excluded: names of nodes that are to stay float.
     """
-    partition = Partition(Wiring(floats), {name: (EXCLUDED, True) for name in excluded})
+    wiring, kept = Wiring(floats), {name: (EXCLUDED, True) for name in excluded}
+    partition = Partition(wiring, kept, given=wiring.given.forms)
     integers = [node for unit in partition.wiring.units if partition.is_integer(unit) for node in unit.nodes]
     sizes = stated_sizes(floats)
     named = {node.name for node in integers} | {stay.name for stay in partition.stays}
