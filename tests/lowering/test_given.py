@@ -4,7 +4,7 @@ import numpy as np
 import octavo
 import onnx
 import pytest
-from given import Net, assert_near, integers, ops, reals
+from given import Net, assert_near, integers, ops, reals, runtime
 from onnx import TensorProto
 
 X = {"x": reals(4, 3, 8, 8)}
@@ -381,3 +381,104 @@ def test_weights_that_two_products_share():
     model = net.model(net.rounded(net.op("Conv", y, weights, pads=[1, 1, 1, 1]), 0.1, 128))
     assert ops(model) == {"Quantize": 1, "QConv": 2, "Dequantize": 1}
     assert_near(model, X, 0.1)
+
+
+def fake_quantized(net, x, form, scale, low, high, zero=0):
+    """What exporters leave of fake quantization, in their several ways."""
+    number = np.float32
+    step, ends = number(scale), (number(low), number(high))
+    if form == "div round clip mul":
+        y = net.op("Clip", net.op("Round", net.op("Div", x, step)), *ends)
+    elif form == "clip before the rounding":
+        y = net.op("Round", net.op("Clip", net.op("Div", x, step), *ends))
+    elif form == "mul add round":
+        y = net.op("Add", net.op("Mul", x, number(1) / step), number(zero))
+        y = net.op(
+            "Sub", net.op("Clip", net.op("Round", y), low + number(zero), high + number(zero)), number(zero)
+        )
+    elif form == "casts":
+        y = net.op("Add", net.op("Round", net.op("Div", x, step)), number(zero))
+        y = net.op("Cast", net.op("Clip", y, low + number(zero), high + number(zero)), to=TensorProto.UINT8)
+        y = net.op("Sub", net.op("Cast", y, to=TensorProto.FLOAT), number(zero))
+    elif form == "max and min":
+        y = net.op("Min", net.op("Max", net.op("Round", net.op("Div", x, step)), ends[0]), ends[1])
+    return net.op("Mul", y, step) if form != "casts" else net.op("Mul", step, y)
+
+
+FORMS = ["div round clip mul", "clip before the rounding", "mul add round", "casts", "max and min"]
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("ends", [(-128, 127), (-100, 155), (-7, 7)])
+def test_quantization_in_plain_arithmetic(form, ends):
+    net = Net()
+    x = fake_quantized(net, "x", form, 0.0213, *ends, zero=-ends[0])
+    y = net.op("Conv", x, fake_quantized(net, net.constant(reals(4, 3, 3, 3)), form, 0.0113, -127, 127, 127))
+    model = net.model(fake_quantized(net, y, form, 0.0413, *ends, zero=-ends[0]))
+    found = ops(model)
+    found.pop("Clip", None)  # of fewer bits, before the input
+    assert found == {"Quantize": 1, "QConv": 1, "Dequantize": 1}
+    assert_near(model, X, 0.0413, share=0.02)
+
+
+def test_scales_of_channels_in_plain_arithmetic():
+    net = Net()
+    x = fake_quantized(net, "x", "div round clip mul", 0.0213, -128, 127)
+    scale = np.linspace(0.01, 0.02, 4).astype(np.float32).reshape(4, 1, 1, 1)
+    steps = net.op(
+        "Clip", net.op("Round", net.op("Div", reals(4, 3, 3, 3), scale)), np.float32(-127), np.float32(127)
+    )
+    y = net.op("Conv", x, net.op("Mul", steps, scale))
+    model = net.model(fake_quantized(net, y, "div round clip mul", 0.0413, -128, 127))
+    assert ops(model) == {"Quantize": 1, "QConv": 1, "Dequantize": 1}
+    assert_near(model, X, 0.0413)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "another scale",
+        "no bounds",
+        "too many steps",
+        "half a step",
+        "bounds between steps",
+        "zero is lost",
+        "floor",
+    ],
+)
+def test_arithmetic_that_is_no_quantization_stays_as_it_is(change):
+    net, number = Net(), np.float32
+    y = net.op("Div", "x", number(0.02))
+    y = net.op("Floor" if change == "floor" else "Round", y)
+    y = net.op("Add", y, number(0.5)) if change == "half a step" else y
+    ends = {"too many steps": (-200, 200), "bounds between steps": (-9.5, 9.5), "zero is lost": (5, 100)}
+    if change != "no bounds":
+        y = net.op("Clip", y, *map(number, ends.get(change, (-128, 127))))
+    model = net.model(net.op("Mul", y, number(0.03 if change == "another scale" else 0.02)))
+    assert "Quantize" not in ops(model)
+    assert_near(model, X, 0.0, share=0.0)
+
+
+def test_the_same_integers_by_two_scales():
+    """They stand for other reals to each reader."""
+    net = Net()
+    q = net.quantized(conv(net, net.rounded("x", 0.02, 120)), 0.05, 128)
+    y = conv(net, net.dequantized(q, 0.05, 128), of=4, seed=7)
+    z = conv(net, net.dequantized(q, 0.01, 100), of=4, seed=8)
+    model = net.model(net.rounded(y, 0.2, 128), net.rounded(z, 0.2, 128), q, kinds=[1, 1, TensorProto.UINT8])
+    assert ops(model)["QConv"] == 3
+    assert_near(model, X, 1)
+
+
+@pytest.mark.parametrize("scale", [1e33, 1e-40, 1e-45])
+@pytest.mark.parametrize("place", ["x", "weights", "y"])
+def test_scales_at_the_ends_of_float32(scale, place):
+    """Nothing overflows on the way that does not in float arithmetic."""
+    net = Net()
+    x = net.rounded("x", scale if place == "x" else 0.02, 120)
+    weights = net.weights(integers(4, 3, 3, 3), scale if place == "weights" else 0.004)
+    y = net.rounded(net.op("Conv", x, weights), scale if place == "y" else 0.05, 128)
+    model = net.model(y)
+    (given,), (expected,) = octavo.Session(model).run(None, X), runtime(model).run(None, X)
+    same = given == expected
+    assert np.mean(same) > 0.98

@@ -42,11 +42,11 @@ def expand_operators(model: ir.Model) -> None:
         if nodes:
             infer_shapes(model)
         bodies = {node: body for node in nodes if (body := _body(node, version)).node}
-        ours = [node for node in model.graph.all_nodes() if node.op_type in DECOMPOSED]
+        ours = [node for node in model.graph.all_nodes() if node.op_type in (*DECOMPOSED, "Round")]
         if not bodies and ours and version == OPSET:
             infer_shapes(model)
             settle_pairs(model)
-            ours = [node for node in ours if node.graph is not None]
+            ours = [node for node in model.graph.all_nodes() if node.op_type in DECOMPOSED]
             bodies = {node: _parsed(own) for node in ours if (own := decomposition(node))}
         if not bodies:  # there is none for inputs of unknown types
             return

@@ -29,7 +29,7 @@ _OPERANDS = ("Add", "Concat", "Div", "MatMul", "Max", "Min", "Mul", "Sub")
 class _Held:
     """A DequantizeLinear of a constant, and what has been made of it.
 
-    integers: as they stand. shifted: int32, less their zero points. scales: one, or one for each index of
+    integers: as they stand. shifted: less their zero points. scales: one, or one for each index of
     `axis`. weights: nodes' outputs, by the permutation of the axes. operand: the like in uint8.
     """
 
@@ -68,7 +68,7 @@ def settle_constant(node: ir.Node) -> None:
     """Keep the integers of a constant for the products and joins that read it; others read its reals."""
     x, scale = node.inputs[:2]
     integers, scales = constant(x), constant(scale)
-    if x is None or scale is None or integers is None or scales is None:
+    if x is None or x.dtype is None or scale is None or integers is None or scales is None:
         return
     check_parameters(node)
     zero = point(node)
@@ -79,7 +79,8 @@ def settle_constant(node: ir.Node) -> None:
     if scale.dtype != ir.DataType.FLOAT or stated not in (0, ir.DataType.FLOAT.value):
         return
     shape = _beside(node, integers.ndim)
-    shifted = integers.astype(np.int32) - zeros.astype(np.int32).reshape(shape)
+    wide = np.int16 if x.dtype.bitwidth <= 8 else np.int32
+    shifted: Array = np.subtract(integers.astype(wide), zeros.astype(wide).reshape(shape))
     if x.dtype in ENDS and x.dtype.bitwidth <= 8 and np.all(scales >= LEAST_SCALE):
         axis = None if is_single(node) else axis_of(node)
         _hold(_Held(node, integers, shifted, scales.reshape(-1), axis))
@@ -87,7 +88,8 @@ def settle_constant(node: ir.Node) -> None:
     if output.is_graph_output() or node.graph is None or shifted.nbytes > _MOST_BYTES:
         return
     if output.uses():
-        reals = shifted.astype(np.float32) * scales.reshape(shape)
+        with np.errstate(over="ignore"):
+            reals = shifted.astype(np.float32) * scales.reshape(shape)
         output.replace_all_uses_with(initializer(node.graph, f"{output.name}.reals", reals))
     node.graph.remove(node, safe=True)
 

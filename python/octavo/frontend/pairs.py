@@ -10,6 +10,7 @@ from collections.abc import Iterable
 import numpy as np
 import onnx_ir as ir
 
+from octavo.frontend.decomposed import Chain, chain_of, hold_chain, steps_of_chain
 from octavo.frontend.held import hold_integers, settle_constant
 from octavo.frontend.linear import point, quantized_dtype
 from octavo.frontend.steps import Steps, constant, initializer, is_kept, kept, steps_of, write_parameters
@@ -24,11 +25,27 @@ def settle_pairs(model: ir.Model) -> None:
         ModelError: a node whose parameters cannot be.
     """
     for node in list(model.graph.all_nodes()):
+        if node.domain == "" and node.op_type in ("Mul", "Div") and (chain := chain_of(node)) is not None:
+            _settle_chain(node, chain)
+    for node in list(model.graph.all_nodes()):
         if node.domain == "" and node.op_type == "QuantizeLinear" and not is_kept(node):
             _settle_pair(node)
     for node in list(model.graph.all_nodes()):
         if node.domain == "" and node.op_type == "DequantizeLinear" and not is_kept(node):
             _settle_reals(node)
+
+
+def _settle_chain(node: ir.Node, chain: Chain) -> None:
+    """Let a pair, or a constant in integers, stand for what is quantized in plain arithmetic."""
+    steps, reals = steps_of_chain(chain), constant(chain.x)
+    if chain.x.dtype != ir.DataType.FLOAT:
+        return
+    if reals is not None:
+        heir = hold_chain(node, chain, reals)
+    else:
+        heir = None if steps is None else _pair(node, chain.x, steps, node.name)
+    if heir is not None:
+        _take_over(heir, [node])
 
 
 def _settle_pair(node: ir.Node) -> None:

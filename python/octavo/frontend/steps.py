@@ -14,6 +14,9 @@ Array = npt.NDArray[Any]
 LEAST_SCALE = np.float32(2.0**-126)
 """The smallest normal number: a Program's scales are no smaller."""
 
+GREATEST_SCALE = np.float32(2.0**119)
+"""What 256 steps of are finite."""
+
 _KEPT = "octavo.pairs"
 
 
@@ -52,7 +55,7 @@ def steps_of(node: ir.Node) -> Steps | None:
     held = None if zero is None else constant(zero)
     if number is None or (zero is not None and held is None) or dtype not in ENDS or dtype.bitwidth > 8:
         return None
-    if not number.reshape(-1)[0] >= LEAST_SCALE:
+    if not LEAST_SCALE <= number.reshape(-1)[0] <= GREATEST_SCALE:
         return None
     low, high = ENDS[dtype]
     zero_point = 0 if held is None else int(held.reshape(-1)[0])

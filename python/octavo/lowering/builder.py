@@ -9,7 +9,7 @@ from octavo.lowering.columns import Columns
 from octavo.lowering.decision import Decision
 from octavo.lowering.grids import Grid
 from octavo.lowering.wiring import Unit
-from octavo.lowering.writer import ProgramWriter
+from octavo.lowering.writer import ProgramWriter, same_quant
 from octavo.program import Attribute, Node, Program, Value
 
 
@@ -159,9 +159,17 @@ class ProgramBuilder(ProgramWriter):
             inputs, outputs = [self.integers(source)], [self.gives_floats(output)]
             self._add("Identity", unit.name, inputs, outputs, {}, (unit.name,))
             return
-        form = self.affine(output)
-        self._define(replace(self.wiring.value(source), quant=form.quant()), source)
-        self.holds(output, source)
+        held, quant = self.floats(source), self.affine(output).quant()
+        known = self._values[held].quant
+        if known is None:
+            self._define(replace(self._values[held], quant=quant), source)
+        elif not same_quant(known, quant):  # the same integers stand for other reals as well
+            again = self._fresh(f"{output}_quantized")
+            self._define(replace(self._values[held], name=again, quant=quant), output)
+            node = again if again not in self._node_names else self._fresh(f"{again}_node")
+            self._add("Identity", node, [held], [again], {}, ())
+            held = again
+        self.holds(output, held)
         self.dequantize_if_wanted(output)
 
     def program(self) -> Program:

@@ -51,7 +51,8 @@ def given(program: Program) -> Given:
             else:
                 scale = constants[node.inputs[1]]
                 weights[name] = GivenWeights(held, scale)
-                constants[name] = _along(scale, held.ndim, node) * held.astype(np.float32)
+                with np.errstate(over="ignore"):
+                    constants[name] = _along(scale, held.ndim, node) * held.astype(np.float32)
             known.add(node.name)
     if known:
         program = _without(program, known, constants)

@@ -40,7 +40,7 @@ class ProgramWriter:
         """
         dtype = next(dtype for dtype, stored in DTYPES.items() if stored == array.dtype)
         known = self._constants.get(name)
-        if known is not None and _same(known, array) and _same_quant(self._values[name].quant, quant):
+        if known is not None and _same(known, array) and same_quant(self._values[name].quant, quant):
             return name
         own = self._fresh(name)
         self._define(Value(own, dtype, array.shape, quant), of)
@@ -100,7 +100,8 @@ def _same(one: npt.NDArray[Any], other: npt.NDArray[Any]) -> bool:
     return one.dtype == other.dtype and one.shape == other.shape and one.tobytes() == other.tobytes()
 
 
-def _same_quant(one: Quant | None, other: Quant | None) -> bool:
+def same_quant(one: Quant | None, other: Quant | None) -> bool:
+    """Whether two values' integers stand for the same reals."""
     if one is None or other is None:
         return one is other
     return (
