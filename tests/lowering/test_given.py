@@ -482,3 +482,23 @@ def test_scales_at_the_ends_of_float32(scale, place):
     (given,), (expected,) = octavo.Session(model).run(None, X), runtime(model).run(None, X)
     same = given == expected
     assert np.mean(same) > 0.98
+
+
+def test_one_quantize_and_several_dequantizes():
+    net = Net()
+    q = net.quantized(conv(net, net.rounded("x", 0.02, 120)), 0.05, 128)
+    first, second, third = (net.dequantized(q, 0.05, 128) for _ in range(3))
+    model = net.model(first, second, net.rounded(conv(net, third, of=4, seed=7), 0.2, 128))
+    assert ops(model)["QConv"] == 2
+    assert_near(model, X, 0.2)
+
+
+def test_zero_points_behind_a_cast():
+    """As PyTorch's exporter writes fake quantization."""
+    net = Net()
+    scale = np.float32(0.02)
+    zero = net.op("Cast", np.int64(120), to=TensorProto.UINT8)
+    x = net.op("DequantizeLinear", net.op("QuantizeLinear", "x", scale, zero), scale, zero)
+    model = net.model(net.rounded(conv(net, x), 0.05, 128))
+    assert ops(model) == {"Quantize": 1, "QConv": 1, "Dequantize": 1}
+    assert_near(model, X, 0.05)

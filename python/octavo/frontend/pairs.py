@@ -10,7 +10,7 @@ from collections.abc import Iterable
 import numpy as np
 import onnx_ir as ir
 
-from octavo.frontend.decomposed import Chain, chain_of, hold_chain, steps_of_chain
+from octavo.frontend.decomposed import chain_of, hold_chain, steps_of_chain
 from octavo.frontend.held import hold_integers, settle_constant
 from octavo.frontend.linear import point, quantized_dtype
 from octavo.frontend.steps import Steps, constant, initializer, is_kept, kept, steps_of, write_parameters
@@ -25,8 +25,9 @@ def settle_pairs(model: ir.Model) -> None:
         ModelError: a node whose parameters cannot be.
     """
     for node in list(model.graph.all_nodes()):
-        if node.domain == "" and node.op_type in ("Mul", "Div") and (chain := chain_of(node)) is not None:
-            _settle_chain(node, chain)
+        if node.domain == "" and node.op_type in ("Mul", "Div"):
+            with np.errstate(all="ignore"):  # of scales at the ends of float32
+                _settle_chain(node)
     for node in list(model.graph.all_nodes()):
         if node.domain == "" and node.op_type == "QuantizeLinear" and not is_kept(node):
             _settle_pair(node)
@@ -35,11 +36,12 @@ def settle_pairs(model: ir.Model) -> None:
             _settle_reals(node)
 
 
-def _settle_chain(node: ir.Node, chain: Chain) -> None:
+def _settle_chain(node: ir.Node) -> None:
     """Let a pair, or a constant in integers, stand for what is quantized in plain arithmetic."""
-    steps, reals = steps_of_chain(chain), constant(chain.x)
-    if chain.x.dtype != ir.DataType.FLOAT:
+    chain = chain_of(node)
+    if chain is None or chain.x.dtype != ir.DataType.FLOAT:
         return
+    steps, reals = steps_of_chain(chain), constant(chain.x)
     if reals is not None:
         heir = hold_chain(node, chain, reals)
     else:

@@ -17,6 +17,9 @@ LEAST_SCALE = np.float32(2.0**-126)
 GREATEST_SCALE = np.float32(2.0**119)
 """What 256 steps of are finite."""
 
+_MOST_CAST = 1 << 16
+"""Elements of a constant whose Cast is followed: scales and zero points."""
+
 _KEPT = "octavo.pairs"
 
 
@@ -86,11 +89,21 @@ def kept(op: str, inputs: list[ir.Value], name: str | None, output: str) -> ir.N
 
 
 def constant(value: ir.Value | None) -> Array | None:
-    """What an initializer that no caller can feed holds."""
-    if value is None or value.const_value is None or value.is_graph_input():
+    """What an initializer that no caller can feed holds, also behind a Cast or Identity of integers."""
+    if value is None or value.is_graph_input():
         return None
-    array: Array = value.const_value.numpy()
-    return array
+    if value.const_value is not None:
+        array: Array = value.const_value.numpy()
+        return array
+    node = value.producer()
+    if node is None or node.domain != "" or node.op_type not in ("Cast", "Identity"):
+        return None
+    source = constant(node.inputs[0])
+    if source is None or node.op_type == "Identity" or source.size > _MOST_CAST:
+        return source if node.op_type == "Identity" else None
+    to = ir.DataType(node.attributes.get_int("to", ir.DataType.FLOAT.value)).numpy()
+    cast = source.astype(to)
+    return cast if np.array_equal(cast, source) else None
 
 
 def initializer(graph: ir.Graph, name: str, array: Array, dtype: ir.DataType | None = None) -> ir.Value:

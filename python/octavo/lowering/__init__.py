@@ -104,7 +104,7 @@ def lower_to_integers(
 
 def lower_as_given(program: Program) -> Program:
     """A float Program as it runs: in integers where it says which ones, by `Quantize` and `Dequantize`."""
-    return lower_to_integers(program, Forms()).program if gives_forms(program) else program
+    return lower_to_integers(program, Forms(derives=False)).program if gives_forms(program) else program
 
 
 def _as_it_stands(program: Program) -> Lowered:

@@ -33,7 +33,8 @@ class Forms:
     they are. weights: by the name of the float constant. activations, weights_of: the integers that derived
     forms have. per_channel: whether derived weights have one scale an output channel, or one a tensor. grids:
     of inputs and of what comes in float, by name, taken where all that reads them in integers can take in
-    what is not plain about them. A function of one tensor that gives one of them stays float.
+    what is not plain about them. A function of one tensor that gives one of them stays float. derives:
+    whether what has no given form is derived one; it stays float else, weights and constants too.
     """
 
     ranges: Mapping[str, Range] = field(default_factory=dict)
@@ -43,8 +44,4 @@ class Forms:
     weights_of: Integers = INT8
     per_channel: bool = True
     grids: Mapping[str, Affine] = field(default_factory=dict)
-
-    @property
-    def derives(self) -> bool:
-        """Whether there are ranges to derive forms from: without any, what has no given form stays float."""
-        return bool(self.ranges)
+    derives: bool = True

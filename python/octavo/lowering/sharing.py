@@ -108,7 +108,8 @@ class Sharing:
     def _on_grid(self, source: str, form: Affine) -> dict[str, Affine]:
         """The forms of an input on a grid and of what it is moved to; none where a reader objects."""
         producer = self._partition.wiring.producer.get(source)
-        if producer is not None and self._partition.is_integer(producer):
+        is_held = producer is not None and self._partition.is_integer(producer)
+        if is_held or source in self._partition.wiring.rounded:
             return {}
         found: dict[str, Affine] = {}
         left = [(source, form)]

@@ -186,7 +186,7 @@ def see_grids(work: Work) -> None:
 def lower_by_ranges(work: Work) -> None:
     """The integer Program, in forms that the model gives, or derived from the ranges of the first rule."""
     if work.calibration is None:
-        forms = Forms(per_channel=work.per_channel)
+        forms = Forms(derives=False)
         work.lowered = lower_to_integers(work.floats, forms, work.excluded, work.made)
         return
     work.choice = Choice(Candidate(work.rules[0]))
