@@ -11,6 +11,7 @@ from octavo import frontend
 from octavo.errors import ModelError
 from octavo.frontend import functions, inference, skeleton
 from octavo.frontend.check import OLDEST_OPSET, check
+from octavo.frontend.contrib import is_contributed
 from octavo.frontend.quiet import quiet
 from onnx import TensorProto, helper, numpy_helper
 
@@ -50,7 +51,7 @@ def given(nodes, **more):
 
 def test_sub_graphs_see_what_was_made_before_them():
     ordered = [node("Relu", ["x"], ["a"]), branches([node("Neg", ["a"], ["t"]), node("Abs", ["t"], ["z"])])]
-    check(ir.from_proto(given(ordered)), 25)
+    check(ir.from_proto(given(ordered)), 25, is_contributed)
 
 
 LATER = node("Relu", ["x"], ["a"])
@@ -106,9 +107,9 @@ def test_opsets_that_are_not(opset, says):
 
 def test_the_newest_opset_is_the_callers():
     model = ir.from_proto(model_of([node("Relu", ["x"], ["y"])], opset=20))
-    check(model, 20)
+    check(model, 20, is_contributed)
     with pytest.raises(ModelError, match="is in ONNX opset 20, newer than 19"):
-        check(model, 19)
+        check(model, 19, is_contributed)
 
 
 @pytest.mark.parametrize(

@@ -122,9 +122,9 @@ def test_unknown_operators():
     def imports(*domains):
         return [helper.make_opsetid("", 25), *(helper.make_opsetid(domain, 1) for domain in domains)]
 
-    fused = model_of([helper.make_node("FusedConv", ["x"], ["y"], name="f", domain="com.microsoft")])
+    fused = model_of([helper.make_node("NhwcFusedConv", ["x"], ["y"], name="f", domain="com.microsoft")])
     fused.opset_import.extend(imports("com.microsoft")[1:])
-    refused(fused, "f", "FusedConv", "com.microsoft", "export")
+    refused(fused, "f", "NhwcFusedConv", "com.microsoft", "export")
     refused(model_of([helper.make_node("Relux", ["x"], ["y"], name="r")]), "r", "Relux")
     unused = model_of([RELU])
     unused.opset_import.extend(imports("com.microsoft", "ai.onnx.ml", "mine")[1:])

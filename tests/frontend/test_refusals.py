@@ -166,13 +166,13 @@ def test_what_a_body_lacks_is_listed_too():
 
 def test_operators_of_other_domains_are_listed():
     nodes = [
-        node("FusedConv", ["x"], ["a"], "first", domain="com.microsoft"),
+        node("NhwcConv", ["x"], ["a"], "first", domain="com.microsoft"),
         node("NmsRotated", ["a"], ["b"], "", domain="mmdeploy"),
-        node("FusedConv", ["b"], ["y"], "last", domain="com.microsoft"),
+        node("NhwcConv", ["b"], ["y"], "last", domain="com.microsoft"),
     ]
     message = refusal(model_of(nodes, domains=["com.microsoft", "mmdeploy"]))
     assert (
-        "com.microsoft::FusedConv (2 nodes, the first node 'first'), mmdeploy::NmsRotated (the node of 'b')"
+        "com.microsoft::NhwcConv (2 nodes, the first node 'first'), mmdeploy::NmsRotated (the node of 'b')"
         in message
     )
     assert "export the model with standard ONNX operators" in message

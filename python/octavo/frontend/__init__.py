@@ -11,6 +11,13 @@ import onnx_ir.passes.common as common
 from octavo.errors import ModelError
 from octavo.frontend.bodies import expand_operators
 from octavo.frontend.check import EXPORT_FOR_INFERENCE, called, check, check_rules, listed
+from octavo.frontend.contrib import (
+    add_functions,
+    call_functions,
+    is_contributed,
+    without_functions,
+    write_out_calls,
+)
 from octavo.frontend.external import files_of
 from octavo.frontend.facts import FileFacts, facts
 from octavo.frontend.inference import claimed_shape, infer_shapes
@@ -75,18 +82,22 @@ def _plain_errors() -> Iterator[None]:
 
 def _load(source: Source) -> ir.Model:
     model = read(source)
-    check(model, max(OPSET, min(NEWEST_OPSET, onnx.defs.onnx_opset_version())))
+    check(model, max(OPSET, min(NEWEST_OPSET, onnx.defs.onnx_opset_version())), is_contributed)
     common.RemoveInitializersFromInputsPass()(model)
     model.ir_version = max(model.ir_version, 4)  # up to 3, initializers had to be inputs as well
-    common.RemoveUnusedOpsetsPass()(model)
     # so that weights are in one place, from which `skeleton` leaves them out
     common.LiftConstantsToInitializersPass(size_limit=0)(model)
     common.LiftSubgraphInitializersToMainGraphPass()(model)
+    calls = call_functions(model)
+    common.RemoveUnusedOpsetsPass()(model)
     check_rules(model)
+    add_functions(model, calls)
     expand_operators(model)
     if model.graph.opset_imports[""] != OPSET:
         infer_shapes(model)
-        (convert if model.graph.opset_imports[""] < OPSET else restate)(model, OPSET)
-        expand_operators(model)
+        with without_functions(model):
+            (convert if model.graph.opset_imports[""] < OPSET else restate)(model, OPSET)
+    write_out_calls(model)
+    expand_operators(model)
     infer_shapes(model)
     return model

@@ -140,7 +140,7 @@ def _write_out(model: ir.Model, bodies: dict[ir.Node, onnx.FunctionProto]) -> No
         graph = node.graph
         assert graph is not None
         ir.convenience.replace_nodes_and_values(graph, node, [node], [*before, call, *after], values, made)
-    inline_functions(model)
+    inline_functions(model, "")
     common.LiftConstantsToInitializersPass(size_limit=0)(model)
 
 

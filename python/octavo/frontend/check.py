@@ -3,7 +3,7 @@
 import os
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 import onnx
 import onnx_ir as ir
@@ -25,8 +25,10 @@ _MOST_LISTED = 6
 _LONGEST_NAME = 48
 
 
-def check(model: ir.Model, newest_opset: int) -> None:
+def check(model: ir.Model, newest_opset: int, is_contributed: Callable[[ir.Node, int], bool]) -> None:
     """Raises where the model uses an operator or opset that octavo does not know, or what it does not hold.
+
+    is_contributed: whether a node is of an operator that is no standard one of an opset, and is known.
 
     Raises:
         ModelError: naming the node, tensor or file, and what can be done.
@@ -35,7 +37,8 @@ def check(model: ir.Model, newest_opset: int) -> None:
     version = model.graph.opset_imports.get("", model.graph.opset_imports.get("ai.onnx"))
     _check_float(model)
     nodes = list(model.graph.all_nodes())
-    if foreign := [node for node in nodes if node.domain != ""]:
+    own = {node for node in nodes if is_contributed(node, version or 0)}
+    if foreign := [node for node in nodes if node.domain != "" and node not in own]:
         raise ModelError(
             f"octavo does not know the operators {listed(foreign)}: export the model with standard ONNX "
             "operators, without a runtime's own optimizations"
@@ -53,7 +56,7 @@ def check(model: ir.Model, newest_opset: int) -> None:
             f"export it again with opset {newest_opset}"
         )
     _check_order(model.graph, set())
-    if absent := [node for node in nodes if not _is_defined(node, version)]:
+    if absent := [node for node in nodes if node not in own and not _is_defined(node, version)]:
         raise ModelError(
             f"ONNX opset {version} does not have the operators {listed(absent)}: export the model with "
             "another opset"

@@ -9,8 +9,10 @@ MAX_NODES = 1_000_000
 """More nodes than this are refused: functions that call each other twice grow as 2^depth."""
 
 
-def inline_functions(model: ir.Model) -> None:
+def inline_functions(model: ir.Model, domain: str | None = None) -> None:
     """Replaces every call of a function of the model by the function's nodes, in place.
+
+    domain: of the functions whose calls are replaced, where the others are to stay.
 
     Raises:
         ModelError: functions that call themselves, or that write out to more than MAX_NODES nodes.
@@ -24,11 +26,12 @@ def inline_functions(model: ir.Model) -> None:
     if not model.functions:
         return
     try:
-        common.InlinePass()(model)
+        common.InlinePass(None if domain is None else lambda function: function.domain == domain)(model)
     except Exception as error:
         cause = error.__cause__ or error
         raise ModelError(f"the model's functions cannot be written out: {cause}") from error
-    model.functions.clear()
+    if domain is None:
+        model.functions.clear()
 
 
 def _written_out(

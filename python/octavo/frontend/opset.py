@@ -48,6 +48,8 @@ def restate(model: ir.Model, opset: int) -> None:
     """
     version = model.graph.opset_imports[""]
     for node in model.graph.all_nodes():
+        if node.domain != "":
+            continue
         newer = onnx.defs.get_schema(node.op_type, version, "")
         if newer.since_version > opset:
             _restate_node(node, newer, opset)
