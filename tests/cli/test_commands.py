@@ -305,18 +305,18 @@ def test_inspect_shows_an_onnx_file_as_it_is_and_what_int8_would_be(octavo, fold
 
 
 def test_inspect_shows_what_a_file_says_that_octavo_cannot_run(octavo, tmp_path):
-    text = """<ir_version: 8, opset_import: ["" : 13], producer_name: "a maker", producer_version: "2">
-        g (uint8[N,4] x, uint8[4,2] w) => (uint8[N,2] y)
-        <float s = {0.1}, uint8 z = {3}> { y = QLinearMatMul(x, s, z, w, s, z, s, z) }"""
+    text = """<ir_version: 8, opset_import: ["" : 13, "mine" : 1],
+        producer_name: "a maker", producer_version: "2">
+        g (float[N,4] x) => (float[N,4] y) { y = mine.Own(x) }"""
     onnx.save(onnx.parser.parse_model(text), tmp_path / "a.onnx")
     ended = octavo("inspect", "a.onnx", cwd=tmp_path)
     assert ended.status == 1
     assert "made by: a maker 2" in ended.out
-    assert "1 node in the file: 1 QLinearMatMul" in ended.out
-    assert ended.err.startswith("octavo: error: the model is quantized already (1 QLinear")
+    assert "1 node in the file: 1 mine::Own" in ended.out
+    assert ended.err.startswith("octavo: error: octavo does not know the operators mine::Own")
     facts = octavo("inspect", "a.onnx", "--json", cwd=tmp_path).json()
     assert facts["int8"] is None
-    assert "quantized already" in facts["refused"]
+    assert "mine::Own" in facts["refused"]
 
 
 def test_bench(octavo, folder):

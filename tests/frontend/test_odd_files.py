@@ -85,23 +85,6 @@ def test_sparse_weights_are_refused():
     refused(proto, "initializer 's' of the model is sparse: export the model with dense weights")
 
 
-QUANTIZED = {
-    "DynamicQuantizeMatMul": "ms", "DynamicQuantizeLSTM": "ms",
-    "QLinearConv": "", "QLinearAdd": "ms", "QGemm": "ms", "QAttention": "ms",
-}  # fmt: skip
-
-
-@pytest.mark.parametrize("op", QUANTIZED)
-def test_a_quantized_model_is_told_before_anything_else(op):
-    proto = model_of(
-        [node(op, ["x"], ["a"], domain=QUANTIZED[op]), node(op, ["a"], ["y"], domain=QUANTIZED[op])]
-    )
-    proto.opset_import.append(helper.make_opsetid("ms", 1))
-    refused(proto, f"the model is quantized already (2 {op}): octavo takes float models")
-    other = model_of([node(op, ["x"], ["a"]), node("QGemm", ["a"], ["y"])])
-    refused(other, "the model is quantized already (2 QGemm)" if op == "QGemm" else "1 QGemm")
-
-
 def external(location="w", length=16, offset=0, dims=(4,), **more):
     tensor = TensorProto(name="w", data_type=F, dims=dims, data_location=TensorProto.EXTERNAL)
     for key, value in {"location": location, "offset": offset, "length": length, **more}.items():

@@ -2,7 +2,6 @@
 
 import os
 import re
-from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 
 import onnx
@@ -35,7 +34,6 @@ def check(model: ir.Model, newest_opset: int, is_contributed: Callable[[ir.Node,
     """
     texts.check_graph(model)
     version = model.graph.opset_imports.get("", model.graph.opset_imports.get("ai.onnx"))
-    _check_float(model)
     nodes = list(model.graph.all_nodes())
     own = {node for node in nodes if is_contributed(node, version or 0)}
     if foreign := [node for node in nodes if node.domain != "" and node not in own]:
@@ -67,22 +65,6 @@ def check(model: ir.Model, newest_opset: int, is_contributed: Callable[[ir.Node,
         _check_tensor(name, tensor)
     for node in nodes:
         _check_equation(node)
-
-
-def _check_float(model: ir.Model) -> None:
-    """Raises where the model is quantized already."""
-    ops = Counter(node.op_type for node in model.graph.all_nodes())
-    found = {op: count for op, count in ops.items() if op.startswith(_QUANTIZED)}
-    if found:
-        counted = ", ".join(f"{count} {op}" for op, count in sorted(found.items()))
-        raise ModelError(
-            f"the model is quantized already ({counted}): octavo takes float models, so give the one that "
-            "this one was made of, or export it again before it is quantized"
-        )
-
-
-_QUANTIZED = ("DynamicQuantizeLSTM", "DynamicQuantizeMatMul", "QLinear", "QGemm", "QAttention")
-"""How the names of operators begin that stand in quantized models alone and that octavo does not know."""
 
 
 def check_rules(model: ir.Model) -> None:

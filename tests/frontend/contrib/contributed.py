@@ -13,11 +13,20 @@ def floats(*shape, dtype="float32", seed=0):
 
 
 def model_of(
-    op, inputs, outputs=("y",), constants=(), domain="com.microsoft", opset=17, free=False, **attributes
+    op,
+    inputs,
+    outputs=("y",),
+    constants=(),
+    domain="com.microsoft",
+    opset=17,
+    free=False,
+    own=None,
+    **attributes,
 ):
-    """The model of a node named n and its feeds; None is an input left out. constants: places of inputs.
+    """The model of a node named n and its feeds; None is an input left out.
 
-    outputs: names, '' one that is left out; a dtype may follow each behind a colon.
+    outputs: names, '' one that is left out; a dtype may follow each behind a colon. constants: places of
+    inputs. own: attributes of names that stand for something else here.
     """
     kind = helper.np_dtype_to_tensor_dtype
     names = ["" if array is None else f"in{place}" for place, array in enumerate(inputs)]
@@ -32,7 +41,11 @@ def model_of(
         return helper.make_tensor_value_info(name, kind(array.dtype), shape)
 
     graph = helper.make_graph(
-        [helper.make_node(op, names, [name for name, *_ in made], name="n", domain=domain, **attributes)],
+        [
+            helper.make_node(
+                op, names, [name for name, *_ in made], name="n", domain=domain, **(own or {}), **attributes
+            )
+        ],
         "one node",
         [info(name, array) for name, array in feeds.items()],
         [

@@ -18,6 +18,8 @@ from octavo.errors import ModelError
 from octavo.frontend.contrib.attention import ATTENTION
 from octavo.frontend.contrib.call import Call, Operator
 from octavo.frontend.contrib.fused import FUSED
+from octavo.frontend.contrib.packed import PACKED
+from octavo.frontend.contrib.quantized import QUANTIZED
 from octavo.frontend.functions import inline_functions
 from octavo.frontend.inference import infer_shapes
 from octavo.program import OPSET
@@ -25,9 +27,15 @@ from octavo.program import OPSET
 CALLED = "octavo.called"
 """The domain of the functions that the nodes call."""
 
-_OPERATORS = {operator.name: operator for operator in (*FUSED, *ATTENTION)}
-_OF_ONNX = {"LayerNormalization": 17, "SimplifiedLayerNormalization": OPSET + 1}
-"""Operators that ONNX Runtime has in ONNX's domain before the opset in which ONNX has them."""
+_OPERATORS = {operator.name: operator for operator in (*FUSED, *ATTENTION, *QUANTIZED, *PACKED)}
+_OF_ONNX = {
+    "LayerNormalization": 17,
+    "QLinearConv": OPSET + 1,
+    "QLinearMatMul": OPSET + 1,
+    "SimplifiedLayerNormalization": OPSET + 1,
+}
+"""Those of ONNX's own domain, and the opset from which on they are not written out here: ONNX Runtime has
+normalizations there that ONNX has later or not at all."""
 
 
 def is_contributed(node: ir.Node, version: int) -> bool:
@@ -75,6 +83,7 @@ def add_functions(model: ir.Model, calls: list[Call]) -> None:
             if body is None:
                 left.append(call)
                 continue
+            _store(model, call)
             function = _function(call, body)
             model.functions[function.identifier()] = function
         if len(left) == len(waiting):
@@ -115,6 +124,22 @@ def _replace(call: Call, number: int) -> Call:
     ir.convenience.replace_nodes_and_values(node.graph, node, [node], [made], values, made.outputs)
     call.node, call.outputs = made, dict(zip(call.outputs, made.outputs, strict=True))
     return call
+
+
+def _store(model: ir.Model, call: Call) -> None:
+    """Has the call read the constants that its body asked for, which the model then holds."""
+    for name, tensor in call.stored.items():
+        own = f"{call.node.op_type}/{name}"
+        value = ir.Value(
+            name=own,
+            type=ir.TensorType(tensor.dtype),
+            shape=ir.Shape(tensor.shape.numpy()),
+            const_value=tensor,
+        )
+        model.graph.register_initializer(value)
+        call.node.resize_inputs(len(call.node.inputs) + 1)
+        call.node.replace_input_with(len(call.node.inputs) - 1, value)
+        call.inputs[name] = value
 
 
 def _function(call: Call, body: str) -> ir.Function:

@@ -12,13 +12,31 @@ _LEAST = -3.4028234663852886e38
 
 
 def _attention(call: Call) -> str | None:
+    return _projected_attention(call, "x = Cast <to = 1> (input) w = Cast <to = 1> (weights) ", "input")
+
+
+def _quantized_attention(call: Call) -> str | None:
+    """The projection's operands are integers; all else is as it is without."""
+    points = [
+        f", {side}_zero_point" if call.has(f"{side}_zero_point") else "" for side in ("input", "weight")
+    ]
+    return _projected_attention(
+        call,
+        f"x = DequantizeLinear (input, input_scale{points[0]}) "
+        f"w = DequantizeLinear <axis = 1> (weight, weight_scale{points[1]}) ",
+        "bias",
+    )
+
+
+def _projected_attention(call: Call, operands: str, like: str) -> str | None:
+    """Of x and w, which `operands` makes; the outputs are of the dtype of `like`."""
     call.refuse("do_rotary", "past_present_share_buffer", "past_sequence_length")
-    lines = "x = Cast <to = 1> (input) w = Cast <to = 1> (weights) projected = MatMul (x, w) "
+    lines = f"{operands}projected = MatMul (x, w) "
     joined = "projected"
     if call.has("bias"):
         lines += "b = Cast <to = 1> (bias) joined = Add (projected, b) "
         joined = "joined"
-    sizes = call.settings["qkv_hidden_sizes"]
+    sizes = call.settings.get("qkv_hidden_sizes")
     if sizes is None:
         lines += f"query, key, value = Split <axis = -1, num_outputs = 3> ({joined}) "
     else:
@@ -38,11 +56,11 @@ def _attention(call: Call) -> str | None:
         lines += (
             f"first = Constant <value_ints = [0]> () one_k = Unsqueeze ({keys}, first) "
             f"one_v = Unsqueeze ({values}, first) kept = Concat <axis = 0> (one_k, one_v) "
-            "present = CastLike (kept, input) "
+            f"present = CastLike (kept, {like}) "
         )
     mask = _mask(call, "mask_index", keys)
     return (
-        None if mask is None else f"{lines}{mask}{_attended(call, keys, values)}output = CastLike (y, input)"
+        None if mask is None else f"{lines}{mask}{_attended(call, keys, values)}output = CastLike (y, {like})"
     )
 
 
@@ -193,6 +211,12 @@ ATTENTION = (
         f"output present? | {_SETTINGS} do_rotary:int=0 past_present_share_buffer:int=0 "
         "qkv_hidden_sizes:ints? rotary_embedding_dim:int?",
         _attention,
+    ),
+    Operator(
+        "QAttention(input weight bias input_scale weight_scale mask_index? input_zero_point? "
+        f"weight_zero_point? past?) -> output present? | {_SETTINGS} do_rotary:int=0 "
+        "past_present_share_buffer:int=0",
+        _quantized_attention,
     ),
     Operator(
         "MultiHeadAttention(query key? value? bias? key_padding_mask? attention_bias? past_key? past_value? "

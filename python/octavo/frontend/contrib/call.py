@@ -4,7 +4,9 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
+import numpy.typing as npt
 import onnx_ir as ir
 
 from octavo.errors import ModelError
@@ -65,6 +67,7 @@ class Call:
         self.where = f"{called(node)} ({operator.name})"
         _, inputs, outputs, attributes = operator.parts
         self.inputs = self._inputs(inputs)
+        self.stored: dict[str, ir.TensorProtocol] = {}
         self.outputs = self._outputs(outputs)
         self.settings = {name: self._setting(name, kind, default) for name, kind, default in attributes}
         if unknown := node.attributes.keys() - self.settings.keys():
@@ -122,6 +125,15 @@ class Call:
         shape = self.inputs[name].shape
         return None if shape is None else len(shape)
 
+    def dtype(self, name: str) -> ir.DataType | None:
+        """The dtype of an input; None where it is not known."""
+        return self.inputs[name].dtype
+
+    def constant(self, name: str) -> npt.NDArray[Any] | None:
+        """The value of an input that is a constant."""
+        tensor = ir.convenience.get_const_tensor(self.inputs[name])
+        return None if tensor is None else tensor.numpy()
+
     def size(self, name: str, axis: int) -> int | None:
         """The size of an input's axis; None where it is not a known number, or the axis is not there."""
         shape = self.inputs[name].shape
@@ -129,6 +141,10 @@ class Call:
             return None
         size = shape[axis]
         return size if isinstance(size, int) else None
+
+    def store(self, name: str, tensor: ir.TensorProtocol) -> None:
+        """Gives the body a constant of that name."""
+        self.stored[name] = tensor
 
     def refuse(self, *names: str) -> None:
         """Raises for what octavo does not have: inputs or outputs that the node has, attributes other than

@@ -1,0 +1,84 @@
+"""Products by weights of few bits, packed in bytes: a MatMul by a DequantizeLinear of constants.
+
+    Y = A W' + bias,  W[n, k] = (B[n, k] - zero_points[n, k / block_size]) * scales[n, k / block_size]
+
+The lowest bits of a byte come first. The weights lie as MatMul reads them, [K, N], the groups along K.
+"""
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import onnx_ir as ir
+
+from octavo.frontend.contrib.call import Call, Operator
+
+_DTYPES = {2: ir.DataType.UINT2, 4: ir.DataType.UINT4, 8: ir.DataType.UINT8}
+
+Bytes = npt.NDArray[Any]
+
+
+def _matmul_nbits(call: Call) -> str:
+    call.refuse("g_idx", "weight_prepacked")
+    inner, columns, size = (call.integer(name) for name in ("K", "N", "block_size"))
+    bits = call.integer("bits")
+    if bits not in _DTYPES:
+        call.fail(f"weights of {bits} bits")
+    if min(inner, columns) < 1 or size < 16 or size & (size - 1):
+        call.fail(f"K = {inner}, N = {columns}, block_size = {size}")
+    blocks = -(-inner // size)
+    weights = _unpacked(_given(call, "B", columns * blocks * size * bits // 8), bits, columns)
+    scales = _given(call, "scales", columns * blocks).reshape(columns, blocks).astype(np.float32)
+    call.store("weights", _tensor(weights[:, :inner].T, _DTYPES[bits]))
+    call.store("groups", ir.tensor(np.ascontiguousarray(scales.T)))
+    lines, point = "", ""
+    if not call.has("zero_points") or call.dtype("zero_points") == ir.DataType.UINT8:
+        zeros = np.full((columns, blocks), 1 << (bits - 1), np.uint8)
+        if call.has("zero_points"):
+            packed = _given(call, "zero_points", columns * -(-blocks * bits // 8))
+            zeros = _unpacked(packed, bits, columns)[:, :blocks]
+        call.store("points", _tensor(zeros.T, _DTYPES[bits]))
+        point = ", points"
+    lines += f"w = DequantizeLinear <axis = 0, block_size = {size}> (weights, groups{point}) "
+    weight = "w"
+    if call.has("zero_points") and not point:
+        reals = _given(call, "zero_points", columns * blocks).reshape(columns, blocks).astype(np.float32)
+        offsets = (reals * scales).T.repeat(size, axis=0)[:inner]
+        call.store("offsets", ir.tensor(np.ascontiguousarray(offsets)))
+        lines, weight = f"{lines}shifted = Sub (w, offsets) ", "shifted"
+    lines += f"x = Cast <to = 1> (A) product = MatMul (x, {weight}) "
+    if call.has("bias"):
+        return f"{lines}b = Cast <to = 1> (bias) sum = Add (product, b) Y = CastLike (sum, A)"
+    return f"{lines}Y = CastLike (product, A)"
+
+
+def _given(call: Call, name: str, size: int) -> Bytes:
+    """The elements of an input that must be a constant, as many as the attributes say."""
+    constant = call.constant(name)
+    if constant is None:
+        call.fail(f"'{name}' that is computed")
+    assert constant is not None
+    if constant.size != size:
+        call.fail(f"{constant.size} elements of '{name}' where its attributes ask for {size}")
+    return constant.reshape(-1)
+
+
+def _unpacked(packed: Bytes, bits: int, rows: int) -> Bytes:
+    """The integers of bytes, [rows, those of a row]."""
+    shifts = np.arange(0, 8, bits, dtype=np.uint8)
+    integers = (packed.astype(np.uint8)[:, None] >> shifts) & np.uint8((1 << bits) - 1)
+    return integers.reshape(rows, -1)
+
+
+def _tensor(integers: Bytes, dtype: ir.DataType) -> ir.TensorProtocol:
+    plain = np.ascontiguousarray(integers)
+    return ir.tensor(plain if dtype == ir.DataType.UINT8 else plain.astype(dtype.numpy()), dtype=dtype)
+
+
+PACKED = (
+    Operator(
+        "MatMulNBits(A B scales zero_points? g_idx? bias?) -> Y | K:int N:int bits:int=4 block_size:int "
+        "accuracy_level:int=0 weight_prepacked:int=0",
+        _matmul_nbits,
+    ),
+)
