@@ -18,6 +18,7 @@ from octavo.frontend.contrib import (
     without_functions,
     write_out_calls,
 )
+from octavo.frontend.dynamic import DYNAMIC, PRODUCT, keep_products
 from octavo.frontend.external import files_of
 from octavo.frontend.facts import FileFacts, facts
 from octavo.frontend.inference import claimed_shape, infer_shapes
@@ -27,7 +28,9 @@ from octavo.frontend.source import Source, one_line, read
 from octavo.program import OPSET
 
 __all__ = [
+    "DYNAMIC",
     "EXPORT_FOR_INFERENCE",
+    "PRODUCT",
     "FileFacts",
     "Source",
     "called",
@@ -46,7 +49,8 @@ __all__ = [
 def load(source: Source) -> ir.Model:
     """Loads a model from a path, its bytes, an `onnx.ModelProto` or an `onnx_ir.Model`, which stays as it is.
 
-    The result is in ONNX opset `octavo.program.OPSET`, without functions, with inferred shapes and dtypes.
+    The result is in ONNX opset `octavo.program.OPSET`, without functions but `octavo.frontend.dynamic`'s, with
+    inferred shapes and dtypes.
     Initializers that are also inputs, as old files have them, are no inputs. External data is mapped when
     first used.
 
@@ -92,12 +96,14 @@ def _load(source: Source) -> ir.Model:
     common.RemoveUnusedOpsetsPass()(model)
     check_rules(model)
     add_functions(model, calls)
+    keep_products(model)
     expand_operators(model)
     if model.graph.opset_imports[""] != OPSET:
         infer_shapes(model)
         with without_functions(model):
             (convert if model.graph.opset_imports[""] < OPSET else restate)(model, OPSET)
     write_out_calls(model)
+    keep_products(model)
     expand_operators(model)
     infer_shapes(model)
     return model

@@ -13,7 +13,8 @@ import onnx
 import onnx_ir as ir
 
 from octavo.errors import ArtifactError, ModelError
-from octavo.frontend import EXPORT_FOR_INFERENCE, called, claimed_shape, listed
+from octavo.frontend import DYNAMIC, EXPORT_FOR_INFERENCE, PRODUCT, called, claimed_shape, listed
+from octavo.lowering.dynamic_nodes import DynamicProducts
 from octavo.lowering.padding import resolve_auto_pad
 from octavo.lowering.widening import widened
 from octavo.program import DTYPES, OPSET, Attribute, Node, Program, Value
@@ -63,6 +64,7 @@ def float_program(model: ir.Model) -> Program:
             values[_name(value)] = _value(value, value.shape, free)
     results = {value.name for value in graph.outputs}
     nodes: list[Node] = []
+    dynamic = DynamicProducts(values, constants)
     taken: set[str] = set()
     for node in graph:
         if node.op_type == "Constant" and node.domain == "":
@@ -76,6 +78,10 @@ def float_program(model: ir.Model) -> Program:
                 if shape is None and output.name in results:
                     shape = claimed_shape(graph, output.name)
                 values[output.name] = _value(output, shape, free)
+        if node.domain == DYNAMIC:
+            names = [_name(value) for value in node.inputs if value is not None]
+            nodes += dynamic.nodes(_node_name(node, taken), names, _name(node.outputs[0]))
+            continue
         nodes.append(_node(node, _node_name(node, taken), values, constants))
     program = Program(
         inputs=[_name(value) for value in graph.inputs if value.name not in constants],
@@ -97,7 +103,8 @@ def _refuse_missing(model: ir.Model) -> None:
     missing = [
         node
         for node in model.graph.all_nodes()
-        if (node.domain != "" or node.op_type not in signatures()) and node.op_type not in _OTHERS
+        if (node.domain not in ("", DYNAMIC) or node.op_type not in (*signatures(), PRODUCT))
+        and node.op_type not in _OTHERS
     ]
     dropouts = [node for node in missing if node.op_type == "Dropout" and node.domain == ""]
     others = [node for node in missing if node not in dropouts]

@@ -106,7 +106,7 @@ def without_functions(model: ir.Model) -> Iterator[None]:
 
 def write_out_calls(model: ir.Model) -> None:
     """Replaces the calls by the functions' nodes, in place; the model is in opset `OPSET`."""
-    inline_functions(model)
+    inline_functions(model, CALLED)
     model.graph.opset_imports.pop(CALLED, None)
 
 
