@@ -18,19 +18,21 @@ from octavo.frontend.contrib import (
     without_functions,
     write_out_calls,
 )
-from octavo.frontend.dynamic import DYNAMIC, PRODUCT, keep_products
+from octavo.frontend.dynamic import keep_products
 from octavo.frontend.external import files_of
 from octavo.frontend.facts import FileFacts, facts
 from octavo.frontend.inference import claimed_shape, infer_shapes
+from octavo.frontend.kept import KEPT, PRODUCT, WEIGHTS
 from octavo.frontend.opset import NEWEST_OPSET, convert, restate
 from octavo.frontend.quiet import quiet
 from octavo.frontend.source import Source, one_line, read
 from octavo.program import OPSET
 
 __all__ = [
-    "DYNAMIC",
     "EXPORT_FOR_INFERENCE",
+    "KEPT",
     "PRODUCT",
+    "WEIGHTS",
     "FileFacts",
     "Source",
     "called",
@@ -49,10 +51,9 @@ __all__ = [
 def load(source: Source) -> ir.Model:
     """Loads a model from a path, its bytes, an `onnx.ModelProto` or an `onnx_ir.Model`, which stays as it is.
 
-    The result is in ONNX opset `octavo.program.OPSET`, without functions but `octavo.frontend.dynamic`'s, with
-    inferred shapes and dtypes.
-    Initializers that are also inputs, as old files have them, are no inputs. External data is mapped when
-    first used.
+    The result is in ONNX opset `octavo.program.OPSET`, without functions but those of `octavo.frontend.kept`,
+    with inferred shapes and dtypes. Initializers that are also inputs, as old files have them, are no inputs.
+    External data is mapped when first used.
 
     Raises:
         ModelError: not a model, damaged, breaking ONNX's rules, too new, or with an unknown operator; the

@@ -2,40 +2,18 @@
 
     DynamicQuantizeLinear -> MatMulInteger by constants -> Cast -> Mul by the scales -> Add of a bias
 
-is what dynamic quantization leaves of a MatMul. It becomes a call of one function,
-
-    y[.., n] = s * scale[n] * sum_k (q[.., k] - z) (w[k, n] - zero[n]) + bias[n],   q, s, z of x by (3a)
-
-with w in int8, which shapes are inferred through and no pass looks into.
+is what dynamic quantization leaves of a MatMul. It becomes a call of `octavo.frontend.kept.PRODUCT`.
 """
 
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import onnx
-import onnx.parser
 import onnx_ir as ir
 import onnx_ir.passes.common as common
 
 from octavo.frontend.inference import infer_shapes
-from octavo.program import OPSET
-
-DYNAMIC = "octavo.dynamic"
-"""The domain of the function."""
-
-PRODUCT = "Product"
-"""Its name. Its inputs: x, w int8 [K, N], scale float32 [N], zero int8 [N], bias float32 [N]."""
-
-_BODY = f"""
-<domain: "{DYNAMIC}", opset_import: ["": {OPSET}]> {PRODUCT} (x, w, scale, zero, bias) => (y) {{
-    q, s, z = DynamicQuantizeLinear (x)
-    sums = MatMulInteger (q, w, z, zero)
-    reals = Cast <to = 1> (sums)
-    scales = Mul (s, scale)
-    product = Mul (reals, scales)
-    y = Add (product, bias)
-}}"""
+from octavo.frontend.kept import KEPT, PRODUCT, have_function
 
 Array = npt.NDArray[Any]
 
@@ -51,9 +29,7 @@ def keep_products(model: ir.Model) -> None:
         return
     infer_shapes(model)
     if any([_keep(node) for node in nodes]):
-        function = ir.serde.deserialize_function(onnx.parser.parse_function(_BODY))
-        model.functions[function.identifier()] = function
-        model.graph.opset_imports[DYNAMIC] = 1
+        have_function(model, PRODUCT)
         common.RemoveUnusedNodesPass()(model)
 
 
@@ -81,7 +57,7 @@ def _keep(node: ir.Node) -> bool:
         ("weights", "scale", "zero", "bias"), (weights[0], scale, weights[1], bias), strict=True
     ):
         inputs.append(_initializer(graph, f"{last.outputs[0].name}.{what}", array))
-    made = ir.node(PRODUCT, inputs, domain=DYNAMIC, name=node.name)
+    made = ir.node(PRODUCT, inputs, domain=KEPT, name=node.name)
     outputs = last.outputs
     ir.convenience.replace_nodes_and_values(graph, last, [last], [made], outputs, made.outputs)
     return True

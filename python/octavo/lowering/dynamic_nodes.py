@@ -33,7 +33,7 @@ class DynamicProducts:
     _quantized: dict[str, Quantized] = field(default_factory=dict)
 
     def nodes(self, name: str, inputs: Sequence[str], output: str) -> list[Node]:
-        """The nodes of a call of `octavo.frontend.dynamic.PRODUCT`."""
+        """The nodes of a call of `octavo.frontend.PRODUCT`."""
         x, weight, scale, zero, bias = inputs
         made: list[Node] = []
         left = self._integers(made, x)

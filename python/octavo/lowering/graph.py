@@ -13,11 +13,12 @@ import onnx
 import onnx_ir as ir
 
 from octavo.errors import ArtifactError, ModelError
-from octavo.frontend import DYNAMIC, EXPORT_FOR_INFERENCE, PRODUCT, called, claimed_shape, listed
+from octavo.frontend import EXPORT_FOR_INFERENCE, KEPT, PRODUCT, WEIGHTS, called, claimed_shape, listed
 from octavo.lowering.dynamic_nodes import DynamicProducts
 from octavo.lowering.padding import resolve_auto_pad
 from octavo.lowering.widening import widened
-from octavo.program import DTYPES, OPSET, Attribute, Node, Program, Value
+from octavo.program import DTYPES, OPSET, PACKED, Attribute, Node, Program, Value
+from octavo.program.integers import pack
 from octavo.program.ops import signatures
 from octavo.program.validate import validate
 
@@ -31,6 +32,8 @@ _DTYPES = {
     ir.DataType.FLOAT16: "f16",
     ir.DataType.FLOAT: "f32",
     ir.DataType.DOUBLE: "f64",
+    ir.DataType.UINT4: "u4",
+    ir.DataType.UINT2: "u2",
 }
 
 _OTHERS = ("Constant", "QuantizeLinear", "DequantizeLinear")
@@ -78,9 +81,8 @@ def float_program(model: ir.Model) -> Program:
                 if shape is None and output.name in results:
                     shape = claimed_shape(graph, output.name)
                 values[output.name] = _value(output, shape, free)
-        if node.domain == DYNAMIC:
-            names = [_name(value) for value in node.inputs if value is not None]
-            nodes += dynamic.nodes(_node_name(node, taken), names, _name(node.outputs[0]))
+        if node.domain == KEPT:
+            nodes += _kept_nodes(node, _node_name(node, taken), dynamic)
             continue
         nodes.append(_node(node, _node_name(node, taken), values, constants))
     program = Program(
@@ -103,7 +105,7 @@ def _refuse_missing(model: ir.Model) -> None:
     missing = [
         node
         for node in model.graph.all_nodes()
-        if (node.domain not in ("", DYNAMIC) or node.op_type not in (*signatures(), PRODUCT))
+        if (node.domain not in ("", KEPT) or node.op_type not in (*signatures(), PRODUCT, WEIGHTS))
         and node.op_type not in _OTHERS
     ]
     dropouts = [node for node in missing if node.op_type == "Dropout" and node.domain == ""]
@@ -178,9 +180,10 @@ def _add_constant(
     if tensor.dtype not in _DTYPES:
         raise ModelError(f"the constant {name!r} is {tensor.dtype.name.lower()}, which octavo cannot hold")
     dtype = _DTYPES[tensor.dtype]
-    array = np.ascontiguousarray(tensor.numpy(), dtype=DTYPES[dtype]).reshape(tuple(tensor.shape.numpy()))
+    array = np.ascontiguousarray(tensor.numpy(), dtype=DTYPES.get(dtype, np.uint8))
+    array = array.reshape(tuple(tensor.shape.numpy()))
     values[name] = Value(name, dtype, array.shape)
-    constants[name] = array
+    constants[name] = pack(array, dtype) if dtype in PACKED else array
 
 
 def _node(node: ir.Node, name: str, values: dict[str, Value], constants: dict[str, npt.NDArray[Any]]) -> Node:
@@ -223,6 +226,16 @@ def _conversion(
     scale, zero_point = (constants[given].reshape(-1)[0] for given in inputs[1:])
     numbers: dict[str, Attribute] = {"scale": np.float32(scale), "zero_point": int(zero_point)}
     return Node(op, name, inputs[:1], outputs, numbers)
+
+
+def _kept_nodes(node: ir.Node, name: str, dynamic: DynamicProducts) -> list[Node]:
+    """The nodes of a call of a function of `octavo.frontend.kept`."""
+    inputs = tuple(_name(value) for value in node.inputs if value is not None)
+    output = _name(node.outputs[0])
+    if node.op_type == PRODUCT:
+        return dynamic.nodes(name, inputs, output)
+    blocks: dict[str, Attribute] = {"axis": 0, "block": node.attributes.get_int("block", 1)}
+    return [Node("Dequantize", name, inputs, (output,), blocks)]
 
 
 def _known(

@@ -1,8 +1,9 @@
 """MatMulNBits against ONNX Runtime."""
 
 import numpy as np
+import octavo
 import pytest
-from contributed import agree, floats, refusal
+from contributed import agree, floats, model_of, refusal
 
 SHAPES = [(64, 10, 32), (50, 7, 16), (128, 8, 128), (48, 9, 32)]
 
@@ -32,6 +33,24 @@ def test_weights_of_few_bits(shape, bits):
     if bits != 8:
         reals = np.random.default_rng(1).random(scales.shape).astype(np.float32) * 9
         agree("MatMulNBits", [x, weights, scales, reals], constants=[1, 2, 3], **more)
+
+
+def test_scales_that_are_negative_or_nothing():
+    """ONNX Runtime's own tool writes them: the sign of a group's largest weight is that of its scale."""
+    weights, scales, zeros = packed(64, 10, 32, 4)
+    scales[:4] *= -1
+    scales[3:6, 1] = 0
+    x, more = floats(2, 3, 64), settings(64, 10, 32, 4)
+    agree("MatMulNBits", [x, weights, scales], constants=[1, 2], **more)
+    agree("MatMulNBits", [x, weights, scales, zeros], constants=[1, 2, 3], **more)
+
+
+def test_weights_stay_packed():
+    weights, scales, _ = packed(512, 256, 32, 4)
+    x = floats(2, 512)
+    model, _ = model_of("MatMulNBits", [x, weights, scales], constants=[1, 2], **settings(512, 256, 32, 4))
+    program = octavo.quantize(model, recipe="float16").program
+    assert sum(array.nbytes for array in program.constants.values()) < 1.3 * (weights.nbytes + scales.nbytes)
 
 
 def test_float16():

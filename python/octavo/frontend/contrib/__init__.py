@@ -22,6 +22,7 @@ from octavo.frontend.contrib.packed import PACKED
 from octavo.frontend.contrib.quantized import QUANTIZED
 from octavo.frontend.functions import inline_functions
 from octavo.frontend.inference import infer_shapes
+from octavo.frontend.kept import KEPT, have_function
 from octavo.program import OPSET
 
 CALLED = "octavo.called"
@@ -84,6 +85,8 @@ def add_functions(model: ir.Model, calls: list[Call]) -> None:
                 left.append(call)
                 continue
             _store(model, call)
+            for name in call.kept:
+                have_function(model, name)
             function = _function(call, body)
             model.functions[function.identifier()] = function
         if len(left) == len(waiting):
@@ -143,7 +146,8 @@ def _store(model: ir.Model, call: Call) -> None:
 
 
 def _function(call: Call, body: str) -> ir.Function:
-    head = f'<domain: "{CALLED}", opset_import: ["": {OPSET}]> {call.node.op_type}'
+    imports = f'"": {OPSET}, "{KEPT}": 1' if call.kept else f'"": {OPSET}'
+    head = f'<domain: "{CALLED}", opset_import: [{imports}]> {call.node.op_type}'
     text = f"{head} ({', '.join(call.inputs)}) => ({', '.join(call.outputs)}) {{ {body} }}"
     function = ir.serde.deserialize_function(onnx.parser.parse_function(text))
     for node in function:

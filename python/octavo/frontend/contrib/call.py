@@ -58,6 +58,8 @@ class Operator:
 class Call:
     """A node, read by the signature of its operator.
 
+    kept: the functions of `octavo.frontend.kept` that its body calls.
+
     Raises:
         ModelError: a node that the signature does not fit.
     """
@@ -67,6 +69,7 @@ class Call:
         self.where = f"{called(node)} ({operator.name})"
         _, inputs, outputs, attributes = operator.parts
         self.inputs = self._inputs(inputs)
+        self.kept: set[str] = set()
         self.stored: dict[str, ir.TensorProtocol] = {}
         self.outputs = self._outputs(outputs)
         self.settings = {name: self._setting(name, kind, default) for name, kind, default in attributes}

@@ -1,8 +1,9 @@
-"""Products by weights of few bits, packed in bytes: a MatMul by a DequantizeLinear of constants.
+"""Products by weights of few bits, packed in bytes: a MatMul by constants in integers, dequantized.
 
     Y = A W' + bias,  W[n, k] = (B[n, k] - zero_points[n, k / block_size]) * scales[n, k / block_size]
 
-The lowest bits of a byte come first. The weights lie as MatMul reads them, [K, N], the groups along K.
+The lowest bits of a byte come first. The weights lie as MatMul reads them, [K, N], the groups along K, and
+stay integers; but where the zero points are floats, they become float32.
 """
 
 from typing import Any
@@ -12,10 +13,11 @@ import numpy.typing as npt
 import onnx_ir as ir
 
 from octavo.frontend.contrib.call import Call, Operator
+from octavo.frontend.kept import KEPT, WEIGHTS
 
 _DTYPES = {2: ir.DataType.UINT2, 4: ir.DataType.UINT4, 8: ir.DataType.UINT8}
 
-Bytes = npt.NDArray[Any]
+Array = npt.NDArray[Any]
 
 
 def _matmul_nbits(call: Call) -> str:
@@ -27,32 +29,38 @@ def _matmul_nbits(call: Call) -> str:
     if min(inner, columns) < 1 or size < 16 or size & (size - 1):
         call.fail(f"K = {inner}, N = {columns}, block_size = {size}")
     blocks = -(-inner // size)
-    weights = _unpacked(_given(call, "B", columns * blocks * size * bits // 8), bits, columns)
+    weights = _unpacked(_given(call, "B", columns * blocks * size * bits // 8), bits, columns)[:, :inner]
     scales = _given(call, "scales", columns * blocks).reshape(columns, blocks).astype(np.float32)
-    call.store("weights", _tensor(weights[:, :inner].T, _DTYPES[bits]))
-    call.store("groups", ir.tensor(np.ascontiguousarray(scales.T)))
-    lines, point = "", ""
-    if not call.has("zero_points") or call.dtype("zero_points") == ir.DataType.UINT8:
-        zeros = np.full((columns, blocks), 1 << (bits - 1), np.uint8)
-        if call.has("zero_points"):
-            packed = _given(call, "zero_points", columns * -(-blocks * bits // 8))
-            zeros = _unpacked(packed, bits, columns)[:, :blocks]
+    zeros: Array = np.full((columns, blocks), 1 << (bits - 1), np.uint8)
+    if call.has("zero_points") and call.dtype("zero_points") != ir.DataType.UINT8:
+        zeros = _given(call, "zero_points", columns * blocks).reshape(columns, blocks).astype(np.float32)
+    elif call.has("zero_points"):
+        packed = _given(call, "zero_points", columns * -(-blocks * bits // 8))
+        zeros = _unpacked(packed, bits, columns)[:, :blocks]
+    scales_of, zeros_of = (of.repeat(size, axis=1)[:, :inner] for of in (scales, zeros))
+    lines = ""
+    if zeros.dtype == np.uint8 and np.isfinite(scales).all():
+        # A Program's scales are positive: weights are reflected where they are not, and those of 0 have none.
+        most, is_none = np.uint8((1 << bits) - 1), scales == 0
+        weights = np.where(scales_of < 0, most - weights, weights)
+        zeros = np.where(scales < 0, most - zeros, zeros)
+        weights = np.where(scales_of == 0, zeros_of, weights)
+        groups = np.where(is_none, np.float32(1), np.abs(scales))
+        call.store("integers", _tensor(weights.T, _DTYPES[bits]))
+        call.store("groups", ir.tensor(np.ascontiguousarray(groups.T)))
         call.store("points", _tensor(zeros.T, _DTYPES[bits]))
-        point = ", points"
-    lines += f"w = DequantizeLinear <axis = 0, block_size = {size}> (weights, groups{point}) "
-    weight = "w"
-    if call.has("zero_points") and not point:
-        reals = _given(call, "zero_points", columns * blocks).reshape(columns, blocks).astype(np.float32)
-        offsets = (reals * scales).T.repeat(size, axis=0)[:inner]
-        call.store("offsets", ir.tensor(np.ascontiguousarray(offsets)))
-        lines, weight = f"{lines}shifted = Sub (w, offsets) ", "shifted"
-    lines += f"x = Cast <to = 1> (A) product = MatMul (x, {weight}) "
+        call.kept.add(WEIGHTS)
+        lines = f"weights = {KEPT}.{WEIGHTS} <block = {size}> (integers, groups, points) "
+    else:
+        reals = (weights - zeros_of.astype(np.float32)) * scales_of
+        call.store("weights", ir.tensor(np.ascontiguousarray(reals.T)))
+    lines += "x = Cast <to = 1> (A) product = MatMul (x, weights) "
     if call.has("bias"):
         return f"{lines}b = Cast <to = 1> (bias) sum = Add (product, b) Y = CastLike (sum, A)"
     return f"{lines}Y = CastLike (product, A)"
 
 
-def _given(call: Call, name: str, size: int) -> Bytes:
+def _given(call: Call, name: str, size: int) -> Array:
     """The elements of an input that must be a constant, as many as the attributes say."""
     constant = call.constant(name)
     if constant is None:
@@ -63,14 +71,14 @@ def _given(call: Call, name: str, size: int) -> Bytes:
     return constant.reshape(-1)
 
 
-def _unpacked(packed: Bytes, bits: int, rows: int) -> Bytes:
+def _unpacked(packed: Array, bits: int, rows: int) -> Array:
     """The integers of bytes, [rows, those of a row]."""
     shifts = np.arange(0, 8, bits, dtype=np.uint8)
     integers = (packed.astype(np.uint8)[:, None] >> shifts) & np.uint8((1 << bits) - 1)
     return integers.reshape(rows, -1)
 
 
-def _tensor(integers: Bytes, dtype: ir.DataType) -> ir.TensorProtocol:
+def _tensor(integers: Array, dtype: ir.DataType) -> ir.TensorProtocol:
     plain = np.ascontiguousarray(integers)
     return ir.tensor(plain if dtype == ir.DataType.UINT8 else plain.astype(dtype.numpy()), dtype=dtype)
 
