@@ -190,6 +190,8 @@ def test_nodes_that_do_not_fit():
     three = refusal("QLinearConcat", [s, z, x, s], axis=0, outputs=["y:uint8"])
     assert "node 'n' (QLinearConcat) has 2 inputs behind its scale and zero point" in three
     assert "node 'n' (QLinearSigmoid) lacks its input 'Y_scale'" in refusal("QLinearSigmoid", [x, s, z])
+    gap = refusal("QLinearConcat", [s, z, x, None, z], axis=0, outputs=["y:uint8"])
+    assert "node 'n' (QLinearConcat) breaks the rules of its operator" in gap
     wrong = refusal("QLinearConv", [x, s, z, x, s, z, s, z], domain="", dilations=1)
     assert "node" in wrong
     assert "n" in wrong

@@ -23,6 +23,7 @@ from octavo.frontend.contrib.quantized import QUANTIZED
 from octavo.frontend.functions import inline_functions
 from octavo.frontend.inference import infer_shapes
 from octavo.frontend.kept import KEPT, have_function
+from octavo.frontend.source import one_line
 from octavo.program import OPSET
 
 CALLED = "octavo.called"
@@ -80,7 +81,7 @@ def add_functions(model: ir.Model, calls: list[Call]) -> None:
         infer_shapes(model)
         left = []
         for call in waiting:
-            body = call.operator.body(call)
+            body = _body(call)
             if body is None:
                 left.append(call)
                 continue
@@ -127,6 +128,15 @@ def _replace(call: Call, number: int) -> Call:
     ir.convenience.replace_nodes_and_values(node.graph, node, [node], [made], values, made.outputs)
     call.node, call.outputs = made, dict(zip(call.outputs, made.outputs, strict=True))
     return call
+
+
+def _body(call: Call) -> str | None:
+    try:
+        return call.operator.body(call)
+    except ModelError:
+        raise
+    except Exception as error:  # what shapes of constants that do not go together, for one, end in
+        raise ModelError(f"{call.where} breaks the rules of its operator: {one_line(error)}") from error
 
 
 def _store(model: ir.Model, call: Call) -> None:
