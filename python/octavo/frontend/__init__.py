@@ -23,6 +23,7 @@ from octavo.frontend.external import files_of
 from octavo.frontend.facts import FileFacts, facts
 from octavo.frontend.inference import claimed_shape, infer_shapes
 from octavo.frontend.kept import KEPT, PRODUCT, WEIGHTS
+from octavo.frontend.lifting import lift_dequantizations
 from octavo.frontend.opset import NEWEST_OPSET, convert, restate
 from octavo.frontend.quiet import quiet
 from octavo.frontend.source import Source, one_line, read
@@ -104,6 +105,7 @@ def _load(source: Source) -> ir.Model:
         with without_functions(model):
             (convert if model.graph.opset_imports[""] < OPSET else restate)(model, OPSET)
     write_out_calls(model)
+    lift_dequantizations(model)
     keep_products(model)
     expand_operators(model)
     infer_shapes(model)

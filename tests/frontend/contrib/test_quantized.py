@@ -190,8 +190,10 @@ def test_nodes_that_do_not_fit():
     three = refusal("QLinearConcat", [s, z, x, s], axis=0, outputs=["y:uint8"])
     assert "node 'n' (QLinearConcat) has 2 inputs behind its scale and zero point" in three
     assert "node 'n' (QLinearSigmoid) lacks its input 'Y_scale'" in refusal("QLinearSigmoid", [x, s, z])
-    gap = refusal("QLinearConcat", [s, z, x, None, z], axis=0, outputs=["y:uint8"])
-    assert "node 'n' (QLinearConcat) breaks the rules of its operator" in gap
+    image, w, two, three = integers(1, 3, 4, 4), integers(2, 3, 1, 1), floats(2), floats(3)
+    inputs = [image, two, z, w, three, z, s, z, integers(2, dtype="int32")]
+    uneven = refusal("QLinearConv", inputs, domain="", constants=[1, 4])
+    assert "node 'n' (QLinearConv) breaks the rules of its operator: operands could not be" in uneven
     wrong = refusal("QLinearConv", [x, s, z, x, s, z, s, z], domain="", dilations=1)
     assert "node" in wrong
     assert "n" in wrong
