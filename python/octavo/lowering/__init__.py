@@ -18,7 +18,7 @@ from octavo.lowering.elementwise import emit_add, emit_mul, fit_add, fit_mul
 from octavo.lowering.evaluation import evaluate
 from octavo.lowering.forms import Forms, GivenWeights
 from octavo.lowering.gemm import emit_gemm, fit_gemm
-from octavo.lowering.given import gives_forms
+from octavo.lowering.given import gives_forms, holds_integers
 from octavo.lowering.graph import float_program
 from octavo.lowering.grids import Grid, grid
 from octavo.lowering.lowered import Lowered
@@ -131,8 +131,8 @@ __all__ = [
     "affine",
     "columns",
     "evaluate",
-    "gives_forms",
     "grid",
+    "holds_integers",
     "lower",
     "lower_as_given",
     "lower_dynamically",

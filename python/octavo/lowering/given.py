@@ -34,6 +34,14 @@ def gives_forms(program: Program) -> bool:
     return bool(found.forms or found.weights)
 
 
+def holds_integers(program: Program) -> bool:
+    """Whether a float Program is of a model that is quantized already, in whatever form."""
+    return gives_forms(program) or any(
+        node.op == "DynamicQuantize" or (node.op == "Dequantize" and "block" in node.attributes)
+        for node in program.nodes
+    )
+
+
 def given(program: Program) -> Given:
     """The forms in a float Program, and the Program in which what is constant is dequantized."""
     program = _with_tables(program)

@@ -28,7 +28,7 @@ from octavo.lowering import (
     Made,
     Stay,
     evaluate,
-    gives_forms,
+    holds_integers,
     lower,
     lower_dynamically,
     lower_to_integers,
@@ -127,7 +127,7 @@ def load(work: Work) -> None:
     work.excluded = excluded_nodes(work.floats, work.exclude, names)
     if not work.recipe.takes_data:
         work.data = None
-    is_given = gives_forms(work.floats)
+    is_given = holds_integers(work.floats)
     if is_given and not work.recipe.takes_forms:
         raise ModelError(
             f"the model is quantized already, and the recipe {work.recipe.name!r} is for float models: give "
@@ -359,7 +359,9 @@ def _lowered_by(work: Work, forms: Forms, statistics: Statistics, candidate: Can
 
 
 def store_tables(work: Work) -> None:
-    """The tables that rows are picked from, such as embeddings, in integers."""
+    """The tables that rows are picked from, such as embeddings, in integers; a model as it is given keeps its own."""
+    if work.calibration is None and holds_integers(work.floats):
+        return
     assert work.recipe.weights is not None
     program = stored_tables(work.lowered.program, work.recipe.weights, work.excluded)
     work.lowered = replace(work.lowered, program=program)

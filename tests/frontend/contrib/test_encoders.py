@@ -132,6 +132,18 @@ def test_an_encoder_of_every_mode(mode, folder):
     assert ops.count("QGemm") == (12 if mode in IN_INTEGERS else 0)
 
 
+@pytest.mark.parametrize("mode", [*sorted(IN_INTEGERS), "q4", "q8"])
+def test_a_quantized_encoder_becomes_an_artifact_without_data(mode, folder):
+    model = MODES[mode](folder)
+    ids = np.arange(14).reshape(2, 7)
+    feeds = {"input_ids": ids, "attention_mask": np.ones_like(ids), "token_type_ids": np.zeros_like(ids)}
+    answers = [octavo.Session(source).run(None, feeds) for source in (model, octavo.quantize(model))]
+    for ours, theirs in zip(*answers, strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+    with pytest.raises(octavo.ModelError, match="the model is quantized already"):
+        octavo.quantize(model, recipe="weight-only")
+
+
 def test_what_the_tools_leave(folder):
     """The modes are what they are called."""
     ops = {mode: {node.op_type for node in make(folder).graph.node} for mode, make in MODES.items()}

@@ -49,7 +49,7 @@ def test_weights_stay_packed():
     weights, scales, _ = packed(512, 256, 32, 4)
     x = floats(2, 512)
     model, _ = model_of("MatMulNBits", [x, weights, scales], constants=[1, 2], **settings(512, 256, 32, 4))
-    program = octavo.quantize(model, recipe="float16").program
+    program = octavo.quantize(model).program
     assert sum(array.nbytes for array in program.constants.values()) < 1.3 * (weights.nbytes + scales.nbytes)
 
 
