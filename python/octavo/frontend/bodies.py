@@ -8,6 +8,7 @@ import onnx_ir as ir
 import onnx_ir.passes.common as common
 
 from octavo.errors import ModelError
+from octavo.frontend.contrib import CALLED
 from octavo.frontend.decompositions import DECOMPOSED, decomposition
 from octavo.frontend.functions import inline_functions
 from octavo.frontend.inference import infer_shapes
@@ -58,7 +59,14 @@ def _is_lacking(node: ir.Node) -> bool:
     """Whether octavo has no operator for a node that could be written out: one without graphs of its own."""
     if node.domain != "" or any(a.type == ir.AttributeType.GRAPH for a in node.attributes.values()):
         return False
+    if node.op_type == "DynamicQuantizeLinear" and _feeds_calls(node):
+        return False
     return node.op_type not in signatures() or not onnx.defs.has(node.op_type, OPSET, "")
+
+
+def _feeds_calls(node: ir.Node) -> bool:
+    """Whether functions that are yet to be written out read what the node makes: they may be one with it."""
+    return any(use.node.domain == CALLED for output in node.outputs for use in output.uses())
 
 
 def _schema(node: ir.Node, version: int) -> Any:  # noqa: ANN401  # the stub lacks bodies

@@ -83,6 +83,8 @@ def _weights(node: ir.Node) -> tuple[Array, Array] | None:
     zeros = np.zeros(1, weights.dtype) if zero is None else _constant(zero)
     if zeros is None or zeros.ndim > 1 or zeros.size not in (1, weights.shape[1]):
         return None
+    if len(weights) * 128 > np.iinfo(np.int32).max // 255:  # a sum might leave int32
+        return None
     shift = 128 if weights.dtype == np.uint8 else 0
     whole = np.broadcast_to(zeros.reshape(-1), weights.shape[1:])
     first, second = ((array.astype(np.int16) - shift).astype(np.int8) for array in (weights, whole))

@@ -359,7 +359,7 @@ def _lowered_by(work: Work, forms: Forms, statistics: Statistics, candidate: Can
 
 
 def store_tables(work: Work) -> None:
-    """The tables that rows are picked from, such as embeddings, in integers; a model as it is given keeps its own."""
+    """The tables that rows are picked from, such as embeddings, in integers, unless the model is as given."""
     if work.calibration is None and holds_integers(work.floats):
         return
     assert work.recipe.weights is not None

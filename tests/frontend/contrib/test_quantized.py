@@ -2,9 +2,12 @@
 
 import numpy as np
 import octavo
+import onnx.parser
 import onnx.reference
 import pytest
-from contributed import agree, floats, model_of, refusal
+from contributed import agree, answers_of, floats, model_of, refusal
+from octavo.session import load_program
+from onnx import numpy_helper
 
 PAIRS = [("uint8", "uint8"), ("uint8", "int8"), ("int8", "int8")]
 STEP = 1
@@ -176,6 +179,20 @@ def test_quantized_attention(right, columns):
     inputs = [integers(2, 5, 8), integers(8, 24, dtype=right), floats(24), number(0.02), scale, mask]
     more = {"num_heads": 2, "outputs": ["y:float32"], "constants": [1, 4, 7]}
     agree("QAttention", [*inputs, point("uint8", 7), zero], tolerance=1e-4, **more)
+
+
+def test_attention_of_what_a_run_quantizes():
+    text = """<ir_version: 8, opset_import: ["": 13, "com.microsoft": 1]>
+        g (float[B,T,8] x) => (float[B,T,8] y) {
+        q, s, z = DynamicQuantizeLinear(x)
+        y = com.microsoft.QAttention<num_heads = 2>(q, w, b, s, scale, , z, zero) }"""
+    proto = onnx.parser.parse_model(text)
+    arrays = {"w": integers(8, 24, dtype="int8"), "b": floats(24), "scale": number(0.01), "zero": np.int8(0)}
+    proto.graph.initializer.extend(numpy_helper.from_array(np.array(a), name) for name, a in arrays.items())
+    assert "QGemm" in [node.op for node in load_program(proto.SerializeToString()).nodes]
+    feeds = {"x": floats(2, 5, 8)}
+    for ours, theirs in zip(octavo.Session(proto).run(None, feeds), answers_of(proto, feeds), strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-4, atol=1e-5)
 
 
 def test_a_domain_of_its_own_for_what_onnx_has():

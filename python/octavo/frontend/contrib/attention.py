@@ -6,35 +6,47 @@ What a mask leaves out has `mask_filter_value` added to its score; what comes la
 alone, the least float32.
 """
 
+import onnx_ir as ir
+
 from octavo.frontend.contrib.call import Call, Operator
 
 _LEAST = -3.4028234663852886e38
 
 
 def _attention(call: Call) -> str | None:
-    return _projected_attention(call, "x = Cast <to = 1> (input) w = Cast <to = 1> (weights) ", "input")
+    projected = "x = Cast <to = 1> (input) w = Cast <to = 1> (weights) projected = MatMul (x, w) "
+    return _projected_attention(call, projected, "input")
 
 
 def _quantized_attention(call: Call) -> str | None:
-    """The projection's operands are integers; all else is as it is without."""
-    points = [
-        f", {side}_zero_point" if call.has(f"{side}_zero_point") else "" for side in ("input", "weight")
-    ]
-    return _projected_attention(
-        call,
-        f"x = DequantizeLinear (input, input_scale{points[0]}) "
-        f"w = DequantizeLinear <axis = 1> (weight, weight_scale{points[1]}) ",
-        "bias",
+    """The projection's operands are integers, of activations that a run quantizes or that are pairs'."""
+    left, right = (
+        f"{side}_zero_point" if call.has(f"{side}_zero_point") else "" for side in ("input", "weight")
     )
+    source = call.inputs["input"].producer()
+    if source is not None and source.op_type == "DynamicQuantizeLinear":
+        points = f", {left}, {right}".rstrip(", ")
+        projected = (
+            f"sums = MatMulInteger (input, weight{points}) reals = Cast <to = 1> (sums) "
+            "scales = Mul (input_scale, weight_scale) projected = Mul (reals, scales) "
+        )
+    else:
+        x, w = (f", {point}" if point else "" for point in (left, right))
+        projected = (
+            f"x = DequantizeLinear (input, input_scale{x}) "
+            f"w = DequantizeLinear <axis = 1> (weight, weight_scale{w}) projected = MatMul (x, w) "
+        )
+    return _projected_attention(call, projected, "bias")
 
 
-def _projected_attention(call: Call, operands: str, like: str) -> str | None:
-    """Of x and w, which `operands` makes; the outputs are of the dtype of `like`."""
+def _projected_attention(call: Call, projected: str, like: str) -> str | None:
+    """Of what `projected` makes, queries, keys and values; the outputs are of the dtype of `like`."""
     call.refuse("do_rotary", "past_present_share_buffer", "past_sequence_length")
-    lines = f"{operands}projected = MatMul (x, w) "
-    joined = "projected"
+    lines, joined = projected, "projected"
     if call.has("bias"):
-        lines += "b = Cast <to = 1> (bias) joined = Add (projected, b) "
+        is_plain = call.dtype("bias") == ir.DataType.FLOAT
+        lines += "" if is_plain else "offset = Cast <to = 1> (bias) "
+        lines += f"joined = Add (projected, {'bias' if is_plain else 'offset'}) "
         joined = "joined"
     sizes = call.settings.get("qkv_hidden_sizes")
     if sizes is None:
