@@ -37,27 +37,34 @@ def _matmul_nbits(call: Call) -> str:
     elif call.has("zero_points"):
         packed = _given(call, "zero_points", columns * -(-blocks * bits // 8))
         zeros = _unpacked(packed, bits, columns)[:, :blocks]
-    scales_of, zeros_of = (of.repeat(size, axis=1)[:, :inner] for of in (scales, zeros))
-    lines = ""
-    if zeros.dtype == np.uint8 and np.isfinite(scales).all():
-        # A Program's scales are positive: weights are reflected where they are not, and those of 0 have none.
-        most, is_none = np.uint8((1 << bits) - 1), scales == 0
-        weights = np.where(scales_of < 0, most - weights, weights)
-        zeros = np.where(scales < 0, most - zeros, zeros)
-        weights = np.where(scales_of == 0, zeros_of, weights)
-        groups = np.where(is_none, np.float32(1), np.abs(scales))
-        call.store("integers", _tensor(weights.T, _DTYPES[bits]))
-        call.store("groups", ir.tensor(np.ascontiguousarray(groups.T)))
-        call.store("points", _tensor(zeros.T, _DTYPES[bits]))
-        call.kept.add(WEIGHTS)
-        lines = f"weights = {KEPT}.{WEIGHTS} <block = {size}> (integers, groups, points) "
-    else:
-        reals = (weights - zeros_of.astype(np.float32)) * scales_of
-        call.store("weights", ir.tensor(np.ascontiguousarray(reals.T)))
+    lines = _stored(call, weights, scales, zeros)
     lines += "x = Cast <to = 1> (A) product = MatMul (x, weights) "
     if call.has("bias"):
         return f"{lines}b = Cast <to = 1> (bias) sum = Add (product, b) Y = CastLike (sum, A)"
     return f"{lines}Y = CastLike (product, A)"
+
+
+def _stored(call: Call, weights: Array, scales: Array, zeros: Array) -> str:
+    """The node that makes `weights`, [N, K] by scales and zero points of groups; none where it is floats.
+
+    A Program's scales are positive: weights are reflected where they are not, and those of 0 are all 0.
+    """
+    bits, size = call.integer("bits"), call.integer("block_size")
+    scales_of, zeros_of = (of.repeat(size, axis=1)[:, : weights.shape[1]] for of in (scales, zeros))
+    if zeros.dtype != np.uint8 or not np.isfinite(scales).all():
+        reals = (weights - zeros_of.astype(np.float32)) * scales_of
+        call.store("weights", ir.tensor(np.ascontiguousarray(reals.T)))
+        return ""
+    most = np.uint8((1 << bits) - 1)
+    weights = np.where(scales_of < 0, most - weights, weights)
+    zeros = np.where(scales < 0, most - zeros, zeros)
+    weights = np.where(scales_of == 0, zeros_of, weights)
+    groups = np.where(scales == 0, np.float32(1), np.abs(scales))
+    call.store("integers", _tensor(weights.T, _DTYPES[bits]))
+    call.store("groups", ir.tensor(np.ascontiguousarray(groups.T)))
+    call.store("points", _tensor(zeros.T, _DTYPES[bits]))
+    call.kept.add(WEIGHTS)
+    return f"weights = {KEPT}.{WEIGHTS} <block = {size}> (integers, groups, points) "
 
 
 def _given(call: Call, name: str, size: int) -> Array:

@@ -7,62 +7,63 @@ An input that is left out has the zero point 0. The scale of a bias is that of t
 from collections.abc import Callable
 
 import numpy as np
+import onnx_ir as ir
 
 from octavo.frontend.contrib.call import Call, Operator
 
 
-def _dequantized(
-    call: Call,
-    made: str,
-    x: str,
-    scale: str,
-    zero: str,
-    axis: int | None = None,
-) -> str | None:
+def _dequantized(call: Call, made: str, x: str, scale: str, zero: str, axis: int | None = None) -> str | None:
     """`made`, x in float32; scales and zero points may lie along `axis`, or as x itself does."""
-    rank, dtype = call.rank(scale), call.dtype(scale)
-    if rank is None or dtype is None:
+    rank, real = call.rank(scale), _real_scale(call, scale)
+    if rank is None or real is None:
         return None
-    lines, plain = "", scale
-    if dtype != 1:
-        lines, plain = f"{scale}_f = Cast <to = 1> ({scale}) ", f"{scale}_f"
-    if not call.has(zero):
-        inputs = f"{x}, {plain}"
-    elif call.rank(zero) == rank or axis is None:
-        inputs = f"{x}, {plain}, {zero}"
-    else:
-        lines += f"{zero}_n = Shape ({scale}) {zero}_e = Expand ({zero}, {zero}_n) "
-        inputs = f"{x}, {plain}, {zero}_e"
+    lines, by = real
     if rank > 1:
-        lines += f"{made}_i = Cast <to = 6> ({x}) "
         steps = f"{made}_i"
+        lines += f"{made}_i = Cast <to = 6> ({x}) "
         if call.has(zero):
-            lines += f"{zero}_i = Cast <to = 6> ({zero}) {made}_d = Sub ({made}_i, {zero}_i) "
             steps = f"{made}_d"
-        return f"{lines}{made}_w = Cast <to = 1> ({steps}) {made} = Mul ({made}_w, {plain}) "
-    along = "" if axis is None or rank == 0 else f" <axis = {axis}>"
-    return f"{lines}{made} = DequantizeLinear{along} ({inputs}) "
+            lines += f"{zero}_i = Cast <to = 6> ({zero}) {made}_d = Sub ({made}_i, {zero}_i) "
+        return f"{lines}{made}_w = Cast <to = 1> ({steps}) {made} = Mul ({made}_w, {by}) "
+    inputs = f"{x}, {by}"
+    if call.has(zero):
+        point = zero
+        if axis is not None and call.rank(zero) != rank:
+            point = f"{zero}_e"
+            lines += f"{zero}_n = Shape ({scale}) {zero}_e = Expand ({zero}, {zero}_n) "
+        inputs = f"{inputs}, {point}"
+    return f"{lines}{made} = DequantizeLinear{_along(axis, rank)} ({inputs}) "
 
 
 def _quantized(
     call: Call, x: str, scale: str, zero: str, made: str, like: str, axis: int | None = None
 ) -> str | None:
     """`made`, the integers of the float32 x, of the dtype of `like` where there is no zero point."""
-    rank, dtype = call.rank(scale), call.dtype(scale)
-    if rank is None or dtype is None:
+    rank, real = call.rank(scale), _real_scale(call, scale)
+    if rank is None or real is None:
         return None
-    lines, plain = "", scale
-    if dtype != 1:
-        lines, plain = f"{scale}_f = Cast <to = 1> ({scale}) ", f"{scale}_f"
-    if call.has(zero):
-        point = zero
-    else:
-        point = f"{made}_zero"
-        lines += f"{made}_none = Constant <value_int = 0> () {point} = CastLike ({made}_none, {like}) "
     if rank > 1:
         call.fail(f"a scale of {rank} axes for its result")
-    along = "" if axis is None or rank == 0 else f" <axis = {axis}>"
-    return f"{lines}{made} = QuantizeLinear{along} ({x}, {plain}, {point})"
+    lines, by = real
+    point = zero
+    if not call.has(zero):
+        point = f"{made}_zero"
+        lines += f"{made}_none = Constant <value_int = 0> () {point} = CastLike ({made}_none, {like}) "
+    return f"{lines}{made} = QuantizeLinear{_along(axis, rank)} ({x}, {by}, {point})"
+
+
+def _real_scale(call: Call, scale: str) -> tuple[str, str] | None:
+    """What makes a scale float32, and its name then; None where its dtype is not known."""
+    dtype = call.dtype(scale)
+    if dtype is None:
+        return None
+    is_real = dtype == ir.DataType.FLOAT
+    return ("", scale) if is_real else (f"{scale}_f = Cast <to = 1> ({scale}) ", f"{scale}_f")
+
+
+def _along(axis: int | None, rank: int) -> str:
+    """The attribute of scales that lie along an axis."""
+    return "" if axis is None or rank == 0 else f" <axis = {axis}>"
 
 
 def _joined(*lines: str | None) -> str | None:
