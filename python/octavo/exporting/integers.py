@@ -36,6 +36,10 @@ _WINDOW = (
 )
 
 
+DYNAMIC_INPUTS = 6
+"""Inputs of a QGemm by scales and zero points of a run."""
+
+
 def quantize(graph: Graph, node: Node) -> None:
     """QuantizeLinear; where zero points are fractions, plain operators by formula (2a) or (2b)."""
     x, y = node.inputs[0], node.outputs[0]
@@ -84,11 +88,17 @@ def dequantize(graph: Graph, node: Node) -> None:
 
 
 def dynamic_quantize(graph: Graph, node: Node) -> None:
-    """The reals of each row, or sample, rounded to its own steps: formula (3a) by plain operators."""
+    """The reals of each row, or sample, rounded to its own steps: formula (3a) by plain operators.
+
+    One range for the whole tensor is DynamicQuantizeLinear's.
+    """
     x, y = node.inputs[0], node.outputs[0]
     shape, axis = graph.program.values[x].shape, integer(node, "axis")
     if shape is None:
         raise ModelError(f"the value {x!r} has a range a row or a sample, but no known rank")
+    if axis % len(shape) == 0:
+        graph.add("DynamicQuantizeLinear", [x], list(node.outputs))
+        return
     axes = graph.constant(f"{y}_axes", np.arange(axis % len(shape), len(shape)))
     none, all_steps = (
         graph.constant(f"{y}_none", np.float32(0)),
@@ -114,10 +124,26 @@ def conv(graph: Graph, node: Node) -> None:
 
 
 def gemm(graph: Graph, node: Node) -> None:
-    """MatMul of reals, and Add of the bias."""
+    """MatMul of reals, and Add of the bias; MatMulInteger of what DynamicQuantizeLinear makes."""
+    if len(node.inputs) == DYNAMIC_INPUTS and node.inputs[0] not in graph.reals:
+        _integer_gemm(graph, node)
+        return
     inputs = [_x(graph, node), _weights(graph, node, 1)]
     products = graph.made("MatMul", inputs, f"{node.outputs[0]}_products")
     _end(graph, node, graph.add("Add", [products, _bias(graph, node)], [_result(graph, node)]))
+
+
+def _integer_gemm(graph: Graph, node: Node) -> None:
+    """(10a) by MatMulInteger, whose left side has one zero point."""
+    x, weight, bias, scale, x_scale, _ = node.inputs
+    (y,) = node.outputs
+    zero = next(made.outputs[2] for made in graph.program.nodes if x in made.outputs)
+    sums = graph.made("MatMulInteger", [x, weight, zero], f"{y}_integers")
+    reals = graph.made("Cast", [sums], f"{y}_sums", to=TensorProto.FLOAT)
+    last = graph.constant(f"{y}_last", np.array([-1]))
+    rows = graph.made("Unsqueeze", [x_scale, last], f"{y}_rows")
+    by_rows = graph.made("Mul", [reals, rows], f"{y}_by_rows")
+    graph.add("Add", [graph.made("Mul", [by_rows, scale], f"{y}_scaled"), bias], [y])
 
 
 def matmul(graph: Graph, node: Node) -> None:

@@ -133,13 +133,18 @@ def test_an_encoder_of_every_mode(mode, folder):
 
 
 @pytest.mark.parametrize("mode", [*sorted(IN_INTEGERS), "q4", "q8"])
-def test_a_quantized_encoder_becomes_an_artifact_without_data(mode, folder):
+def test_a_quantized_encoder_becomes_an_artifact_without_data(mode, folder, tmp_path):
     model = MODES[mode](folder)
     ids = np.arange(14).reshape(2, 7)
     feeds = {"input_ids": ids, "attention_mask": np.ones_like(ids), "token_type_ids": np.zeros_like(ids)}
-    answers = [octavo.Session(source).run(None, feeds) for source in (model, octavo.quantize(model))]
+    made = octavo.quantize(model)
+    answers = [octavo.Session(source).run(None, feeds) for source in (model, made)]
     for ours, theirs in zip(*answers, strict=True):
         np.testing.assert_array_equal(ours, theirs)
+    made.export_onnx(tmp_path / "exported.onnx")
+    peer = onnxruntime.InferenceSession(tmp_path / "exported.onnx", providers=["CPUExecutionProvider"])
+    for ours, theirs in zip(answers[1], peer.run(None, feeds), strict=True):
+        np.testing.assert_allclose(ours, theirs, atol=0.02 * np.abs(theirs).max())
     with pytest.raises(octavo.ModelError, match="the model is quantized already"):
         octavo.quantize(model, recipe="weight-only")
 
