@@ -4,10 +4,11 @@
 //! which a pair of k is broadcast by one load. Past [`BLOCK`] groups of k the accumulators wait in memory meanwhile.
 
 use std::arch::x86_64::*;
+use std::ops::Range;
 
 use super::activations::{Right, pack_source, row_sums_source};
 use super::entries::{Joining, Panel};
-use super::epilogue::{ColumnParams, PANEL, finish};
+use super::epilogue::{ColumnParams, FloatsByRow, PANEL, Target, finish};
 use super::pack::{GROUP, Packing, UNIT};
 use super::tile::{self, Tile, epilogue, multiply_add};
 use crate::simd::{Vector, Ymm};
@@ -318,5 +319,28 @@ unsafe fn copy_short(from: *const u8, to: *mut u8, n: usize) {
 #[target_feature(enable = "avx2,fma")]
 unsafe fn spilled(panel: &Panel, row: usize, rows: usize, from: usize, n: usize, acc: *const i32, ld: usize) {
     // SAFETY: the caller's.
-    unsafe { finish(&panel.target, panel.columns, row, rows, from..from + n, acc, ld) }
+    unsafe {
+        match &panel.target {
+            Target::F32ByRow(by) => by_row(by, row, rows, from..from + n, acc, ld),
+            target => finish(target, panel.columns, row, rows, from..from + n, acc, ld),
+        }
+    }
+}
+
+/// [`FloatsByRow::finish`], apart: beside it the loops of [`finish`] came out slower.
+///
+/// # Safety
+/// As it says.
+#[inline(never)]
+#[target_feature(enable = "avx2,fma")]
+unsafe fn by_row(
+    by: &FloatsByRow,
+    row: usize,
+    rows: usize,
+    columns: Range<usize>,
+    acc: *const i32,
+    ld: usize,
+) {
+    // SAFETY: the caller's.
+    unsafe { by.finish(row, rows, columns, acc, ld) }
 }

@@ -170,6 +170,64 @@ pub(crate) struct FloatsByRow {
     pub clamp: Option<[f32; 2]>,
 }
 
+impl FloatsByRow {
+    /// [`finish`] for this target.
+    ///
+    /// # Safety
+    /// As it says.
+    #[cfg_attr(not(target_arch = "x86_64"), expect(dead_code, reason = "no tier of this architecture asks"))]
+    #[inline(always)]
+    pub(crate) unsafe fn finish(
+        &self,
+        row: usize,
+        rows: usize,
+        columns: Range<usize>,
+        acc: *const i32,
+        ld: usize,
+    ) {
+        for r in 0..rows {
+            // SAFETY: the caller's.
+            unsafe {
+                let acc = std::slice::from_raw_parts(acc.add(r * ld), columns.len());
+                self.finish_row(acc, row + r, columns.clone());
+            }
+        }
+    }
+
+    /// Makes the results of a row of accumulators, one for each of the columns.
+    ///
+    /// # Safety
+    /// The row and the columns lie inside the target's slices.
+    #[inline(always)]
+    unsafe fn finish_row(&self, acc: &[i32], row: usize, columns: Range<usize>) {
+        let (n, from) = (acc.len(), columns.start);
+        // SAFETY: the caller's; the mutable slice has no other view while the kernel runs.
+        let (y, sums, scale, bias) = unsafe {
+            (
+                std::slice::from_raw_parts_mut(self.data.add(row * self.stride + from), n),
+                std::slice::from_raw_parts(self.sums.add(from), n),
+                std::slice::from_raw_parts(self.scale.add(from), n),
+                std::slice::from_raw_parts(self.bias.add(from), n),
+            )
+        };
+        // SAFETY: there are numbers of each row, or of all at step 0.
+        let (x_scale, zero) = unsafe {
+            let at = row * self.step;
+            (*self.x_scale.add(at), i32::from(*self.x_zero_point.add(at)))
+        };
+        for c in 0..n {
+            let acc = acc[c].wrapping_sub(zero.wrapping_mul(sums[c]));
+            y[c] = (acc as f32 * x_scale).mul_add(scale[c], bias[c]);
+        }
+        if let Some([lo, hi]) = self.clamp {
+            for y in y {
+                let least = if *y <= lo { lo } else { *y };
+                *y = if least > hi { hi } else { least };
+            }
+        }
+    }
+}
+
 /// What all columns of a requantization share.
 #[derive(Clone, Copy)]
 pub(crate) struct Quantize {
@@ -229,34 +287,7 @@ pub(crate) unsafe fn finish(
                         y[c] = (acc[c] as f32 * x_scale).mul_add(scale[c], bias[c]);
                     }
                 }
-                Target::F32ByRow(FloatsByRow {
-                    data,
-                    stride,
-                    x_scale,
-                    x_zero_point,
-                    step,
-                    sums,
-                    scale,
-                    bias,
-                    clamp,
-                }) => {
-                    let y = std::slice::from_raw_parts_mut(data.add(at(stride)), n);
-                    let sums = std::slice::from_raw_parts(sums.add(columns.start), n);
-                    let scale = std::slice::from_raw_parts(scale.add(columns.start), n);
-                    let bias = std::slice::from_raw_parts(bias.add(columns.start), n);
-                    let (x_scale, zero) =
-                        (*x_scale.add((row + r) * step), i32::from(*x_zero_point.add((row + r) * step)));
-                    for c in 0..n {
-                        let acc = acc[c].wrapping_sub(zero.wrapping_mul(sums[c]));
-                        y[c] = (acc as f32 * x_scale).mul_add(scale[c], bias[c]);
-                    }
-                    if let Some([lo, hi]) = clamp {
-                        for y in y {
-                            let least = if *y <= lo { lo } else { *y };
-                            *y = if least > hi { hi } else { least };
-                        }
-                    }
-                }
+                Target::F32ByRow(by) => by.finish_row(acc, row + r, columns.clone()),
             }
         }
     }

@@ -2,7 +2,7 @@
 //! The 16 columns of a unit are `N` registers.
 
 use super::entries::Panel;
-use super::epilogue::{Addend, FloatsByRow, Quantize, Target};
+use super::epilogue::{Addend, Quantize, Target};
 use super::pack::UNIT;
 use crate::requantize::{Clamp, HighScale, VectorAdd};
 use crate::simd::Vector;
@@ -87,7 +87,6 @@ pub(super) unsafe fn epilogue<V: Tile, const N: usize, const UNITS: usize, const
                 let place = Place { row, from, n };
                 store(&acc, data.add(row * stride + from), *stride, quantize, residual.as_ref(), place);
             }
-            Target::F32ByRow(by) if n == UNITS * UNIT => store_floats(&acc, by, row, from),
             _ => {
                 // Copied, so that the accumulators can stay in registers.
                 let acc = acc;
@@ -113,40 +112,6 @@ unsafe fn scale<V: Tile, const N: usize, const UNITS: usize, const ROWS: usize>(
             unsafe {
                 let scale: HighScale<V> = panel.columns.high_scale(from + u * UNIT + i * V::LANES);
                 unroll!(r in ROWS, { acc[r][u][i] = scale.apply(acc[r][u][i]) });
-            }
-        }
-    });
-}
-
-/// Makes floats of whole units of columns from `from` on, by the scales and zero points of their rows, and stores them.
-///
-/// # Safety
-/// As [`epilogue`]; the panel has the columns.
-#[inline(always)]
-unsafe fn store_floats<V: Tile, const N: usize, const UNITS: usize, const ROWS: usize>(
-    acc: &Accumulators<V, N, UNITS, ROWS>,
-    by: &FloatsByRow,
-    row: usize,
-    from: usize,
-) {
-    unroll!(u in UNITS, {
-        for i in 0..N {
-            // SAFETY: the caller's: there are parameters of each column, numbers of each row, and room for each result.
-            unsafe {
-                let column = from + u * UNIT + i * V::LANES;
-                let sums = V::load(by.sums.add(column));
-                let (scale, bias) = (V::load(by.scale.add(column).cast()), V::load(by.bias.add(column).cast()));
-                unroll!(r in ROWS, {
-                    let at = (row + r) * by.step;
-                    let zero = V::splat(i32::from(*by.x_zero_point.add(at)));
-                    let x_scale = V::splat((*by.x_scale.add(at)).to_bits() as i32);
-                    let sum = acc[r][u][i].sub(zero.mul_low(sums)).to_floats();
-                    let mut y = sum.mul_floats(x_scale).fma_floats(scale, bias);
-                    if let Some([lo, hi]) = by.clamp {
-                        y = y.clamp_floats(V::splat(lo.to_bits() as i32), V::splat(hi.to_bits() as i32));
-                    }
-                    y.store_bytes(by.data.add((row + r) * by.stride + column).cast());
-                });
             }
         }
     });

@@ -120,7 +120,6 @@ impl Vector for Ymm {
     binary! {
         add = _mm256_add_epi32;
         sub = _mm256_sub_epi32;
-        mul_low = _mm256_mullo_epi32;
         max = _mm256_max_epi32;
         shift_left = _mm256_sllv_epi32;
         shift_right = _mm256_srav_epi32;

@@ -125,7 +125,6 @@ impl Vector for Zmm {
     binary! {
         add = _mm512_add_epi32;
         sub = _mm512_sub_epi32;
-        mul_low = _mm512_mullo_epi32;
         max = _mm512_max_epi32;
         shift_left = _mm512_sllv_epi32;
         shift_right = _mm512_srav_epi32;

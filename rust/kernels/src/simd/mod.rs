@@ -43,8 +43,6 @@ pub(crate) trait Vector: Copy {
     unsafe fn add(self, other: Self) -> Self;
     /// The difference of lanes, modulo 2^32.
     unsafe fn sub(self, other: Self) -> Self;
-    /// The product of lanes, modulo 2^32.
-    unsafe fn mul_low(self, other: Self) -> Self;
     /// The greater of signed lanes.
     unsafe fn max(self, other: Self) -> Self;
     /// Each lane moved left by a number of its own.
