@@ -417,11 +417,13 @@ def test_threads_reach_the_calibration(octavo, folder, tmp_path, monkeypatch):
     monkeypatch.setattr("octavo.quantize", told)
     output = tmp_path / "a.octavo"
     options = ("--threads", "2", "--range-rule", "mean", "--exclude", "a*", "--exclude", "b*", "--strict")
+    options += ("--per-tensor", "--symmetric")
     ended = octavo(*QUANTIZE, "-o", output, *options, cwd=folder)
     assert ended.status == 1
     assert "'a*'" in ended.err
     given = {"range_rule": "mean", "exclude": ["a*", "b*"], "strict": True, "threads": 2, "progress": False}
-    assert asked == [{"recipe": package.Recipe("int8"), "effort": "default"} | given]
+    given |= {"recipe": package.Recipe("int8", symmetric=True), "per_channel": False, "io": "float32"}
+    assert asked == [{"effort": "default"} | given]
 
 
 def test_inspect_gives_the_reason_of_a_float_node(octavo, folder, tmp_path):

@@ -11,6 +11,7 @@ from octavo.cli.options import kept_pixels, text_of
 from octavo.cli.pixels import Pixels
 from octavo.errors import DataError
 from octavo.program import artifact
+from octavo.session import Session
 from PIL import Image
 
 OPTIONS = ("--range", "-1..1", "--std", "0.5")
@@ -62,6 +63,25 @@ def test_run_goes_by_it_unless_options_say_otherwise(made, photos, octavo, tmp_p
     assert answer() == answer(*OPTIONS)
     assert answer() != answer("--range", "0..1")
     assert answer("--range", "0..1") == answer("--mean", "0")
+
+
+@pytest.mark.parametrize("io", ["uint8", "int8"])
+def test_inputs_in_integers_take_pictures_too(folder, photos, octavo, tmp_path, io):
+    """As quantized floats; and compare feeds the float model and the other one alike."""
+    model, out = tmp_path / "m.octavo", tmp_path / "y.npy"
+    options = ("--recipe", "int8-strict", "--io", io, "--effort", "fast")
+    done = octavo("quantize", folder / "model.onnx", "--data", photos, *OPTIONS, *options, "-o", model)
+    assert done.status == 0, done.err
+    assert octavo("run", model, "--input", photos / "00.png", "--output", out, cwd=tmp_path).status == 0
+    session = Session(model)
+    (taken,) = session.get_inputs()
+    pixels = np.asarray(Image.open(photos / "00.png"), np.float32) / np.float32(255)
+    reals = (pixels * np.float32(2) - np.float32(1)) / np.float32(0.5)
+    integers = (np.rint(reals / np.float32(taken.scale)) + taken.zero_point).astype(io)
+    assert np.array_equal(np.load(out), session.run(None, {taken.name: integers[None, None]})[0])
+    data = ("--data", photos, "--limit", "4", "--json")
+    (output,) = octavo("compare", folder / "model.onnx", model, *data).json()["outputs"]
+    assert output["sqnr"] > 30
 
 
 def test_compare_goes_by_it(folder, made, photos, octavo):

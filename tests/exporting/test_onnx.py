@@ -19,7 +19,7 @@ from octavo.lowering import Affine, Forms, Range, columns, grid, lower_to_intege
 from octavo.program import Node, Program, Quant, Value
 from octavo.program.integers import INT8, limits, pack
 from octavo.program.ops import signatures
-from octavo.rewrites import Storage, stored_tables, stored_weights
+from octavo.rewrites import INTEGERS, Storage, integer_ends, stored_tables, stored_weights
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "benches"))
 
@@ -194,6 +194,25 @@ def test_a_softmax_and_a_movement_in_the_middle(rng, axis):
     held = {"pads": np.array([0, 0, 0, 0, 0, 1]), "far": F(0.5), "w": rng.normal(size=(5, 5)).astype(F)}
     program = lowered(text, **held)
     compared(program, {"x": rng.normal(size=(3, 4, 6)).astype(F)}, share=0.01)
+
+
+@pytest.mark.parametrize("io", ["uint8", "int8"])
+def test_ends_in_integers(rng, io):
+    text = """g (float[2,4,6] x) => (float[2,4,6] y, int64[2,4,1] z) {
+        a = MatMul(x, w) y = Softmax<axis = -1>(a) z = ArgMax<axis = 2>(a) }"""
+    program = graph(text, w=rng.normal(size=(6, 6)).astype(F))
+    ranges = {"x": Range(-3, 4), "a": Range(-9, 9), "y": Range(0, 1)}
+    made = integer_ends(lower_to_integers(program, Forms(ranges, integers_only=True)).program, INTEGERS[io])
+    feeds = {"x": rng.integers(0, 256, (2, 4, 6), np.uint8).view(io)}
+    session = opened(exporting.to_onnx(made))
+    assert [port.type for port in (*session.get_inputs(), *session.get_outputs())] == [
+        f"tensor({io})",
+        f"tensor({io})",
+        "tensor(int64)",
+    ]
+    one, other = (run(None, feeds) for run in (session.run, octavo.Session(made).run))
+    assert np.abs(one[0].astype(int) - other[0]).max() <= 1
+    assert np.mean(one[1] == other[1]) > 0.8  # of equal integers either may be the greatest
 
 
 @pytest.mark.parametrize(

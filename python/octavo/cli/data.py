@@ -61,7 +61,7 @@ class Files(Iterable[Feeds]):
         if path.suffix.lower() in PICTURES:
             info = self._only_input(path)
             frame = frame_of(info.name, tuple(info.shape), self.pixels)
-            return {info.name: read_picture(path, frame, self.pixels)}
+            return {info.name: in_integers(read_picture(path, frame, self.pixels), info)}
         arrays = read_arrays(path)
         if path.suffix.lower() == ".npy" or (len(self.inputs) == 1 and len(arrays) == 1):
             arrays = {self._only_input(path).name: next(iter(arrays.values()))}
@@ -98,6 +98,16 @@ def numbers(array: NDArray[Any], info: "ValueInfo", pixels: Pixels) -> NDArray[A
     has_channels = len(pixels.mean) > 1 or len(pixels.std) > 1
     axis = frame_of(info.name, tuple(info.shape), pixels).channel_axis if has_channels else -1
     return pixels.normalize(array, axis)
+
+
+def in_integers(array: NDArray[np.float32], info: "ValueInfo") -> NDArray[Any]:
+    """A picture's numbers as the integers that the input takes for them: formula (2). Else as they are."""
+    if info.scale is None or info.zero_point is None:
+        return array
+    dtype = np.dtype(info.type.removeprefix("tensor(").removesuffix(")"))
+    ends = np.iinfo(dtype)
+    places = np.rint(array / np.float32(info.scale)) + np.float32(info.zero_point)
+    return np.asarray(np.clip(places, ends.min, ends.max).astype(dtype))
 
 
 def open_files(path: Path, inputs: "Sequence[ValueInfo]", pixels: Pixels, limit: int | None = None) -> Files:

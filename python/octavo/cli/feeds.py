@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from octavo.calibration import Feeds
-from octavo.cli.data import read_arrays
+from octavo.cli.data import in_integers, read_arrays
 from octavo.cli.pixels import SUFFIXES as PICTURES
 from octavo.cli.pixels import Pixels, frame_of, read_picture
 from octavo.errors import DataError
@@ -27,8 +27,8 @@ def read_feeds(assignments: Sequence[str], inputs: "Sequence[ValueInfo]", pixels
     picture that fits the input.
     """
     feeds: Feeds = {}
-    shapes = {info.name: tuple(info.shape) for info in inputs}
-    names = list(shapes)
+    infos = {info.name: info for info in inputs}
+    names = list(infos)
     for assignment in assignments:
         name, equals, file = assignment.rpartition("=")
         if not equals:
@@ -40,8 +40,8 @@ def read_feeds(assignments: Sequence[str], inputs: "Sequence[ValueInfo]", pixels
         if name in feeds:
             raise DataError(f"input '{name}' is given twice")
         if Path(file).suffix.lower() in PICTURES:
-            frame = frame_of(name, shapes[name], pixels)
-            feeds[name] = read_picture(Path(file), frame, pixels)
+            frame = frame_of(name, tuple(infos[name].shape), pixels)
+            feeds[name] = in_integers(read_picture(Path(file), frame, pixels), infos[name])
             continue
         arrays = read_arrays(Path(file))
         if len(arrays) != 1:

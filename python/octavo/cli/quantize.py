@@ -33,6 +33,7 @@ Examples:
   octavo quantize model.onnx --data photos/ --size 224x224 --range -1..1 -o model.octavo
   octavo quantize model.onnx --data calibration.npy -o model.octavo --html report.html
   octavo quantize model.onnx --recipe weight-only --bits 4 --group-size 32 -o model.octavo
+  octavo quantize model.onnx --data photos/ --recipe int8-strict --io uint8 -o model.octavo
   octavo quantize model.onnx --data a=calib.npz:left --data b=calib.npz:right -o model.octavo
   octavo quantize model.onnx --data photos/ --mean 0.485,0.456,0.406 --std 0.229,0.224,0.225 -o model.octavo
 """
@@ -55,7 +56,8 @@ def quantize(
     recipe: Annotated[
         str,
         typer.Option(
-            help="What the model becomes: int8, which needs data; dynamic; weight-only, of --bits; float16."
+            help="What the model becomes: int8 or int8-strict (no op in float), which need data; dynamic; "
+            "weight-only, of --bits; float16."
         ),
     ] = "int8",
     bits: Annotated[int, typer.Option(metavar="N", help="weight-only: bits of a weight, 8, 4, 3 or 2.")] = 8,
@@ -64,8 +66,22 @@ def quantize(
         typer.Option(metavar="N", help="weight-only: weights that share a scale, 32, 64 or 128. [a row]"),
     ] = None,
     symmetric: Annotated[
-        bool, typer.Option("--symmetric/--asymmetric", help="weight-only: without or with zero points.")
-    ] = True,
+        bool | None,
+        typer.Option(
+            "--symmetric/--asymmetric",
+            help="Without or with zero points: int8, int8-strict: of activations [with]; weight-only: of "
+            "weights [without].",
+        ),
+    ] = None,
+    per_channel: Annotated[
+        bool | None,
+        typer.Option(
+            "--per-channel/--per-tensor", help="A scale for each output channel of weights, or one. [each]"
+        ),
+    ] = None,
+    io: Annotated[
+        str, typer.Option(help="int8-strict: what inputs and outputs are in, float32, uint8 or int8.")
+    ] = "float32",
     effort: Annotated[
         str,
         typer.Option(
@@ -135,7 +151,9 @@ def quantize(
         effort=effort,
         range_rule=range_rule,
         exclude=exclude or (),
+        per_channel=per_channel,
         strict=strict,
+        io=io,
         threads=threads,
         progress=sys.stderr.isatty(),
     )

@@ -10,6 +10,9 @@ from octavo.exporting.graph import Graph
 from octavo.program import Attribute, Node
 from octavo.program.integers import ACTIVATIONS
 
+OF_BITS = ("BitwiseXor", "Cast")
+"""Ops that read integers for their bits, whatever these stand for."""
+
 
 def add_float(graph: Graph, node: Node) -> None:
     """The node by its own name: on floats as it is, on integers that stand for reals between conversions.
@@ -26,7 +29,7 @@ def add_float(graph: Graph, node: Node) -> None:
         name: values[name].quant for name in (*inputs, *outputs) if name and values[name].dtype in ACTIVATIONS
     }
     quant = next((quants[name] for name in inputs if quants.get(name)), None)
-    if quant is None or quant.zero_point.dtype == np.float32:
+    if quant is None or quant.zero_point.dtype == np.float32 or node.op in OF_BITS:
         graph.add(node.op, inputs, outputs, **attributes)
         return
     for place, name in enumerate(inputs):

@@ -206,7 +206,9 @@ def softmax(graph: Graph, node: Node) -> None:
     x = node.inputs[0]
     quant = _quant(graph, x)
     reals = graph.dequantized(x, quant.scale, quant.zero_point, quant.axis)
-    _end(graph, node, graph.add("Softmax", [reals], [_result(graph, node)], axis=integer(node, "axis")))
+    result = graph.made("Softmax", [reals], f"{node.outputs[0]}_exact", axis=integer(node, "axis"))
+    y = _quant(graph, node.outputs[0])
+    graph.quantized(result, node.outputs[0], y.scale, y.zero_point, y.axis)
 
 
 def _known_reals(graph: Graph, node: Node) -> str:
@@ -277,9 +279,8 @@ def _end(graph: Graph, node: Node, reals: str) -> None:
         reals = graph.made("Add", [reals, residual], f"{y}_sum")
     quant, zero = _quant(graph, y), integer(node, "y_zero_point")
     bounds = []
-    for name, end, limit in zip(
-        ("lo", "hi"), _ends(node), limits(graph.program.values[y].dtype), strict=True
-    ):
+    for name, limit in zip(("lo", "hi"), limits(graph.program.values[y].dtype), strict=True):
+        end = integer(node, name)
         if end == limit:
             bounds.append("")
             continue
@@ -290,13 +291,6 @@ def _end(graph: Graph, node: Node, reals: str) -> None:
         reals = graph.made("Clip", [reals, *bounds], f"{y}_clipped")
     zeros = np.full(len(quant.scale), zero)
     graph.quantized(reals, y, quant.scale, zeros, quant.axis)
-
-
-def _ends(node: Node) -> tuple[int, int]:
-    """The least and the greatest integer of a node's result."""
-    if node.op == "QSoftmax":
-        return 0, 255
-    return integer(node, "lo"), integer(node, "hi")
 
 
 def _quant(graph: Graph, name: str) -> Quant:

@@ -24,7 +24,7 @@ from octavo.lowering.grids import Grid, grid
 from octavo.lowering.lowered import Lowered
 from octavo.lowering.matmul import emit_matmul, fit_matmul
 from octavo.lowering.movement import emit_join, emit_movement, emit_requantize, fit_join, fit_movement
-from octavo.lowering.partition import EXCLUDED, Stay
+from octavo.lowering.partition import EXCLUDED, Partition, Stay
 from octavo.lowering.pooling import emit_average_pool, emit_reduce_mean, fit_average_pool, fit_reduce_mean
 from octavo.lowering.softmax import emit_exponentials, emit_softmax, fit_exponentials, fit_softmax
 from octavo.lowering.unary import emit_unary, fit_unary
@@ -107,6 +107,12 @@ def lower_as_given(program: Program) -> Program:
     return lower_to_integers(program, Forms(derives=False)).program if gives_forms(program) else program
 
 
+def stays_of(program: Program, exclude: Iterable[str] = ()) -> list[Stay]:
+    """The ops of a float Program that stay float, whatever the ranges, where all must be integers."""
+    kept = {name: (EXCLUDED, True) for name in sorted(exclude)}
+    return Partition(Wiring(program), kept, integers_only=True).stays
+
+
 def _as_it_stands(program: Program) -> Lowered:
     nodes: dict[str, tuple[str, ...]] = {node.name: (node.name,) for node in program.nodes}
     return Lowered(program, [], nodes, {name: name for name in program.values}, {})
@@ -137,4 +143,5 @@ __all__ = [
     "lower_as_given",
     "lower_dynamically",
     "lower_to_integers",
+    "stays_of",
 ]

@@ -40,6 +40,14 @@ class Range:
         """The least range that holds both."""
         return Range(min(self.min, other.min), max(self.max, other.max))
 
+    def symmetric(self) -> "Range":
+        """The least one around this one in which int8 would have no zero point, and uint8 has 128.
+
+        From -128 steps to 127, of which the range takes 127 to either side at most.
+        """
+        reach = max(-self.min, self.max, 0.0)
+        return Range(-reach * (128 / 127), reach)
+
     @property
     def width(self) -> float:
         """The length of the range once it holds 0."""

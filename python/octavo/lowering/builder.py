@@ -53,6 +53,10 @@ class ProgramBuilder(ProgramWriter):
         self.keep_constant(name)
         return name
 
+    def _own_form(self, name: str) -> str:
+        """The name of a value of the graph in whatever form it is there."""
+        return self._integer_names[name] if name in self._integer_names else self.floats(name)
+
     def gives_integers(self, name: str) -> str:
         """Declare that the next node gives the graph's value `name` in integers; return its name there."""
         own = self._fresh(f"{name}_quantized") if name in self.wiring.outputs else name
@@ -139,8 +143,9 @@ class ProgramBuilder(ProgramWriter):
         if self.wiring.is_at_hand(unit):
             self._emit_at_hand(unit)
             return
+        form = self._own_form if self.decision.partition.is_blind(unit) else self.floats
         for node in unit.body:
-            inputs = [self.floats(name) for name in node.inputs]
+            inputs = [form(name) for name in node.inputs]
             outputs = [self.gives_floats(name) for name in node.outputs]
             self._add(node.op, node.name, inputs, outputs, node.attributes, (node.name,))
         if unit.pair:

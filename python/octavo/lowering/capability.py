@@ -75,8 +75,17 @@ class Verdict:
     expected: bool = False
 
 
-def judge(wiring: Wiring, unit: Unit, activations: Integers = UINT8, without: Kind | None = None) -> Verdict:
-    """How the unit can run in integers, before any range is known. without: a kind that it cannot be of."""
+def judge(
+    wiring: Wiring,
+    unit: Unit,
+    activations: Integers = UINT8,
+    without: Kind | None = None,
+    integers_only: bool = False,
+) -> Verdict:
+    """How the unit can run in integers, before any range is known.
+
+    without: a kind that it cannot be of. integers_only: whether it must, though it were better off in float.
+    """
     op = unit.node.op
     if op in BETTER_IN_FLOAT:
         return Verdict(None, BETTER_IN_FLOAT[op], expected=True)
@@ -84,16 +93,18 @@ def judge(wiring: Wiring, unit: Unit, activations: Integers = UINT8, without: Ki
     for row in ROWS.get(op, ()):
         if row.kind is without:
             continue
-        verdict = _judge_by(row, wiring, unit, activations)
+        verdict = _judge_by(row, wiring, unit, activations, integers_only)
         if verdict.row is not None:
             break
     return verdict
 
 
-def _judge_by(row: Row, wiring: Wiring, unit: Unit, activations: Integers) -> Verdict:
+def _judge_by(row: Row, wiring: Wiring, unit: Unit, activations: Integers, integers_only: bool) -> Verdict:
     if activations.dtype not in row.activations:
         return Verdict(None, f"{row.op} has no integer form for activations of {activations}")
     for condition in row.conditions:
+        if condition.expected and integers_only:
+            continue
         failure = condition.failure(wiring, unit)
         if failure is not None:
             return Verdict(None, failure, condition.expected)

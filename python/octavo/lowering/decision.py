@@ -74,7 +74,12 @@ class Decision:
         kept = dict(kept)
         while True:
             self.partition = Partition(
-                self.wiring, kept, self.forms.activations, self.forms.given, self.forms.grids
+                self.wiring,
+                kept,
+                self.forms.activations,
+                self.forms.given,
+                self.forms.grids,
+                self.forms.integers_only,
             )
             self._sharing = Sharing(self.partition, self.forms)
             unfit = self._sharing.unfit or self._first_unfit(fit)

@@ -35,6 +35,8 @@ class Forms:
     of inputs and of what comes in float, by name, taken where all that reads them in integers can take in
     what is not plain about them. A function of one tensor that gives one of them stays float. derives:
     whether what has no given form is derived one; it stays float else, weights and constants too.
+    integers_only: whether all runs in integers that can, outputs among it, though float were faster or more
+    precise.
     """
 
     ranges: Mapping[str, Range] = field(default_factory=dict)
@@ -45,3 +47,4 @@ class Forms:
     per_channel: bool = True
     grids: Mapping[str, Affine] = field(default_factory=dict)
     derives: bool = True
+    integers_only: bool = False

@@ -4,6 +4,8 @@ A product (Conv, Gemm, MatMul) pays for conversions around it. Everything else r
 integers are at hand: a lone Relu between float ops is not worth a Quantize. What only moves elements
 follows what is narrower. What stands between a product, or a mean over whole axes, and float readers takes
 float32 from its accumulator: last layers keep their precision.
+
+Where all must be integers, what can be is, up to the outputs of the model.
 """
 
 from collections.abc import Container, Mapping
@@ -19,6 +21,11 @@ AFTER_LAST = "it follows a float32 result of exact sums, which no op reads as in
 COLUMNS = "its result has a scale for each index, which a table of 256 results cannot give"
 OTHER_STEPS = "its result is given in steps that are not those of its integer form"
 NO_INTEGERS = "its inputs are float, and quantizing them for this op alone gains nothing"
+MAKES_FLOATS = "it makes floats of what is none"
+LEAVES_FLOATS = "it reads floats and gives something else"
+FORM_BLIND = ("Shape", "Size", "ArgMax", "ArgMin")
+"""Ops that answer for integers what they would for the floats that these stand for."""
+
 _GIVE_FLOATS = ("QConv", "QGemm", "QMatMul", "QReduceMean")
 _NONE: Mapping[str, Affine] = {}
 _FOLLOWERS = (Kind.UNARY, Kind.ELEMENTWISE, Kind.MOVEMENT, Kind.JOIN, Kind.SOFTMAX)
@@ -39,7 +46,8 @@ class Partition:
 
     `kept` are the names of nodes that must stay float, with the reason and whether that was asked for;
     `activations` the integers that the others compute on; `given` the values whose form a model states;
-    `grids` those that are quantized from floats with scales a channel.
+    `grids` those that are quantized from floats with scales a channel; `integers_only`: whether all must be
+    integers.
     """
 
     def __init__(
@@ -49,18 +57,23 @@ class Partition:
         activations: Integers = UINT8,
         given: Mapping[str, Affine] = _NONE,
         grids: Container[str] = (),
+        integers_only: bool = False,
     ) -> None:
         self.wiring = wiring
         self._activations = activations
         self._given = given
         self._grids = grids
+        self._integers_only = integers_only
         self.rows: dict[str, Row] = {}
         self.functions: dict[str, tuple[str, ...]] = wiring.functions
         self._reasons: dict[str, tuple[str, bool]] = {}
         self._judge(kept)
-        self._forgo_exponentials()
-        self._integers = self._where_integers_are()
-        self._leave_at_the_end()
+        if integers_only:
+            self._integers = set(self.rows)
+        else:
+            self._forgo_exponentials()
+            self._integers = self._where_integers_are()
+            self._leave_at_the_end()
         self.stays = [stay for unit in wiring.units for stay in self._stays(unit)]
 
     def is_integer(self, unit: Unit) -> bool:
@@ -87,25 +100,37 @@ class Partition:
 
     def wants_integers(self, name: str) -> bool:
         """Whether some reader of the value takes it as integers."""
-        return any(self.takes_integers(unit) for unit in self.wiring.readers.get(name, []))
+        return self._integers_only or any(
+            self.takes_integers(unit) for unit in self.wiring.readers.get(name, [])
+        )
 
     def wants_float(self, name: str) -> bool:
         """Whether some reader of the value, or the caller, takes it as float32."""
-        readers = self.wiring.readers.get(name, [])
         if name in self.wiring.outputs:
             return True
-        return any(not self.takes_integers(unit) and not self.wiring.is_at_hand(unit) for unit in readers)
+        readers = self.wiring.readers.get(name, [])
+        return any(
+            not (self.takes_integers(unit) or self.is_blind(unit) or self.wiring.is_at_hand(unit))
+            for unit in readers
+        )
+
+    def is_blind(self, unit: Unit) -> bool:
+        """Whether a unit of the model's own ops reads integers as well as the floats they stand for."""
+        return self._integers_only and unit.node.op in FORM_BLIND
 
     def _judge(self, kept: Mapping[str, tuple[str, bool]]) -> None:
         for unit in self.wiring.units:
             if not self.wiring.computes_floats(unit):
+                if self._integers_only:
+                    self._judge_border(unit)
                 continue
             asked = next((kept[node.name] for node in unit.nodes if node.name in kept), None)
             if asked is not None:
                 self._reasons[unit.name] = asked
                 continue
             self.wiring.trace_function(unit)
-            verdict = judge(self.wiring, unit, self._activations)
+            without = Kind.EXPONENTIALS if self._integers_only else None
+            verdict = judge(self.wiring, unit, self._activations, without, self._integers_only)
             if verdict.row is None or verdict.row.kind is not Kind.UNARY:
                 self.wiring.forget_function(unit)
             if verdict.row is None:
@@ -218,6 +243,15 @@ class Partition:
         comes_as_float = [self._comes_as_float(name, ends) for name in self.wiring.activations(unit)]
         return any(comes_as_float) if kind is Kind.JOIN else all(comes_as_float)
 
+    def _judge_border(self, unit: Unit) -> None:
+        """Note why a unit that reads floats, or gives them, and does not do both has no integer form."""
+        if self.wiring.is_at_hand(unit):
+            return
+        if any(self.wiring.value(name).dtype[0] == "f" for name in unit.outputs if name):
+            self._reasons[unit.name] = (MAKES_FLOATS, False)
+        elif self.wiring.activations(unit) and not self.is_blind(unit):
+            self._reasons[unit.name] = (LEAVES_FLOATS, False)
+
     def _comes_as_float(self, name: str, ends: set[str]) -> bool:
         """Whether a value is float32 before anything is converted."""
         producer = self.wiring.producer.get(name)
@@ -228,7 +262,8 @@ class Partition:
         return self.rows[producer.name].becomes in _GIVE_FLOATS and producer.name in ends
 
     def _stays(self, unit: Unit) -> list[Stay]:
-        if not self.wiring.computes_floats(unit) or self.is_integer(unit) or not unit.body:
+        is_float = self.wiring.computes_floats(unit) or unit.name in self._reasons
+        if self.is_integer(unit) or not is_float or not unit.body:
             return []
         reason, expected = self._reasons.get(unit.name, (NO_INTEGERS, True))
         return [Stay(node.name, node.op, reason, expected) for node in unit.nodes]

@@ -91,7 +91,12 @@ class Sharing:
         return name in self._fixed or name in self._forms.ranges
 
     def _is_coarse(self, name: str, fixed: Affine) -> bool:
-        """Whether a fixed form loses a bit or more beside that of the range that was seen, as flat rows'."""
+        """Whether a fixed form loses a bit or more beside that of the range that was seen, as flat rows'.
+
+        Where all must be integers, it is taken all the same: QSoftmax has no other.
+        """
+        if self._forms.integers_only:
+            return False
         seen = self._forms.ranges.get(name)
         return seen is not None and bool(LOSS * affine(seen, fixed.of).scale < fixed.scale)
 

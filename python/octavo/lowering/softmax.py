@@ -19,7 +19,7 @@ STEP = np.float32(1 / 8)
 def fit_softmax(decision: Decision, unit: Unit) -> npt.NDArray[Any]:
     """The table of formula (13), `rne(2^22 * exp(-s * d))`, exp in float32 by our own function; int32."""
     x, y = decision.affine(unit.node.inputs[0]), decision.affine(unit.outputs[0])
-    if x.scale > STEP:
+    if x.scale > STEP and not decision.forms.integers_only:
         raise UnfitError(f"its input's range is so wide that a step in {x.of} would be {x.scale:.3g}")
     if (y.scale, y.zero_point) != (PROBABILITY, 0):
         raise UnfitError(

@@ -11,11 +11,12 @@ from octavo.program import Program, artifact
 from octavo.program.tensors import Tensor, tensor, tensors
 from octavo.quantization.prepared import Calibrator, prepare
 from octavo.quantization.progress import Asked, watcher
-from octavo.quantization.recipes import Recipe
+from octavo.quantization.recipes import KINDS, Recipe
 from octavo.quantization.recipes import recipe as recipe_of
 from octavo.quantization.report import Report
 from octavo.quantization.scopes import excluded_nodes
-from octavo.quantization.stages import KEPT, LEFT_OUT, PREPARED, Work, observable, run
+from octavo.quantization.stages import FLOAT_ENDS, KEPT, LEFT_OUT, PREPARED, Work, observable, run
+from octavo.rewrites import INTEGERS
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,6 +74,7 @@ def quantize(
     range_rule: str | None = None,
     per_channel: bool | None = None,
     strict: bool = False,
+    io: str = "float32",
     progress: Asked = None,
     threads: int | None = None,
 ) -> QuantizedModel:
@@ -82,7 +84,8 @@ def quantize(
     data: samples as the model takes them: an array (first axis: samples), a dict of arrays by input name, an
         iterable of samples or feeds, or a function that returns one. None for a recipe that needs none.
     recipe: a name, or `octavo.Recipe` with options. "int8" has uint8 activations and int8 weights, one scale
-        an output channel; "dynamic" has the same in its products alone, whose ranges it finds at run time,
+        an output channel; "int8-strict" has the same and nothing in float, or an error that lists what cannot
+        be so; "dynamic" has the same in its products alone, whose ranges it finds at run time,
         without data; "weight-only" stores weights in 8, 4, 3 or 2 bits and computes in float32, without data;
         "float16" stores weights in float16 and computes in float32, without data.
     exclude: names of nodes, or patterns, that stay float; one that matches no node is an error.
@@ -92,6 +95,8 @@ def quantize(
         gain by it; "fast" takes the first rule, and rounds to nearest.
     range_rule, per_channel: instead of the recipe's.
     strict: raise `ModelError` where an op stays float that was not meant to.
+    io: what the model's float32 inputs and outputs become: "float32"; with "int8-strict" also "uint8" or
+        "int8", whose scale and zero point `Session.get_inputs()` and `get_outputs()` tell.
     progress: called after each sample with the number of samples so far; or True, to have the stages shown on
         standard error with their times.
     threads: for the calibration runs, as `octavo.Session` takes it.
@@ -101,7 +106,7 @@ def quantize(
     argument of another type.
     """
     chosen = recipe_of(recipe)
-    work = _work(chosen, model, data, exclude, effort, range_rule, per_channel, strict, threads)
+    work = _work(chosen, model, data, exclude, effort, range_rule, per_channel, strict, io, threads)
     work.watcher = watcher(progress)
     run(work)
     return QuantizedModel(work.lowered.program, work.report, work.files)
@@ -115,6 +120,7 @@ def convert(
     range_rule: str | None = None,
     per_channel: bool | None = None,
     strict: bool = False,
+    io: str = "float32",
     threads: int | None = None,
 ) -> QuantizedModel:
     """The quantized model of a calibrator's model and of the samples that it observed.
@@ -126,7 +132,7 @@ def convert(
         raise TypeError(f"calibrator is of type {type(calibrator).__name__}: give what octavo.prepare gave")
     if not calibrator.samples:
         raise DataError("the calibrator has observed nothing: give it data, better 100 samples that differ")
-    work = _work(calibrator.recipe, None, None, exclude, effort, range_rule, per_channel, strict, threads)
+    work = _work(calibrator.recipe, None, None, exclude, effort, range_rule, per_channel, strict, io, threads)
     work.floats = calibrator.with_shapes(threads)
     work.excluded = excluded_nodes(work.floats, work.exclude, calibrator.names)
     work.calibration, work.files = calibrator.calibration.keeping(KEPT[work.effort]), calibrator.files
@@ -144,6 +150,7 @@ def _work(
     range_rule: str | None,
     per_channel: bool | None,
     strict: bool,
+    io: str,
     threads: int | None,
 ) -> Work:
     """The work that these options ask for; each is checked."""
@@ -159,6 +166,7 @@ def _work(
         per_channel=per_channel is not False,
         exclude=exclude,
         strict=strict,
+        io=_ends(recipe, io),
         threads=threads,
     )
 
@@ -170,6 +178,16 @@ def _rules(recipe: Recipe, asked: str | None) -> tuple[RangeRule, ...]:
     if not recipe.range_rules:
         raise DataError(f"range_rule is {asked!r}, but the recipe {recipe.name!r} calibrates nothing")
     return (rule_named(asked),)
+
+
+def _ends(recipe: Recipe, io: str) -> str:
+    kinds = (FLOAT_ENDS, *INTEGERS)
+    if not isinstance(io, str) or io not in kinds:
+        raise ModelError(f"io is {io!r}; there are {', '.join(kinds)}")
+    if io != FLOAT_ENDS and not recipe.kind.integers_only:
+        having = ", ".join(name for name, kind in KINDS.items() if kind.integers_only)
+        raise ModelError(f"io is {io!r}, but the recipe {recipe.name!r} takes and gives floats; {having} can")
+    return io
 
 
 def _effort(name: str) -> str:

@@ -164,7 +164,7 @@ def prepare(
     chosen = recipe_of(recipe)
     if not chosen.needs_data:
         raise DataError(f"the recipe {str(chosen)!r} calibrates nothing: use octavo.quantize")
-    floats, names, files = floats_of(model)
+    floats, names, files = floats_of(model, chosen.kind.integers_only)
     return Calibrator(floats, names, chosen, files, threads)
 
 

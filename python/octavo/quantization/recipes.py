@@ -15,7 +15,8 @@ class Kind:
     from what calibration saw to ranges, keys of `octavo.calibration.RULES`, to choose among; none where no
     ranges are taken. stages: what is done, in this order, keys of `octavo.quantization.stages.STAGES`.
     data: whether the model is run over data: "needed", "taken" where they are given, or "unused". options:
-    fields of `Recipe` that can be given.
+    fields of `Recipe` that can be given. integers_only: whether all that computes is integers, and inputs and
+    outputs may be.
     """
 
     weights: Integers | None
@@ -24,6 +25,7 @@ class Kind:
     stages: tuple[str, ...]
     data: str
     options: tuple[str, ...] = ()
+    integers_only: bool = False
 
 
 KINDS = {
@@ -48,6 +50,30 @@ KINDS = {
             "report",
         ),
         data="needed",
+        options=("symmetric",),
+    ),
+    "int8-strict": Kind(
+        weights=INT8,
+        activations=UINT8,
+        range_rules=("minmax", "p99.999", "p99.99"),
+        stages=(
+            "load",
+            "measure shapes",
+            "calibrate",
+            "see grids",
+            "lower",
+            "choose forms",
+            "round weights",
+            "fit weights",
+            "search ranges",
+            "check",
+            "make ends integers",
+            "doubt",
+            "report",
+        ),
+        data="needed",
+        options=("symmetric",),
+        integers_only=True,
     ),
     "dynamic": Kind(
         weights=INT8,
@@ -93,20 +119,22 @@ GROUP_SIZES = (32, 64, 128)
 class Recipe:
     """One way to quantize: a name, a key of `KINDS`, and what that one leaves open.
 
-    Of "weight-only": bits: of a weight, 8, 4, 3 or 2; rows of fewer than 32 have 8 whatever is asked for.
-    group_size: weights of a row that share a scale, 32, 64 or 128; None where a row has one. symmetric: no
-    zero points. Raises `ModelError` that lists what there is, for a name or an option that is not there.
+    symmetric: whether there are no zero points: of "int8" and "int8-strict" in activations (which are uint8,
+    and have 128 for one), of "weight-only" in weights; None for what is usual, False of activations and True
+    of weights. Of "weight-only": bits: of a weight, 8, 4, 3 or 2; rows of fewer than 32 have 8 whatever is
+    asked for. group_size: weights of a row that share a scale, 32, 64 or 128; None where a row has one.
+    Raises `ModelError` that lists what there is, for a name or an option that is not there.
     """
 
     name: str
     bits: int = 8
     group_size: int | None = None
-    symmetric: bool = True
+    symmetric: bool | None = None
 
     def __post_init__(self) -> None:
         if not isinstance(self.name, str) or self.name not in KINDS:
             raise ModelError(f"no recipe is called {self.name!r}; there are {', '.join(KINDS)}")
-        plain = {"bits": 8, "group_size": None, "symmetric": True}
+        plain = {"bits": 8, "group_size": None, "symmetric": None}
         for option, default in plain.items():
             if option not in self.kind.options and getattr(self, option) != default:
                 having = [name for name, kind in KINDS.items() if option in kind.options]
@@ -122,7 +150,7 @@ class Recipe:
             raise ModelError(
                 f"group_size is {self.group_size!r}; there are {listed}, and None for a whole row"
             )
-        if not isinstance(self.symmetric, bool):
+        if self.symmetric is not None and not isinstance(self.symmetric, bool):
             raise TypeError(f"symmetric is of type {type(self.symmetric).__name__}: it must be True or False")
 
     @property
@@ -138,7 +166,7 @@ class Recipe:
     @property
     def storage(self) -> Storage:
         """How weights are stored."""
-        return Storage(self.bits, self.group_size, self.symmetric)
+        return Storage(self.bits, self.group_size, self.symmetric is not False)
 
     @property
     def activations(self) -> Integers | None:

@@ -26,12 +26,14 @@ from octavo.lowering import (
     Forms,
     Lowered,
     Made,
+    Range,
     Stay,
     evaluate,
     holds_integers,
     lower,
     lower_dynamically,
     lower_to_integers,
+    stays_of,
 )
 from octavo.passes import names_of, simplify
 from octavo.program import Program
@@ -54,7 +56,14 @@ from octavo.quantization.search import RULES_TRIED, Ranges, Search
 from octavo.quantization.shapes import measured_sizes, unknown, with_measured_shapes
 from octavo.quantization.stored import rounded_rows
 from octavo.quantization.walk import affordable
-from octavo.rewrites import rounded_halves, stored_tables, stored_weights
+from octavo.rewrites import (
+    INTEGERS,
+    integer_ends,
+    rounded_halves,
+    spelled_out,
+    stored_tables,
+    stored_weights,
+)
 from octavo.session import Session
 
 FEWEST_KEPT = 32
@@ -62,6 +71,9 @@ FEWEST_KEPT = 32
 
 KEPT = {"fast": ENOUGH, "default": ENOUGH, "best": MOST}
 """Samples that are kept at most, by the effort."""
+
+FLOAT_ENDS = "float32"
+"""What inputs and outputs are in, where they are none of `INTEGERS`."""
 
 FLOAT_RECIPE = "the recipe keeps activations in float"
 
@@ -88,6 +100,7 @@ class Work:
     per_channel: bool = True
     exclude: Iterable[str] = ()
     strict: bool = False
+    io: str = FLOAT_ENDS
     watcher: "Shown | Told" = field(default_factory=partial(Told, None))
     threads: int | None = None
 
@@ -123,8 +136,12 @@ def run(work: Work) -> None:
 
 def load(work: Work) -> None:
     """The model in float, simplified; the nodes that stay so; the samples, where the recipe needs any."""
-    work.floats, names, work.files = floats_of(work.model)  # type: ignore[arg-type]  # None is refused there
+    integers_only = work.recipe.kind.integers_only
+    # A model that is None is refused there.
+    work.floats, names, work.files = floats_of(work.model, integers_only)  # type: ignore[arg-type]
     work.excluded = excluded_nodes(work.floats, work.exclude, names)
+    if integers_only:
+        check_integers_only(stays_of(work.floats, work.excluded))
     if not work.recipe.takes_data:
         work.data = None
     is_given = holds_integers(work.floats)
@@ -145,15 +162,32 @@ def load(work: Work) -> None:
     work.feeds = samples(work.data, work.session.get_inputs(), partial(work.session.run, None))
 
 
-def floats_of(model: frontend.Source) -> tuple[Program, Names, tuple[str, ...]]:
-    """A model in float, simplified; what its own names for nodes stand for; the files that it is from."""
+def floats_of(model: frontend.Source, integers_only: bool = False) -> tuple[Program, Names, tuple[str, ...]]:
+    """A model in float, simplified; what its own names for nodes stand for; the files that it is from.
+
+    integers_only: whether ops without an integer form are spelled out in ops that have one, if possible.
+    """
     loaded = frontend.load(model)
     simple = simplify(loaded, evaluate)
     names: dict[str, tuple[str, ...]] = {}
     for node in simple.graph.all_nodes():
         for name in sorted(names_of(node) - {node.name}):
             names[name] = (*names.get(name, ()), str(node.name))
-    return lower(simple).program, names, frontend.files_of(loaded)
+    program = lower(simple).program
+    if integers_only:
+        program = spelled_out(program)
+    return program, names, frontend.files_of(loaded)
+
+
+def check_integers_only(stays: Sequence[Stay]) -> None:
+    """Raises `ModelError` that lists all ops which stay float, if any do."""
+    if stays:
+        listed = "; ".join(f"{stay.op} {stay.name!r}: {stay.reason}" for stay in stays)
+        count = f"{len(stays)} op{'s' * (len(stays) > 1)}"
+        raise ModelError(
+            f"{count} cannot run in integers ({listed}): change them, or take the recipe 'int8', which keeps "
+            "such ops in float"
+        )
 
 
 def measure_shapes(work: Work) -> None:
@@ -179,7 +213,7 @@ def calibrate_ranges(work: Work) -> None:
 def see_grids(work: Work) -> None:
     """The inputs whose values are on grids that integers can hit."""
     assert work.calibration is not None
-    if work.recipe.activations is UINT8:
+    if work.recipe.activations is UINT8 and work.io == FLOAT_ENDS and not work.recipe.symmetric:
         work.grids = grids(work.floats, work.calibration.kept.feeds)
 
 
@@ -191,6 +225,8 @@ def lower_by_ranges(work: Work) -> None:
         return
     work.choice = Choice(Candidate(work.rules[0]))
     work.lowered = _lowered(work, work.calibration.statistics, work.choice.taken)
+    if work.recipe.kind.integers_only:
+        check_integers_only(work.lowered.stays)
 
 
 def lower_for_any_data(work: Work) -> None:
@@ -294,7 +330,7 @@ def search_ranges(work: Work) -> None:
 
     feeds = affordable(work.lowered.program, seen, work.threads)
     search = Search(work.floats, work.lowered, lower_by, feeds, work.threads)
-    search.run(forms.ranges, [ranges(statistics, rule_named(name)) for name in RULES_TRIED])
+    search.run(forms.ranges, [_ranges(work, statistics, rule_named(name)) for name in RULES_TRIED])
     judge = Judge(work.floats, work.lowered, back, work.threads)
     if not judge.error(search.lowered) * GAIN_SEARCHED < judge.error(work.lowered):
         return
@@ -339,12 +375,18 @@ def _forms(work: Work, statistics: Statistics, candidate: Candidate) -> Forms:
     assert work.recipe.activations is not None
     assert work.recipe.weights is not None
     return Forms(
-        ranges(statistics, candidate.rule),
+        _ranges(work, statistics, candidate.rule),
         grids=work.grids,
         activations=work.recipe.activations,
         weights_of=work.recipe.weights,
         per_channel=work.per_channel,
+        integers_only=work.recipe.kind.integers_only,
     )
+
+
+def _ranges(work: Work, statistics: Statistics, rule: RangeRule) -> dict[str, Range]:
+    found = ranges(statistics, rule)
+    return {name: r.symmetric() for name, r in found.items()} if work.recipe.symmetric else found
 
 
 def _lowered_by(work: Work, forms: Forms, statistics: Statistics, candidate: Candidate) -> Lowered:
@@ -402,13 +444,22 @@ def _all_floats(floats: Program) -> list[Stay]:
 
 
 def check(work: Work) -> None:
-    """Under `strict`: nothing stays float that was not meant to."""
+    """Under `strict`, nothing stays float that was not meant to; where all must be integers, nothing."""
+    if work.recipe.kind.integers_only:
+        check_integers_only(work.lowered.stays)
     surprises: list[Stay] = [stay for stay in work.lowered.stays if not stay.expected]
     if work.strict and surprises:
         listed = "; ".join(f"{stay.op} {stay.name!r}: {stay.reason}" for stay in surprises)
         raise ModelError(
             f"strict: {len(surprises)} ops stay float ({listed}); change them, or name them in exclude"
         )
+
+
+def make_ends_integers(work: Work) -> None:
+    """Inputs and outputs in integers, where that was asked for."""
+    if work.io != FLOAT_ENDS:
+        program = integer_ends(work.lowered.program, INTEGERS[work.io])
+        work.lowered = replace(work.lowered, program=program)
 
 
 def doubt(work: Work) -> None:
@@ -456,6 +507,7 @@ STAGES: dict[str, Callable[[Work], None]] = {
     "round to float16": round_to_halves,
     "store tables": store_tables,
     "check": check,
+    "make ends integers": make_ends_integers,
     "doubt": doubt,
     "report": tell,
 }

@@ -21,6 +21,7 @@ from octavo.report.matching import Layer, Matching, match
 from octavo.report.measures import Own, Ratio, decibels
 from octavo.report.outputs import Outputs, Runs, check_ends, classes_of
 from octavo.report.trials import Change, Trials, trials
+from octavo.rewrites import float_ends
 from octavo.session import Session, Source, load_program
 
 if TYPE_CHECKING:
@@ -53,12 +54,14 @@ def compare(
     labels: the class of each sample, where the outputs are scores of classes.
     progress: called after each sample with the number of samples so far.
     threads: as `octavo.Session` takes it.
+    Inputs and outputs of one that are integers where the other has float32 are quantized and dequantized.
     Values that two Programs name alike are taken for the same; what could not be matched is in `unmatched`.
     Raises `ModelError` where the models have other inputs or outputs, `DataError` for data or labels.
     """
     if is_session(model_a) or is_session(model_b):
         return _compare_outputs(model_a, model_b, data, classes_of(labels), progress, threads)
-    first, second = (load_program(model) for model in (model_a, model_b))
+    loaded = [load_program(model) for model in (model_a, model_b)]
+    first, second = (float_ends(one, like) for one, like in (loaded, loaded[::-1]))
     _check_programs(first, second)
     pair = _Pair(first, second, match(first, second), classes_of(labels), threads)
     for count, feeds in enumerate(samples(data, pair.session.get_inputs(), partial(pair.session.run, None))):
