@@ -22,6 +22,7 @@ ROOMS = (
     "session",
     "calibration",
     "pages",
+    "svg",
     "quantization",
     "report",
     "cli",

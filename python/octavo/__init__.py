@@ -11,7 +11,7 @@ from octavo.errors import ArtifactError, DataError, Error, ModelError, RunError,
 
 if TYPE_CHECKING:
     from octavo import reference
-    from octavo.quantization import Calibrator, QuantizedModel, Recipe, convert, prepare, quantize
+    from octavo.quantization import Calibrator, Override, QuantizedModel, Recipe, convert, prepare, quantize
     from octavo.report import Comparison, compare
     from octavo.session import Session, tiers
 
@@ -24,6 +24,7 @@ __all__ = [
     "DataError",
     "Error",
     "ModelError",
+    "Override",
     "QuantizedModel",
     "Recipe",
     "RunError",
@@ -40,6 +41,7 @@ __all__ = [
 _HOMES = {
     "Calibrator": "octavo.quantization",
     "Comparison": "octavo.report",
+    "Override": "octavo.quantization",
     "QuantizedModel": "octavo.quantization",
     "Recipe": "octavo.quantization",
     "Session": "octavo.session",

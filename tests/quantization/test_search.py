@@ -176,7 +176,7 @@ def test_ranges_are_taken_where_samples_held_back_gain(work, monkeypatch, gain, 
     assert judged == [40, 4, 20]
     assert (work.lowered is before) == (gain == 1.06)
     assert (work.lowered is better) == (gain == 1.08 and again == 2.0)
-    assert work.own_ranges == (() if gain == 1.06 else ["r"])
+    assert work.own_ranges == ({} if gain == 1.06 else {"r": Range(0.0, 1.0)})
 
 
 def test_nothing_is_searched_on_few_samples_or_for_a_rule_that_was_asked_for(work, monkeypatch):

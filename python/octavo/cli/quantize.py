@@ -10,6 +10,7 @@ import typer
 
 import octavo
 from octavo.cli import console
+from octavo.cli.config import read_overrides
 from octavo.cli.estimate import show_estimate
 from octavo.cli.options import (
     Json,
@@ -34,6 +35,7 @@ Examples:
   octavo quantize model.onnx --data calibration.npy -o model.octavo --html report.html
   octavo quantize model.onnx --recipe weight-only --bits 4 --group-size 32 -o model.octavo
   octavo quantize model.onnx --data photos/ --recipe int8-strict --io uint8 -o model.octavo
+  octavo quantize model.onnx --data photos/ --config overrides.toml --min-sqnr 30 -o model.octavo
   octavo quantize model.onnx --data a=calib.npz:left --data b=calib.npz:right -o model.octavo
   octavo quantize model.onnx --data photos/ --mean 0.485,0.456,0.406 --std 0.229,0.224,0.225 -o model.octavo
 """
@@ -106,6 +108,19 @@ def quantize(
     exclude: Annotated[
         list[str] | None, typer.Option(help="Keep the nodes of this name or pattern in float (repeatable).")
     ] = None,
+    config: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE.toml|FILE.json",
+            help="Overrides: what some nodes and tensors become instead, a list of tables.",
+        ),
+    ] = None,
+    min_sqnr: Annotated[
+        float | None,
+        typer.Option(
+            metavar="DB", help="Bring as few ops back to float as give the outputs this signal to error."
+        ),
+    ] = None,
     estimate: Annotated[
         bool,
         typer.Option("--estimate", help="Write nothing: say what int8 would cost, from the weights alone."),
@@ -151,6 +166,8 @@ def quantize(
         effort=effort,
         range_rule=range_rule,
         exclude=exclude or (),
+        overrides=() if config is None else read_overrides(config),
+        min_sqnr=min_sqnr,
         per_channel=per_channel,
         strict=strict,
         io=io,

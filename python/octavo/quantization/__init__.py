@@ -2,6 +2,7 @@
 
 from octavo.quantization.estimates import Estimate, estimate
 from octavo.quantization.model import QuantizedModel, convert, quantize
+from octavo.quantization.overrides import Override
 from octavo.quantization.prepared import Calibrator, prepare
 from octavo.quantization.recipes import RECIPES, Recipe
 
@@ -9,6 +10,7 @@ __all__ = [
     "RECIPES",
     "Calibrator",
     "Estimate",
+    "Override",
     "QuantizedModel",
     "Recipe",
     "convert",

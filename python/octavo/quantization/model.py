@@ -1,22 +1,23 @@
 """`quantize`, and the model that it gives."""
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from octavo import frontend
-from octavo.calibration import Data, RangeRule, rule_named
-from octavo.errors import DataError, ModelError
+from octavo.calibration import Data
+from octavo.errors import DataError
 from octavo.program import Program, artifact
 from octavo.program.tensors import Tensor, tensor, tensors
+from octavo.quantization.options import Evaluate, Options
+from octavo.quantization.overrides import Override
 from octavo.quantization.prepared import Calibrator, prepare
 from octavo.quantization.progress import Asked, watcher
-from octavo.quantization.recipes import KINDS, Recipe
+from octavo.quantization.recipes import Recipe
 from octavo.quantization.recipes import recipe as recipe_of
 from octavo.quantization.report import Report
-from octavo.quantization.scopes import excluded_nodes
-from octavo.quantization.stages import FLOAT_ENDS, KEPT, LEFT_OUT, PREPARED, Work, observable, run
-from octavo.rewrites import INTEGERS
+from octavo.quantization.stages import PREPARED, observable, run, settle_overrides
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,11 +71,15 @@ def quantize(
     recipe: str | Recipe = "int8",
     *,
     exclude: Iterable[str] = (),
+    overrides: Iterable[Override | Mapping[str, Any]] = (),
     effort: str = "default",
     range_rule: str | None = None,
     per_channel: bool | None = None,
     strict: bool = False,
     io: str = "float32",
+    min_sqnr: float | None = None,
+    max_drop: float | None = None,
+    evaluate: Evaluate | None = None,
     progress: Asked = None,
     threads: int | None = None,
 ) -> QuantizedModel:
@@ -89,6 +94,8 @@ def quantize(
         without data; "weight-only" stores weights in 8, 4, 3 or 2 bits and computes in float32, without data;
         "float16" stores weights in float16 and computes in float32, without data.
     exclude: names of nodes, or patterns, that stay float; one that matches no node is an error.
+    overrides: `octavo.Override`s, or mappings of what these have by name: what some nodes or tensors become
+        in place of what the recipe says; the last one holds.
     effort: "default" makes weights and biases for the samples and chooses among range rules by held-back
         samples; "best" chooses among more, on more samples, and goes on to weights that make up for the
         errors of the layers before them, and to ranges of their own for some tensors, each where the answers
@@ -97,6 +104,10 @@ def quantize(
     strict: raise `ModelError` where an op stays float that was not meant to.
     io: what the model's float32 inputs and outputs become: "float32"; with "int8-strict" also "uint8" or
         "int8", whose scale and zero point `Session.get_inputs()` and `get_outputs()` tell.
+    min_sqnr: the least ratio of signal to error in dB that each float output is to have, on samples that
+        nothing was made for: as few ops as that takes come back to float, the costliest to accuracy first.
+    max_drop, evaluate: the same for a score of one's own, which `evaluate` gives for an `octavo.Session`, and
+        which may be so much less than the float model's.
     progress: called after each sample with the number of samples so far; or True, to have the stages shown on
         standard error with their times.
     threads: for the calibration runs, as `octavo.Session` takes it.
@@ -106,7 +117,20 @@ def quantize(
     argument of another type.
     """
     chosen = recipe_of(recipe)
-    work = _work(chosen, model, data, exclude, effort, range_rule, per_channel, strict, io, threads)
+    options = Options(
+        exclude,
+        overrides,
+        effort,
+        range_rule,
+        per_channel,
+        strict,
+        io,
+        min_sqnr,
+        max_drop,
+        evaluate,
+        threads,
+    )
+    work = options.work(chosen, model, data)
     work.watcher = watcher(progress)
     run(work)
     return QuantizedModel(work.lowered.program, work.report, work.files)
@@ -116,11 +140,15 @@ def convert(
     calibrator: Calibrator,
     *,
     exclude: Iterable[str] = (),
+    overrides: Iterable[Override | Mapping[str, Any]] = (),
     effort: str = "default",
     range_rule: str | None = None,
     per_channel: bool | None = None,
     strict: bool = False,
     io: str = "float32",
+    min_sqnr: float | None = None,
+    max_drop: float | None = None,
+    evaluate: Evaluate | None = None,
     threads: int | None = None,
 ) -> QuantizedModel:
     """The quantized model of a calibrator's model and of the samples that it observed.
@@ -132,73 +160,26 @@ def convert(
         raise TypeError(f"calibrator is of type {type(calibrator).__name__}: give what octavo.prepare gave")
     if not calibrator.samples:
         raise DataError("the calibrator has observed nothing: give it data, better 100 samples that differ")
-    work = _work(calibrator.recipe, None, None, exclude, effort, range_rule, per_channel, strict, io, threads)
+    options = Options(
+        exclude,
+        overrides,
+        effort,
+        range_rule,
+        per_channel,
+        strict,
+        io,
+        min_sqnr,
+        max_drop,
+        evaluate,
+        threads,
+    )
+    work = options.work(calibrator.recipe)
     work.floats = calibrator.with_shapes(threads)
-    work.excluded = excluded_nodes(work.floats, work.exclude, calibrator.names)
-    work.calibration, work.files = calibrator.calibration.keeping(KEPT[work.effort]), calibrator.files
+    settle_overrides(work, calibrator.names)
+    work.calibration, work.files = calibrator.calibration.keeping(work.keeps), calibrator.files
     work.ran = list(PREPARED)
     run(work)
     return QuantizedModel(work.lowered.program, work.report, work.files)
-
-
-def _work(
-    recipe: Recipe,
-    model: frontend.Source | None,
-    data: "Data | None",
-    exclude: Iterable[str],
-    effort: str,
-    range_rule: str | None,
-    per_channel: bool | None,
-    strict: bool,
-    io: str,
-    threads: int | None,
-) -> Work:
-    """The work that these options ask for; each is checked."""
-    _check_switch("strict", strict)
-    if per_channel is not None:
-        _check_switch("per_channel", per_channel)
-    return Work(
-        model,
-        data,
-        recipe,
-        rules=_rules(recipe, range_rule),
-        effort=_effort(effort),
-        per_channel=per_channel is not False,
-        exclude=exclude,
-        strict=strict,
-        io=_ends(recipe, io),
-        threads=threads,
-    )
-
-
-def _rules(recipe: Recipe, asked: str | None) -> tuple[RangeRule, ...]:
-    """The range rule that was asked for, else the recipe's own to choose among."""
-    if asked is None:
-        return tuple(rule_named(name) for name in recipe.range_rules)
-    if not recipe.range_rules:
-        raise DataError(f"range_rule is {asked!r}, but the recipe {recipe.name!r} calibrates nothing")
-    return (rule_named(asked),)
-
-
-def _ends(recipe: Recipe, io: str) -> str:
-    kinds = (FLOAT_ENDS, *INTEGERS)
-    if not isinstance(io, str) or io not in kinds:
-        raise ModelError(f"io is {io!r}; there are {', '.join(kinds)}")
-    if io != FLOAT_ENDS and not recipe.kind.integers_only:
-        having = ", ".join(name for name, kind in KINDS.items() if kind.integers_only)
-        raise ModelError(f"io is {io!r}, but the recipe {recipe.name!r} takes and gives floats; {having} can")
-    return io
-
-
-def _effort(name: str) -> str:
-    if not isinstance(name, str) or name not in LEFT_OUT:
-        raise ModelError(f"no effort is called {name!r}; there are {', '.join(LEFT_OUT)}")
-    return name
-
-
-def _check_switch(name: str, value: object) -> None:
-    if not isinstance(value, bool):
-        raise TypeError(f"{name} is of type {type(value).__name__}: it must be True or False")
 
 
 __all__ = ["Calibrator", "QuantizedModel", "convert", "observable", "prepare", "quantize"]

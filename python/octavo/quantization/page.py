@@ -2,8 +2,9 @@
 
 from collections.abc import Sequence
 
-from octavo import pages
+from octavo import pages, svg
 from octavo.lowering import Stay
+from octavo.quantization.raising import Raised
 from octavo.quantization.report import Report, listed
 
 
@@ -22,6 +23,8 @@ def body(report: Report) -> str:
         parts += [f"<h2>{len(stays)} ops of the model {title}</h2>", _stays(stays)]
     if report.tried:
         parts += ["<h2>Ranges tried, on samples held back</h2>", _tried(report)]
+    if report.raised:
+        parts += ["<h2>Back in float, on samples held back</h2>", _frontier(report), _raised(report)]
     if report.inputs:
         parts += ["<h2>Inputs</h2>", _inputs(report)]
     if report.not_finite:
@@ -72,6 +75,43 @@ def _tried(report: Report) -> str:
         for name, ratio in report.tried.items()
     ]
     return pages.table(("SQNR in dB", "ranges", ""), rows)
+
+
+def _raised(report: Report) -> str:
+    rows = [
+        (f"{step.sqnr:.1f}", f"{step.assured:.1f}", f"{100 * step.macs:.1f}", step.op, ", ".join(step.names))
+        for step in report.raised
+    ]
+    return pages.table(("SQNR in dB", "surely", "% of MACs in float", "op", "names"), rows, "facts")
+
+
+_WIDTH, _HEIGHT, _LEFT, _BOTTOM = 520, 220, 60, 40
+
+
+def _frontier(report: Report) -> str:
+    """SQNR against the share of multiply-accumulates that are in float, a point a step."""
+    levels = [step.sqnr for step in report.raised]
+    low, high = min(levels), max(levels)
+    across, up = _WIDTH - _LEFT - 20, _HEIGHT - _BOTTOM - 20
+
+    def place(step: Raised) -> tuple[float, float]:
+        height = (step.sqnr - low) / (high - low) if high > low else 0.5
+        return _LEFT + across * step.macs, 20 + up * (1 - height)
+
+    points = [place(step) for step in report.raised]
+    right, base = _LEFT + across, _HEIGHT - _BOTTOM
+    parts = [
+        svg.line(_LEFT, base, right, base, svg.FAINT, 1),
+        svg.line(_LEFT, 20, _LEFT, base, svg.FAINT, 1),
+        svg.text(_LEFT, base + 16, "0 %", "middle"),
+        svg.text(right, base + 16, "100 %", "middle"),
+        svg.text((_LEFT + right) / 2, base + 32, "of multiply-accumulates in float", "middle"),
+        svg.text(_LEFT - 6, base, f"{low:.1f} dB", "end"),
+        svg.text(_LEFT - 6, 24, f"{high:.1f} dB", "end") if high > low else "",
+        svg.polyline(points, svg.BLUE),
+        *(svg.bar(x - 2.5, y - 2.5, 5, 5, svg.BLUE) for x, y in points),
+    ]
+    return svg.drawing(_WIDTH, _HEIGHT, parts, "SQNR against the share of multiply-accumulates in float")
 
 
 def _inputs(report: Report) -> str:

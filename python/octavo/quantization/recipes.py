@@ -44,6 +44,7 @@ KINDS = {
             "round weights",
             "fit weights",
             "search ranges",
+            "raise ops",
             "store tables",
             "check",
             "doubt",

@@ -15,6 +15,7 @@ from octavo.program import Node, Program, artifact
 from octavo.program.integers import ACTIVATIONS
 from octavo.quantization.choice import Choice
 from octavo.quantization.macs import macs
+from octavo.quantization.raising import Raised
 from octavo.quantization.shapes import Sizes
 
 
@@ -46,6 +47,8 @@ class Report:
     range_rule: by which the ranges were taken; None without data. tried: for each rule that was tried, the
     ratio of signal to error of the outputs in dB, over samples that its ranges are not of.
     exact_inputs: those whose values lie on a grid that the integers hit, so that none is rounded.
+    raised: step by step, the ops that came back to float for `min_sqnr` or `max_drop`; the first step is the
+    network before any did.
     given_tensors, given_weights: how many have the integers that the model itself gives them.
     """
 
@@ -68,6 +71,7 @@ class Report:
     exact_inputs: list[str] = field(default_factory=list)
     is_fitted: bool = False
     own_ranges: list[str] = field(default_factory=list)
+    raised: list[Raised] = field(default_factory=list)
     given_tensors: int = 0
     given_weights: int = 0
 
@@ -109,7 +113,7 @@ class Report:
         return [(title, stays) for title, stays in groups if stays]
 
     def __str__(self) -> str:
-        lines = (*self._summary(), *self._floats(), *self._data(), *self._warnings())
+        lines = (*self._summary(), *self._floats(), *self._data(), *self._raised(), *self._warnings())
         return "\n".join(map(printable, lines))
 
     def _summary(self) -> list[str]:
@@ -162,6 +166,19 @@ class Report:
         )
         return lines
 
+    def _raised(self) -> list[str]:
+        if not self.raised:
+            return []
+        first, *steps = self.raised
+        said = f"{first.sqnr:.1f} dB, surely {first.assured:.1f}"
+        lines = [f"in integers {said}, on samples held back" + ("; with ops in float:" if steps else "")]
+        for step in steps:
+            more = f" and {len(step.names) - 1} more" if step.names[1:] else ""
+            said = f"{step.sqnr:.1f} dB, surely {step.assured:.1f}"
+            share = f"{100 * step.macs:.1f} % of multiply-accumulates"
+            lines.append(f"  {step.op} {printable(step.names[0])}{more}: {said}; {share} in float")
+        return lines
+
     def _warnings(self) -> list[str]:
         return [
             line
@@ -184,6 +201,7 @@ def report(
     exact_inputs: list[str],
     is_fitted: bool = False,
     own_ranges: Iterable[str] = (),
+    raised: Iterable[Raised] = (),
 ) -> Report:
     """The report of a float Program that was lowered after this calibration; `warnings` are of its data.
 
@@ -221,6 +239,7 @@ def report(
         exact_inputs=exact_inputs,
         is_fitted=is_fitted,
         own_ranges=sorted(own_ranges),
+        raised=list(raised),
         given_tensors=len(found.forms),
         given_weights=len(found.weights),
     )

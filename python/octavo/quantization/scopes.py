@@ -27,9 +27,17 @@ def excluded_nodes(program: Program, patterns: Iterable[str], names: Names) -> f
             raise TypeError(
                 f"exclude holds an object of type {type(pattern).__name__}: give names or patterns"
             )
-        is_pattern = any(mark in pattern for mark in "*?[")
-        matched = [name for name in nodes if name == pattern or (is_pattern and fnmatchcase(name, pattern))]
-        if not matched:
-            raise ModelError(f"exclude: no node of the model is called {pattern!r}{close_to(pattern, nodes)}")
-        found.update(*(nodes[name] for name in matched))
+        found |= matched(nodes, pattern, "exclude")
     return frozenset(found)
+
+
+def matched(named: Names, pattern: str, asker: str, what: str = "node") -> frozenset[str]:
+    """All that the names which match a name or a pattern stand for.
+
+    Raises `ModelError`, in the name of who asks, where none does. what: is named.
+    """
+    is_pattern = any(mark in pattern for mark in "*?[")
+    names = [name for name in named if name == pattern or (is_pattern and fnmatchcase(name, pattern))]
+    if not names:
+        raise ModelError(f"{asker}: no {what} of the model is called {pattern!r}{close_to(pattern, named)}")
+    return frozenset().union(*(named[name] for name in names))

@@ -1,7 +1,7 @@
 """The stages of `quantize`, each a step on what the ones before it made."""
 
 import logging
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import chain
@@ -45,8 +45,10 @@ from octavo.quantization.features import candidates as feature_candidates
 from octavo.quantization.grids import grids
 from octavo.quantization.inputs import DOUBT_NEEDS, doubts
 from octavo.quantization.judge import Judge
-from octavo.quantization.macs import stated_sizes
+from octavo.quantization.macs import macs, stated_sizes
+from octavo.quantization.overrides import Overridden, Override, overridden
 from octavo.quantization.progress import Shown, Told
+from octavo.quantization.raising import Raised, Raising
 from octavo.quantization.recipes import Recipe
 from octavo.quantization.report import REPORT_NEEDS, Report, report
 from octavo.quantization.rounding import fair_weights, round_weights
@@ -75,6 +77,8 @@ KEPT = {"fast": ENOUGH, "default": ENOUGH, "best": MOST}
 FLOAT_ENDS = "float32"
 """What inputs and outputs are in, where they are none of `INTEGERS`."""
 
+RAISED = "raised to float, for answers as near as was asked"
+
 FLOAT_RECIPE = "the recipe keeps activations in float"
 
 _log = logging.getLogger("octavo")
@@ -88,8 +92,9 @@ class Work:
     model in float. session: of it, of one thread. feeds: the samples that calibration has not run over yet.
     grids: on which inputs lie. made: weights that
     were rounded to nearest. judges: of answers, once they are asked for. choice: among the rules.
-    is_fitted: whether weights make up for the layers before them. own_ranges: the values whose range is not
-    that of the rule. ran: the stages.
+    is_fitted: whether weights make up for the layers before them. own_ranges: of values whose range is not
+    that of the rule. overridden: what overrides come to. raised: the steps in which ops came back to float.
+    ran: the stages.
     """
 
     model: frontend.Source | None
@@ -101,12 +106,17 @@ class Work:
     exclude: Iterable[str] = ()
     strict: bool = False
     io: str = FLOAT_ENDS
+    overrides: Sequence[Override] = ()
+    min_sqnr: float | None = None
+    max_drop: float | None = None
+    evaluate: Callable[[Session], float] | None = None
     watcher: "Shown | Told" = field(default_factory=partial(Told, None))
     threads: int | None = None
 
     floats: Program = field(init=False)
     files: tuple[str, ...] = ()
     excluded: frozenset[str] = frozenset()
+    overridden: Overridden = field(default_factory=Overridden)
     session: Session = field(init=False)
     feeds: Iterator[Feeds] = field(init=False)
     calibration: Calibration | None = None
@@ -115,11 +125,22 @@ class Work:
     judges: list[Judge] = field(default_factory=list)
     choice: Choice | None = None
     is_fitted: bool = False
-    own_ranges: Sequence[str] = ()
+    own_ranges: Mapping[str, Range] = field(default_factory=dict)
+    raised: Sequence[Raised] = ()
     lowered: Lowered = field(init=False)
     warnings: list[str] = field(default_factory=list)
     report: Report = field(init=False)
     ran: list[str] = field(default_factory=list)
+
+    @property
+    def keeps(self) -> int:
+        """How many samples are kept at most: more where some are left to judge by in the end."""
+        return MOST if self.aims else KEPT[self.effort]
+
+    @property
+    def aims(self) -> bool:
+        """Whether answers have to be as near to the model's as was asked."""
+        return self.min_sqnr is not None or self.max_drop is not None
 
 
 def run(work: Work) -> None:
@@ -139,9 +160,7 @@ def load(work: Work) -> None:
     integers_only = work.recipe.kind.integers_only
     # A model that is None is refused there.
     work.floats, names, work.files = floats_of(work.model, integers_only)  # type: ignore[arg-type]
-    work.excluded = excluded_nodes(work.floats, work.exclude, names)
-    if integers_only:
-        check_integers_only(stays_of(work.floats, work.excluded))
+    settle_overrides(work, names)
     if not work.recipe.takes_data:
         work.data = None
     is_given = holds_integers(work.floats)
@@ -160,6 +179,15 @@ def load(work: Work) -> None:
     work.files += mapped_files(work.data)
     work.session = Session(work.floats, threads=1)
     work.feeds = samples(work.data, work.session.get_inputs(), partial(work.session.run, None))
+
+
+def settle_overrides(work: Work, names: Names) -> None:
+    """What exclusions and overrides come to for the model in float; names: those of its file."""
+    of = work.recipe.activations if work.recipe.range_rules else None
+    work.overridden = overridden(work.floats, work.overrides, names, of)
+    work.excluded = excluded_nodes(work.floats, work.exclude, names) | work.overridden.floats
+    if work.recipe.kind.integers_only:
+        check_integers_only(stays_of(work.floats, work.excluded))
 
 
 def floats_of(model: frontend.Source, integers_only: bool = False) -> tuple[Program, Names, tuple[str, ...]]:
@@ -206,7 +234,7 @@ def calibrate_ranges(work: Work) -> None:
         needs |= set(CHANNEL_NEEDS)
     if "scale features" in comes and reads_features(work.floats):
         needs |= set(FEATURE_NEEDS)
-    work.calibration = Calibration.of(observable(work.floats), needs, KEPT[work.effort])
+    work.calibration = Calibration.of(observable(work.floats), needs, work.keeps)
     work.calibration.observe(work.session, work.feeds, work.watcher.count, work.threads)
 
 
@@ -214,7 +242,8 @@ def see_grids(work: Work) -> None:
     """The inputs whose values are on grids that integers can hit."""
     assert work.calibration is not None
     if work.recipe.activations is UINT8 and work.io == FLOAT_ENDS and not work.recipe.symmetric:
-        work.grids = grids(work.floats, work.calibration.kept.feeds)
+        found = grids(work.floats, work.calibration.kept.feeds)
+        work.grids = {name: form for name, form in found.items() if name not in work.overridden.tensors}
 
 
 def lower_by_ranges(work: Work) -> None:
@@ -295,7 +324,9 @@ def _with_both(rules: Sequence[RangeRule], alphas: Sequence[float], candidate: C
 def make_weights(work: Work) -> None:
     """Weights and biases that are made for the samples, unless the network errs more with them."""
     assert work.calibration is not None
-    feeds = affordable(work.lowered.program, work.calibration.kept.feeds, work.threads)
+    # What has to be judged in the end needs samples that nothing was made for.
+    own = _held_back(work)[0] if work.aims else work.calibration.kept.feeds
+    feeds = affordable(work.lowered.program, own, work.threads)
     made = round_weights(work.floats, work.lowered, feeds, work.threads)
     if _error(work, made) <= _error(work, work.lowered):
         work.lowered = made
@@ -330,14 +361,59 @@ def search_ranges(work: Work) -> None:
 
     feeds = affordable(work.lowered.program, seen, work.threads)
     search = Search(work.floats, work.lowered, lower_by, feeds, work.threads)
-    search.run(forms.ranges, [_ranges(work, statistics, rule_named(name)) for name in RULES_TRIED])
+    free = {name: own for name, own in forms.ranges.items() if name not in work.overridden.tensors}
+    search.run(free, [_ranges(work, statistics, rule_named(name)) for name in RULES_TRIED])
     judge = Judge(work.floats, work.lowered, back, work.threads)
     if not judge.error(search.lowered) * GAIN_SEARCHED < judge.error(work.lowered):
         return
     lowered = lower_by(search.ranges)
     again = round_weights(work.floats, lowered, feeds, work.threads, fit=work.is_fitted)
     work.lowered = min((again, search.lowered), key=judge.error)
-    work.own_ranges = sorted(search.ranges)
+    work.own_ranges = search.ranges
+
+
+def raise_ops(work: Work) -> None:
+    """The ops that cost most back in float, as many as it takes to come as near as was asked."""
+    if not work.aims:
+        return
+    assert work.calibration is not None
+    assert work.choice is not None
+    seen, back = _held_back(work)
+    if not back:
+        raise DataError(
+            f"min_sqnr and max_drop are judged by samples held back, and {len(seen)} are too few: give "
+            f"{FEWEST_KEPT} or more"
+        )
+    excluded, statistics, taken = work.excluded, work.calibration.statistics, work.choice.taken
+    made = work.lowered
+
+    def lower_by(names: frozenset[str]) -> Lowered:
+        work.excluded = excluded | names
+        return with_weights(work.floats, made, _lowered(work, statistics, taken))
+
+    sizes = measured_sizes(work.floats, seen[0], work.threads)
+    effort = {node.name: macs(node, sizes) for node in work.floats.nodes}
+    raising = Raising(work.floats, made, lower_by, back, effort, work.threads)
+    raising.until(work.min_sqnr, _accepts(work))
+    work.excluded = excluded | raising.raised
+    if raising.raised:
+        feeds = affordable(raising.lowered.program, seen, work.threads)
+        lowered = _lowered(work, statistics, taken)
+        raising.improve(round_weights(work.floats, lowered, feeds, work.threads, fit=work.is_fitted))
+    stays = [
+        replace(stay, reason=RAISED) if stay.name in raising.raised else stay
+        for stay in raising.lowered.stays
+    ]
+    work.lowered, work.raised = replace(raising.lowered, stays=stays), raising.steps
+
+
+def _accepts(work: Work) -> Callable[[Lowered], bool] | None:
+    """Whether a network loses no more than was allowed, by the measure that was given."""
+    if work.evaluate is None or work.max_drop is None:
+        return None
+    evaluate, most = work.evaluate, work.max_drop
+    whole = evaluate(Session(work.floats, work.threads))
+    return lambda lowered: whole - evaluate(Session(lowered.program, work.threads)) <= most
 
 
 def _held_back(work: Work) -> tuple[list[Feeds], list[Feeds]]:
@@ -375,7 +451,8 @@ def _forms(work: Work, statistics: Statistics, candidate: Candidate) -> Forms:
     assert work.recipe.activations is not None
     assert work.recipe.weights is not None
     return Forms(
-        _ranges(work, statistics, candidate.rule),
+        _ranges(work, statistics, candidate.rule) | dict(work.own_ranges),
+        given=work.overridden.forms,
         grids=work.grids,
         activations=work.recipe.activations,
         weights_of=work.recipe.weights,
@@ -385,19 +462,22 @@ def _forms(work: Work, statistics: Statistics, candidate: Candidate) -> Forms:
 
 
 def _ranges(work: Work, statistics: Statistics, rule: RangeRule) -> dict[str, Range]:
-    found = ranges(statistics, rule)
-    return {name: r.symmetric() for name, r in found.items()} if work.recipe.symmetric else found
+    return work.overridden.applied(ranges(statistics, rule), work.recipe.symmetric is True)
 
 
 def _lowered_by(work: Work, forms: Forms, statistics: Statistics, candidate: Candidate) -> Lowered:
     lowered = lower_to_integers(work.floats, forms, work.excluded, work.made)
     if candidate.features:
-        forms = replace(forms, grids=work.grids | feature_forms(lowered, statistics))
+        features = feature_forms(lowered, statistics).items()
+        free = {name: form for name, form in features if name not in work.overridden.tensors}
+        forms = replace(forms, grids=work.grids | free)
         lowered = lower_to_integers(work.floats, forms, work.excluded, work.made)
     if candidate.alpha is None:
         return lowered
-    given = channel_forms(lowered, statistics, candidate.alpha)
-    return lower_to_integers(work.floats, replace(forms, given=given), work.excluded, work.made)
+    channels = channel_forms(lowered, statistics, candidate.alpha).items()
+    scaled = {name: form for name, form in channels if name not in work.overridden.tensors}
+    forms = replace(forms, given=scaled | work.overridden.forms)
+    return lower_to_integers(work.floats, forms, work.excluded, work.made)
 
 
 def store_tables(work: Work) -> None:
@@ -488,6 +568,7 @@ def tell(work: Work) -> None:
         [name for name, form in work.grids.items() if work.lowered.forms.get(name) == form],
         work.is_fitted,
         work.own_ranges,
+        work.raised,
     )
 
 
@@ -503,6 +584,7 @@ STAGES: dict[str, Callable[[Work], None]] = {
     "round weights": make_weights,
     "fit weights": fit_weights,
     "search ranges": search_ranges,
+    "raise ops": raise_ops,
     "store weights": store_weights,
     "round to float16": round_to_halves,
     "store tables": store_tables,

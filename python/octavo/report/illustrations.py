@@ -10,16 +10,16 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from octavo import svg
 from octavo.errors import ModelError, shortened
 from octavo.lowering import Range, affine
 from octavo.lowering.weights import rounded_weights, weight_scales
 from octavo.program import Program
 from octavo.program.integers import Integers
 from octavo.reference.trigonometry import sin
-from octavo.report import svg
 from octavo.report.measures import Ratio
-from octavo.report.svg import BLUE, FAINT, INK
 from octavo.rewrites import channel_axis
+from octavo.svg import BLUE, FAINT, INK
 
 Float32 = npt.NDArray[np.float32]
 

@@ -61,8 +61,9 @@ def compare(
     if is_session(model_a) or is_session(model_b):
         return _compare_outputs(model_a, model_b, data, classes_of(labels), progress, threads)
     loaded = [load_program(model) for model in (model_a, model_b)]
+    check_ends(*({"inputs": of.inputs, "outputs": of.outputs} for of in loaded))
     first, second = (float_ends(one, like) for one, like in (loaded, loaded[::-1]))
-    _check_programs(first, second)
+    _check_inputs(first, second)
     pair = _Pair(first, second, match(first, second), classes_of(labels), threads)
     for count, feeds in enumerate(samples(data, pair.session.get_inputs(), partial(pair.session.run, None))):
         pair.add(feeds, probe=count < PROBED)
@@ -262,9 +263,8 @@ def _seconds(session: Session, feeds: Feeds) -> dict[str, float]:
     return least
 
 
-def _check_programs(first: Program, second: Program) -> None:
-    """That both can be fed alike and give outputs of the same names."""
-    check_ends(*({"inputs": of.inputs, "outputs": of.outputs} for of in (first, second)))
+def _check_inputs(first: Program, second: Program) -> None:
+    """That both can be fed alike."""
     for name in first.inputs:
         dtypes = [program.values[name].dtype for program in (first, second)]
         if dtypes[0] != dtypes[1]:

@@ -3,9 +3,9 @@
 import math
 from collections.abc import Sequence
 
-from octavo.report import svg
+from octavo import svg
 from octavo.report.comparison import BANDS, LayerRow
-from octavo.report.svg import BLUE, FAINT, INK
+from octavo.svg import BLUE, FAINT, INK
 
 HARMLESS = "#57ab5a"
 _LABEL = "#0d1117"

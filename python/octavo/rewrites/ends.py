@@ -44,9 +44,9 @@ def float_ends(program: Program, like: Program) -> Program:
     """
     ends = _Ends(program)
     for name in (*program.inputs, *program.outputs):
-        value, other = ends.program.values[name], like.values.get(name)
+        value, other = ends.program.values[name], like.values[name]
         is_held = value.dtype in INTEGERS.values() and value.quant is not None and len(value.quant.scale) == 1
-        if is_held and other is not None and other.dtype == "f32":
+        if is_held and other.dtype == "f32":
             ends.make_float(name)
     return ends.program
 
