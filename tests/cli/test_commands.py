@@ -423,7 +423,7 @@ def test_threads_reach_the_calibration(octavo, folder, tmp_path, monkeypatch):
     assert "'a*'" in ended.err
     given = {"range_rule": "mean", "exclude": ["a*", "b*"], "strict": True, "threads": 2, "progress": False}
     given |= {"recipe": package.Recipe("int8", symmetric=True), "per_channel": False, "io": "float32"}
-    given |= {"overrides": (), "min_sqnr": None}
+    given |= {"overrides": (), "min_sqnr": None, "optimize_for": None}
     assert asked == [{"effort": "default"} | given]
 
 

@@ -115,6 +115,10 @@ def quantize(
             help="Overrides: what some nodes and tensors become instead, a list of tables.",
         ),
     ] = None,
+    optimize_for: Annotated[
+        str | None,
+        typer.Option(help="latency: leave in float what is slower in integers on this machine."),
+    ] = None,
     min_sqnr: Annotated[
         float | None,
         typer.Option(
@@ -167,6 +171,7 @@ def quantize(
         range_rule=range_rule,
         exclude=exclude or (),
         overrides=() if config is None else read_overrides(config),
+        optimize_for=optimize_for,
         min_sqnr=min_sqnr,
         per_channel=per_channel,
         strict=strict,

@@ -77,6 +77,7 @@ def quantize(
     per_channel: bool | None = None,
     strict: bool = False,
     io: str = "float32",
+    optimize_for: str | None = None,
     min_sqnr: float | None = None,
     max_drop: float | None = None,
     evaluate: Evaluate | None = None,
@@ -104,6 +105,8 @@ def quantize(
     strict: raise `ModelError` where an op stays float that was not meant to.
     io: what the model's float32 inputs and outputs become: "float32"; with "int8-strict" also "uint8" or
         "int8", whose scale and zero point `Session.get_inputs()` and `get_outputs()` tell.
+    optimize_for: "latency" leaves in float what is slower in integers, conversions counted, on the machine
+        that quantizes: what comes out depends on it then. None: the same artifact on every machine.
     min_sqnr: the least ratio of signal to error in dB that each float output is to have, on samples that
         nothing was made for: as few ops as that takes come back to float, the costliest to accuracy first.
     max_drop, evaluate: the same for a score of one's own, which `evaluate` gives for an `octavo.Session`, and
@@ -125,6 +128,7 @@ def quantize(
         per_channel,
         strict,
         io,
+        optimize_for,
         min_sqnr,
         max_drop,
         evaluate,
@@ -146,6 +150,7 @@ def convert(
     per_channel: bool | None = None,
     strict: bool = False,
     io: str = "float32",
+    optimize_for: str | None = None,
     min_sqnr: float | None = None,
     max_drop: float | None = None,
     evaluate: Evaluate | None = None,
@@ -168,6 +173,7 @@ def convert(
         per_channel,
         strict,
         io,
+        optimize_for,
         min_sqnr,
         max_drop,
         evaluate,

@@ -14,6 +14,9 @@ from octavo.quantization.stages import FLOAT_ENDS, LEFT_OUT, Work
 from octavo.rewrites import INTEGERS
 from octavo.session import Session
 
+LATENCY = "latency"
+"""What a model can be optimized for beside accuracy and size."""
+
 Evaluate = Callable[[Session], float]
 """A measure of a model's answers, the greater the better."""
 
@@ -29,6 +32,7 @@ class Options:
     per_channel: bool | None
     strict: bool
     io: str
+    optimize_for: str | None
     min_sqnr: float | None
     max_drop: float | None
     evaluate: Evaluate | None
@@ -51,6 +55,7 @@ class Options:
             overrides=overrides_of(self.overrides),
             strict=self.strict,
             io=self._ends(recipe),
+            optimize_for=self._aspect(recipe),
             min_sqnr=self.min_sqnr,
             max_drop=self.max_drop,
             evaluate=self.evaluate,
@@ -98,6 +103,16 @@ class Options:
                 f"io is {self.io!r}, but the recipe {recipe.name!r} takes and gives floats; {having} can"
             )
         return self.io
+
+    def _aspect(self, recipe: Recipe) -> str | None:
+        if self.optimize_for not in (None, LATENCY):
+            raise ModelError(f"optimize_for is {self.optimize_for!r}; there is {LATENCY!r}, and None")
+        if self.optimize_for is not None and "leave slower" not in recipe.stages:
+            having = ", ".join(name for name, kind in KINDS.items() if "leave slower" in kind.stages)
+            raise ModelError(
+                f"optimize_for leaves ops in float, and the recipe {recipe.name!r} does not; {having} does"
+            )
+        return self.optimize_for
 
     def _effort(self) -> str:
         if not isinstance(self.effort, str) or self.effort not in LEFT_OUT:

@@ -39,6 +39,7 @@ KINDS = {
             "calibrate",
             "see grids",
             "lower",
+            "leave slower",
             "scale features",
             "choose forms",
             "round weights",

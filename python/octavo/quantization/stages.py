@@ -45,6 +45,7 @@ from octavo.quantization.features import candidates as feature_candidates
 from octavo.quantization.grids import grids
 from octavo.quantization.inputs import DOUBT_NEEDS, doubts
 from octavo.quantization.judge import Judge
+from octavo.quantization.latency import slower_in_integers
 from octavo.quantization.macs import macs, stated_sizes
 from octavo.quantization.overrides import Overridden, Override, overridden
 from octavo.quantization.progress import Shown, Told
@@ -77,6 +78,7 @@ KEPT = {"fast": ENOUGH, "default": ENOUGH, "best": MOST}
 FLOAT_ENDS = "float32"
 """What inputs and outputs are in, where they are none of `INTEGERS`."""
 
+SLOWER = "slower in integers on the machine that quantized it"
 RAISED = "raised to float, for answers as near as was asked"
 
 FLOAT_RECIPE = "the recipe keeps activations in float"
@@ -94,7 +96,7 @@ class Work:
     were rounded to nearest. judges: of answers, once they are asked for. choice: among the rules.
     is_fitted: whether weights make up for the layers before them. own_ranges: of values whose range is not
     that of the rule. overridden: what overrides come to. raised: the steps in which ops came back to float.
-    ran: the stages.
+    reasons: why excluded nodes stay float, where nobody named them. ran: the stages.
     """
 
     model: frontend.Source | None
@@ -106,6 +108,7 @@ class Work:
     exclude: Iterable[str] = ()
     strict: bool = False
     io: str = FLOAT_ENDS
+    optimize_for: str | None = None
     overrides: Sequence[Override] = ()
     min_sqnr: float | None = None
     max_drop: float | None = None
@@ -127,6 +130,7 @@ class Work:
     is_fitted: bool = False
     own_ranges: Mapping[str, Range] = field(default_factory=dict)
     raised: Sequence[Raised] = ()
+    reasons: dict[str, str] = field(default_factory=dict)
     lowered: Lowered = field(init=False)
     warnings: list[str] = field(default_factory=list)
     report: Report = field(init=False)
@@ -256,6 +260,24 @@ def lower_by_ranges(work: Work) -> None:
     work.lowered = _lowered(work, work.calibration.statistics, work.choice.taken)
     if work.recipe.kind.integers_only:
         check_integers_only(work.lowered.stays)
+
+
+def leave_slower(work: Work) -> None:
+    """What is slower in integers on this machine back in float, where that was asked for."""
+    if work.optimize_for is None:
+        return
+    assert work.calibration is not None
+    assert work.choice is not None
+    statistics, taken, excluded = work.calibration.statistics, work.choice.taken, work.excluded
+
+    def lower_by(names: frozenset[str]) -> Lowered:
+        work.excluded = excluded | names
+        return _lowered(work, statistics, taken)
+
+    feeds = work.calibration.kept.feeds[0]
+    slower = slower_in_integers(work.floats, lower_by, feeds, work.threads)
+    work.reasons |= dict.fromkeys(slower, SLOWER)
+    work.lowered = lower_by(slower)
 
 
 def lower_for_any_data(work: Work) -> None:
@@ -396,15 +418,12 @@ def raise_ops(work: Work) -> None:
     raising = Raising(work.floats, made, lower_by, back, effort, work.threads)
     raising.until(work.min_sqnr, _accepts(work))
     work.excluded = excluded | raising.raised
+    work.reasons |= dict.fromkeys(raising.raised, RAISED)
     if raising.raised:
         feeds = affordable(raising.lowered.program, seen, work.threads)
         lowered = _lowered(work, statistics, taken)
         raising.improve(round_weights(work.floats, lowered, feeds, work.threads, fit=work.is_fitted))
-    stays = [
-        replace(stay, reason=RAISED) if stay.name in raising.raised else stay
-        for stay in raising.lowered.stays
-    ]
-    work.lowered, work.raised = replace(raising.lowered, stays=stays), raising.steps
+    work.lowered, work.raised = _told(work, raising.lowered), raising.steps
 
 
 def _accepts(work: Work) -> Callable[[Lowered], bool] | None:
@@ -466,18 +485,28 @@ def _ranges(work: Work, statistics: Statistics, rule: RangeRule) -> dict[str, Ra
 
 
 def _lowered_by(work: Work, forms: Forms, statistics: Statistics, candidate: Candidate) -> Lowered:
-    lowered = lower_to_integers(work.floats, forms, work.excluded, work.made)
+    lowered = _in_integers(work, forms)
     if candidate.features:
         features = feature_forms(lowered, statistics).items()
         free = {name: form for name, form in features if name not in work.overridden.tensors}
         forms = replace(forms, grids=work.grids | free)
-        lowered = lower_to_integers(work.floats, forms, work.excluded, work.made)
+        lowered = _in_integers(work, forms)
     if candidate.alpha is None:
         return lowered
     channels = channel_forms(lowered, statistics, candidate.alpha).items()
     scaled = {name: form for name, form in channels if name not in work.overridden.tensors}
     forms = replace(forms, given=scaled | work.overridden.forms)
-    return lower_to_integers(work.floats, forms, work.excluded, work.made)
+    return _in_integers(work, forms)
+
+
+def _in_integers(work: Work, forms: Forms) -> Lowered:
+    return _told(work, lower_to_integers(work.floats, forms, work.excluded, work.made))
+
+
+def _told(work: Work, lowered: Lowered) -> Lowered:
+    """The same with the reasons that the work knows for what stays float."""
+    stays = [replace(stay, reason=work.reasons.get(stay.name, stay.reason)) for stay in lowered.stays]
+    return replace(lowered, stays=stays)
 
 
 def store_tables(work: Work) -> None:
@@ -578,6 +607,7 @@ STAGES: dict[str, Callable[[Work], None]] = {
     "calibrate": calibrate_ranges,
     "see grids": see_grids,
     "lower": lower_by_ranges,
+    "leave slower": leave_slower,
     "lower dynamically": lower_for_any_data,
     "scale features": scale_features,
     "choose forms": choose_forms,
