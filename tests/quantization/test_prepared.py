@@ -86,6 +86,20 @@ def test_what_is_loaded_goes_on(proto, data, tmp_path):
     assert of(octavo.convert(again)) == of(octavo.quantize(proto, data))
 
 
+@pytest.mark.parametrize(
+    "recipe", [octavo.Recipe("int8", symmetric=True), octavo.Recipe("weight-only", bits=4)]
+)
+def test_recipes_with_options(proto, data, tmp_path, recipe):
+    """They are kept in the file, and give what `quantize` gives."""
+    octavo.prepare(proto, recipe).observe(data).save(tmp_path / "saved")
+    loaded = octavo.Calibrator.load(tmp_path / "saved")
+    assert loaded.recipe == recipe
+    assert of(octavo.convert(loaded)) == of(octavo.quantize(proto, data, recipe))
+    assert of(octavo.convert(loaded)) != of(octavo.quantize(proto, data, recipe.name))
+    with pytest.raises(octavo.DataError, match="of two recipes"):
+        loaded.merge(octavo.prepare(proto, recipe.name))
+
+
 def test_others_are_not_merged(proto, data):
     calibrator = octavo.prepare(proto).observe(some(data, 0, 20))
     other = onnx.ModelProto()
@@ -102,7 +116,7 @@ def test_others_are_not_merged(proto, data):
 
 def test_what_cannot_be_prepared_or_converted(proto, data):
     with pytest.raises(octavo.DataError, match="calibrates nothing"):
-        octavo.prepare(proto, "weight-only")
+        octavo.prepare(proto, "float16")
     with pytest.raises(octavo.ModelError, match="no recipe is called"):
         octavo.prepare(proto, "int9")
     with pytest.raises(octavo.DataError, match="has observed nothing"):
@@ -162,8 +176,11 @@ def test_damaged_files_are_an_error_that_names_them(proto, data, tmp_path):
         b"something else",
         whole[:-3],
         save({name: array for name, array in tensors.items() if name != "half 1"}),
-        save(tensors | {"document": document(version=2)}),
-        save(tensors | {"document": document(recipe="int9")}),
+        save(tensors | {"document": document(version=1)}),
+        save(tensors | {"document": document(recipe={"name": "int9"})}),
+        save(tensors | {"document": document(recipe="int8")}),
+        save(tensors | {"document": document(recipe={"name": "int8", "bits": 4})}),
+        save(tensors | {"document": document(recipe={"name": "int8", "bytes": 1})}),
         save(tensors | {"document": document(samples=4)}),
         save(tensors | {"document": document(samples="5")}),
         save(tensors | {"document": np.frombuffer(b"[]", np.uint8)}),

@@ -3,6 +3,7 @@
 import json
 import os
 from collections.abc import Callable
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -34,7 +35,7 @@ NEEDS = (
 )
 """The statistics of a calibrator: whatever rule and effort it is converted with."""
 
-_VERSION = 1
+_VERSION = 2
 
 
 class Calibrator:
@@ -63,7 +64,7 @@ class Calibrator:
         self._session: Session | None = None
 
     def __repr__(self) -> str:
-        return f"Calibrator({self.recipe.name}, {self.samples} samples)"
+        return f"Calibrator({self.recipe}, {self.samples} samples)"
 
     @property
     def samples(self) -> int:
@@ -90,7 +91,7 @@ class Calibrator:
         if not isinstance(other, Calibrator):
             raise TypeError(f"a calibrator cannot be merged with an object of type {type(other).__name__}")
         if other.recipe != self.recipe:
-            raise DataError(f"calibrators of two recipes: {self.recipe.name!r} and {other.recipe.name!r}")
+            raise DataError(f"calibrators of two recipes: {str(self.recipe)!r} and {str(other.recipe)!r}")
         if artifact.to_bytes(other.floats) != artifact.to_bytes(self.floats):
             raise DataError("the calibrators are of two models: prepare both from the same file")
         self.calibration.merge(other.calibration)
@@ -118,7 +119,7 @@ class Calibrator:
 
         document = {
             "version": _VERSION,
-            "recipe": self.recipe.name,
+            "recipe": asdict(self.recipe),
             "samples": self.samples,
             "names": {name: list(nodes) for name, nodes in sorted(self.names.items())},
         }
@@ -162,7 +163,7 @@ def prepare(
     `DataError` for a recipe that calibrates nothing.
     """
     chosen = recipe_of(recipe)
-    if not chosen.needs_data:
+    if not chosen.takes_data:
         raise DataError(f"the recipe {str(chosen)!r} calibrates nothing: use octavo.quantize")
     floats, names, files = floats_of(model, chosen.kind.integers_only)
     return Calibrator(floats, names, chosen, files, threads)
@@ -184,7 +185,7 @@ def _read(tensors: dict[str, npt.NDArray[Any]], files: tuple[str, ...], threads:
         raise DataError(f"it is of version {document['version']}, and this octavo reads version {_VERSION}")
     floats = artifact.from_bytes(tensors["program"].tobytes())
     names = {str(name): tuple(map(str, nodes)) for name, nodes in document["names"].items()}
-    made = Calibrator(floats, names, recipe_of(document["recipe"]), files, threads)
+    made = Calibrator(floats, names, Recipe(**document["recipe"]), files, threads)
     halves = [Statistics.from_bytes(tensors[f"half {index}"].tobytes()) for index in (0, 1)]
     kept: dict[str, dict[str, npt.NDArray[Any]]] = {}
     for name, array in sorted(tensors.items()):
