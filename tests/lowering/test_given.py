@@ -502,3 +502,32 @@ def test_zero_points_behind_a_cast():
     model = net.model(net.rounded(conv(net, x), 0.05, 128))
     assert ops(model) == {"Quantize": 1, "QConv": 1, "Dequantize": 1}
     assert_near(model, X, 0.05)
+
+
+@pytest.mark.parametrize("least", [-127, -128])
+@pytest.mark.parametrize("gamma", [(0.5, 2), (-2, 2)])
+@pytest.mark.parametrize("scale", [0.004, np.linspace(0.003, 0.006, 4)])
+def test_a_normalization_behind_a_product_goes_into_the_scales(gamma, scale, least):
+    """As quantization-aware training leaves it; a channel that turns its sign turns its weights."""
+    net = Net()
+    x = net.rounded("x", 0.02, 120)
+    weights = net.weights(integers(4, 3, 3, 3, low=least), scale, axis=0)
+    y = net.op("Conv", x, weights, reals(4), pads=[1, 1, 1, 1])
+    factor = np.linspace(*gamma, 4).astype(np.float32)
+    y = net.op("BatchNormalization", y, factor, reals(4, seed=1), reals(4, seed=2), np.float32([1, 2, 3, 4]))
+    model = net.model(net.rounded(net.op("Relu", y), 0.0413))
+    if gamma[0] > 0 or least == -127:
+        assert ops(model) == {"Quantize": 1, "QConv": 1, "Dequantize": 1}
+    else:
+        assert "BatchNormalization" in ops(model)
+    assert_near(model, X, 0.0413)
+
+
+def test_a_factor_behind_a_matrix_product_goes_into_the_scales():
+    net = Net(("N", 12))
+    x = net.rounded("x", 0.02, 120)
+    y = net.op("MatMul", x, net.weights(integers(12, 5), np.linspace(0.002, 0.006, 5), axis=1))
+    y = net.op("Add", net.op("Mul", y, np.linspace(0.5, 2, 5).astype(np.float32)), reals(5))
+    model = net.model(net.rounded(y, 0.0513, 128))
+    assert ops(model) == {"Quantize": 1, "QGemm": 1, "Dequantize": 1}
+    assert_near(model, {"x": reals(50, 12)}, 0.0513)

@@ -6,6 +6,7 @@ import numpy as np
 import numpy.typing as npt
 import onnx_ir as ir
 
+from octavo.frontend.steps import GREATEST_SCALE, LEAST_SCALE
 from octavo.passes.edit import (
     FLOATS,
     Array,
@@ -15,6 +16,7 @@ from octavo.passes.edit import (
     dims,
     held,
     input_of,
+    insert_before,
     is_read_once,
     keeps_rank,
     nodes,
@@ -95,7 +97,9 @@ def _into_producer(node: ir.Node) -> bool:
     maker = None if affine is None else producer(affine.x, *_WEIGHTED)
     if affine is None or maker is None or not is_read_once(affine.x):
         return False
-    weight, bias = constant(input_of(maker, 1)), constant(input_of(maker, 2))
+    given = producer(input_of(maker, 1), "DequantizeLinear")
+    weight = constant(input_of(maker, 1) if given is None else given.inputs[0])
+    bias = constant(input_of(maker, 2))
     if weight is None or (bias is None and input_of(maker, 2) is not None):
         return False
     rank = weight.ndim
@@ -117,17 +121,50 @@ def _into_producer(node: ir.Node) -> bool:
         if row is None:
             return False
         old = row * beta
-    scaled = held(_scaled(maker, weight, scale), weight.dtype)
-    new = held(old * scale + offset, weight.dtype)
-    if scaled is None or new is None:
+    new = held(old * scale + offset, np.float32 if given is not None else weight.dtype)
+    if new is None:
         return False
-    inputs = [maker.inputs[0], add_constant(maker, scaled, "weight")]
+    if given is None:
+        exact = held(_scaled(maker, weight, scale), weight.dtype)
+        scaled = None if exact is None else add_constant(maker, exact, "weight")
+    else:
+        scaled = _rescaled(maker, given, weight, scale)
+    if scaled is None:
+        return False
+    inputs = [maker.inputs[0], scaled]
     if maker.op_type != "MatMul" and (bias is not None or new.any()):
         inputs.append(add_constant(maker, new, "bias"))
     set_inputs(maker, inputs)
     if maker.op_type == "Gemm":
         set_attributes(maker, beta=1.0)
     return bypass(node, affine.x)
+
+
+def _rescaled(maker: ir.Node, given: ir.Node, weight: Array, scale: Vector) -> ir.Value | None:
+    """Weights that a model gives in integers with each output channel scaled, by their scales alone.
+
+    A channel that turns its sign has its integers turned; None where one is -128, or a scale is none then.
+    """
+    own = constant(given.inputs[1])
+    axis = 0 if maker.op_type == "Conv" or maker.attributes.get_int("transB", 0) == 1 else weight.ndim - 1
+    is_plain = weight.dtype == np.int8 and len(given.inputs) == 2 and "block_size" not in given.attributes
+    if own is None or own.dtype != np.float32 or own.size not in (1, len(scale)) or not is_plain:
+        return None
+    scales = held(own.reshape(-1).astype(np.float64) * np.abs(scale), np.float32)
+    if scales is None or not np.all((scales >= LEAST_SCALE) & (scales <= GREATEST_SCALE)):
+        return None
+    integers = given.inputs[0]
+    if np.any(scale < 0):
+        column = [1] * weight.ndim
+        column[axis] = -1
+        turned = weight.astype(np.int16) * np.where(scale < 0, -1, 1).astype(np.int16).reshape(column)
+        if turned.max(initial=0) > np.iinfo(np.int8).max:
+            return None
+        integers = add_constant(maker, turned.astype(np.int8), "integers")
+    inputs = [integers, add_constant(maker, scales, "scale")]
+    made = insert_before(maker, "DequantizeLinear", inputs, "weight", axis=axis)
+    made.type = ir.TensorType(ir.DataType.FLOAT)
+    return made
 
 
 def per_channel(coefficient: Vector, rank: int, axis: int, channels: int) -> Vector | None:

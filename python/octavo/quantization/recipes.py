@@ -188,7 +188,7 @@ class Recipe:
     @property
     def takes_forms(self) -> bool:
         """Whether forms that a model gives are kept: where others are derived beside them."""
-        return "lower" in self.stages
+        return "lower" in self.stages and self.activations is UINT8
 
     @property
     def needs_data(self) -> bool:
