@@ -37,7 +37,7 @@ CRATES = {
 }
 
 # What the families of kernels share; those of floats share more.
-KERNEL_ROOMS = {"geometry", "isa", "plain", "requantize", "simd", "unroll"}
+KERNEL_ROOMS = {"geometry", "isa", "plain", "requantize", "rows", "simd", "unroll"}
 FLOAT_ROOMS = {"epilogue", "inverses", "math", "power", "reduce", "softmax", "trigonometry", "unary"}
 RUNTIME_ROOMS = ("error", "observe", "rounding", "program", "plan", "ops", "walk", "session")
 

@@ -13,6 +13,7 @@ mod plain;
 pub mod pool;
 pub mod quantize;
 pub mod requantize;
+mod rows;
 #[cfg(target_arch = "x86_64")]
 mod simd;
 pub mod softmax;

@@ -3,8 +3,8 @@
 use super::activations::Right;
 use super::epilogue::{ColumnParams, PANEL_UNITS, Target};
 use super::pack::Packing;
-use super::rows::Left;
 use crate::isa::Entry;
+use crate::rows::Left;
 
 /// A tier's kernels of this family.
 #[derive(Debug)]

@@ -13,7 +13,6 @@ mod avx512vnni;
 mod entries;
 mod epilogue;
 mod pack;
-mod rows;
 mod scalar;
 #[cfg(test)]
 mod tests;
@@ -22,16 +21,16 @@ mod tiers;
 mod tile;
 
 pub use crate::requantize::{AddParams, Requantize, ResidualParams};
+pub use crate::rows::{OffsetTable, Offsets, PAD, Rows};
 pub use activations::Right;
 pub use entries::{Entries, Tile};
 pub use pack::{Columns, GROUP, Packing, UNIT};
-pub use rows::{OffsetTable, Offsets, PAD, Rows};
 pub(crate) use tiers::{AVX2, AVX512VNNI, SCALAR};
 
 use crate::isa::Has;
+use crate::rows::Left;
 use entries::{Joining, Panel};
 use epilogue::{Addend, ColumnParams, FloatsByRow, PANEL, PANEL_UNITS, Quantize, Target};
-use rows::Left;
 
 /// Another tensor that is added.
 #[derive(Clone, Copy, Debug)]
