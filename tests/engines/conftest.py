@@ -10,7 +10,7 @@ import pytest
 from octavo.program import Node, Program, Value
 from tier_coverage import compared
 
-NAMES = {"uint8": "u8", "int8": "i8", "int32": "i32", "int64": "i64", "float32": "f32"}
+NAMES = {"uint8": "u8", "int8": "i8", "int16": "i16", "int32": "i32", "int64": "i64", "float32": "f32"}
 
 
 @dataclass

@@ -10,6 +10,7 @@ import octavo.reference
 import pytest
 from octavo.program import DTYPES, Node, Program, Value
 from octavo.program.checks import ONNX_DTYPES
+from octavo.program.integers import ACTIVATIONS
 from octavo.program.ops import DTYPE_SETS, signatures
 
 CASES = 24
@@ -21,7 +22,7 @@ PLAIN = {"multiplier": 2**30 + 128, "shift": 20, "lo": 0, "hi": 255}
 
 
 PLAIN_INTEGERS = ("u8", "i8", "i16", "i32")
-RUN = {"Q": ("u8",), "S": ("i32",), "W": PLAIN_INTEGERS, "Z": PLAIN_INTEGERS}
+RUN = {"W": PLAIN_INTEGERS, "Z": PLAIN_INTEGERS}
 """Of the dtypes of integer ops, those that kernels are there for, and that can be fed."""
 
 
@@ -50,13 +51,15 @@ class Draw:
     def dtype(self, slot):
         if slot.dtype not in DTYPE_SETS:
             return slot.dtype
+        if slot.dtype == "S":  # what the sums of the input need, as all but hostile nodes have it
+            return ACTIVATIONS[self.dtypes.get("Q", "u8")].accumulator
         return self.dtypes.setdefault(slot.dtype, self.one(RUN.get(slot.dtype, DTYPE_SETS[slot.dtype])))
 
     def shape_of(self, slot, place):
         if self.chance(0.15):
             return self.numbers(self.sizes, int(self.rng.integers(0, 7)))
         if slot.name == "table":
-            return (256,)
+            return (ACTIVATIONS[self.dtypes.get("Q", "u8")].count,)
         if slot.name == "sums":
             return (*self.shape[:-1], 2)
         if place == 0 and self.form.inputs[-1].name == "sums":
@@ -90,6 +93,8 @@ class Draw:
         if kind == "int":
             least, greatest = slot.limits or (0, 1)
             plain = self.one((least, least, min(least + 1, greatest)))
+            if name.endswith("zero_point") and self.dtypes.get("Q") == "i16":
+                plain = 0
             return self.one(EXTREMES) if is_wild else PLAIN.get(name, plain)
         if kind == "ints":
             axes = max(self.rank - 2, 0)

@@ -3,7 +3,6 @@
 import numpy as np
 import octavo
 import pytest
-from octavo.program import Node, Program, Value
 from single_node import multipliers
 
 PRODUCT = {"y_zero_point": 7, "lo": 0, "hi": 255}
@@ -215,17 +214,3 @@ def test_a_product_that_is_also_an_output_is_not_swallowed(build, same):
     table = build.constant("table", rng.integers(0, 256, 256).astype(np.uint8))
     z = build.node("Lookup", [product, table])
     same(build.program(product, z), {"x": rng.integers(0, 256, (2, 6, 4, 4)).astype(np.uint8)})
-
-
-def test_a_session_says_which_integers_it_has_kernels_for():
-    values = {"x": Value("x", "f32", (2, 3)), "q": Value("q", "i16", None), "y": Value("y", "f32", None)}
-    attributes = {"scale": np.float32(0.1), "zero_point": 0}
-    nodes = [
-        Node("Quantize", "narrow", ("x",), ("q",), attributes),
-        Node("Dequantize", "widen", ("q",), ("y",), attributes),
-    ]
-    program = Program(["x"], ["y"], values, {}, nodes)
-    for isa in octavo.tiers():
-        message = f'Quantize node "narrow": its activations are of i16; the kernels of {isa} are for u8'
-        with pytest.raises(octavo.ModelError, match=message):
-            octavo.Session(program, isa=isa).run(None, {"x": np.ones((2, 3), np.float32)})

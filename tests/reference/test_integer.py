@@ -7,7 +7,7 @@ from functools import partial
 
 import numpy as np
 import pytest
-from octavo.errors import RunError
+from octavo.errors import ArtifactError, RunError
 
 CLAMP = {"y_zero_point": 9, "lo": 4, "hi": 250}
 
@@ -22,7 +22,7 @@ def clamped(y):
 
 
 def factor(ratio):
-    """The multiplier and shift of an exact positive ratio below 1."""
+    """The multiplier and shift of an exact positive ratio."""
     shift = next(s for s in range(62, 0, -1) if ratio * 2**s < 2**31)
     return 2**7 * (2 * math.floor(ratio * 2**shift / 2**8) + 1), shift
 
@@ -571,3 +571,39 @@ def test_floats_from_sums_of_int16(run_node, rng):
     sums = x.astype(np.int64) @ w.astype(np.int64)
     for place, total in np.ndenumerate(sums):
         assert y[place] == float_from(int(total), x_scale, scale[place[1]], bias[place[1]])
+
+
+def test_sums_and_products_of_int16(run_node, rng):
+    a, b = i16(rng, 400), i16(rng, 400)
+    ends = {"a_zero_point": 0, "b_zero_point": 0, "y_zero_point": 0, "lo": -32767, "hi": 32767}
+    for factors in ((32767, -32767, 15), (20000, 31000, 1), (3, 5, 30)):
+        attributes = dict(zip(("a_multiplier", "b_multiplier", "shift"), factors, strict=True))
+        (y,) = run_node("QAdd", [a, b], ends | attributes, "i16")
+        sums = [int(m) * factors[0] + int(n) * factors[1] for m, n in zip(a, b, strict=True)]
+        halves = [(2 * n + 2 ** factors[2]) // 2 ** (factors[2] + 1) for n in sums]
+        assert y.tolist() == [min(max(n, -32767), 32767) for n in halves]
+    for ratio in (Fraction(1, 3), Fraction(1, 40000), Fraction(90)):
+        multiplier, shift = factor(ratio)
+        (y,) = run_node("QMul", [a, b], ends | {"multiplier": multiplier, "shift": shift}, "i16")
+        exact = [scaled(int(m) * int(n), multiplier, shift) for m, n in zip(a, b, strict=True)]
+        assert y.tolist() == [min(max(n, -32767), 32767) for n in exact]
+
+
+def test_means_and_tables_of_int16(run_node, rng):
+    x = i16(rng, 2, 3, 40, 50)
+    x[0, 0], x[0, 1] = 32767, -32768
+    ratio, ends = np.float64(1.25), {"x_zero_point": 0, "y_zero_point": 0, "lo": -32767, "hi": 30000}
+    multiplier, shift = factor(Fraction(1.25 / 2000))
+    (y,) = run_node("QReduceMean", [x], ends | {"axes": [2, 3], "keepdims": 0, "ratio": ratio}, "i16")
+    sums = x.astype(object).sum(axis=(2, 3))
+    exact = [min(max(scaled(n, multiplier, shift), -32767), 30000) for n in sums.ravel()]
+    assert y.ravel().tolist() == exact
+    table = i16(rng, 1 << 16)
+    (y,) = run_node("Lookup", [x, table], {}, "i16", constants=[1])
+    assert y.ravel().tolist() == [table[int(n) + 32768] for n in x.ravel()]
+
+
+def test_a_mean_of_int16_has_a_factor_below_2_23(run_node):
+    attributes = {"axes": [0], "keepdims": 0, "x_zero_point": 0, "y_zero_point": 0, "lo": 0, "hi": 9}
+    with pytest.raises(ArtifactError, match="which has no multiplier and shift"):
+        run_node("QReduceMean", [np.zeros(3, np.int16)], attributes | {"ratio": np.float64(2.0**23)}, "i16")

@@ -13,9 +13,6 @@ from octavo.lowering.wiring import Unit, copy_attributes
 from octavo.program import Attribute
 from octavo.program.attributes import integer, integers
 
-RATIO_END = 2**30
-"""What `ratio` must stay below, as every factor of the requantization."""
-
 _WINDOW = ("kernel_shape", "strides", "pads", "auto_pad", "dilations", "ceil_mode", "count_include_pad")
 
 
@@ -47,8 +44,9 @@ def _fit_requantized(decision: Decision, unit: Unit) -> Mean:
     x = decision.affine(unit.node.inputs[0])
     end = epilogue(decision, unit)
     ratio = np.float64(x.scale) / np.float64(end.affine.scale)
-    if not ratio < RATIO_END:
-        raise UnfitError(f"its input's scale is {ratio:.3g} times its output's, 2^30 or more")
+    most = 31 - x.of.shift_min
+    if not ratio < 2**most:
+        raise UnfitError(f"its input's scale is {ratio:.3g} times its output's, 2^{most} or more")
     return Mean(end, ratio)
 
 

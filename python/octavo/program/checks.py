@@ -369,9 +369,10 @@ def _check_unpool(program: Program, node: Node) -> None:
             _fail(node, f"{name} is {values} for a kernel of {axes} axes")
 
 
-def _ratio(node: Node) -> None:
+def _ratio(program: Program, node: Node) -> None:
     ratio = cast(np.float64, node.attributes["ratio"])
-    if multiplier_shift(float(ratio)) is None:
+    factor = multiplier_shift(float(ratio))
+    if factor is None or factor[1] < _integers(program, node.inputs[0]).shift_min:
         _fail(node, f"ratio is {ratio}, which has no multiplier and shift")
 
 
@@ -381,7 +382,7 @@ def _check_quantized_pool(program: Program, node: Node) -> None:
     if of.steps * math.prod(integers(node, "kernel_shape")) >= of.sum_end:
         _fail(node, "the sum of its window can leave 32 bits")
     _zero_points(program, node)
-    _ratio(node)
+    _ratio(program, node)
     _clamp(program, node)
 
 
@@ -393,7 +394,7 @@ def _check_reduce_mean(program: Program, node: Node) -> None:
     if "x_scale" in node.attributes:
         _positive(node, "x_scale")
         return
-    _ratio(node)
+    _ratio(program, node)
     _clamp(program, node)
 
 

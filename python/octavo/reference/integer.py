@@ -16,7 +16,7 @@ from octavo.program import DTYPES, Node
 from octavo.program.arithmetic import multiplier_shift, requantize, residual_terms, scale_and_round
 from octavo.program.attributes import integer, integers, number
 from octavo.program.checks import COLUMNS, RESIDUAL, ROW_SCALES, has_row_scales, scales_shape
-from octavo.program.integers import ACTIVATIONS, Integers
+from octavo.program.integers import ACTIVATIONS, Integers, limits
 from octavo.reference.fma import fma
 from octavo.reference.functions import exp_of_score
 from octavo.reference.operands import Array, Inputs, axis_of, required
@@ -248,12 +248,13 @@ def reduce_mean(node: Node, inputs: Inputs, y: str) -> list[Array]:
 
 
 def lookup(node: Node, inputs: Inputs, y: str) -> list[Array]:
-    """`table[x]`."""
-    return [required(inputs, 1)[required(inputs, 0)]]
+    """The entry of each integer, the least integer's first."""
+    least, _ = limits(_of(inputs).dtype)
+    return [required(inputs, 1)[required(inputs, 0).astype(np.int64) - least]]
 
 
 def softmax(node: Node, inputs: Inputs, y: str) -> list[Array]:
-    """`min(high, floor((2 * count * E + sum(E)) / (2 * sum(E))))` along the axis: formula (14).
+    """`min(high, floor((2 * (high + 1) * E + sum(E)) / (2 * sum(E))))` along the axis: formula (14).
 
     `E = table[max(x) - x]`.
     """
@@ -262,7 +263,7 @@ def softmax(node: Node, inputs: Inputs, y: str) -> list[Array]:
         return [x.astype(DTYPES[y])]
     e = required(inputs, 1).astype(np.int64)[x.max(axis=axis, keepdims=True) - x]
     total = e.sum(axis=axis, keepdims=True)
-    return [np.minimum(of.high, (2 * of.count * e + total) // (2 * total)).astype(DTYPES[y])]
+    return [np.minimum(of.high, (2 * (of.high + 1) * e + total) // (2 * total)).astype(DTYPES[y])]
 
 
 def exponentials(node: Node, inputs: Inputs, y: str) -> list[Array]:
@@ -335,8 +336,9 @@ def _clamped(node: Node, rounded: Int64, y: str) -> Array:
 
 def _requantized(node: Node, acc: Int64, y: str) -> Array:
     """The accumulators by the node's own multiplier and shift."""
-    rounded = scale_and_round(acc, integer(node, "multiplier"), integer(node, "shift"))
-    return _clamped(node, rounded, y)
+    zero_point, lo, hi = (integer(node, name) for name in ("y_zero_point", "lo", "hi"))
+    multiplier, shift = integer(node, "multiplier"), integer(node, "shift")
+    return requantize(acc, multiplier, shift, zero_point, lo, hi).astype(DTYPES[y])
 
 
 def _product_output(node: Node, inputs: Inputs, acc: npt.NDArray[np.float64], y: str, axis: int) -> Array:
@@ -372,12 +374,13 @@ def _mean(node: Node, acc: Int64, count: Int64, y: str) -> Array:
     """Sums by the multiplier and shift of ratio / count, made for each count that occurs."""
     ratio = node.attributes["ratio"]
     assert isinstance(ratio, np.float64), f"{node.op}.ratio is a float64"
-    rounded = np.zeros(acc.shape, np.int64)
+    means = np.zeros(acc.shape, np.int64)
+    zero_point, lo, hi = (integer(node, name) for name in ("y_zero_point", "lo", "hi"))
     for n in np.unique(count):
         factor = multiplier_shift(float(ratio) / max(int(n), 1))
         assert factor is not None, "a valid ratio has a multiplier and a shift"
-        rounded = np.where(count == n, scale_and_round(acc, *factor), rounded)
-    return _clamped(node, rounded, y)
+        means = np.where(count == n, requantize(acc, *factor, zero_point, lo, hi), means)
+    return means.astype(DTYPES[y])
 
 
 IntegerOp = Callable[[Node, Inputs, str], list[Array]]

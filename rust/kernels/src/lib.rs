@@ -7,6 +7,7 @@ pub mod elementwise;
 pub mod float;
 pub mod gemm;
 pub mod geometry;
+pub mod int16;
 pub mod isa;
 pub mod lookup;
 mod plain;

@@ -74,3 +74,39 @@ macro_rules! vector_tiers {
     };
 }
 pub(crate) use vector_tiers;
+
+/// Defines the constants `SCALAR`, `AVX2` and `AVX512VNNI` of a family's `Entries`, every field one function of a constant
+/// that says whether the tier rounds a product and a sum of floats once, in one instruction.
+macro_rules! fused_tiers {
+    ($entries:ident { $($field:ident($($arg:ident: $type:ty),*) = $source:ident as $label:literal;)* }) => {
+        /// Compiled for the machine that every build supports.
+        pub(crate) const SCALAR: $entries = $entries {
+            $($field: {
+                fn compiled($($arg: $type),*) {
+                    $source::<false>($($arg),*)
+                }
+                $crate::isa::Entry { name: concat!("scalar-", $label), code: Some(compiled) }
+            }),*
+        };
+        $crate::plain::fused_tiers!(@ AVX2, $entries, "avx2,fma", "avx2-",
+            $($field, ($($arg: $type),*), $source, $label;)*);
+        $crate::plain::fused_tiers!(@ AVX512VNNI, $entries,
+            "avx2,fma,avx512f,avx512bw,avx512vl,avx512dq,avx512vnni", "avx512vnni-",
+            $($field, ($($arg: $type),*), $source, $label;)*);
+    };
+    (@ $tier:ident, $entries:ident, $features:literal, $prefix:literal,
+        $($field:ident, ($($arg:ident: $type:ty),*), $source:ident, $label:literal;)*) => {
+        /// Compiled for the tier.
+        pub(crate) const $tier: $entries = $entries {
+            $($field: {
+                #[cfg(target_arch = "x86_64")]
+                #[target_feature(enable = $features)]
+                fn compiled($($arg: $type),*) {
+                    $source::<true>($($arg),*)
+                }
+                $crate::isa::Entry { name: concat!($prefix, $label), code: $crate::isa::code!("x86_64": compiled) }
+            }),*
+        };
+    };
+}
+pub(crate) use fused_tiers;

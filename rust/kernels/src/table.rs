@@ -5,7 +5,7 @@
 //! where the CPU has the tier.
 
 use crate::isa::{Has, Isa};
-use crate::{depthwise, elementwise, float, gemm, lookup, pool, quantize, softmax};
+use crate::{depthwise, elementwise, float, gemm, int16, lookup, pool, quantize, softmax};
 
 /// One tier's kernels: one field a family.
 #[derive(Debug)]
@@ -30,6 +30,8 @@ pub struct TableRow {
     pub quantize: quantize::Entries,
     /// Softmax of bytes.
     pub softmax: softmax::Entries,
+    /// Kernels of int16.
+    pub int16: int16::Entries,
 }
 
 /// The one table of kernels, poorest tier first.
@@ -45,6 +47,7 @@ pub static TABLE: [TableRow; 3] = [
         pool: pool::SCALAR,
         quantize: quantize::SCALAR,
         softmax: softmax::SCALAR,
+        int16: int16::SCALAR,
     },
     TableRow {
         isa: Isa::Avx2,
@@ -57,6 +60,7 @@ pub static TABLE: [TableRow; 3] = [
         pool: pool::AVX2,
         quantize: quantize::AVX2,
         softmax: softmax::AVX2,
+        int16: int16::AVX2,
     },
     TableRow {
         isa: Isa::Avx512Vnni,
@@ -69,6 +73,7 @@ pub static TABLE: [TableRow; 3] = [
         pool: pool::AVX512VNNI,
         quantize: quantize::AVX512VNNI,
         softmax: softmax::AVX512VNNI,
+        int16: int16::AVX512VNNI,
     },
 ];
 
@@ -122,6 +127,11 @@ families! {
     pool: pool::Entries;
     quantize: quantize::Entries;
     softmax: softmax::Entries;
+    int16.product: int16::product::Entries;
+    int16.depthwise: int16::depthwise::Entries;
+    int16.elementwise: int16::elementwise::Entries;
+    int16.pool: int16::pool::Entries;
+    int16.convert: int16::convert::Entries;
     float.interleave: float::interleave::Entries;
     float.depthwise: float::depthwise::Entries;
     float.unary: float::unary::Entries;
@@ -162,6 +172,9 @@ mod tests {
                 row.float.transpose.transpose.code.is_some(),
                 row.float.depthwise.depthwise.code.is_some(),
                 row.float.unary.unary.code.is_some(),
+                row.int16.product.product.code.is_some(),
+                row.int16.depthwise.depthwise.code.is_some(),
+                row.int16.convert.lookup.code.is_some(),
             ];
             assert!(
                 found.into_iter().chain(bytes).chain(floats).all(|found| found == is_here),
@@ -209,6 +222,12 @@ mod tests {
                 row.float_gemm.tiles[0].name,
                 row.depthwise.to_bytes.select([1, 1], [9, 9], [1, 1]).name,
                 row.depthwise.to_floats.select([1, 1], [9, 9], [1, 1]).name,
+                row.int16.product.product.name,
+                row.int16.depthwise.depthwise.name,
+                row.int16.depthwise.to_floats.name,
+                row.int16.elementwise.add.name,
+                row.int16.pool.mean.name,
+                row.int16.convert.quantize.name,
             ];
             for name in plain {
                 let of = Isa::from_name(name.split('-').next().unwrap_or_default()).expect(name);

@@ -3,6 +3,7 @@
 use octavo_exec::{cast, cast_mut};
 use octavo_kernels::elementwise::{self, AddParams, MulParams};
 use octavo_kernels::float::binary::{self, Binary};
+use octavo_kernels::int16::elementwise as int16;
 use octavo_kernels::table::Kernels;
 
 use crate::ops::arithmetic::{self, Pair};
@@ -17,6 +18,8 @@ use crate::program::{DType, Node, Op};
 enum Function {
     Add(AddParams),
     Mul(MulParams),
+    AddInt16(int16::AddParams),
+    MulInt16(int16::MulParams),
     MaxU8,
     MinU8,
     Float(Binary),
@@ -26,6 +29,8 @@ enum Function {
 impl Function {
     fn of(node: &Node, dtype: DType) -> Result<Function, Stop> {
         Ok(match (node.op, dtype) {
+            (Op::QAdd, DType::I16) => Function::AddInt16(add_params_int16(node)?),
+            (Op::QMul, DType::I16) => Function::MulInt16(mul_params_int16(node)?),
             (Op::QAdd, _) => Function::Add(add_params(node)?),
             (Op::QMul, _) => Function::Mul(mul_params(node)?),
             (Op::Max, DType::U8) => Function::MaxU8,
@@ -43,6 +48,8 @@ impl Function {
         match self {
             Function::Add(params) => elementwise::add(kernels, a, b, params, y),
             Function::Mul(params) => elementwise::mul(kernels, a, b, params, y),
+            Function::AddInt16(params) => int16::add(kernels, cast(a), cast(b), params, cast_mut(y)),
+            Function::MulInt16(params) => int16::mul(kernels, cast(a), cast(b), params, cast_mut(y)),
             Function::MaxU8 => elementwise::max(kernels, a, b, y),
             Function::MinU8 => elementwise::min(kernels, a, b, y),
             Function::Float(op) => binary::run(kernels, *op, cast(a), cast(b), cast_mut(y)),
@@ -55,6 +62,8 @@ impl Function {
         match self {
             Function::Add(_) => row.elementwise.add.name,
             Function::Mul(_) => row.elementwise.mul.name,
+            Function::AddInt16(_) => row.int16.elementwise.add.name,
+            Function::MulInt16(_) => row.int16.elementwise.mul.name,
             Function::MaxU8 => row.elementwise.max.name,
             Function::MinU8 => row.elementwise.min.name,
             Function::Float(_) => row.float.binary.binary.name,
@@ -84,6 +93,22 @@ fn mul_params(node: &Node) -> Result<MulParams, Stop> {
         a_zero_point: a.int32("a_zero_point")?,
         b_zero_point: a.int32("b_zero_point")?,
         y_zero_point: a.int32("y_zero_point")?,
+        multiplier: a.int32("multiplier")?,
+        shift: a.int32("shift")?.unsigned_abs(),
+        lo: a.int32("lo")?,
+        hi: a.int32("hi")?,
+    })
+}
+
+fn add_params_int16(node: &Node) -> Result<int16::AddParams, Stop> {
+    let AddParams { a_multiplier, b_multiplier, shift, lo, hi, .. } = add_params(node)?;
+    Ok(int16::AddParams { a_multiplier, b_multiplier, shift, lo, hi })
+}
+
+/// The parameters of a QMul or Requantize of int16.
+pub fn mul_params_int16(node: &Node) -> Result<int16::MulParams, Stop> {
+    let a = &node.attributes;
+    Ok(int16::MulParams {
         multiplier: a.int32("multiplier")?,
         shift: a.int32("shift")?.unsigned_abs(),
         lo: a.int32("lo")?,

@@ -23,6 +23,7 @@ pub mod gemm;
 pub mod geometry;
 pub mod grid;
 pub mod indices;
+pub mod int16;
 pub mod interpolate;
 pub mod lines;
 pub mod matmul;

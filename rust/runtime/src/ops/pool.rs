@@ -2,6 +2,7 @@
 
 use octavo_exec::{cast, cast_mut};
 use octavo_kernels::float::pool as float;
+use octavo_kernels::int16::pool as int16;
 use octavo_kernels::pool::{self, Average};
 use octavo_kernels::requantize::multiplier_shift;
 
@@ -45,6 +46,21 @@ pub fn plan(b: &mut Builder<'_>, node: &Node) -> Result<(), Stop> {
                     count_include_pad: ends,
                 };
                 pool::average_pool(kernels, x, &window, rows, &average, y);
+            });
+        }
+        (Op::QAveragePool, DType::I16) => {
+            let factors = factors(node, &g)?;
+            let (lo, hi) = (node.attributes.int32("lo")?, node.attributes.int32("hi")?);
+            let kernel = b.steps.kernels.row().int16.pool.average.name;
+            push::<i16>(b, node, &g, &x, &y, kernel, move |kernels, x, rows, y| {
+                let average = int16::Average { lo, hi, factors: &factors, count_include_pad: ends };
+                int16::average_pool(kernels, x, &window, rows, &average, y);
+            });
+        }
+        (Op::MaxPool, DType::I16) => {
+            let kernel = b.steps.kernels.row().int16.pool.max.name;
+            push::<i16>(b, node, &g, &x, &y, kernel, move |kernels, x, rows, y| {
+                int16::max_pool(kernels, x, &window, rows, y);
             });
         }
         (Op::MaxPool, DType::U8) => {

@@ -2,41 +2,21 @@
 
 use std::ops::Range;
 
-use octavo_exec::cast;
+use octavo_exec::{Pod, cast, cast_mut};
 use octavo_kernels::float::unary::{self, Unary};
+use octavo_kernels::int16::convert;
 use octavo_kernels::lookup;
 use octavo_kernels::quantize::{self, RequantizeParams};
 use octavo_kernels::table::Kernels;
 
-use crate::error::Error;
 use crate::ops::dequantize;
+use crate::ops::elementwise::mul_params_int16;
 use crate::ops::node::{error, made, needed, push_map};
 use crate::plan::buffers::Placed;
 use crate::plan::builder::{Builder, Stop};
 use crate::plan::layout::{Layout, is_same_bytes};
 use crate::plan::steps::Draft;
 use crate::program::{DType, Node, Op, ValueId};
-
-/// An error where a node computes on integers that the tier has no kernels for.
-pub fn check_types(b: &Builder<'_>, node: &Node) -> Result<(), Stop> {
-    let activations = match node.op {
-        Op::Quantize => made(node, 0)?,
-        Op::Dequantize if node.inputs.len() > 1 => return Ok(()),
-        Op::Dequantize | Op::Requantize | Op::QConv | Op::QGemm => needed(node, 0)?,
-        _ => return Ok(()),
-    };
-    let (found, row) = (b.program.value(activations).dtype.name(), b.steps.kernels.row());
-    if found == row.gemm.types[0] {
-        return Ok(());
-    }
-    let text = format!(
-        "{}: its activations are of {found}; the kernels of {} are for {}",
-        node.label(),
-        row.isa,
-        row.gemm.types[0]
-    );
-    Err(Stop::Failed(Error::model(text)))
-}
 
 /// Plans a Quantize; an image that a convolution reads next gets its channels last on the way.
 pub fn plan_quantize(b: &mut Builder<'_>, node: &Node) -> Result<(), Stop> {
@@ -51,6 +31,9 @@ pub fn plan_quantize(b: &mut Builder<'_>, node: &Node) -> Result<(), Stop> {
         }
     }
     let scale = node.attributes.f32("scale")?;
+    if b.program.value(output).dtype == DType::I16 {
+        return plan_quantize_int16(b, node, &x, output, scale);
+    }
     let zero_point = node.attributes.int32("zero_point")?;
     if is_image(b, &x, output) {
         let kernel = b.steps.kernels.row().quantize.quantize_channels_last.name;
@@ -64,6 +47,28 @@ pub fn plan_quantize(b: &mut Builder<'_>, node: &Node) -> Result<(), Stop> {
     let kernel = b.steps.kernels.row().quantize.quantize.name;
     push_map(b, node, kernel, &x, &y, chunk, move |kernels, x: &[f32], y: &mut [u8]| {
         quantize::quantize(kernels, x, scale, zero_point, y);
+    });
+    Ok(())
+}
+
+fn plan_quantize_int16(
+    b: &mut Builder<'_>,
+    node: &Node,
+    x: &Placed,
+    output: ValueId,
+    scale: f32,
+) -> Result<(), Stop> {
+    if is_image(b, x, output) {
+        let kernel = b.steps.kernels.row().int16.convert.quantize_channels_last.name;
+        return plan_image(b, node, x, output, kernel, move |kernels, x, image, pixels, y: &mut [i16]| {
+            convert::quantize_channels_last(kernels, x, image, pixels, scale, y);
+        });
+    }
+    let y = b.output(output, x.shape().to_vec(), x.layout)?;
+    let chunk = b.steps.chunk_elements(y.elements());
+    let kernel = b.steps.kernels.row().int16.convert.quantize.name;
+    push_map(b, node, kernel, x, &y, chunk, move |kernels, x: &[f32], y: &mut [i16]| {
+        convert::quantize(kernels, x, scale, y);
     });
     Ok(())
 }
@@ -142,13 +147,13 @@ fn wants_channels_last(b: &Builder<'_>, value: ValueId) -> bool {
     false
 }
 
-fn plan_image(
+fn plan_image<Y: Pod>(
     b: &mut Builder<'_>,
     node: &Node,
     x: &Placed,
     output: ValueId,
     kernel: &'static str,
-    quantize: impl Fn(Kernels, &[f32], [usize; 2], Range<usize>, &mut [u8]) + Send + Sync + 'static,
+    quantize: impl Fn(Kernels, &[f32], [usize; 2], Range<usize>, &mut [Y]) + Send + Sync + 'static,
 ) -> Result<(), Stop> {
     let y = b.output(output, x.shape().to_vec(), Layout::ChannelsLast)?;
     let (images, channels) = (x.shape()[0], x.shape()[1]);
@@ -161,7 +166,7 @@ fn plan_image(
     let image = plane * channels;
     b.steps.step(node.name.clone(), "Quantize", kernel).run([xb], [yb], move |run, [x], [y]| {
         let (kernels, pool) = (run.kernels, run.pool);
-        let x = cast::<f32>(x);
+        let (x, y) = (cast::<f32>(x), cast_mut::<Y>(y));
         for n in 0..images {
             let x = &x[n * image..][..image];
             pool.slices(&mut y[n * image..][..image], chunk * channels, |i, y| {
@@ -363,6 +368,13 @@ pub fn plan_dequantize(b: &mut Builder<'_>, node: &Node) -> Result<(), Stop> {
     let zero_point = node.attributes.int32("zero_point")?;
     let y = b.output(made(node, 0)?, x.shape().to_vec(), x.layout)?;
     let chunk = b.steps.chunk_elements(y.elements());
+    if x.dtype() == DType::I16 {
+        let kernel = b.steps.kernels.row().int16.convert.dequantize.name;
+        push_map(b, node, kernel, &x, &y, chunk, move |kernels, x: &[i16], y: &mut [f32]| {
+            convert::dequantize(kernels, x, scale, y);
+        });
+        return Ok(());
+    }
     let kernel = b.steps.kernels.row().quantize.dequantize.name;
     push_map(b, node, kernel, &x, &y, chunk, move |kernels, x: &[u8], y: &mut [f32]| {
         quantize::dequantize(kernels, x, scale, zero_point, y);
@@ -373,6 +385,9 @@ pub fn plan_dequantize(b: &mut Builder<'_>, node: &Node) -> Result<(), Stop> {
 /// Plans a Requantize.
 pub fn plan_requantize(b: &mut Builder<'_>, node: &Node) -> Result<(), Stop> {
     let x = b.input(needed(node, 0)?)?;
+    if x.dtype() == DType::I16 {
+        return plan_requantize_int16(b, node, &x);
+    }
     let a = &node.attributes;
     let params = RequantizeParams {
         x_zero_point: a.int32("x_zero_point")?,
@@ -388,6 +403,17 @@ pub fn plan_requantize(b: &mut Builder<'_>, node: &Node) -> Result<(), Stop> {
     let table = quantize::requantize_table(&params);
     push_map(b, node, kernel, &x, &y, chunk, move |kernels, x: &[u8], y: &mut [u8]| {
         lookup::lookup(kernels, x, &table, y);
+    });
+    Ok(())
+}
+
+fn plan_requantize_int16(b: &mut Builder<'_>, node: &Node, x: &Placed) -> Result<(), Stop> {
+    let params = mul_params_int16(node)?;
+    let y = b.output(made(node, 0)?, x.shape().to_vec(), x.layout)?;
+    let chunk = b.steps.chunk_elements(y.elements());
+    let kernel = b.steps.kernels.row().int16.convert.requantize.name;
+    push_map(b, node, kernel, x, &y, chunk, move |kernels, x: &[i16], y: &mut [i16]| {
+        convert::requantize(kernels, x, &params, y);
     });
     Ok(())
 }

@@ -1,6 +1,7 @@
 //! Functions of one tensor: Lookup, and ONNX's, of which those of float32 have kernels.
 
 use octavo_kernels::float::unary::{self, Unary};
+use octavo_kernels::int16::convert;
 use octavo_kernels::lookup;
 
 use crate::ops::node::{error, made, needed, push_map};
@@ -17,6 +18,9 @@ pub fn plan(b: &mut Builder<'_>, node: &Node) -> Result<(), Stop> {
         return plan_float(b, node, &x);
     }
     let y = b.output(made(node, 0)?, x.shape().to_vec(), x.layout)?;
+    if node.op == Op::Lookup && dtype == DType::I16 {
+        return plan_lookup_int16(b, node, &x, &y);
+    }
     if node.op == Op::Lookup {
         let chunk = b.steps.chunk_elements(y.elements());
         let table = fusion::table(b, node)?;
@@ -29,6 +33,20 @@ pub fn plan(b: &mut Builder<'_>, node: &Node) -> Result<(), Stop> {
     let map =
         if is_predicate { comparison::predicate(node, dtype)? } else { arithmetic::single(node, dtype)? };
     broadcast::push(b, node, arithmetic::NAME, [&x], &y, move |_, [x], y| map(x, y));
+    Ok(())
+}
+
+fn plan_lookup_int16(b: &mut Builder<'_>, node: &Node, x: &Placed, y: &Placed) -> Result<(), Stop> {
+    let table: Box<[i16; convert::ENTRIES]> = b
+        .known_input(node, 1)?
+        .i16s()?
+        .try_into()
+        .map_err(|_| error(node, "the table must have 65536 entries"))?;
+    let chunk = b.steps.chunk_elements(y.elements());
+    let kernel = b.steps.kernels.row().int16.convert.lookup.name;
+    push_map(b, node, kernel, x, y, chunk, move |kernels, x: &[i16], y: &mut [i16]| {
+        convert::lookup(kernels, x, &table, y);
+    });
     Ok(())
 }
 

@@ -71,7 +71,7 @@ impl Windows {
 pub fn is_general(b: &Builder<'_>, node: &Node) -> Result<bool, Stop> {
     let tensor = b.tensor(needed(node, 0)?)?;
     let has_indices = node.outputs.get(1).is_some_and(Option::is_some);
-    let is_other = !matches!(tensor.dtype, DType::U8 | DType::F32) || node.op == Op::LpPool;
+    let is_other = !matches!(tensor.dtype, DType::U8 | DType::I16 | DType::F32) || node.op == Op::LpPool;
     Ok(is_other || has_indices || tensor.shape.len() > 4)
 }
 

@@ -359,9 +359,9 @@ fn quantized_matmul(program: &Program, node: &Node) -> Checked {
     positive(node, "b_scale")
 }
 
-fn ratio(node: &Node) -> Checked {
-    let ratio = node.attributes.f64("ratio")?;
-    if multiplier_shift(ratio).is_some() {
+fn ratio(program: &Program, node: &Node) -> Checked {
+    let (ratio, of) = (node.attributes.f64("ratio")?, integers(program, node, node.input(0))?);
+    if multiplier_shift(ratio).is_some_and(|(_, shift)| i64::from(shift) >= of.shift_min) {
         return Ok(());
     }
     Err(bad(node, format_args!("ratio is {ratio}, which has no multiplier and shift")))
@@ -374,7 +374,7 @@ fn average(program: &Program, node: &Node) -> Checked {
         return Err(bad(node, "the sum of its window can leave 32 bits"));
     }
     zero_points(program, node)?;
-    ratio(node)?;
+    ratio(program, node)?;
     clamp(program, node)
 }
 
@@ -387,7 +387,7 @@ fn reduce_mean(program: &Program, node: &Node) -> Checked {
     if node.attributes.has("x_scale") {
         return positive(node, "x_scale");
     }
-    ratio(node)?;
+    ratio(program, node)?;
     clamp(program, node)
 }
 

@@ -4,8 +4,8 @@ use crate::error::Error;
 use crate::ops::node::needed;
 use crate::ops::{
     attention, cast, chain, columns, comparison, conv, cumulative, detection, dot, dynamic, elementwise,
-    gather, gemm, grid, movement, normalization, order, patterns, pool, qmatmul, quantize, reduce, roi,
-    scatter, selection, shape, softmax, unary, unpool, windows,
+    gather, gemm, grid, int16, movement, normalization, order, patterns, pool, qmatmul, quantize, reduce,
+    roi, scatter, selection, shape, softmax, unary, unpool, windows,
 };
 use crate::plan::builder::{Builder, Planned, Stop};
 use crate::program::{DType, Op};
@@ -25,13 +25,13 @@ fn of_family(b: &mut Builder<'_>, index: usize) -> Result<(), Stop> {
     if chain::plan(b, index)? {
         return Ok(());
     }
-    quantize::check_types(b, node)?;
     match node.op {
         Op::Quantize => quantize::plan_quantize(b, node),
         Op::DynamicQuantize => dynamic::plan(b, node),
         Op::Dequantize => quantize::plan_dequantize(b, node),
         Op::Requantize => quantize::plan_requantize(b, node),
         Op::QConv | Op::Conv | Op::ConvTranspose => conv::plan(b, index),
+        Op::QGemm if program.value(needed(node, 0)?).dtype == DType::I16 => int16::plan_qgemm(b, node),
         Op::QGemm => gemm::plan_qgemm(b, index),
         Op::QMatMul => qmatmul::plan(b, node),
         Op::Gemm => gemm::plan_gemm(b, node),

@@ -3,8 +3,8 @@
 use octavo_kernels::gemm::{self, OffsetTable, PAD};
 
 use super::convolution::Convolution;
-use super::depthwise;
 use super::shallow::PaddedImage;
+use super::{depthwise, int16};
 use crate::ops::node::{error, needed};
 use crate::ops::product::{
     Group, Product, Source, epilogue, epilogue_by_row, has_row_scales, push_rows, row_scales, settle,
@@ -14,12 +14,15 @@ use crate::plan::buffers::{BufferId, Placed};
 use crate::plan::builder::{Builder, Stop};
 use crate::plan::layout::Layout;
 use crate::plan::packing::Key;
-use crate::program::Node;
+use crate::program::{DType, Node};
 
 /// Plans a QConv.
 pub fn plan(b: &mut Builder<'_>, node: &Node) -> Result<(), Stop> {
     let conv = Convolution::new(b, node)?;
     let x = b.input_as(needed(node, 0)?, Layout::ChannelsLast)?;
+    if x.dtype() == DType::I16 {
+        return int16::plan(b, node, &conv, &x);
+    }
     if conv.is_depthwise() {
         return depthwise::plan(b, node, &conv, &x);
     }

@@ -4,6 +4,7 @@ mod convolution;
 mod depthwise;
 mod double;
 mod float;
+mod int16;
 mod integer;
 mod phases;
 mod shallow;

@@ -7,6 +7,7 @@ use octavo_kernels::float::reduce;
 use octavo_kernels::float::reduce::Reduce::{
     self, L1, L2, LogSum, LogSumExp, Max, Mean as Average, Min, Prod, Sum, SumSquare,
 };
+use octavo_kernels::int16::pool as int16;
 use octavo_kernels::pool::{self, FloatMean, Mean, Window};
 use octavo_kernels::requantize::multiplier_shift;
 use octavo_kernels::table::Kernels;
@@ -118,7 +119,7 @@ fn push(
 ) -> Result<(), Stop> {
     let Reduction { n, inner, is_last } = *r;
     if node.op == Op::QReduceMean {
-        sum_fits(node, n)?;
+        sum_fits(node, n, x.dtype())?;
     }
     if y.elements() == 0 {
         return Ok(());
@@ -139,6 +140,24 @@ fn push(
             push_parts::<u8, u8>(b, node, row.pool.mean.name, from, y, r, move |kernels, x, y| {
                 for (y, x) in y.chunks_exact_mut(inner).zip(x.chunks_exact(n * inner)) {
                     pool::mean_rows(kernels, x, inner, &mean, y);
+                }
+            });
+        }
+        (Op::QReduceMean, DType::I16) if node.attributes.has("x_scale") => {
+            let scale = float_mean(node, n)?.scale;
+            let kernel = row.int16.pool.mean_to_floats.name;
+            push_parts::<i16, f32>(b, node, kernel, from, y, r, move |kernels, x, y| {
+                for (y, x) in y.chunks_exact_mut(inner).zip(x.chunks_exact(n * inner)) {
+                    int16::mean_rows_to_floats(kernels, x, inner, scale, y);
+                }
+            });
+        }
+        (Op::QReduceMean, DType::I16) => {
+            let Mean { multiplier, shift, lo, hi, .. } = mean(node, n)?;
+            let mean = int16::Mean { multiplier, shift, lo, hi };
+            push_parts::<i16, i16>(b, node, row.int16.pool.mean.name, from, y, r, move |kernels, x, y| {
+                for (y, x) in y.chunks_exact_mut(inner).zip(x.chunks_exact(n * inner)) {
+                    int16::mean_rows(kernels, x, inner, &mean, y);
                 }
             });
         }
@@ -271,9 +290,10 @@ fn float_mean(node: &Node, n: usize) -> Result<FloatMean, Stop> {
     Ok(FloatMean { x_zero_point: a.int32("x_zero_point")?, scale })
 }
 
-fn sum_fits(node: &Node, n: usize) -> Result<(), Stop> {
-    let sum = i64::try_from(n).ok().and_then(|n| n.checked_mul(Integers::UINT8.steps()));
-    if n == 0 || sum.is_none_or(|sum| sum >= Integers::UINT8.sum_end) {
+fn sum_fits(node: &Node, n: usize, dtype: DType) -> Result<(), Stop> {
+    let of = Integers::of(dtype).unwrap_or(Integers::UINT8);
+    let sum = i64::try_from(n).ok().and_then(|n| n.checked_mul(of.steps()));
+    if n == 0 || sum.is_none_or(|sum| sum >= of.sum_end) {
         return Err(error(node, &format!("it cannot average {n} elements: their sum must fit in 32 bits")));
     }
     Ok(())
