@@ -45,13 +45,15 @@ def test_a_value_of_which_nothing_finite_was_seen_has_no_range(seen, rule):
     """Neither an empty one, nor one of NaN, of infinities, or of both."""
     for sample in ([], [np.nan] * 3, [np.inf, -np.inf], [np.nan, np.inf, -np.inf]):
         assert ranges(seen([sample], *rule.needs), rule) == {}
-        assert ranges(seen([sample, [2.0, 2.0], sample], *rule.needs), rule) == {"x": Range(2.0, 2.0)}
+        end = 4.0 if rule.name == "twice" else 2.0
+        assert ranges(seen([sample, [2.0, 2.0], sample], *rule.needs), rule) == {"x": Range(end, end)}
     assert ranges(seen([], *rule.needs), rule) == {}
 
 
 def test_what_is_not_finite_is_left_out(seen):
     samples = [[np.nan, np.inf], [-1.0, 2.0, np.nan, -np.inf], [np.nan], [0.0]]
     assert ranges(seen(samples, "extremes"), RULES["minmax"]) == {"x": Range(-1.0, 2.0)}
+    assert ranges(seen(samples, "extremes"), RULES["twice"]) == {"x": Range(-2.0, 4.0)}
     assert ranges(seen(samples, "sample_extremes"), RULES["mean"]) == {"x": Range(-0.5, 1.0)}
 
 
@@ -132,12 +134,13 @@ def test_a_percentile_in_a_gap_between_bins_keeps_the_gap(seen):
 @pytest.mark.parametrize("name", [None, 1, ["minmax"], "MinMax", "", "kl"])
 def test_what_is_no_rule_s_name(name):
     with pytest.raises(
-        DataError, match=r"no range rule is called .*; there are minmax, mean, p99.999, p99.99, mse, entropy$"
+        DataError,
+        match=r"no range rule is called .*; there are minmax, twice, mean, p99.999, p99.99, mse, entropy$",
     ):
         rule_named(name)
 
 
 def test_rules_by_name():
-    assert list(RULES) == ["minmax", "mean", "p99.999", "p99.99", "mse", "entropy"]
+    assert list(RULES) == ["minmax", "twice", "mean", "p99.999", "p99.99", "mse", "entropy"]
     assert rule_named("minmax").function is min_max
     assert rule_named("mean").function is mean_of_extremes

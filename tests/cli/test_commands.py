@@ -463,6 +463,13 @@ def test_a_recipe_without_data(octavo, folder, tmp_path, recipe):
     assert not (tmp_path / "none.octavo").exists()
 
 
+def test_activations_of_16_bits(octavo, folder, tmp_path):
+    target = tmp_path / "wide.octavo"
+    ended = octavo(*QUANTIZE, "-o", target, "--recipe", "int16x8", cwd=folder)
+    assert ended.status == 0
+    assert any(value.dtype == "i16" for value in load_program(target).values.values())
+
+
 def test_recipes_with_options(octavo, folder, tmp_path):
     target = tmp_path / "small.octavo"
     options = ("--recipe", "weight-only", "--bits", "3", "--group-size", "32", "--asymmetric")

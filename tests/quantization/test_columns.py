@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from octavo.program import Node
+from octavo.program.integers import UINT8
 from octavo.quantization.columns import FEWEST, MOST, Columns, columns_of, moments_of, places
 from octavo.reference.windows import taps, window
 
@@ -47,7 +48,7 @@ CASES = [
 def test_columns_are_those_of_the_windows(node, shape, weights):
     """Few positions: all of them are taken, in order."""
     values = [RNG.integers(0, 256, shape, np.uint8) for _ in range(2)]
-    found = columns_of(node, values, 2, weights)
+    found = columns_of(node, values, UINT8, 2, weights)
     wanted = np.concatenate([all_columns(node, value, weights) for value in values], 1)
     assert found.zero_point == 7
     assert found.integers.dtype == np.uint8
@@ -58,7 +59,7 @@ def test_columns_are_those_of_the_windows(node, shape, weights):
 def test_rows_of_a_gemm(shape):
     node = Node("QGemm", "gemm", ("x", "w", "b"), ("y",), {"x_zero_point": 3})
     values = [RNG.integers(0, 256, shape, np.uint8) for _ in range(3)]
-    found = columns_of(node, values, 3, (6, 5))
+    found = columns_of(node, values, UINT8, 3, (6, 5))
     assert found.zero_point == 3
     assert np.array_equal(found.integers, np.concatenate([value.reshape(-1, 6) for value in values])[None])
 
@@ -66,16 +67,18 @@ def test_rows_of_a_gemm(shape):
 def test_of_many_columns_a_sample_of_every_value_is_taken():
     node = conv((1, 1))
     values = [np.full((1, 2, 300, 300), index, np.uint8) for index in range(5)]
-    found = columns_of(node, values, 5, (3, 2, 1, 1))
+    found = columns_of(node, values, UINT8, 5, (3, 2, 1, 1))
     assert len(found) == FEWEST
     assert np.bincount(found.integers[0, :, 0]).tolist() == [FEWEST // 5] * 5
     assert found.are_enough
     wide = conv((1, 1))
     values = [np.zeros((1, 5000, 40, 40), np.uint8) for _ in range(3)]
-    found = columns_of(wide, values, 3, (3, 5000, 1, 1))
+    found = columns_of(wide, values, UINT8, 3, (3, 5000, 1, 1))
     assert len(found) == 4800
     assert not found.are_enough
-    assert len(columns_of(conv((1,)), [np.zeros((1, 4000, 50_000), np.uint8)], 1, (1, 4000, 1))) <= MOST
+    assert (
+        len(columns_of(conv((1,)), [np.zeros((1, 4000, 50_000), np.uint8)], UINT8, 1, (1, 4000, 1))) <= MOST
+    )
 
 
 def test_places_are_spread_and_others_at_each_turn():

@@ -9,6 +9,7 @@ import onnx.parser
 import pytest
 from octavo.lowering import Affine
 from octavo.program import Node, Program, Value
+from octavo.program.integers import UINT8
 from octavo.quantization.columns import columns_of
 from octavo.quantization.grids import grids
 
@@ -109,7 +110,7 @@ def test_padding_of_columns_is_that_of_each_channel():
     window = {"pads": [1, 0, 0, 1], "strides": [1, 1], "dilations": [1, 1], "group": 1}
     node = Node("QConv", "conv", ("x",), ("y",), {**window, "x_zero_points": [5, 250]})
     x = np.random.default_rng(1).integers(0, 256, (1, 2, 4, 3), np.uint8)
-    columns = columns_of(node, [x], 1, (3, 2, 2, 2))
+    columns = columns_of(node, [x], UINT8, 1, (3, 2, 2, 2))
     padded = np.stack([np.pad(x[0, c], ((1, 0), (0, 1)), constant_values=z) for c, z in ((0, 5), (1, 250))])
     want = [padded[:, i : i + 2, j : j + 2].reshape(-1) for i in range(4) for j in range(3)]
     assert np.array_equal(columns.integers[0], want)

@@ -168,7 +168,7 @@ def test_efforts(network):
         (("weight-only", 4, 16), "group_size is 16; there are 32, 64, 128, and None for a whole row"),
         (("int8", 4), "the recipe 'int8' does not have the option bits; weight-only does"),
         (("float16", 8, 32), "the recipe 'float16' does not have the option group_size"),
-        (("int7",), "no recipe is called 'int7'; there are int8, int8-strict, dynamic, weight-only"),
+        (("int7",), "no recipe is called 'int7'; there are int8, int8-strict, int16x8, dynamic"),
     ],
 )
 def test_options_that_are_not_there(arguments, says):

@@ -11,6 +11,7 @@ from octavo import _core
 from octavo.calibration import RULES, ranges
 from octavo.lowering import Forms, Range, lower_to_integers
 from octavo.program import artifact
+from octavo.program.integers import UINT8
 from octavo.quantization import stages, targets
 from octavo.quantization.columns import columns_of, columns_wanted
 from octavo.quantization.matrices import Multiply
@@ -149,7 +150,7 @@ def test_float_results_are_those_of_the_columns(pictures, monkeypatch):
         integers = [
             octavo.Session(stages.replace(program, outputs=[source]), 1).run(None, one)[0] for one in feeds
         ]
-        columns = columns_of(product.node, integers, len(feeds), shape)
+        columns = columns_of(product.node, integers, UINT8, len(feeds), shape)
         reals = work.lowered.weights[product.weight].astype(np.float64)
         rows = (
             reals.T[None]
@@ -211,7 +212,9 @@ def rows_of(hidden, samples):
     made = Targets(work.floats, products, shapes, feeds, 1)
     for product, shape in zip(products, shapes, strict=True):
         session = octavo.Session(stages.replace(program, outputs=[product.node.inputs[0]]), 1)
-        columns = columns_of(product.node, [session.run(None, one)[0] for one in feeds], len(feeds), shape)
+        columns = columns_of(
+            product.node, [session.run(None, one)[0] for one in feeds], UINT8, len(feeds), shape
+        )
         reals = work.lowered.weights[product.weight].astype(np.float64).T[None]
         found = made.next(product, program, reals, columns)
     return reals, found, columns

@@ -32,6 +32,12 @@ def min_max(seen: Seen) -> Range:
     return Range(extremes["minimum"], extremes["maximum"])
 
 
+def twice_min_max(seen: Seen) -> Range:
+    """Twice that: where steps are fine, room for what lies beyond the samples costs nothing."""
+    extremes = seen["extremes"]
+    return Range(2 * extremes["minimum"], 2 * extremes["maximum"])
+
+
 def mean_of_extremes(seen: Seen) -> Range:
     """From the mean of the samples' minima to the mean of their maxima: rare extremes count for less."""
     means = seen["sample_extremes"]
@@ -68,6 +74,7 @@ RULES = {
     rule.name: rule
     for rule in (
         RangeRule("minmax", ("extremes",), min_max),
+        RangeRule("twice", ("extremes",), twice_min_max),
         RangeRule("mean", ("sample_extremes",), mean_of_extremes),
         RangeRule("p99.999", ("extremes", "histogram"), partial(percentile, Fraction(1, 100_000))),
         RangeRule("p99.99", ("extremes", "histogram"), partial(percentile, Fraction(1, 10_000))),

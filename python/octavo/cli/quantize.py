@@ -58,7 +58,7 @@ def quantize(
     recipe: Annotated[
         str,
         typer.Option(
-            help="What the model becomes: int8 or int8-strict (no op in float), which need data; dynamic; "
+            help="What the model becomes: int8, int8-strict (no op in float) or int16x8, which need data; dynamic; "
             "weight-only, of --bits; float16."
         ),
     ] = "int8",
@@ -93,7 +93,8 @@ def quantize(
     range_rule: Annotated[
         str | None,
         typer.Option(
-            help="How values become ranges: minmax, mean, p99.999, p99.99, mse, entropy. [what does best]"
+            help="How values become ranges: minmax, twice, mean, p99.999, p99.99, mse, entropy. "
+            "[what does best]"
         ),
     ] = None,
     html: Annotated[

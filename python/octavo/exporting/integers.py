@@ -196,9 +196,13 @@ def requantize(graph: Graph, node: Node) -> None:
 
 
 def lookup(graph: Graph, node: Node) -> None:
-    """Gather of the table's entries."""
-    places = graph.made("Cast", [node.inputs[0]], f"{node.outputs[0]}_places", to=TensorProto.INT32)
-    graph.add("Gather", [node.inputs[1], places], list(node.outputs), axis=0)
+    """Gather of the table's entries, which counts places below 0 from the end."""
+    (x, table), y = node.inputs, node.outputs[0]
+    places = graph.made("Cast", [x], f"{y}_places", to=TensorProto.INT32)
+    least, _ = limits(graph.program.values[x].dtype)
+    if least:
+        table = graph.constant(f"{y}_table", np.roll(graph.program.constants[table], least))
+    graph.add("Gather", [table, places], list(node.outputs), axis=0)
 
 
 def softmax(graph: Graph, node: Node) -> None:

@@ -15,7 +15,7 @@ from octavo.lowering.speed import no_fast_kernel
 from octavo.lowering.wiring import Unit, Wiring
 from octavo.program import Node
 from octavo.program.attributes import integer, integers
-from octavo.program.integers import UINT8, Integers
+from octavo.program.integers import INT16, UINT8, Integers
 from octavo.program.ops import marked
 
 
@@ -63,7 +63,7 @@ class Row:
     kind: Kind
     becomes: str
     conditions: tuple[Condition, ...] = ()
-    activations: tuple[str, ...] = (UINT8.dtype,)
+    activations: tuple[str, ...] = (UINT8.dtype, INT16.dtype)
 
 
 @dataclass(frozen=True)
@@ -277,6 +277,8 @@ _POOL = Condition("one or two spatial axes", _pools_one_or_two_axes)
 _FAST = Condition("a fast kernel for its groups (see below)", no_fast_kernel, expected=True)
 _SCALARS = Condition("constants of one element, or functions of one tensor", _scalar_operands)
 
+_BYTES = (UINT8.dtype,)
+
 # The order of the documentation, that of the alphabet.
 _UNARY_OPS = sorted(marked("unary"))
 _MOVEMENT_OPS = sorted(marked("moves"))
@@ -300,7 +302,7 @@ TABLE: tuple[Row, ...] = (
         ),
     ),
     Row("MatMul", Kind.PRODUCT, "QGemm", (_WEIGHTS, _MATRIX, _ROWS)),
-    Row("MatMul", Kind.PRODUCT, "QMatMul"),
+    Row("MatMul", Kind.PRODUCT, "QMatMul", activations=_BYTES),
     *(Row(op, Kind.UNARY, "Lookup", (_SCALARS,)) for op in marked("pairwise")),
     *(Row(op, Kind.UNARY, "Lookup", (_SCALARS,)) for op in _UNARY_OPS),
     Row("Add", Kind.ELEMENTWISE, "QAdd"),
@@ -318,8 +320,9 @@ TABLE: tuple[Row, ...] = (
             Condition("the last axis", _last_axis),
             Condition("only a product of activations reads it, as its left side", _left_of_a_product),
         ),
+        _BYTES,
     ),
-    Row("Softmax", Kind.SOFTMAX, "QSoftmax"),
+    Row("Softmax", Kind.SOFTMAX, "QSoftmax", activations=_BYTES),
     Row("Quantize", Kind.MOVEMENT, "Requantize", (Condition("a value that is given integers", _rounds),)),
     Row("Concat", Kind.JOIN, "Concat"),
     Row("Max", Kind.JOIN, "Max"),

@@ -138,8 +138,9 @@ class Decision:
     ) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int32]]:
         """The same of several."""
         multiplier, shift = multipliers_shifts(factors)
-        if not multiplier.all():
-            factor = factors[multiplier == 0][0]
+        beyond = (multiplier == 0) | (shift < self.forms.activations.shift_min)
+        if beyond.any():
+            factor = factors[beyond][0]
             raise UnfitError(f"its output's scale is {factor:.3g} times too fine for its sums")
         return multiplier, shift
 

@@ -13,6 +13,7 @@ from octavo.calibration import HANDFUL, each
 from octavo.lowering.padding import resolve_auto_pad
 from octavo.program import Attribute, Node, Program, Value
 from octavo.program.attributes import integer, integers
+from octavo.program.integers import UINT8, Integers
 from octavo.quantization.matrices import Multiply
 from octavo.session import Session
 
@@ -91,12 +92,21 @@ class RealColumns:
 
 
 def columns_of(
-    node: Node, values: Iterable[Array], samples: int, shape: tuple[int, ...], threads: int | None = 1
-) -> Columns:
+    node: Node,
+    values: Iterable[Array],
+    of: Integers,
+    samples: int,
+    shape: tuple[int, ...],
+    threads: int | None = 1,
+) -> "Columns | RealColumns":
     """A sample of the columns that a QConv or QGemm multiplies over these values of its input, one a sample.
 
-    shape: of its weights, [O, C / group, *spatial] or [K, C].
+    of: what the values are held in. shape: of its weights, [O, C / group, *spatial] or [K, C].
     """
+    if of is not UINT8:
+        reals = (value.astype(np.float32) for value in values)
+        weights = shape[0] if node.op == "QGemm" else prod(shape[1:])
+        return real_columns_of(node, reals, shape, columns_wanted(weights, samples), threads)
     zero_points = integers(node, "x_zero_points") if "x_zero_points" in node.attributes else None
     zero_point = integer(node, "x_zero_point") if zero_points is None else zero_points[0]
     if node.op == "QGemm":
@@ -118,11 +128,11 @@ def columns_of(
 def real_columns_of(
     node: Node, values: Iterable[Array], shape: tuple[int, ...], wanted: int, threads: int | None = 1
 ) -> RealColumns:
-    """The columns that a Conv, Gemm or MatMul multiplies at so many places of each value of its input.
+    """The columns that a convolution or a matrix product multiplies at so many places of each float input.
 
     shape: of its weights.
     """
-    if node.op != "Conv":
+    if node.op not in ("Conv", "QConv"):
         picked = [some_rows(value, -1, wanted, turn) for turn, value in enumerate(values)]
         return RealColumns(np.concatenate(picked)[None])
     group = integer(node, "group")

@@ -91,9 +91,10 @@ def quantize(
         iterable of samples or feeds, or a function that returns one. None for a recipe that needs none.
     recipe: a name, or `octavo.Recipe` with options. "int8" has uint8 activations and int8 weights, one scale
         an output channel; "int8-strict" has the same and nothing in float, or an error that lists what cannot
-        be so; "dynamic" has the same in its products alone, whose ranges it finds at run time,
-        without data; "weight-only" stores weights in 8, 4, 3 or 2 bits and computes in float32, without data;
-        "float16" stores weights in float16 and computes in float32, without data.
+        be so; "int16x8" has int16 activations; "dynamic" has what "int8" has in its products alone, whose
+        ranges it finds at run time, without data; "weight-only" stores weights in 8, 4, 3 or 2 bits and
+        computes in float32, without data; "float16" stores weights in float16 and computes in float32,
+        without data.
     exclude: names of nodes, or patterns, that stay float; one that matches no node is an error.
     overrides: `octavo.Override`s, or mappings of what these have by name: what some nodes or tensors become
         in place of what the recipe says; the last one holds.

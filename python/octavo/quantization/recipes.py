@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from octavo.errors import ModelError
-from octavo.program.integers import INT8, UINT8, Integers
+from octavo.program.integers import INT8, INT16, UINT8, Integers
 from octavo.rewrites import Storage
 
 
@@ -76,6 +76,25 @@ KINDS = {
         data="needed",
         options=("symmetric",),
         integers_only=True,
+    ),
+    "int16x8": Kind(
+        weights=INT8,
+        activations=INT16,
+        range_rules=("twice",),
+        stages=(
+            "load",
+            "measure shapes",
+            "calibrate",
+            "lower",
+            "leave slower",
+            "round weights",
+            "raise ops",
+            "store tables",
+            "check",
+            "doubt",
+            "report",
+        ),
+        data="needed",
     ),
     "dynamic": Kind(
         weights=INT8,

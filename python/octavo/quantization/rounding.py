@@ -18,7 +18,7 @@ from octavo import _core
 from octavo.calibration import Feeds
 from octavo.lowering import Lowered
 from octavo.program import Program
-from octavo.program.integers import WEIGHTS, Integers
+from octavo.program.integers import ACTIVATIONS, WEIGHTS, Integers
 from octavo.program.scales import x_scales
 from octavo.quantization.biases import correct_bias, mean_results
 from octavo.quantization.columns import Columns, RealColumns, columns_of, moments_of
@@ -76,7 +76,8 @@ def _round(walk: Walk, product: Product, rows: "Rows", targets: Targets | None) 
     Gives the means of the columns, [groups, K].
     """
     node, shape, threads = product.node, walk.program.constants[product.weight].shape, walk.threads
-    columns = columns_of(node, walk.values(node.inputs[0]), len(walk.held), shape, threads)
+    of = ACTIVATIONS[walk.program.values[node.inputs[0]].dtype]
+    columns = columns_of(node, walk.values(node.inputs[0]), of, len(walk.held), shape, threads)
     mean, covariances = moments_of(columns, threads)
     if targets is not None:
         rows = rows.moved(targets.next(product, walk.program, rows.reals, columns))
@@ -150,7 +151,7 @@ class Rows:
         return (self.scales[:, :, None] * integers - self.reals).astype(np.float32)
 
 
-def _pays(rows: Rows, columns: Columns, threads: int | None) -> bool:
+def _pays(rows: Rows, columns: Columns | RealColumns, threads: int | None) -> bool:
     """Whether weights made for half of the columns err less over the others than the nearest integers."""
     some, (one, other) = rows.some(), columns.halves()
     _, covariances = moments_of(one, threads)

@@ -63,7 +63,9 @@ class Targets:
         self._results = float_results(floats, some, feeds, threads)
         self._threads = threads
 
-    def next(self, product: Product, program: Program, reals: Float64, columns: Columns) -> Float64:
+    def next(
+        self, product: Product, program: Program, reals: Float64, columns: Columns | RealColumns
+    ) -> Float64:
         """What the next product's weights, [groups, rows, K], become over the columns that it meets."""
         results = next(self._results)
         results /= x_scales(program, product.node).astype(np.float32)
