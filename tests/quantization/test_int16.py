@@ -105,6 +105,15 @@ def test_attention_stays_float_and_says_why(images):
             assert found.tobytes() == one.tobytes()
 
 
+def test_a_softmax_at_the_end_is_no_surprise(network, images):
+    model = onnx.ModelProto()
+    model.CopyFrom(network)
+    model.graph.node.append(onnx.helper.make_node("Softmax", ["y"], ["s"], name="shares"))
+    model.graph.output[0].name = "s"
+    made = octavo.quantize(model, images[:40], recipe="int16x8", effort="fast", strict=True)
+    assert [(stay.name, stay.expected) for stay in made.report.stays] == [("shares", True)]
+
+
 def test_it_needs_data(network):
     with pytest.raises(octavo.DataError, match="the recipe 'int16x8' needs data"):
         octavo.quantize(network, recipe="int16x8")

@@ -226,9 +226,14 @@ class Partition:
             if self.is_integer(unit) and self._should_leave(unit, ends):
                 self._integers.remove(unit.name)
                 self._reasons[unit.name] = (AFTER_LAST, True)
-            elif unit.node.op == "LogSoftmax" and not self._reasons.get(unit.name, ("", True))[1]:
-                # As a Softmax here, whose integer form is not taken.
+            elif self._is_last_softmax(unit) and not self._reasons.get(unit.name, ("", True))[1]:
+                # As a Softmax of bytes here, whose integer form is not taken.
                 self._reasons[unit.name] = (AFTER_LAST, True)
+
+    def _is_last_softmax(self, unit: Unit) -> bool:
+        """Whether it is a LogSoftmax, or a Softmax that no op reads."""
+        is_read = any(self.wiring.readers.get(name) for name in unit.outputs)
+        return unit.node.op == "LogSoftmax" or (unit.node.op == "Softmax" and not is_read)
 
     def _takes_float(self, unit: Unit, ends: set[str]) -> bool:
         """Whether a reader is float, or does no more than follow its inputs towards readers that are."""
