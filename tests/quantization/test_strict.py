@@ -188,3 +188,21 @@ def test_compare_feeds_integers_with_floats(network, images):
     assert told[0].outputs[0].sqnr > 25
     assert told[1].outputs == told[2].outputs
     assert abs(told[1].outputs[0].sqnr - told[0].outputs[0].sqnr) < 3
+
+
+def test_a_model_that_is_quantized_already(network, images, tmp_path):
+    """Exported and read again, without data: integers alone, and the same answers."""
+    model = octavo.quantize(network, images, "int8-strict")
+    model.export_onnx(tmp_path / "model.onnx")
+    again = octavo.quantize(tmp_path / "model.onnx", recipe="int8-strict", io="uint8")
+    assert again.report.stays == []
+    with pytest.raises(octavo.DataError, match="need data to measure by"):
+        octavo.quantize(tmp_path / "model.onnx", min_sqnr=20)
+    session, plain = octavo.Session(again), octavo.Session(model)
+    (taken,) = session.get_inputs()
+    assert taken.type == "tensor(uint8)"
+    integers = np.random.default_rng(23).integers(0, 256, (9, 3, 16, 16), np.uint8)
+    reals = np.float32(taken.scale) * (integers.astype(np.int64) - taken.zero_point).astype(np.float32)
+    found, wanted = session.run(None, {"x": integers}), plain.run(None, {"x": reals})
+    for one, other, info in zip(found, wanted, session.get_outputs(), strict=True):
+        assert np.array_equal(reals_of(one, info), other)

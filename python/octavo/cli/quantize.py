@@ -58,8 +58,8 @@ def quantize(
     recipe: Annotated[
         str,
         typer.Option(
-            help="What the model becomes: int8, int8-strict (no op in float) or int16x8, which need data; dynamic; "
-            "weight-only, of --bits; float16."
+            help="What the model becomes: int8, int8-strict (no op in float), int16x8, which need data; "
+            "dynamic; weight-only, of --bits; float16."
         ),
     ] = "int8",
     bits: Annotated[int, typer.Option(metavar="N", help="weight-only: bits of a weight, 8, 4, 3 or 2.")] = 8,

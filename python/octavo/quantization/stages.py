@@ -252,13 +252,16 @@ def see_grids(work: Work) -> None:
 
 def lower_by_ranges(work: Work) -> None:
     """The integer Program, in forms that the model gives, or derived from the ranges of the first rule."""
+    integers_only = work.recipe.kind.integers_only
     if work.calibration is None:
-        forms = Forms(derives=False)
+        if work.aims or work.optimize_for is not None:
+            raise DataError("min_sqnr, max_drop and optimize_for need data to measure by: give some samples")
+        forms = Forms(derives=False, integers_only=integers_only)
         work.lowered = lower_to_integers(work.floats, forms, work.excluded, work.made)
         return
     work.choice = Choice(Candidate(work.rules[0]))
     work.lowered = _lowered(work, work.calibration.statistics, work.choice.taken)
-    if work.recipe.kind.integers_only:
+    if integers_only:
         check_integers_only(work.lowered.stays)
 
 
