@@ -128,7 +128,7 @@ def test_any_argument_of_compare(given):
         ("progress", 1, "progress is of type int: give a function"),
         ("exclude", 3, "exclude is of type int: give a list of names or patterns"),
         ("exclude", [b"conv"], "exclude holds an object of type bytes: give names or patterns"),
-        ("range_rule", [], "no range rule is called []; there are minmax, mean"),
+        ("range_rule", [], "no range rule is called []; there are minmax, twice, mean"),
         ("recipe", {}, "no recipe is called {}; there are int8"),
         ("threads", "2", "threads is '2' (str): it must be a number from 1 to 1024"),
     ],

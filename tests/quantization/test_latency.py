@@ -77,5 +77,5 @@ def test_real_times_make_nothing_slower(network, data):
 def test_what_is_not_there(network, data):
     with pytest.raises(octavo.ModelError, match="optimize_for is 'size'; there is 'latency', and None"):
         octavo.quantize(network, data, optimize_for="size")
-    with pytest.raises(octavo.ModelError, match="recipe 'float16' does not; int8 does"):
+    with pytest.raises(octavo.ModelError, match="recipe 'float16' cannot; int8, int16x8 can"):
         octavo.quantize(network, recipe="float16", optimize_for="latency")

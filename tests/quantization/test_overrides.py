@@ -190,7 +190,7 @@ def test_a_score_of_ones_own(network, data):
 def test_aims_that_are_not_there(network, data):
     with pytest.raises(DataError, match="20 are too few: give 32 or more"):
         octavo.quantize(network, data[:20], min_sqnr=30)
-    with pytest.raises(ModelError, match="recipe 'dynamic' does not; int8 does"):
+    with pytest.raises(ModelError, match="recipe 'dynamic' cannot; int8, int16x8 can"):
         octavo.quantize(network, recipe="dynamic", min_sqnr=30)
     with pytest.raises(ModelError, match="max_drop and evaluate go together"):
         octavo.quantize(network, data, max_drop=1)

@@ -73,7 +73,7 @@ class Options:
             if "raise ops" not in recipe.stages:
                 having = ", ".join(other for other, kind in KINDS.items() if "raise ops" in kind.stages)
                 raise ModelError(
-                    f"{name} brings ops back to float, and the recipe {recipe.name!r} does not; {having} does"
+                    f"{name} brings ops back to float, and the recipe {recipe.name!r} cannot; {having} can"
                 )
         if (self.max_drop is None) != (self.evaluate is None):
             raise ModelError(
@@ -110,7 +110,7 @@ class Options:
         if self.optimize_for is not None and "leave slower" not in recipe.stages:
             having = ", ".join(name for name, kind in KINDS.items() if "leave slower" in kind.stages)
             raise ModelError(
-                f"optimize_for leaves ops in float, and the recipe {recipe.name!r} does not; {having} does"
+                f"optimize_for leaves ops in float, and the recipe {recipe.name!r} cannot; {having} can"
             )
         return self.optimize_for
 
