@@ -129,6 +129,7 @@ bench: build $(BENCH_VENV)/.locked
 	cargo bench --locked --workspace --exclude octavo-python
 	PYTHONPATH=python $(BENCH_VENV)/bin/python benches/accuracy.py
 	PYTHONPATH=python $(BENCH_VENV)/bin/python benches/steps.py
+	PYTHONPATH=python $(BENCH_VENV)/bin/python benches/recipes.py
 	PYTHONPATH=python $(BENCH_VENV)/bin/python benches/sentences.py
 	PYTHONPATH=python $(BENCH_VENV)/bin/python benches/sentences.py --latency
 	PYTHONPATH=python $(BENCH_VENV)/bin/python benches/peers.py

@@ -32,6 +32,7 @@ WAYS = {
     "int8, best": Way("int8", effort="best"),
     "int8, symmetric": Way(octavo.Recipe("int8", symmetric=True)),
     "int8-strict, uint8 in and out": Way("int8-strict", io="uint8"),
+    "int16x8": Way("int16x8"),
     "dynamic": Way("dynamic", has_data=False),
     "float16": Way("float16", has_data=False),
     "weight-only, 8 bits, nearest": Way("weight-only", has_data=False),

@@ -40,16 +40,16 @@ def write_steps() -> Path:
     return path
 
 
-def write_weights() -> Path:
-    """Writes what weights of few bits cost into the page on quantization, a line a recipe."""
-    report = json.loads((RESULTS / "weights.json").read_text())
+def write_recipes() -> Path:
+    """Writes what each recipe costs into the page on quantization, a line a recipe."""
+    report = json.loads((RESULTS / "recipes.json").read_text())
     models = report["models"]
     rows = [
         [recipe, *(f"{_accuracy_cell(row[recipe])}; {row[recipe]['bytes']:.3f}" for row in models.values())]
         for recipe in next(iter(models.values()))
     ]
     path = ROOT / "docs" / "quantization.md"
-    _replace(path, "weights", [_table(["weights", *models], rows), _versions(report)])
+    _replace(path, "recipes", [_table(["recipe", *models], rows), _versions(report)])
     return path
 
 
