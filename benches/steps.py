@@ -13,7 +13,8 @@ from datasets import Array, Case, cases
 from engines import FLOAT, Run
 from octavo.calibration import rule_named
 from octavo.quantization.recipes import recipe
-from octavo.quantization.stages import Work, run
+from octavo.quantization.stages import run
+from octavo.quantization.work import Work
 from tables import write_steps
 
 STEPS = {

@@ -14,8 +14,9 @@ from octavo.quantization import biases
 from octavo.quantization.biases import correct_bias, mean_results
 from octavo.quantization.products import bias_in_reals, bias_of_reals, products_of
 from octavo.quantization.recipes import RECIPES
-from octavo.quantization.stages import STAGES, Work
+from octavo.quantization.stages import STAGES
 from octavo.quantization.walk import Walk, part
+from octavo.quantization.work import Work
 
 F = np.float32
 

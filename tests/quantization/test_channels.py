@@ -17,7 +17,8 @@ from octavo.quantization.choice import Candidate
 from octavo.quantization.products import products_of
 from octavo.quantization.recipes import RECIPES
 from octavo.quantization.rounding import round_weights
-from octavo.quantization.stages import STAGES, Work, _lowered
+from octavo.quantization.stages import STAGES
+from octavo.quantization.work import Work, lowered_for
 
 F = np.float32
 NETWORK = """<ir_version: 10, opset_import: ["" : 21]> g (float[N,3,10,10] x) => (float[N,4,10,10] y) {
@@ -132,7 +133,7 @@ def test_a_float_result_has_the_scales_in_its_own(pictures):
     text = NETWORK.replace("e = Relu(d) y = Conv(e, w3, b3)", "y = Sin(d)").replace("4,10,10", "8,10,10")
     work = lowered(network(text), pictures)
     assert list(candidates(work.lowered)) == ["r"]
-    made = _lowered(work, work.calibration.statistics, Candidate(RULES["minmax"], 0.5))
+    made = lowered_for(work, work.calibration.statistics, Candidate(RULES["minmax"], 0.5))
     (depthwise,) = (node for node in made.program.nodes if "x_scale" in node.attributes)
     assert depthwise.attributes["x_scale"] == 1
     assert noise(made.program, work, pictures) < noise(work.lowered.program, work, pictures)
@@ -148,7 +149,7 @@ def noise(program, work, data):
 def test_quiet_channels_gain_and_weights_are_made_for_them(pictures):
     work = lowered(network(), pictures)
     plain = round_weights(work.floats, work.lowered, work.calibration.kept.feeds, 1)
-    scaled = _lowered(work, work.calibration.statistics, Candidate(RULES["minmax"], 0.75))
+    scaled = lowered_for(work, work.calibration.statistics, Candidate(RULES["minmax"], 0.75))
     made = round_weights(work.floats, scaled, work.calibration.kept.feeds, 1)
     assert len(products_of(work.floats, scaled)) == 3
     fresh = np.random.default_rng(2).normal(size=(40, 3, 10, 10)).astype(F)

@@ -16,7 +16,8 @@ from octavo.quantization.choice import Candidate, choose, with_weights
 from octavo.quantization.judge import Judge
 from octavo.quantization.recipes import RECIPES
 from octavo.quantization.rounding import fair_weights, round_weights
-from octavo.quantization.stages import STAGES, Work
+from octavo.quantization.stages import STAGES
+from octavo.quantization.work import KEPT, Work, lowered_for
 
 F = np.float32
 TEXT = """<ir_version: 10, opset_import: ["" : 21]> g (float[N,32] x) => (float[N,8] y, int64[N] k) {
@@ -50,7 +51,7 @@ def work_of(proto, samples, *rules):
 
 def chosen(work, alphas=()):
     def lower_by(statistics, candidate):
-        return with_weights(work.floats, work.lowered, stages._lowered(work, statistics, candidate))
+        return with_weights(work.floats, work.lowered, lowered_for(work, statistics, candidate))
 
     return choose(
         work.calibration.halves,
@@ -148,7 +149,7 @@ def test_effort_best_tries_every_pair_on_more_samples(proto, monkeypatch):
     stages.choose_forms(work)
     alphas = [None, *stages.ALPHAS]
     assert taken["pairs"] == [(rule, alpha) for rule in ("minmax", "p99.99") for alpha in alphas]
-    assert stages.KEPT["best"] > stages.KEPT["default"]
+    assert KEPT["best"] > KEPT["default"]
 
 
 def test_each_half_is_judged_by_the_other(proto):

@@ -10,7 +10,8 @@ from octavo.program import artifact
 from octavo.quantization import choice, features
 from octavo.quantization.features import candidates, feature_forms, reads_features
 from octavo.quantization.recipes import RECIPES
-from octavo.quantization.stages import STAGES, Work
+from octavo.quantization.stages import STAGES
+from octavo.quantization.work import Work
 
 F = np.float32
 WIDTH = 64

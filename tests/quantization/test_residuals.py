@@ -14,7 +14,8 @@ from octavo.quantization.channels import candidates
 from octavo.quantization.products import fits, products_of
 from octavo.quantization.recipes import RECIPES
 from octavo.quantization.rounding import round_weights
-from octavo.quantization.stages import STAGES, Work
+from octavo.quantization.stages import STAGES
+from octavo.quantization.work import Work
 
 F = np.float32
 BODY = "a = Conv(x, w1, b1) r = Relu(a) c = Conv(r, w2, b2) s = Add(c, r) {} y = Conv({}, w3, b3)"

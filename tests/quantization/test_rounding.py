@@ -14,7 +14,8 @@ from octavo.quantization import rounding, stages
 from octavo.quantization.columns import Columns
 from octavo.quantization.recipes import RECIPES
 from octavo.quantization.rounding import Rows, error_over, fair_weights, round_weights
-from octavo.quantization.stages import STAGES, Work
+from octavo.quantization.stages import STAGES
+from octavo.quantization.work import Work
 
 F = np.float32
 

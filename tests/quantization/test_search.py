@@ -15,8 +15,9 @@ from octavo.quantization import search, stages
 from octavo.quantization.judge import Judge
 from octavo.quantization.recipes import RECIPES
 from octavo.quantization.search import Search, first_difference, sites
-from octavo.quantization.stages import STAGES, Work
+from octavo.quantization.stages import STAGES
 from octavo.quantization.walk import Walk
+from octavo.quantization.work import Work
 
 F = np.float32
 TEXT = """<ir_version: 10, opset_import: ["" : 21]>

@@ -13,7 +13,8 @@ from octavo.program import Node, Program, Value, artifact
 from octavo.program.integers import INT8, UINT8, unpack
 from octavo.quantization import stages
 from octavo.quantization.recipes import RECIPES, Recipe
-from octavo.quantization.stages import LEFT_OUT, OF_DATA, STAGES, Work
+from octavo.quantization.stages import LEFT_OUT, OF_DATA, STAGES
+from octavo.quantization.work import Work
 
 TEXT = """<ir_version: 10, opset_import: ["" : 21]> g (float[N,4] x) => (float[N,3] y) {
     h = MatMul(x, w) r = Relu(h) y = MatMul(r, v) }"""

@@ -11,8 +11,8 @@ from octavo import reference
 from octavo.program import artifact
 from octavo.quantization import stored
 from octavo.quantization.columns import RealColumns, moments_of, real_columns_of
+from octavo.quantization.loading import floats_of
 from octavo.quantization.recipes import RECIPES
-from octavo.quantization.stages import floats_of
 from octavo.quantization.stored import float_products, rounded_rows
 from octavo.rewrites import Storage, nearest_rows, rows_of
 

@@ -18,8 +18,9 @@ from octavo.quantization.matrices import Multiply
 from octavo.quantization.products import products_of
 from octavo.quantization.recipes import RECIPES
 from octavo.quantization.rounding import round_weights
-from octavo.quantization.stages import STAGES, Work
+from octavo.quantization.stages import STAGES
 from octavo.quantization.targets import Some, Targets, float_results
+from octavo.quantization.work import Work
 
 F = np.float32
 RIDGES, MARGIN = (0.003, 0.03, 0.3, 3.0), 0.98

@@ -11,8 +11,8 @@ from octavo.errors import ModelError
 def inspect_onnx(model: Path, as_json: bool) -> None:
     """Shows an ONNX file; of one that octavo cannot run, what the file says, and then raises `ModelError`."""
     from octavo import frontend
+    from octavo.quantization.loading import floats_of
     from octavo.quantization.outlook import outlook
-    from octavo.quantization.stages import floats_of
 
     own = asdict(frontend.facts(model))
     facts: dict[str, Any] = {"model": str(model), "file_bytes": model.stat().st_size, "format": "onnx", **own}

@@ -24,10 +24,10 @@ from octavo.program.integers import ACTIVATIONS, INT8, UINT8
 from octavo.program.ops import marked
 from octavo.program.tensors import tensor
 from octavo.quantization.judge import answers_of, squares
+from octavo.quantization.loading import floats_of, observable
 from octavo.quantization.macs import macs, stated_sizes
 from octavo.quantization.outlook import Outlook, outlook
 from octavo.quantization.scopes import excluded_nodes
-from octavo.quantization.stages import floats_of, observable
 from octavo.rewrites import stored_tables
 
 SPREAD = 5.0

@@ -10,6 +10,7 @@ from octavo.calibration import Data
 from octavo.errors import DataError
 from octavo.program import Program, artifact
 from octavo.program.tensors import Tensor, tensor, tensors
+from octavo.quantization.loading import observable, settle_overrides
 from octavo.quantization.options import Evaluate, Options
 from octavo.quantization.overrides import Override
 from octavo.quantization.prepared import Calibrator, prepare
@@ -17,7 +18,7 @@ from octavo.quantization.progress import Asked, watcher
 from octavo.quantization.recipes import Recipe
 from octavo.quantization.recipes import recipe as recipe_of
 from octavo.quantization.report import Report
-from octavo.quantization.stages import PREPARED, observable, run, settle_overrides
+from octavo.quantization.stages import PREPARED, run
 
 
 @dataclass(frozen=True, eq=False)

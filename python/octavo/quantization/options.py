@@ -10,7 +10,8 @@ from octavo.calibration import Data, RangeRule, rule_named
 from octavo.errors import DataError, ModelError
 from octavo.quantization.overrides import Override, overrides_of
 from octavo.quantization.recipes import KINDS, Recipe
-from octavo.quantization.stages import FLOAT_ENDS, LEFT_OUT, Work
+from octavo.quantization.stages import LEFT_OUT
+from octavo.quantization.work import FLOAT_ENDS, Work
 from octavo.rewrites import INTEGERS
 from octavo.session import Session
 

@@ -18,12 +18,12 @@ from octavo.program import DTYPES, Program, artifact, saving
 from octavo.quantization.channels import CHANNEL_NEEDS
 from octavo.quantization.features import FEATURE_NEEDS
 from octavo.quantization.inputs import DOUBT_NEEDS
+from octavo.quantization.loading import floats_of, observable
 from octavo.quantization.recipes import Recipe
 from octavo.quantization.recipes import recipe as recipe_of
 from octavo.quantization.report import REPORT_NEEDS
 from octavo.quantization.scopes import Names
 from octavo.quantization.shapes import unknown, with_measured_shapes
-from octavo.quantization.stages import floats_of, observable
 from octavo.session import Session
 
 NEEDS = (

@@ -1,69 +1,54 @@
 """The stages of `quantize`, each a step on what the ones before it made."""
 
 import logging
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import partial
 from itertools import chain
 
-from octavo import frontend
 from octavo.calibration import (
-    ENOUGH,
-    MOST,
     Calibration,
-    Data,
     Feeds,
     RangeRule,
     Statistics,
     mapped_files,
-    ranges,
     rule_named,
     samples,
 )
 from octavo.errors import DataError, ModelError
 from octavo.lowering import (
-    Affine,
     Forms,
     Lowered,
-    Made,
-    Range,
     Stay,
-    evaluate,
     holds_integers,
-    lower,
     lower_dynamically,
     lower_to_integers,
-    stays_of,
 )
-from octavo.passes import names_of, simplify
 from octavo.program import Program
 from octavo.program.integers import UINT8
-from octavo.quantization.channels import ALPHAS, CHANNEL_NEEDS, candidates, channel_forms
+from octavo.quantization.channels import ALPHAS, CHANNEL_NEEDS, candidates
 from octavo.quantization.choice import FEWEST, ROUGHLY, Candidate, Choice, choose, with_weights
-from octavo.quantization.features import FEATURE_NEEDS, feature_forms, reads_features
+from octavo.quantization.features import FEATURE_NEEDS, reads_features
 from octavo.quantization.features import candidates as feature_candidates
 from octavo.quantization.grids import grids
 from octavo.quantization.inputs import DOUBT_NEEDS, doubts
 from octavo.quantization.judge import Judge
 from octavo.quantization.latency import slower_in_integers
+from octavo.quantization.loading import check_integers_only, floats_of, observable, settle_overrides
 from octavo.quantization.macs import macs, stated_sizes
-from octavo.quantization.overrides import Overridden, Override, overridden
-from octavo.quantization.progress import Shown, Told
-from octavo.quantization.raising import Raised, Raising
-from octavo.quantization.recipes import Recipe
-from octavo.quantization.report import REPORT_NEEDS, Report, report
+from octavo.quantization.raising import Raising
+from octavo.quantization.report import REPORT_NEEDS, report
 from octavo.quantization.rounding import fair_weights, round_weights
-from octavo.quantization.scopes import Names, excluded_nodes
 from octavo.quantization.search import GAIN as GAIN_SEARCHED
 from octavo.quantization.search import RULES_TRIED, Ranges, Search
 from octavo.quantization.shapes import measured_sizes, unknown, with_measured_shapes
 from octavo.quantization.stored import rounded_rows
 from octavo.quantization.walk import affordable
+from octavo.quantization.work import FLOAT_ENDS, Work, forms_for, lowered_by, lowered_for, ranges_for, told
 from octavo.rewrites import (
     INTEGERS,
     integer_ends,
     rounded_halves,
-    spelled_out,
     stored_tables,
     stored_weights,
 )
@@ -72,79 +57,12 @@ from octavo.session import Session
 FEWEST_KEPT = 32
 """Samples below which none are held back, and nothing is done that has to be judged by such."""
 
-KEPT = {"fast": ENOUGH, "default": ENOUGH, "best": MOST}
-"""Samples that are kept at most, by the effort."""
-
-FLOAT_ENDS = "float32"
-"""What inputs and outputs are in, where they are none of `INTEGERS`."""
-
 SLOWER = "slower in integers on the machine that quantized it"
 RAISED = "raised to float, for answers as near as was asked"
 
 FLOAT_RECIPE = "the recipe keeps activations in float"
 
 _log = logging.getLogger("octavo")
-
-
-@dataclass
-class Work:
-    """One quantization under way: what was asked for, and what the stages have made of it so far.
-
-    rules: the range rules to choose among; the first stands where nothing speaks for another. floats: the
-    model in float. session: of it, of one thread. feeds: the samples that calibration has not run over yet.
-    grids: on which inputs lie. made: weights that
-    were rounded to nearest. judges: of answers, once they are asked for. choice: among the rules.
-    is_fitted: whether weights make up for the layers before them. own_ranges: of values whose range is not
-    that of the rule. overridden: what overrides come to. raised: the steps in which ops came back to float.
-    reasons: why excluded nodes stay float, where nobody named them. ran: the stages.
-    """
-
-    model: frontend.Source | None
-    data: "Data | None"
-    recipe: Recipe
-    rules: Sequence[RangeRule] = ()
-    effort: str = "default"
-    per_channel: bool = True
-    exclude: Iterable[str] = ()
-    strict: bool = False
-    io: str = FLOAT_ENDS
-    optimize_for: str | None = None
-    overrides: Sequence[Override] = ()
-    min_sqnr: float | None = None
-    max_drop: float | None = None
-    evaluate: Callable[[Session], float] | None = None
-    watcher: "Shown | Told" = field(default_factory=partial(Told, None))
-    threads: int | None = None
-
-    floats: Program = field(init=False)
-    files: tuple[str, ...] = ()
-    excluded: frozenset[str] = frozenset()
-    overridden: Overridden = field(default_factory=Overridden)
-    session: Session = field(init=False)
-    feeds: Iterator[Feeds] = field(init=False)
-    calibration: Calibration | None = None
-    grids: dict[str, Affine] = field(default_factory=dict)
-    made: Made = field(default_factory=dict)
-    judges: list[Judge] = field(default_factory=list)
-    choice: Choice | None = None
-    is_fitted: bool = False
-    own_ranges: Mapping[str, Range] = field(default_factory=dict)
-    raised: Sequence[Raised] = ()
-    reasons: dict[str, str] = field(default_factory=dict)
-    lowered: Lowered = field(init=False)
-    warnings: list[str] = field(default_factory=list)
-    report: Report = field(init=False)
-    ran: list[str] = field(default_factory=list)
-
-    @property
-    def keeps(self) -> int:
-        """How many samples are kept at most: more where some are left to judge by in the end."""
-        return MOST if self.aims else KEPT[self.effort]
-
-    @property
-    def aims(self) -> bool:
-        """Whether answers have to be as near to the model's as was asked."""
-        return self.min_sqnr is not None or self.max_drop is not None
 
 
 def run(work: Work) -> None:
@@ -185,43 +103,6 @@ def load(work: Work) -> None:
     work.feeds = samples(work.data, work.session.get_inputs(), partial(work.session.run, None))
 
 
-def settle_overrides(work: Work, names: Names) -> None:
-    """What exclusions and overrides come to for the model in float; names: those of its file."""
-    of = work.recipe.activations if work.recipe.range_rules else None
-    work.overridden = overridden(work.floats, work.overrides, names, of)
-    work.excluded = excluded_nodes(work.floats, work.exclude, names) | work.overridden.floats
-    if work.recipe.kind.integers_only:
-        check_integers_only(stays_of(work.floats, work.excluded))
-
-
-def floats_of(model: frontend.Source, integers_only: bool = False) -> tuple[Program, Names, tuple[str, ...]]:
-    """A model in float, simplified; what its own names for nodes stand for; the files that it is from.
-
-    integers_only: whether ops without an integer form are spelled out in ops that have one, if possible.
-    """
-    loaded = frontend.load(model)
-    simple = simplify(loaded, evaluate)
-    names: dict[str, tuple[str, ...]] = {}
-    for node in simple.graph.all_nodes():
-        for name in sorted(names_of(node) - {node.name}):
-            names[name] = (*names.get(name, ()), str(node.name))
-    program = lower(simple).program
-    if integers_only:
-        program = spelled_out(program)
-    return program, names, frontend.files_of(loaded)
-
-
-def check_integers_only(stays: Sequence[Stay]) -> None:
-    """Raises `ModelError` that lists all ops which stay float, if any do."""
-    if stays:
-        listed = "; ".join(f"{stay.op} {stay.name!r}: {stay.reason}" for stay in stays)
-        count = f"{len(stays)} op{'s' * (len(stays) > 1)}"
-        raise ModelError(
-            f"{count} cannot run in integers ({listed}): change them, or take the recipe 'int8', which keeps "
-            "such ops in float"
-        )
-
-
 def measure_shapes(work: Work) -> None:
     """The shapes that inference did not find, from a run of the first sample."""
     if unknown(work.floats):
@@ -260,7 +141,7 @@ def lower_by_ranges(work: Work) -> None:
         work.lowered = lower_to_integers(work.floats, forms, work.excluded, work.made)
         return
     work.choice = Choice(Candidate(work.rules[0]))
-    work.lowered = _lowered(work, work.calibration.statistics, work.choice.taken)
+    work.lowered = lowered_for(work, work.calibration.statistics, work.choice.taken)
     if integers_only:
         check_integers_only(work.lowered.stays)
 
@@ -275,7 +156,7 @@ def leave_slower(work: Work) -> None:
 
     def lower_by(names: frozenset[str]) -> Lowered:
         work.excluded = excluded | names
-        return _lowered(work, statistics, taken)
+        return lowered_for(work, statistics, taken)
 
     feeds = work.calibration.kept.feeds[0]
     slower = slower_in_integers(work.floats, lower_by, feeds, work.threads)
@@ -298,10 +179,10 @@ def scale_features(work: Work) -> None:
     is_seen = FEATURE_NEEDS[0] in work.calibration.statistics.statistics
     if not is_seen or not any(feature_candidates(work.lowered)) or _judged(work) < FEWEST:
         return
-    halves, lower_by = work.calibration.halves, partial(_lowered, work)
+    halves, lower_by = work.calibration.halves, partial(lowered_for, work)
     work.choice = choose(halves, _judges(work), work.choice.taken, [_with_features], lower_by)
     if work.choice.taken.features:
-        work.lowered = _lowered(work, work.calibration.statistics, work.choice.taken)
+        work.lowered = lowered_for(work, work.calibration.statistics, work.choice.taken)
 
 
 def _with_features(candidate: Candidate) -> list[Candidate]:
@@ -319,7 +200,7 @@ def choose_forms(work: Work) -> None:
     fair = fair_weights(work.floats, work.lowered, feeds, work.threads)
 
     def lower_by(statistics: Statistics, candidate: Candidate) -> Lowered:
-        return with_weights(work.floats, fair, _lowered(work, statistics, candidate))
+        return with_weights(work.floats, fair, lowered_for(work, statistics, candidate))
 
     start, steps = work.choice.taken, [partial(_with_rules, rules), partial(_with_alphas, alphas)]
     if work.effort == "best":
@@ -327,7 +208,7 @@ def choose_forms(work: Work) -> None:
     found = choose(work.calibration.halves, _judges(work), start, steps, lower_by)
     work.choice = replace(found, errors=work.choice.errors | found.errors)
     if found.taken != start:
-        work.lowered = _lowered(work, work.calibration.statistics, found.taken)
+        work.lowered = lowered_for(work, work.calibration.statistics, found.taken)
 
 
 def _with_rules(rules: Sequence[RangeRule], candidate: Candidate) -> list[Candidate]:
@@ -379,15 +260,15 @@ def search_ranges(work: Work) -> None:
     if work.choice is None or len(work.rules) == 1 or not back:
         return
     statistics, taken = work.calibration.statistics, work.choice.taken
-    forms = _forms(work, statistics, taken)
+    forms = forms_for(work, statistics, taken)
 
     def lower_by(own: Ranges) -> Lowered:
-        return _lowered_by(work, replace(forms, ranges=dict(forms.ranges) | dict(own)), statistics, taken)
+        return lowered_by(work, replace(forms, ranges=dict(forms.ranges) | dict(own)), statistics, taken)
 
     feeds = affordable(work.lowered.program, seen, work.threads)
     search = Search(work.floats, work.lowered, lower_by, feeds, work.threads)
     free = {name: own for name, own in forms.ranges.items() if name not in work.overridden.tensors}
-    search.run(free, [_ranges(work, statistics, rule_named(name)) for name in RULES_TRIED])
+    search.run(free, [ranges_for(work, statistics, rule_named(name)) for name in RULES_TRIED])
     judge = Judge(work.floats, work.lowered, back, work.threads)
     if not judge.error(search.lowered) * GAIN_SEARCHED < judge.error(work.lowered):
         return
@@ -414,7 +295,7 @@ def raise_ops(work: Work) -> None:
 
     def lower_by(names: frozenset[str]) -> Lowered:
         work.excluded = excluded | names
-        return with_weights(work.floats, made, _lowered(work, statistics, taken))
+        return with_weights(work.floats, made, lowered_for(work, statistics, taken))
 
     sizes = measured_sizes(work.floats, seen[0], work.threads)
     effort = {node.name: macs(node, sizes) for node in work.floats.nodes}
@@ -424,9 +305,9 @@ def raise_ops(work: Work) -> None:
     work.reasons |= dict.fromkeys(raising.raised, RAISED)
     if raising.raised:
         feeds = affordable(raising.lowered.program, seen, work.threads)
-        lowered = _lowered(work, statistics, taken)
+        lowered = lowered_for(work, statistics, taken)
         raising.improve(round_weights(work.floats, lowered, feeds, work.threads, fit=work.is_fitted))
-    work.lowered, work.raised = _told(work, raising.lowered), raising.steps
+    work.lowered, work.raised = told(work, raising.lowered), raising.steps
 
 
 def _accepts(work: Work) -> Callable[[Lowered], bool] | None:
@@ -463,53 +344,6 @@ def _judges(work: Work) -> list[Judge]:
 def _judged(work: Work) -> int:
     """How many samples of a half there are to judge by."""
     return min(judge.samples for judge in _judges(work))
-
-
-def _lowered(work: Work, statistics: Statistics, candidate: Candidate) -> Lowered:
-    return _lowered_by(work, _forms(work, statistics, candidate), statistics, candidate)
-
-
-def _forms(work: Work, statistics: Statistics, candidate: Candidate) -> Forms:
-    assert work.recipe.activations is not None
-    assert work.recipe.weights is not None
-    return Forms(
-        _ranges(work, statistics, candidate.rule) | dict(work.own_ranges),
-        given=work.overridden.forms,
-        grids=work.grids,
-        activations=work.recipe.activations,
-        weights_of=work.recipe.weights,
-        per_channel=work.per_channel,
-        integers_only=work.recipe.kind.integers_only,
-    )
-
-
-def _ranges(work: Work, statistics: Statistics, rule: RangeRule) -> dict[str, Range]:
-    return work.overridden.applied(ranges(statistics, rule), work.recipe.symmetric is True)
-
-
-def _lowered_by(work: Work, forms: Forms, statistics: Statistics, candidate: Candidate) -> Lowered:
-    lowered = _in_integers(work, forms)
-    if candidate.features:
-        features = feature_forms(lowered, statistics).items()
-        free = {name: form for name, form in features if name not in work.overridden.tensors}
-        forms = replace(forms, grids=work.grids | free)
-        lowered = _in_integers(work, forms)
-    if candidate.alpha is None:
-        return lowered
-    channels = channel_forms(lowered, statistics, candidate.alpha).items()
-    scaled = {name: form for name, form in channels if name not in work.overridden.tensors}
-    forms = replace(forms, given=scaled | work.overridden.forms)
-    return _in_integers(work, forms)
-
-
-def _in_integers(work: Work, forms: Forms) -> Lowered:
-    return _told(work, lower_to_integers(work.floats, forms, work.excluded, work.made))
-
-
-def _told(work: Work, lowered: Lowered) -> Lowered:
-    """The same with the reasons that the work knows for what stays float."""
-    stays = [replace(stay, reason=work.reasons.get(stay.name, stay.reason)) for stay in lowered.stays]
-    return replace(lowered, stays=stays)
 
 
 def store_tables(work: Work) -> None:
@@ -650,9 +484,3 @@ LEFT_OUT: dict[str, frozenset[str]] = {
     "best": frozenset(),
 }
 """The stages that each effort leaves out, by its name."""
-
-
-def observable(program: Program) -> list[str]:
-    """The values of a float Program that calibration observes: all in float32 that depend on the inputs."""
-    made = [*program.inputs, *(name for node in program.nodes for name in node.outputs if name)]
-    return [name for name in made if program.values[name].dtype == "f32"]
