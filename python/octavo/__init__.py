@@ -11,7 +11,17 @@ from octavo.errors import ArtifactError, DataError, Error, ModelError, RunError,
 
 if TYPE_CHECKING:
     from octavo import reference
-    from octavo.quantization import Calibrator, Override, QuantizedModel, Recipe, convert, prepare, quantize
+    from octavo.quantization import (
+        Calibrator,
+        Model,
+        Override,
+        QuantizedModel,
+        Recipe,
+        convert,
+        load,
+        prepare,
+        quantize,
+    )
     from octavo.report import Comparison, compare
     from octavo.session import Session, tiers
 
@@ -23,6 +33,7 @@ __all__ = [
     "Comparison",
     "DataError",
     "Error",
+    "Model",
     "ModelError",
     "Override",
     "QuantizedModel",
@@ -32,6 +43,7 @@ __all__ = [
     "__version__",
     "compare",
     "convert",
+    "load",
     "prepare",
     "quantize",
     "reference",
@@ -41,12 +53,14 @@ __all__ = [
 _HOMES = {
     "Calibrator": "octavo.quantization",
     "Comparison": "octavo.report",
+    "Model": "octavo.quantization",
     "Override": "octavo.quantization",
     "QuantizedModel": "octavo.quantization",
     "Recipe": "octavo.quantization",
     "Session": "octavo.session",
     "compare": "octavo.report",
     "convert": "octavo.quantization",
+    "load": "octavo.quantization",
     "prepare": "octavo.quantization",
     "quantize": "octavo.quantization",
     "tiers": "octavo.session",

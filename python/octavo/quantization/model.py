@@ -22,22 +22,15 @@ from octavo.quantization.stages import PREPARED, run
 
 
 @dataclass(frozen=True, eq=False)
-class QuantizedModel:
-    """A model in integers.
+class Model:
+    """A model that runs: what an artifact holds.
 
-    program: what runs, as `octavo.reference.run` reads it. report: what became of the float model.
-    sources: the files that it was made from, which `save` does not overwrite.
+    program: what runs, as `octavo.reference.run` reads it. sources: the files that it was made from, which
+    `save` does not overwrite.
     """
 
     program: Program
-    report: Report
-    sources: tuple[str, ...] = field(default=(), repr=False)
-
-    def __repr__(self) -> str:
-        return f"QuantizedModel({self.report.summary()})"
-
-    def _repr_html_(self) -> str:
-        return self.report._repr_html_()
+    sources: tuple[str, ...] = field(default=(), repr=False, kw_only=True)
 
     def tensors(self) -> dict[str, Tensor]:
         """By the name of the constant, the weights that are held in integers."""
@@ -46,6 +39,10 @@ class QuantizedModel:
     def tensor(self, name: str) -> Tensor:
         """The weights of this name in the Program or the float model; `ModelError` where there are none."""
         return tensor(self.program, name)
+
+    def to_bytes(self) -> bytes:
+        """The artifact, as `save` writes it; raises `ArtifactError` where the Program is not valid."""
+        return artifact.to_bytes(self.program)
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the artifact; a file of that name is replaced whole or not at all.
@@ -64,6 +61,32 @@ class QuantizedModel:
         from octavo import exporting
 
         exporting.save(self.program, path, self.sources)
+
+
+@dataclass(frozen=True, eq=False)
+class QuantizedModel(Model):
+    """A model in integers. report: what became of the float model."""
+
+    report: Report
+
+    def __repr__(self) -> str:
+        return f"QuantizedModel({self.report.summary()})"
+
+    def _repr_html_(self) -> str:
+        return self.report._repr_html_()
+
+
+def load(source: str | os.PathLike[str] | bytes) -> Model:
+    """The model of an artifact, by its path or its bytes: to look into, compare, export or save.
+
+    Raises `ArtifactError` where it is damaged, of a newer format or no artifact, OSError where the file
+    cannot be read, TypeError for anything else.
+    """
+    if isinstance(source, bytes):
+        return Model(artifact.from_bytes(source))
+    if not isinstance(source, str | os.PathLike):
+        raise TypeError(f"an artifact is a path or bytes, not an object of type {type(source).__name__}")
+    return Model(artifact.load(source), sources=(os.fspath(source),))
 
 
 def quantize(
@@ -139,7 +162,7 @@ def quantize(
     work = options.work(chosen, model, data)
     work.watcher = watcher(progress)
     run(work)
-    return QuantizedModel(work.lowered.program, work.report, work.files)
+    return QuantizedModel(work.lowered.program, work.report, sources=work.files)
 
 
 def convert(
@@ -187,7 +210,7 @@ def convert(
     work.calibration, work.files = calibrator.calibration.keeping(work.keeps), calibrator.files
     work.ran = list(PREPARED)
     run(work)
-    return QuantizedModel(work.lowered.program, work.report, work.files)
+    return QuantizedModel(work.lowered.program, work.report, sources=work.files)
 
 
 __all__ = ["Calibrator", "QuantizedModel", "convert", "observable", "prepare", "quantize"]
