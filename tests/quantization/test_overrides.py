@@ -8,6 +8,8 @@ import octavo
 import onnx.parser
 import pytest
 from octavo import DataError, ModelError, Override
+from octavo.lowering import Forms, lower_to_integers
+from octavo.quantization import stages
 
 NETWORK = """<ir_version: 10, opset_import: ["" : 21]> g (float[N,4] x) => (float[N,5] y, float[N,6] z) {
     [one] a = MatMul(x, w1) [act] b = Tanh(a) [left] c = MatMul(b, w2) [right] d = MatMul(b, w2b)
@@ -185,6 +187,24 @@ def test_a_score_of_ones_own(network, data):
     assert evaluate(octavo.Session(model)) >= -0.01
     assert len(asked) > 3
     assert evaluate(octavo.Session(octavo.quantize(network, data))) < -0.01
+
+
+def test_nothing_is_taken_in_the_end_that_is_not_accepted(network, data, monkeypatch):
+    """Weights made anew bring the answers nearer, and the score down: the network before them stays."""
+    answers, scores = [], iter([0.0, -1.0, -1.0, 0.0])
+    monkeypatch.setattr(
+        stages, "round_weights", lambda floats, *_, **__: lower_to_integers(floats, Forms(derives=False))
+    )
+
+    def evaluate(session):
+        answers.append(session.run(["y"], {"x": data})[0])
+        return next(scores, -1.0)
+
+    model = octavo.quantize(network, data, effort="fast", max_drop=0.5, evaluate=evaluate)
+    assert len(answers) == 5
+    assert np.array_equal(answers[4], answers[0])
+    assert not np.array_equal(answers[3], answers[0])
+    assert np.array_equal(octavo.Session(model).run(["y"], {"x": data})[0], answers[3])
 
 
 def test_aims_that_are_not_there(network, data):

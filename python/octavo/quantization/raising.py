@@ -57,6 +57,7 @@ class Raising:
         self.lowered = lowered
         self.raised: frozenset[str] = frozenset()
         self.steps: list[Raised] = []
+        self._judged: tuple[Lowered, bool] | None = None
         self._lower_by = lower_by
         self._feeds = feeds
         self._work = work
@@ -78,10 +79,10 @@ class Raising:
             if names:
                 self._take(names, self._lower_by(self.raised.union(names)))
 
-    def improve(self, lowered: Lowered) -> None:
-        """Take another network with the same ops in float, if it is surely as near."""
+    def improve(self, lowered: Lowered, accepts: Accepts | None) -> None:
+        """Take another network with the same ops in float, if it is surely as near, and accepted."""
         sqnr, assured = self._measure(lowered)
-        if assured >= self.steps[-1].assured:
+        if assured >= self.steps[-1].assured and (accepts is None or accepts(lowered)):
             self.lowered, self.steps[-1] = lowered, replace(self.steps[-1], sqnr=sqnr, assured=assured)
 
     def _take(self, names: tuple[str, ...], lowered: Lowered) -> None:
@@ -93,7 +94,11 @@ class Raising:
     def _is_enough(self, least: float | None, accepts: Accepts | None) -> bool:
         if least is not None and self.steps[-1].assured < least:
             return False
-        return accepts is None or accepts(self.lowered)
+        if accepts is None:
+            return True
+        if self._judged is None or self._judged[0] is not self.lowered:  # a score can take long
+            self._judged = self.lowered, accepts(self.lowered)
+        return self._judged[1]
 
     def _in_order(self, least: float | None, accepts: Accepts | None) -> Iterator[tuple[str, ...]]:
         """Ops whose return alone would gain most, first; as long as it is not enough."""

@@ -300,13 +300,15 @@ def raise_ops(work: Work) -> None:
     sizes = measured_sizes(work.floats, seen[0], work.threads)
     effort = {node.name: macs(node, sizes) for node in work.floats.nodes}
     raising = Raising(work.floats, made, lower_by, back, effort, work.threads)
-    raising.until(work.min_sqnr, _accepts(work))
+    accepts = _accepts(work)
+    raising.until(work.min_sqnr, accepts)
     work.excluded = excluded | raising.raised
     work.reasons |= dict.fromkeys(raising.raised, RAISED)
     if raising.raised:
         feeds = affordable(raising.lowered.program, seen, work.threads)
         lowered = lowered_for(work, statistics, taken)
-        raising.improve(round_weights(work.floats, lowered, feeds, work.threads, fit=work.is_fitted))
+        again = round_weights(work.floats, lowered, feeds, work.threads, fit=work.is_fitted)
+        raising.improve(again, accepts)
     work.lowered, work.raised = told(work, raising.lowered), raising.steps
 
 
