@@ -71,11 +71,7 @@ class Options:
                 raise TypeError(f"{name} is of type {type(value).__name__}: it must be a number")
             if not math.isfinite(value):
                 raise ModelError(f"{name} is {value}: it must be finite")
-            if "raise ops" not in recipe.stages:
-                having = ", ".join(other for other, kind in KINDS.items() if "raise ops" in kind.stages)
-                raise ModelError(
-                    f"{name} brings ops back to float, and the recipe {recipe.name!r} cannot; {having} can"
-                )
+            _check_stage(recipe, "raise ops", f"{name} brings ops back to float")
         if (self.max_drop is None) != (self.evaluate is None):
             raise ModelError(
                 "max_drop and evaluate go together: what may be lost, and what gives a session's score"
@@ -108,17 +104,21 @@ class Options:
     def _aspect(self, recipe: Recipe) -> str | None:
         if self.optimize_for not in (None, LATENCY):
             raise ModelError(f"optimize_for is {self.optimize_for!r}; there is {LATENCY!r}, and None")
-        if self.optimize_for is not None and "leave slower" not in recipe.stages:
-            having = ", ".join(name for name, kind in KINDS.items() if "leave slower" in kind.stages)
-            raise ModelError(
-                f"optimize_for leaves ops in float, and the recipe {recipe.name!r} cannot; {having} can"
-            )
+        if self.optimize_for is not None:
+            _check_stage(recipe, "leave slower", "optimize_for leaves ops in float")
         return self.optimize_for
 
     def _effort(self) -> str:
         if not isinstance(self.effort, str) or self.effort not in LEFT_OUT:
             raise ModelError(f"no effort is called {self.effort!r}; there are {', '.join(LEFT_OUT)}")
         return self.effort
+
+
+def _check_stage(recipe: Recipe, stage: str, does: str) -> None:
+    """Raises where a recipe has no such stage. does: what an option does by it."""
+    if stage not in recipe.stages:
+        having = ", ".join(name for name, kind in KINDS.items() if stage in kind.stages)
+        raise ModelError(f"{does}, and the recipe {recipe.name!r} cannot; {having} can")
 
 
 def _check_switch(name: str, value: object) -> None:

@@ -64,7 +64,7 @@ class Raising:
         self._threads = threads
         self._answers = list(each(_runner(floats), feeds, threads, HANDFUL))
         self._ops = {node.name: node.op for node in floats.nodes}
-        self._note((), "")
+        self._note((), "", *self._measure(lowered))
 
     def until(self, least: float | None, accepts: Accepts | None) -> None:
         """Go on until the answers have that SQNR in dB, surely, and are accepted.
@@ -86,10 +86,10 @@ class Raising:
             self.lowered, self.steps[-1] = lowered, replace(self.steps[-1], sqnr=sqnr, assured=assured)
 
     def _take(self, names: tuple[str, ...], lowered: Lowered) -> None:
-        sqnr, _ = self._measure(lowered)
+        sqnr, assured = self._measure(lowered)
         if sqnr > self.steps[-1].sqnr:
             self.lowered, self.raised = lowered, self.raised.union(names)
-            self._note(names, self._ops[names[0]])
+            self._note(names, self._ops[names[0]], sqnr, assured)
 
     def _is_enough(self, least: float | None, accepts: Accepts | None) -> bool:
         if least is not None and self.steps[-1].assured < least:
@@ -119,10 +119,10 @@ class Raising:
         ]
         return list(dict.fromkeys(filter(None, found)))
 
-    def _note(self, names: tuple[str, ...], op: str) -> None:
+    def _note(self, names: tuple[str, ...], op: str, sqnr: float, assured: float) -> None:
         total = sum(self._work.values())
         share = sum(self._work.get(name, 0) for name in self.raised) / total if total else 0.0
-        self.steps.append(Raised(names, op, *self._measure(self.lowered), share))
+        self.steps.append(Raised(names, op, sqnr, assured, share))
 
     def _measure(self, lowered: Lowered) -> tuple[float, float]:
         """The least SQNR of an output, and the least that is to be expected of other samples."""
