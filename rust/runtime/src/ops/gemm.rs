@@ -28,10 +28,18 @@ const NANOSECONDS_A_WEIGHT: f64 = 0.06;
 /// Columns that one thread takes of a single float row: the widest tile.
 const ROW_COLUMNS: usize = 8 * float::UNIT;
 
-/// Plans a QGemm: `[.., K]` times a constant `[K, N]`.
-pub fn plan_qgemm(b: &mut Builder<'_>, index: usize) -> Result<(), Stop> {
-    let node = &b.program.nodes[index];
-    let x = b.input_as(needed(node, 0)?, Layout::RowMajor)?;
+/// The weights of a QGemm.
+pub struct Weights {
+    /// Rows of the constant.
+    pub k: usize,
+    /// Columns of it.
+    pub n: usize,
+    /// One column after the other.
+    pub by_column: Vec<i8>,
+}
+
+/// The constant `[K, N]` that a QGemm multiplies an input by, which must have K columns.
+pub fn weights_of(b: &Builder<'_>, node: &Node, x: &Placed) -> Result<Weights, Stop> {
     let weights = b.known_input(node, 1)?;
     let &[k, n] = weights.shape() else {
         return Err(error(node, &format!("weights of shape {:?}", weights.shape())));
@@ -42,6 +50,14 @@ pub fn plan_qgemm(b: &mut Builder<'_>, index: usize) -> Result<(), Stop> {
     let given = weights.i8s()?;
     let mut by_column = vec![0; given.len()];
     transpose(&given, k, n, &mut by_column);
+    Ok(Weights { k, n, by_column })
+}
+
+/// Plans a QGemm: `[.., K]` times a constant `[K, N]`.
+pub fn plan_qgemm(b: &mut Builder<'_>, index: usize) -> Result<(), Stop> {
+    let node = &b.program.nodes[index];
+    let x = b.input_as(needed(node, 0)?, Layout::RowMajor)?;
+    let Weights { k, n, by_column } = weights_of(b, node, &x)?;
     let leading = &x.shape()[..x.shape().len() - 1];
     let (mut epilogue, scales) = if has_row_scales(node) {
         let sums = zero_point_correction(&by_column, n, &[-1]);
@@ -81,7 +97,7 @@ pub fn plan_qgemm(b: &mut Builder<'_>, index: usize) -> Result<(), Stop> {
 }
 
 /// The multiply-accumulates of a product, at most what the number holds.
-fn macs(factors: [usize; 3]) -> u64 {
+pub fn macs(factors: [usize; 3]) -> u64 {
     factors.into_iter().fold(1, |all, factor| all.saturating_mul(factor as u64))
 }
 

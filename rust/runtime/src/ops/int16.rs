@@ -7,13 +7,13 @@ use octavo_kernels::int16::product::{self, Columns, Out, Rows};
 use octavo_kernels::int16::{Floats, Requantize, reach};
 use octavo_kernels::table::Kernels;
 
-use crate::ops::node::{error, made, needed};
+use crate::ops::gemm::{Weights, macs, weights_of};
+use crate::ops::node::{made, needed};
 use crate::ops::product::{Group, Source};
 use crate::plan::buffers::{BufferId, Placed};
 use crate::plan::builder::{Builder, Stop};
 use crate::plan::layout::Layout;
 use crate::plan::packing::Key;
-use crate::plan::relocation::transpose;
 use crate::program::Node;
 
 /// Nanoseconds of a multiply-accumulate on one thread, by which steps are cut; the order of magnitude is enough.
@@ -178,16 +178,7 @@ pub fn push_rows(b: &mut Builder<'_>, node: &Node, product: Product, macs: u64, 
 /// Plans a QGemm of int16: `[.., K]` times a constant `[K, N]`.
 pub fn plan_qgemm(b: &mut Builder<'_>, node: &Node) -> Result<(), Stop> {
     let x = b.input_as(needed(node, 0)?, Layout::RowMajor)?;
-    let weights = b.known_input(node, 1)?;
-    let &[k, n] = weights.shape() else {
-        return Err(error(node, &format!("weights of shape {:?}", weights.shape())));
-    };
-    if x.shape().last() != Some(&k) {
-        return Err(error(node, &format!("an input of shape {:?} times weights of [{k}, {n}]", x.shape())));
-    }
-    let given = weights.i8s()?;
-    let mut by_column = vec![0; given.len()];
-    transpose(&given, k, n, &mut by_column);
+    let Weights { k, n, by_column } = weights_of(b, node, &x)?;
     let key = Key { weight: needed(node, 1)?.0, form: "int16 matrix", part: 0, parts: 1 };
     let packed = b.packing.get(key, product::packed_len(n, 1, k), |out| {
         product::pack(&by_column, n, 1, k, out);
@@ -209,7 +200,7 @@ pub fn plan_qgemm(b: &mut Builder<'_>, node: &Node) -> Result<(), Stop> {
         together: product::together(&by_column, 1, k),
         epilogue,
     };
-    let macs = [rows, n, k].into_iter().fold(1u64, |all, factor| all.saturating_mul(factor as u64));
+    let macs = macs([rows, n, k]);
     if rows != 1 || n == 0 {
         push_rows(b, node, product, macs, from, &y);
         return Ok(());
