@@ -14,6 +14,7 @@ __all__ = [
     "dictionary_encode",
     "fit_weights",
     "round_in_blocks",
+    "round_to_halves",
     "round_weights",
     "shifts_behind",
     "statistics",
@@ -137,6 +138,11 @@ def round_in_blocks(
     weights: [groups, rows, K]. scales, zeros: [groups, rows, blocks], each of so many columns. bounds: of the
     integers, within int8; zeros are among them. in_half: whether scales are float16, else float32.
     """
+
+def round_to_halves(
+    weights: npt.NDArray[np.float64], covariances: npt.NDArray[np.float64], threads: int
+) -> npt.NDArray[np.float32]:
+    """What float16 holds, as float32 [groups, rows, K], of weights that meet columns of these covariances."""
 
 _Float64 = npt.NDArray[np.float64]
 _Half = tuple[int, _Float64, _Float64, _Float64, _Float64, _Float64]

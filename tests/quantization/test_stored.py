@@ -13,10 +13,14 @@ from octavo.quantization import stored
 from octavo.quantization.columns import RealColumns, moments_of, real_columns_of
 from octavo.quantization.loading import floats_of
 from octavo.quantization.recipes import RECIPES
-from octavo.quantization.stored import float_products, rounded_rows
+from octavo.quantization.stored import InHalves, InIntegers, float_products, made_for
 from octavo.rewrites import Storage, nearest_rows, rows_of
 
 F = np.float32
+
+
+def in_four_bits(weight, axis):
+    return InIntegers(Storage(4, 32).of(weight.size // weight.shape[axis]))
 
 
 def test_moments_of_reals():
@@ -82,18 +86,26 @@ def error(model, quantized, x):
 
 
 @pytest.mark.parametrize(
-    "options", [(8, None, True), (4, 32, True), (4, None, False), (3, 32, True), (2, 32, True)]
+    "recipe",
+    [
+        octavo.Recipe("weight-only"),
+        octavo.Recipe("weight-only", 4, 32),
+        octavo.Recipe("weight-only", 4, None, False),
+        octavo.Recipe("weight-only", 3, 32),
+        octavo.Recipe("weight-only", 2, 32),
+        octavo.Recipe("float16"),
+    ],
+    ids=str,
 )
-def test_a_network_errs_much_less_with_weights_made_for_data(network, options):
+def test_a_network_errs_much_less_with_weights_made_for_data(network, recipe):
     model, data = network
-    recipe = octavo.Recipe("weight-only", *options)
     calibration, others = data[:60], data[60:]
     nearest = octavo.quantize(model, recipe=recipe)
     made = octavo.quantize(model, calibration, recipe)
     assert error(model, made, others) < 0.7 * error(model, nearest, others)
     assert len(artifact.to_bytes(made.program)) <= len(artifact.to_bytes(nearest.program)) + 200
     told = [warning for warning in nearest.report.warnings if "rounded to nearest" in warning]
-    assert len(told) == (options[0] < 8)
+    assert len(told) == (recipe.bits < 8)
     assert not any("rounded to nearest" in warning for warning in made.report.warnings)
     assert made.report.samples == 60
     (wanted,) = reference.run(made.program, {"x": others})
@@ -119,10 +131,13 @@ def test_what_is_not_finite_leaves_weights_at_the_nearest(network):
     floats, _, _ = floats_of(model)
     feeds = [{"x": data[n : n + 1].copy()} for n in range(40)]
     feeds[3]["x"][0, 0, 2, 2] = np.inf
-    program, made = rounded_rows(floats, Storage(4, 32), frozenset(), feeds, 1, fit=True)
-    assert made == {}
-    assert program.constants.keys() == floats.constants.keys()
-    assert all(np.array_equal(program.constants[name], array) for name, array in floats.constants.items())
+    made = made_for(floats, in_four_bits, frozenset(), feeds, 1, fit=True)
+    assert not made.rows
+    assert not made.biases
+    assert made.program.constants.keys() == floats.constants.keys()
+    assert all(
+        np.array_equal(made.program.constants[name], array) for name, array in floats.constants.items()
+    )
 
 
 def test_few_columns_leave_weights_at_the_nearest(network, monkeypatch):
@@ -132,12 +147,52 @@ def test_few_columns_leave_weights_at_the_nearest(network, monkeypatch):
     model, data = network
     floats, _, _ = floats_of(model)
     feeds = [{"x": data[n : n + 1]} for n in range(20)]
-    _, made = rounded_rows(floats, Storage(4, 32), frozenset(), feeds, 1, fit=True)
+    made = made_for(floats, in_four_bits, frozenset(), feeds, 1, fit=True).rows
     nearest = nearest_rows(rows_of(floats.constants["w"], 0), Storage(4, 32))
     assert np.array_equal(made["w", 0].integers, nearest.integers)
     assert not np.array_equal(
         made["v", 0].integers, nearest_rows(rows_of(floats.constants["v"], 0), Storage(4, 32)).integers
     )
+
+
+def holds_halves(array):
+    with np.errstate(over="ignore"):
+        return np.array_equal(array, array.astype("f2").astype("f4"))
+
+
+def test_constants_of_float16(network):
+    """Weights become what it holds, but for those that it cannot hold; biases stay as they were made."""
+    model, data = network
+    constants = octavo.quantize(model, data[:40], "float16").program.constants
+    assert [name for name in ("k", "u", "v", "w") if holds_halves(constants[name])] == ["k", "u", "v", "w"]
+    assert not holds_halves(constants["c"])
+    assert holds_halves(octavo.quantize(model, recipe="float16").program.constants["c"])
+    great = onnx.ModelProto.FromString(model.SerializeToString())
+    [point] = [tensor for tensor in great.graph.initializer if tensor.name == "v"]
+    array = onnx.numpy_helper.to_array(point).copy()
+    array[3, 5] = 1e5
+    point.CopyFrom(onnx.numpy_helper.from_array(array, "v"))
+    made = octavo.quantize(great, data[:40], "float16")
+    assert np.array_equal(made.program.constants["v"], array)
+    assert any("'v' stays float32: float16 cannot hold it" in warning for warning in made.report.warnings)
+    # The nearest, where nothing can be made up for.
+    rows = np.array([[0.1, -3.0421, 7e4]])
+    alone = InHalves().made(rows[None], np.diag([3.0, 2.0, 1.0])[None], 1).dequantize()
+    assert np.array_equal(alone, [[F(np.float16(0.1)), F(np.float16(-3.0421)), 65504]])
+
+
+def test_efforts_of_float16(network):
+    model, data = network
+    fast, plain = (
+        octavo.quantize(model, data[:40], "float16", effort="fast"),
+        octavo.quantize(model, recipe="float16"),
+    )
+    assert artifact.to_bytes(fast.program) == artifact.to_bytes(plain.program)
+    default, best = (
+        octavo.quantize(model, data[:40], "float16", effort=effort) for effort in ("default", "best")
+    )
+    assert (default.report.is_fitted, best.report.is_fitted) == (False, True)
+    assert artifact.to_bytes(best.program) != artifact.to_bytes(default.program)
 
 
 def test_efforts(network):

@@ -123,8 +123,8 @@ KINDS = {
         weights=None,
         activations=None,
         range_rules=(),
-        stages=("load", "round to float16", "report"),
-        data="unused",
+        stages=("load", "measure shapes", "calibrate", "round to float16", "doubt", "report"),
+        data="taken",
     ),
 }
 """What there is, by name."""

@@ -24,12 +24,12 @@ from octavo.lowering import (
     lower_dynamically,
     lower_to_integers,
 )
-from octavo.program import Program
 from octavo.program.integers import UINT8
 from octavo.quantization.channels import ALPHAS, CHANNEL_NEEDS, candidates
 from octavo.quantization.choice import FEWEST, ROUGHLY, Candidate, Choice, choose, with_weights
 from octavo.quantization.features import FEATURE_NEEDS, reads_features
 from octavo.quantization.features import candidates as feature_candidates
+from octavo.quantization.float_recipes import round_to_halves, store_weights
 from octavo.quantization.grids import grids
 from octavo.quantization.inputs import DOUBT_NEEDS, doubts
 from octavo.quantization.judge import Judge
@@ -42,15 +42,12 @@ from octavo.quantization.rounding import fair_weights, round_weights
 from octavo.quantization.search import GAIN as GAIN_SEARCHED
 from octavo.quantization.search import RULES_TRIED, Ranges, Search
 from octavo.quantization.shapes import measured_sizes, unknown, with_measured_shapes
-from octavo.quantization.stored import rounded_rows
 from octavo.quantization.walk import affordable
 from octavo.quantization.work import FLOAT_ENDS, Work, forms_for, lowered_by, lowered_for, ranges_for, told
 from octavo.rewrites import (
     INTEGERS,
     integer_ends,
-    rounded_halves,
     stored_tables,
-    stored_weights,
 )
 from octavo.session import Session
 
@@ -59,8 +56,6 @@ FEWEST_KEPT = 32
 
 SLOWER = "slower in integers on the machine that quantized it"
 RAISED = "raised to float, for answers as near as was asked"
-
-FLOAT_RECIPE = "the recipe keeps activations in float"
 
 _log = logging.getLogger("octavo")
 
@@ -355,40 +350,6 @@ def store_tables(work: Work) -> None:
     assert work.recipe.weights is not None
     program = stored_tables(work.lowered.program, work.recipe.weights, work.excluded)
     work.lowered = replace(work.lowered, program=program)
-
-
-def store_weights(work: Work) -> None:
-    """The float Program with its weights in integers, made for the samples where there are any."""
-    recipe, floats, made = work.recipe, work.floats, None
-    if work.calibration is not None and work.effort != "fast":
-        work.is_fitted = recipe.bits < 8 or work.effort == "best"
-        feeds = affordable(floats, work.calibration.kept.feeds, work.threads)
-        floats, made = rounded_rows(
-            floats, recipe.storage, work.excluded, feeds, work.threads, fit=work.is_fitted
-        )
-    elif recipe.bits < 8:
-        work.warnings.append(
-            f"weights of {recipe.bits} bits are rounded to nearest, which loses much more than weights that "
-            "are made for data: give data, and an effort above fast"
-        )
-    program = stored_weights(floats, recipe.storage, work.excluded, made)
-    work.lowered = Lowered(program, _all_floats(work.floats))
-
-
-def round_to_halves(work: Work) -> None:
-    """The float Program with its constants rounded to what float16 holds."""
-    program, stays = rounded_halves(work.floats, work.excluded)
-    work.lowered = Lowered(program, _all_floats(work.floats))
-    work.warnings += [f"the constant {name!r} stays float32: float16 cannot hold it" for name in stays]
-
-
-def _all_floats(floats: Program) -> list[Stay]:
-    """All that computes floats, as it stays so."""
-    return [
-        Stay(node.name, node.op, FLOAT_RECIPE, True)
-        for node in floats.nodes
-        if floats.values[next(filter(None, node.outputs))].dtype in ("f16", "f32", "f64")
-    ]
 
 
 def check(work: Work) -> None:

@@ -2,13 +2,16 @@
 
 As `octavo.quantization.rounding` does it for products in integers: each meets what it will meet in use,
 behind the products that were made before it, and its weights are rounded so that its results vary least from
-those in float. Here the columns are float32, a row can have a scale for each group of its weights, which are
-fitted to the integers (`octavo._core.round_in_blocks`), and the bias takes up the mean error that is left.
+those in float. Here the columns are float32, weights become integers whose row can have a scale for each
+group of them (`octavo._core.round_in_blocks`), or what float16 holds, and the bias takes up the mean error
+that is left.
 """
 
-from collections.abc import Sequence
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from math import prod
+from typing import Generic, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -22,10 +25,21 @@ from octavo.quantization.products import readers_of
 from octavo.quantization.rounding import FEWEST_COLUMNS, ROWS_TRIED, error_over
 from octavo.quantization.targets import Some, fitted, float_results
 from octavo.quantization.walk import Walk
-from octavo.rewrites import Rows, Storage, channel_axis, nearest_rows, rows_of, storage_of, weight_of
+from octavo.rewrites import (
+    Halves,
+    Rows,
+    Storage,
+    channel_axis,
+    halves_of,
+    nearest_rows,
+    rows_of,
+    weight_of,
+)
 from octavo.rewrites.weights import Weight
 
+Float32 = npt.NDArray[np.float32]
 Float64 = npt.NDArray[np.float64]
+Stored = TypeVar("Stored", Rows, Halves)
 
 MOST_ELEMENTS = 1 << 24
 """Elements of columns that are looked at, of one product."""
@@ -72,29 +86,99 @@ def float_products(floats: Program, excluded: frozenset[str]) -> list[FloatProdu
     return found
 
 
-def rounded_rows(
+class Form(ABC, Generic[Stored]):
+    """What rows of weights become."""
+
+    @abstractmethod
+    def nearest(self, rows: Float32) -> Stored:
+        """Rows [O, K], each weight rounded by itself."""
+
+    @abstractmethod
+    def made(self, reals: Float64, covariances: Float64, threads: int | None) -> Stored:
+        """Rows [groups, rows, K], rounded for columns of these covariances."""
+
+
+@dataclass(frozen=True)
+class InIntegers(Form[Rows]):
+    """Integers of a storage, their scales fitted to them."""
+
+    storage: Storage
+
+    def nearest(self, rows: Float32) -> Rows:
+        """Rows [O, K], each weight rounded by itself."""
+        return nearest_rows(rows, self.storage)
+
+    def made(self, reals: Float64, covariances: Float64, threads: int | None) -> Rows:
+        """Rows [groups, rows, K], rounded for columns of these covariances."""
+        diagonal = np.diagonal(covariances, axis1=1, axis2=2)
+        damped = diagonal + 0.01 * diagonal.cumsum(axis=1)[:, -1:] / diagonal.shape[1]
+        groups, rows, length = reals.shape
+        flat = reals.reshape(-1, length).astype(np.float32)
+        start = nearest_rows(flat, self.storage, damped.repeat(rows, 0) if groups > 1 else damped)
+        of_blocks = (groups, rows, -1)
+        integers, scales = _core.round_in_blocks(
+            reals,
+            start.scales.astype(np.float64).reshape(of_blocks),
+            start.zeros.astype(np.float64).reshape(of_blocks),
+            covariances,
+            start.group_size,
+            (start.of.low, start.of.high),
+            start.in_half,
+            _core.threads(threads),
+        )
+        return start.changed(integers.reshape(-1, length), scales.reshape(start.scales.shape))
+
+
+class InHalves(Form[Halves]):
+    """What float16 holds."""
+
+    def nearest(self, rows: Float32) -> Halves:
+        """Rows [O, K], each weight rounded by itself but for what keeps the sum of its row."""
+        return Halves(halves_of(rows))
+
+    def made(self, reals: Float64, covariances: Float64, threads: int | None) -> Halves:
+        """Rows [groups, rows, K], rounded for columns of these covariances."""
+        halves = _core.round_to_halves(reals, covariances, _core.threads(threads))
+        return Halves(halves.reshape(-1, reals.shape[2]))
+
+
+@dataclass(frozen=True)
+class Made(Generic[Stored]):
+    """program: in float, with what the weights stand for. rows: the weights. biases: names of those made."""
+
+    program: Program
+    rows: dict[Weight, Stored]
+    biases: list[str]
+
+
+def made_for(
     floats: Program,
-    storage: Storage,
+    form_of: Callable[[Float32, int], Form[Stored] | None],
     excluded: frozenset[str],
     feeds: Sequence[Feeds],
     threads: int | None,
     *,
     fit: bool,
-) -> tuple[Program, dict[Weight, Rows]]:
-    """The weights of a float Program, rounded for these samples, and the Program with the biases for them.
+) -> Made[Stored]:
+    """The weights of a float Program, rounded for these samples, and the biases that go with them.
 
-    fit: with the weights of the model changed, before they are rounded, so that each product makes up for
-    what those before it lost (`octavo.quantization.targets`).
+    form_of: of a constant whose output channels lie along an axis; None where it stays as it is. fit: with
+    the weights of the model changed, before they are rounded, so that each product makes up for what those
+    before it lost (`octavo.quantization.targets`).
     """
     products, walk = float_products(floats, excluded), Walk(floats, feeds, threads)
     some = [
         Some(of.node.outputs[0], 1 if of.node.op == "Conv" else -1, of.wanted(len(feeds))) for of in products
     ]
     results = float_results(floats, some, feeds, threads)
-    readers, made = readers_of(floats), {}
+    readers, changed = readers_of(floats), []
+    made: dict[Weight, Stored] = {}
     for product, wanted in zip(products, results, strict=True):
-        walk.run_before(product.place)
         name, *biases = product.node.inputs[1:]
+        form = form_of(floats.constants[name], product.axis)
+        if form is None:
+            continue
+        walk.run_before(product.place)
         columns = real_columns_of(
             product.node,
             walk.values(product.node.inputs[0]),
@@ -104,15 +188,13 @@ def rounded_rows(
         )
         if not (np.isfinite(columns.elements).all() and np.isfinite(wanted).all()):
             continue
-        weight = floats.constants[name]
-        form, own = storage_of(weight, product.axis, storage), rows_of(weight, product.axis)
+        own = rows_of(floats.constants[name], product.axis)
         reals = own.astype(np.float64).reshape(product.groups, -1, product.length)
         if fit:
             reals = fitted(reals, columns, wanted, len(feeds), threads)
         mean, covariances = moments_of(columns, threads)
-        rows = nearest_rows(own, form)
-        if _pays(reals, form, columns, threads):
-            rows = _rounded(reals, form, covariances, threads)
+        pays = _pays(reals, form, columns, threads)
+        rows = form.made(reals, covariances, threads) if pays else form.nearest(own)
         made[name, product.axis] = rows
         dequantized = rows.dequantize()
         walk.change({name: weight_of(dequantized, product.shape, product.axis)})
@@ -121,31 +203,11 @@ def rounded_rows(
             constant = floats.constants.get(place)
             if constant is not None and len(readers[place]) == 1 and constant.shape == bias.shape:
                 walk.change({place: bias})
-    return walk.program, made
+                changed.append(place)
+    return Made(walk.program, made, changed)
 
 
-def _rounded(reals: Float64, storage: Storage, covariances: Float64, threads: int | None) -> Rows:
-    """Rows [groups, rows, K] in integers, their scales fitted, for columns of these covariances."""
-    diagonal = np.diagonal(covariances, axis1=1, axis2=2)
-    damped = diagonal + 0.01 * diagonal.cumsum(axis=1)[:, -1:] / diagonal.shape[1]
-    groups, rows, length = reals.shape
-    flat = reals.reshape(-1, length).astype(np.float32)
-    start = nearest_rows(flat, storage, damped.repeat(rows, 0) if groups > 1 else damped)
-    of_blocks = (groups, rows, -1)
-    integers, scales = _core.round_in_blocks(
-        reals,
-        start.scales.astype(np.float64).reshape(of_blocks),
-        start.zeros.astype(np.float64).reshape(of_blocks),
-        covariances,
-        start.group_size,
-        (start.of.low, start.of.high),
-        start.in_half,
-        _core.threads(threads),
-    )
-    return start.changed(integers.reshape(-1, length), scales.reshape(start.scales.shape))
-
-
-def _pays(reals: Float64, storage: Storage, columns: RealColumns, threads: int | None) -> bool:
+def _pays(reals: Float64, form: Form[Stored], columns: RealColumns, threads: int | None) -> bool:
     """Whether columns are enough, or weights made for half of them err less over the others than nearest."""
     if len(columns) < FEWEST_COLUMNS:
         return False
@@ -154,8 +216,8 @@ def _pays(reals: Float64, storage: Storage, columns: RealColumns, threads: int |
     some = np.ascontiguousarray(reals[:, :: -(-reals.shape[1] // ROWS_TRIED)])
     one, other = columns.halves()
     _, covariances = moments_of(one, threads)
-    made = _rounded(some, storage, covariances, threads)
-    nearest = nearest_rows(some.reshape(-1, some.shape[2]).astype(np.float32), storage)
+    made = form.made(some, covariances, threads)
+    nearest = form.nearest(some.reshape(-1, some.shape[2]).astype(np.float32))
     of_made, of_nearest = (
         error_over((of.dequantize().reshape(some.shape) - some).astype(np.float32), other, threads)
         for of in (made, nearest)
@@ -163,9 +225,7 @@ def _pays(reals: Float64, storage: Storage, columns: RealColumns, threads: int |
     return of_made < of_nearest
 
 
-def _bias(
-    wanted: npt.NDArray[np.float32], weight: npt.NDArray[np.float32], mean: Float64
-) -> npt.NDArray[np.float32]:
+def _bias(wanted: Float32, weight: Float32, mean: Float64) -> Float32:
     """The bias with which the means of a product's results over its columns are those in float."""
     results = wanted.astype(np.float64).cumsum(axis=0)[-1] / len(wanted)
     groups = len(mean)

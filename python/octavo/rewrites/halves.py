@@ -1,6 +1,7 @@
 """Constants of float32, rounded to what float16 holds: an artifact has them in half the bytes."""
 
-from dataclasses import replace
+from collections.abc import Collection
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -15,13 +16,27 @@ LOSS = 1e-6
 """What share of a constant's power rounding may take: it takes 1e-7 at most where nothing is subnormal."""
 
 
-def rounded_halves(program: Program, exclude: frozenset[str] = frozenset()) -> tuple[Program, list[str]]:
+@dataclass(frozen=True, eq=False)
+class Halves:
+    """Weights in what float16 holds, float32 [O, K]."""
+
+    elements: Float32
+
+    def dequantize(self) -> Float32:
+        """The same."""
+        return self.elements
+
+
+def rounded_halves(
+    program: Program, exclude: frozenset[str] = frozenset(), made: Collection[str] = ()
+) -> tuple[Program, list[str]]:
     """The Program whose constants of float32 are what float16 holds, and the names of those that stay.
 
     Formula (19c) of docs/arithmetic.md. What has fewer elements than an artifact saves bytes by stays as it
-    is, as does what a node named in `exclude` reads. Names: of those that float16 cannot hold.
+    is, as does what a node named in `exclude` reads, and constants that are `made`. Names: of those that
+    float16 cannot hold.
     """
-    kept = {name for node in program.nodes if node.name in exclude for name in node.inputs}
+    kept = {name for node in program.nodes if node.name in exclude for name in node.inputs} | set(made)
     constants, stays = dict(program.constants), []
     for name, array in program.constants.items():
         if array.dtype != np.float32 or array.size < LEAST_HALVES or name in kept:

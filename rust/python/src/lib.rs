@@ -22,7 +22,9 @@ mod _core {
     use super::dictionary::{dictionary_decode, dictionary_encode};
 
     #[pymodule_export]
-    use super::rounding::{fit_weights, round_in_blocks, round_weights, shifts_behind, windows};
+    use super::rounding::{
+        fit_weights, round_in_blocks, round_to_halves, round_weights, shifts_behind, windows,
+    };
 
     #[pymodule_export]
     use super::session::Session;

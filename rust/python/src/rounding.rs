@@ -1,12 +1,12 @@
-//! `octavo._core.round_weights`, `octavo._core.round_in_blocks`, `octavo._core.fit_weights`, `octavo._core.shifts_behind` and
-//! `octavo._core.windows`.
+//! `octavo._core.round_weights`, `octavo._core.round_in_blocks`, `octavo._core.round_to_halves`, `octavo._core.fit_weights`,
+//! `octavo._core.shifts_behind` and `octavo._core.windows`.
 
 use numpy::{
     PyArray1, PyArray3, PyArrayMethods, PyReadonlyArray1, PyReadonlyArray2, PyReadonlyArray3,
     PyReadonlyArrayDyn, PyUntypedArrayMethods,
 };
 use octavo_runtime::Pool;
-use octavo_runtime::rounding::{Geometry, Moments, Precision, Problem, Regression, shifts};
+use octavo_runtime::rounding::{Geometry, Halves, Moments, Precision, Problem, Regression, shifts};
 use pyo3::prelude::*;
 
 use crate::errors::{exception, guarded};
@@ -69,6 +69,20 @@ pub fn round_in_blocks<'py>(
     let solved = solved.map_err(|error| exception(py, &error))?;
     let integers = PyArray1::from_vec(py, solved.integers).reshape(shape)?;
     Ok((integers, PyArray1::from_vec(py, solved.scales).reshape(of_scales)?))
+}
+
+/// The numbers of float16 of weights that meet columns of these covariances.
+#[pyfunction]
+pub fn round_to_halves<'py>(
+    py: Python<'py>,
+    weights: PyReadonlyArray3<'py, f64>,
+    covariances: PyReadonlyArray3<'py, f64>,
+    threads: usize,
+) -> PyResult<Bound<'py, PyArray3<f32>>> {
+    let shape: [usize; 3] = weights.shape().try_into().expect("three axes");
+    let halves = Halves { weights: weights.as_slice()?, covariances: covariances.as_slice()?, shape };
+    let solved = py.detach(|| guarded(|| halves.solve(&Pool::new(threads))));
+    PyArray1::from_vec(py, solved.map_err(|error| exception(py, &error))?).reshape(shape)
 }
 
 /// What is known of half of a product's columns: their number, their means and covariances, the means and variances of what

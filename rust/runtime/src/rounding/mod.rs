@@ -1,4 +1,4 @@
-//! Weights as integers, chosen by the error of the product that they are in rather than each by its own.
+//! Weights as integers or halves, chosen by the error of the product that they are in rather than each by its own.
 //!
 //! A product's rows of weights w, in real numbers, meet columns x whose covariance is C. Where integers q at the scale s
 //! stand in for w, the products of a row err by a variance of `e C e'`, with `e = s q - w`. Rounding to nearest minimizes
@@ -9,9 +9,11 @@
 //!
 //! Everything is float64 in one order, without fused operations: the same integers on every machine.
 
+mod curve;
 mod descent;
 mod factor;
 mod feedback;
+mod halves;
 mod lanes;
 mod problem;
 mod regression;
@@ -19,6 +21,7 @@ mod shift;
 mod step;
 mod windows;
 
+pub use halves::Halves;
 pub use problem::{Problem, Solution};
 pub use regression::{Moments, Regression};
 pub use shift::{MOST_RESULTS, shifts};

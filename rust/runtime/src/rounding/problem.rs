@@ -1,25 +1,10 @@
-//! Groups of rows of weights, each group with the covariance of the columns that its rows meet.
+//! Weights as integers: groups of rows, each group with the covariance of the columns that its rows meet.
 
 use octavo_exec::{FloatMode, Pool};
 
 use crate::error::Error;
-use crate::rounding::descent::descend;
-use crate::rounding::factor::{dot, factor};
-use crate::rounding::feedback;
-use crate::rounding::step::{self, Precision, Step};
-
-/// What is added to the covariance's diagonal, as a share of its mean: columns that were not seen to move count a little.
-const DAMPING: f64 = 0.01;
-
-/// Sweeps of coordinate descent; the third still finds something.
-const SWEEPS: usize = 3;
-
-/// How often scales are fitted to the integers, and these to them.
-const FITS: usize = 2;
-
-/// Columns up to which nearest integers are a second start of the descent: where errors can hardly be passed on, the
-/// feedback's start is not always the better one.
-const FEW: usize = 64;
+use crate::rounding::curve::Curve;
+use crate::rounding::step::{Precision, Step};
 
 /// Weights to be rounded.
 pub struct Problem<'a> {
@@ -120,7 +105,7 @@ impl Problem<'_> {
                 |place: usize| self.zeros.map_or(0.0, |zeros| zeros[row * blocks + place / self.block]);
             let step_of = |place: usize| {
                 let zero = zero_of(place);
-                Step { scale: scales[place / self.block], low: low - zero, high: high - zero }
+                Step::of_integers(scales[place / self.block], low - zero, high - zero)
             };
             match curve {
                 Some(curve) => {
@@ -142,80 +127,10 @@ impl Problem<'_> {
     }
 }
 
-/// How the error of a row grows with those of its weights: the damped covariance, the columns that move most first.
-struct Curve {
-    order: Vec<usize>,
-    matrix: Vec<f64>,
-    factor: Vec<f64>,
-}
-
-impl Curve {
-    /// None where no column moves, or the covariance is none.
-    fn of(covariance: &[f64], size: usize) -> Option<Curve> {
-        let _float_mode = FloatMode::set();
-        let diagonal: Vec<f64> = (0..size).map(|place| covariance[place * (size + 1)]).collect();
-        let damping = DAMPING * diagonal.iter().sum::<f64>() / size as f64;
-        if !(damping > 0.0 && damping.is_finite()) {
-            return None;
-        }
-        let mut order: Vec<usize> = (0..size).collect();
-        order.sort_by(|&a, &b| diagonal[b].total_cmp(&diagonal[a]));
-        let mut matrix = vec![0.0; size * size];
-        for (place, &from) in order.iter().enumerate() {
-            let row = &covariance[from * size..][..size];
-            for (to, &column) in matrix[place * size..][..size].iter_mut().zip(&order) {
-                *to = row[column];
-            }
-            matrix[place * (size + 1)] += damping;
-        }
-        let mut upper = matrix.clone();
-        factor(&mut upper, size).then_some(Curve { order, matrix, factor: upper })
-    }
-
-    /// The integers of a row, in this order, as the first of four parts of the room. fit: how many columns share a scale,
-    /// and what it is held in.
-    fn round(&self, weights: &[f64], steps: &mut [Step], fit: Option<(usize, Precision)>, room: &mut [f64]) {
-        let size = self.order.len();
-        let [integers, ordered, scratch, others] = [0, 1, 2, 3].map(|part| part * size..(part + 1) * size);
-        let [integers, ordered, scratch, others] =
-            room.get_disjoint_mut([integers, ordered, scratch, others]).expect("the room has four parts");
-        for (ordered, &place) in ordered.iter_mut().zip(&self.order) {
-            *ordered = weights[place];
-        }
-        feedback::round(ordered, steps, &self.factor, scratch, integers);
-        descend(ordered, steps, &self.matrix, SWEEPS, scratch, integers);
-        if size <= FEW {
-            for ((other, weight), step) in others.iter_mut().zip(&*ordered).zip(&*steps) {
-                *other = step.nearest(*weight);
-            }
-            descend(ordered, steps, &self.matrix, SWEEPS, scratch, others);
-            if self.error(ordered, steps, others, scratch) < self.error(ordered, steps, integers, scratch) {
-                integers.copy_from_slice(others);
-            }
-        }
-        if let Some((block, precision)) = fit {
-            let blocks: Vec<usize> = self.order.iter().map(|place| place / block).collect();
-            for _ in 0..FITS {
-                step::fit(ordered, steps, &blocks, precision, &self.matrix, scratch, integers);
-                descend(ordered, steps, &self.matrix, SWEEPS, scratch, integers);
-            }
-        }
-    }
-
-    /// The error of a row's products.
-    fn error(&self, weights: &[f64], steps: &[Step], integers: &[f64], room: &mut [f64]) -> f64 {
-        let size = weights.len();
-        for (((error, weight), integer), step) in room.iter_mut().zip(weights).zip(integers).zip(steps) {
-            *error = step.scale * integer - weight;
-        }
-        let rows = self.matrix.chunks_exact(size);
-        rows.zip(&*room).map(|(row, error)| error * dot(row, room)).sum()
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::rounding::factor::dot;
 
     struct Made {
         weights: Vec<f64>,
@@ -267,7 +182,7 @@ mod tests {
             self.weights
                 .iter()
                 .zip(scales)
-                .map(|(weight, scale)| Step { scale, low: -7.0, high: 7.0 }.nearest(*weight) as i8)
+                .map(|(weight, scale)| Step::of_integers(scale, -7.0, 7.0).nearest(*weight) as i8)
                 .collect()
         }
 

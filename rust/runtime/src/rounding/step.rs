@@ -2,18 +2,37 @@
 
 use octavo_kernels::float::half;
 
-/// Whole multiples of a scale, counted from the zero point: `low` to `high` times.
+/// What a weight may become: the scale times one of these numbers, from `low` to `high`.
 #[derive(Clone, Copy)]
 pub struct Step {
     pub scale: f64,
     pub low: f64,
     pub high: f64,
+    numbers: Numbers,
+}
+
+#[derive(Clone, Copy)]
+enum Numbers {
+    Integers,
+    Halves,
 }
 
 impl Step {
-    /// How many times the scale is nearest to a weight.
+    /// The finite numbers of float16 themselves.
+    pub const HALVES: Step = Step { scale: 1.0, low: -65504.0, high: 65504.0, numbers: Numbers::Halves };
+
+    /// Integers, counted from the zero point.
+    pub fn of_integers(scale: f64, low: f64, high: f64) -> Step {
+        Step { scale, low, high, numbers: Numbers::Integers }
+    }
+
+    /// The number of times the scale that is nearest to a weight; among halves, to it as a float32.
     pub fn nearest(self, weight: f64) -> f64 {
-        (weight / self.scale).round_ties_even().clamp(self.low, self.high)
+        let number = match self.numbers {
+            Numbers::Integers => (weight / self.scale).round_ties_even(),
+            Numbers::Halves => f64::from(half::to_f32(half::from_f32(weight as f32))),
+        };
+        number.clamp(self.low, self.high)
     }
 }
 
@@ -123,7 +142,7 @@ mod tests {
             let e: Vec<f64> = (0..size).map(|k| scales[blocks[k]] * integers[k] - weights[k]).collect();
             (0..size * size).map(|place| e[place / size] * matrix[place] * e[place % size]).sum()
         };
-        let mut steps = [Step { scale: 0.25, low: -7.0, high: 7.0 }; 7];
+        let mut steps = [Step::of_integers(0.25, -7.0, 7.0); 7];
         let before = error(&[0.25; 3]);
         for _ in 0..50 {
             fit(&weights, &mut steps, &blocks, Precision::Single, &matrix, &mut [0.0; 7], &integers);

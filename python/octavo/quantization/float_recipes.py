@@ -1,0 +1,64 @@
+"""The stages of recipes that compute in float: weights in integers, or constants in float16."""
+
+from collections.abc import Callable
+
+import numpy as np
+import numpy.typing as npt
+
+from octavo.lowering import Lowered, Stay
+from octavo.program import Program
+from octavo.quantization.stored import Form, InHalves, InIntegers, Made, Stored, made_for
+from octavo.quantization.walk import affordable
+from octavo.quantization.work import Work
+from octavo.rewrites import Rows, halves_of, is_close, rounded_halves, storage_of, stored_weights
+from octavo.rewrites.weights import Weight
+
+FLOAT_RECIPE = "the recipe keeps activations in float"
+
+
+def store_weights(work: Work) -> None:
+    """The float Program with its weights in integers, made for the samples where there are any."""
+    storage, floats = work.recipe.storage, work.floats
+    rows: dict[Weight, Rows] = {}
+    if _has_samples(work):
+        made = _made(work, lambda weight, axis: InIntegers(storage_of(weight, axis, storage)))
+        floats, rows = made.program, made.rows
+    elif storage.bits < 8:
+        work.warnings.append(
+            f"weights of {storage.bits} bits are rounded to nearest, which loses much more than weights that "
+            "are made for data: give data, and an effort above fast"
+        )
+    program = stored_weights(floats, storage, work.excluded, rows)
+    work.lowered = Lowered(program, _all_floats(work.floats))
+
+
+def round_to_halves(work: Work) -> None:
+    """The float Program with constants that float16 holds, made for the samples where there are any."""
+    floats, biases = work.floats, list[str]()
+    if _has_samples(work):
+        made = _made(work, lambda weight, axis: InHalves() if is_close(halves_of(weight), weight) else None)
+        floats, biases = made.program, made.biases
+    program, stays = rounded_halves(floats, work.excluded, biases)
+    work.lowered = Lowered(program, _all_floats(work.floats))
+    work.warnings += [f"the constant {name!r} stays float32: float16 cannot hold it" for name in stays]
+
+
+def _has_samples(work: Work) -> bool:
+    """Whether weights that stay float in use are made for samples."""
+    return work.calibration is not None and work.effort != "fast"
+
+
+def _made(work: Work, form_of: Callable[[npt.NDArray[np.float32], int], Form[Stored] | None]) -> Made[Stored]:
+    assert work.calibration is not None
+    work.is_fitted = work.recipe.storage.bits < 8 or work.effort == "best"
+    feeds = affordable(work.floats, work.calibration.kept.feeds, work.threads)
+    return made_for(work.floats, form_of, work.excluded, feeds, work.threads, fit=work.is_fitted)
+
+
+def _all_floats(floats: Program) -> list[Stay]:
+    """All that computes floats, as it stays so."""
+    return [
+        Stay(node.name, node.op, FLOAT_RECIPE, True)
+        for node in floats.nodes
+        if floats.values[next(filter(None, node.outputs))].dtype in ("f16", "f32", "f64")
+    ]
