@@ -27,7 +27,8 @@ from peers import THREADS, Calls, take_turns
 from tables import write_sentences
 from texts import texts
 
-WAYS = ("fast", "default", "best", "dynamic")  # efforts of the recipe int8, and the recipe that needs no data
+EFFORTS = ("fast", "default", "best")  # of the recipe int8
+WAYS = (*EFFORTS, "dynamic", "dynamic, with data")
 DYNAMIC = "octavo dynamic"
 PEER = "ONNX Runtime dynamic int8"
 SCORED, CALIBRATED = 60, 100  # texts
@@ -92,10 +93,10 @@ def quantized(model: Path, way: str, calibration: list[Feeds]) -> Made:
 
     path = model.with_name(f"{model.stem}-{way}.octavo")
     begin = time.perf_counter()
-    if way == "dynamic":
-        octavo.quantize(model, recipe=way).save(path)
-    else:
+    if way in EFFORTS:
         octavo.quantize(model, calibration, effort=way).save(path)
+    else:
+        octavo.quantize(model, None if way == "dynamic" else calibration, "dynamic").save(path)
     return Made(path, time.perf_counter() - begin, functools.partial(by_octavo, path))
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from graphs import graph
 from octavo import reference
-from octavo.lowering import EXCLUDED, lower_dynamically
+from octavo.lowering import EXCLUDED, Weights, lower_dynamically
 from octavo.lowering.dynamic import FLOATS, GROUPS
 from octavo.program.validate import validate
 
@@ -159,3 +159,19 @@ def test_a_constant_that_is_multiplied(rng):
     text = "g (float[N,6] x) => (float[N,6] y) { a = MatMul(c, w) y = Add(x, a) }"
     floats = graph(text, c=weights(rng, 2, 6), w=weights(rng, 6, 6))
     near(floats, lowered(floats), {"x": rng.standard_normal((2, 6)).astype(np.float32)})
+
+
+def test_weights_that_were_made(rng):
+    """They are taken as they are, at their scales; what they were made of is kept beside them."""
+    arrays = {"w": weights(rng, 8, 5), "b": weights(rng, 5)}
+    floats = graph("g (float[N,8] x) => (float[N,5] y) { y = Gemm(x, w, b) }", **arrays)
+    integers = rng.integers(-127, 128, (8, 5)).astype(np.int8)
+    scale = np.linspace(0.01, 0.02, 5).astype(np.float32)
+    found = lowered(floats, made={"w": Weights(integers, scale, None)})
+    assert np.array_equal(found.program.constants["w_quantized"], integers)
+    assert np.array_equal(found.program.values["w_quantized"].quant.scale, scale)
+    assert np.array_equal(found.weights["w_quantized"], arrays["w"])
+    bad = lowered(floats, made={"w": Weights(integers, scale * np.float32(np.inf), None)})
+    assert [stay.reason for stay in bad.stays] == [
+        "a scale of its weights, times alpha, is not a positive number"
+    ]

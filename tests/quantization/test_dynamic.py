@@ -10,7 +10,9 @@ import onnx.parser
 import pytest
 from encoders import HEADS, WORDS, random_weights
 from octavo import reference
-from octavo.program import artifact
+from octavo.program import Node, artifact
+from octavo.quantization.dynamic import met_dynamically
+from octavo.quantization.stored import FloatProduct
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "benches"))
 
@@ -18,8 +20,8 @@ import minilm
 
 CONVOLUTIONS = """<ir_version: 10, opset_import: ["" : 21]> g (float[N,3,H,W] x) => (float[N,10] y) {
     [first] a = Conv<pads = [1,1,1,1], strides = [2,2]>(x, u) b = Relu(a)
-    [each] c = Conv<pads = [1,1,1,1], group = 16>(b, v) [wide] d = Conv(c, w) e = GlobalAveragePool(d)
-    f = Flatten(e) [last] y = Gemm(f, k, l) }"""
+    [each] c = Conv<pads = [1,1,1,1], group = 16>(b, v, e) [wide] d = Conv(c, w) p = GlobalAveragePool(d)
+    f = Flatten(p) [last] y = Gemm(f, k, l) }"""
 
 
 @pytest.fixture(scope="module")
@@ -31,7 +33,14 @@ def encoder():
 def convolutions():
     rng = np.random.default_rng(5)
     model = onnx.parser.parse_model(CONVOLUTIONS)
-    shapes = {"u": (16, 3, 3, 3), "v": (16, 1, 3, 3), "w": (24, 16, 1, 1), "k": (24, 10), "l": (10,)}
+    shapes = {
+        "u": (16, 3, 3, 3),
+        "v": (16, 1, 3, 3),
+        "e": (16,),
+        "w": (24, 16, 1, 1),
+        "k": (24, 10),
+        "l": (10,),
+    }
     for name, shape in shapes.items():
         array = rng.normal(size=shape).astype(np.float32)
         model.graph.initializer.append(onnx.numpy_helper.from_array(array, name))
@@ -108,11 +117,52 @@ def test_strict_objects_to_a_product_that_stays_float():
         octavo.quantize(model, recipe="dynamic", strict=True)
 
 
-def test_options_of_calibration_are_refused(convolutions):
-    with pytest.raises(octavo.DataError, match="range_rule is 'mean', but the recipe 'dynamic'"):
+def test_a_range_rule_is_refused(convolutions):
+    with pytest.raises(octavo.DataError, match="'mean', but the recipe 'dynamic' takes no ranges from data"):
         octavo.quantize(convolutions, recipe="dynamic", range_rule="mean")
-    with pytest.raises(octavo.DataError, match="the recipe 'dynamic' calibrates nothing"):
-        octavo.prepare(convolutions, "dynamic")
+
+
+def loss(model, found, x):
+    (want,), (got,) = (octavo.Session(of).run(None, {"x": x}) for of in (model, found))
+    return np.square(want - got).mean() / np.square(want - want.mean(0)).mean()
+
+
+def test_weights_are_made_for_data(convolutions):
+    data = np.random.default_rng(8).normal(1, 1, size=(60, 3, 16, 16)).astype(np.float32)
+    plain, made = (octavo.quantize(convolutions, given, "dynamic") for given in (None, data[:40]))
+    assert loss(convolutions, made, data[40:]) < 0.7 * loss(convolutions, plain, data[40:])
+    assert (plain.report.samples, made.report.samples) == (0, 40)
+    # What stays float stays as it is.
+    for name in ("v", "e"):
+        assert np.array_equal(made.program.constants[name], plain.program.constants[name])
+    feeds = {"x": data[40:43]}
+    wanted = [array.tobytes() for array in reference.run(made.program, feeds)]
+    for isa in octavo.tiers():
+        found = octavo.Session(made, isa=isa).run(None, feeds)
+        assert [array.tobytes() for array in found] == wanted
+
+
+@pytest.mark.parametrize("options", [{"effort": "fast"}, {"per_channel": False}])
+def test_weights_stay_the_nearest(convolutions, options):
+    """With little effort, and where channels share a scale, which is none that rows are made at."""
+    data = np.random.default_rng(8).normal(size=(40, 3, 16, 16)).astype(np.float32)
+    plain, given = (octavo.quantize(convolutions, of, "dynamic", **options) for of in (None, data))
+    assert artifact.to_bytes(plain.program) == artifact.to_bytes(given.program)
+
+
+@pytest.mark.parametrize(("op", "shape"), [("MatMul", (2, 5, 7)), ("Conv", (2, 5, 7, 3))])
+def test_products_meet_what_their_integers_stand_for(op, shape):
+    """As DynamicQuantizeLinear has it, of each row, or of each sample."""
+    x = np.random.default_rng(9).normal(0.3, 2, size=shape).astype(np.float32)
+    product = FloatProduct(0, Node(op, "product", ("x", "w"), ("y",)), 0, (4, 7), "")
+    met = met_dynamically(product, x)
+    apart = x.reshape(len(x), -1) if op == "Conv" else x.reshape(-1, shape[-1])
+    low, high = np.minimum(apart.min(1), 0), np.maximum(apart.max(1), 0)
+    scale = ((high - low) / np.float32(255))[:, None]
+    zero_point = np.rint(-low[:, None] / scale)
+    wanted = (np.clip(np.rint(apart / scale) + zero_point, 0, 255) - zero_point) * scale
+    assert np.allclose(met, wanted.reshape(shape), rtol=1e-6, atol=1e-6)
+    assert not np.array_equal(met, x)
 
 
 def test_compared_with_the_float_model(convolutions):

@@ -233,3 +233,50 @@ def test_options_that_are_not_there(arguments, says):
     assert (
         str(octavo.Recipe("weight-only", 4, 32, False)) == "weight-only bits=4 group_size=32 symmetric=False"
     )
+
+
+MATRICES = """<ir_version: 10, opset_import: ["" : 21]> g (float[N,T,48] x) => (float[N,T,24] y) {
+    [one] a = MatMul(x, w) [shift] b = Add(d, a) [act] c = Relu(b) [other] y = MatMul(c, v) }"""
+
+
+@pytest.fixture
+def matrices():
+    rng = np.random.default_rng(12)
+    model = onnx.parser.parse_model(MATRICES)
+    for name, shape in {"w": (48, 64), "d": (64,), "v": (64, 24)}.items():
+        array = (rng.normal(size=shape) / np.sqrt(shape[0])).astype("f4")
+        model.graph.initializer.append(onnx.numpy_helper.from_array(array, name))
+    return model, rng.normal(1.5, 1, size=(60, 9, 48)).astype("f4")
+
+
+def test_biases_that_an_add_brings(matrices):
+    """It takes up the mean error; where there is none, weights err so that it is little as well."""
+    model, data = matrices
+    floats, _, _ = floats_of(model)
+    assert [of.bias for of in float_products(floats, frozenset())] == ["d", ""]
+    feeds = [{"x": data[n : n + 1]} for n in range(40)]
+    made = made_for(floats, in_four_bits, frozenset(), feeds, 1, fit=False)
+    assert made.biases == ["d"]
+    x = data[40:]
+    (b, y), (found_b, found_y) = (reference.run(of, {"x": x}, ["b", "y"]) for of in (floats, made.program))
+    spread = np.std(b - found_b, axis=(0, 1)).mean()
+    assert np.abs((b - found_b).mean((0, 1))).mean() < 0.1 * spread
+    # Around 0, not around the mean: the error is no larger where columns have much of a mean.
+    nearest = nearest_rows(rows_of(floats.constants["v"], 1), Storage(4, 32)).dequantize().T
+    (c,) = reference.run(made.program, {"x": x}, ["c"])
+    assert np.square(found_y - y).mean() < 0.7 * np.square(c @ nearest - y).mean()
+
+
+@pytest.mark.parametrize(
+    "body", ["y = Add(a, d) z = Mul(d, s)", "y = Add(a, a) z = Mul(d, s)", "y = Add(a, m)"]
+)
+def test_what_is_no_bias(body):
+    outputs = "(float[N,4] y, float[4] z)" if "z" in body else "(float[N,4] y)"
+    text = f"""<ir_version: 10, opset_import: ["" : 21]> g (float[N,8] x) => {outputs} {{
+        a = MatMul(x, w) {body} }}"""
+    model = onnx.parser.parse_model(text)
+    for name, shape in {"w": (8, 4), "d": (4,), "m": (1, 4), "s": (4,)}.items():
+        array = np.random.default_rng(1).normal(size=shape).astype("f4")
+        model.graph.initializer.append(onnx.numpy_helper.from_array(array, name))
+    floats, _, _ = floats_of(model)
+    assert [of.bias for of in float_products(floats, frozenset()) if of.node.op == "MatMul"] in ([""], [])

@@ -13,7 +13,7 @@ from octavo.lowering.builder import ProgramBuilder
 from octavo.lowering.columns import Columns, columns
 from octavo.lowering.conv import emit_conv, fit_conv
 from octavo.lowering.decision import Decision, Made
-from octavo.lowering.dynamic import lower_dynamically
+from octavo.lowering.dynamic import AXES_OF_RANGES, lower_dynamically
 from octavo.lowering.elementwise import emit_add, emit_mul, fit_add, fit_mul
 from octavo.lowering.evaluation import evaluate
 from octavo.lowering.forms import Forms, GivenWeights
@@ -28,6 +28,7 @@ from octavo.lowering.partition import EXCLUDED, Partition, Stay
 from octavo.lowering.pooling import emit_average_pool, emit_reduce_mean, fit_average_pool, fit_reduce_mean
 from octavo.lowering.softmax import emit_exponentials, emit_softmax, fit_exponentials, fit_softmax
 from octavo.lowering.unary import emit_unary, fit_unary
+from octavo.lowering.weights import Weights
 from octavo.lowering.wiring import Unit, Wiring
 from octavo.program import Program
 
@@ -124,6 +125,7 @@ def _rule(decision: Decision, unit: Unit) -> Rule:
 
 
 __all__ = [
+    "AXES_OF_RANGES",
     "EXCLUDED",
     "Affine",
     "Columns",
@@ -134,6 +136,7 @@ __all__ = [
     "Made",
     "Range",
     "Stay",
+    "Weights",
     "affine",
     "columns",
     "evaluate",

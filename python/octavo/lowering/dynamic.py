@@ -1,6 +1,8 @@
 """Products whose activations become integers at run time, by ranges of their own; the rest stays float."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from types import MappingProxyType
 
 import numpy as np
 
@@ -11,7 +13,7 @@ from octavo.lowering.gemm import operands_of_gemm
 from octavo.lowering.lowered import Lowered
 from octavo.lowering.partition import EXCLUDED, Stay
 from octavo.lowering.product import Operands
-from octavo.lowering.weights import Weights, nearest_weights, quantize_weights
+from octavo.lowering.weights import Weights, given_weights, nearest_weights, quantize_weights
 from octavo.lowering.wiring import Unit, Wiring
 from octavo.lowering.writer import ProgramWriter
 from octavo.program import Program, Quant, Value
@@ -22,18 +24,23 @@ FLOATS = "only products by constant weights run in integers where ranges are fou
 GROUPS = "a convolution by groups gains nothing where the range of its input is found at run time"
 
 _OPERANDS = {"QConv": operands_of_conv, "QGemm": operands_of_gemm}
-_AXES = {"QConv": 1, "QGemm": -1}
+AXES_OF_RANGES = {"QConv": 1, "QGemm": -1}
 """From which axis on the elements of a product's input have one range."""
 _ANY_ZERO_POINT = Affine(np.float32(1), UINT8.low, UINT8)
 
 
 def lower_dynamically(
-    program: Program, of: Integers = INT8, *, per_channel: bool = True, exclude: Iterable[str] = ()
+    program: Program,
+    of: Integers = INT8,
+    *,
+    per_channel: bool = True,
+    exclude: Iterable[str] = (),
+    made: Mapping[str, Weights] = MappingProxyType({}),
 ) -> Lowered:
     """Lower a float Program: convolutions and products by constants run in integers, all else in float.
 
     of: what weights become, with one scale an output channel, or one a tensor. exclude: names of nodes that
-    stay float.
+    stay float. made: weights that are not to be the nearest, by the names of their constants.
     """
     wiring, excluded = Wiring(program), frozenset(exclude)
     writer, stays = _DynamicWriter(wiring), list[Stay]()
@@ -41,7 +48,7 @@ def lower_dynamically(
         op, reason, expected = _becomes(wiring, unit, excluded)
         if op in _OPERANDS:
             operands = _OPERANDS[op](wiring, unit)
-            weights = _weights(wiring, unit, operands, of, per_channel)
+            weights = _weights(wiring, unit, operands, of, per_channel, made)
             if isinstance(weights, Weights):
                 writer.product(unit, op, operands, weights)
                 continue
@@ -67,12 +74,20 @@ def _becomes(wiring: Wiring, unit: Unit, excluded: frozenset[str]) -> tuple[str,
 
 
 def _weights(
-    wiring: Wiring, unit: Unit, operands: Operands, of: Integers, per_channel: bool
+    wiring: Wiring,
+    unit: Unit,
+    operands: Operands,
+    of: Integers,
+    per_channel: bool,
+    made: Mapping[str, Weights],
 ) -> Weights | str:
     """The weights of a product, for activations of any zero point; or why they cannot be integers."""
     constant = wiring.constant(unit.node.inputs[1])
     assert constant is not None, "the table asks for constant weights"
     reals = np.float64(operands.alpha) * operands.arrange(constant).astype(np.float64)
+    if own := made.get(unit.node.inputs[1]):
+        found = given_weights(own.weight, own.scale, None, _ANY_ZERO_POINT)
+        return found if isinstance(found, str) else replace(found, reals=reals.astype(np.float32))
     nearest = nearest_weights(reals.astype(np.float32), of, per_channel=per_channel)
     return nearest if isinstance(nearest, str) else quantize_weights(nearest, None, _ANY_ZERO_POINT)
 
@@ -87,7 +102,7 @@ class _DynamicWriter(ProgramWriter):
     def product(self, unit: Unit, op: str, operands: Operands, weights: Weights) -> None:
         """Add a QConv or QGemm, with the quantization of what it reads where that is not there yet."""
         source, weight = unit.node.inputs[:2]
-        integers, scale, zero_point = self._integers(source, _AXES[op])
+        integers, scale, zero_point = self._integers(source, AXES_OF_RANGES[op])
         quant = Quant(weights.scale, np.zeros(len(weights.scale), np.int64), operands.axis)
         constants = [
             self.constant(f"{weight}_quantized", operands.restore(weights.weight), quant, of=weight),

@@ -87,7 +87,9 @@ class Options:
         if asked is None:
             return tuple(rule_named(name) for name in recipe.range_rules)
         if not recipe.range_rules:
-            raise DataError(f"range_rule is {asked!r}, but the recipe {recipe.name!r} calibrates nothing")
+            raise DataError(
+                f"range_rule is {asked!r}, but the recipe {recipe.name!r} takes no ranges from data"
+            )
         return (rule_named(asked),)
 
     def _ends(self, recipe: Recipe) -> str:

@@ -159,12 +159,9 @@ def prepare(
 ) -> Calibrator:
     """Make a float model ready to be calibrated: `observe` data, `merge`, `save`, and `convert` it.
 
-    model, recipe, threads: as `octavo.quantize` takes them. Raises `ModelError` for the model or the recipe,
-    `DataError` for a recipe that calibrates nothing.
+    model, recipe, threads: as `octavo.quantize` takes them. Raises `ModelError` for the model or the recipe.
     """
     chosen = recipe_of(recipe)
-    if not chosen.takes_data:
-        raise DataError(f"the recipe {str(chosen)!r} calibrates nothing: use octavo.quantize")
     floats, names, files = floats_of(model, chosen.kind.integers_only)
     return Calibrator(floats, names, chosen, files, threads)
 

@@ -13,17 +13,15 @@ class Kind:
 
     weights, activations: the integers that they are held in; None where they stay float. range_rules: ways
     from what calibration saw to ranges, keys of `octavo.calibration.RULES`, to choose among; none where no
-    ranges are taken. stages: what is done, in this order, keys of `octavo.quantization.stages.STAGES`.
-    data: whether the model is run over data: "needed", "taken" where they are given, or "unused". options:
-    fields of `Recipe` that can be given. integers_only: whether all that computes is integers, and inputs and
-    outputs may be.
+    ranges are taken, and nothing needs data. stages: what is done, in this order, keys of
+    `octavo.quantization.stages.STAGES`. options: fields of `Recipe` that can be given. integers_only: whether
+    all that computes is integers, and inputs and outputs may be.
     """
 
     weights: Integers | None
     activations: Integers | None
     range_rules: tuple[str, ...]
     stages: tuple[str, ...]
-    data: str
     options: tuple[str, ...] = ()
     integers_only: bool = False
 
@@ -51,7 +49,6 @@ KINDS = {
             "doubt",
             "report",
         ),
-        data="needed",
         options=("symmetric",),
     ),
     "int8-strict": Kind(
@@ -73,7 +70,6 @@ KINDS = {
             "doubt",
             "report",
         ),
-        data="needed",
         options=("symmetric",),
         integers_only=True,
     ),
@@ -94,14 +90,21 @@ KINDS = {
             "doubt",
             "report",
         ),
-        data="needed",
     ),
     "dynamic": Kind(
         weights=INT8,
         activations=UINT8,
         range_rules=(),
-        stages=("load", "lower dynamically", "store tables", "check", "report"),
-        data="unused",
+        stages=(
+            "load",
+            "measure shapes",
+            "calibrate",
+            "lower dynamically",
+            "store tables",
+            "check",
+            "doubt",
+            "report",
+        ),
     ),
     "weight-only": Kind(
         weights=INT8,
@@ -116,7 +119,6 @@ KINDS = {
             "doubt",
             "report",
         ),
-        data="taken",
         options=("bits", "group_size", "symmetric"),
     ),
     "float16": Kind(
@@ -124,7 +126,6 @@ KINDS = {
         activations=None,
         range_rules=(),
         stages=("load", "measure shapes", "calibrate", "round to float16", "doubt", "report"),
-        data="taken",
     ),
 }
 """What there is, by name."""
@@ -212,12 +213,7 @@ class Recipe:
     @property
     def needs_data(self) -> bool:
         """Whether there is nothing to be made without data."""
-        return self.kind.data == "needed"
-
-    @property
-    def takes_data(self) -> bool:
-        """Whether data make a difference."""
-        return self.kind.data != "unused"
+        return bool(self.range_rules)
 
     def __str__(self) -> str:
         default = Recipe(self.name)

@@ -162,13 +162,23 @@ def _pays(rows: Rows, columns: Columns | RealColumns, threads: int | None) -> bo
     return made < nearest
 
 
-def error_over(errors: npt.NDArray[np.float32], columns: Columns | RealColumns, threads: int | None) -> float:
-    """The sum of squares of what errors [groups, rows, K] make of the columns, but for each row's mean."""
+def error_over(
+    errors: npt.NDArray[np.float32],
+    columns: Columns | RealColumns,
+    threads: int | None,
+    *,
+    has_bias: bool = True,
+) -> float:
+    """The sum of squares of what errors [groups, rows, K] make of the columns.
+
+    has_bias: but for each row's mean, which a bias takes up.
+    """
     multiply = Multiply(threads)
     made = np.empty((*errors.shape[:2], len(columns)), np.float32)
     size = max(1, BLOCK // errors[:, 0].size)
     for first in range(0, len(columns), size):
         part = slice(first, first + size)
         made[:, :, part] = multiply(errors, columns.reals(part).transpose(0, 2, 1))
-    made = made - made.astype(np.float64).cumsum(axis=-1)[..., -1:] / made.shape[-1]
+    around = made.astype(np.float64).cumsum(axis=-1)[..., -1:] / made.shape[-1] if has_bias else 0.0
+    made = made - around
     return fsum((made * made).ravel().tolist())

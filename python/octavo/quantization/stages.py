@@ -21,7 +21,6 @@ from octavo.lowering import (
     Lowered,
     Stay,
     holds_integers,
-    lower_dynamically,
     lower_to_integers,
 )
 from octavo.program.integers import UINT8
@@ -29,7 +28,6 @@ from octavo.quantization.channels import ALPHAS, CHANNEL_NEEDS, candidates
 from octavo.quantization.choice import FEWEST, ROUGHLY, Candidate, Choice, choose, with_weights
 from octavo.quantization.features import FEATURE_NEEDS, reads_features
 from octavo.quantization.features import candidates as feature_candidates
-from octavo.quantization.float_recipes import round_to_halves, store_weights
 from octavo.quantization.grids import grids
 from octavo.quantization.inputs import DOUBT_NEEDS, doubts
 from octavo.quantization.judge import Judge
@@ -43,6 +41,7 @@ from octavo.quantization.search import GAIN as GAIN_SEARCHED
 from octavo.quantization.search import RULES_TRIED, Ranges, Search
 from octavo.quantization.shapes import measured_sizes, unknown, with_measured_shapes
 from octavo.quantization.walk import affordable
+from octavo.quantization.without_ranges import lower_for_any_data, round_to_halves, store_weights
 from octavo.quantization.work import FLOAT_ENDS, Work, forms_for, lowered_by, lowered_for, ranges_for, told
 from octavo.rewrites import (
     INTEGERS,
@@ -78,8 +77,6 @@ def load(work: Work) -> None:
     # A model that is None is refused there.
     work.floats, names, work.files = floats_of(work.model, integers_only)  # type: ignore[arg-type]
     settle_overrides(work, names)
-    if not work.recipe.takes_data:
-        work.data = None
     is_given = holds_integers(work.floats)
     if is_given and not work.recipe.takes_forms:
         raise ModelError(
@@ -157,14 +154,6 @@ def leave_slower(work: Work) -> None:
     slower = slower_in_integers(work.floats, lower_by, feeds, work.threads)
     work.reasons |= dict.fromkeys(slower, SLOWER)
     work.lowered = lower_by(slower)
-
-
-def lower_for_any_data(work: Work) -> None:
-    """The Program whose products find the ranges of their activations at run time."""
-    assert work.recipe.weights is not None
-    work.lowered = lower_dynamically(
-        work.floats, work.recipe.weights, per_channel=work.per_channel, exclude=work.excluded
-    )
 
 
 def scale_features(work: Work) -> None:

@@ -8,10 +8,11 @@ that is left.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from math import prod
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -37,6 +38,7 @@ from octavo.rewrites import (
 )
 from octavo.rewrites.weights import Weight
 
+Array = npt.NDArray[Any]
 Float32 = npt.NDArray[np.float32]
 Float64 = npt.NDArray[np.float64]
 Stored = TypeVar("Stored", Rows, Halves)
@@ -47,12 +49,17 @@ MOST_ELEMENTS = 1 << 24
 
 @dataclass(frozen=True)
 class FloatProduct:
-    """A node in float at `place`, whose weights it alone reads. axis: of their output channels."""
+    """A node in float at `place`, whose weights it alone reads. axis: of their output channels.
+
+    bias: the constant that is added to its results, [channels], and to nothing else, by itself or by the one
+    node that reads them; "" where there is none.
+    """
 
     place: int
     node: Node
     axis: int
     shape: tuple[int, ...]
+    bias: str
 
     @property
     def groups(self) -> int:
@@ -82,8 +89,20 @@ def float_products(floats: Program, excluded: frozenset[str]) -> list[FloatProdu
         if node.op == "Gemm":
             is_plain = (attributes["transA"], attributes["alpha"], attributes["beta"]) == (0, 1, 1)
         if is_plain or (node.op == "MatMul" and weight.ndim == 2):
-            found.append(FloatProduct(place, node, axis, weight.shape))
+            bias = _bias_of(floats, node, readers, weight.shape[axis])
+            found.append(FloatProduct(place, node, axis, weight.shape, bias))
     return found
+
+
+def _bias_of(floats: Program, node: Node, readers: Mapping[str, Sequence[Node]], channels: int) -> str:
+    """The name of a product's bias, if it is one that can be changed."""
+    name = node.inputs[2] if len(node.inputs) > 2 else ""
+    following = readers.get(node.outputs[0], [])
+    if not name and node.op == "MatMul" and len(following) == 1 and following[0].op == "Add":
+        [name] = [other for other in following[0].inputs if other != node.outputs[0]] or [""]
+    constant = floats.constants.get(name)
+    is_own = constant is not None and constant.shape == (channels,) and len(readers[name]) == 1
+    return name if is_own and name not in floats.outputs and node.outputs[0] not in floats.outputs else ""
 
 
 class Form(ABC, Generic[Stored]):
@@ -142,6 +161,15 @@ class InHalves(Form[Halves]):
         return Halves(halves.reshape(-1, reals.shape[2]))
 
 
+Meets = Callable[[FloatProduct, Array], Array]
+"""From a product's input to what the product meets of it in use."""
+
+
+def met_in_float(_: FloatProduct, x: Array) -> Array:
+    """All of it."""
+    return x
+
+
 @dataclass(frozen=True)
 class Made(Generic[Stored]):
     """program: in float, with what the weights stand for. rows: the weights. biases: names of those made."""
@@ -159,6 +187,7 @@ def made_for(
     threads: int | None,
     *,
     fit: bool,
+    meets: Meets = met_in_float,
 ) -> Made[Stored]:
     """The weights of a float Program, rounded for these samples, and the biases that go with them.
 
@@ -171,17 +200,17 @@ def made_for(
         Some(of.node.outputs[0], 1 if of.node.op == "Conv" else -1, of.wanted(len(feeds))) for of in products
     ]
     results = float_results(floats, some, feeds, threads)
-    readers, changed = readers_of(floats), []
     made: dict[Weight, Stored] = {}
+    biases: list[str] = []
     for product, wanted in zip(products, results, strict=True):
-        name, *biases = product.node.inputs[1:]
+        name = product.node.inputs[1]
         form = form_of(floats.constants[name], product.axis)
         if form is None:
             continue
         walk.run_before(product.place)
         columns = real_columns_of(
             product.node,
-            walk.values(product.node.inputs[0]),
+            map(partial(meets, product), walk.values(product.node.inputs[0])),
             product.shape,
             product.wanted(len(feeds)),
             threads,
@@ -192,22 +221,35 @@ def made_for(
         reals = own.astype(np.float64).reshape(product.groups, -1, product.length)
         if fit:
             reals = fitted(reals, columns, wanted, len(feeds), threads)
-        mean, covariances = moments_of(columns, threads)
-        pays = _pays(reals, form, columns, threads)
+        mean, covariances = _moments(product, columns, threads)
+        pays = _pays(product, reals, form, columns, threads)
         rows = form.made(reals, covariances, threads) if pays else form.nearest(own)
         made[name, product.axis] = rows
         dequantized = rows.dequantize()
         walk.change({name: weight_of(dequantized, product.shape, product.axis)})
-        bias = _bias(wanted, dequantized, mean)
-        for place in biases:
-            constant = floats.constants.get(place)
-            if constant is not None and len(readers[place]) == 1 and constant.shape == bias.shape:
-                walk.change({place: bias})
-                changed.append(place)
-    return Made(walk.program, made, changed)
+        if product.bias:
+            bias = _missing(wanted, dequantized, mean)
+            if product.bias not in product.node.inputs:
+                bias = bias + floats.constants[product.bias]
+            walk.change({product.bias: bias})
+            biases.append(product.bias)
+    return Made(walk.program, made, biases)
 
 
-def _pays(reals: Float64, form: Form[Stored], columns: RealColumns, threads: int | None) -> bool:
+def _moments(product: FloatProduct, columns: RealColumns, threads: int | None) -> tuple[Float64, Float64]:
+    """The means of columns, [groups, K], and their covariances, [groups, K, K].
+
+    Around 0 where there is no bias: the mean error counts then as well.
+    """
+    mean, covariances = moments_of(columns, threads)
+    if not product.bias:
+        covariances += mean[:, :, None] * mean[:, None, :]
+    return mean, covariances
+
+
+def _pays(
+    product: FloatProduct, reals: Float64, form: Form[Stored], columns: RealColumns, threads: int | None
+) -> bool:
     """Whether columns are enough, or weights made for half of them err less over the others than nearest."""
     if len(columns) < FEWEST_COLUMNS:
         return False
@@ -215,18 +257,23 @@ def _pays(reals: Float64, form: Form[Stored], columns: RealColumns, threads: int
         return True
     some = np.ascontiguousarray(reals[:, :: -(-reals.shape[1] // ROWS_TRIED)])
     one, other = columns.halves()
-    _, covariances = moments_of(one, threads)
+    _, covariances = _moments(product, one, threads)
     made = form.made(some, covariances, threads)
     nearest = form.nearest(some.reshape(-1, some.shape[2]).astype(np.float32))
     of_made, of_nearest = (
-        error_over((of.dequantize().reshape(some.shape) - some).astype(np.float32), other, threads)
+        error_over(
+            (of.dequantize().reshape(some.shape) - some).astype(np.float32),
+            other,
+            threads,
+            has_bias=product.bias != "",
+        )
         for of in (made, nearest)
     )
     return of_made < of_nearest
 
 
-def _bias(wanted: Float32, weight: Float32, mean: Float64) -> Float32:
-    """The bias with which the means of a product's results over its columns are those in float."""
+def _missing(wanted: Float32, weight: Float32, mean: Float64) -> Float32:
+    """What has to be added to a product by these weights for the wanted means over its columns."""
     results = wanted.astype(np.float64).cumsum(axis=0)[-1] / len(wanted)
     groups = len(mean)
     products = weight.astype(np.float64).reshape(groups, -1, weight.shape[1]) * mean[:, None, :]

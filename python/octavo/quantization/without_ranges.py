@@ -1,19 +1,52 @@
-"""The stages of recipes that compute in float: weights in integers, or constants in float16."""
+"""The stages of recipes that need no ranges, and make weights for data where these are given."""
 
 from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import numpy.typing as npt
 
-from octavo.lowering import Lowered, Stay
+from octavo.lowering import Lowered, Stay, Weights, lower_dynamically
 from octavo.program import Program
-from octavo.quantization.stored import Form, InHalves, InIntegers, Made, Stored, made_for
+from octavo.quantization.dynamic import met_dynamically
+from octavo.quantization.stored import (
+    Form,
+    InHalves,
+    InIntegers,
+    Made,
+    Meets,
+    Stored,
+    made_for,
+    met_in_float,
+)
 from octavo.quantization.walk import affordable
 from octavo.quantization.work import Work
-from octavo.rewrites import Rows, halves_of, is_close, rounded_halves, storage_of, stored_weights
+from octavo.rewrites import Rows, Storage, halves_of, is_close, rounded_halves, storage_of, stored_weights
 from octavo.rewrites.weights import Weight
 
 FLOAT_RECIPE = "the recipe keeps activations in float"
+
+
+def lower_for_any_data(work: Work) -> None:
+    """The Program whose products find the ranges of their activations at run time.
+
+    With weights made for the samples where there are any.
+    """
+    assert work.recipe.weights is not None
+    lower = partial(
+        lower_dynamically, of=work.recipe.weights, per_channel=work.per_channel, exclude=work.excluded
+    )
+    work.lowered = lower(work.floats)
+    if _has_samples(work) and work.per_channel:
+        in_float = work.excluded | {stay.name for stay in work.lowered.stays}
+        made = _made(work, lambda *_: InIntegers(Storage()), in_float, met_dynamically)
+        biases = {name: made.program.constants[name] for name in made.biases}
+        floats = replace(work.floats, constants=dict(work.floats.constants) | biases)
+        weights = {
+            name: Weights(rows.integers.T, rows.scales[:, 0], None) for (name, _), rows in made.rows.items()
+        }
+        work.lowered = lower(floats, made=weights)
 
 
 def store_weights(work: Work) -> None:
@@ -21,7 +54,7 @@ def store_weights(work: Work) -> None:
     storage, floats = work.recipe.storage, work.floats
     rows: dict[Weight, Rows] = {}
     if _has_samples(work):
-        made = _made(work, lambda weight, axis: InIntegers(storage_of(weight, axis, storage)))
+        made = _made(work, lambda weight, axis: InIntegers(storage_of(weight, axis, storage)), work.excluded)
         floats, rows = made.program, made.rows
     elif storage.bits < 8:
         work.warnings.append(
@@ -36,7 +69,11 @@ def round_to_halves(work: Work) -> None:
     """The float Program with constants that float16 holds, made for the samples where there are any."""
     floats, biases = work.floats, list[str]()
     if _has_samples(work):
-        made = _made(work, lambda weight, axis: InHalves() if is_close(halves_of(weight), weight) else None)
+        made = _made(
+            work,
+            lambda weight, axis: InHalves() if is_close(halves_of(weight), weight) else None,
+            work.excluded,
+        )
         floats, biases = made.program, made.biases
     program, stays = rounded_halves(floats, work.excluded, biases)
     work.lowered = Lowered(program, _all_floats(work.floats))
@@ -48,11 +85,16 @@ def _has_samples(work: Work) -> bool:
     return work.calibration is not None and work.effort != "fast"
 
 
-def _made(work: Work, form_of: Callable[[npt.NDArray[np.float32], int], Form[Stored] | None]) -> Made[Stored]:
+def _made(
+    work: Work,
+    form_of: Callable[[npt.NDArray[np.float32], int], Form[Stored] | None],
+    excluded: frozenset[str],
+    meets: Meets = met_in_float,
+) -> Made[Stored]:
     assert work.calibration is not None
     work.is_fitted = work.recipe.storage.bits < 8 or work.effort == "best"
     feeds = affordable(work.floats, work.calibration.kept.feeds, work.threads)
-    return made_for(work.floats, form_of, work.excluded, feeds, work.threads, fit=work.is_fitted)
+    return made_for(work.floats, form_of, excluded, feeds, work.threads, fit=work.is_fitted, meets=meets)
 
 
 def _all_floats(floats: Program) -> list[Stay]:
