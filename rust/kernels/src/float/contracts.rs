@@ -179,15 +179,24 @@ fn elements() {
         run(3, 3);
         assert!(refused(|| run(3, 2)) && refused(|| run(2, 3)));
     }
-    let transpose = |x: usize, rows: usize, columns: usize, y: usize| {
-        transpose::run(k, &vec![1.0; x], rows, columns, &mut vec![0.0; y]);
+    let transpose = |x: usize, stride: usize, rows: usize, columns: usize, y: usize| {
+        transpose::run(k, &vec![1.0; x], stride, rows, columns, &mut vec![0.0; y]);
     };
-    transpose(12, 3, 4, 12);
-    transpose(0, 0, 4, 0);
-    for (x, rows, columns, y) in
-        [(11, 3, 4, 11), (13, 3, 4, 13), (12, 3, 4, 11), (12, 3, 4, 13), (0, 1 << 33, 1 << 31, 0)]
-    {
-        assert!(refused(|| transpose(x, rows, columns, y)), "{x} of {rows} x {columns} to {y}");
+    transpose(12, 4, 3, 4, 12);
+    transpose(16, 6, 3, 4, 12);
+    transpose(0, 4, 0, 4, 0);
+    for (x, stride, rows, columns, y) in [
+        (11, 4, 3, 4, 11),
+        (13, 4, 3, 4, 12),
+        (12, 4, 3, 4, 11),
+        (12, 4, 3, 4, 13),
+        (10, 3, 3, 4, 12),
+        (15, 6, 3, 4, 12),
+        (4, 1 << 63, 3, 4, 12),
+        (0, 1 << 31, 1 << 33, 1 << 31, 0),
+    ] {
+        let what = format!("{x} of {rows} x {columns}, {stride} apart, to {y}");
+        assert!(refused(|| transpose(x, stride, rows, columns, y)), "{what}");
     }
     let interleave = |planes: usize, stride: usize, channels: usize, y: usize| {
         interleave::run(k, &vec![1.0; planes], stride, channels, &mut vec![0.0; y]);

@@ -2,7 +2,7 @@
 
 use crate::isa::{Entry, Has, code};
 
-type Run = unsafe fn(&[f32], usize, usize, &mut [f32]);
+type Run = unsafe fn(&[f32], usize, usize, usize, &mut [f32]);
 
 /// A tier's kernels of this family.
 #[derive(Debug)]
@@ -17,23 +17,28 @@ pub(crate) const AVX2: Entries =
     Entries { transpose: Entry { name: "avx2-f32-transpose", code: code!("x86_64": x86::avx2) } };
 pub(crate) const AVX512VNNI: Entries = AVX2;
 
-/// `[rows, columns]` becomes `[columns, rows]`; every element keeps its bits.
-pub fn run(k: impl Has<Entries>, x: &[f32], rows: usize, columns: usize, out: &mut [f32]) {
-    assert_eq!(rows.checked_mul(columns), Some(x.len()), "input");
-    assert_eq!(x.len(), out.len(), "output");
-    // SAFETY: `k` proves that the CPU has the tier's features; the slices have the lengths of the matrix.
-    unsafe { (k.entries().transpose.code())(x, rows, columns, out) }
+/// `[rows, columns]`, its rows `stride` elements apart, becomes `[columns, rows]`; every element keeps its bits.
+pub fn run(k: impl Has<Entries>, x: &[f32], stride: usize, rows: usize, columns: usize, out: &mut [f32]) {
+    assert_eq!(rows.checked_mul(columns), Some(out.len()), "output");
+    if out.is_empty() {
+        return;
+    }
+    let length = (rows - 1).checked_mul(stride).and_then(|length| length.checked_add(columns));
+    assert!(stride >= columns && length == Some(x.len()), "input");
+    // SAFETY: `k` proves that the CPU has the tier's features; the slices have the lengths of the matrix, and the output
+    // is not empty.
+    unsafe { (k.entries().transpose.code())(x, stride, rows, columns, out) }
 }
 
 /// In blocks that stay in the first-level cache.
 #[inline(always)]
-pub(super) fn kernel(x: &[f32], rows: usize, columns: usize, out: &mut [f32]) {
+pub(super) fn kernel(x: &[f32], stride: usize, rows: usize, columns: usize, out: &mut [f32]) {
     const BLOCK: usize = 32;
     for first in (0..rows).step_by(BLOCK) {
         let last = (first + BLOCK).min(rows);
         for c in 0..columns {
             let y = &mut out[c * rows + first..c * rows + last];
-            for (y, x) in y.iter_mut().zip(x[first * columns + c..].iter().step_by(columns)) {
+            for (y, x) in y.iter_mut().zip(x[first * stride + c..].iter().step_by(stride)) {
                 *y = *x;
             }
         }
@@ -48,31 +53,34 @@ mod x86 {
     const BLOCK: usize = 8;
 
     /// # Safety
-    /// The CPU has AVX2; `x` and `out` have `rows * columns` elements.
+    /// The CPU has AVX2; `x` has the elements from the first to the last of the matrix, of which there are some, and
+    /// `out` has `rows * columns`.
     #[target_feature(enable = "avx2,fma")]
-    pub(super) unsafe fn avx2(x: &[f32], rows: usize, columns: usize, out: &mut [f32]) {
+    pub(super) unsafe fn avx2(x: &[f32], stride: usize, rows: usize, columns: usize, out: &mut [f32]) {
         if rows < BLOCK && columns < BLOCK {
-            return super::kernel(x, rows, columns, out);
+            return super::kernel(x, stride, rows, columns, out);
         }
-        let len = out.len();
         // The last block of a long side overlaps the one before; a short side has one block, whose lanes beyond it are
         // the next row's elements on reading, and are overwritten by the next row's on writing.
         let (tall, wide) = (rows.max(BLOCK) - BLOCK, columns.max(BLOCK) - BLOCK);
-        for c in (0..columns).step_by(BLOCK).map(|c| c.min(wide)) {
+        // Two blocks side by side take up a whole line of each row, which may be gone from the cache later.
+        for pair in (0..columns).step_by(2 * BLOCK) {
             for r in (0..rows).step_by(BLOCK).map(|r| r.min(tall)) {
-                let (height, width) = (BLOCK.min(rows), BLOCK.min(columns));
-                let reads_to = (r + height - 1) * columns + c + BLOCK;
-                let writes_to = (c + width - 1) * rows + r + BLOCK;
-                if reads_to <= len && writes_to <= len {
-                    // SAFETY: the last element that is read, and the last written, are in the slices; the rest lie
-                    // before them.
-                    unsafe {
-                        let from = x.as_ptr().add(r * columns + c);
-                        block(from, columns, height, out.as_mut_ptr().add(c * rows + r), rows, width);
-                    }
-                } else {
-                    for (r, c) in (r..r + height).flat_map(|r| (c..c + width).map(move |c| (r, c))) {
-                        out[c * rows + r] = x[r * columns + c];
+                for c in (pair..columns.min(pair + 2 * BLOCK)).step_by(BLOCK).map(|c| c.min(wide)) {
+                    let (height, width) = (BLOCK.min(rows), BLOCK.min(columns));
+                    let reads_to = (r + height - 1) * stride + c + BLOCK;
+                    let writes_to = (c + width - 1) * rows + r + BLOCK;
+                    if reads_to <= x.len() && writes_to <= out.len() {
+                        // SAFETY: the last element that is read, and the last written, are in the slices; the rest lie
+                        // before them.
+                        unsafe {
+                            let from = x.as_ptr().add(r * stride + c);
+                            block(from, stride, height, out.as_mut_ptr().add(c * rows + r), rows, width);
+                        }
+                    } else {
+                        for (r, c) in (r..r + height).flat_map(|r| (c..c + width).map(move |c| (r, c))) {
+                            out[c * rows + r] = x[r * stride + c];
+                        }
                     }
                 }
             }
@@ -150,17 +158,23 @@ mod tests {
         for (rows, columns) in
             sides.iter().flat_map(|&rows| sides.iter().map(move |&columns| (rows, columns)))
         {
-            // Signalling NaNs among them.
-            let x: Vec<f32> = (0..(rows * columns) as u32).map(|i| f32::from_bits(i * 0x0008_0001)).collect();
-            for isa in available() {
-                const GUARD: usize = 16;
-                let mut guarded = vec![7.5f32; GUARD + x.len() + GUARD];
-                let y = &mut guarded[GUARD..][..x.len()];
-                run(Kernels::new(isa).expect("available"), &x, rows, columns, y);
-                let is_right = |i: usize| y[i].to_bits() == x[i % rows * columns + i / rows].to_bits();
-                assert!((0..x.len()).all(is_right), "{isa}: {rows} x {columns}");
-                let beside = guarded[..GUARD].iter().chain(&guarded[GUARD + x.len()..]);
-                assert!(beside.copied().all(|y| y == 7.5), "{isa}: {rows} x {columns}: written beside it");
+            for stride in [columns, columns + 5] {
+                let length = (rows - 1) * stride + columns;
+                // Signalling NaNs among them.
+                let x: Vec<f32> = (0..length as u32).map(|i| f32::from_bits(i * 0x0008_0001)).collect();
+                for isa in available() {
+                    const GUARD: usize = 16;
+                    let mut guarded = vec![7.5f32; GUARD + rows * columns + GUARD];
+                    let y = &mut guarded[GUARD..][..rows * columns];
+                    run(Kernels::new(isa).expect("available"), &x, stride, rows, columns, y);
+                    let is_right = |i: usize| y[i].to_bits() == x[i % rows * stride + i / rows].to_bits();
+                    assert!((0..y.len()).all(is_right), "{isa}: {rows} x {columns}, {stride} apart");
+                    let beside = guarded[..GUARD].iter().chain(&guarded[GUARD + rows * columns..]);
+                    assert!(
+                        beside.copied().all(|y| y == 7.5),
+                        "{isa}: {rows} x {columns}: written beside it"
+                    );
+                }
             }
         }
     }

@@ -15,7 +15,7 @@ use crate::plan::buffers::{BufferId, Placed};
 use crate::plan::builder::{Builder, Stop};
 use crate::plan::layout::Layout;
 use crate::plan::packing::Key;
-use crate::plan::relocation::transpose;
+use crate::plan::transposition::transpose;
 use crate::program::{Node, ValueId};
 
 /// Columns that one thread takes of a single row: four units.
@@ -49,7 +49,7 @@ pub fn weights_of(b: &Builder<'_>, node: &Node, x: &Placed) -> Result<Weights, S
     }
     let given = weights.i8s()?;
     let mut by_column = vec![0; given.len()];
-    transpose(&given, k, n, &mut by_column);
+    transpose(&given, n, k, n, &mut by_column);
     Ok(Weights { k, n, by_column })
 }
 
@@ -299,7 +299,7 @@ fn push_float(b: &mut Builder<'_>, node: &Node, p: FloatProduct, scale: Option<S
 fn turned(b: &mut Builder<'_>, name: &str, from: BufferId, rows: usize, columns: usize) -> BufferId {
     let to = b.steps.temporary(rows * columns * size_of::<f32>());
     b.steps.step(name.to_owned(), "Transpose", "transpose").run([from], [to], move |_, [x], [y]| {
-        transpose(cast::<f32>(x), rows, columns, cast_mut(y));
+        transpose(cast::<f32>(x), columns, rows, columns, cast_mut(y));
     });
     to
 }
@@ -321,7 +321,7 @@ impl Scale {
 /// Packs `[n, k]`, or `[k, n]` where it is transposed.
 fn pack_right(w: &[f32], n: usize, k: usize, is_transposed: bool, turned: &mut [f32], out: &mut [f32]) {
     if is_transposed {
-        transpose(w, k, n, turned);
+        transpose(w, n, k, n, turned);
         float::pack(turned, n, 1, k, out);
     } else {
         float::pack(w, n, 1, k, out);

@@ -543,7 +543,7 @@ impl<'p> Builder<'p> {
             let element = y.dtype().size();
             let relocation = Relocation::strided(element, y.shape(), &steps);
             let fill = vec![0; element];
-            relocate(&mut self.steps, node.name.clone(), node.op.name(), buffer, &y, relocation, fill);
+            relocate(&mut self.steps, node.name.clone(), node.op.name(), buffer, y.buffer, relocation, fill);
         }
         Ok(())
     }

@@ -5,8 +5,9 @@ use octavo_kernels::float;
 
 use crate::plan::buffers::{BufferId, Placed};
 use crate::plan::layout::Layout;
-use crate::plan::relocation::{Relocation, transpose, transpose_bytes};
+use crate::plan::relocation::Relocation;
 use crate::plan::steps::Steps;
+use crate::plan::transposition::{transpose, transpose_bytes};
 
 /// Pushes a step that copies a buffer.
 pub fn copy(steps: &mut Steps, name: String, from: BufferId, to: BufferId) {
@@ -37,10 +38,10 @@ pub fn convert_layout(steps: &mut Steps, name: String, from: &Placed, layout: La
             let x = &x[i * per_chunk * image..][..y.len()];
             for (x, y) in x.chunks_exact(image).zip(y.chunks_exact_mut(image)) {
                 match element {
-                    1 => transpose_bytes(x, rows, columns, y),
-                    2 => transpose(cast::<u16>(x), rows, columns, cast_mut(y)),
-                    4 => float::transpose::run(kernels, cast(x), rows, columns, cast_mut(y)),
-                    _ => transpose(cast::<i64>(x), rows, columns, cast_mut(y)),
+                    1 => transpose_bytes(x, columns, rows, columns, y),
+                    2 => transpose(cast::<u16>(x), columns, rows, columns, cast_mut(y)),
+                    4 => float::transpose::run(kernels, cast(x), columns, rows, columns, cast_mut(y)),
+                    _ => transpose(cast::<i64>(x), columns, rows, columns, cast_mut(y)),
                 }
             }
         });
@@ -53,19 +54,18 @@ pub fn relocate(
     name: String,
     op: &'static str,
     x: BufferId,
-    to: &Placed,
+    y: BufferId,
     relocation: Relocation,
     fill: Vec<u8>,
 ) {
-    let y = to.buffer;
-    let row_bytes = relocation.row_bytes();
-    let bytes = to.tensor.bytes();
-    if bytes == 0 {
+    let (rows, row_bytes) = (relocation.count(), relocation.row_bytes());
+    if rows * row_bytes == 0 {
         return;
     }
-    let rows = steps.chunk(bytes / row_bytes, row_bytes as f64 * 0.2, 1);
-    steps.step(name, op, "relocate").run([x], [y], move |run, [x], [y]| {
-        let pool = run.pool;
-        pool.slices(y, rows * row_bytes, |i, y| relocation.rows(x, &fill, i * rows, y));
+    let rows = steps.chunk(rows, row_bytes as f64 * 0.2, 1);
+    let kernel = relocation.kernel(steps.kernels);
+    steps.step(name, op, kernel).run([x], [y], move |run, [x], [y]| {
+        let (kernels, pool) = (run.kernels, run.pool);
+        pool.slices(y, rows * row_bytes, |i, y| relocation.rows(kernels, x, &fill, i * rows, y));
     });
 }

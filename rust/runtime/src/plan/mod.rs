@@ -17,6 +17,7 @@ pub(crate) mod relocation;
 pub(crate) mod rest;
 pub(crate) mod split;
 pub(crate) mod steps;
+pub(crate) mod transposition;
 pub(crate) mod uses;
 
 pub use buffers::TensorType;

@@ -3,6 +3,12 @@
 //! Slice, Split, Pad, Expand, Tile, Gather, nearest Resize, Transpose, DepthToSpace are all of that form, in any
 //! layout and of any element size.
 
+use octavo_exec::{cast, cast_mut};
+use octavo_kernels::float;
+use octavo_kernels::table::Kernels;
+
+use crate::plan::transposition::{transpose, transpose_bytes};
+
 /// In a table: nothing is read there, the fill value is written.
 pub const FILL: usize = usize::MAX;
 
@@ -13,21 +19,50 @@ pub struct Relocation {
     tables: Vec<Vec<usize>>,
     /// Bytes that lie together in source and output.
     run: usize,
-    /// Where the innermost table is of few pieces: the place of each in the source, or [`FILL`], and its bytes.
-    pieces: Option<Vec<(usize, usize)>>,
-    /// Where the innermost table is one place again and again: that place.
-    repeated: Option<usize>,
+    /// How the innermost dimension is written.
+    inner: Inner,
 }
+
+/// The ways to write what the innermost table says.
+enum Inner {
+    /// Together with the dimension before it, the columns of a matrix in the source whose rows are so many runs apart.
+    Columns(usize),
+    /// One place again and again.
+    Repeated(usize),
+    /// A few pieces: the place of each in the source, or [`FILL`], and its bytes.
+    Pieces(Vec<(usize, usize)>),
+    /// Neighbouring runs, each so many times.
+    Stretched(usize),
+    /// Run by run.
+    Runs,
+}
+
+/// Entries of an innermost table below which it is joined with the one before: a row costs some time beside its runs.
+const SHORT: usize = 32;
+
+/// Entries up to which tables are joined.
+const LONG: usize = 1 << 12;
+
+/// Bytes of a run from which a short row is no matter.
+const WIDE: usize = 64;
+
+/// Rows and columns from which a matrix is transposed as one.
+const SIDE: usize = 8;
 
 impl Relocation {
     /// From one table a dimension of the output (memory order) and the bytes of an element.
     pub fn new(element: usize, mut tables: Vec<Vec<usize>>) -> Relocation {
         let (mut run, mut base) = (element, 0);
+        tables.retain(|table| match **table {
+            [at] if at != FILL => {
+                base += at;
+                false
+            }
+            _ => true,
+        });
         while let Some(last) = tables.last() {
-            let Some(&first) = last.first() else { break };
-            let is_whole =
-                first != FILL && last.iter().enumerate().all(|(i, &at)| at == first.wrapping_add(i * run));
-            if !is_whole {
+            let Some(&first) = last.first().filter(|&&at| at != FILL) else { break };
+            if step(last) != Some(run) {
                 break;
             }
             base += first;
@@ -37,10 +72,27 @@ impl Relocation {
         if tables.is_empty() {
             tables.push(vec![0]);
         }
-        let pieces = tables.last().and_then(|last| long_pieces(last, run));
-        let one = tables.last().and_then(|last| Some((last, *last.first().filter(|&&at| at != FILL)?)));
-        let repeated = one.and_then(|(last, first)| last.iter().all(|&at| at == first).then_some(first));
-        Relocation { base, tables, run, pieces, repeated }
+        for outer in (0..tables.len() - 1).rev() {
+            let inner = &tables[outer + 1];
+            let is_even = step(inner).is_some_and(|by| step(&tables[outer]) == Some(by * inner.len()));
+            if is_even && tables[outer].len() * inner.len() <= LONG {
+                let inner = tables.remove(outer + 1);
+                tables[outer] = joined(&tables[outer], &inner);
+            }
+        }
+        let columns = columns(&tables, run).filter(|_| base.is_multiple_of(run));
+        while columns.is_none() && run < WIDE {
+            let [.., outer, inner] = tables.as_slice() else { break };
+            if inner.len() >= SHORT || outer.len() * inner.len() > LONG {
+                break;
+            }
+            let table = joined(outer, inner);
+            tables.truncate(tables.len() - 2);
+            tables.push(table);
+        }
+        let last = tables.last().expect("there is a table");
+        let inner = columns.map(Inner::Columns).unwrap_or_else(|| Inner::of(last, run));
+        Relocation { base, tables, run, inner }
     }
 
     /// From the output's dimensions in memory order and the source's byte stride of each.
@@ -54,60 +106,185 @@ impl Relocation {
         self.tables.last().map_or(0, Vec::len) * self.run
     }
 
+    /// How many rows the output has.
+    pub fn count(&self) -> usize {
+        self.tables.iter().rev().skip(1).map(Vec::len).product()
+    }
+
+    /// The kernel's name in a profile.
+    pub fn kernel(&self, kernels: Kernels) -> &'static str {
+        match (&self.inner, self.run) {
+            (Inner::Columns(_), 4) => kernels.row().float.transpose.transpose.name,
+            (Inner::Columns(_), _) => "transpose",
+            _ => "relocate",
+        }
+    }
+
     /// Writes whole rows of the output from row `first` on. `fill` is one element.
-    pub fn rows(&self, x: &[u8], fill: &[u8], first: usize, out: &mut [u8]) {
+    pub fn rows(&self, kernels: Kernels, x: &[u8], fill: &[u8], first: usize, out: &mut [u8]) {
         let row_bytes = self.row_bytes();
         if row_bytes == 0 {
             return;
         }
         let (inner, outer) = self.tables.split_last().expect("a relocation has a table");
-        for (row, y) in out.chunks_exact_mut(row_bytes).enumerate() {
-            let mut rest = first + row;
-            let mut offset = Some(self.base);
-            for table in outer.iter().rev() {
-                let at = table[rest % table.len()];
-                rest /= table.len();
-                offset = offset.and_then(|sum| (at != FILL).then(|| sum + at));
-            }
+        if let Inner::Columns(stride) = self.inner {
+            return self.columns(kernels, x, fill, stride, first, out);
+        }
+        let mut before = None;
+        for row in 0..out.len() / row_bytes {
+            let (written, y) = out.split_at_mut(row * row_bytes);
+            let y = &mut y[..row_bytes];
+            let offset = self.offset(outer, first + row);
             match offset {
                 None => filled(y, fill),
+                Some(_) if offset == before => y.copy_from_slice(&written[(row - 1) * row_bytes..]),
                 Some(base) => self.row(&x[base..], inner, fill, y),
             }
+            before = offset;
+        }
+    }
+
+    /// Where a row lies in the source; `None` where it is to be filled.
+    fn offset(&self, outer: &[Vec<usize>], row: usize) -> Option<usize> {
+        let (mut rest, mut sum) = (row, self.base);
+        for table in outer.iter().rev() {
+            let at = table[rest % table.len()];
+            rest /= table.len();
+            sum = if at == FILL { return None } else { sum + at };
+        }
+        Some(sum)
+    }
+
+    /// [`Relocation::rows`] where these are columns of matrices.
+    fn columns(
+        &self,
+        kernels: Kernels,
+        x: &[u8],
+        fill: &[u8],
+        stride: usize,
+        first: usize,
+        mut out: &mut [u8],
+    ) {
+        let [outer @ .., columns, inner] = self.tables.as_slice() else { unreachable!("it has columns") };
+        let (mut row, rows) = (first, inner.len());
+        while !out.is_empty() {
+            let column = row % columns.len();
+            let count = (columns.len() - column).min(out.len() / self.row_bytes());
+            let (y, rest) = out.split_at_mut(count * self.row_bytes());
+            match self.offset(outer, row / columns.len()) {
+                None => filled(y, fill),
+                Some(base) => {
+                    let elements = (rows - 1) * stride + count;
+                    let x = &x[base + columns[column] + inner[0]..][..elements * self.run];
+                    match self.run {
+                        1 => transpose_bytes(x, stride, rows, count, y),
+                        2 => transpose(cast::<u16>(x), stride, rows, count, cast_mut(y)),
+                        4 => float::transpose::run(kernels, cast(x), stride, rows, count, cast_mut(y)),
+                        _ => transpose(cast::<i64>(x), stride, rows, count, cast_mut(y)),
+                    }
+                }
+            }
+            (row, out) = (row + count, rest);
         }
     }
 
     fn row(&self, x: &[u8], table: &[usize], fill: &[u8], y: &mut [u8]) {
-        if let Some(at) = self.repeated {
-            return filled(y, &x[at..at + self.run]);
-        }
-        if let Some(pieces) = &self.pieces {
-            let mut rest = y;
-            for &(at, bytes) in pieces {
-                let (piece, later) = rest.split_at_mut(bytes);
-                if at == FILL {
-                    filled(piece, fill);
-                } else {
-                    piece.copy_from_slice(&x[at..at + bytes]);
-                }
-                rest = later;
-            }
-            return;
-        }
-        match self.run {
-            1 => pieces::<1>(x, table, fill, y),
-            2 => pieces::<2>(x, table, fill, y),
-            4 => pieces::<4>(x, table, fill, y),
-            8 => pieces::<8>(x, table, fill, y),
-            run => {
-                for (piece, &at) in y.chunks_exact_mut(run).zip(table) {
+        match &self.inner {
+            Inner::Repeated(at) => filled(y, &x[*at..at + self.run]),
+            Inner::Pieces(pieces) => {
+                let mut rest = y;
+                for &(at, bytes) in pieces {
+                    let (piece, later) = rest.split_at_mut(bytes);
                     if at == FILL {
                         filled(piece, fill);
                     } else {
-                        piece.copy_from_slice(&x[at..at + run]);
+                        piece.copy_from_slice(&x[at..at + bytes]);
+                    }
+                    rest = later;
+                }
+            }
+            Inner::Stretched(times) => {
+                let x = &x[table[0]..][..y.len() / times];
+                match (self.run, times) {
+                    (1, 2) => stretched::<1, 2>(x, y),
+                    (2, 2) => stretched::<2, 2>(x, y),
+                    (4, 2) => stretched::<4, 2>(x, y),
+                    (run, times) => {
+                        for (y, x) in y.chunks_exact_mut(run * times).zip(x.chunks_exact(run)) {
+                            filled(y, x);
+                        }
                     }
                 }
             }
+            Inner::Columns(_) | Inner::Runs => match self.run {
+                1 => pieces::<1>(x, table, fill, y),
+                2 => pieces::<2>(x, table, fill, y),
+                4 => pieces::<4>(x, table, fill, y),
+                8 => pieces::<8>(x, table, fill, y),
+                run => {
+                    for (piece, &at) in y.chunks_exact_mut(run).zip(table) {
+                        if at == FILL {
+                            filled(piece, fill);
+                        } else {
+                            piece.copy_from_slice(&x[at..at + run]);
+                        }
+                    }
+                }
+            },
         }
+    }
+}
+
+impl Inner {
+    fn of(table: &[usize], run: usize) -> Inner {
+        if let [first, ..] = *table
+            && first != FILL
+            && table.iter().all(|&at| at == first)
+        {
+            return Inner::Repeated(first);
+        }
+        if let Some(pieces) = long_pieces(table, run) {
+            return Inner::Pieces(pieces);
+        }
+        let times = table.iter().take_while(|&&at| at == table[0]).count();
+        let is_stretched = times > 1
+            && table[0] != FILL
+            && table.len().is_multiple_of(times)
+            && table.iter().enumerate().all(|(i, &at)| at == table[0].wrapping_add(i / times * run));
+        if is_stretched { Inner::Stretched(times) } else { Inner::Runs }
+    }
+}
+
+/// By how much each entry of a table is beyond the one before; `None` where that differs, or something is filled.
+fn step(table: &[usize]) -> Option<usize> {
+    let by = match *table {
+        [_] => return None,
+        [first, second, ..] if first != FILL && second != FILL => second.checked_sub(first)?,
+        _ => return None,
+    };
+    let is_even = table.windows(2).all(|pair| pair[1] != FILL && pair[1].checked_sub(pair[0]) == Some(by));
+    is_even.then_some(by)
+}
+
+/// Two dimensions as one.
+fn joined(outer: &[usize], inner: &[usize]) -> Vec<usize> {
+    let sum = |a: usize, b: usize| if a == FILL || b == FILL { FILL } else { a + b };
+    outer.iter().flat_map(|&a| inner.iter().map(move |&b| sum(a, b))).collect()
+}
+
+/// Where the last two dimensions are the columns and the rows of a matrix: how many runs apart its rows are.
+fn columns(tables: &[Vec<usize>], run: usize) -> Option<usize> {
+    let [.., columns, rows] = tables else { return None };
+    let by = step(rows).filter(|by| by.is_multiple_of(run) && matches!(run, 1 | 2 | 4 | 8))?;
+    let fits = step(columns) == Some(run) && columns.len() * run <= by;
+    let are_whole = || tables.iter().flatten().all(|&at| at == FILL || at.is_multiple_of(run));
+    (fits && rows.len() >= SIDE && columns.len() >= SIDE && are_whole()).then_some(by / run)
+}
+
+/// Each run so many times.
+fn stretched<const RUN: usize, const TIMES: usize>(x: &[u8], y: &mut [u8]) {
+    for (y, x) in y.chunks_exact_mut(RUN * TIMES).zip(x.as_chunks::<RUN>().0) {
+        y.as_chunks_mut::<RUN>().0.fill(*x);
     }
 }
 
@@ -192,66 +369,6 @@ pub fn strides(shape: &[usize], order: &[usize], element: usize) -> Vec<usize> {
     strides
 }
 
-/// `[rows, columns]` becomes `[columns, rows]`, in blocks that stay in the first cache, four columns at a time.
-pub fn transpose<T: Copy>(x: &[T], rows: usize, columns: usize, out: &mut [T]) {
-    const BLOCK: usize = 32;
-    for r0 in (0..rows).step_by(BLOCK) {
-        let r1 = (r0 + BLOCK).min(rows);
-        for (group, out) in out.chunks_mut(4 * rows).enumerate() {
-            let from = x[r0 * columns + 4 * group..].chunks(columns);
-            let mut lines = out.chunks_exact_mut(rows).map(|line| &mut line[r0..r1]);
-            if let [Some(a), Some(b), Some(c), Some(d)] = std::array::from_fn(|_| lines.next()) {
-                for ((((x, a), b), c), d) in from.zip(a).zip(b).zip(c).zip(d) {
-                    [*a, *b, *c, *d] = [x[0], x[1], x[2], x[3]];
-                }
-            } else {
-                for (column, line) in out.chunks_exact_mut(rows).enumerate() {
-                    line[r0..r1].iter_mut().zip(from.clone()).for_each(|(y, x)| *y = x[column]);
-                }
-            }
-        }
-    }
-}
-
-/// [`transpose`] of bytes, eight by eight in registers.
-pub fn transpose_bytes(x: &[u8], rows: usize, columns: usize, out: &mut [u8]) {
-    const BLOCK: usize = 64;
-    let (whole_rows, whole_columns) = (rows / 8 * 8, columns / 8 * 8);
-    for r0 in (0..whole_rows).step_by(BLOCK) {
-        for c in (0..whole_columns).step_by(8) {
-            for r in (r0..whole_rows.min(r0 + BLOCK)).step_by(8) {
-                let at = |row: usize| (r + row) * columns + c;
-                let lines = std::array::from_fn(|row| {
-                    u64::from_le_bytes(x[at(row)..][..8].try_into().expect("eight bytes"))
-                });
-                for (column, line) in transposed(lines).into_iter().enumerate() {
-                    out[(c + column) * rows + r..][..8].copy_from_slice(&line.to_le_bytes());
-                }
-            }
-        }
-    }
-    for (column, line) in out.chunks_exact_mut(rows.max(1)).enumerate() {
-        let from = if column < whole_columns { whole_rows } else { 0 };
-        for (y, x) in line[from..].iter_mut().zip(x[from * columns..].chunks_exact(columns)) {
-            *y = x[column];
-        }
-    }
-}
-
-/// Eight lines of eight bytes, the first the lowest, as eight columns of them: squares of four, two and one bytes change
-/// places across the diagonal (Warren, "Hacker's Delight", 2nd edition, section 7-3).
-fn transposed(mut lines: [u64; 8]) -> [u64; 8] {
-    for (size, mask) in [(4, 0x0000_0000_ffff_ffff), (2, 0x0000_ffff_0000_ffff), (1, 0x00ff_00ff_00ff_00ff)] {
-        for upper in (0..8).filter(|line| line & size == 0) {
-            let (one, other) = (lines[upper], lines[upper + size]);
-            let changed = (one >> (8 * size) ^ other) & mask;
-            lines[upper] = one ^ changed << (8 * size);
-            lines[upper + size] = other ^ changed;
-        }
-    }
-    lines
-}
-
 /// Bytes in row-major order, taken to another order of dimensions, before any run.
 pub fn permuted(bytes: &[u8], element: usize, shape: &[usize], order: &[usize]) -> Vec<u8> {
     if bytes.is_empty() {
@@ -261,64 +378,111 @@ pub fn permuted(bytes: &[u8], element: usize, shape: &[usize], order: &[usize]) 
     let dims: Vec<usize> = order.iter().map(|&d| shape[d]).collect();
     let source: Vec<usize> = order.iter().map(|&d| steps[d]).collect();
     let mut out = vec![0; bytes.len()];
-    Relocation::strided(element, &dims, &source).rows(bytes, &vec![0; element], 0, &mut out);
+    Relocation::strided(element, &dims, &source).rows(Kernels::best(), bytes, &vec![0; element], 0, &mut out);
     out
 }
 
 #[cfg(test)]
 mod tests {
+    use octavo_kernels::isa::available;
+
     use super::*;
 
-    #[test]
-    fn whole_dimensions_become_one_run() {
-        let r = Relocation::strided(4, &[2, 3, 5], &[60, 20, 4]);
-        assert_eq!(r.row_bytes(), 120);
-        assert_eq!(r.tables, [[0]]);
+    /// Compares an output, written in chunks of rows of every length, with what the tables say element by element.
+    fn check(element: usize, tables: &[Vec<usize>]) -> Relocation {
+        let greatest: usize =
+            tables.iter().map(|table| table.iter().filter(|&&at| at != FILL).max().unwrap_or(&0)).sum();
+        let x: Vec<u8> = (0..greatest + element).map(|i| (i * 31 % 239) as u8).collect();
+        let fill: Vec<u8> = (0..element).map(|i| 240 + i as u8).collect();
+        let places = tables.iter().fold(vec![0], |places, table| joined(&places, table));
+        let wanted: Vec<u8> = places
+            .iter()
+            .flat_map(|&at| if at == FILL { &fill } else { &x[at..at + element] })
+            .copied()
+            .collect();
+        let relocation = Relocation::new(element, tables.to_vec());
+        assert_eq!(relocation.count() * relocation.row_bytes(), wanted.len());
+        for kernels in available().into_iter().filter_map(Kernels::new) {
+            for rows in [1, 2, 3, 7, relocation.count().max(1)] {
+                let mut out = vec![0; wanted.len()];
+                for (chunk, out) in out.chunks_mut((rows * relocation.row_bytes()).max(1)).enumerate() {
+                    relocation.rows(kernels, &x, &fill, chunk * rows, out);
+                }
+                assert_eq!(out, wanted, "{element} bytes, {tables:?}, {rows} rows");
+            }
+        }
+        relocation
+    }
+
+    fn even(count: usize, step: usize) -> Vec<usize> {
+        (0..count).map(|i| i * step).collect()
     }
 
     #[test]
-    fn a_transpose_and_a_fill() {
-        // Source [2,3] bytes 0..6; output [3,3] = transpose with a filled last column.
-        let r = Relocation::new(1, vec![vec![0, 1, 2], vec![0, 3, FILL]]);
-        let mut out = [0; 9];
-        r.rows(&[0, 1, 2, 3, 4, 5], &[9], 0, &mut out);
-        assert_eq!(out, [0, 3, 9, 1, 4, 9, 2, 5, 9]);
-        let mut tail = [0; 3];
-        r.rows(&[0, 1, 2, 3, 4, 5], &[9], 2, &mut tail);
-        assert_eq!(tail, [2, 5, 9]);
+    fn whole_dimensions_become_one_run() {
+        let r = check(4, &[even(2, 60), even(3, 20), even(5, 4)]);
+        assert_eq!((r.row_bytes(), r.count()), (120, 1));
+    }
+
+    #[test]
+    fn dimensions_that_turn_are_columns() {
+        for element in [1, 2, 4, 8] {
+            for (rows, columns) in [(8, 8), (9, 64), (70, 13), (100, 45)] {
+                let [a, b, c] = [(2, rows * columns + 3), (columns, 1), (rows, columns)]
+                    .map(|(count, step)| even(count, element * step));
+                assert!(matches!(check(element, &[a, b, c]).inner, Inner::Columns(_)));
+            }
+            // Two axes that are one, rows that are farther apart than they are long, images that are filled.
+            let tables =
+                [vec![0, FILL, 12 * element], even(4, 9 * element), even(9, element), even(10, 40 * element)];
+            assert!(matches!(check(element, &tables).inner, Inner::Columns(40)));
+        }
+        // What lies together is not aligned as what is moved at once.
+        for first in [0, 1, 2] {
+            check(1, &[vec![first, first + 8], even(9, 2), even(9, 18), even(2, 1)]);
+        }
     }
 
     #[test]
     fn long_pieces_are_copied_whole() {
         let inner = [[FILL; 3].to_vec(), (2..10).collect(), [FILL; 2].to_vec(), (0..7).collect()].concat();
-        let r = Relocation::new(1, vec![vec![10, 0, FILL], inner.clone()]);
-        assert_eq!(r.pieces.as_ref().expect("few pieces").len(), 4);
-        let x: Vec<u8> = (0..20).collect();
-        let mut out = vec![0; 60];
-        r.rows(&x, &[99], 0, &mut out);
-        for (i, &y) in out.iter().enumerate() {
-            let (row, at) = ([10, 0, FILL][i / 20], inner[i % 20]);
-            assert_eq!(y, if row == FILL || at == FILL { 99 } else { x[row + at] }, "place {i}");
-        }
+        let r = check(1, &[vec![10, 0, FILL, 3, 7], inner.repeat(2)]);
+        assert!(matches!(r.inner, Inner::Pieces(pieces) if pieces.len() == 8));
     }
 
     #[test]
     fn an_element_or_a_run_is_repeated() {
-        for run in [1, 2, 3, 4, 8] {
-            let x: Vec<u8> = (0..2 * run as u8).collect();
-            let r = Relocation::new(run, vec![vec![run, 0], vec![0; 5]]);
-            let mut out = vec![0; 10 * run];
-            r.rows(&x, &vec![9; run], 0, &mut out);
-            assert_eq!(out, [x[run..].repeat(5), x[..run].repeat(5)].concat());
+        for element in [1, 2, 3, 4, 8] {
+            for run in [1, 2] {
+                let tables = [vec![3 * element, 0, 0, FILL], vec![run * element; 40], even(run, element)];
+                assert!(matches!(check(element, &tables).inner, Inner::Repeated(_)));
+            }
         }
     }
 
     #[test]
-    fn a_filled_outer_row_fills_every_element() {
-        let r = Relocation::new(2, vec![vec![FILL, 0], vec![2, 0]]);
-        let mut out = [0; 8];
-        r.rows(&[1, 2, 3, 4], &[7, 8], 0, &mut out);
-        assert_eq!(out, [7, 8, 7, 8, 3, 4, 1, 2]);
+    fn neighbours_are_stretched() {
+        for element in [1, 2, 3, 4, 8] {
+            for times in [2, 3, 5] {
+                let inner: Vec<usize> = (0..40 * times).map(|i| (i / times + 1) * element).collect();
+                let r = check(element, &[vec![0, 0, 4 * element, FILL, FILL, 0], inner]);
+                assert!(matches!(r.inner, Inner::Stretched(found) if found == times));
+            }
+        }
+    }
+
+    #[test]
+    fn short_rows_are_joined() {
+        for element in [1, 2, 3, 4, 8] {
+            let r = check(element, &[even(5, element), even(7, 30 * element), vec![FILL, 0, 11 * element]]);
+            assert_eq!(r.count(), 1);
+            check(element, &[vec![FILL, 0], vec![2 * element, 0]]);
+            check(element, &[even(3, element), vec![]]);
+            check(element, &[vec![FILL], even(4, element)]);
+        }
+        // Neither where a row is long by its runs, nor to tables without end.
+        assert_eq!(check(64, &[vec![0, 128], vec![64, 0]]).count(), 2);
+        assert_eq!(check(1, &[even(5000, 1), vec![1, 0]]).count(), 5000);
     }
 
     #[test]
@@ -335,34 +499,6 @@ mod tests {
                     if at < bytes { x[run * x_step + at] } else { 255 },
                     "{bytes} bytes, place {i}"
                 );
-            }
-        }
-    }
-
-    #[test]
-    fn blocks_transpose() {
-        let (rows, columns) = (70, 45);
-        let x: Vec<u32> = (0..rows * columns).map(|i| i as u32).collect();
-        let mut y = vec![0; x.len()];
-        transpose(&x, rows, columns, &mut y);
-        for r in 0..rows {
-            for c in 0..columns {
-                assert_eq!(y[c * rows + r], x[r * columns + c]);
-            }
-        }
-    }
-
-    #[test]
-    fn bytes_transpose_in_any_shape() {
-        for rows in [0, 1, 3, 8, 9, 63, 64, 70, 137] {
-            for columns in [0, 1, 7, 8, 15, 16, 49] {
-                let x: Vec<u8> = (0..rows * columns).map(|i| (i * 37 % 251) as u8).collect();
-                let (mut y, mut plain) = (vec![0; x.len()], vec![0; x.len()]);
-                transpose_bytes(&x, rows, columns, &mut y);
-                for (i, &byte) in x.iter().enumerate() {
-                    plain[i % columns * rows + i / columns] = byte;
-                }
-                assert_eq!(y, plain, "{rows} rows of {columns}");
             }
         }
     }

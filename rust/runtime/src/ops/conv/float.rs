@@ -12,7 +12,7 @@ use crate::plan::buffers::{BufferId, Placed};
 use crate::plan::builder::{Builder, Stop};
 use crate::plan::layout::Layout;
 use crate::plan::packing::Key;
-use crate::plan::relocation::transpose;
+use crate::plan::transposition::transpose;
 use crate::program::Node;
 
 /// Nanoseconds of a float multiply-accumulate on one thread.
@@ -130,7 +130,7 @@ fn plan_depthwise(
     let weights = conv.weights.f32s()?;
     let key = Key { weight: needed(node, 1)?.0, form: "float by tap", part: 0, parts: 1 };
     let by_tap = b.packing.get(key, weights.len() * 4, |out| {
-        transpose(&weights, channels, taps, cast_mut(out));
+        transpose(&weights, taps, channels, taps, cast_mut(out));
     })?;
     let window = g.window();
     let (row, lines) = (g.output[1] * channels, g.output[0]);

@@ -59,7 +59,7 @@ pub fn by_axis(b: &mut Builder<'_>, node: &Node, moves: Moves, output: usize) ->
     let y = b.output(target, shape, x.layout)?;
     if elements != 0 {
         let relocation = moves.relocation(x.dtype().size(), x.layout);
-        relocate(&mut b.steps, node.name.clone(), node.op.name(), x.buffer, &y, relocation, moves.fill);
+        relocate(&mut b.steps, node.name.clone(), node.op.name(), x.buffer, y.buffer, relocation, moves.fill);
     }
     Ok(())
 }

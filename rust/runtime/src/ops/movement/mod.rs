@@ -97,7 +97,7 @@ pub fn plan_depth_space(b: &mut Builder<'_>, node: &Node) -> Result<(), Stop> {
         node.name.clone(),
         node.op.name(),
         x.buffer,
-        &y,
+        y.buffer,
         relocation,
         vec![0; x.dtype().size()],
     );

@@ -17,6 +17,7 @@ use crate::ops::numbers::{Bool, Element};
 use crate::ops::spatial;
 use crate::plan::buffers::{BufferId, Placed};
 use crate::plan::builder::{Builder, Stop};
+use crate::plan::conversion::relocate;
 use crate::plan::layout::Layout;
 use crate::plan::relocation::{Relocation, strides};
 use crate::program::{DType, Integers, Node, Op};
@@ -87,10 +88,7 @@ fn plan_axes(b: &mut Builder<'_>, node: &Node, x: &Placed, axes: &[usize], keeps
     let source: Vec<usize> = order.iter().map(|&d| steps[d]).collect();
     let moved = b.steps.temporary(x.tensor.bytes());
     let relocation = Relocation::strided(element, &dims, &source);
-    let from = x.buffer;
-    b.steps.step(node.name.clone(), "Transpose", "relocate").run([from], [moved], move |_, [x], [y]| {
-        relocation.rows(x, &[0; 8][..element], 0, y);
-    });
+    relocate(&mut b.steps, node.name.clone(), "Transpose", x.buffer, moved, relocation, vec![0; element]);
     push(b, node, &x, moved, &y, &of(1))
 }
 
