@@ -48,7 +48,7 @@ pub fn plan(b: &mut Builder<'_>, node: &Node) -> Result<(), Stop> {
         },
         align_corners: a.int("align_corners")? != 0,
     };
-    let x = b.input_as(needed(node, 0)?, Layout::RowMajor)?;
+    let x = b.input_as(needed(node, 0)?, Layout::ChannelsLast)?;
     let grid = b.input_as(needed(node, 1)?, Layout::RowMajor)?;
     let (&[images, channels, ref sizes @ ..], &[same, ref places @ .., axes]) = (x.shape(), grid.shape())
     else {
@@ -58,7 +58,7 @@ pub fn plan(b: &mut Builder<'_>, node: &Node) -> Result<(), Stop> {
         return Err(error(node, &format!("an image {:?} by a grid {:?}", x.shape(), grid.shape())));
     }
     let shape = [&[images, channels], places].concat();
-    let y = b.output(made(node, 0)?, shape, Layout::RowMajor)?;
+    let y = b.output(made(node, 0)?, shape, Layout::ChannelsLast)?;
     if y.elements() == 0 {
         return Ok(());
     }
@@ -67,19 +67,16 @@ pub fn plan(b: &mut Builder<'_>, node: &Node) -> Result<(), Stop> {
     }
     let (sizes, pixels) = (sizes.to_vec(), places.iter().product::<usize>());
     let area: usize = sizes.iter().product();
-    let chunk = b.steps.chunk(images * channels, pixels as f64 * 20.0, 1);
+    let chunk = b.steps.chunk(images * pixels, 30.0 + channels as f64, 1);
     let (xb, gb, yb) = (x.buffer, grid.buffer, y.buffer);
     b.steps.of_node(node, "f32-grid").run([xb, gb], [yb], move |run, [x, grid], [y]| {
         let pool = run.pool;
         let (x, grid) = (cast::<f32>(x), cast::<f32>(grid));
-        pool.slices(cast_mut::<f32>(y), chunk * pixels, |i, y| {
-            for (j, y) in y.chunks_exact_mut(pixels).enumerate() {
-                let plane = i * chunk + j;
-                let places = &grid[plane / channels * pixels * axes..][..pixels * axes];
-                let x = &x[plane * area..][..area];
-                for (y, place) in y.iter_mut().zip(places.chunks_exact(axes)) {
-                    *y = sampler.sample(x, &sizes, place);
-                }
+        pool.slices(cast_mut::<f32>(y), chunk * channels, |i, y| {
+            for (j, y) in y.chunks_exact_mut(channels).enumerate() {
+                let at = i * chunk + j;
+                let x = &x[at / pixels * area * channels..][..area * channels];
+                sampler.sample(x, &sizes, &grid[at * axes..][..axes], y);
             }
         });
     });
@@ -87,9 +84,9 @@ pub fn plan(b: &mut Builder<'_>, node: &Node) -> Result<(), Stop> {
 }
 
 impl Sampler {
-    /// The value at a place, whose last coordinate is that of the first axis. Products and sums are rounded one by one,
-    /// the taps in index order.
-    fn sample(&self, x: &[f32], sizes: &[usize], place: &[f32]) -> f32 {
+    /// The values of all channels at a place, whose last coordinate is that of the first axis. Products and sums are
+    /// rounded one by one, the taps in index order.
+    fn sample(&self, x: &[f32], sizes: &[usize], place: &[f32], y: &mut [f32]) {
         let mut taps = [[(None, 0.0); 4]; 3];
         for (d, (taps, &n)) in taps.iter_mut().zip(sizes).enumerate() {
             *taps = self.taps(place[sizes.len() - 1 - d], n);
@@ -99,7 +96,7 @@ impl Sampler {
             Mode::Linear => 2,
             Mode::Cubic => 4,
         };
-        let mut sum = 0.0;
+        y.fill(0.0);
         for index in 0..width_to(width, sizes.len()) {
             let mut rest = index;
             let mut at = Some((0, 1.0));
@@ -112,10 +109,10 @@ impl Sampler {
                 });
             }
             if let Some((offset, weight)) = at {
-                sum += x[offset] * weight;
+                let x = &x[offset * y.len()..][..y.len()];
+                y.iter_mut().zip(x).for_each(|(sum, x)| *sum += x * weight);
             }
         }
-        sum
     }
 
     /// The taps of a coordinate in -1..1 along an axis of n elements.
