@@ -79,6 +79,9 @@ pub(super) fn kernel(op: Binary, a: &[f32], b: &[f32], out: &mut [f32]) {
         Binary::Sub => map!(a, b, out, f32::sub),
         Binary::Mul => map!(a, b, out, f32::mul),
         Binary::Div => map!(a, b, out, f32::div),
+        Binary::Pow if *b == [2.0] && a.len() == out.len() => {
+            out.iter_mut().zip(a).for_each(|(y, x)| *y = x * x);
+        }
         Binary::Pow => map!(a, b, out, pow),
         Binary::Max => map!(a, b, out, math::maximum),
         Binary::Min => map!(a, b, out, math::minimum),
@@ -112,7 +115,7 @@ mod tests {
         for k in available().into_iter().filter_map(Kernels::new) {
             for (op, length) in ALL.into_iter().flat_map(|op| (0..40).map(move |length| (op, length))) {
                 let many: Vec<f32> = (0..length).map(|i| (i * 37 % 41) as f32 / 7.0 - 2.5).collect();
-                for one in [-1.5, 0.0, 2.25] {
+                for one in [-1.5, 0.0, 2.0, 2.25] {
                     let splat = vec![one; length];
                     let sides: [[&[f32]; 2]; 3] = [[&many, &[one]], [&[one], &many], [&[one], &[one]]];
                     let whole = [[&many, &splat], [&splat, &many], [&splat, &splat]];

@@ -61,7 +61,7 @@ pub fn exp2(t: f64) -> f64 {
 
 /// `x^y` with IEEE's special cases; 0.51 ulp.
 ///
-/// `x^0` and `1^y` are 1 whatever the other is; a negative x has a power only where y is an integer.
+/// `x^0` and `1^y` are 1 whatever the other is; a negative x has a power only where y is an integer. `x^2` is `x * x`.
 #[inline(always)]
 pub fn pow(x: f32, y: f32) -> f32 {
     // A finite exponent keeps 0 * infinity out where |x| = 1; 2^100 is as good as infinity for every other x.
@@ -77,5 +77,6 @@ pub fn pow(x: f32, y: f32) -> f32 {
     let rootless = !integer & (x < 0.0) & (x > f32::NEG_INFINITY);
     let signed = if x.is_sign_negative() { negated } else { magnitude };
     let z = if rootless | x.is_nan() { f32::NAN } else { signed };
+    let z = if y == 2.0 { x * x } else { z };
     if (x == 1.0) | (y == 0.0) { 1.0 } else { z }
 }

@@ -92,8 +92,27 @@ pub fn plan_where(b: &mut Builder<'_>, node: &Node) -> Result<(), Stop> {
     Ok(())
 }
 
+/// Bits of elements.
+trait Bits: Pod {
+    /// One or the other, without a branch: conditions follow no pattern.
+    fn picked(condition: u8, left: Self, right: Self) -> Self;
+}
+
+macro_rules! bits {
+    ($($type:ty)*) => { $(
+        impl Bits for $type {
+            fn picked(condition: u8, left: $type, right: $type) -> $type {
+                let mask = <$type>::from(condition != 0).wrapping_neg();
+                right ^ ((left ^ right) & mask)
+            }
+        }
+    )* };
+}
+
+bits!(u8 u16 u32 u64);
+
 /// On bytes of whole elements: as many of each operand as of y, or one that stands for all.
-fn choose<T: Pod>([condition, left, right]: [&[u8]; 3], y: &mut [u8]) {
+fn choose<T: Bits>([condition, left, right]: [&[u8]; 3], y: &mut [u8]) {
     let (left, right, y) = (cast::<T>(left), cast::<T>(right), cast_mut::<T>(y));
     if let &[condition] = condition {
         let picked = if condition != 0 { left } else { right };
@@ -102,24 +121,13 @@ fn choose<T: Pod>([condition, left, right]: [&[u8]; 3], y: &mut [u8]) {
             _ => y.copy_from_slice(picked),
         };
     }
-    // Without a branch an element, for conditions follow no pattern.
-    let pick = |condition: u8, left: T, right: T| if condition != 0 { left } else { right };
+    let conditions = y.iter_mut().zip(condition);
     match (left, right) {
-        (&[left], &[right]) => {
-            y.iter_mut().zip(condition).for_each(|(y, &c)| *y = pick(c, left, right));
-        }
-        (&[left], _) => {
-            y.iter_mut().zip(condition).zip(right).for_each(|((y, &c), &right)| *y = pick(c, left, right));
-        }
-        (_, &[right]) => {
-            y.iter_mut().zip(condition).zip(left).for_each(|((y, &c), &left)| *y = pick(c, left, right));
-        }
-        _ => {
-            let pairs = left.iter().zip(right);
-            y.iter_mut()
-                .zip(condition)
-                .zip(pairs)
-                .for_each(|((y, &c), (&left, &right))| *y = pick(c, left, right));
-        }
+        (&[left], &[right]) => conditions.for_each(|(y, &c)| *y = T::picked(c, left, right)),
+        (&[left], _) => conditions.zip(right).for_each(|((y, &c), &right)| *y = T::picked(c, left, right)),
+        (_, &[right]) => conditions.zip(left).for_each(|((y, &c), &left)| *y = T::picked(c, left, right)),
+        _ => conditions
+            .zip(left.iter().zip(right))
+            .for_each(|((y, &c), (&left, &right))| *y = T::picked(c, left, right)),
     }
 }
