@@ -168,6 +168,24 @@ def test_factors_of_every_size(build, same, shift):
     same(build.program(product, scaled), {"a": int16(rng, 2, 500), "b": int16(rng, 2, 500)})
 
 
+@pytest.mark.parametrize("shift", [1, 7, 8, 22, 23, 30, 31, 38, 39, 62])
+@pytest.mark.parametrize(("low", "high"), [(0, 255), (3, 250), (100, 100)])
+def test_to_bytes_and_from_them(build, same, shift, low, high):
+    """All int16 and all bytes, by factors that clamp, move little or lose all; one widens exactly."""
+    rng = np.random.default_rng([shift, low])
+    wide, narrow = build.input("x", "i16", ("N", 500)), build.input("q", "u8", ("N", 500))
+    for multiplier in (2**30 + 128, 2**31 - 128, *map(int, multipliers(rng, 2))):
+        by = {"multiplier": multiplier, "shift": shift}
+        points = {"x_zero_point": 0, "y_zero_point": int(rng.integers(256))}
+        narrowed = build.node("Requantize", [wide], "u8", lo=low, hi=high, **points, **by)
+        ends = {"y_zero_point": 0, "lo": -HIGHEST if low == 0 else -low, "hi": HIGHEST if low == 0 else high}
+        widened = build.node("Requantize", [narrow], "i16", x_zero_point=int(rng.integers(256)), **by, **ends)
+        x = np.arange(LOWEST, HIGHEST + 1)[rng.permutation(2**16)[:65500]].astype(np.int16).reshape(-1, 500)
+        x[0, :2] = LOWEST, HIGHEST
+        q = np.resize(np.arange(256), x.shape).astype(np.uint8)
+        same(build.program(narrowed, widened), {"x": x, "q": q})
+
+
 @pytest.mark.parametrize("include", [0, 1])
 @pytest.mark.parametrize("pads", [[0, 0, 0, 0], [1, 2, 2, 1]])
 def test_pools(build, same, pads, include):

@@ -120,9 +120,18 @@ def _dynamic_quantize(g: Growth, op: str) -> bool:
 
 @recipe("Requantize")
 def _requantize(g: Growth, op: str) -> bool:
-    x, draw = g.pick(("u8",)), g.draw
-    points = {"x_zero_point": draw.number(0, 255), "y_zero_point": draw.number(0, 255)}
-    return bool(x) and g.node(op, [x], **points, **_factor(draw), **draw.clamp())
+    x, draw = g.pick(("u8", "i16")), g.draw
+    if not x:
+        return False
+    to = draw.one(("u8", "i16"))
+    x_zero_point, y_zero_point = (draw.number(0, 255 if of == "u8" else 0) for of in (g.values[x].dtype, to))
+    points = {"x_zero_point": x_zero_point, "y_zero_point": y_zero_point}
+    ends = draw.clamp() if to == "u8" else _clamp_to_int16(draw)
+    return g.node(op, [x], to=to, **points, **_factor(draw), **ends)
+
+
+def _clamp_to_int16(draw: Draw) -> dict[str, int]:
+    return dict(zip(("lo", "hi"), sorted(draw.numbers(-32767, 32767, 2)), strict=True))
 
 
 @recipe("QAdd")
@@ -207,6 +216,13 @@ def _integer_product(g: Growth, x: str, w: Any, axis: int) -> tuple[list[str], d
     return inputs, {**points, **draw.clamp()}
 
 
+def _to_int16(g: Growth, op: str, inputs: list[str], attributes: dict[str, Any]) -> bool:
+    """Now and then, a product of bytes that gives int16."""
+    if "lo" not in attributes or g.draw.chance(0.8):
+        return False
+    return g.node(op, inputs, to="i16", **attributes | {"y_zero_point": 0} | _clamp_to_int16(g.draw))
+
+
 def _with_residual(g: Growth, op: str, inputs: list[str], attributes: dict[str, Any]) -> bool:
     """The product, and then sometimes the same again with a residual of the shape of its result."""
     draw = g.draw
@@ -234,7 +250,8 @@ def _conv(g: Growth, op: str) -> bool:
         if group == 1 and g.draw.chance(0.4):
             del attributes["x_zero_point"]
             attributes["x_zero_points"] = list(g.draw.numbers(0, 255, shape[1]))
-        return _with_residual(g, op, inputs, _automatic(g.draw, window) | attributes)
+        attributes |= _automatic(g.draw, window)
+        return _to_int16(g, op, inputs, attributes) or _with_residual(g, op, inputs, attributes)
     inputs = [x, g.constant(g.draw.array("f32", shape) / 9)]
     inputs += [g.constant(g.draw.array("f32", shape[:1]))] if g.draw.chance(0.6) else []
     return g.node(op, inputs, **_automatic(g.draw, window))
@@ -262,7 +279,7 @@ def _qgemm(g: Growth, op: str) -> bool:
         return False
     w = g.draw.array("i8", (g.arrays[x].shape[-1], g.draw.number(1, 40)))
     inputs, attributes = _integer_product(g, x, w, 1)
-    return _with_residual(g, op, inputs, attributes)
+    return _to_int16(g, op, inputs, attributes) or _with_residual(g, op, inputs, attributes)
 
 
 @recipe("Gemm")

@@ -536,6 +536,23 @@ def test_requantize_int16(run_node, rng):
         assert y.tolist() == [min(max(scaled(n, multiplier, shift), -300), 30000) for n in x]
 
 
+@pytest.mark.parametrize("ratio", [Fraction(1), Fraction(1, 3), Fraction(1, 257), Fraction(300)])
+def test_requantize_to_other_integers(run_node, ratio):
+    multiplier, shift = factor(ratio)
+    by = {"multiplier": multiplier, "shift": shift, "x_zero_point": 7, "y_zero_point": 0}
+    q = np.arange(256, dtype=np.uint8)
+    (y,) = run_node("Requantize", [q], by | {"lo": -200, "hi": 32767}, "i16")
+    assert y.dtype == np.int16
+    assert y.tolist() == [min(max(scaled(n - 7, multiplier, shift), -200), 32767) for n in range(256)]
+    if ratio == 1:
+        assert y.tolist() == [n - 7 for n in range(256)]
+    x = np.arange(-32768, 32768, 5).astype(np.int16)
+    by |= {"x_zero_point": 0, "y_zero_point": 9}
+    (y,) = run_node("Requantize", [x], by | {"lo": 2, "hi": 255}, "u8")
+    assert y.dtype == np.uint8
+    assert y.tolist() == [min(max(scaled(int(n), multiplier, shift) + 9, 2), 255) for n in x]
+
+
 @pytest.mark.parametrize("shift", [8, 9, 20, 39, 40, 62])
 def test_sums_of_64_bits(run_node, rng, shift):
     """Up to the end of what a sum may be, with both products of 16 bits by 8."""

@@ -223,7 +223,7 @@ def _channels(program: Program, node: Node, taps: npt.NDArray[np.int64]) -> None
             _fail(node, f"its sums and its bias are of {of.accumulator} for its input")
         if not is_multiplier(multiplier).all():
             _fail(node, "a multiplier is not an odd integer of 24 bits times 2^7")
-        least = of.shift_min
+        least = max(of.shift_min, _integers(program, node.outputs[0]).shift_min)
         if ((shift < least) | (shift > SHIFT_MAX)).any():
             _fail(node, f"a shift is outside {least}..{SHIFT_MAX}")
         reach = reach + np.abs(bias.astype(np.float64))  # exact where it decides

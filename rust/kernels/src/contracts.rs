@@ -143,6 +143,24 @@ fn strides_that_wrap() {
 }
 
 #[test]
+fn products_of_bytes_to_int16() {
+    let k = Kernels::best();
+    let packed = vec![0; gemm::packed_len(k, 4, 1, 4)];
+    let run = |len: usize, stride: usize, columns: usize, zero_point: i32, [lo, hi]: [i32; 2]| {
+        let (bias, multiplier, shift) = (vec![0; columns], vec![(1 << 30) + 128; columns], vec![31; columns]);
+        let requantize =
+            Requantize { bias: &bias, multiplier: &multiplier, shift: &shift, zero_point, lo, hi };
+        let mut data = vec![0; len];
+        let out = Out::I16 { data: &mut data, stride, requantize };
+        let columns = Columns { packed: &packed, n: 4, taps: 1, kc: 4 };
+        refused(|| gemm::run(k, 3, &Rows::Dense { data: &[1; 12], stride: 4 }, &columns, out))
+    };
+    assert!(!run(12, 4, 4, 0, [-32_767, 32_767]) && run(11, 4, 4, 0, [0, 1]) && run(12, 3, 4, 0, [0, 1]));
+    assert!(run(12, 5, 4, 0, [0, 1]) && run(12, 4, 3, 0, [0, 1]) && run(12, 4, 4, 1, [0, 1]));
+    assert!(run(12, 4, 4, 0, [-32_768, 1]) && run(12, 4, 4, 0, [0, 32_768]) && run(12, 4, 4, 0, [2, 1]));
+}
+
+#[test]
 fn packing_and_offsets() {
     let k = Kernels::best();
     let pack = |weights: usize, more: isize| {

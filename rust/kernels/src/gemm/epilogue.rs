@@ -4,6 +4,7 @@
 use std::ops::Range;
 
 use super::pack::UNIT;
+use crate::requantize::words::Scale;
 use crate::requantize::{
     AddParams, HIGH_SHIFT, RESIDUAL_MULTIPLIER_END, RESIDUAL_SHIFT_MAX, Requantize, ResidualParams,
     requantize,
@@ -149,6 +150,7 @@ impl ColumnParams {
 #[derive(Clone, Copy)]
 pub(crate) enum Target {
     U8 { data: *mut u8, stride: usize, quantize: Quantize, residual: Option<Addend> },
+    I16 { data: *mut i16, stride: usize, lo: i32, hi: i32 },
     F32 { data: *mut f32, stride: usize, x_scale: f32, scale: *const f32, bias: *const f32 },
     F32ByRow(FloatsByRow),
 }
@@ -279,6 +281,10 @@ pub(crate) unsafe fn finish(
                         y.iter_mut().zip(b).for_each(|(y, &b)| *y = add.apply(*y, b));
                     }
                 }
+                Target::I16 { data, stride, lo, hi } => {
+                    let y = std::slice::from_raw_parts_mut(data.add(at(stride)), n);
+                    finish_i16(acc, params, [lo, hi], columns.clone(), y);
+                }
                 Target::F32 { data, stride, x_scale, scale, bias } => {
                     let y = std::slice::from_raw_parts_mut(data.add(at(stride)), n);
                     let scale = std::slice::from_raw_parts(scale.add(columns.start), n);
@@ -290,6 +296,15 @@ pub(crate) unsafe fn finish(
                 Target::F32ByRow(by) => by.finish_row(acc, row + r, columns.clone()),
             }
         }
+    }
+}
+
+/// One row of int16, by formula (9d) of docs/arithmetic.md.
+#[inline(always)]
+fn finish_i16(acc: &[i32], params: &ColumnParams, [lo, hi]: [i32; 2], columns: Range<usize>, y: &mut [i16]) {
+    let (multiplier, shift) = (&params.multiplier[columns.clone()], &params.shift[columns]);
+    for c in 0..y.len() {
+        y[c] = Scale::<true>::new(multiplier[c], shift[c].unsigned_abs(), lo, hi).apply_short(acc[c]);
     }
 }
 

@@ -28,6 +28,7 @@ pub use pack::{Columns, GROUP, Packing, UNIT};
 pub(crate) use tiers::{AVX2, AVX512VNNI, SCALAR};
 
 use crate::isa::Has;
+use crate::requantize::words::assert_clamp;
 use crate::rows::Left;
 use entries::{Joining, Panel};
 use epilogue::{Addend, ColumnParams, FloatsByRow, PANEL, PANEL_UNITS, Quantize, Target};
@@ -65,6 +66,15 @@ pub enum Out<'a> {
         requantize: Requantize<'a>,
         /// A second operand to add.
         residual: Option<Residual<'a>>,
+    },
+    /// Requantized to int16, whose zero point is 0: what joins sums or bytes joins none of these.
+    I16 {
+        /// The rows.
+        data: &'a mut [i16],
+        /// Elements from one row to the next.
+        stride: usize,
+        /// As of bytes.
+        requantize: Requantize<'a>,
     },
     /// Floats: `fma(float32(acc + acc_bias[c]) * x_scale, scale[c], bias[c])`.
     F32 {
@@ -267,6 +277,16 @@ fn check(out: &Out, m: usize, n: usize) {
                 }
             }
         }
+        Out::I16 { data, stride, requantize: Requantize { bias, multiplier, shift, zero_point, lo, hi } } => {
+            assert!(fits(data.len(), *stride), "the rows of the output leave the data");
+            assert!(m == 1 || *stride >= n, "the rows of the output overlap");
+            assert!(
+                bias.len() >= n && multiplier.len() >= n && shift.len() >= n,
+                "parameters of each column"
+            );
+            assert_eq!(*zero_point, 0, "the zero point of int16");
+            assert_clamp(*lo, *hi);
+        }
         Out::F32 { data, stride, acc_bias, scale, bias, .. } => {
             assert!(fits(data.len(), *stride), "the rows of the output leave the data");
             assert!(m == 1 || *stride >= n, "the rows of the output overlap");
@@ -305,6 +325,11 @@ fn target(out: &mut Out, params: &mut ColumnParams, from: usize, n: usize) -> Ta
             let quantize = Quantize { high, zero_point, lo, hi };
             let data = data[from..].as_mut_ptr();
             Target::U8 { data, stride: *stride, quantize, residual }
+        }
+        Out::I16 { data, stride, requantize } => {
+            params.set(requantize, from, n);
+            let Requantize { lo, hi, .. } = *requantize;
+            Target::I16 { data: data[from..].as_mut_ptr(), stride: *stride, lo, hi }
         }
         Out::F32 { data, stride, acc_bias, x_scale, scale, bias } => {
             params.set_bias(acc_bias, from, n);

@@ -1,10 +1,10 @@
-//! Between float32 and int16, between two scales of int16, and tables over all int16.
+//! Between float32 and int16, between int16 and bytes, between two scales of int16, and tables over all int16.
 
 use std::ops::Range;
 
 use super::elementwise::MulParams;
-use super::rule::{Scale, assert_clamp, assert_factor};
 use crate::isa::{Entry, Has};
+use crate::requantize::words::{ROUND_F32, Scale, assert_clamp, assert_factor};
 
 /// Entries of a table.
 pub const ENTRIES: usize = 1 << 16;
@@ -13,6 +13,8 @@ type RunQuantize = unsafe fn(&[f32], f32, &mut [i16]);
 type RunQuantizeChannelsLast = unsafe fn(&[f32], usize, usize, f32, &mut [i16]);
 type RunDequantize = unsafe fn(&[i16], f32, &mut [f32]);
 type RunRequantize = unsafe fn(&[i16], &MulParams, &mut [i16]);
+type RunWiden = unsafe fn(&[u8], i32, &MulParams, &mut [i16]);
+type RunNarrow = unsafe fn(&[i16], &MulParams, i32, &mut [u8]);
 type RunLookup = unsafe fn(&[i16], &[i16; ENTRIES], &mut [i16]);
 
 /// One tier's kernels. Each asks for slices of one length.
@@ -26,6 +28,10 @@ pub struct Entries {
     pub dequantize: Entry<RunDequantize>,
     /// See [`requantize`].
     pub requantize: Entry<RunRequantize>,
+    /// See [`widen`].
+    pub widen: Entry<RunWiden>,
+    /// See [`narrow`], whose bounds are less the zero point.
+    pub narrow: Entry<RunNarrow>,
     /// See [`lookup`].
     pub lookup: Entry<RunLookup>,
 }
@@ -36,6 +42,8 @@ crate::plain::fused_tiers!(Entries {
         = quantize_channels_last_source as "f32i16-quantize-channels-last";
     dequantize(x: &[i16], scale: f32, out: &mut [f32]) = dequantize_source as "i16f32-dequantize";
     requantize(x: &[i16], by: &MulParams, out: &mut [i16]) = requantize_source as "i16-requantize";
+    widen(x: &[u8], zero_point: i32, by: &MulParams, out: &mut [i16]) = widen_source as "u8i16-requantize";
+    narrow(x: &[i16], by: &MulParams, zero_point: i32, out: &mut [u8]) = narrow_source as "i16u8-requantize";
     lookup(x: &[i16], table: &[i16; ENTRIES], out: &mut [i16]) = lookup_source as "i16-lookup";
 });
 
@@ -78,16 +86,39 @@ pub fn requantize(k: impl Has<Entries>, x: &[i16], by: &MulParams, out: &mut [i1
     unsafe { (k.entries().requantize.code())(x, by, out) }
 }
 
+/// The integers of another scale, of bytes with a zero point. Panics where the lengths differ or a parameter breaks its bounds.
+pub fn widen(k: impl Has<Entries>, x: &[u8], zero_point: i32, by: &MulParams, out: &mut [i16]) {
+    assert_eq!(x.len(), out.len(), "the lengths of input and output");
+    assert_byte(zero_point);
+    assert_factor(by.multiplier, by.shift);
+    assert_clamp(by.lo, by.hi);
+    // SAFETY: `k` proves the tier; the slices have one length.
+    unsafe { (k.entries().widen.code())(x, zero_point, by, out) }
+}
+
+/// The integers of another scale, as bytes with a zero point: `clamp(zero_point + .., lo, hi)`. Panics where the lengths differ
+/// or a parameter breaks its bounds.
+pub fn narrow(k: impl Has<Entries>, x: &[i16], by: &MulParams, zero_point: i32, out: &mut [u8]) {
+    assert_eq!(x.len(), out.len(), "the lengths of input and output");
+    assert_factor(by.multiplier, by.shift);
+    [zero_point, by.lo, by.hi].into_iter().for_each(assert_byte);
+    assert!(by.lo <= by.hi, "clamp to {}..={}", by.lo, by.hi);
+    let by = MulParams { lo: by.lo - zero_point, hi: by.hi - zero_point, ..*by };
+    // SAFETY: `k` proves the tier; the slices have one length.
+    unsafe { (k.entries().narrow.code())(x, &by, zero_point, out) }
+}
+
+/// Panics unless a byte holds the number.
+fn assert_byte(number: i32) {
+    assert!((0..=255).contains(&number), "{number} is not in 0..=255");
+}
+
 /// `table[x + 32768]`. Panics where the lengths differ.
 pub fn lookup(k: impl Has<Entries>, x: &[i16], table: &[i16; ENTRIES], out: &mut [i16]) {
     assert_eq!(x.len(), out.len(), "the lengths of input and output");
     // SAFETY: `k` proves the tier; the slices have one length.
     unsafe { (k.entries().lookup.code())(x, table, out) }
 }
-
-/// Adding this to a float32 of at most 2^22 in magnitude rounds it to an integer, ties to even, which then stands in the
-/// low bits of the sum.
-const ROUND: f32 = 12_582_912.0;
 
 /// The clamp comes before the rounding, which keeps order and leaves integers alone.
 #[inline(always)]
@@ -96,7 +127,7 @@ fn quantized(x: f32, scale: f32) -> i16 {
     let quotient = if quotient.is_nan() { 0.0 } else { quotient };
     let quotient = if quotient > -32_767.0 { quotient } else { -32_767.0 };
     let quotient = if quotient < 32_767.0 { quotient } else { 32_767.0 };
-    (quotient + ROUND).to_bits() as i16
+    (quotient + ROUND_F32).to_bits() as i16
 }
 
 #[inline(always)]
@@ -160,7 +191,23 @@ fn dequantize_source<const FUSED: bool>(x: &[i16], scale: f32, out: &mut [f32]) 
 fn requantize_source<const FUSED: bool>(x: &[i16], by: &MulParams, out: &mut [i16]) {
     let scale = Scale::<FUSED>::new(by.multiplier, by.shift, by.lo, by.hi);
     for (&x, out) in x.iter().zip(out) {
-        *out = scale.apply_short(i32::from(x));
+        *out = scale.apply_word(i32::from(x)) as i16;
+    }
+}
+
+#[inline(always)]
+fn widen_source<const FUSED: bool>(x: &[u8], zero_point: i32, by: &MulParams, out: &mut [i16]) {
+    let scale = Scale::<FUSED>::new(by.multiplier, by.shift, by.lo, by.hi);
+    for (&x, out) in x.iter().zip(out) {
+        *out = scale.apply_word(i32::from(x) - zero_point) as i16;
+    }
+}
+
+#[inline(always)]
+fn narrow_source<const FUSED: bool>(x: &[i16], by: &MulParams, zero_point: i32, out: &mut [u8]) {
+    let scale = Scale::<FUSED>::new(by.multiplier, by.shift, by.lo, by.hi);
+    for (&x, out) in x.iter().zip(out) {
+        *out = (scale.apply_word(i32::from(x)) + zero_point) as u8;
     }
 }
 

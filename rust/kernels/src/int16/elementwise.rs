@@ -2,8 +2,8 @@
 //!
 //! Operands have equal lengths, or one of them has length 1 and is a scalar for all of the other.
 
-use super::rule::{Scale, assert_clamp, assert_factor};
 use crate::isa::{Entry, Has};
+use crate::requantize::words::{Scale, assert_clamp, assert_factor};
 
 /// `clamp(floor((a * a_multiplier + b * b_multiplier + 2^(shift-1)) / 2^shift), lo, hi)`.
 #[derive(Clone, Copy, Debug)]

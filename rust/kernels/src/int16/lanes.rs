@@ -3,8 +3,9 @@
 
 use std::arch::x86_64::*;
 
-use super::rule::{ROUND, Requantize, factor};
+use super::rule::Requantize;
 use crate::requantize::HighScale;
+use crate::requantize::words::{ROUND, factor};
 use crate::simd::{Vector, Ymm, Zmm};
 
 /// No int32 is greater in magnitude.
@@ -16,7 +17,7 @@ pub(super) struct Params<const MOST: usize> {
     bias: [f64; MOST],
     /// Multiplier over `2^shift`.
     factor: [f64; MOST],
-    /// Whether what becomes of any int32 is one.
+    /// Whether what becomes of any sum that is an int32 is one.
     are_small: bool,
     /// The same numbers for sums that int32 holds with their bias, by shifts of 33 and more: whether all are such.
     short_bias: [i32; MOST],
@@ -52,10 +53,11 @@ impl<const MOST: usize> Params<MOST> {
         self.are_short &= shift >= 33 && bias.saturating_abs().saturating_add(by.reach[channel]) < 1 << 31;
         self.bias[at] = bias as f64;
         self.factor[at] = factor(multiplier, shift.unsigned_abs());
-        self.are_small &= (self.bias[at].abs() + LARGEST) * self.factor[at] < LARGEST / 2.0;
+        let reach = (by.reach[channel] as f64).min(LARGEST);
+        self.are_small &= (self.bias[at].abs() + reach) * self.factor[at] < LARGEST / 2.0;
     }
 
-    /// Whether what becomes of any int32 is one.
+    /// Whether what becomes of any sum that is an int32 is one.
     #[inline(always)]
     pub fn are_small(&self) -> bool {
         self.are_small

@@ -2,9 +2,9 @@
 
 use std::ops::Range;
 
-use super::rule::{Scale, assert_clamp, assert_factor};
 use crate::geometry::Window;
 use crate::isa::{Entry, Has};
+use crate::requantize::words::{Scale, assert_clamp, assert_factor};
 
 /// The arithmetic of [`average_pool`]: the sum of the taps inside the input, requantized by the factor of the count.
 #[derive(Clone, Copy, Debug)]

@@ -5,11 +5,12 @@ use super::depthwise::{self, Depthwise};
 use super::elementwise::{self, AddParams, MulParams};
 use super::pool::{self, Average, Mean};
 use super::product::{self, Columns, OffsetTable, Out, PAD, Rows};
-use super::rule::{Floats, Requantize, Scale, reach};
+use super::rule::{Floats, Requantize, reach};
 use crate::contracts::refused;
 use crate::geometry::Window;
 use crate::isa;
 use crate::requantize::MULTIPLIER_MIN;
+use crate::requantize::words::Scale;
 use crate::table::Kernels;
 
 fn tiers() -> impl Iterator<Item = Kernels> {
@@ -69,6 +70,18 @@ proptest! {
     }
 
     #[test]
+    fn both_rules_equal_plain_integers_for_words(
+        acc in -32_768..=32_767i32, shift in 1..=62u32, multiplier in multiplier(), (lo, hi) in clamp(),
+    ) {
+        // At shifts up to 24 some words are a half step from an integer.
+        for acc in [acc, acc << shift.saturating_sub(8).min(15) >> 16 << 8, acc >> 8] {
+            let wanted = i32::from(plain(i64::from(acc), multiplier, shift, lo, hi));
+            prop_assert_eq!(Scale::<false>::new(multiplier, shift, lo, hi).apply_word(acc), wanted);
+            prop_assert_eq!(Scale::<true>::new(multiplier, shift, lo, hi).apply_word(acc), wanted);
+        }
+    }
+
+    #[test]
     fn sums_of_two_equal_plain_integers(
         values in proptest::collection::vec((any::<i16>(), any::<i16>()), 1..90),
         a_multiplier in -32_767..=32_767i32, b_multiplier in -32_767..=32_767i32, shift in 1..=30u32,
@@ -110,6 +123,20 @@ fn what_breaks_a_contract_is_refused() {
     assert!(refused(|| convert::quantize(k, &[0.0; 3], 1.0, &mut [0; 2])));
     assert!(refused(|| convert::dequantize(k, &[0; 3], 1.0, &mut [0.0; 4])));
     assert!(refused(|| convert::requantize(k, &[0; 3], &by, &mut [0; 4])));
+    let widen = |x: usize, zero_point: i32, by: MulParams| {
+        refused(|| convert::widen(k, &vec![0; x], zero_point, &by, &mut [0; 4]))
+    };
+    assert!(!widen(4, 255, by) && widen(3, 255, by) && widen(4, 256, by) && widen(4, -1, by));
+    assert!(widen(4, 0, MulParams { shift: 0, ..by }) && widen(4, 0, MulParams { hi: 32_768, ..by }));
+    let narrow = |x: usize, zero_point: i32, by: MulParams| {
+        refused(|| convert::narrow(k, &vec![0; x], &by, zero_point, &mut [0; 4]))
+    };
+    let by = MulParams { lo: 0, hi: 255, ..by };
+    assert!(!narrow(4, 255, by) && narrow(5, 255, by) && narrow(4, 256, by));
+    assert!(narrow(4, 0, MulParams { lo: -1, ..by }) && narrow(4, 0, MulParams { hi: 256, ..by }));
+    assert!(
+        narrow(4, 0, MulParams { lo: 9, hi: 8, ..by }) && narrow(4, 0, MulParams { multiplier: 1, ..by })
+    );
     let image = |x: usize, pixels: std::ops::Range<usize>, out: usize| {
         refused(|| convert::quantize_channels_last(k, &vec![0.0; x], [3, 5], pixels, 1.0, &mut vec![0; out]))
     };

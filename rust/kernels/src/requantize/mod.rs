@@ -9,6 +9,7 @@ mod residual;
 mod scale;
 #[cfg(test)]
 mod tests;
+pub(crate) mod words;
 
 pub use add::AddParams;
 #[cfg(target_arch = "x86_64")]

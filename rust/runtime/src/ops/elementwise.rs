@@ -105,7 +105,7 @@ fn add_params_int16(node: &Node) -> Result<int16::AddParams, Stop> {
     Ok(int16::AddParams { a_multiplier, b_multiplier, shift, lo, hi })
 }
 
-/// The parameters of a QMul or Requantize of int16.
+/// The parameters of a QMul of int16, or of any Requantize, but for zero points.
 pub fn mul_params_int16(node: &Node) -> Result<int16::MulParams, Stop> {
     let a = &node.attributes;
     Ok(int16::MulParams {

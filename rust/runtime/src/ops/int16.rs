@@ -3,18 +3,21 @@
 use std::ops::Range;
 
 use octavo_exec::cast_mut;
+use octavo_kernels::int16::convert;
+use octavo_kernels::int16::elementwise::MulParams;
 use octavo_kernels::int16::product::{self, Columns, Out, Rows};
 use octavo_kernels::int16::{Floats, Requantize, reach};
+use octavo_kernels::requantize::MULTIPLIER_MIN;
 use octavo_kernels::table::Kernels;
 
 use crate::ops::gemm::{Weights, macs, weights_of};
-use crate::ops::node::{made, needed};
+use crate::ops::node::{made, needed, push_map};
 use crate::ops::product::{Group, Source};
-use crate::plan::buffers::{BufferId, Placed};
+use crate::plan::buffers::{BufferId, Placed, TensorType};
 use crate::plan::builder::{Builder, Stop};
 use crate::plan::layout::Layout;
 use crate::plan::packing::Key;
-use crate::program::Node;
+use crate::program::{DType, Node};
 
 /// Nanoseconds of a multiply-accumulate on one thread, by which steps are cut; the order of magnitude is enough.
 pub const NANOSECONDS_A_MAC: f64 = 0.008;
@@ -42,15 +45,21 @@ impl Epilogue {
                 bias: b.known_input(node, 2)?.f32s()?,
             });
         }
-        let bias = b.known_input(node, 2)?.i64s()?;
+        let bias = b.known_input(node, 2)?;
+        let bias = match bias.dtype() {
+            DType::I64 => bias.i64s()?,
+            _ => bias.i32s()?.into_iter().map(i64::from).collect(),
+        };
+        // Of bytes, less their zero point, which is added behind.
+        let zero_point = a.int32("y_zero_point")?;
         let each = (weights.len() / bias.len().max(1)).max(1);
         Ok(Epilogue::I16 {
             bias,
             reach: weights.chunks_exact(each).map(reach).collect(),
             multiplier: b.known_input(node, 3)?.i32s()?,
             shift: b.known_input(node, 4)?.i32s()?,
-            lo: a.int32("lo")?,
-            hi: a.int32("hi")?,
+            lo: a.int32("lo")? - zero_point,
+            hi: a.int32("hi")? - zero_point,
         })
     }
 
@@ -175,6 +184,57 @@ pub fn push_rows(b: &mut Builder<'_>, node: &Node, product: Product, macs: u64, 
     });
 }
 
+/// The factor 1, by which integers of 16 bits stay what they are: `x (2^30 + 2^7) / 2^30`, rounded.
+const UNCHANGED: MulParams =
+    MulParams { multiplier: MULTIPLIER_MIN, shift: 30, lo: -INT16_MAX, hi: INT16_MAX };
+const INT16_MAX: i32 = i16::MAX as i32;
+
+/// Bytes less their zero point, as int16 in a buffer of their own.
+pub fn widened(b: &mut Builder<'_>, node: &Node, x: &Placed, zero_point: i32) -> Placed {
+    let tensor = TensorType { dtype: DType::I16, shape: x.shape().to_vec() };
+    let wide = Placed { buffer: b.steps.temporary(tensor.bytes()), tensor, layout: x.layout };
+    let chunk = b.steps.chunk_elements(x.elements());
+    let kernel = b.steps.kernels.row().int16.convert.widen.name;
+    push_map(b, node, kernel, x, &wide, chunk, move |kernels, x, y| {
+        convert::widen(kernels, x, zero_point, &UNCHANGED, y);
+    });
+    wide
+}
+
+/// What the int16 kernels write of a node: its output, or where that is of bytes a buffer from which [`narrow`] makes them.
+pub fn output(b: &mut Builder<'_>, node: &Node, shape: Vec<usize>, layout: Layout) -> Result<Outputs, Stop> {
+    let y = b.output(made(node, 0)?, shape, layout)?;
+    if y.dtype() != DType::U8 {
+        return Ok(Outputs { written: y, bytes: None });
+    }
+    let tensor = TensorType { dtype: DType::I16, shape: y.shape().to_vec() };
+    let written = Placed { buffer: b.steps.temporary(tensor.bytes()), tensor, layout };
+    Ok(Outputs { written, bytes: Some(y) })
+}
+
+/// See [`output`].
+pub struct Outputs {
+    /// What the kernels write.
+    pub written: Placed,
+    /// What becomes of it.
+    bytes: Option<Placed>,
+}
+
+impl Outputs {
+    /// Pushes the step that makes bytes of what was written, if any are wanted. It is clamped to them already.
+    pub fn narrow(&self, b: &mut Builder<'_>, node: &Node) -> Result<(), Stop> {
+        let Some(y) = &self.bytes else { return Ok(()) };
+        let zero_point = node.attributes.int32("y_zero_point")?;
+        let by = MulParams { lo: 0, hi: 255, ..UNCHANGED };
+        let chunk = b.steps.chunk_elements(y.elements());
+        let kernel = b.steps.kernels.row().int16.convert.narrow.name;
+        push_map(b, node, kernel, &self.written, y, chunk, move |kernels, x, y| {
+            convert::narrow(kernels, x, &by, zero_point, y);
+        });
+        Ok(())
+    }
+}
+
 /// Plans a QGemm of int16: `[.., K]` times a constant `[K, N]`.
 pub fn plan_qgemm(b: &mut Builder<'_>, node: &Node) -> Result<(), Stop> {
     let x = b.input_as(needed(node, 0)?, Layout::RowMajor)?;
@@ -189,7 +249,8 @@ pub fn plan_qgemm(b: &mut Builder<'_>, node: &Node) -> Result<(), Stop> {
     let rows: usize = shape.iter().product();
     shape.push(n);
     let from = b.with_slack(&x);
-    let y = b.output(made(node, 0)?, shape, Layout::RowMajor)?;
+    let outputs = output(b, node, shape, Layout::RowMajor)?;
+    let y = &outputs.written;
     let product = Product {
         source: Source::Dense { stride: k * size_of::<i16>() },
         groups: vec![Group { packed, channel: 0, column: 0 }],
@@ -202,8 +263,8 @@ pub fn plan_qgemm(b: &mut Builder<'_>, node: &Node) -> Result<(), Stop> {
     };
     let macs = macs([rows, n, k]);
     if rows != 1 || n == 0 {
-        push_rows(b, node, product, macs, from, &y);
-        return Ok(());
+        push_rows(b, node, product, macs, from, y);
+        return outputs.narrow(b, node);
     }
     // One row reads every weight once, so memory, not arithmetic, sets its time.
     let chunk = b.steps.chunk(n, k as f64 * NANOSECONDS_A_MAC * 8.0, COLUMNS);
@@ -213,5 +274,5 @@ pub fn plan_qgemm(b: &mut Builder<'_>, node: &Node) -> Result<(), Stop> {
     draft.run([from], [y.buffer], move |run, [x], [y]| {
         run.pool.slices(y, chunk * element, |i, y| product.columns_of_row(run.kernels, x, i * chunk, y));
     });
-    Ok(())
+    outputs.narrow(b, node)
 }

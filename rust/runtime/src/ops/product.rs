@@ -18,7 +18,7 @@ use crate::plan::buffers::{BufferId, Placed};
 use crate::plan::builder::{Builder, Stop};
 use crate::plan::layout::Layout;
 use crate::plan::steps::{Context, Draft};
-use crate::program::{Node, ValueId};
+use crate::program::{DType, Node, ValueId};
 
 /// Nanoseconds of a multiply-accumulate on one thread, by which steps are cut; the order of magnitude is enough.
 pub const NANOSECONDS_A_MAC: f64 = 0.004;
@@ -71,6 +71,19 @@ pub enum Epilogue {
         residual: Option<Addition>,
         /// Lookup of the result.
         table: Option<Box<[u8; 256]>>,
+    },
+    /// Requantized to int16.
+    I16 {
+        /// With the zero point's correction in it.
+        bias: Vec<i32>,
+        /// One a column.
+        multiplier: Vec<i32>,
+        /// One a column.
+        shift: Vec<i32>,
+        /// Smallest output.
+        lo: i32,
+        /// Largest output.
+        hi: i32,
     },
     /// Floats.
     F32 {
@@ -175,6 +188,7 @@ impl Epilogue {
     pub fn element(&self) -> usize {
         match self {
             Epilogue::U8 { .. } => 1,
+            Epilogue::I16 { .. } => 2,
             Epilogue::F32 { .. } | Epilogue::F32ByRow { .. } => 4,
         }
     }
@@ -206,6 +220,18 @@ impl Epilogue {
                     stride,
                     addition: addition.of(columns),
                 }),
+            },
+            Epilogue::I16 { multiplier, shift, lo, hi, .. } => Out::I16 {
+                data: cast_mut(y),
+                stride,
+                requantize: Requantize {
+                    bias,
+                    multiplier: &multiplier[columns.clone()],
+                    shift: &shift[columns],
+                    zero_point: 0,
+                    lo: *lo,
+                    hi: *hi,
+                },
             },
             Epilogue::F32 { x_scale, scale, bias: float_bias, .. } => Out::F32 {
                 data: cast_mut(y),
@@ -369,7 +395,7 @@ impl Product {
     ) {
         let range = column..column + columns.n;
         let bias = match &self.epilogue {
-            Epilogue::U8 { bias, .. } => &bias[range.clone()],
+            Epilogue::U8 { bias, .. } | Epilogue::I16 { bias, .. } => &bias[range.clone()],
             Epilogue::F32 { acc_bias, .. } => &acc_bias[range.clone()],
             Epilogue::F32ByRow { .. } => &[],
         };
@@ -436,13 +462,19 @@ pub fn epilogue(b: &Builder<'_>, node: &Node, correction: Vec<i32>) -> Result<Ep
         });
     }
     let bias = b.known_input(node, 2)?.i32s()?;
+    let bias = bias.iter().zip(&correction).map(|(&b, &c)| b.wrapping_add(c)).collect();
+    let (multiplier, shift) = (b.known_input(node, 3)?.i32s()?, b.known_input(node, 4)?.i32s()?);
+    let (lo, hi) = (a.int32("lo")?, a.int32("hi")?);
+    if b.program.value(made(node, 0)?).dtype == DType::I16 {
+        return Ok(Epilogue::I16 { bias, multiplier, shift, lo, hi });
+    }
     Ok(Epilogue::U8 {
-        bias: bias.iter().zip(&correction).map(|(&b, &c)| b.wrapping_add(c)).collect(),
-        multiplier: b.known_input(node, 3)?.i32s()?,
-        shift: b.known_input(node, 4)?.i32s()?,
+        bias,
+        multiplier,
+        shift,
         zero_point: a.int32("y_zero_point")?,
-        lo: a.int32("lo")?,
-        hi: a.int32("hi")?,
+        lo,
+        hi,
         residual: None,
         table: None,
     })

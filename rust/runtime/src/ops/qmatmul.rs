@@ -349,7 +349,7 @@ fn push_empty(
     }
     let byte = match *epilogue {
         Epilogue::U8 { zero_point, lo, hi, .. } => zero_point.max(lo).min(hi) as u8,
-        Epilogue::F32 { .. } | Epilogue::F32ByRow { .. } => 0,
+        Epilogue::I16 { .. } | Epilogue::F32 { .. } | Epilogue::F32ByRow { .. } => 0,
     };
     b.steps.of_node(node, "fill").run([], [y], move |_, [], [y]| y.fill(byte));
     Ok(())

@@ -5,6 +5,7 @@ use std::ops::Range;
 use octavo_exec::{Pod, cast, cast_mut};
 use octavo_kernels::float::unary::{self, Unary};
 use octavo_kernels::int16::convert;
+use octavo_kernels::int16::elementwise::MulParams;
 use octavo_kernels::lookup;
 use octavo_kernels::quantize::{self, RequantizeParams};
 use octavo_kernels::table::Kernels;
@@ -385,35 +386,37 @@ pub fn plan_dequantize(b: &mut Builder<'_>, node: &Node) -> Result<(), Stop> {
 /// Plans a Requantize.
 pub fn plan_requantize(b: &mut Builder<'_>, node: &Node) -> Result<(), Stop> {
     let x = b.input(needed(node, 0)?)?;
-    if x.dtype() == DType::I16 {
-        return plan_requantize_int16(b, node, &x);
-    }
     let a = &node.attributes;
-    let params = RequantizeParams {
-        x_zero_point: a.int32("x_zero_point")?,
-        y_zero_point: a.int32("y_zero_point")?,
-        multiplier: a.int32("multiplier")?,
-        shift: a.int32("shift")?.unsigned_abs(),
-        lo: a.int32("lo")?,
-        hi: a.int32("hi")?,
-    };
+    let zeros = [a.int32("x_zero_point")?, a.int32("y_zero_point")?];
     let y = b.output(made(node, 0)?, x.shape().to_vec(), x.layout)?;
     let chunk = b.steps.chunk_elements(y.elements());
-    let kernel = b.steps.kernels.row().lookup.lookup.name;
-    let table = quantize::requantize_table(&params);
-    push_map(b, node, kernel, &x, &y, chunk, move |kernels, x: &[u8], y: &mut [u8]| {
-        lookup::lookup(kernels, x, &table, y);
-    });
-    Ok(())
-}
-
-fn plan_requantize_int16(b: &mut Builder<'_>, node: &Node, x: &Placed) -> Result<(), Stop> {
-    let params = mul_params_int16(node)?;
-    let y = b.output(made(node, 0)?, x.shape().to_vec(), x.layout)?;
-    let chunk = b.steps.chunk_elements(y.elements());
-    let kernel = b.steps.kernels.row().int16.convert.requantize.name;
-    push_map(b, node, kernel, x, &y, chunk, move |kernels, x: &[i16], y: &mut [i16]| {
-        convert::requantize(kernels, x, &params, y);
-    });
+    let row = b.steps.kernels.row();
+    let by = mul_params_int16(node)?;
+    match (x.dtype(), y.dtype()) {
+        (DType::I16, DType::I16) => {
+            push_map(b, node, row.int16.convert.requantize.name, &x, &y, chunk, move |kernels, x, y| {
+                convert::requantize(kernels, x, &by, y);
+            });
+        }
+        (DType::I16, _) => {
+            push_map(b, node, row.int16.convert.narrow.name, &x, &y, chunk, move |kernels, x, y| {
+                convert::narrow(kernels, x, &by, zeros[1], y);
+            });
+        }
+        (_, DType::I16) => {
+            push_map(b, node, row.int16.convert.widen.name, &x, &y, chunk, move |kernels, x, y| {
+                convert::widen(kernels, x, zeros[0], &by, y);
+            });
+        }
+        _ => {
+            let MulParams { multiplier, shift, lo, hi } = by;
+            let [x_zero_point, y_zero_point] = zeros;
+            let params = RequantizeParams { x_zero_point, y_zero_point, multiplier, shift, lo, hi };
+            let table = quantize::requantize_table(&params);
+            push_map(b, node, row.lookup.lookup.name, &x, &y, chunk, move |kernels, x, y| {
+                lookup::lookup(kernels, x, &table, y);
+            });
+        }
+    }
     Ok(())
 }

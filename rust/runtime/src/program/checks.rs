@@ -267,9 +267,9 @@ fn channels(program: &Program, node: &Node, count: usize, taps: &[i64]) -> Check
         if !multipliers.iter().all(|&m| is_multiplier(m)) {
             return Err(bad(node, "a multiplier is not an odd integer of 24 bits times 2^7"));
         }
-        let shift_range = of.shift_min..=i64::from(SHIFT_MAX);
-        if shifts.iter().any(|&s| !shift_range.contains(&i64::from(s))) {
-            return Err(bad(node, format_args!("a shift is outside {}..{SHIFT_MAX}", of.shift_min)));
+        let least = of.shift_min.max(integers(program, node, node.outputs[0])?.shift_min);
+        if shifts.iter().any(|&s| !(least..=i64::from(SHIFT_MAX)).contains(&i64::from(s))) {
+            return Err(bad(node, format_args!("a shift is outside {least}..{SHIFT_MAX}")));
         }
         match found.dtype() {
             DType::I64 => found.i64s()?,

@@ -6,8 +6,9 @@ mod plain;
 
 use std::ops::Range;
 
-use super::rule::{Floats, Requantize, SHORT_SUM, assert_clamp};
+use super::rule::{Floats, Requantize, SHORT_SUM};
 use crate::isa::{Entry, Has, code};
+use crate::requantize::words::assert_clamp;
 #[cfg(target_arch = "x86_64")]
 use crate::simd::{Ymm, Zmm};
 

@@ -3,8 +3,9 @@
 use std::ops::Range;
 
 use crate::geometry::Window;
-use crate::int16::rule::{Floats, Requantize, Scale};
+use crate::int16::rule::{Floats, Requantize};
 use crate::isa::Entry;
+use crate::requantize::words::Scale;
 
 /// A convolution.
 #[derive(Clone, Copy, Debug)]

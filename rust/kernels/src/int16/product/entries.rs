@@ -1,7 +1,8 @@
 //! What the tiers' products are called through.
 
-use crate::int16::rule::{Floats, Requantize, Scale};
+use crate::int16::rule::{Floats, Requantize};
 use crate::isa::Entry;
+use crate::requantize::words::Scale;
 use crate::rows::Left;
 
 /// Columns of a unit.

@@ -13,8 +13,9 @@ mod scalar;
 #[cfg(target_arch = "x86_64")]
 mod tile;
 
-use super::rule::{Requantize, SHORT_SUM, assert_clamp};
+use super::rule::{Requantize, SHORT_SUM};
 use crate::isa::{Entry, Has, code};
+use crate::requantize::words::assert_clamp;
 use crate::rows::Left;
 pub use crate::rows::{OffsetTable, Offsets, PAD, Rows};
 pub use entries::{Columns, Entries, Out, PAIR, Product, UNIT};

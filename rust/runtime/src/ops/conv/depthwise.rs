@@ -122,6 +122,6 @@ fn convolve(
             let d = Depthwise { window, packed, epilogue: floats, x_zero_point };
             depthwise::run_to_floats(kernels, x, &d, rows, cast_mut(y));
         }
-        Epilogue::F32ByRow { .. } => unreachable!("it has no groups"),
+        Epilogue::I16 { .. } | Epilogue::F32ByRow { .. } => unreachable!("it is planned otherwise"),
     }
 }

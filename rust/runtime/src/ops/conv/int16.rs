@@ -6,14 +6,14 @@ use octavo_kernels::int16::product::{self, OffsetTable, PAD};
 use octavo_kernels::int16::{Floats, Requantize};
 
 use super::convolution::Convolution;
-use crate::ops::int16::{Epilogue, NANOSECONDS_A_MAC, Product, push_rows};
-use crate::ops::node::{error, made, needed};
+use crate::ops::int16::{Epilogue, NANOSECONDS_A_MAC, Product, output, push_rows, widened};
+use crate::ops::node::{error, needed};
 use crate::ops::product::{Group, Source};
 use crate::plan::buffers::Placed;
 use crate::plan::builder::{Builder, Stop};
 use crate::plan::layout::Layout;
 use crate::plan::packing::Key;
-use crate::program::Node;
+use crate::program::{DType, Node};
 
 /// Bytes of an element of the input.
 const ELEMENT: usize = size_of::<i16>();
@@ -37,7 +37,8 @@ pub fn plan(b: &mut Builder<'_>, node: &Node, conv: &Convolution, x: &Placed) ->
         groups.push(Group { packed, channel: group * kc, column: group * group_columns });
     }
     let epilogue = Epilogue::new(b, node, &weights)?;
-    let y = b.output(made(node, 0)?, g.output_shape(conv.outputs), Layout::ChannelsLast)?;
+    let outputs = output(b, node, g.output_shape(conv.outputs), Layout::ChannelsLast)?;
+    let y = &outputs.written;
     if y.elements() == 0 {
         return Ok(());
     }
@@ -53,11 +54,16 @@ pub fn plan(b: &mut Builder<'_>, node: &Node, conv: &Convolution, x: &Placed) ->
     let from = b.with_slack(x);
     let product =
         Product { source, groups, group_columns, columns: conv.outputs, taps, kc, together, epilogue };
-    push_rows(b, node, product, conv.macs(), from, &y);
-    Ok(())
+    push_rows(b, node, product, conv.macs(), from, y);
+    outputs.narrow(b, node)
 }
 
-fn plan_depthwise(b: &mut Builder<'_>, node: &Node, conv: &Convolution, x: &Placed) -> Result<(), Stop> {
+/// Plans the convolution of one filter a channel, of int16 or of bytes.
+pub fn plan_depthwise(b: &mut Builder<'_>, node: &Node, conv: &Convolution, x: &Placed) -> Result<(), Stop> {
+    let x = match x.dtype() {
+        DType::U8 => &widened(b, node, x, node.attributes.int32("x_zero_point")?),
+        _ => x,
+    };
     let (g, channels) = (&conv.geometry, conv.outputs);
     let weights = conv.weights.i8s()?;
     let is_long = depthwise::is_long(&weights, channels);
@@ -67,7 +73,8 @@ fn plan_depthwise(b: &mut Builder<'_>, node: &Node, conv: &Convolution, x: &Plac
     })?;
     let count = weights.len();
     let epilogue = Epilogue::new(b, node, &weights)?;
-    let y = b.output(made(node, 0)?, g.output_shape(channels), Layout::ChannelsLast)?;
+    let outputs = output(b, node, g.output_shape(channels), Layout::ChannelsLast)?;
+    let y = &outputs.written;
     if y.elements() == 0 {
         return Ok(());
     }
@@ -103,5 +110,5 @@ fn plan_depthwise(b: &mut Builder<'_>, node: &Node, conv: &Convolution, x: &Plac
             }
         });
     });
-    Ok(())
+    outputs.narrow(b, node)
 }

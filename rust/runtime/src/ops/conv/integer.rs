@@ -5,7 +5,7 @@ use octavo_kernels::gemm::{self, OffsetTable, PAD};
 use super::convolution::Convolution;
 use super::shallow::PaddedImage;
 use super::{depthwise, int16};
-use crate::ops::node::{error, needed};
+use crate::ops::node::{error, made, needed};
 use crate::ops::product::{
     Group, Product, Source, epilogue, epilogue_by_row, has_row_scales, push_rows, row_scales, settle,
     zero_point_correction,
@@ -23,10 +23,12 @@ pub fn plan(b: &mut Builder<'_>, node: &Node) -> Result<(), Stop> {
     if x.dtype() == DType::I16 {
         return int16::plan(b, node, &conv, &x);
     }
-    if conv.is_depthwise() {
-        return depthwise::plan(b, node, &conv, &x);
+    let gives_int16 = b.program.value(made(node, 0)?).dtype == DType::I16;
+    match (conv.is_depthwise(), gives_int16) {
+        (true, true) => int16::plan_depthwise(b, node, &conv, &x),
+        (true, false) => depthwise::plan(b, node, &conv, &x),
+        (false, _) => plan_product(b, node, &conv, &x),
     }
-    plan_product(b, node, &conv, &x)
 }
 
 fn plan_product(b: &mut Builder<'_>, node: &Node, conv: &Convolution, x: &Placed) -> Result<(), Stop> {
