@@ -10,6 +10,7 @@ import pytest
 from octavo import DataError, ModelError, Override
 from octavo.lowering import Forms, lower_to_integers
 from octavo.quantization import stages
+from octavo.quantization.mix import LEVELS
 
 NETWORK = """<ir_version: 10, opset_import: ["" : 21]> g (float[N,4] x) => (float[N,5] y, float[N,6] z) {
     [one] a = MatMul(x, w1) [act] b = Tanh(a) [left] c = MatMul(b, w2) [right] d = MatMul(b, w2b)
@@ -51,6 +52,7 @@ def in_float(model):
         (Override(between=("act", "sum"), keep="float"), {"act", "left", "right", "sum"}),
         (Override(between=("left", "sum"), keep="float"), {"left", "sum"}),
         ({"between": ["one", "one"], "keep": "float"}, {"one"}),
+        (Override(op="MatMul", recipe="float"), {"one", "left", "right", "out", "side"}),
     ],
 )
 def test_nodes_that_stay_float(made, override, nodes):
@@ -125,7 +127,13 @@ def test_a_calibrator_takes_them(network, data, made):
         ({"tensor": "x", "scale": 0.1, "zero_point": 256}, "zero points of uint8 lie from 0 to 255"),
         ({"tensor": "x", "symmetric": 1}, "True or False, not 1"),
         ({"node": "left", "keep": "int8"}, "keeps 'float', not 'int8'"),
-        ({"node": "left"}, "takes one of keep, range, scale, symmetric: it has none"),
+        (
+            {"node": "left", "recipe": "dynamic"},
+            "recipe is one of int8, int16x8, float, not 'dynamic': the others are of whole models",
+        ),
+        ({"tensor": "x", "recipe": "int16x8"}, "cannot take the recipe 'int16x8': name the node"),
+        ({"node": "left", "keep": "float", "recipe": "float"}, "it has keep and recipe"),
+        ({"node": "left"}, "takes one of keep, recipe, range, scale, symmetric: it has none"),
         ({"keep": "float"}, "takes one of node, op, between, tensor: it has none"),
         ({"node": "left", "op": "MatMul", "keep": "float"}, "it has node and op"),
         ({"nodes": "left", "keep": "float"}, "an override has no 'nodes'; it has node, op"),
@@ -160,10 +168,13 @@ def test_as_near_as_was_asked(network, data, effort):
         steps = model.report.raised
         assert all(one.sqnr < other.sqnr for one, other in pairwise(steps))
         assert all(one.macs <= other.macs for one, other in pairwise(steps))
+        assert all(one.float_macs <= other.float_macs for one, other in pairwise(steps))
+        assert [step.to for step in steps] == sorted((step.to for step in steps), key=["", *LEVELS].index)
+        assert all(step.seconds > 0 for step in steps)
         assert all(step.assured < asked for step in steps[:-1])
         assert steps[-1].assured >= asked
-        shares.append(steps[-1].macs)
-        raised = {name for step in steps for name in step.names}
+        shares.append((steps[-1].float_macs, steps[-1].macs))
+        raised = {name for step in steps for name in step.names if step.to == "float"}
         assert raised == {stay.name for stay in model.report.stays if stay.reason.startswith("raised")}
         for found, answer in zip(octavo.Session(model).run(None, {"x": fresh}), wanted, strict=True):
             noise = np.square(found.astype("f8") - answer).sum()
@@ -172,8 +183,9 @@ def test_as_near_as_was_asked(network, data, effort):
             octavo.prepare(network).observe(data), effort=effort, min_sqnr=asked
         ).program.nodes == (model.program.nodes)
     assert shares == sorted(shares)
-    assert shares[0] == 0
-    assert shares[-1] == 1
+    assert shares[0] == (0, 0)
+    assert shares[1][0] == 0 < shares[1][1]
+    assert shares[-1] == (1, 1)
 
 
 def test_a_score_of_ones_own(network, data):
@@ -225,7 +237,13 @@ def test_aims_that_are_not_there(network, data):
 def test_the_report_tells_the_steps(network, data):
     model = octavo.quantize(network, data, min_sqnr=45)
     text = str(model.report)
-    assert "on samples held back; with ops in float:" in text
+    assert "on samples held back:" in text
     step = model.report.raised[1]
     assert f"  {step.op} {step.names[0]}" in text
-    assert json.loads(json.dumps(model.report.to_dict()))["raised"][1]["op"] == step.op
+    assert f"to int16x8: {step.sqnr:.1f} dB, surely {step.assured:.1f}, {1000 * step.seconds:.3g} ms" in text
+    assert f", {model.report.wide_ops['QGemm']} QGemm" in text.split("on int16: ")[1]
+    said = json.loads(json.dumps(model.report.to_dict()))["raised"][1]
+    assert (said["op"], said["to"], said["seconds"]) == (step.op, "int16x8", step.seconds)
+    page = model.report._repr_html_()
+    assert page.count("<svg") == 2
+    assert "SQNR against time of a run" in page

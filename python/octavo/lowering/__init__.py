@@ -111,7 +111,7 @@ def lower_as_given(program: Program) -> Program:
 def stays_of(program: Program, exclude: Iterable[str] = ()) -> list[Stay]:
     """The ops of a float Program that stay float, whatever the ranges, where all must be integers."""
     kept = {name: (EXCLUDED, True) for name in sorted(exclude)}
-    return Partition(Wiring(program), kept, integers_only=True).stays
+    return Partition(Wiring(program), kept, Forms(integers_only=True)).stays
 
 
 def _as_it_stands(program: Program) -> Lowered:

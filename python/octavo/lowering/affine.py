@@ -8,7 +8,7 @@ Integers that are symmetric have `scale = max(-min, max) / high` and the zero po
 scale 1 and the zero point that is nearest to 0.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -88,6 +88,10 @@ class Affine:
         bounded = np.clip(np.nan_to_num(scaled, nan=0.0, posinf=end, neginf=-end), -end, end)
         shifted = bounded + np.float32(self.zero_point)
         return np.asarray(np.clip(shifted, self.of.low, self.of.high).astype(DTYPES[self.of.dtype]))
+
+    def widened(self) -> "Affine":
+        """The form in int16 of the same reals, each of them exactly."""
+        return replace(self, zero_point=0, of=INT16)
 
     def reals(self) -> npt.NDArray[np.float32]:
         """The reals that all integers of the dtype stand for, float32 [count]."""

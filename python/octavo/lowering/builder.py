@@ -27,6 +27,7 @@ class ProgramBuilder(ProgramWriter):
         self._integer_names: dict[str, str] = {}
         self._float_names: dict[str, str] = {}
         self._sums: dict[str, str] = {}
+        self._others: dict[tuple[str, Affine], str] = {}
 
     def affine(self, name: str) -> Affine:
         """The form of a value of the graph in integers."""
@@ -36,14 +37,35 @@ class ProgramBuilder(ProgramWriter):
         """The name of a value of the graph in integers; one in float32, or a constant, is quantized first."""
         if name not in self._integer_names:
             form = self.affine(name)
-            constant = self.wiring.constant(name)
-            if constant is not None:
-                return self.constant(f"{name}_quantized", form.integers(constant), form.quant(), of=name)
-            quantized = self._fresh(f"{name}_quantized")
-            self._define_integers(quantized, name, form)
-            self._emit_conversion("Quantize", name, quantized, form)
-            self._integer_names[name] = quantized
+            if self.wiring.constant(name) is not None:
+                return self._quantized(name, form)
+            self._integer_names[name] = self._quantized(name, form)
         return self._integer_names[name]
+
+    def reads(self, unit: Unit, name: str) -> str:
+        """The name of a value of the graph as a unit reads it: in the integers that the unit computes on."""
+        held = self.affine(name)
+        if held.of is self.decision.computes_on(unit):
+            return self.integers(name)
+        form = self.decision.input_of_product(unit) if held.channels else self.decision.read(unit, name)
+        if (name, form) not in self._others:
+            if self.decision.comes_in_float(name):
+                self._others[name, form] = self._quantized(name, form)
+            else:
+                ratio = float(np.float64(held.scale) / np.float64(form.scale))
+                factor = self.decision.requantizer(ratio, held.of)
+                self._others[name, form] = self.requantized(name, self.integers(name), held, form, factor)
+        return self._others[name, form]
+
+    def _quantized(self, name: str, form: Affine) -> str:
+        """Add the Quantize of a value in float32, or the integers of a constant."""
+        constant = self.wiring.constant(name)
+        if constant is not None:
+            return self.constant(f"{name}_quantized", form.integers(constant), form.quant(), of=name)
+        quantized = self._fresh(f"{name}_quantized")
+        self._define_integers(quantized, name, form)
+        self._emit_conversion("Quantize", name, quantized, form)
+        return quantized
 
     def floats(self, name: str) -> str:
         """The name of a value of the graph as the graph has it: dequantized first where it is in integers."""

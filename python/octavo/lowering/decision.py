@@ -19,9 +19,10 @@ from octavo.lowering.partition import Partition, Stay
 from octavo.lowering.sharing import Sharing
 from octavo.lowering.speed import is_depthwise
 from octavo.lowering.weights import Nearest, Weights, given_weights, nearest_weights, quantize_weights
+from octavo.lowering.widths import Widths
 from octavo.lowering.wiring import Unit, Wiring
 from octavo.program.arithmetic import multipliers_shifts
-from octavo.program.integers import Integers
+from octavo.program.integers import INT16, Integers
 
 Kept = dict[str, tuple[str, bool]]
 """Names of nodes that stay float, each with the reason and whether that was asked for."""
@@ -62,6 +63,7 @@ class Decision:
             forms, given={**forms.given, **given.forms}, weights={**forms.weights, **given.weights}
         )
         self.partition: Partition
+        self._widths: Widths
         self._sharing: Sharing
         self.fits: dict[str, Any] = {}
         self.fused: set[str] = set()
@@ -73,15 +75,9 @@ class Decision:
         """Fit every unit by `fit`. One for which it raises `UnfitError` is kept in float."""
         kept = dict(kept)
         while True:
-            self.partition = Partition(
-                self.wiring,
-                kept,
-                self.forms.activations,
-                self.forms.given,
-                self.forms.grids,
-                self.forms.integers_only,
-            )
-            self._sharing = Sharing(self.partition, self.forms)
+            self.partition = Partition(self.wiring, kept, self.forms)
+            self._widths = Widths(self.partition, self.forms)
+            self._sharing = Sharing(self.partition, self.forms, self._widths)
             unfit = self._sharing.unfit or self._first_unfit(fit)
             if unfit is None:
                 return
@@ -122,23 +118,53 @@ class Decision:
             raise UnfitError(found, name)
         return found
 
+    def computes_on(self, unit: Unit) -> Integers:
+        """What a unit that runs in integers computes on."""
+        return self._widths.of_unit(unit)
+
+    def read(self, unit: Unit, name: str) -> Affine:
+        """The form in which a unit reads a value, one scale a tensor: that of the unit's integers."""
+        return self._in_integers(name, self.affine(name), self.computes_on(unit))
+
+    def comes_in_float(self, name: str) -> bool:
+        """Whether a value is made of floats by each reader on its own: no integer unit gives it."""
+        producer = self.wiring.producer.get(name)
+        is_held = producer is not None and self.is_integer(producer)
+        return not is_held and name not in self.wiring.rounded
+
+    def _in_integers(self, name: str, held: Affine, of: Integers) -> Affine:
+        """The form of a value that is held in another, in these integers."""
+        if held.of is of:
+            return held
+        if of is INT16 and not self.comes_in_float(name):
+            return held.widened()
+        form = self._sharing.in_integers(name, of)
+        if isinstance(form, str):
+            raise UnfitError(form, name)
+        return form
+
     def input_of_product(self, unit: Unit) -> Affine:
         """The form of what a product multiplies by its weights."""
         name, weight = unit.node.inputs[0], self.wiring.value(unit.node.inputs[1]).shape
         takes_channels = unit.node.op == "Conv" and is_depthwise(unit.node, weight)
-        return self.affine_of_channels(name) if takes_channels and name in self.scaled else self.affine(name)
+        if takes_channels and name in self.scaled:
+            return self._in_integers(name, self.affine_of_channels(name), self.computes_on(unit))
+        return self.read(unit, name)
 
-    def requantizer(self, factor: float) -> tuple[int, int]:
-        """(M, S) of a real factor; raises `UnfitError` where the factor is too large for the rule."""
-        multiplier, shift = self.requantizers(np.array([factor]))
+    def requantizer(self, factor: float, of: Integers) -> tuple[int, int]:
+        """(M, S) of a real factor of what comes in these integers.
+
+        Raises `UnfitError` where the factor is too large for the rule.
+        """
+        multiplier, shift = self.requantizers(np.array([factor]), of)
         return int(multiplier[0]), int(shift[0])
 
     def requantizers(
-        self, factors: npt.NDArray[np.float64]
+        self, factors: npt.NDArray[np.float64], *of: Integers
     ) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int32]]:
-        """The same of several."""
+        """The same of several; of: what comes, and what is made of it."""
         multiplier, shift = multipliers_shifts(factors)
-        beyond = (multiplier == 0) | (shift < self.forms.activations.shift_min)
+        beyond = (multiplier == 0) | (shift < max(each.shift_min for each in of))
         if beyond.any():
             factor = factors[beyond][0]
             raise UnfitError(f"its output's scale is {factor:.3g} times too fine for its sums")

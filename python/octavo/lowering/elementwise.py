@@ -39,7 +39,7 @@ def fit_add(decision: Decision, unit: Unit) -> Sum | None:
     """
     if unit.name in decision.fused:
         return None
-    a, b = (decision.affine(name) for name in unit.node.inputs)
+    a, b = (decision.read(unit, name) for name in unit.node.inputs)
     end = epilogue(decision, unit)
     scale = np.float64(end.affine.scale)
     sign = -1.0 if unit.node.op == "Sub" else 1.0
@@ -53,12 +53,12 @@ def fit_add(decision: Decision, unit: Unit) -> Sum | None:
 
 def emit_add(builder: ProgramBuilder, unit: Unit, fit: Sum) -> None:
     """Add the QAdd."""
-    a, b = (builder.affine(name) for name in unit.node.inputs)
+    a, b = (builder.decision.read(unit, name) for name in unit.node.inputs)
     a_multiplier, b_multiplier, shift = fit.factors
     builder.emit(
         "QAdd",
         unit,
-        [builder.integers(name) for name in unit.node.inputs],
+        [builder.reads(unit, name) for name in unit.node.inputs],
         [builder.gives_integers(fit.end.output)],
         {
             "a_zero_point": a.zero_point,
@@ -75,16 +75,16 @@ def emit_add(builder: ProgramBuilder, unit: Unit, fit: Sum) -> None:
 def fit_mul(decision: Decision, unit: Unit) -> Multiplication:
     """The exact product, requantized; a division by a constant is a product by its reciprocals."""
     left, right = unit.node.inputs
-    a = decision.affine(left)
+    a = decision.read(unit, left)
     if unit.node.op == "Mul":
-        return _fit_product(decision, unit, a, decision.affine(right), None)
+        return _fit_product(decision, unit, a, decision.read(unit, right), None)
     divisor = decision.wiring.constant(right)
     assert divisor is not None
     with np.errstate(over="ignore"):
         reciprocals = (1.0 / divisor.astype(np.float64)).astype(np.float32)
     if not np.all(np.isfinite(reciprocals)):
         raise UnfitError("it divides by a constant too small to take the reciprocal of")
-    b = affine(Range(float(reciprocals.min()), float(reciprocals.max())), decision.forms.activations)
+    b = affine(Range(float(reciprocals.min()), float(reciprocals.max())), decision.computes_on(unit))
     return _fit_product(decision, unit, a, b, b.integers(reciprocals))
 
 
@@ -92,13 +92,13 @@ def emit_mul(builder: ProgramBuilder, unit: Unit, fit: Multiplication) -> None:
     """Add the QMul."""
     left, right = unit.node.inputs
     multiplier, shift = fit.factor
-    x = builder.integers(left)
+    x = builder.reads(unit, left)
     if fit.reciprocals is None:
-        factor = builder.integers(right)
+        factor = builder.reads(unit, right)
     else:
         factor = builder.constant(f"{right}_reciprocal_quantized", fit.reciprocals, fit.b.quant())
     attributes = {
-        "a_zero_point": builder.affine(left).zero_point,
+        "a_zero_point": builder.decision.read(unit, left).zero_point,
         "b_zero_point": fit.b.zero_point,
         "multiplier": multiplier,
         "shift": shift,
@@ -113,4 +113,4 @@ def _fit_product(
 ) -> Multiplication:
     end = epilogue(decision, unit)
     factor = np.float64(a.scale) * np.float64(b.scale) / np.float64(end.affine.scale)
-    return Multiplication(end, decision.requantizer(float(factor)), b, reciprocals)
+    return Multiplication(end, decision.requantizer(float(factor), a.of), b, reciprocals)

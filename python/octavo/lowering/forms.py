@@ -1,6 +1,6 @@
 """Forms: what lowering goes by. Of a tensor, its scale, zero point and integers; of weights, the integers."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -37,6 +37,11 @@ class Forms:
     whether what has no given form is derived one; it stays float else, weights and constants too.
     integers_only: whether all runs in integers that can, outputs among it, though float were faster or more
     precise.
+
+    Of a model that mixes integers: nodes: by the name of a node, the activations that it computes on in place
+    of `activations`. ranges_in: by the dtype of integers, the ranges of what is held in such, in place of
+    `ranges`. narrow: by the name of a value that is held in int16, its form for readers on uint8, which is
+    derived else.
     """
 
     ranges: Mapping[str, Range] = field(default_factory=dict)
@@ -48,3 +53,10 @@ class Forms:
     grids: Mapping[str, Affine] = field(default_factory=dict)
     derives: bool = True
     integers_only: bool = False
+    nodes: Mapping[str, Integers] = field(default_factory=dict)
+    ranges_in: Mapping[str, Mapping[str, Range]] = field(default_factory=dict)
+    narrow: Mapping[str, Affine] = field(default_factory=dict)
+
+    def integers_of(self, names: Iterable[str]) -> Integers:
+        """What the nodes of these names, which one op does, are to compute on."""
+        return next((self.nodes[name] for name in names if name in self.nodes), self.activations)

@@ -27,7 +27,7 @@ def fit_matmul(decision: Decision, unit: Unit) -> Products:
 
     The result is float32 too where the left side is exponentials, whose rows have a scale each.
     """
-    a, b = (decision.affine(name) for name in unit.node.inputs)
+    a, b = (decision.read(unit, name) for name in unit.node.inputs)
     _check_sums(decision, unit, a, b)
     output = unit.outputs[0]
     is_weighed = decision.partition.exponentials(unit.node.inputs[0])
@@ -35,14 +35,14 @@ def fit_matmul(decision: Decision, unit: Unit) -> Products:
         return _with_number(decision, output, b.scale)
     end = epilogue(decision, unit)
     factor = np.float64(a.scale) * np.float64(b.scale) / np.float64(end.affine.scale)
-    return Products(end=end, factor=decision.requantizer(float(factor)))
+    return Products(end=end, factor=decision.requantizer(float(factor), a.of))
 
 
 def emit_matmul(builder: ProgramBuilder, unit: Unit, fit: Products) -> None:
     """Add the QMatMul."""
-    a, b = (builder.affine(name) for name in unit.node.inputs)
+    a, b = (builder.decision.read(unit, name) for name in unit.node.inputs)
     attributes: dict[str, Attribute] = {"a_zero_point": a.zero_point, "b_zero_point": b.zero_point}
-    inputs = [builder.integers(name) for name in unit.node.inputs]
+    inputs = [builder.reads(unit, name) for name in unit.node.inputs]
     sums = builder.sums(unit.node.inputs[0])
     if sums is not None:
         assert fit.scale is not None

@@ -74,7 +74,8 @@ def _factors(decision: Decision, names: tuple[str, ...], output: str) -> dict[st
     factors = {}
     for name in names:
         if decision.wiring.constant(name) is None and (x := decision.affine(name)) != y:
-            factors[name] = decision.requantizer(float(np.float64(x.scale) / np.float64(y.scale)))
+            ratio = float(np.float64(x.scale) / np.float64(y.scale))
+            factors[name] = decision.requantizer(ratio, x.of)
     return factors
 
 

@@ -8,13 +8,14 @@ float32 from its accumulator: last layers keep their precision.
 Where all must be integers, what can be is, up to the outputs of the model.
 """
 
-from collections.abc import Container, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 
-from octavo.lowering.affine import PROBABILITY, Affine
+from octavo.lowering.affine import PROBABILITY
 from octavo.lowering.capability import Kind, Row, judge
+from octavo.lowering.forms import Forms
 from octavo.lowering.wiring import Unit, Wiring
-from octavo.program.integers import UINT8, Integers
+from octavo.program.integers import Integers
 
 EXCLUDED = "excluded by choice"
 AFTER_LAST = "it follows a float32 result of exact sums, which no op reads as integers"
@@ -27,7 +28,7 @@ FORM_BLIND = ("Shape", "Size", "ArgMax", "ArgMin")
 """Ops that answer for integers what they would for the floats that these stand for."""
 
 _GIVE_FLOATS = ("QConv", "QGemm", "QMatMul", "QReduceMean")
-_NONE: Mapping[str, Affine] = {}
+_NO_FORMS = Forms()
 _FOLLOWERS = (Kind.UNARY, Kind.ELEMENTWISE, Kind.MOVEMENT, Kind.JOIN, Kind.SOFTMAX)
 
 
@@ -44,31 +45,25 @@ class Stay:
 class Partition:
     """The units in two: `rows[unit.name]` for those that run in integers, `stays` for those that do not.
 
-    `kept` are the names of nodes that must stay float, with the reason and whether that was asked for;
-    `activations` the integers that the others compute on; `given` the values whose form a model states;
-    `grids` those that are quantized from floats with scales a channel; `integers_only`: whether all must be
-    integers.
+    `kept` are the names of nodes that must stay float, with the reason and whether that was asked for.
+    `forms` says what the others compute on, which values have a form that a model states, which are quantized
+    from floats with scales a channel, and whether all must be integers.
     """
 
     def __init__(
         self,
         wiring: Wiring,
         kept: Mapping[str, tuple[str, bool]],
-        activations: Integers = UINT8,
-        given: Mapping[str, Affine] = _NONE,
-        grids: Container[str] = (),
-        integers_only: bool = False,
+        forms: Forms = _NO_FORMS,
     ) -> None:
         self.wiring = wiring
-        self._activations = activations
-        self._given = given
-        self._grids = grids
-        self._integers_only = integers_only
+        self._forms = forms
+        self._integers_only = forms.integers_only
         self.rows: dict[str, Row] = {}
         self.functions: dict[str, tuple[str, ...]] = wiring.functions
         self._reasons: dict[str, tuple[str, bool]] = {}
         self._judge(kept)
-        if integers_only:
+        if forms.integers_only:
             self._integers = set(self.rows)
         else:
             self._forgo_exponentials()
@@ -130,21 +125,24 @@ class Partition:
                 continue
             self.wiring.trace_function(unit)
             without = Kind.EXPONENTIALS if self._integers_only else None
-            verdict = judge(self.wiring, unit, self._activations, without, self._integers_only)
+            verdict = judge(self.wiring, unit, self._integers_of(unit), without, self._integers_only)
             if verdict.row is None or verdict.row.kind is not Kind.UNARY:
                 self.wiring.forget_function(unit)
             if verdict.row is None:
                 self._reasons[unit.name] = (verdict.reason, verdict.expected)
-            elif verdict.row.kind is Kind.UNARY and unit.outputs[0] in self._grids:
+            elif verdict.row.kind is Kind.UNARY and unit.outputs[0] in self._forms.grids:
                 self._reasons[unit.name] = (COLUMNS, True)
             elif verdict.row.kind is Kind.SOFTMAX and self._is_rounded_otherwise(unit):
                 self._reasons[unit.name] = (OTHER_STEPS, True)
             else:
                 self.rows[unit.name] = verdict.row
 
+    def _integers_of(self, unit: Unit) -> Integers:
+        return self._forms.integers_of(node.name for node in unit.nodes)
+
     def _is_rounded_otherwise(self, unit: Unit) -> bool:
         """Whether a Softmax's result is given steps that it does not have in integers."""
-        form = self._given.get(unit.outputs[0])
+        form = self._forms.given.get(unit.outputs[0])
         return form is not None and (form.scale, form.zero_point) != (PROBABILITY, 0)
 
     def _forgo_exponentials(self) -> None:
@@ -154,9 +152,10 @@ class Partition:
             if row is None or row.kind is not Kind.EXPONENTIALS:
                 continue
             reader = self.wiring.sole_reader(unit.outputs[0])
-            is_rounded = unit.outputs[0] in self._given or (reader is not None and reader.rounding)
+            is_rounded = unit.outputs[0] in self._forms.given or (reader is not None and reader.rounding)
             if reader is None or reader.name not in self.rows or is_rounded:
-                other = judge(self.wiring, unit, self._activations, without=Kind.EXPONENTIALS).row
+                of = self._integers_of(unit)
+                other = judge(self.wiring, unit, of, without=Kind.EXPONENTIALS).row
                 assert other is not None, "a Softmax has another row"
                 self.rows[unit.name] = other
 

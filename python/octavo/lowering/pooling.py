@@ -26,7 +26,7 @@ class Mean:
 
 def fit_average_pool(decision: Decision, unit: Unit) -> Mean:
     """The sum of a window within its accumulator."""
-    of = decision.forms.activations
+    of = decision.computes_on(unit)
     if of.steps * math.prod(integers(unit.node, "kernel_shape")) >= of.sum_end:
         raise UnfitError("the sum of its window could leave int32")
     return _fit_requantized(decision, unit)
@@ -36,12 +36,12 @@ def fit_reduce_mean(decision: Decision, unit: Unit) -> Mean:
     """A mean of elements, as many as the plan finds, with a float32 result where no reader wants integers."""
     if decision.partition.gives_integers(unit.outputs[0]):
         return _fit_requantized(decision, unit)
-    decision.affine(unit.node.inputs[0])  # it has one, or the mean does not fit
+    decision.read(unit, unit.node.inputs[0])  # it has one, or the mean does not fit
     return Mean()
 
 
 def _fit_requantized(decision: Decision, unit: Unit) -> Mean:
-    x = decision.affine(unit.node.inputs[0])
+    x = decision.read(unit, unit.node.inputs[0])
     end = epilogue(decision, unit)
     ratio = np.float64(x.scale) / np.float64(end.affine.scale)
     most = 31 - x.of.shift_min
@@ -65,9 +65,9 @@ def emit_reduce_mean(builder: ProgramBuilder, unit: Unit, fit: Mean) -> None:
 
 def _emit(builder: ProgramBuilder, unit: Unit, fit: Mean, op: str, attributes: dict[str, Attribute]) -> None:
     source = unit.node.inputs[0]
-    x = builder.affine(source)
+    x = builder.decision.read(unit, source)
     attributes = attributes | {"x_zero_point": x.zero_point}
-    inputs = [builder.integers(source)]
+    inputs = [builder.reads(unit, source)]
     if fit.end is None or fit.ratio is None:
         outputs = [builder.gives_floats(unit.outputs[0])]
         builder.emit(op, unit, inputs, outputs, attributes | {"x_scale": x.scale})

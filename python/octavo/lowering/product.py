@@ -70,7 +70,7 @@ def fit_product(decision: Decision, unit: Unit, operands: Operands) -> Product:
             raise UnfitError(f"{end.output!r} has a scale a channel, and a float op reads it")
         decision.scaled.add(end.output)
     factors = x.channel_scales * weights.scale.astype(np.float64) / end.affine.channel_scales
-    return Product(weights, bias, end, *decision.requantizers(factors), residual)
+    return Product(weights, bias, end, *decision.requantizers(factors, x.of, end.affine.of), residual)
 
 
 def emit_product(
@@ -84,10 +84,10 @@ def emit_product(
     """Add a QConv or QGemm."""
     layout, axis = operands.restore, operands.axis
     source, weight = unit.node.inputs[:2]
-    x, weights = builder.affine(source), fit.weights
+    x, weights = builder.decision.input_of_product(unit), fit.weights
     quant = Quant(weights.scale, np.zeros(len(weights.scale), np.int64), axis)
     inputs = [
-        builder.integers(source),
+        builder.reads(unit, source),
         builder.constant(f"{weight}_quantized", layout(weights.weight), quant, of=weight),
     ]
     if weights.reals is not None:
@@ -110,7 +110,7 @@ def emit_product(
     inputs.append(builder.constant(f"{unit.name}.shift", fit.shift))
     attributes = attributes | fit.end.attributes()
     if fit.residual is not None:
-        inputs.append(builder.integers(fit.residual.addend.name))
+        inputs.append(builder.reads(fit.residual.addend.add, fit.residual.addend.name))
         inputs.append(builder.constant(f"{unit.name}.residual_multiplier", fit.residual.multiplier))
         inputs.append(builder.constant(f"{unit.name}.residual_shift", fit.residual.shift))
         attributes["r_zero_point"] = fit.residual.addend.form.zero_point

@@ -58,7 +58,7 @@ def addend_of(decision: Decision, unit: Unit, x: Affine) -> Addend | None:
         return None
     name = _other(unit, add)
     try:
-        form, end = decision.affine(name), epilogue(decision, add)
+        form, end = decision.read(add, name), epilogue(decision, add)
     except UnfitError:
         return None  # and the Add says why
     least_scale = float(np.float64(form.scale) / (np.float64(x.scale) * _COARSEST))
@@ -85,9 +85,11 @@ def _add_behind(decision: Decision, unit: Unit) -> Unit | None:
     """The Add in integers that alone reads a product, and adds what is of the same shape to it."""
     wiring, output = decision.wiring, unit.outputs[0]
     add = wiring.sole_reader(output)
-    if unit.rounding or add is None or add.node.op != "Add" or decision.forms.activations is not UINT8:
+    if unit.rounding or add is None or add.node.op != "Add":
         return None
     if not (decision.is_integer(unit) and decision.is_integer(add)):
+        return None
+    if not (decision.computes_on(unit) is decision.computes_on(add) is UINT8):
         return None
     rows = decision.partition.rows
     if rows[add.name].becomes != "QAdd" or rows[unit.name].becomes not in ("QConv", "QGemm"):

@@ -22,8 +22,10 @@ from octavo.lowering.columns import Columns
 from octavo.lowering.forms import NOT_GIVEN, Forms
 from octavo.lowering.grids import Grid
 from octavo.lowering.partition import Partition
+from octavo.lowering.widths import Widths
 from octavo.lowering.wiring import Unit
 from octavo.program.attributes import integer, integers
+from octavo.program.integers import UINT8, Integers
 
 LOSS = 2.0
 """How much wider than its own a tensor's range may become to be shared: a factor of 2 is one bit."""
@@ -37,24 +39,26 @@ class Sharing:
     unfit: the first unit whose inputs cannot share a scale, and why; None where all can.
     """
 
-    def __init__(self, partition: Partition, forms: Forms) -> None:
+    def __init__(self, partition: Partition, forms: Forms, widths: Widths) -> None:
         self.unfit: tuple[list[Unit], str] | None = None
         self._partition = partition
         self._forms = forms
+        self._widths = widths
         self._parent: dict[str, str] = {}
         self._widened: dict[str, Range] = {}
         self._narrowest: dict[str, float] = {}
         self._fixed: dict[str, Affine] = {}
+        self._fixed_by: dict[str, str] = {}
         units = [unit for unit in partition.wiring.units if partition.is_integer(unit)]
         for unit in partition.wiring.units:
             op, name = unit.nodes[-1].op, unit.outputs[0]
-            fixed = fixed_output(op, forms.activations)
+            fixed = fixed_output(op, widths.of_value(name))
             if (
                 self._forms.derives
                 and fixed is not None
                 and not (op == "Softmax" and self._is_coarse(name, fixed))
             ):
-                self._fixed[name] = fixed
+                self._fixed[name], self._fixed_by[name] = fixed, op
         self._fixed |= forms.given
         self._exact = set(partition.wiring.rounded)
         for unit in reversed(units):
@@ -82,6 +86,7 @@ class Sharing:
             return
         for name in inputs.get(self._partition.kind(unit), ()):
             is_free = name not in self._fixed and wiring.constant(name) is None
+            is_free &= self._widths.of_value(name) is self._fixed[output].of
             if is_free and wiring.sole_reader(name) is unit:
                 self._exact.add(name)
                 self._fixed[name] = self._fixed[output]
@@ -107,8 +112,19 @@ class Sharing:
         root = self._root(name)
         if root in self._fixed:
             return self._fixed[root]
-        reals = self._range(root)
-        return reals if isinstance(reals, str) else affine(reals, self._forms.activations)
+        return self._derived(root, self._widths.of_value(root))
+
+    def in_integers(self, name: str, of: Integers) -> Affine | str:
+        """The form of a value in other integers than those that it is held in, or why it has none."""
+        root = self._root(name)
+        if root in self._forms.narrow and of is UINT8:
+            return self._forms.narrow[root]
+        fixed = fixed_output(self._fixed_by[root], of) if root in self._fixed_by else None
+        return self._derived(root, of) if fixed is None else fixed
+
+    def _derived(self, root: str, of: Integers) -> Affine | str:
+        reals = self._range_in(root, of)
+        return reals if isinstance(reals, str) else affine(reals, of)
 
     def _on_grid(self, source: str, form: Affine) -> dict[str, Affine]:
         """The forms of an input on a grid and of what it is moved to; none where a reader objects."""
@@ -135,6 +151,8 @@ class Sharing:
     def _takes(self, unit: Unit, name: str, form: Affine) -> bool:
         """Whether a unit is a product by constant weights that can read a value in this form."""
         if self._partition.rows[unit.name].becomes not in ("QConv", "QGemm") or name != unit.node.inputs[0]:
+            return False
+        if self._widths.of_unit(unit) is not form.of:
             return False
         if not isinstance(form, Grid) or form.axis is None:
             return True
@@ -167,8 +185,15 @@ class Sharing:
         if root in self._fixed:
             reals = self._fixed[root].reals()
             return Range(float(reals[0]), float(reals[-1]))
-        if root in self._forms.ranges:
-            return self._forms.ranges[root]
+        return self._range_in(root, self._widths.of_value(root))
+
+    def _range_in(self, root: str, of: Integers) -> Range | str:
+        """The range of a value that shares no other's, for these integers."""
+        if root in self._widened and self._widths.of_value(root) is of:
+            return self._widened[root]
+        ranges = self._forms.ranges_in.get(of.dtype, self._forms.ranges)
+        if root in ranges:
+            return ranges[root]
         constant = self._partition.wiring.constant(root)
         if self._forms.derives and constant is not None and constant.size and np.all(np.isfinite(constant)):
             return Range(float(constant.min()), float(constant.max()))
@@ -194,15 +219,21 @@ class Sharing:
         if output in self._forms.given:
             for name, root in zip(inputs, roots, strict=True):
                 known = self._partition.wiring.constant(name) is not None
-                if root not in self._fixed and not known and self._alone(name, unit):
+                is_alike = self._widths.of_value(root) is self._fixed[output].of
+                if is_alike and root not in self._fixed and not known and self._alone(name, unit):
                     self._parent[root] = output
-        elif all(root in self._fixed and self._fixed[root] == self._fixed.get(roots[0]) for root in roots):
+        elif self._have_one_form(roots, self._widths.of_value(output)):
             self._fixed[output] = self._fixed[roots[0]]
         elif not self._forms.derives:
             return f"{output!r} has no range: {NOT_GIVEN}"
         else:
             self._widen(unit, ranges)
         return None
+
+    def _have_one_form(self, roots: list[str], of: Integers) -> bool:
+        """Whether all have one form in advance, in these integers."""
+        first = self._fixed.get(roots[0])
+        return first is not None and first.of is of and all(self._fixed.get(root) == first for root in roots)
 
     def _widen(self, unit: Unit, ranges: Mapping[str, Range]) -> None:
         """Give the output the union of its inputs' ranges, and to those inputs that lose little by it."""
@@ -216,6 +247,8 @@ class Sharing:
         for name in inputs:
             root = self._root(name)
             if root in self._fixed or root == output or wiring.constant(name) is not None:
+                continue
+            if self._widths.of_value(root) is not self._widths.of_value(output):
                 continue
             own = self._narrowest.get(root, ranges[name].width)
             alone = self._alone(name, unit) and root not in self._widened

@@ -18,7 +18,7 @@ STEP = np.float32(1 / 8)
 
 def fit_softmax(decision: Decision, unit: Unit) -> npt.NDArray[Any]:
     """The table of formula (13), `rne(2^22 * exp(-s * d))`, exp in float32 by our own function; int32."""
-    x, y = decision.affine(unit.node.inputs[0]), decision.affine(unit.outputs[0])
+    x, y = decision.read(unit, unit.node.inputs[0]), decision.affine(unit.outputs[0])
     if x.scale > STEP and not decision.forms.integers_only:
         raise UnfitError(f"its input's range is so wide that a step in {x.of} would be {x.scale:.3g}")
     if (y.scale, y.zero_point) != (PROBABILITY, 0):
@@ -32,7 +32,7 @@ def fit_softmax(decision: Decision, unit: Unit) -> npt.NDArray[Any]:
 def emit_softmax(builder: ProgramBuilder, unit: Unit, table: npt.NDArray[Any]) -> None:
     """Add the QSoftmax."""
     source, output = unit.node.inputs[0], unit.outputs[0]
-    inputs = [builder.integers(source), builder.constant(f"{unit.name}.table", table)]
+    inputs = [builder.reads(unit, source), builder.constant(f"{unit.name}.table", table)]
     outputs = [builder.gives_integers(output)]
     builder.emit("QSoftmax", unit, inputs, outputs, {"axis": integer(unit.node, "axis")})
     builder.dequantize_if_wanted(output)

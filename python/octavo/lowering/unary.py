@@ -35,7 +35,7 @@ def fit_unary(decision: Decision, unit: Unit) -> Table | None:
     if unit.name in decision.fused or not (read or partition.wants_float(output)):
         return None
     root = next(name for name in decision.wiring.functions[output] if _exists(decision, name))
-    x, y = decision.affine(root), decision.affine(output)
+    x, y = decision.read(unit, root), decision.affine(output)
     nodes = _between(decision, root, output)
     return Table(root, y.integers(_evaluate(decision, nodes, root, x.reals())), nodes)
 
@@ -45,7 +45,7 @@ def emit_unary(builder: ProgramBuilder, unit: Unit, table: Table | None) -> None
     if table is None:
         return
     output = unit.outputs[0]
-    inputs = [builder.integers(table.root), builder.constant(f"{unit.name}.table", table.entries)]
+    inputs = [builder.reads(unit, table.root), builder.constant(f"{unit.name}.table", table.entries)]
     builder.emit("Lookup", unit, inputs, [builder.gives_integers(output)], {}, of=table.nodes)
     builder.dequantize_if_wanted(output)
 

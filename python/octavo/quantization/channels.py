@@ -20,6 +20,7 @@ from octavo.lowering.affine import SCALE_MIN
 from octavo.lowering.speed import is_depthwise
 from octavo.program import Node, Program
 from octavo.program.checks import RESIDUAL
+from octavo.program.integers import UINT8
 from octavo.quantization.products import readers_of
 
 ALPHAS = (0.5, 0.75)
@@ -64,10 +65,8 @@ def candidates(lowered: Lowered) -> Iterator[str]:
         quant = program.values[output].quant
         if node.op != "QConv" or node.inputs[RESIDUAL:] or quant is None or quant.zero_point.any():
             continue
-        if (node.attributes["lo"], node.attributes["hi"]) != (
-            0,
-            lowered.forms[lowered.values[output]].of.high,
-        ):
+        of = lowered.forms[lowered.values[output]].of
+        if of is not UINT8 or (node.attributes["lo"], node.attributes["hi"]) != (0, of.high):
             continue
         reads = readers.get(output, [])
         if reads and all(_multiplies_channels(program, reader, output) for reader in reads):

@@ -25,6 +25,7 @@ from octavo.calibration import Statistics
 from octavo.lowering import Affine, Grid, Lowered, Range, affine, columns
 from octavo.lowering.capability import ROWS
 from octavo.program import Node, Program
+from octavo.program.integers import UINT8
 from octavo.program.ops import marked
 from octavo.quantization.products import readers_of
 
@@ -131,7 +132,10 @@ def candidates(lowered: Lowered) -> Iterator[tuple[str, int, int]]:
     program, readers = lowered.program, readers_of(lowered.program)
     for node in program.nodes:
         output = node.outputs[0]
-        if node.op not in ("Quantize", "Lookup") or isinstance(lowered.forms[lowered.values[output]], Grid):
+        if node.op not in ("Quantize", "Lookup"):
+            continue
+        form = lowered.forms[lowered.values[output]]
+        if form.of is not UINT8 or isinstance(form, Grid):
             continue
         reads, shape = readers.get(output, []), program.values[output].shape
         if reads and shape is not None and all(_multiplies(lowered, reader, output) for reader in reads):

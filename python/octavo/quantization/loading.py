@@ -7,6 +7,7 @@ from octavo.errors import ModelError
 from octavo.lowering import Stay, evaluate, lower, stays_of
 from octavo.passes import names_of, simplify
 from octavo.program import Program
+from octavo.quantization.mix import FLOAT
 from octavo.quantization.overrides import overridden
 from octavo.quantization.scopes import Names, excluded_nodes
 from octavo.quantization.work import Work
@@ -32,11 +33,11 @@ def floats_of(model: frontend.Source, integers_only: bool = False) -> tuple[Prog
 
 def settle_overrides(work: Work, names: Names) -> None:
     """What exclusions and overrides come to for the model in float; names: those of its file."""
-    of = work.recipe.activations if work.recipe.range_rules else None
-    work.overridden = overridden(work.floats, work.overrides, names, of)
-    work.excluded = excluded_nodes(work.floats, work.exclude, names) | work.overridden.floats
+    work.overridden = overridden(work.floats, work.overrides, names, work.recipe)
+    excluded = excluded_nodes(work.floats, work.exclude, names)
+    work.mix = work.overridden.mix.with_nodes(excluded, FLOAT)
     if work.recipe.kind.integers_only:
-        check_integers_only(stays_of(work.floats, work.excluded))
+        check_integers_only(stays_of(work.floats, work.mix.floats))
 
 
 def check_integers_only(stays: Sequence[Stay]) -> None:

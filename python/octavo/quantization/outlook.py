@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from octavo.lowering import EXCLUDED, Stay
+from octavo.lowering import EXCLUDED, Forms, Stay
 from octavo.lowering.partition import Partition
 from octavo.lowering.wiring import Wiring
 from octavo.program import Program
@@ -35,7 +35,7 @@ def outlook(floats: Program, excluded: Iterable[str] = ()) -> Outlook:
     excluded: names of nodes that are to stay float.
     """
     wiring, kept = Wiring(floats), {name: (EXCLUDED, True) for name in excluded}
-    partition = Partition(wiring, kept, given=wiring.given.forms)
+    partition = Partition(wiring, kept, Forms(given=wiring.given.forms))
     integers = [node for unit in partition.wiring.units if partition.is_integer(unit) for node in unit.nodes]
     sizes = stated_sizes(floats)
     named = {node.name for node in integers} | {stay.name for stay in partition.stays}

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
 import numpy as np
@@ -11,10 +11,12 @@ from octavo.errors import ModelError, close_to
 from octavo.lowering import Affine, Range
 from octavo.program import Node, Program
 from octavo.program.integers import Integers
+from octavo.quantization.mix import FLOAT, LEVELS, Mix
+from octavo.quantization.recipes import MIXED, Recipe
 from octavo.quantization.scopes import Names, matched
 
 SELECTORS = ("node", "op", "between", "tensor")
-ACTIONS = ("keep", "range", "scale", "symmetric")
+ACTIONS = ("keep", "recipe", "range", "scale", "symmetric")
 
 
 @dataclass(frozen=True)
@@ -24,7 +26,8 @@ class Override:
     One of: node: the name of a node, of the file or of the simplified model, or a pattern (`*`, `?`,
     `[...]`); op: an operator, by ONNX's name; between: two names of nodes, for them and all on the ways from
     the first to the second; tensor: the name of a tensor, or a pattern.
-    And one of: keep: "float": the nodes compute in float; range: (least, greatest), the reals that the
+    And one of: keep: "float": the nodes compute in float; recipe: "int8" or "int16x8": in a model of either,
+    their activations are uint8, or int16; "float": as keep; range: (least, greatest), the reals that the
     tensors are held for; scale, with zero_point: the form itself, `real = scale * (q - zero_point)`;
     symmetric: whether the range that was seen is made as wide below 0 as above, with no zero point.
     What is said of nodes holds for the tensors that they give. Raises `ModelError` for anything else.
@@ -35,6 +38,7 @@ class Override:
     between: tuple[str, str] | None = None
     tensor: str | None = None
     keep: str | None = None
+    recipe: str | None = None
     range: tuple[float, float] | None = None
     scale: float | None = None
     zero_point: int | None = None
@@ -48,8 +52,14 @@ class Override:
                 raise ModelError(f"an override takes one of {', '.join(names)}: {found}")
         if self.keep not in (None, "float"):
             raise ModelError(f"an override keeps 'float', not {self.keep!r}")
-        if self.keep is not None and self.tensor is not None:
-            raise ModelError("an override of a tensor cannot keep float: name the node that gives it")
+        if self.recipe is not None and self.recipe not in LEVELS:
+            raise ModelError(
+                f"an override's recipe is one of {', '.join(LEVELS)}, not {self.recipe!r}: the others are of "
+                "whole models"
+            )
+        if self.computes is not None and self.tensor is not None:
+            said = f"keep {self.keep}" if self.recipe is None else f"take the recipe {self.recipe!r}"
+            raise ModelError(f"an override of a tensor cannot {said}: name the node that gives it")
         if self.between is not None and not _is_pair(self.between, str):
             raise ModelError(f"between takes the names of two nodes, not {self.between!r}")
         if self.range is not None:
@@ -62,6 +72,11 @@ class Override:
             raise ModelError(f"an override's zero_point is an int, not {self.zero_point!r}")
         if self.symmetric is not None and not isinstance(self.symmetric, bool):
             raise ModelError(f"an override's symmetric is True or False, not {self.symmetric!r}")
+
+    @property
+    def computes(self) -> str | None:
+        """What its nodes compute by, one of `LEVELS`; None where it says nothing of that."""
+        return self.recipe if self.keep is None else self.keep
 
     def __str__(self) -> str:
         said = [(item.name, getattr(self, item.name)) for item in fields(self)]
@@ -113,10 +128,10 @@ def _override(said: object) -> Override:
 class Overridden:
     """What overrides come to for one model.
 
-    floats: names of nodes that stay float. ranges, forms, symmetric: by the name of a tensor.
+    mix: the nodes that do not compute by the recipe. ranges, forms, symmetric: by the name of a tensor.
     """
 
-    floats: frozenset[str] = frozenset()
+    mix: Mix = field(default_factory=Mix)
     ranges: dict[str, Range] = field(default_factory=dict)
     forms: dict[str, Affine] = field(default_factory=dict)
     symmetric: dict[str, bool] = field(default_factory=dict)
@@ -135,19 +150,19 @@ class Overridden:
         return made
 
 
-def overridden(
-    program: Program, overrides: Iterable[Override], names: Names, of: Integers | None
-) -> Overridden:
+def overridden(program: Program, overrides: Iterable[Override], names: Names, recipe: Recipe) -> Overridden:
     """What they come to; a later one holds where two differ.
 
-    of: the integers of activations, None where these stay float. Raises `ModelError` for one that matches
-    nothing, or has no meaning for the recipe.
+    recipe: that of the whole model. Raises `ModelError` for one that matches nothing, or has no meaning for
+    the recipe.
     """
-    found, floats = Overridden(), set[str]()
+    of = recipe.activations if recipe.range_rules else None
+    found, computes = Overridden(), dict[str, str]()
     for override in overrides:
         nodes = _nodes(program, override, names)
-        if override.keep is not None:
-            floats.update(node.name for node in nodes)
+        if override.computes is not None:
+            _check_mixed(override, recipe)
+            computes |= {node.name: override.computes for node in nodes}
             continue
         if of is None:
             raise ModelError(
@@ -162,7 +177,24 @@ def overridden(
                 found.forms[name] = _form(override, of)
             else:
                 found.symmetric[name] = bool(override.symmetric)
-    return Overridden(frozenset(floats), found.ranges, found.forms, found.symmetric)
+    return replace(found, mix=_mix(computes, recipe))
+
+
+def _check_mixed(override: Override, recipe: Recipe) -> None:
+    if override.computes != FLOAT and recipe.name not in MIXED:
+        raise ModelError(
+            f"override {override}: the recipe {recipe.name!r} is of whole models; {' and '.join(MIXED)} can "
+            "be mixed"
+        )
+
+
+def _mix(computes: Mapping[str, str], recipe: Recipe) -> Mix:
+    """Of nodes and what each is to compute by."""
+    mix = Mix()
+    for level in LEVELS:
+        if level != recipe.name:
+            mix = mix.with_nodes((name for name, by in computes.items() if by == level), level)
+    return mix
 
 
 def _form(override: Override, of: Integers) -> Affine:

@@ -79,39 +79,62 @@ def _tried(report: Report) -> str:
 
 def _raised(report: Report) -> str:
     rows = [
-        (f"{step.sqnr:.1f}", f"{step.assured:.1f}", f"{100 * step.macs:.1f}", step.op, ", ".join(step.names))
+        (
+            f"{step.sqnr:.1f}",
+            f"{step.assured:.1f}",
+            f"{100 * step.macs:.1f}",
+            f"{100 * step.float_macs:.1f}",
+            f"{1000 * step.seconds:.3g}",
+            step.to,
+            step.op,
+            ", ".join(step.names),
+        )
         for step in report.raised
     ]
-    return pages.table(("SQNR in dB", "surely", "% of MACs in float", "op", "names"), rows, "facts")
+    heads = ("SQNR in dB", "surely", "% of MACs raised", "% in float", "ms a run", "to", "op", "names")
+    return pages.table(heads, rows, "facts")
 
 
 _WIDTH, _HEIGHT, _LEFT, _BOTTOM = 520, 220, 60, 40
 
 
 def _frontier(report: Report) -> str:
-    """SQNR against the share of multiply-accumulates that are in float, a point a step."""
-    levels = [step.sqnr for step in report.raised]
+    """SQNR against the share of multiply-accumulates that are raised, and against the time of a run."""
+    steps = report.raised
+    shares = _curve(
+        steps, [step.macs for step in steps], ("0 %", "100 %"), 1.0, "multiply-accumulates raised"
+    )
+    longest = max(step.seconds for step in steps)
+    ends = "0 ms", f"{1000 * longest:.3g} ms"
+    return shares + _curve(steps, [step.seconds for step in steps], ends, longest, "time of a run")
+
+
+def _curve(
+    steps: Sequence[Raised], values: Sequence[float], ends: tuple[str, str], greatest: float, what: str
+) -> str:
+    """SQNR against values from 0 to the greatest, a point a step."""
+    levels = [step.sqnr for step in steps]
     low, high = min(levels), max(levels)
-    across, up = _WIDTH - _LEFT - 20, _HEIGHT - _BOTTOM - 20
+    across, up = _WIDTH - _LEFT - 40, _HEIGHT - _BOTTOM - 20
 
-    def place(step: Raised) -> tuple[float, float]:
+    def place(step: Raised, value: float) -> tuple[float, float]:
         height = (step.sqnr - low) / (high - low) if high > low else 0.5
-        return _LEFT + across * step.macs, 20 + up * (1 - height)
+        return _LEFT + across * value / greatest, 20 + up * (1 - height)
 
-    points = [place(step) for step in report.raised]
+    points = [place(step, value) for step, value in zip(steps, values, strict=True)]
     right, base = _LEFT + across, _HEIGHT - _BOTTOM
     parts = [
         svg.line(_LEFT, base, right, base, svg.FAINT, 1),
         svg.line(_LEFT, 20, _LEFT, base, svg.FAINT, 1),
-        svg.text(_LEFT, base + 16, "0 %", "middle"),
-        svg.text(right, base + 16, "100 %", "middle"),
-        svg.text((_LEFT + right) / 2, base + 32, "of multiply-accumulates in float", "middle"),
+        svg.text(_LEFT, base + 16, ends[0], "middle"),
+        svg.text(right, base + 16, ends[1], "middle"),
+        svg.text((_LEFT + right) / 2, base + 32, what, "middle"),
         svg.text(_LEFT - 6, base, f"{low:.1f} dB", "end"),
         svg.text(_LEFT - 6, 24, f"{high:.1f} dB", "end") if high > low else "",
         svg.polyline(points, svg.BLUE),
         *(svg.bar(x - 2.5, y - 2.5, 5, 5, svg.BLUE) for x, y in points),
     ]
-    return svg.drawing(_WIDTH, _HEIGHT, parts, "SQNR against the share of multiply-accumulates in float")
+    return svg.drawing(_WIDTH, _HEIGHT, parts, f"SQNR against {what}")
 
 
 def _inputs(report: Report) -> str:

@@ -1,7 +1,7 @@
-"""As few ops back in float as make answers as near as was asked: the costliest to accuracy first."""
+"""As few ops on wider integers, then in float, as make answers as near as was asked: the costliest first."""
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -11,14 +11,16 @@ from octavo.calibration import HANDFUL, Feeds, each
 from octavo.lowering import Lowered
 from octavo.program import Program
 from octavo.quantization.judge import squares
+from octavo.quantization.mix import FLOAT, Mix
+from octavo.quantization.pace import Pace
 from octavo.session import Session
 
 SURE = 1.5
 """Standard errors by which an SQNR over some samples must lie above what is asked of all others."""
 
 Array = npt.NDArray[np.float64]
-LowerBy = Callable[[frozenset[str]], Lowered]
-"""From the names of nodes that are in float to the network that the others make in integers."""
+LowerBy = Callable[[Mix], Lowered]
+"""From what nodes compute by to the network."""
 
 Accepts = Callable[[Lowered], bool]
 """Whether answers are near enough, by a measure of one's own."""
@@ -26,36 +28,43 @@ Accepts = Callable[[Lowered], bool]
 
 @dataclass(frozen=True)
 class Raised:
-    """One step: the names and the op of the float nodes that came back, none at the start.
+    """One step: the names and the op of the float nodes that were raised, none at the start.
 
-    sqnr: in dB, of the output that has the least, over samples held back; assured: what that is at least, by
-    `SURE` standard errors. macs: the share of all multiply-accumulates that are in float by then.
+    to: what they compute by since, "int16x8" or "float". sqnr: in dB, of the output that has the least, over
+    samples held back; assured: what that is at least, by `SURE` standard errors. macs, float_macs: the shares
+    of all multiply-accumulates that are raised, and that are in float, by then. seconds: the time of a run on
+    the machine that quantizes, of the first of those samples.
     """
 
     names: tuple[str, ...]
     op: str
+    to: str
     sqnr: float
     assured: float
     macs: float
+    float_macs: float
+    seconds: float
 
 
 class Raising:
-    """Raises ops of a network to float, one after the other.
+    """Raises ops of a network, one after the other.
 
-    feeds: samples that neither weights nor forms were made for. steps: what was done so far.
+    feeds: samples that neither weights nor forms were made for. mix: what nodes compute by, by now. steps:
+    what was done so far.
     """
 
     def __init__(
         self,
         floats: Program,
         lowered: Lowered,
+        mix: Mix,
         lower_by: LowerBy,
         feeds: Sequence[Feeds],
         work: dict[str, int],
         threads: int | None,
     ) -> None:
         self.lowered = lowered
-        self.raised: frozenset[str] = frozenset()
+        self.mix = mix
         self.steps: list[Raised] = []
         self._judged: tuple[Lowered, bool] | None = None
         self._lower_by = lower_by
@@ -64,32 +73,41 @@ class Raising:
         self._threads = threads
         self._answers = list(each(_runner(floats), feeds, threads, HANDFUL))
         self._ops = {node.name: node.op for node in floats.nodes}
+        self._levels: dict[str, str] = {}
+        self._pace = Pace(lowered.program, feeds[0], threads)
         self._note((), "", *self._measure(lowered))
 
-    def until(self, least: float | None, accepts: Accepts | None) -> None:
+    def until(self, levels: Sequence[str], least: float | None, accepts: Accepts | None) -> None:
         """Go on until the answers have that SQNR in dB, surely, and are accepted.
 
-        An op whose return gains nothing beside those before it stays in integers; where that leaves too
-        little at the end, all return.
+        To one of `LEVELS` after the other. An op whose rise gains nothing beside those before it stays; where
+        that leaves too little in the end, all rise.
         """
-        for names in self._in_order(least, accepts):
-            self._take(names, self._lower_by(self.raised.union(names)))
-        if not self._is_enough(least, accepts):
-            names = tuple(sorted({name for names in self._candidates() for name in names}))
-            if names:
-                self._take(names, self._lower_by(self.raised.union(names)))
+        for level in levels:
+            if self._is_enough(least, accepts):
+                return
+            gains = self._gains(level)
+            for _, names in gains:
+                self._take(names, level)
+                if self._is_enough(least, accepts):
+                    return
+            if gains:
+                self._take(tuple(sorted({name for _, names in gains for name in names})), level)
 
     def improve(self, lowered: Lowered, accepts: Accepts | None) -> None:
-        """Take another network with the same ops in float, if it is surely as near, and accepted."""
+        """Take another network of the same mix, if it is surely as near, and accepted."""
         sqnr, assured = self._measure(lowered)
         if assured >= self.steps[-1].assured and (accepts is None or accepts(lowered)):
             self.lowered, self.steps[-1] = lowered, replace(self.steps[-1], sqnr=sqnr, assured=assured)
 
-    def _take(self, names: tuple[str, ...], lowered: Lowered) -> None:
+    def _take(self, names: tuple[str, ...], level: str) -> None:
+        mix = self.mix.with_nodes(names, level)
+        lowered = self._lower_by(mix)
         sqnr, assured = self._measure(lowered)
         if sqnr > self.steps[-1].sqnr:
-            self.lowered, self.raised = lowered, self.raised.union(names)
-            self._note(names, self._ops[names[0]], sqnr, assured)
+            self.lowered, self.mix = lowered, mix
+            self._levels |= dict.fromkeys(names, level)
+            self._note(names, level, sqnr, assured)
 
     def _is_enough(self, least: float | None, accepts: Accepts | None) -> bool:
         if least is not None and self.steps[-1].assured < least:
@@ -100,29 +118,37 @@ class Raising:
             self._judged = self.lowered, accepts(self.lowered)
         return self._judged[1]
 
-    def _in_order(self, least: float | None, accepts: Accepts | None) -> Iterator[tuple[str, ...]]:
-        """Ops whose return alone would gain most, first; as long as it is not enough."""
-        if self._is_enough(least, accepts):
-            return
-        gains = [(self._measure(self._lower_by(frozenset(names)))[0], names) for names in self._candidates()]
-        for _, names in sorted(gains, key=lambda gain: -gain[0]):
-            yield names
-            if self._is_enough(least, accepts):
-                return
+    def _gains(self, level: str) -> list[tuple[float, tuple[str, ...]]]:
+        """The SQNR behind the rise of each op alone, and its names; the greatest first.
 
-    def _candidates(self) -> list[tuple[str, ...]]:
-        """The float nodes of each node that computes in integers."""
+        What has no form on wider integers, and would be left in float by its rise, is left out.
+        """
+        gains = []
+        for names in self._candidates(level):
+            lowered = self._lower_by(self.mix.with_nodes(names, level))
+            if level == FLOAT or not any(stay.name in names for stay in lowered.stays):
+                gains.append((self._measure(lowered)[0], names))
+        return sorted(gains, key=lambda gain: -gain[0])
+
+    def _candidates(self, level: str) -> list[tuple[str, ...]]:
+        """The float nodes of each node that computes in integers, and not on that level yet."""
         found = [
             self.lowered.nodes.get(node.name, ())
             for node in self.lowered.program.nodes
             if node.op.startswith(("Q", "Lookup"))
         ]
-        return list(dict.fromkeys(filter(None, found)))
+        return [names for names in dict.fromkeys(found) if names and self._levels.get(names[0]) != level]
 
-    def _note(self, names: tuple[str, ...], op: str, sqnr: float, assured: float) -> None:
+    def _note(self, names: tuple[str, ...], level: str, sqnr: float, assured: float) -> None:
+        op = self._ops[names[0]] if names else ""
+        shares = self._share(self._levels), self._share(self.mix.floats)
+        self.steps.append(
+            Raised(names, op, level, sqnr, assured, *shares, self._pace.of(self.lowered.program))
+        )
+
+    def _share(self, names: Iterable[str]) -> float:
         total = sum(self._work.values())
-        share = sum(self._work.get(name, 0) for name in self.raised) / total if total else 0.0
-        self.steps.append(Raised(names, op, sqnr, assured, share))
+        return sum(self._work.get(name, 0) for name in names) / total if total else 0.0
 
     def _measure(self, lowered: Lowered) -> tuple[float, float]:
         """The least SQNR of an output, and the least that is to be expected of other samples."""

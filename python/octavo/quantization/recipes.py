@@ -130,6 +130,9 @@ KINDS = {
 }
 """What there is, by name."""
 
+MIXED = ("int8", "int16x8")
+"""Those of which one model can have both, each for some of its nodes."""
+
 BITS = (8, 4, 3, 2)
 """Bits that weights can be stored in."""
 

@@ -12,7 +12,7 @@ from octavo.errors import printable
 from octavo.lowering import Lowered, Stay
 from octavo.lowering.given import given
 from octavo.program import Node, Program, artifact
-from octavo.program.integers import ACTIVATIONS
+from octavo.program.integers import ACTIVATIONS, INT16, UINT8
 from octavo.quantization.choice import Choice
 from octavo.quantization.macs import macs
 from octavo.quantization.raising import Raised
@@ -35,7 +35,8 @@ class Report:
     """Of one quantization.
 
     recipe: its name. samples: how many the calibration ran over. inputs: what they looked like.
-    integer_ops, float_ops: how often each op stands in the Program, by what it computes in.
+    integer_ops, float_ops: how often each op stands in the Program, by what it computes in. wide_ops: of the
+    former, those on int16, where some are not.
     conversions: how many nodes convert between the two.
     macs, integer_macs: of all products, and of those in integers, for one sample of the data; without data,
     free axes are taken as 1.
@@ -47,8 +48,8 @@ class Report:
     range_rule: by which the ranges were taken; None without data. tried: for each rule that was tried, the
     ratio of signal to error of the outputs in dB, over samples that its ranges are not of.
     exact_inputs: those whose values lie on a grid that the integers hit, so that none is rounded.
-    raised: step by step, the ops that came back to float for `min_sqnr` or `max_drop`; the first step is the
-    network before any did.
+    raised: step by step, the ops that were raised to int16 or float for `min_sqnr` or `max_drop`; the first
+    step is the network before any was.
     given_tensors, given_weights: how many have the integers that the model itself gives them.
     """
 
@@ -72,6 +73,7 @@ class Report:
     is_fitted: bool = False
     own_ranges: list[str] = field(default_factory=list)
     raised: list[Raised] = field(default_factory=list)
+    wide_ops: dict[str, int] = field(default_factory=dict)
     given_tensors: int = 0
     given_weights: int = 0
 
@@ -119,6 +121,7 @@ class Report:
     def _summary(self) -> list[str]:
         lines = [
             f"{sum(self.integer_ops.values())} nodes in integers: {listed(self.integer_ops)}",
+            *([f"  on int16: {listed(self.wide_ops)}"] if self.wide_ops else []),
             f"{sum(self.float_ops.values())} nodes in float: {listed(self.float_ops)}",
             f"conversions between the two: {self.conversions}",
         ]
@@ -170,13 +173,15 @@ class Report:
         if not self.raised:
             return []
         first, *steps = self.raised
-        said = f"{first.sqnr:.1f} dB, surely {first.assured:.1f}"
-        lines = [f"in integers {said}, on samples held back" + ("; with ops in float:" if steps else "")]
+        said = f"{first.sqnr:.1f} dB, surely {first.assured:.1f}, {1000 * first.seconds:.3g} ms"
+        lines = [f"before any op was raised {said}, on samples held back" + (":" if steps else "")]
         for step in steps:
             more = f" and {len(step.names) - 1} more" if step.names[1:] else ""
-            said = f"{step.sqnr:.1f} dB, surely {step.assured:.1f}"
-            share = f"{100 * step.macs:.1f} % of multiply-accumulates"
-            lines.append(f"  {step.op} {printable(step.names[0])}{more}: {said}; {share} in float")
+            said = f"{step.sqnr:.1f} dB, surely {step.assured:.1f}, {1000 * step.seconds:.3g} ms"
+            share = f"{100 * step.macs:.1f} % of multiply-accumulates raised"
+            floats = f", {100 * step.float_macs:.1f} % in float" if step.float_macs else ""
+            name = f"{step.op} {printable(step.names[0])}{more} to {step.to}"
+            lines.append(f"  {name}: {said}; {share}{floats}")
         return lines
 
     def _warnings(self) -> list[str]:
@@ -226,6 +231,7 @@ def report(
         inputs=[seen[name] for name in floats.inputs if name in seen],
         integer_ops=counted_ops(program, in_integers=True),
         float_ops=counted_ops(program, in_integers=False),
+        wide_ops=_wide_ops(program),
         conversions=sum(node.op in _CONVERSIONS for node in program.nodes),
         macs=sum(work.values()),
         integer_macs=sum(count for name, count in work.items() if name in in_integers),
@@ -272,6 +278,15 @@ def counted_ops(program: Program, *, in_integers: bool) -> dict[str, int]:
     wanted = ACTIVATIONS if in_integers else _FLOATS
     ops = [node.op for node in program.nodes if _computes(program, node, wanted)]
     return dict(sorted(Counter(ops).items()))
+
+
+def _wide_ops(program: Program) -> dict[str, int]:
+    """The ops on int16 where others are on uint8, with their counts."""
+    wide, narrow = (
+        Counter(node.op for node in program.nodes if _computes(program, node, (of.dtype,)))
+        for of in (INT16, UINT8)
+    )
+    return dict(sorted(wide.items())) if narrow else {}
 
 
 def _computes(program: Program, node: Node, dtypes: Container[str]) -> bool:

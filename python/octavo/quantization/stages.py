@@ -34,6 +34,7 @@ from octavo.quantization.judge import Judge
 from octavo.quantization.latency import slower_in_integers
 from octavo.quantization.loading import check_integers_only, floats_of, observable, settle_overrides
 from octavo.quantization.macs import macs, stated_sizes
+from octavo.quantization.mix import FLOAT, LEVELS, Mix
 from octavo.quantization.raising import Raising
 from octavo.quantization.report import REPORT_NEEDS, report
 from octavo.quantization.rounding import fair_weights, round_weights
@@ -130,7 +131,7 @@ def lower_by_ranges(work: Work) -> None:
         if work.aims or work.optimize_for is not None:
             raise DataError("min_sqnr, max_drop and optimize_for need data to measure by: give some samples")
         forms = Forms(derives=False, integers_only=integers_only)
-        work.lowered = lower_to_integers(work.floats, forms, work.excluded, work.made)
+        work.lowered = lower_to_integers(work.floats, forms, work.mix.floats, work.made)
         return
     work.choice = Choice(Candidate(work.rules[0]))
     work.lowered = lowered_for(work, work.calibration.statistics, work.choice.taken)
@@ -144,16 +145,16 @@ def leave_slower(work: Work) -> None:
         return
     assert work.calibration is not None
     assert work.choice is not None
-    statistics, taken, excluded = work.calibration.statistics, work.choice.taken, work.excluded
+    statistics, taken = work.calibration.statistics, work.choice.taken
 
     def lower_by(names: frozenset[str]) -> Lowered:
-        work.excluded = excluded | names
-        return lowered_for(work, statistics, taken)
+        return lowered_for(work, statistics, taken, work.mix.with_nodes(names, FLOAT))
 
     feeds = work.calibration.kept.feeds[0]
     slower = slower_in_integers(work.floats, lower_by, feeds, work.threads)
     work.reasons |= dict.fromkeys(slower, SLOWER)
-    work.lowered = lower_by(slower)
+    work.mix = work.mix.with_nodes(slower, FLOAT)
+    work.lowered = lowered_for(work, statistics, taken)
 
 
 def scale_features(work: Work) -> None:
@@ -263,7 +264,7 @@ def search_ranges(work: Work) -> None:
 
 
 def raise_ops(work: Work) -> None:
-    """The ops that cost most back in float, as many as it takes to come as near as was asked."""
+    """The ops that cost most on int16, then back in float, as few as come as near as was asked."""
     if not work.aims:
         return
     assert work.calibration is not None
@@ -274,21 +275,19 @@ def raise_ops(work: Work) -> None:
             f"min_sqnr and max_drop are judged by samples held back, and {len(seen)} are too few: give "
             f"{FEWEST_KEPT} or more"
         )
-    excluded, statistics, taken = work.excluded, work.calibration.statistics, work.choice.taken
-    made = work.lowered
+    statistics, taken, made = work.calibration.statistics, work.choice.taken, work.lowered
 
-    def lower_by(names: frozenset[str]) -> Lowered:
-        work.excluded = excluded | names
-        return with_weights(work.floats, made, lowered_for(work, statistics, taken))
+    def lower_by(mix: Mix) -> Lowered:
+        return with_weights(work.floats, made, lowered_for(work, statistics, taken, mix))
 
     sizes = measured_sizes(work.floats, seen[0], work.threads)
     effort = {node.name: macs(node, sizes) for node in work.floats.nodes}
-    raising = Raising(work.floats, made, lower_by, back, effort, work.threads)
+    raising = Raising(work.floats, made, work.mix, lower_by, back, effort, work.threads)
     accepts = _accepts(work)
-    raising.until(work.min_sqnr, accepts)
-    work.excluded = excluded | raising.raised
-    work.reasons |= dict.fromkeys(raising.raised, RAISED)
-    if raising.raised:
+    raising.until(LEVELS[LEVELS.index(work.recipe.name) + 1 :], work.min_sqnr, accepts)
+    work.reasons |= dict.fromkeys(raising.mix.floats - work.mix.floats, RAISED)
+    work.mix = raising.mix
+    if raising.steps[1:]:
         feeds = affordable(raising.lowered.program, seen, work.threads)
         lowered = lowered_for(work, statistics, taken)
         again = round_weights(work.floats, lowered, feeds, work.threads, fit=work.is_fitted)
@@ -337,7 +336,7 @@ def store_tables(work: Work) -> None:
     if work.calibration is None and holds_integers(work.floats):
         return
     assert work.recipe.weights is not None
-    program = stored_tables(work.lowered.program, work.recipe.weights, work.excluded)
+    program = stored_tables(work.lowered.program, work.recipe.weights, work.mix.floats)
     work.lowered = replace(work.lowered, program=program)
 
 

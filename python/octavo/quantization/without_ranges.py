@@ -35,11 +35,11 @@ def lower_for_any_data(work: Work) -> None:
     """
     assert work.recipe.weights is not None
     lower = partial(
-        lower_dynamically, of=work.recipe.weights, per_channel=work.per_channel, exclude=work.excluded
+        lower_dynamically, of=work.recipe.weights, per_channel=work.per_channel, exclude=work.mix.floats
     )
     work.lowered = lower(work.floats)
     if _has_samples(work) and work.per_channel:
-        in_float = work.excluded | {stay.name for stay in work.lowered.stays}
+        in_float = work.mix.floats | {stay.name for stay in work.lowered.stays}
         made = _made(work, lambda *_: InIntegers(Storage()), in_float, met_dynamically)
         biases = {name: made.program.constants[name] for name in made.biases}
         floats = replace(work.floats, constants=dict(work.floats.constants) | biases)
@@ -54,14 +54,14 @@ def store_weights(work: Work) -> None:
     storage, floats = work.recipe.storage, work.floats
     rows: dict[Weight, Rows] = {}
     if _has_samples(work):
-        made = _made(work, lambda weight, axis: InIntegers(storage_of(weight, axis, storage)), work.excluded)
+        made = _made(work, lambda weight, axis: InIntegers(storage_of(weight, axis, storage)), work.mix.floats)
         floats, rows = made.program, made.rows
     elif storage.bits < 8:
         work.warnings.append(
             f"weights of {storage.bits} bits are rounded to nearest, which loses much more than weights that "
             "are made for data: give data, and an effort above fast"
         )
-    program = stored_weights(floats, storage, work.excluded, rows)
+    program = stored_weights(floats, storage, work.mix.floats, rows)
     work.lowered = Lowered(program, _all_floats(work.floats))
 
 
@@ -72,10 +72,10 @@ def round_to_halves(work: Work) -> None:
         made = _made(
             work,
             lambda weight, axis: InHalves() if is_close(halves_of(weight), weight) else None,
-            work.excluded,
+            work.mix.floats,
         )
         floats, biases = made.program, made.biases
-    program, stays = rounded_halves(floats, work.excluded, biases)
+    program, stays = rounded_halves(floats, work.mix.floats, biases)
     work.lowered = Lowered(program, _all_floats(work.floats))
     work.warnings += [f"the constant {name!r} stays float32: float16 cannot hold it" for name in stays]
 

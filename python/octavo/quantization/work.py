@@ -5,22 +5,36 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 
 from octavo import frontend
-from octavo.calibration import ENOUGH, MOST, Calibration, Data, Feeds, RangeRule, Statistics, ranges
+from octavo.calibration import (
+    ENOUGH,
+    MOST,
+    Calibration,
+    Data,
+    Feeds,
+    RangeRule,
+    Statistics,
+    ranges,
+    rule_named,
+)
 from octavo.lowering import Affine, Forms, Lowered, Made, Range, lower_to_integers
 from octavo.program import Program
 from octavo.quantization.channels import channel_forms
 from octavo.quantization.choice import Candidate, Choice
 from octavo.quantization.features import feature_forms
 from octavo.quantization.judge import Judge
+from octavo.quantization.mix import Mix
 from octavo.quantization.overrides import Overridden, Override
 from octavo.quantization.progress import Shown, Told
 from octavo.quantization.raising import Raised
-from octavo.quantization.recipes import Recipe
+from octavo.quantization.recipes import KINDS, MIXED, Recipe
 from octavo.quantization.report import Report
 from octavo.session import Session
 
 KEPT = {"fast": ENOUGH, "default": ENOUGH, "best": MOST}
 """Samples that are kept at most, by the effort."""
+
+RULES_OF = {KINDS[name].activations: KINDS[name].range_rules[0] for name in MIXED}
+"""The range rule of what is held in other integers than those of the recipe."""
 
 FLOAT_ENDS = "float32"
 """What inputs and outputs are in, where they are none of `INTEGERS`."""
@@ -35,7 +49,8 @@ class Work:
     grids: on which inputs lie. made: weights that were rounded to nearest. judges: of answers, once they are
     asked for. choice: among the rules. is_fitted: whether weights make up for the layers before them.
     own_ranges: of values whose range is not that of the rule. overridden: what overrides come to. raised: the
-    steps in which ops came back to float. reasons: why excluded nodes stay float, where nobody named them.
+    steps in which ops were raised. mix: which nodes compute otherwise than the recipe says. reasons: why
+    nodes stay float, where nobody named them.
     ran: the stages.
     """
 
@@ -58,7 +73,7 @@ class Work:
 
     floats: Program = field(init=False)
     files: tuple[str, ...] = ()
-    excluded: frozenset[str] = frozenset()
+    mix: Mix = field(default_factory=Mix)
     overridden: Overridden = field(default_factory=Overridden)
     session: Session = field(init=False)
     feeds: Iterator[Feeds] = field(init=False)
@@ -87,20 +102,28 @@ class Work:
         return self.min_sqnr is not None or self.max_drop is not None
 
 
-def lowered_for(work: Work, statistics: Statistics, candidate: Candidate) -> Lowered:
-    """The network in integers, in forms by these statistics."""
-    return lowered_by(work, forms_for(work, statistics, candidate), statistics, candidate)
+def lowered_for(work: Work, statistics: Statistics, candidate: Candidate, mix: Mix | None = None) -> Lowered:
+    """The network in integers, in forms by these statistics; mix: in place of the work's."""
+    mix = work.mix if mix is None else mix
+    return lowered_by(work, forms_for(work, statistics, candidate, mix), statistics, candidate, mix)
 
 
-def forms_for(work: Work, statistics: Statistics, candidate: Candidate) -> Forms:
+def forms_for(work: Work, statistics: Statistics, candidate: Candidate, mix: Mix | None = None) -> Forms:
     """The forms that are derived from these statistics, and those that are given."""
+    mix = work.mix if mix is None else mix
     assert work.recipe.activations is not None
     assert work.recipe.weights is not None
     return Forms(
         ranges_for(work, statistics, candidate.rule) | dict(work.own_ranges),
         given=work.overridden.forms,
         grids=work.grids,
+        ranges_in={
+            of.dtype: ranges_for(work, statistics, rule_named(rule))
+            for of, rule in RULES_OF.items()
+            if of is not None and of is not work.recipe.activations and of in mix.integers.values()
+        },
         activations=work.recipe.activations,
+        nodes=mix.integers,
         weights_of=work.recipe.weights,
         per_channel=work.per_channel,
         integers_only=work.recipe.kind.integers_only,
@@ -112,24 +135,27 @@ def ranges_for(work: Work, statistics: Statistics, rule: RangeRule) -> dict[str,
     return work.overridden.applied(ranges(statistics, rule), work.recipe.symmetric is True)
 
 
-def lowered_by(work: Work, forms: Forms, statistics: Statistics, candidate: Candidate) -> Lowered:
+def lowered_by(
+    work: Work, forms: Forms, statistics: Statistics, candidate: Candidate, mix: Mix | None = None
+) -> Lowered:
     """The network in these forms, with scales a feature or a channel where the candidate has them."""
-    lowered = _in_integers(work, forms)
+    mix = work.mix if mix is None else mix
+    lowered = _in_integers(work, forms, mix)
     if candidate.features:
         features = feature_forms(lowered, statistics).items()
         free = {name: form for name, form in features if name not in work.overridden.tensors}
         forms = replace(forms, grids=work.grids | free)
-        lowered = _in_integers(work, forms)
+        lowered = _in_integers(work, forms, mix)
     if candidate.alpha is None:
         return lowered
     channels = channel_forms(lowered, statistics, candidate.alpha).items()
     scaled = {name: form for name, form in channels if name not in work.overridden.tensors}
     forms = replace(forms, given=scaled | work.overridden.forms)
-    return _in_integers(work, forms)
+    return _in_integers(work, forms, mix)
 
 
-def _in_integers(work: Work, forms: Forms) -> Lowered:
-    return told(work, lower_to_integers(work.floats, forms, work.excluded, work.made))
+def _in_integers(work: Work, forms: Forms, mix: Mix) -> Lowered:
+    return told(work, lower_to_integers(work.floats, forms, mix.floats, work.made))
 
 
 def told(work: Work, lowered: Lowered) -> Lowered:

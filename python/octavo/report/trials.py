@@ -15,7 +15,7 @@ from octavo.calibration import Feeds
 from octavo.lowering import Affine, Forms, Lowered, Range, affine, columns, grid, lower_to_integers
 from octavo.program import Node, Program, Quant
 from octavo.program.checks import COLUMNS
-from octavo.program.integers import ACTIVATIONS, INT8, UINT8, WEIGHTS
+from octavo.program.integers import ACTIVATIONS, INT8, INT16, UINT8, WEIGHTS, Integers
 from octavo.quantization.choice import with_weights
 from octavo.quantization.judge import Judge
 from octavo.quantization.products import bias_in_reals, bias_of_reals, fits
@@ -93,7 +93,7 @@ class Trials:
         forms = self._forms
         if change.ranges:
             given = {
-                name: affine(reals, forms.activations)
+                name: affine(reals, forms.given[name].of if name in forms.given else UINT8)
                 for name, reals in change.ranges.items()
                 if name in forms.given or name in forms.grids
             }
@@ -148,14 +148,19 @@ def forms_of(floats: Program, second: Program) -> Forms:
     values = match(floats, second).values
     given: dict[str, Affine] = {}
     grids: dict[str, Affine] = {}
+    narrow: dict[str, Affine] = {}
     weights: list[str] = []
     for node in second.nodes:
         if node.op in ("QConv", "QGemm"):
             weights.append(node.inputs[1])
         output = second.values[node.outputs[0]]
-        if output.quant is None or not _has_own_form(node) or output.name not in values:
+        if output.quant is None or output.name not in values:
             continue
         of = values[output.name]
+        if node.op == "Requantize" and (second.values[node.inputs[0]].dtype, output.dtype) == ("i16", "u8"):
+            narrow[of] = _affine(output.quant, output.dtype)
+        if not _has_own_form(node):
+            continue
         if node.op == "Quantize" and node.inputs[COLUMNS:]:
             scale, zeros, indices = (second.constants[name] for name in node.inputs[1:])
             zero_point = int(output.quant.zero_point[0])
@@ -163,16 +168,28 @@ def forms_of(floats: Program, second: Program) -> Forms:
         elif output.quant.zero_point.dtype == "f4" or output.quant.axis not in (None, 1):
             grids[of] = grid(output.quant.scale, output.quant.zero_point.astype("f4"), output.quant.axis)
         else:
-            given[of] = _affine(output.quant, output.dtype)
+            form = _affine(output.quant, output.dtype)
+            if of in given:  # quantized twice, for readers on either integers
+                narrow[of] = min(form, given[of], key=lambda form: form.of is not UINT8)
+                form = max(form, given[of], key=lambda form: form.of is not UINT8)
+            given[of] = form
     dtype_of_weights = {second.values[name].dtype for name in weights}
     dtypes = {second.values[name].dtype for name in values if second.values[name].quant is not None}
     return Forms(
         given=given,
         grids=grids,
-        activations=ACTIVATIONS[min(dtypes)] if dtypes else UINT8,
+        activations=INT16 if dtypes == {INT16.dtype} else UINT8,
+        nodes=_on_int16(second) if len(dtypes) > 1 else {},
+        narrow=narrow,
         weights_of=WEIGHTS[min(dtype_of_weights, default="i8")],
         per_channel=not weights or any(_has_scales(second.values[name].quant) for name in weights),
     )
+
+
+def _on_int16(program: Program) -> dict[str, Integers]:
+    """The nodes that compute on int16, by their names, which are those of float ones."""
+    names = [node.name for node in program.nodes if program.values[node.inputs[0]].dtype == INT16.dtype]
+    return dict.fromkeys(names, INT16)
 
 
 def _has_own_form(node: Node) -> bool:
