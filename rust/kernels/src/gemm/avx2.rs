@@ -274,6 +274,24 @@ impl Tile for Ymm {
     }
 
     #[inline(always)]
+    unsafe fn store_words(unit: &[Ymm], lo: i16, hi: i16, to: *mut i16, n: usize) {
+        // SAFETY: the caller's; words beyond n are not written.
+        unsafe {
+            let words = unit[0].pack_words(unit[1]).0;
+            let words =
+                _mm256_min_epi16(_mm256_max_epi16(words, _mm256_set1_epi16(lo)), _mm256_set1_epi16(hi));
+            // A pack works in each 128 bits by itself.
+            let words = _mm256_permute4x64_epi64::<0b11_01_10_00>(words);
+            if n == UNIT {
+                return _mm256_storeu_si256(to.cast(), words);
+            }
+            let mut made = [0i16; UNIT];
+            _mm256_storeu_si256(made.as_mut_ptr().cast(), words);
+            made.as_ptr().copy_to_nonoverlapping(to, n);
+        }
+    }
+
+    #[inline(always)]
     unsafe fn finish(
         panel: &Panel,
         row: usize,

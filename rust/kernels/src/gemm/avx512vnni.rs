@@ -223,6 +223,17 @@ impl Tile for Zmm {
     }
 
     #[inline(always)]
+    unsafe fn store_words(unit: &[Zmm], lo: i16, hi: i16, to: *mut i16, n: usize) {
+        // SAFETY: the caller's; words beyond n are not written.
+        unsafe {
+            let words = _mm512_cvtsepi32_epi16(unit[0].0);
+            let words =
+                _mm256_min_epi16(_mm256_max_epi16(words, _mm256_set1_epi16(lo)), _mm256_set1_epi16(hi));
+            _mm256_mask_storeu_epi16(to, (0xffff_u32 >> (UNIT - n)) as u16, words);
+        }
+    }
+
+    #[inline(always)]
     unsafe fn finish(
         panel: &Panel,
         row: usize,

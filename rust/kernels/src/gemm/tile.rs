@@ -4,7 +4,7 @@
 use super::entries::Panel;
 use super::epilogue::{Addend, Quantize, Target};
 use super::pack::UNIT;
-use crate::requantize::{Clamp, HighScale, VectorAdd};
+use crate::requantize::{Clamp, HighScale, VectorAdd, scale_any};
 use crate::simd::Vector;
 use crate::unroll::unroll;
 
@@ -22,6 +22,9 @@ pub(super) trait Tile: Vector {
 
     /// Stores what [`Tile::gather`] loads.
     unsafe fn scatter<const UNITS: usize>(self, data: *mut u8, stride: usize, rows: usize, n: usize);
+
+    /// Stores the first `n` lanes of a unit's registers as words in order, saturated, then held to `lo..=hi`.
+    unsafe fn store_words(unit: &[Self], lo: i16, hi: i16, to: *mut i16, n: usize);
 
     /// The plain [`finish`](super::epilogue::finish) of the columns `from..from + n`, compiled for the tier and not
     /// inlined: `rows` rows of accumulators at `acc`, `ld` apart.
@@ -87,6 +90,10 @@ pub(super) unsafe fn epilogue<V: Tile, const N: usize, const UNITS: usize, const
                 let place = Place { row, from, n };
                 store(&acc, data.add(row * stride + from), *stride, quantize, residual.as_ref(), place);
             }
+            Target::I16 { data, stride, lo, hi } => {
+                let data = data.add(row * stride + from);
+                store_int16(panel, &acc, data, *stride, [*lo as i16, *hi as i16], from, n);
+            }
             _ => {
                 // Copied, so that the accumulators can stay in registers.
                 let acc = acc;
@@ -113,6 +120,40 @@ unsafe fn scale<V: Tile, const N: usize, const UNITS: usize, const ROWS: usize>(
                 let scale: HighScale<V> = panel.columns.high_scale(from + u * UNIT + i * V::LANES);
                 unroll!(r in ROWS, { acc[r][u][i] = scale.apply(acc[r][u][i]) });
             }
+        }
+    });
+}
+
+/// Makes int16 of sums, for any shift, and stores them.
+///
+/// # Safety
+/// As [`epilogue`]; `data` is the first column of the first row.
+#[inline(always)]
+unsafe fn store_int16<V: Tile, const N: usize, const UNITS: usize, const ROWS: usize>(
+    panel: &Panel,
+    acc: &Accumulators<V, N, UNITS, ROWS>,
+    data: *mut i16,
+    stride: usize,
+    [lo, hi]: [i16; 2],
+    from: usize,
+    n: usize,
+) {
+    unroll!(u in UNITS, {
+        // SAFETY: the caller's; a panel has UNITS units of columns from `from` on, of which n are the product's.
+        unsafe {
+            let (mut multiplier, mut shift) = ([V::splat(0); N], [V::splat(0); N]);
+            for i in 0..N {
+                let at = from + u * UNIT + i * V::LANES;
+                multiplier[i] = V::load(panel.columns.multiplier.as_ptr().add(at));
+                shift[i] = V::load(panel.columns.shift.as_ptr().add(at));
+            }
+            unroll!(r in ROWS, {
+                let mut unit = acc[r][u];
+                for i in 0..N {
+                    unit[i] = scale_any(unit[i], multiplier[i], shift[i]);
+                }
+                V::store_words(&unit, lo, hi, data.add(r * stride + u * UNIT), (n - u * UNIT).min(UNIT));
+            });
         }
     });
 }
