@@ -1,13 +1,12 @@
 """How long a network takes on this machine, beside another that runs by turns with it."""
 
 import time
-from statistics import median
 
 from octavo.calibration import Feeds
 from octavo.program import Program
 from octavo.session import Session
 
-ROUNDS = 9
+ROUNDS = 15
 """Rounds, in each of which both run once."""
 
 
@@ -22,15 +21,12 @@ class Pace:
         self.first = min(self._time(self._session) for _ in range(ROUNDS))
 
     def of(self, program: Program) -> float:
-        """The seconds of a run, by the median of what the rounds say of it beside the first network."""
+        """The seconds of a run: of the first network, times the ratio of the least times by turns."""
         if program is self._program:
             return self.first
         session = Session(program, self._threads)
-        ratios = []
-        for _ in range(ROUNDS):
-            other = self._time(session)
-            ratios.append(other / self._time(self._session))
-        return self.first * median(ratios)
+        rounds = [(self._time(session), self._time(self._session)) for _ in range(ROUNDS)]
+        return self.first * min(other for other, _ in rounds) / min(first for _, first in rounds)
 
     def _time(self, session: Session) -> float:
         start = time.perf_counter()

@@ -9,7 +9,8 @@ import numpy.typing as npt
 
 from octavo.calibration import HANDFUL, Feeds, each
 from octavo.lowering import Lowered
-from octavo.program import Program
+from octavo.program import Node, Program
+from octavo.program.checks import RESIDUAL
 from octavo.quantization.judge import squares
 from octavo.quantization.mix import FLOAT, Mix
 from octavo.quantization.pace import Pace
@@ -17,6 +18,9 @@ from octavo.session import Session
 
 SURE = 1.5
 """Standard errors by which an SQNR over some samples must lie above what is asked of all others."""
+
+PARTS = 8
+"""In how many parts those ops rise that gain nothing each by itself."""
 
 Array = npt.NDArray[np.float64]
 LowerBy = Callable[[Mix], Lowered]
@@ -74,40 +78,66 @@ class Raising:
         self._answers = list(each(_runner(floats), feeds, threads, HANDFUL))
         self._ops = {node.name: node.op for node in floats.nodes}
         self._levels: dict[str, str] = {}
+        self._mixes: list[Mix] = []
         self._pace = Pace(lowered.program, feeds[0], threads)
         self._note((), "", *self._measure(lowered))
 
     def until(self, levels: Sequence[str], least: float | None, accepts: Accepts | None) -> None:
         """Go on until the answers have that SQNR in dB, surely, and are accepted.
 
-        To one of `LEVELS` after the other. An op whose rise gains nothing beside those before it stays; where
-        that leaves too little in the end, all rise.
+        To one of `LEVELS` after the other. An op whose rise gains nothing beside those before it waits; where
+        that leaves too little in the end, those that wait rise together, a few more at a time.
         """
         for level in levels:
             if self._is_enough(least, accepts):
                 return
-            gains = self._gains(level)
-            for _, names in gains:
-                self._take(names, level)
+            waiting = []
+            for names in self._in_order(level):
+                if not self._take(names, level):
+                    waiting.append(names)
                 if self._is_enough(least, accepts):
                     return
-            if gains:
-                self._take(tuple(sorted({name for _, names in gains for name in names})), level)
+            together: tuple[str, ...] = ()
+            for start in range(0, len(waiting), size := -(-len(waiting) // PARTS) or 1):
+                together += tuple(name for names in waiting[start : start + size] for name in names)
+                if self._take(together, level):
+                    together = ()
+                if self._is_enough(least, accepts):
+                    return
 
-    def improve(self, lowered: Lowered, accepts: Accepts | None) -> None:
-        """Take another network of the same mix, if it is surely as near, and accepted."""
-        sqnr, assured = self._measure(lowered)
-        if assured >= self.steps[-1].assured and (accepts is None or accepts(lowered)):
-            self.lowered, self.steps[-1] = lowered, replace(self.steps[-1], sqnr=sqnr, assured=assured)
+    def settle(self, made_for: LowerBy, least: float | None, accepts: Accepts | None) -> None:
+        """Take the least of the steps that is enough with weights which `made_for` makes for its mix.
 
-    def _take(self, names: tuple[str, ...], level: str) -> None:
+        Where none is, all steps stay, with weights made for them if it is surely as near so, and accepted.
+        """
+        found, low, high = None, 1, len(self.steps) - 1
+        while low <= high:  # from the last one down by halves
+            step = high if found is None else (low + high) // 2
+            lowered = made_for(self._mixes[step])
+            sqnr, assured = self._measure(lowered)
+            enough = assured >= (self.steps[-1].assured if least is None or found is None else least)
+            if enough and (accepts is None or accepts(lowered)):
+                found, high = (step, lowered, sqnr, assured), step - 1
+            elif found is None:
+                return
+            else:
+                low = step + 1
+        if found is not None:
+            step, self.lowered, sqnr, assured = found
+            self.mix = self._mixes[step]
+            self.steps[step:] = [replace(self.steps[step], sqnr=sqnr, assured=assured)]
+
+    def _take(self, names: tuple[str, ...], level: str) -> bool:
+        """Raise ops, if the answers come nearer by that."""
         mix = self.mix.with_nodes(names, level)
         lowered = self._lower_by(mix)
         sqnr, assured = self._measure(lowered)
-        if sqnr > self.steps[-1].sqnr:
+        gains = sqnr > self.steps[-1].sqnr
+        if gains:
             self.lowered, self.mix = lowered, mix
             self._levels |= dict.fromkeys(names, level)
             self._note(names, level, sqnr, assured)
+        return gains
 
     def _is_enough(self, least: float | None, accepts: Accepts | None) -> bool:
         if least is not None and self.steps[-1].assured < least:
@@ -118,8 +148,8 @@ class Raising:
             self._judged = self.lowered, accepts(self.lowered)
         return self._judged[1]
 
-    def _gains(self, level: str) -> list[tuple[float, tuple[str, ...]]]:
-        """The SQNR behind the rise of each op alone, and its names; the greatest first.
+    def _in_order(self, level: str) -> list[tuple[str, ...]]:
+        """The names of each op that can rise, by what its rise alone gains, the most first.
 
         What has no form on wider integers, and would be left in float by its rise, is left out.
         """
@@ -128,20 +158,30 @@ class Raising:
             lowered = self._lower_by(self.mix.with_nodes(names, level))
             if level == FLOAT or not any(stay.name in names for stay in lowered.stays):
                 gains.append((self._measure(lowered)[0], names))
-        return sorted(gains, key=lambda gain: -gain[0])
+        return [names for _, names in sorted(gains, key=lambda gain: -gain[0])]
 
     def _candidates(self, level: str) -> list[tuple[str, ...]]:
         """The float nodes of each node that computes in integers, and not on that level yet."""
         found = [
-            self.lowered.nodes.get(node.name, ())
+            part
             for node in self.lowered.program.nodes
             if node.op.startswith(("Q", "Lookup"))
+            for part in self._parts(node)
         ]
         return [names for names in dict.fromkeys(found) if names and self._levels.get(names[0]) != level]
+
+    def _parts(self, node: Node) -> list[tuple[str, ...]]:
+        """The float nodes that a node does: a sum that a product takes in, with what is behind it, apart."""
+        names = self.lowered.nodes.get(node.name, ())
+        if not node.inputs[RESIDUAL + 1 :]:
+            return [names]
+        add = max(place for place, name in enumerate(names) if self._ops[name] == "Add")
+        return [names[:add], names[add:]]
 
     def _note(self, names: tuple[str, ...], level: str, sqnr: float, assured: float) -> None:
         op = self._ops[names[0]] if names else ""
         shares = self._share(self._levels), self._share(self.mix.floats)
+        self._mixes.append(self.mix)
         self.steps.append(
             Raised(names, op, level, sqnr, assured, *shares, self._pace.of(self.lowered.program))
         )

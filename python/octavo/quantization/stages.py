@@ -285,13 +285,15 @@ def raise_ops(work: Work) -> None:
     raising = Raising(work.floats, made, work.mix, lower_by, back, effort, work.threads)
     accepts = _accepts(work)
     raising.until(LEVELS[LEVELS.index(work.recipe.name) + 1 :], work.min_sqnr, accepts)
+    feeds = affordable(raising.lowered.program, seen, work.threads)
+
+    def made_for(mix: Mix) -> Lowered:
+        lowered = lowered_for(work, statistics, taken, mix)
+        return round_weights(work.floats, lowered, feeds, work.threads, fit=work.is_fitted)
+
+    raising.settle(made_for, work.min_sqnr, accepts)
     work.reasons |= dict.fromkeys(raising.mix.floats - work.mix.floats, RAISED)
     work.mix = raising.mix
-    if raising.steps[1:]:
-        feeds = affordable(raising.lowered.program, seen, work.threads)
-        lowered = lowered_for(work, statistics, taken)
-        again = round_weights(work.floats, lowered, feeds, work.threads, fit=work.is_fitted)
-        raising.improve(again, accepts)
     work.lowered, work.raised = told(work, raising.lowered), raising.steps
 
 
