@@ -93,10 +93,10 @@ class Growth:
             return None
         return str(fits[-1 - min(int(self.draw.rng.geometric(0.3)) - 1, len(fits) - 1)])
 
-    def node(self, op: str, inputs: list[str], count: int = 1, to: str = "u8", **attributes: Any) -> bool:
+    def node(self, op: str, inputs: list[str], count: int = 1, gives: str = "u8", **attributes: Any) -> bool:
         """Add the node if its outputs, which the reference makes now, are such as can be compared.
 
-        to: the integers that an integer op gives.
+        gives: the integers that an integer op gives.
         """
         name = f"{op}{len(self.nodes)}"
         node = Node(op, name, tuple(inputs), tuple(f"{name}_{i}" for i in range(count)), attributes)
@@ -104,7 +104,7 @@ class Growth:
             with np.errstate(all="ignore"):
                 arrays = [self.arrays[i] if i else None for i in inputs]
                 is_integer = op in INTEGER_OPS
-                made = INTEGER_OPS[op](node, arrays, to) if is_integer else OPERATIONS[op](node, arrays)
+                made = INTEGER_OPS[op](node, arrays, gives) if is_integer else OPERATIONS[op](node, arrays)
         except (RunError, ArithmeticError, IndexError, TypeError, ValueError):
             return False
         if sum(array.size for array in made) > LARGEST or any(map(holds_nan, made)):

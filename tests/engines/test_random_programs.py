@@ -123,11 +123,13 @@ def _requantize(g: Growth, op: str) -> bool:
     x, draw = g.pick(("u8", "i16")), g.draw
     if not x:
         return False
-    to = draw.one(("u8", "i16"))
-    x_zero_point, y_zero_point = (draw.number(0, 255 if of == "u8" else 0) for of in (g.values[x].dtype, to))
+    gives = draw.one(("u8", "i16"))
+    x_zero_point, y_zero_point = (
+        draw.number(0, 255 if of == "u8" else 0) for of in (g.values[x].dtype, gives)
+    )
     points = {"x_zero_point": x_zero_point, "y_zero_point": y_zero_point}
-    ends = draw.clamp() if to == "u8" else _clamp_to_int16(draw)
-    return g.node(op, [x], to=to, **points, **_factor(draw), **ends)
+    ends = draw.clamp() if gives == "u8" else _clamp_to_int16(draw)
+    return g.node(op, [x], gives=gives, **points, **_factor(draw), **ends)
 
 
 def _clamp_to_int16(draw: Draw) -> dict[str, int]:
@@ -220,7 +222,7 @@ def _to_int16(g: Growth, op: str, inputs: list[str], attributes: dict[str, Any])
     """Now and then, a product of bytes that gives int16."""
     if "lo" not in attributes or g.draw.chance(0.8):
         return False
-    return g.node(op, inputs, to="i16", **attributes | {"y_zero_point": 0} | _clamp_to_int16(g.draw))
+    return g.node(op, inputs, gives="i16", **attributes | {"y_zero_point": 0} | _clamp_to_int16(g.draw))
 
 
 def _with_residual(g: Growth, op: str, inputs: list[str], attributes: dict[str, Any]) -> bool:
@@ -446,7 +448,8 @@ def _is_inf(g: Growth, op: str) -> bool:
 
 @recipe("MaxPool", "AveragePool", "QAveragePool", "LpPool")
 def _pool(g: Growth, op: str) -> bool:
-    x, draw = g.pick(_dtypes(op), (3, 4) if op == "QAveragePool" else (3, 4, 5)), g.draw
+    draw = g.draw
+    x = g.pick(("u8",), (3, 4)) if op == "QAveragePool" else g.pick(_dtypes(op), (3, 4, 5))
     if not x:
         return False
     axes = g.arrays[x].ndim - 2
