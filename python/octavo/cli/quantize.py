@@ -123,7 +123,8 @@ def quantize(
     min_sqnr: Annotated[
         float | None,
         typer.Option(
-            metavar="DB", help="Bring as few ops back to float as give the outputs this signal to error."
+            metavar="DB",
+            help="Raise as few ops (int16, then float) as give the outputs this signal to error.",
         ),
     ] = None,
     estimate: Annotated[

@@ -133,7 +133,7 @@ def quantize(
     optimize_for: "latency" leaves in float what is slower in integers, conversions counted, on the machine
         that quantizes: what comes out depends on it then. None: the same artifact on every machine.
     min_sqnr: the least ratio of signal to error in dB that each float output is to have, on samples that
-        nothing was made for: as few ops as that takes come back to float, the costliest to accuracy first.
+        nothing was made for: as few ops as that takes rise to int16, then to float, the costliest first.
     max_drop, evaluate: the same for a score of one's own, which `evaluate` gives for an `octavo.Session`, and
         which may be so much less than the float model's.
     progress: called after each sample with the number of samples so far; or True, to have the stages shown on

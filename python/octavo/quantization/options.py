@@ -71,7 +71,7 @@ class Options:
                 raise TypeError(f"{name} is of type {type(value).__name__}: it must be a number")
             if not math.isfinite(value):
                 raise ModelError(f"{name} is {value}: it must be finite")
-            _check_stage(recipe, "raise ops", f"{name} brings ops back to float")
+            _check_stage(recipe, "raise ops", f"{name} raises ops")
         if (self.max_drop is None) != (self.evaluate is None):
             raise ModelError(
                 "max_drop and evaluate go together: what may be lost, and what gives a session's score"
