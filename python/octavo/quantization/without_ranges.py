@@ -54,7 +54,9 @@ def store_weights(work: Work) -> None:
     storage, floats = work.recipe.storage, work.floats
     rows: dict[Weight, Rows] = {}
     if _has_samples(work):
-        made = _made(work, lambda weight, axis: InIntegers(storage_of(weight, axis, storage)), work.mix.floats)
+        made = _made(
+            work, lambda weight, axis: InIntegers(storage_of(weight, axis, storage)), work.mix.floats
+        )
         floats, rows = made.program, made.rows
     elif storage.bits < 8:
         work.warnings.append(
