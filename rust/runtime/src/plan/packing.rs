@@ -1,5 +1,5 @@
-//! Weights in the form that kernels read: a constant's packed once a session and shared by its plans, others' once a
-//! plan.
+//! Weights in the form that kernels read: those that are constants, or follow from constants, packed once a session and
+//! shared by its plans, others' once a plan.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
@@ -8,7 +8,8 @@ use octavo_exec::Arena;
 
 use crate::error::Error;
 use crate::plan::arena;
-use crate::program::{Program, ValueId};
+use crate::plan::uses::Uses;
+use crate::program::ValueId;
 
 /// What a packed block is made for: the node's weight value and how a family reads it.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -52,7 +53,7 @@ impl Blocks {
 
 /// The packed blocks that one plan is made with.
 pub struct Packing<'p> {
-    program: &'p Program,
+    uses: &'p Uses,
     session: &'p Blocks,
     /// Of values that other plans know as other tensors: they follow from the inputs' shapes or elements.
     own: Blocks,
@@ -60,13 +61,13 @@ pub struct Packing<'p> {
 
 impl<'p> Packing<'p> {
     /// The session's blocks, and none yet of the plan's own.
-    pub fn new(program: &'p Program, session: &'p Blocks) -> Packing<'p> {
-        Packing { program, session, own: Blocks::default() }
+    pub fn new(uses: &'p Uses, session: &'p Blocks) -> Packing<'p> {
+        Packing { uses, session, own: Blocks::default() }
     }
 
     /// The block of that key; made by `pack`, which fills `bytes` zeroed bytes, where it is not there yet.
     pub fn get(&self, key: Key, bytes: usize, pack: impl FnOnce(&mut [u8])) -> Result<Arc<Arena>, Error> {
-        let is_constant = self.program.value(ValueId(key.weight)).constant.is_some();
+        let is_constant = self.uses.is_constant(ValueId(key.weight));
         if is_constant { self.session } else { &self.own }.get(key, bytes, pack)
     }
 }

@@ -10,6 +10,7 @@ pub struct Uses {
     readers: Vec<Vec<usize>>,
     inputs: HashMap<ValueId, usize>,
     is_output: Vec<bool>,
+    is_constant: Vec<bool>,
 }
 
 impl Uses {
@@ -17,7 +18,12 @@ impl Uses {
     pub fn of(program: &Program) -> Uses {
         let mut readers = vec![Vec::new(); program.values.len()];
         let mut makers = vec![None; program.values.len()];
+        let mut is_constant: Vec<bool> =
+            program.values.iter().map(|value| value.constant.is_some()).collect();
         for (index, node) in program.nodes.iter().enumerate() {
+            let mut inputs = node.inputs.iter().flatten().peekable();
+            let follows = inputs.peek().is_some() && inputs.all(|value| is_constant[value.index()]);
+            node.outputs.iter().flatten().for_each(|value| is_constant[value.index()] = follows);
             node.outputs.iter().flatten().for_each(|value| makers[value.index()] = Some(index));
             for value in node.inputs.iter().flatten() {
                 readers[value.index()].push(index);
@@ -26,7 +32,7 @@ impl Uses {
         let mut is_output = vec![false; program.values.len()];
         program.outputs.iter().for_each(|value| is_output[value.index()] = true);
         let inputs = program.inputs.iter().enumerate().map(|(at, &value)| (value, at)).collect();
-        Uses { makers, readers, inputs, is_output }
+        Uses { makers, readers, inputs, is_output, is_constant }
     }
 
     /// The index of the node that makes a value; none of a constant, or where the caller feeds it.
@@ -47,5 +53,10 @@ impl Uses {
     /// Whether the caller is given a value.
     pub fn is_output(&self, value: ValueId) -> bool {
         self.is_output[value.index()]
+    }
+
+    /// Whether a value is a constant, or follows from constants alone: the same tensor for every plan.
+    pub fn is_constant(&self, value: ValueId) -> bool {
+        self.is_constant[value.index()]
     }
 }

@@ -131,7 +131,7 @@ impl Session {
         self.check_shapes(&shapes)?;
         self.plans.get(Key::Shapes { shapes: shapes.clone(), observed }, || {
             let threads = self.pool.threads();
-            let packing = Packing::new(&self.program, &self.blocks);
+            let packing = Packing::new(&self.uses, &self.blocks);
             let builder = Builder::new(&self.program, &self.uses, self.kernels, threads, packing, &shapes)?;
             walk::plan(builder.observed(observed).owned_by(&self.owner))
         })
@@ -268,7 +268,7 @@ impl Session {
         };
         let wanted = Tensor::new(value.dtype, shape.clone(), bytes)?;
         self.plans.get(Key::Rest { id: rest.id, wanted: wanted.clone() }, || {
-            let packing = Packing::new(&self.program, &self.blocks);
+            let packing = Packing::new(&self.uses, &self.blocks);
             let threads = self.pool.threads();
             let builder =
                 Builder::resume(&self.program, &self.uses, self.kernels, threads, packing, rest, wanted)?;

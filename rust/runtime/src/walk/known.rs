@@ -17,7 +17,7 @@ pub fn evaluate(b: &mut Builder<'_>, index: usize) -> Result<bool, Error> {
     let node = &b.program.nodes[index];
     let Some(program) = alone(b, node) else { return Ok(false) };
     let (blocks, uses) = (Blocks::default(), Uses::of(&program));
-    let mut builder = Builder::of_known(&program, &uses, b.steps.kernels, Packing::new(&program, &blocks))?;
+    let mut builder = Builder::of_known(&program, &uses, b.steps.kernels, Packing::new(&uses, &blocks))?;
     builder.begin(0);
     if let Planned::Waits(value) = dispatch::plan(&mut builder, 0)? {
         return Err(Error::run(format!("{}: value {} is not known", node.label(), value.0)));
