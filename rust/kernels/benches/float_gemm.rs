@@ -63,7 +63,7 @@ fn gemm(c: &mut Criterion) {
         let mut out = vec![0.0; m * n];
         group.throughput(Throughput::Elements((m * n * taps * kc) as u64));
         for kernels in isa::available().into_iter().filter_map(Kernels::new) {
-            let tile = select(&kernels.row().float_gemm, m, n);
+            let tile = select(&kernels.row().float_gemm.floats, m, n);
             let shape = format!("{network} {m}x{n}x{kc}x{taps}");
             group.bench_function(BenchmarkId::new(tile.name, &shape), |b| {
                 b.iter(|| run(kernels, m, &rows, &packed, n, kc, &epilogue, &mut out, n));

@@ -1,8 +1,13 @@
 //! QGemm, Gemm and MatMul.
 
-use octavo_exec::{cast, cast_mut};
+use std::sync::Arc;
+
+use octavo_exec::{Arena, cast, cast_mut};
+use octavo_kernels::float::epilogue::Epilogue;
 use octavo_kernels::float::gemm as float;
+use octavo_kernels::float::gemm::stored::Form;
 use octavo_kernels::gemm;
+use octavo_kernels::table::Kernels;
 
 use crate::ops::float_fusion::FusedFloats;
 use crate::ops::node::{broadcast, error, left_padded, made, needed};
@@ -10,13 +15,14 @@ use crate::ops::product::{
     BesideBuffers, Group, NANOSECONDS_A_MAC, Product, Source, epilogue, epilogue_by_row, has_row_scales,
     push_rows, row_scales, run_beside, settle, zero_point_correction,
 };
+use crate::ops::stored::Stored;
 use crate::ops::{float_fusion, matmul};
 use crate::plan::buffers::{BufferId, Placed};
 use crate::plan::builder::{Builder, Stop};
 use crate::plan::layout::Layout;
 use crate::plan::packing::Key;
 use crate::plan::transposition::transpose;
-use crate::program::{Node, ValueId};
+use crate::program::Node;
 
 /// Columns that one thread takes of a single row: four units.
 const COLUMNS: usize = 4 * gemm::UNIT;
@@ -25,6 +31,8 @@ const COLUMNS: usize = 4 * gemm::UNIT;
 const NANOSECONDS_A_FLOAT_MAC: f64 = 0.01;
 /// Nanoseconds to read a float weight that is used once.
 const NANOSECONDS_A_WEIGHT: f64 = 0.06;
+/// Nanoseconds to read one that is stored in integers.
+const NANOSECONDS_A_STORED_WEIGHT: f64 = 0.03;
 /// Columns that one thread takes of a single float row: the widest tile.
 const ROW_COLUMNS: usize = 8 * float::UNIT;
 
@@ -133,10 +141,8 @@ pub fn plan_gemm(b: &mut Builder<'_>, node: &Node) -> Result<(), Stop> {
     let a = &node.attributes;
     let (alpha, beta) = (a.f32("alpha")?, a.f32("beta")?);
     let left = matrix(b, node, 0, a.int("transA")? != 0)?;
-    let right = matrix(b, node, 1, a.int("transB")? == 0)?;
-    let (&[m, k], &[n, inner]) = (&left.shape[..], &right.shape[..]) else {
-        return Err(error(node, "needs two matrices"));
-    };
+    let (right, [n, inner]) = right_side(b, node, a.int("transB")? == 0)?;
+    let [m, k] = left.shape;
     if k != inner {
         return Err(error(node, &format!("the inner dimensions {k} and {inner} differ")));
     }
@@ -166,11 +172,9 @@ pub fn plan_gemm(b: &mut Builder<'_>, node: &Node) -> Result<(), Stop> {
     push_float(b, node, product, finish)
 }
 
-/// A matrix operand: rows of K, found in a buffer, to be transposed first where the rows are not of K.
+/// A matrix operand that a run finds in a buffer: rows of K, to be transposed first where the rows are not of K.
 struct Matrix {
-    value: ValueId,
-    /// Where a run finds it; `None` where it is a right side that is packed before.
-    buffer: Option<BufferId>,
+    buffer: BufferId,
     /// Rows, and K.
     shape: [usize; 2],
     is_transposed: bool,
@@ -178,14 +182,49 @@ struct Matrix {
 
 fn matrix(b: &mut Builder<'_>, node: &Node, place: usize, is_transposed: bool) -> Result<Matrix, Stop> {
     let value = needed(node, place)?;
-    let shape = b.tensor(value)?.shape;
-    let &[rows, columns] = &shape[..] else {
+    let shape = turned_shape(node, place, &b.tensor(value)?.shape, is_transposed)?;
+    let buffer = b.input_as(value, Layout::RowMajor)?.buffer;
+    Ok(Matrix { buffer, shape, is_transposed })
+}
+
+/// Rows, and K.
+fn turned_shape(node: &Node, place: usize, shape: &[usize], is_transposed: bool) -> Result<[usize; 2], Stop> {
+    let &[rows, columns] = shape else {
         return Err(error(node, &format!("operand {place} of shape {shape:?} is no matrix")));
     };
-    let shape = if is_transposed { [columns, rows] } else { [rows, columns] };
-    let is_packed = place == 1 && b.known(value).is_some();
-    let buffer = if is_packed { None } else { Some(b.input_as(value, Layout::RowMajor)?.buffer) };
-    Ok(Matrix { value, buffer, shape, is_transposed })
+    Ok(if is_transposed { [columns, rows] } else { [rows, columns] })
+}
+
+/// The right side of a float product.
+enum Right {
+    /// Packed before the run.
+    Floats(Arc<Arena>),
+    /// In the integers that it is stored in.
+    Stored(Arc<Arena>, Form),
+    /// Packed by a step of each run.
+    Made(Matrix),
+}
+
+/// The right side of a product, and its rows, of K, and K.
+fn right_side(b: &mut Builder<'_>, node: &Node, is_transposed: bool) -> Result<(Right, [usize; 2]), Stop> {
+    let value = needed(node, 1)?;
+    if let Some(stored) = Stored::of(b, node).filter(|stored| stored.is_read_by(b, node)) {
+        let Form { n, k, .. } = stored.form;
+        return Ok((Right::Stored(stored.packed(b)?, stored.form), [n, k]));
+    }
+    let Some(known) = b.known(value).cloned() else {
+        let made = matrix(b, node, 1, is_transposed)?;
+        let shape = made.shape;
+        return Ok((Right::Made(made), shape));
+    };
+    let [n, k] = turned_shape(node, 1, known.shape(), is_transposed)?;
+    let form = if is_transposed { "float [k, n]" } else { "float [n, k]" };
+    let key = Key { weight: value.0, form, part: 0, parts: 1 };
+    let block = b.packing.get(key, float::packed_len(n, 1, k) * 4, |out| {
+        let values = known.f32s().unwrap_or_default();
+        pack_right(&values, n, k, is_transposed, &mut vec![0.0; n * k], cast_mut(out));
+    })?;
+    Ok((Right::Floats(block), [n, k]))
 }
 
 struct FloatProduct {
@@ -193,7 +232,7 @@ struct FloatProduct {
     n: usize,
     k: usize,
     left: Matrix,
-    right: Matrix,
+    right: Right,
     y: BufferId,
     fused: FusedFloats,
 }
@@ -227,65 +266,56 @@ fn push_float(b: &mut Builder<'_>, node: &Node, p: FloatProduct, scale: Option<S
     if m == 0 || n == 0 {
         return Ok(());
     }
-    let floats = float::packed_len(n, 1, k);
-    let (packed, scratch) = if right.buffer.is_none() {
-        let known = b.known(right.value).cloned();
-        let values = || known.as_ref().and_then(|known| known.f32s().ok()).unwrap_or_default();
-        let form = if right.is_transposed { "float [k, n]" } else { "float [n, k]" };
-        let key = Key { weight: right.value.0, form, part: 0, parts: 1 };
-        let block = b.packing.get(key, floats * 4, |out| {
-            pack_right(&values(), n, k, right.is_transposed, &mut vec![0.0; n * k], cast_mut(out));
-        })?;
-        (Some(block), None)
-    } else {
-        (None, Some((b.steps.temporary(n * k * 4), b.steps.temporary(floats * 4))))
-    };
     let macs = macs([m, n, k]);
-    let tile = float::select(&b.steps.kernels.row().float_gemm, m, n);
+    let entries = &b.steps.kernels.row().float_gemm;
+    let (name, tile_rows) = match right {
+        Right::Stored(_, Form { bits: 4, .. }) => name_and_rows(float::select(&entries.nibbles, m, n)),
+        Right::Stored(..) => name_and_rows(float::select(&entries.bytes, m, n)),
+        _ => name_and_rows(float::select(&entries.floats, m, n)),
+    };
     // One row reads every weight once, so memory, not arithmetic, sets its time; its columns are cut between threads.
     let is_row = m == 1 && scale.is_none();
     let chunk = if is_row {
-        b.steps.chunk(n, k as f64 * NANOSECONDS_A_WEIGHT, ROW_COLUMNS)
+        let is_stored = matches!(right, Right::Stored(..));
+        let nanoseconds = if is_stored { NANOSECONDS_A_STORED_WEIGHT } else { NANOSECONDS_A_WEIGHT };
+        b.steps.chunk(n, k as f64 * nanoseconds, ROW_COLUMNS)
     } else {
-        b.steps.chunk_of_tiles(m, (n * k) as f64 * NANOSECONDS_A_FLOAT_MAC, tile.rows)
+        b.steps.chunk_of_tiles(m, (n * k) as f64 * NANOSECONDS_A_FLOAT_MAC, tile_rows)
     };
-    let from = left.buffer.ok_or_else(|| error(node, "the left side has no place"))?;
     // The third operand: C, or the tensor of an addition behind the product.
     let c = scale.as_ref().and_then(|scale| scale.addend.as_ref()).map(|addend| addend.c);
     let adds = fused.residual.is_some();
     let c = c.or(fused.residual.map(|residual| residual.buffer));
     let finish = fused.finish;
-    let from = if left.is_transposed { turned(b, &fused.names, from, k, m) } else { from };
-    if let (Some((t, p)), Some(other)) = (scratch, right.buffer) {
-        let (names, is_transposed) = (fused.names.clone(), right.is_transposed);
-        b.steps.step(names, node.op.name(), "pack").run([other], [t, p], move |_, [w], [t, p]| {
-            pack_right(cast(w), n, k, is_transposed, cast_mut(t), cast_mut(p));
-        });
-    }
-    b.steps.step(fused.names, node.op.name(), tile.name).macs(macs).run_optional(
+    let from = if left.is_transposed { turned(b, &fused.names, left.buffer, k, m) } else { left.buffer };
+    let scratch = match &right {
+        Right::Made(made) => Some(push_packing(b, node, &fused.names, made)),
+        _ => None,
+    };
+    b.steps.step(fused.names, node.op.name(), name).macs(macs).run_optional(
         [from],
-        [c, scratch.map(|(_, p)| p)],
+        [c, scratch],
         [y],
-        move |run, [x], [c, dynamic], [y]| {
+        move |run, [x], [c, made], [y]| {
             let (kernels, pool) = (run.kernels, run.pool);
-            let x = cast::<f32>(x);
-            let right = packed.as_ref().map_or(dynamic.unwrap_or_default(), |block| block.bytes());
-            let (right, c) = (cast::<f32>(right), cast::<f32>(c.unwrap_or_default()));
+            let (x, c) = (cast::<f32>(x), cast::<f32>(c.unwrap_or_default()));
+            let columns = match &right {
+                Right::Stored(block, form) => Columns::Stored(block.bytes(), *form),
+                Right::Floats(block) => Columns::Floats(cast(block.bytes())),
+                Right::Made(_) => Columns::Floats(cast(made.unwrap_or_default())),
+            };
             if is_row {
                 pool.slices(cast_mut::<f32>(y), chunk, |i, y| {
                     let (first, n) = (i * chunk, y.len());
-                    let rows = float::Rows::Dense { data: x, stride: k };
-                    let right = &right[first * k..][..float::packed_len(n, 1, k)];
                     let epilogue = finish.epilogue(first, n, adds.then_some(c), n);
-                    float::run(kernels, 1, &rows, right, n, k, &epilogue, y, n);
+                    columns.from(first, n, k).multiply(kernels, x, [1, n, k], &epilogue, y);
                 });
                 return;
             }
             pool.slices(cast_mut::<f32>(y), chunk * n, |i, y| {
-                let rows = float::Rows::Dense { data: &x[i * chunk * k..], stride: k };
                 let residual = adds.then(|| &c[i * chunk * n..]);
                 let epilogue = finish.epilogue(0, n, residual, n);
-                float::run(kernels, y.len() / n, &rows, right, n, k, &epilogue, y, n);
+                columns.multiply(kernels, &x[i * chunk * k..], [y.len() / n, n, k], &epilogue, y);
                 if let Some(scale) = &scale {
                     scale.rows(y, n, i * chunk, c);
                 }
@@ -293,6 +323,63 @@ fn push_float(b: &mut Builder<'_>, node: &Node, p: FloatProduct, scale: Option<S
         },
     );
     Ok(())
+}
+
+fn name_and_rows<S>(tile: &'static float::Tile<S>) -> (&'static str, usize) {
+    (tile.name, tile.rows)
+}
+
+/// The packed columns of a right side.
+#[derive(Clone, Copy)]
+enum Columns<'a> {
+    Floats(&'a [f32]),
+    Stored(&'a [u8], Form),
+}
+
+impl<'a> Columns<'a> {
+    /// `n` columns from `first` on, the first of a unit.
+    fn from(self, first: usize, n: usize, k: usize) -> Columns<'a> {
+        match self {
+            Columns::Floats(packed) => Columns::Floats(&packed[first * k..][..float::packed_len(n, 1, k)]),
+            Columns::Stored(packed, form) => {
+                let form = Form { n, ..form };
+                let from = first / float::UNIT * form.unit_len();
+                Columns::Stored(&packed[from..][..form.packed_len()], form)
+            }
+        }
+    }
+
+    /// m rows of k times these n columns.
+    fn multiply(
+        self,
+        kernels: Kernels,
+        x: &[f32],
+        [m, n, k]: [usize; 3],
+        epilogue: &Epilogue<'_>,
+        y: &mut [f32],
+    ) {
+        match self {
+            Columns::Floats(packed) => {
+                let rows = float::Rows::Dense { data: x, stride: k };
+                float::run(kernels, m, &rows, packed, n, k, epilogue, y, n);
+            }
+            Columns::Stored(packed, form) => {
+                float::run_stored(kernels, m, x, k, packed, form, epilogue, y, n)
+            }
+        }
+    }
+}
+
+/// The step that packs a right side which each run finds in a buffer.
+fn push_packing(b: &mut Builder<'_>, node: &Node, name: &str, made: &Matrix) -> BufferId {
+    let &Matrix { buffer, shape: [n, k], is_transposed } = made;
+    let turned = b.steps.temporary(n * k * 4);
+    let packed = b.steps.temporary(float::packed_len(n, 1, k) * 4);
+    let step = b.steps.step(name.to_owned(), node.op.name(), "pack");
+    step.run([buffer], [turned, packed], move |_, [w], [turned, packed]| {
+        pack_right(cast(w), n, k, is_transposed, cast_mut(turned), cast_mut(packed));
+    });
+    packed
 }
 
 /// A matrix `[rows, columns]` transposed by a step of its own.
@@ -331,11 +418,12 @@ fn pack_right(w: &[f32], n: usize, k: usize, is_transposed: bool, turned: &mut [
 /// Plans a float MatMul: by a constant matrix, else of two tensors of the run.
 pub fn plan_matmul(b: &mut Builder<'_>, node: &Node) -> Result<(), Stop> {
     let (a, w) = (needed(node, 0)?, needed(node, 1)?);
-    let right = b.known(w).map(|known| known.shape().to_vec()).unwrap_or_default();
-    let &[k, n] = &right[..] else { return matmul::plan(b, node) };
-    if b.strided(a).is_some() || b.tensor(a)?.shape.len() < 2 {
+    let is_matrix = b.known(w).is_some_and(|known| known.shape().len() == 2);
+    let is_stored = Stored::of(b, node).is_some_and(|stored| stored.is_read_by(b, node));
+    if !(is_matrix || is_stored) || b.strided(a).is_some() || b.tensor(a)?.shape.len() < 2 {
         return matmul::plan(b, node);
     }
+    let (right, [n, k]) = right_side(b, node, true)?;
     let left = b.input_as(a, Layout::RowMajor)?;
     let mut shape = left.shape().to_vec();
     if shape.pop() != Some(k) {
@@ -353,8 +441,8 @@ pub fn plan_matmul(b: &mut Builder<'_>, node: &Node) -> Result<(), Stop> {
         m,
         n,
         k,
-        left: Matrix { value: a, buffer: Some(left.buffer), shape: [m, k], is_transposed: false },
-        right: Matrix { value: w, buffer: None, shape: [n, k], is_transposed: true },
+        left: Matrix { buffer: left.buffer, shape: [m, k], is_transposed: false },
+        right,
         y: y.buffer,
         fused,
     };

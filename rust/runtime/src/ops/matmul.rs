@@ -10,6 +10,7 @@ use octavo_kernels::table::Kernels;
 use crate::ops::batches::{Batches, Products, View};
 use crate::ops::node::made;
 use crate::ops::scores::{Softmax, softmax_of_scores};
+use crate::ops::stored::Stored;
 use crate::plan::buffers::BufferId;
 use crate::plan::builder::{Builder, Stop};
 use crate::plan::layout::Layout;
@@ -59,7 +60,8 @@ pub fn plan(b: &mut Builder<'_>, node: &Node) -> Result<(), Stop> {
 pub fn reads_in_place(b: &Builder<'_>, value: ValueId, steps: &[usize]) -> bool {
     let Some((_, reader)) = b.only_reader(value) else { return false };
     let is_product = reader.op == Op::MatMul && b.program.value(value).dtype == DType::F32;
-    let is_by_constant = reader.input(1).is_some_and(|right| b.known(right).is_some());
+    let is_known = reader.input(1).is_some_and(|right| b.known(right).is_some());
+    let is_by_constant = is_known || Stored::of(b, reader).is_some();
     is_product
         && !is_by_constant
         && (reader.input(0) != Some(value) || steps.last() == Some(&size_of::<f32>()))
@@ -136,7 +138,7 @@ fn push(
 ) {
     let products = &product.products;
     let width = products.width();
-    let tile = gemm::select(&b.steps.kernels.row().float_gemm, products.m, products.n);
+    let tile = gemm::select(&b.steps.kernels.row().float_gemm.floats, products.m, products.n);
     let softmax_cost = if product.softmax.is_some() { NANOSECONDS_A_SCORE } else { 0.0 };
     let nanoseconds = (width * products.k) as f64 * NANOSECONDS_A_MAC + width as f64 * softmax_cost;
     let chunk = b.steps.chunk_of_tiles(products.rows(), nanoseconds, tile.rows);

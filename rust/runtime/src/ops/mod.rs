@@ -46,6 +46,7 @@ pub mod selection;
 pub mod shape;
 pub mod softmax;
 pub mod spatial;
+pub mod stored;
 pub mod unary;
 pub mod unpool;
 pub mod weighed;

@@ -376,9 +376,14 @@ impl<'p> Builder<'p> {
         self.placed.get(&value)
     }
 
-    /// The node that makes a value; none of a constant, or where the caller feeds it.
+    /// The index of the node that makes a value; none of a constant, or where the caller feeds it.
+    pub fn maker_index(&self, value: ValueId) -> Option<usize> {
+        self.uses.maker(value)
+    }
+
+    /// The node that makes a value.
     pub fn maker(&self, value: ValueId) -> Option<&'p Node> {
-        self.uses.maker(value).map(|index| &self.program.nodes[index])
+        self.maker_index(value).map(|index| &self.program.nodes[index])
     }
 
     /// The indices of the nodes that read a value.

@@ -4,6 +4,7 @@ mod dispatch;
 mod known;
 
 use crate::error::{Error, Operand};
+use crate::ops::stored;
 use crate::plan::Plan;
 use crate::plan::builder::{Builder, Planned};
 use crate::program::{Node, ValueId};
@@ -15,11 +16,7 @@ pub fn plan(mut b: Builder<'_>) -> Result<Plan, Error> {
             continue;
         }
         b.begin(index);
-        let planned = match known::evaluate(&mut b, index) {
-            Ok(true) => Ok(Planned::Done),
-            Ok(false) => dispatch::plan(&mut b, index),
-            Err(error) => Err(error),
-        };
+        let planned = plan_node(&mut b, index);
         let node = &b.program.nodes[index];
         match planned.map_err(|error| error.of_node(&node.name, || operands(&b, node)))? {
             Planned::Done => {}
@@ -27,6 +24,22 @@ pub fn plan(mut b: Builder<'_>) -> Result<Plan, Error> {
         }
     }
     b.finish()
+}
+
+/// Plans one node, after the weights that it alone says the form of.
+fn plan_node(b: &mut Builder<'_>, index: usize) -> Result<Planned, Error> {
+    if stored::is_left_to_readers(b, index) {
+        return Ok(Planned::Done);
+    }
+    for index in stored::needed_first(b, index).into_iter().chain([index]) {
+        if known::evaluate(b, index)? {
+            continue;
+        }
+        if let Planned::Waits(value) = dispatch::plan(b, index)? {
+            return Ok(Planned::Waits(value));
+        }
+    }
+    Ok(Planned::Done)
 }
 
 /// What a node is given, for an error of it.

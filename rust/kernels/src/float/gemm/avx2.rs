@@ -2,12 +2,19 @@
 
 use std::arch::x86_64::*;
 
-use super::panel::Panel;
+use super::panel::{Floats, Panel};
+use super::stored::Stored;
 use super::tile::{self, Vector};
 
-tile::tile!(tile_1: Ymms, 1, 6, [1 2 3 4 5 6], "avx2,fma");
-tile::tile!(tile_2: Ymms, 2, 3, [1 2 3], "avx2,fma");
-tile::tile!(tile_4: Ymms, 4, 1, [1], "avx2,fma");
+tile::tile!(tile_1: Ymms, Floats, 1, 6, [1 2 3 4 5 6], "avx2,fma");
+tile::tile!(tile_2: Ymms, Floats, 2, 3, [1 2 3], "avx2,fma");
+tile::tile!(tile_4: Ymms, Floats, 4, 1, [1], "avx2,fma");
+tile::tile!(nibbles_1: Ymms, Stored<4>, 1, 6, [1 2 3 4 5 6], "avx2,fma");
+tile::tile!(nibbles_2: Ymms, Stored<4>, 2, 3, [1 2 3], "avx2,fma");
+tile::tile!(bytes_1: Ymms, Stored<8>, 1, 6, [1 2 3 4 5 6], "avx2,fma");
+tile::tile!(bytes_2: Ymms, Stored<8>, 2, 3, [1 2 3], "avx2,fma");
+
+tile::tile!(bytes_4: Ymms, Stored<8>, 4, 1, [1], "avx2,fma");
 
 #[derive(Clone, Copy)]
 struct Ymms(__m256, __m256);
@@ -79,6 +86,49 @@ impl Vector for Ymms {
     unsafe fn add(self, b: Self) -> Self {
         // SAFETY: as above.
         unsafe { Ymms(_mm256_add_ps(self.0, b.0), _mm256_add_ps(self.1, b.1)) }
+    }
+
+    #[inline(always)]
+    unsafe fn sub(self, b: Self) -> Self {
+        // SAFETY: as above.
+        unsafe { Ymms(_mm256_sub_ps(self.0, b.0), _mm256_sub_ps(self.1, b.1)) }
+    }
+
+    #[inline(always)]
+    unsafe fn mul(self, b: Self) -> Self {
+        // SAFETY: as above.
+        unsafe { Ymms(_mm256_mul_ps(self.0, b.0), _mm256_mul_ps(self.1, b.1)) }
+    }
+
+    #[inline(always)]
+    unsafe fn bytes(from: *const u8) -> Self {
+        // SAFETY: as above.
+        unsafe {
+            let number =
+                |from: *const u8| _mm256_cvtepi32_ps(_mm256_cvtepu8_epi32(_mm_loadl_epi64(from.cast())));
+            Ymms(number(from), number(from.add(8)))
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn nibbles(from: *const u8) -> (Self, Self) {
+        // SAFETY: as above.
+        unsafe {
+            let lowest = _mm256_set1_epi32(15);
+            let pair = |from: *const u8| {
+                let bytes = _mm256_cvtepu8_epi32(_mm_loadl_epi64(from.cast()));
+                let (low, high) = (_mm256_and_si256(bytes, lowest), _mm256_srli_epi32::<4>(bytes));
+                (_mm256_cvtepi32_ps(low), _mm256_cvtepi32_ps(high))
+            };
+            let (first, later) = (pair(from), pair(from.add(8)));
+            (Ymms(first.0, later.0), Ymms(first.1, later.1))
+        }
+    }
+
+    #[inline(always)]
+    fn soon(from: *const u8) {
+        // SAFETY: a hint, which reads nothing.
+        unsafe { _mm_prefetch::<_MM_HINT_T0>(from.cast()) };
     }
 
     #[inline(always)]

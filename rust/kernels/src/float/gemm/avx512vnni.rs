@@ -2,14 +2,22 @@
 
 use std::arch::x86_64::*;
 
-use super::panel::Panel;
+use super::panel::{Floats, Panel};
+use super::stored::Stored;
 use super::tile::{self, Vector};
 
-tile::tile!(tile_1: Zmm, 1, 14, [1 2 3 4 5 6 7 8 9 10 11 12 13 14], "avx512f,avx512vl,avx2,fma");
-tile::tile!(tile_2: Zmm, 2, 14, [1 2 3 4 5 6 7 8 9 10 11 12 13 14], "avx512f,avx512vl,avx2,fma");
-tile::tile!(tile_3: Zmm, 3, 8, [1 2 3 4 5 6 7 8], "avx512f,avx512vl,avx2,fma");
-tile::tile!(tile_4: Zmm, 4, 6, [1 2 3 4 5 6], "avx512f,avx512vl,avx2,fma");
-tile::tile!(tile_8: Zmm, 8, 1, [1], "avx512f,avx512vl,avx2,fma");
+tile::tile!(tile_1: Zmm, Floats, 1, 14, [1 2 3 4 5 6 7 8 9 10 11 12 13 14], "avx512f,avx512vl,avx2,fma");
+tile::tile!(tile_2: Zmm, Floats, 2, 14, [1 2 3 4 5 6 7 8 9 10 11 12 13 14], "avx512f,avx512vl,avx2,fma");
+tile::tile!(tile_3: Zmm, Floats, 3, 8, [1 2 3 4 5 6 7 8], "avx512f,avx512vl,avx2,fma");
+tile::tile!(tile_4: Zmm, Floats, 4, 6, [1 2 3 4 5 6], "avx512f,avx512vl,avx2,fma");
+tile::tile!(tile_8: Zmm, Floats, 8, 1, [1], "avx512f,avx512vl,avx2,fma");
+tile::tile!(nibbles_1: Zmm, Stored<4>, 1, 6, [1 2 3 4 5 6], "avx512f,avx512vl,avx2,fma");
+tile::tile!(nibbles_4: Zmm, Stored<4>, 4, 6, [1 2 3 4 5 6], "avx512f,avx512vl,avx2,fma");
+tile::tile!(bytes_1: Zmm, Stored<8>, 1, 6, [1 2 3 4 5 6], "avx512f,avx512vl,avx2,fma");
+tile::tile!(bytes_4: Zmm, Stored<8>, 4, 6, [1 2 3 4 5 6], "avx512f,avx512vl,avx2,fma");
+
+tile::tile!(nibbles_8: Zmm, Stored<4>, 8, 1, [1], "avx512f,avx512vl,avx2,fma");
+tile::tile!(bytes_8: Zmm, Stored<8>, 8, 1, [1], "avx512f,avx512vl,avx2,fma");
 
 #[derive(Clone, Copy)]
 struct Zmm(__m512);
@@ -62,6 +70,43 @@ impl Vector for Zmm {
     unsafe fn add(self, b: Self) -> Self {
         // SAFETY: as above.
         unsafe { Zmm(_mm512_add_ps(self.0, b.0)) }
+    }
+
+    #[inline(always)]
+    unsafe fn sub(self, b: Self) -> Self {
+        // SAFETY: as above.
+        unsafe { Zmm(_mm512_sub_ps(self.0, b.0)) }
+    }
+
+    #[inline(always)]
+    unsafe fn mul(self, b: Self) -> Self {
+        // SAFETY: as above.
+        unsafe { Zmm(_mm512_mul_ps(self.0, b.0)) }
+    }
+
+    #[inline(always)]
+    unsafe fn bytes(from: *const u8) -> Self {
+        // SAFETY: as above.
+        unsafe { Zmm(_mm512_cvtepi32_ps(_mm512_cvtepu8_epi32(_mm_loadu_si128(from.cast())))) }
+    }
+
+    #[inline(always)]
+    unsafe fn nibbles(from: *const u8) -> (Self, Self) {
+        // SAFETY: as above. The permutation looks at the lowest 4 bits of each index alone.
+        unsafe {
+            let numbers = _mm512_setr_ps(
+                0.0, 1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0, 9.0, 10.0, 11.0, 12.0, 13.0, 14.0, 15.0,
+            );
+            let bytes = _mm512_cvtepu8_epi32(_mm_loadu_si128(from.cast()));
+            let upper = _mm512_srli_epi32::<4>(bytes);
+            (Zmm(_mm512_permutexvar_ps(bytes, numbers)), Zmm(_mm512_permutexvar_ps(upper, numbers)))
+        }
+    }
+
+    #[inline(always)]
+    fn soon(from: *const u8) {
+        // SAFETY: a hint, which reads nothing.
+        unsafe { _mm_prefetch::<_MM_HINT_T0>(from.cast()) };
     }
 
     #[inline(always)]

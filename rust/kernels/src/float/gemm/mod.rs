@@ -11,19 +11,21 @@ mod avx512vnni;
 mod entries;
 mod panel;
 mod scalar;
+pub mod stored;
 #[cfg(test)]
 mod tests;
 mod tiers;
 mod tile;
 
-pub use entries::{Entries, Tile};
-pub use panel::UNIT;
+pub use entries::{Entries, Tile, Tiles};
+pub use panel::{Floats, UNIT};
 pub(crate) use tiers::{AVX2, AVX512VNNI, SCALAR};
 
 use super::epilogue::{Clamp, Epilogue, Residual, apply_to_rows};
 use super::unary;
 use crate::isa::Has;
 use panel::{Left, PANEL_UNITS, Panel};
+use stored::{Form, Stored};
 
 /// Bytes of rows, read and written, that one pass over all panels takes, to stay in the second-level cache.
 const ROW_BYTES: usize = 384 << 10;
@@ -112,8 +114,8 @@ pub fn pack_strided(weights: &[f32], n: usize, k: usize, column: usize, step: us
 }
 
 /// The tile that does most of a product's work on that tier: a function of the shape alone.
-pub fn select(entries: &'static Entries, m: usize, n: usize) -> &'static Tile {
-    entries.tile(m, n.div_ceil(UNIT))
+pub fn select<S>(tiles: &'static Tiles<S>, m: usize, n: usize) -> &'static Tile<S> {
+    tiles.tile(m, n.div_ceil(UNIT))
 }
 
 /// `out[i][j] = epilogue(sum over k of x[i][k] * w[j][k])`: a chain from +0 with k rising (tap, then step), then what
@@ -139,11 +141,71 @@ pub fn run<K: Has<Entries> + Has<unary::Entries>>(
     }
     let taps = rows.taps();
     assert_eq!(packed.len(), packed_len(n, taps, kc), "packed weights");
+    // A chain of no steps has no taps; a dense one would read its first.
+    let (left, taps) = if taps * kc == 0 { (Left::NOTHING, 0) } else { (checked(rows, m, kc), taps) };
+    let unit_stride = taps * kc * UNIT;
+    let sides =
+        |unit: usize| Floats { left, packed: packed[unit * unit_stride..].as_ptr(), unit_stride, taps, kc };
+    let tiles = &Has::<Entries>::entries(k).floats;
+    // SAFETY: the rows of the left side lie in their data and the units in `packed` (checked above).
+    unsafe { panels(k, tiles, sides, m, n, kc, epilogue, out, out_stride) };
+}
+
+/// The same of dense rows, `x_stride` elements apart, by stored weights of that form: `w = fl32(scale * (code - zero))`.
+///
+/// # Panics
+/// Where a slice is shorter than its contract says.
+pub fn run_stored<K: Has<Entries> + Has<unary::Entries>>(
+    k: K,
+    m: usize,
+    x: &[f32],
+    x_stride: usize,
+    packed: &[u8],
+    form: Form,
+    epilogue: &Epilogue<'_>,
+    out: &mut [f32],
+    out_stride: usize,
+) {
+    let Form { n, k: steps, .. } = form;
+    if m == 0 || n == 0 {
+        return;
+    }
+    assert_eq!(packed.len(), form.packed_len(), "packed weights");
+    checked(&Rows::Dense { data: x, stride: x_stride }, m, steps);
+    let entries = Has::<Entries>::entries(k);
+    match form.bits {
+        4 => {
+            let sides = |unit| Stored::<4>::of(x, x_stride, packed, form, unit);
+            // SAFETY: the rows lie in `x` and the units in `packed` (checked above).
+            unsafe { panels(k, &entries.nibbles, sides, m, n, steps, epilogue, out, out_stride) };
+        }
+        8 => {
+            let sides = |unit| Stored::<8>::of(x, x_stride, packed, form, unit);
+            // SAFETY: as above.
+            unsafe { panels(k, &entries.bytes, sides, m, n, steps, epilogue, out, out_stride) };
+        }
+        bits => panic!("stored weights of {bits} bits"),
+    }
+}
+
+/// A product, panel by panel. `sides`: what is multiplied, from a unit on.
+///
+/// # Safety
+/// Each of m rows and every unit of n columns is there behind the pointers of `sides`.
+unsafe fn panels<K: Has<Entries> + Has<unary::Entries>, S>(
+    k: K,
+    tiles: &Tiles<S>,
+    sides: impl Fn(usize) -> S,
+    m: usize,
+    n: usize,
+    kc: usize,
+    epilogue: &Epilogue<'_>,
+    out: &mut [f32],
+    out_stride: usize,
+) {
     epilogue.check(m, n);
     let end = out_stride.checked_mul(m - 1).and_then(|start| start.checked_add(n));
     assert!(end.is_some_and(|end| end <= out.len()) && (m == 1 || out_stride >= n), "output");
-    // A chain of no steps has no taps; a dense one would read its first.
-    let (left, taps) = if taps * kc == 0 { (Left::NOTHING, 0) } else { (checked(rows, m, kc), taps) };
     let (clamp, after) = epilogue.split();
     // What each row reads and writes; neighbouring rows of a convolution share most of their taps.
     let row_bytes = (kc + n).saturating_mul(size_of::<f32>());
@@ -154,16 +216,12 @@ pub fn run<K: Has<Entries> + Has<unary::Entries>>(
         let mut unit = 0;
         while unit * UNIT < n {
             let column = unit * UNIT;
-            let tile = Has::<Entries>::entries(k).tile(m, (n - column).div_ceil(UNIT));
+            let tile = tiles.tile(m, (n - column).div_ceil(UNIT));
             let columns = (tile.units * UNIT).min(n - column);
             let mut panel = Panel {
-                left,
+                sides: sides(unit),
                 from,
                 to,
-                packed: packed[unit * taps * kc * UNIT..].as_ptr(),
-                unit_stride: taps * kc * UNIT,
-                taps,
-                kc,
                 n: columns,
                 bias: [-0.0; PANEL_UNITS * UNIT],
                 residual: epilogue.residual.map_or(std::ptr::null(), |r| r.data[column..].as_ptr()),
@@ -178,8 +236,8 @@ pub fn run<K: Has<Entries> + Has<unary::Entries>>(
             if clamp.lo == 0.0 {
                 panel.bias.iter_mut().for_each(|bias| *bias += 0.0);
             }
-            // SAFETY: `k` proves that the CPU has the tier. The rows of the left side, the output and the residual lie
-            // in their slices (checked above), and `tile.units` units follow `packed`.
+            // SAFETY: `k` proves that the CPU has the tier. The output and the residual lie in their slices (checked
+            // above), and so do the left side's rows and the tile's units (the caller's promise).
             unsafe { tile.code()(&panel) };
             unit += tile.units;
         }

@@ -8,7 +8,7 @@ pub const UNIT: usize = 16;
 pub(super) const PANEL_UNITS: usize = 8;
 
 /// [`Rows`](super::Rows) that have been checked.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Debug)]
 pub(super) enum Left {
     Dense {
         data: *const f32,
@@ -27,17 +27,23 @@ impl Left {
     pub const NOTHING: Left = Left::Indirect { data: std::ptr::null(), reach: 0, offsets: std::ptr::null() };
 }
 
-/// Some rows of one panel of a checked product, as the tiles take them.
-pub(super) struct Panel {
-    pub left: Left,
+/// A left side, and a panel of weights in float32.
+#[derive(Clone, Copy, Debug)]
+pub struct Floats {
+    pub(super) left: Left,
+    /// The panel's first unit; the next is `unit_stride` elements on.
+    pub(super) packed: *const f32,
+    pub(super) unit_stride: usize,
+    pub(super) taps: usize,
+    pub(super) kc: usize,
+}
+
+/// Some rows of one panel of a checked product, as the tiles take them. sides: what is multiplied.
+pub(super) struct Panel<S> {
+    pub sides: S,
     /// The rows.
     pub from: usize,
     pub to: usize,
-    /// The panel's first unit; the next is `unit_stride` elements on.
-    pub packed: *const f32,
-    pub unit_stride: usize,
-    pub taps: usize,
-    pub kc: usize,
     /// Columns: more than fill all units but one.
     pub n: usize,
     /// Added to each column. Without a bias -0, which changes nothing; but where the clamp's lower bound is 0 no lane is

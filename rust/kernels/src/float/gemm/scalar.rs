@@ -1,9 +1,12 @@
 //! The tiles in plain Rust.
 
-use super::panel::{Panel, UNIT};
+use super::panel::{Floats, Panel, UNIT};
+use super::stored::Stored;
 use super::tile::{self, Vector};
 
-tile::tile!(tile_1: Sixteen, 1, 4, [1 2 3 4]);
+tile::tile!(tile_1: Sixteen, Floats, 1, 4, [1 2 3 4]);
+tile::tile!(nibbles_1: Sixteen, Stored<4>, 1, 4, [1 2 3 4]);
+tile::tile!(bytes_1: Sixteen, Stored<8>, 1, 4, [1 2 3 4]);
 
 #[derive(Clone, Copy)]
 struct Sixteen([f32; UNIT]);
@@ -56,6 +59,38 @@ impl Vector for Sixteen {
         }
         self
     }
+
+    #[inline(always)]
+    unsafe fn sub(mut self, b: Self) -> Self {
+        for j in 0..UNIT {
+            self.0[j] -= b.0[j];
+        }
+        self
+    }
+
+    #[inline(always)]
+    unsafe fn mul(mut self, b: Self) -> Self {
+        for j in 0..UNIT {
+            self.0[j] *= b.0[j];
+        }
+        self
+    }
+
+    #[inline(always)]
+    unsafe fn bytes(from: *const u8) -> Self {
+        // SAFETY: 16 bytes, the caller's promise.
+        Sixteen(unsafe { from.cast::<[u8; UNIT]>().read() }.map(f32::from))
+    }
+
+    #[inline(always)]
+    unsafe fn nibbles(from: *const u8) -> (Self, Self) {
+        // SAFETY: 16 bytes, the caller's promise.
+        let bytes = unsafe { from.cast::<[u8; UNIT]>().read() };
+        (Sixteen(bytes.map(|byte| f32::from(byte & 15))), Sixteen(bytes.map(|byte| f32::from(byte >> 4))))
+    }
+
+    #[inline(always)]
+    fn soon(_from: *const u8) {}
 
     #[inline(always)]
     unsafe fn at_least(mut self, lo: Self) -> Self {

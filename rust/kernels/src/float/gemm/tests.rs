@@ -241,7 +241,7 @@ fn zeros_keep_their_signs() {
 
 #[test]
 fn shapes_pick_tiles_by_name() {
-    let picked = |tier: usize, m, n| select(&TABLE[tier].float_gemm, m, n).name;
+    let picked = |tier: usize, m, n| select(&TABLE[tier].float_gemm.floats, m, n).name;
     for (m, n, avx2, avx512) in [
         (1, 1000, "avx2-f32-gemm-1x64", "avx512vnni-f32-gemm-1x128"),
         (1, 60, "avx2-f32-gemm-1x64", "avx512vnni-f32-gemm-6x64"),

@@ -2,7 +2,7 @@
 
 use std::arch::asm;
 
-use super::panel::{Left, Panel, UNIT};
+use super::panel::{Floats, Left, Panel, UNIT};
 use crate::unroll::unroll;
 
 /// The 16 columns of a unit in a tier's registers.
@@ -25,10 +25,29 @@ pub(super) trait Vector: Copy {
     unsafe fn add_product(self, a: Self, b: Self) -> Self;
     /// `self + b`.
     unsafe fn add(self, b: Self) -> Self;
+    /// `self - b`.
+    unsafe fn sub(self, b: Self) -> Self;
+    /// `self * b`.
+    unsafe fn mul(self, b: Self) -> Self;
+    /// 16 bytes, as numbers.
+    unsafe fn bytes(from: *const u8) -> Self;
+    /// Of 16 bytes, the lower 4 bits of each and the upper ones, as numbers.
+    unsafe fn nibbles(from: *const u8) -> (Self, Self);
+    /// Asks for the bytes there to be brought near, if they are to be read at all.
+    fn soon(from: *const u8);
     /// The greater of self and `lo`; NaN stays. No lane is -0 where `lo` is 0.
     unsafe fn at_least(self, lo: Self) -> Self;
     /// The lesser of self and `hi`; NaN stays, and so does a zero where `hi` is 0.
     unsafe fn at_most(self, hi: Self) -> Self;
+}
+
+/// What is multiplied: a left side, and a panel of weights in some form.
+pub(super) trait Sides<V: Vector>: Copy {
+    /// The chains of `ROWS` rows from `row` on with the columns of `UNITS` units.
+    ///
+    /// # Safety
+    /// The CPU has the tier of `V`; the rows and the units are there.
+    unsafe fn sums<const UNITS: usize, const ROWS: usize>(&self, row: usize) -> [[V; UNITS]; ROWS];
 }
 
 /// What a tap in the padding reads. Longer taps are walked in blocks of as many steps.
@@ -40,57 +59,53 @@ static ZEROS: [f32; 1024] = [0.0; 1024];
 /// The CPU has the tier of `V`; the panel has been checked and has `UNITS` units; `from..to` is a whole number of
 /// blocks of its rows.
 #[inline(always)]
-pub(super) unsafe fn rows<V: Vector, const UNITS: usize, const ROWS: usize>(
-    p: &Panel,
+pub(super) unsafe fn rows<V: Vector, S: Sides<V>, const UNITS: usize, const ROWS: usize>(
+    p: &Panel<S>,
     from: usize,
     to: usize,
 ) {
     for row in (from..to).step_by(ROWS) {
         // SAFETY: the caller's.
         unsafe {
-            let sums = sums::<V, UNITS, ROWS>(p, row);
+            let sums = p.sides.sums::<UNITS, ROWS>(row);
             finish(p, row, sums);
         }
     }
 }
 
-/// The chains of `ROWS` rows.
-///
-/// # Safety
-/// As [`rows`].
-#[inline(always)]
-unsafe fn sums<V: Vector, const UNITS: usize, const ROWS: usize>(
-    p: &Panel,
-    row: usize,
-) -> [[V; UNITS]; ROWS] {
-    // SAFETY: a dense row has kc elements, at least one. An indirect row has `taps` offsets, and an offset below `reach`
-    // kc elements; of a tap in the padding no more than ZEROS has are read at a time.
-    unsafe {
-        let mut sums = [[V::splat(0.0); UNITS]; ROWS];
-        let mut x = [std::ptr::null::<f32>(); ROWS];
-        match p.left {
-            Left::Dense { data, stride } => {
-                unroll!(r in ROWS, { x[r] = opaque(data.add((row + r) * stride)) });
-                chain(sums, &x, p.packed, p.unit_stride, p.kc)
-            }
-            Left::Indirect { data, reach, offsets } => {
-                let mut offsets = offsets.add(row * p.taps);
-                let (mut w, mut tap, mut k) = (p.packed, 0, 0);
-                while tap < p.taps {
-                    unroll!(r in ROWS, {
-                        let offset = *offsets.add(r * p.taps) as usize;
-                        let inside = data.wrapping_add(offset + k);
-                        x[r] = std::hint::select_unpredictable(offset < reach, inside, ZEROS.as_ptr());
-                    });
-                    let steps = ZEROS.len().min(p.kc - k);
-                    sums = chain(sums, &x, w, p.unit_stride, steps);
-                    w = w.add(steps * UNIT);
-                    k += steps;
-                    if k == p.kc {
-                        (k, tap, offsets) = (0, tap + 1, offsets.add(1));
-                    }
+impl<V: Vector> Sides<V> for Floats {
+    #[inline(always)]
+    unsafe fn sums<const UNITS: usize, const ROWS: usize>(&self, row: usize) -> [[V; UNITS]; ROWS] {
+        let &Floats { left, packed, unit_stride, taps, kc } = self;
+        // SAFETY: a dense row has kc elements, at least one. An indirect row has `taps` offsets, and an offset below
+        // `reach` kc elements; of a tap in the padding no more than ZEROS has are read at a time.
+        unsafe {
+            let mut sums = [[V::splat(0.0); UNITS]; ROWS];
+            let mut x = [std::ptr::null::<f32>(); ROWS];
+            match left {
+                Left::Dense { data, stride } => {
+                    unroll!(r in ROWS, { x[r] = opaque(data.add((row + r) * stride)) });
+                    chain(sums, &x, packed, unit_stride, kc)
                 }
-                sums
+                Left::Indirect { data, reach, offsets } => {
+                    let mut offsets = offsets.add(row * taps);
+                    let (mut w, mut tap, mut k) = (packed, 0, 0);
+                    while tap < taps {
+                        unroll!(r in ROWS, {
+                            let offset = *offsets.add(r * taps) as usize;
+                            let inside = data.wrapping_add(offset + k);
+                            x[r] = std::hint::select_unpredictable(offset < reach, inside, ZEROS.as_ptr());
+                        });
+                        let steps = ZEROS.len().min(kc - k);
+                        sums = chain(sums, &x, w, unit_stride, steps);
+                        w = w.add(steps * UNIT);
+                        k += steps;
+                        if k == kc {
+                            (k, tap, offsets) = (0, tap + 1, offsets.add(1));
+                        }
+                    }
+                    sums
+                }
             }
         }
     }
@@ -99,7 +114,7 @@ unsafe fn sums<V: Vector, const UNITS: usize, const ROWS: usize>(
 /// The same pointer. The compiler, which no longer sees that rows are a stride apart, keeps one for each: it would find
 /// each from the one before at every step, a chain of additions as long as the tile is high.
 #[inline(always)]
-fn opaque(mut pointer: *const f32) -> *const f32 {
+pub(super) fn opaque(mut pointer: *const f32) -> *const f32 {
     // SAFETY: no instructions.
     unsafe { asm!("/* {} */", inout(reg) pointer, options(pure, readonly, nostack, preserves_flags)) };
     pointer
@@ -111,7 +126,7 @@ fn opaque(mut pointer: *const f32) -> *const f32 {
 /// The CPU has the tier of `V`; each row has `steps` elements, and each of the units, which are `unit_stride` elements
 /// from each other, 16 times as many.
 #[inline(always)]
-unsafe fn chain<V: Vector, const UNITS: usize, const ROWS: usize>(
+pub(super) unsafe fn chain<V: Vector, const UNITS: usize, const ROWS: usize>(
     mut sums: [[V; UNITS]; ROWS],
     x: &[*const f32; ROWS],
     w: *const f32,
@@ -142,8 +157,8 @@ unsafe fn chain<V: Vector, const UNITS: usize, const ROWS: usize>(
 /// # Safety
 /// As [`rows`].
 #[inline(always)]
-unsafe fn finish<V: Vector, const UNITS: usize, const ROWS: usize>(
-    p: &Panel,
+unsafe fn finish<V: Vector, S, const UNITS: usize, const ROWS: usize>(
+    p: &Panel<S>,
     row: usize,
     mut sums: [[V; UNITS]; ROWS],
 ) {
@@ -190,16 +205,16 @@ unsafe fn finish<V: Vector, const UNITS: usize, const ROWS: usize>(
 /// Defines the tile `$name`: blocks of at most `$most` rows, as even as can be, so that no block is short. Those of one
 /// height follow each other.
 macro_rules! tile {
-    ($name:ident: $lanes:ty, $units:literal, $most:literal, [$($rows:literal)*] $(, $features:literal)?) => {
+    ($name:ident: $lanes:ty, $sides:ty, $units:literal, $most:literal, [$($rows:literal)*] $(, $features:literal)?) => {
         /// # Safety
         /// The CPU has the tier; the panel's bounds have been checked.
-        pub(super) unsafe fn $name(p: &Panel) {
+        pub(super) unsafe fn $name(p: &Panel<$sides>) {
             /// # Safety
             /// As [`tile::rows`].
             $(#[target_feature(enable = $features)])?
-            unsafe fn rows<const ROWS: usize>(p: &Panel, from: usize, to: usize) {
+            unsafe fn rows<const ROWS: usize>(p: &Panel<$sides>, from: usize, to: usize) {
                 // SAFETY: the caller's.
-                unsafe { tile::rows::<$lanes, $units, ROWS>(p, from, to) }
+                unsafe { tile::rows::<$lanes, $sides, $units, ROWS>(p, from, to) }
             }
             let m = p.to - p.from;
             let blocks = m.div_ceil($most);

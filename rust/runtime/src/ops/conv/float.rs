@@ -186,7 +186,7 @@ fn plan_product(
     let per_image = g.pixels();
     let (channels, outputs) = (g.channels, conv.outputs);
     let rows = g.images * per_image;
-    let tile = gemm::select(&b.steps.kernels.row().float_gemm, rows, columns);
+    let tile = gemm::select(&b.steps.kernels.row().float_gemm.floats, rows, columns);
     let chunk = b.steps.chunk_of_tiles(rows, conv.macs() as f64 / rows as f64 * NANOSECONDS_A_MAC, tile.rows);
     let yb = y.buffer;
     let (rb, adds) =

@@ -266,7 +266,7 @@ fn push(
         }
     };
     b.steps
-        .of_node(node, gemm::select(&b.steps.kernels.row().float_gemm, rows, columns).name)
+        .of_node(node, gemm::select(&b.steps.kernels.row().float_gemm.floats, rows, columns).name)
         .macs(macs)
         .run([from], [product], move |run, [x], [y]| {
             let (kernels, pool) = (run.kernels, run.pool);
