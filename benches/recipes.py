@@ -31,6 +31,7 @@ WAYS = {
     "int8": Way("int8"),
     "int8, best": Way("int8", effort="best"),
     "int8, symmetric": Way(octavo.Recipe("int8", symmetric=True)),
+    "int8, weights of 4 bits in groups of 32": Way(octavo.Recipe("int8", 4, 32)),
     "int8-strict, uint8 in and out": Way("int8-strict", io="uint8"),
     "int16x8": Way("int16x8"),
     "dynamic, no data": Way("dynamic", has_data=False),

@@ -14,6 +14,7 @@ __all__ = [
     "dictionary_encode",
     "fit_weights",
     "round_in_blocks",
+    "round_in_multiples",
     "round_to_halves",
     "round_weights",
     "shifts_behind",
@@ -137,6 +138,21 @@ def round_in_blocks(
 
     weights: [groups, rows, K]. scales, zeros: [groups, rows, blocks], each of so many columns. bounds: of the
     integers, within int8; zeros are among them. in_half: whether scales are float16, else float32.
+    """
+
+def round_in_multiples(
+    weights: npt.NDArray[np.float64],
+    steps: npt.NDArray[np.float64],
+    scales: npt.NDArray[np.float64],
+    covariances: npt.NDArray[np.float64],
+    block: int,
+    bounds: tuple[int, int],
+    most: float,
+    threads: int,
+) -> tuple[npt.NDArray[np.int8], npt.NDArray[np.float64]]:
+    """The same without zero points, where scales are whole multiples of their row's step, `most` at most.
+
+    steps: [groups, rows].
     """
 
 def round_to_halves(

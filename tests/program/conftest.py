@@ -81,6 +81,12 @@ def every_encoding():
     nodes.append(
         Node("Dequantize", "unpack", ("packed", "scales"), ("unpacked",), {"axis": 0, "block": 2}),
     )
+    integers = np.arange(-7, 57).reshape(1, 2, 32) % 15 - 7
+    factored = (integers * np.array([[[18], [5]]])).astype(np.int8).reshape(2, 32)
+    add_constant(values, constants, "factored", factored)
+    values["multiplied"] = Value("multiplied", "f32", (2, 32))
+    nodes.append(Node("Dequantize", "multiply", ("factored", "scale"), ("multiplied",), {}))
+    add_constant(values, constants, "scale", np.array([0.5], np.float32))
     return Program(["x"], ["y", "r"], values, constants, nodes, producer="octavo test")
 
 

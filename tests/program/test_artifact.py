@@ -333,4 +333,4 @@ def test_float32_that_float16_holds_is_stored_so(element, dtype, place):
 def test_few_elements_and_other_dtypes_are_stored_as_they_are():
     for shape, dtype in (((63,), "f32"), ((64,), "f64"), ((64,), "f16")):
         array = np.ones(shape, artifact.DTYPES[dtype])
-        assert artifact.stored_as(array, dtype) == array.dtype
+        assert artifact.stored_as(array, dtype) == (dtype, array.nbytes)

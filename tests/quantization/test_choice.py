@@ -12,6 +12,7 @@ from octavo.calibration import RULES
 from octavo.lowering import Lowered
 from octavo.program import artifact
 from octavo.quantization import choice, judge, stages, walk
+from octavo.quantization import work as work_room
 from octavo.quantization.choice import Candidate, choose, with_weights
 from octavo.quantization.judge import Judge
 from octavo.quantization.recipes import RECIPES
@@ -57,7 +58,7 @@ def chosen(work, alphas=()):
         work.calibration.halves,
         stages._judges(work),
         Candidate(work.rules[0]),
-        [partial(stages._with_rules, work.rules[1:]), partial(stages._with_alphas, alphas)],
+        [partial(choice.with_rules, work.rules[1:]), partial(choice.with_alphas, alphas)],
         lower_by,
     )
 
@@ -91,14 +92,14 @@ def test_the_candidates_are_tried_with_weights_for_a_few_samples(proto, monkeypa
     work, seen = work_of(proto, data(100, 1), "minmax", "p99.99"), []
 
     def recorded(make):
-        def made(floats, lowered, feeds, threads):
+        def made(floats, lowered, feeds, threads, **options):
             seen.append((make, len(feeds)))
-            return make(floats, lowered, feeds, threads)
+            return make(floats, lowered, feeds, threads, **options)
 
         return made
 
     monkeypatch.setattr(stages, "fair_weights", recorded(fair_weights))
-    monkeypatch.setattr(stages, "round_weights", recorded(round_weights))
+    monkeypatch.setattr(work_room, "round_weights", recorded(round_weights))
     plain = work.lowered
     stages.choose_forms(work)
     assert seen == [(fair_weights, choice.ROUGHLY)]
@@ -172,7 +173,7 @@ def test_each_half_is_judged_by_the_other(proto):
     sizes = [len(half) for half in work.calibration.kept.halves]
     assert sizes[0] != sizes[1]
     halves, judges = work.calibration.halves, [Recorder(half) for half in work.calibration.kept.halves]
-    step = partial(stages._with_rules, work.rules[1:])
+    step = partial(choice.with_rules, work.rules[1:])
     choose(halves, judges, Candidate(work.rules[0]), [step], lower_by)
     assert asked == [("minmax", 0), ("minmax", 1), ("mean", 0), ("mean", 1)]
     # The second Program, from the second half's ranges, is judged on the first half, and the reverse.
@@ -258,7 +259,7 @@ def test_weights_that_the_network_errs_more_with_are_not_taken(proto, monkeypatc
                 if array.dtype == np.int8
             }
             made = replace(made, program=replace(made.program, constants=made.program.constants | zeros))
-        monkeypatch.setattr(stages, "round_weights", lambda *_, made=made: made)
+        monkeypatch.setattr(work_room, "round_weights", lambda *_, made=made, **__: made)
         stages.make_weights(plain)
         assert plain.lowered is (before if worse else made)
 

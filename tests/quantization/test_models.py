@@ -81,10 +81,10 @@ def _faces(x):
     return channels_first((x - 127) / 128)[:, None]
 
 
-def check(data, name, load, bar):
+def check(data, name, load, bar, recipe="int8"):
     calibration, score = load(data)
     model = data / "models" / f"{name}.onnx"
-    quantized = octavo.quantize(model, calibration, strict=True)
+    quantized = octavo.quantize(model, calibration, recipe, strict=True)
     floats, integers = octavo.Session(model), octavo.Session(quantized)
     (given,) = [described.name for described in floats.get_inputs()]
     signal, error = 0.0, 0.0
@@ -102,6 +102,10 @@ def check(data, name, load, bar):
 @pytest.mark.parametrize("name", MODELS)
 def test_accuracy(data_dir, name):
     check(data_dir, name, *MODELS[name])
+
+
+def test_accuracy_of_four_bits(data_dir):
+    check(data_dir, "resnet20-cifar", MODELS["resnet20-cifar"][0], 22.5, octavo.Recipe("int8", 4, 32))
 
 
 @pytest.mark.long

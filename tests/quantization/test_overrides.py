@@ -9,7 +9,7 @@ import onnx.parser
 import pytest
 from octavo import DataError, ModelError, Override
 from octavo.lowering import Forms, lower_to_integers
-from octavo.quantization import stages
+from octavo.quantization import work as work_room
 from octavo.quantization.mix import LEVELS
 
 NETWORK = """<ir_version: 10, opset_import: ["" : 21]> g (float[N,4] x) => (float[N,5] y, float[N,6] z) {
@@ -205,7 +205,7 @@ def test_nothing_is_taken_in_the_end_that_is_not_accepted(network, data, monkeyp
     """Weights made anew bring the answers nearer, and the score down: the network before them stays."""
     answers, scores = [], iter([0.0, -1.0, -1.0, 0.0])
     monkeypatch.setattr(
-        stages, "round_weights", lambda floats, *_, **__: lower_to_integers(floats, Forms(derives=False))
+        work_room, "round_weights", lambda floats, *_, **__: lower_to_integers(floats, Forms(derives=False))
     )
 
     def evaluate(session):

@@ -177,7 +177,7 @@ def test_damaged_files_are_an_error_that_names_them(proto, data, tmp_path):
         save(tensors | {"document": document(version=1)}),
         save(tensors | {"document": document(recipe={"name": "int9"})}),
         save(tensors | {"document": document(recipe="int8")}),
-        save(tensors | {"document": document(recipe={"name": "int8", "bits": 4})}),
+        save(tensors | {"document": document(recipe={"name": "dynamic", "bits": 4})}),
         save(tensors | {"document": document(recipe={"name": "int8", "bytes": 1})}),
         save(tensors | {"document": document(samples=4)}),
         save(tensors | {"document": document(samples="5")}),

@@ -10,7 +10,8 @@ import pytest
 from octavo import _core
 from octavo.calibration import RULES
 from octavo.program import artifact
-from octavo.quantization import rounding, stages
+from octavo.quantization import rounding
+from octavo.quantization import work as work_room
 from octavo.quantization.columns import Columns
 from octavo.quantization.recipes import RECIPES
 from octavo.quantization.rounding import Rows, error_over, fair_weights, round_weights
@@ -231,7 +232,7 @@ def test_rows_of_every_product(rng):
 
 def test_fast_leaves_out_what_looks_at_samples_again(smooth, monkeypatch):
     proto, data = smooth
-    monkeypatch.setattr(stages, "round_weights", None)
+    monkeypatch.setattr(work_room, "round_weights", None)
     model = octavo.quantize(proto, data, effort="fast")
     assert "round weights" not in model.report.stages
     assert model.report.stages[-1] == "report"

@@ -13,6 +13,7 @@ from octavo.lowering import Forms, Range, lower_to_integers
 from octavo.program import artifact
 from octavo.program.integers import UINT8
 from octavo.quantization import stages, targets
+from octavo.quantization import work as work_room
 from octavo.quantization.columns import columns_of, columns_wanted
 from octavo.quantization.matrices import Multiply
 from octavo.quantization.products import products_of
@@ -248,7 +249,7 @@ def test_they_are_taken_where_the_network_errs_less_on_all_samples(hidden, monke
     work, asked = clipped(hidden[0], hidden[1][:60]), []
     before, made = work.lowered, stages.replace(work.lowered)
 
-    def rounded(floats, lowered, feeds, threads, *, fit):
+    def rounded(floats, lowered, feeds, threads, *, storage, fit):
         asked.append((len(feeds), fit))
         return made
 
@@ -259,7 +260,7 @@ def test_they_are_taken_where_the_network_errs_less_on_all_samples(hidden, monke
         def error(self, lowered):
             return self.share if lowered is made else 1.0
 
-    monkeypatch.setattr(stages, "round_weights", rounded)
+    monkeypatch.setattr(work_room, "round_weights", rounded)
     monkeypatch.setattr(stages, "Judge", Judged)
     stages.fit_weights(work)
     assert asked == [(40, True)]
@@ -268,7 +269,7 @@ def test_they_are_taken_where_the_network_errs_less_on_all_samples(hidden, monke
 
 
 def test_few_samples_are_not_followed(hidden, monkeypatch):
-    monkeypatch.setattr(stages, "round_weights", None)
+    monkeypatch.setattr(work_room, "round_weights", None)
     work = clipped(hidden[0], hidden[1][: stages.FEWEST_KEPT - 1])
     stages.fit_weights(work)
     stages.search_ranges(work)

@@ -10,7 +10,7 @@ import typer
 from octavo.cli import console
 from octavo.cli.inspect_onnx import inspect_onnx
 from octavo.cli.options import Json
-from octavo.program import DTYPES, Node, Program, Value, artifact
+from octavo.program import Node, Program, Value, artifact
 from octavo.session import is_artifact_file, load_program
 
 EPILOG = """\b
@@ -65,8 +65,8 @@ def describe(program: Program) -> dict[str, Any]:
     sizes: Counter[str] = Counter()
     for name, array in program.constants.items():
         dtype = program.values[name].dtype
-        stored = artifact.stored_as(array, dtype)
-        sizes["f16" if stored == DTYPES["f16"] else dtype] += array.size * stored.itemsize
+        stored, size = artifact.stored_as(array, dtype)
+        sizes[stored] += size
     return {
         "format": "octavo",
         "producer": program.producer,

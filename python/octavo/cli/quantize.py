@@ -62,10 +62,13 @@ def quantize(
             "dynamic; weight-only, of --bits; float16."
         ),
     ] = "int8",
-    bits: Annotated[int, typer.Option(metavar="N", help="weight-only: bits of a weight, 8, 4, 3 or 2.")] = 8,
+    bits: Annotated[
+        int,
+        typer.Option(metavar="N", help="int8, int8-strict, weight-only: bits of a weight, 8, 4, 3 or 2."),
+    ] = 8,
     group_size: Annotated[
         int | None,
-        typer.Option(metavar="N", help="weight-only: weights that share a scale, 32, 64 or 128. [a row]"),
+        typer.Option(metavar="N", help="Of the same: weights that share a scale, 32, 64 or 128. [a row]"),
     ] = None,
     symmetric: Annotated[
         bool | None,

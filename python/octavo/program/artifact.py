@@ -10,7 +10,8 @@ import math
 import os
 import struct
 import zlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -30,6 +31,7 @@ from octavo.program import (
     Value,
     saving,
 )
+from octavo.program.factors import Factored, decoded, factored
 from octavo.program.integers import storage
 from octavo.program.validate import validate
 
@@ -67,19 +69,33 @@ def packed(program: Program) -> bytes:
         raise ArtifactError(
             "a constant cannot have the name '__metadata__', which the file format keeps: rename it"
         )
-    tensors = {
-        name: np.require(array, stored_as(array, program.values[name].dtype), "C")
-        for name, array in program.constants.items()
-    }
-    text = _text_of(program)
+    forms = {name: factored(array, program.values[name].dtype) for name, array in program.constants.items()}
+    tensors = {name: _tensor(program, name, form) for name, form in forms.items()}
+    text = _text_of(program, forms)
     zeros = _serialized(text, tensors)
     checksum = _checksum(zeros, zeros.index(_CHECKSUM_MARK) + len(_CHECKSUM_MARK))
     del zeros  # made anew rather than copied, so that no two are in memory at once
     return _serialized(text.replace(_ZEROS, checksum, 1), tensors)
 
 
-def stored_as(array: npt.NDArray[Any], dtype: str) -> np.dtype[Any]:
-    """What a constant of this dtype is written as: float32 as float16 where that holds each element's bits.
+def _tensor(program: Program, name: str, form: Factored | None) -> npt.NDArray[Any]:
+    array = program.constants[name]
+    if form is not None:
+        return form.to_bytes(array)
+    return np.require(array, _stored_as(array, program.values[name].dtype), "C")
+
+
+def stored_as(array: npt.NDArray[Any], dtype: str) -> tuple[str, int]:
+    """What a constant of this dtype is written as, by name, and the bytes that it takes."""
+    form = factored(array, dtype)
+    if form is not None:
+        return form.dtype, form.size(array.shape)
+    stored = _stored_as(array, dtype)
+    return "f16" if stored == DTYPES["f16"] else dtype, stored.itemsize * array.size
+
+
+def _stored_as(array: npt.NDArray[Any], dtype: str) -> np.dtype[Any]:
+    """The dtype of what is written: float32 as float16 where that holds each element's bits.
 
     Arrays of fewer than 64 elements stay as they are: nothing is saved by them.
     """
@@ -98,10 +114,7 @@ def _are_halves(array: npt.NDArray[Any]) -> bool:
 
 def stored_bytes(program: Program) -> int:
     """The bytes that the constants take in an artifact."""
-    return sum(
-        stored_as(array, program.values[name].dtype).itemsize * array.size
-        for name, array in program.constants.items()
-    )
+    return sum(stored_as(array, program.values[name].dtype)[1] for name, array in program.constants.items())
 
 
 def from_bytes(data: bytes) -> Program:
@@ -172,9 +185,9 @@ def _checksum(data: bytes, at: int) -> str:
 # Writing
 
 
-def _text_of(program: Program) -> str:
+def _text_of(program: Program, forms: Mapping[str, Factored | None]) -> str:
     """The Program without its constants as JSON, which begins with a checksum of zeros."""
-    return json.dumps(_encode(program), separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+    return json.dumps(_encode(program, forms), separators=(",", ":"), ensure_ascii=False, allow_nan=False)
 
 
 def _serialized(text: str, tensors: dict[str, npt.NDArray[Any]]) -> bytes:
@@ -186,7 +199,7 @@ def _serialized(text: str, tensors: dict[str, npt.NDArray[Any]]) -> bytes:
         raise ArtifactError(f"a name cannot be written as UTF-8: {error}") from error
 
 
-def _encode(program: Program) -> dict[str, Any]:
+def _encode(program: Program, forms: Mapping[str, Factored | None]) -> dict[str, Any]:
     known = {"preprocessing": program.preprocessing} if program.preprocessing else {}
     return {
         "crc32": _ZEROS,
@@ -196,12 +209,12 @@ def _encode(program: Program) -> dict[str, Any]:
         **known,
         "inputs": program.inputs,
         "outputs": program.outputs,
-        "values": [_encode_value(value) for value in program.values.values()],
+        "values": [_encode_value(value, forms.get(value.name)) for value in program.values.values()],
         "nodes": [_encode_node(node) for node in program.nodes],
     }
 
 
-def _encode_value(value: Value) -> dict[str, Any]:
+def _encode_value(value: Value, form: Factored | None) -> dict[str, Any]:
     quant = value.quant and {
         "scale": {"f32": _f32_hex(value.quant.scale)},
         "zero_point": _encode_zero_point(value.quant.zero_point),
@@ -209,7 +222,8 @@ def _encode_value(value: Value) -> dict[str, Any]:
         "block": value.quant.block,
     }
     shape = None if value.shape is None else list(value.shape)
-    return {"name": value.name, "dtype": value.dtype, "shape": shape, "quant": quant}
+    known = {} if form is None else {"factored": asdict(form)}
+    return {"name": value.name, "dtype": value.dtype, "shape": shape, "quant": quant, **known}
 
 
 def _encode_zero_point(zero_point: npt.NDArray[Any]) -> Any:  # noqa: ANN401
@@ -369,15 +383,21 @@ def _constants(layout: dict[str, Any], tensors: memoryview) -> dict[str, npt.NDA
 
 
 def _decode(document: dict[str, Any], constants: dict[str, npt.NDArray[Any]]) -> Program:
-    values = [_decode_value(value) for value in _list(document["values"], "the list of values")]
+    read = [_decode_value(value) for value in _list(document["values"], "the list of values")]
+    values, forms = [value for value, _ in read], {value.name: form for value, form in read if form}
     by_name = {value.name: value for value in values}
     if len(by_name) != len(values):
         _invalid("a value is defined twice")
+    for name in forms:
+        if name not in constants:
+            _invalid(f"the value {name!r} is factored, but no constant")
+    names = sorted(constants)
+    read_as = {name: _widened(constants[name], by_name.get(name), forms.get(name)) for name in names}
     return Program(
         inputs=_texts(document["inputs"], "the inputs"),
         outputs=_texts(document["outputs"], "the outputs"),
         values=by_name,
-        constants={name: _widened(constants[name], by_name.get(name)) for name in sorted(constants)},
+        constants=read_as,
         nodes=[_decode_node(node) for node in _list(document["nodes"], "the list of nodes")],
         opset=document["opset"],
         format_version=document["format"],
@@ -386,21 +406,37 @@ def _decode(document: dict[str, Any], constants: dict[str, npt.NDArray[Any]]) ->
     )
 
 
-def _widened(array: npt.NDArray[Any], value: Value | None) -> npt.NDArray[Any]:
-    """A constant as its value says: one of float32 may be stored as float16."""
+def _widened(array: npt.NDArray[Any], value: Value | None, form: Factored | None) -> npt.NDArray[Any]:
+    """A constant as its value says: one of float32 may be stored as float16, one of int8 by factors."""
+    if value is not None and form is not None:
+        try:
+            return form.from_bytes(array, value.dtype, value.shape)
+        except ValueError as error:
+            _invalid(f"the constant {value.name!r} {error}")
     is_half = value is not None and value.dtype == "f32" and array.dtype == np.float16
     return array.astype(np.float32) if is_half else array
 
 
-def _decode_value(json_value: Any) -> Value:  # noqa: ANN401
-    entry = _object(json_value, "a value", "name", "dtype", "shape", "quant")
+def _decode_value(json_value: Any) -> tuple[Value, Factored | None]:  # noqa: ANN401
+    known = _object(json_value, "a value")
+    form = _decode_form(known["factored"]) if "factored" in known else None
+    plain = {key: found for key, found in known.items() if key != "factored"}
+    entry = _object(plain, "a value", "name", "dtype", "shape", "quant")
     name = _text(entry["name"], "a value's name")
     shape: tuple[int | str, ...] | None = None
     if entry["shape"] is not None:
         dims = _list(entry["shape"], f"the shape of the value {name!r}")
         shape = tuple(dim if isinstance(dim, str) else _integer(dim, f"an axis of {name!r}") for dim in dims)
     quant = None if entry["quant"] is None else _decode_quant(entry["quant"], name)
-    return Value(name, _text(entry["dtype"], f"the dtype of the value {name!r}"), shape, quant)
+    return Value(name, _text(entry["dtype"], f"the dtype of the value {name!r}"), shape, quant), form
+
+
+def _decode_form(json_value: Any) -> Factored:  # noqa: ANN401
+    entry = _object(json_value, "how a value is factored", "bits", "group", "axis")
+    try:
+        return decoded({key: _integer(entry[key], key) for key in entry})
+    except ValueError as error:
+        _invalid(str(error))
 
 
 def _decode_quant(json_value: Any, name: str) -> Quant:  # noqa: ANN401

@@ -116,3 +116,27 @@ def _same_scales(one: Value, other: Value) -> bool:
     if one.quant is None or other.quant is None:
         return False
     return np.array_equal(one.quant.scale, other.quant.scale)
+
+
+def with_features(candidate: Candidate) -> list[Candidate]:
+    """The candidate with a scale a feature."""
+    return [replace(candidate, features=True)]
+
+
+def with_rules(rules: Sequence[RangeRule], candidate: Candidate) -> list[Candidate]:
+    """The candidate by each rule."""
+    return [replace(candidate, rule=rule) for rule in rules]
+
+
+def with_alphas(alphas: Sequence[float], candidate: Candidate) -> list[Candidate]:
+    """The candidate with each of these scales a channel."""
+    return [replace(candidate, alpha=alpha) for alpha in alphas]
+
+
+def with_both(rules: Sequence[RangeRule], alphas: Sequence[float], candidate: Candidate) -> list[Candidate]:
+    """The candidate by each rule with each of these scales a channel, and without."""
+    return [
+        replace(candidate, rule=rule, alpha=alpha)
+        for rule in (candidate.rule, *rules)
+        for alpha in (candidate.alpha, *alphas)
+    ]

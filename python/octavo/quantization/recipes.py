@@ -49,7 +49,7 @@ KINDS = {
             "doubt",
             "report",
         ),
-        options=("symmetric",),
+        options=("bits", "group_size", "symmetric"),
     ),
     "int8-strict": Kind(
         weights=INT8,
@@ -70,7 +70,7 @@ KINDS = {
             "doubt",
             "report",
         ),
-        options=("symmetric",),
+        options=("bits", "group_size", "symmetric"),
         integers_only=True,
     ),
     "int16x8": Kind(
@@ -146,8 +146,9 @@ class Recipe:
 
     symmetric: whether there are no zero points: of "int8" and "int8-strict" in activations (which are uint8,
     and have 128 for one), of "weight-only" in weights; None for what is usual, False of activations and True
-    of weights. Of "weight-only": bits: of a weight, 8, 4, 3 or 2; rows of fewer than 32 have 8 whatever is
-    asked for. group_size: weights of a row that share a scale, 32, 64 or 128; None where a row has one.
+    of weights. Of the same three: bits: of a weight, 8, 4, 3 or 2; rows of fewer than 32 have 8 whatever is
+    asked for. group_size: weights of a row that share a scale, 32, 64 or 128, of "int8" and "int8-strict" a
+    whole multiple of the row's, and below 8 bits alone; None where a row has one.
     Raises `ModelError` that lists what there is, for a name or an option that is not there.
     """
 
@@ -164,7 +165,7 @@ class Recipe:
             if option not in self.kind.options and getattr(self, option) != default:
                 having = [name for name, kind in KINDS.items() if option in kind.options]
                 raise ModelError(
-                    f"the recipe {self.name!r} does not have the option {option}; {', '.join(having)} does"
+                    f"the recipe {self.name!r} does not have the option {option}; {', '.join(having)} have it"
                 )
         if type(self.bits) is not int or self.bits not in BITS:
             raise ModelError(f"bits is {self.bits!r}; there are {', '.join(map(str, BITS))}")
@@ -174,6 +175,11 @@ class Recipe:
             listed = ", ".join(map(str, GROUP_SIZES))
             raise ModelError(
                 f"group_size is {self.group_size!r}; there are {listed}, and None for a whole row"
+            )
+        if self.group_size is not None and self.bits == 8 and self.kind.activations is not None:
+            raise ModelError(
+                f"group_size is {self.group_size}, but weights of 8 bits that meet integers have one scale a "
+                "row: give 4, 3 or 2 bits, or the recipe 'weight-only'"
             )
         if self.symmetric is not None and not isinstance(self.symmetric, bool):
             raise TypeError(f"symmetric is of type {type(self.symmetric).__name__}: it must be True or False")
@@ -190,8 +196,9 @@ class Recipe:
 
     @property
     def storage(self) -> Storage:
-        """How weights are stored."""
-        return Storage(self.bits, self.group_size, self.symmetric is not False)
+        """How weights are stored; those that meet integers have no zero points."""
+        is_symmetric = self.activations is not None or self.symmetric is not False
+        return Storage(self.bits, self.group_size, is_symmetric)
 
     @property
     def activations(self) -> Integers | None:

@@ -23,11 +23,16 @@ from octavo.program.scales import x_scales
 from octavo.quantization.biases import correct_bias, mean_results
 from octavo.quantization.columns import Columns, RealColumns, columns_of, moments_of
 from octavo.quantization.matrices import BLOCK, Multiply
+from octavo.quantization.multiples import nearest_multiples, products_of_multiples, rounded_multiples
 from octavo.quantization.products import Product, bias_in_reals, bias_of_reals, fits, products_of
 from octavo.quantization.targets import Targets
 from octavo.quantization.walk import Walk
+from octavo.rewrites import Storage
 
 Float64 = npt.NDArray[np.float64]
+
+WHOLE = Storage()
+"""Weights of 8 bits."""
 
 FEWEST_COLUMNS = 32
 """Columns below which weights stay rounded to nearest: what they show is too little to go by."""
@@ -36,10 +41,27 @@ ROWS_TRIED = 64
 """Rows of weights, evenly spread, on which it is tried whether few columns are enough."""
 
 
+def nearest_weights(floats: Program, lowered: Lowered, storage: Storage) -> Lowered:
+    """A lowered Program with the nearest weights of so many bits; int8 stays where sums would leave int32."""
+    program = replace(lowered.program, constants=dict(lowered.program.constants))
+    for product in products_of(floats, lowered):
+        rows = Rows.of(product, lowered, program, storage)
+        weight = rows.arranged(rows.nearest())
+        if fits(program, product.node, weight, program.constants[product.bias]):
+            program.constants[product.weight] = weight
+    return replace(lowered, program=program)
+
+
 def round_weights(
-    floats: Program, lowered: Lowered, feeds: Sequence[Feeds], threads: int | None, *, fit: bool = False
+    floats: Program,
+    lowered: Lowered,
+    feeds: Sequence[Feeds],
+    threads: int | None,
+    *,
+    storage: Storage = WHOLE,
+    fit: bool = False,
 ) -> Lowered:
-    """Make weights and biases of a lowered Program for these samples.
+    """Make weights of so many bits, and biases, of a lowered Program for these samples.
 
     fit: with the weights of the model changed, before they are rounded, so that each product makes up for
     what those before it lost (`octavo.quantization.targets`).
@@ -50,12 +72,19 @@ def round_weights(
     targets = Targets(floats, products, shapes, feeds, threads) if fit else None
     for product, means in zip(products, wanted, strict=True):
         walk.run_before(product.place)
-        _round(walk, product, Rows.of(product, lowered, walk.program), targets)
+        _round(walk, product, Rows.of(product, lowered, walk.program, storage), targets)
         correct_bias(walk, product, means)
     return replace(lowered, program=walk.program)
 
 
-def fair_weights(floats: Program, lowered: Lowered, feeds: Sequence[Feeds], threads: int | None) -> Lowered:
+def fair_weights(
+    floats: Program,
+    lowered: Lowered,
+    feeds: Sequence[Feeds],
+    threads: int | None,
+    *,
+    storage: Storage = WHOLE,
+) -> Lowered:
     """Make weights of a lowered Program for these samples by which ranges can be compared.
 
     Its biases make up for the means of the weights' own errors alone, whatever the ranges.
@@ -63,7 +92,7 @@ def fair_weights(floats: Program, lowered: Lowered, feeds: Sequence[Feeds], thre
     walk = Walk(lowered.program, feeds, threads)
     for product in products_of(floats, lowered):
         walk.run_before(product.place)
-        rows = Rows.of(product, lowered, walk.program)
+        rows = Rows.of(product, lowered, walk.program, storage)
         bias = rows.plain_bias(walk.program, product, _round(walk, product, rows, None))
         if fits(walk.program, product.node, walk.program.constants[product.weight], bias):
             walk.change({product.bias: bias})
@@ -91,24 +120,32 @@ def _round(walk: Walk, product: Product, rows: "Rows", targets: Targets | None) 
 class Rows:
     """The weights of a product as rows that meet columns, float64 [groups, rows, K], and their scales."""
 
-    def __init__(self, reals: Float64, scales: Float64, of: Integers, shape: tuple[int, ...] | None) -> None:
+    def __init__(
+        self,
+        reals: Float64,
+        scales: Float64,
+        of: Integers,
+        shape: tuple[int, ...] | None,
+        storage: Storage = WHOLE,
+    ) -> None:
         self.reals = np.ascontiguousarray(reals)
         self.scales = np.ascontiguousarray(scales)
         self._of = of
+        self._storage = storage.of(reals.shape[2])
         self._shape = shape
 
     @staticmethod
-    def of(product: Product, lowered: Lowered, program: Program) -> "Rows":
-        """Those of a product of the Program that `lowered` gave."""
+    def of(product: Product, lowered: Lowered, program: Program, storage: Storage) -> "Rows":
+        """Those of a product of the Program that `lowered` gave, to have so many bits."""
         value, reals = program.values[product.weight], lowered.weights[product.weight].astype(np.float64)
         assert value.quant is not None
         scales, of = value.quant.scale.astype(np.float64), WEIGHTS[value.dtype]
         if product.node.op == "QGemm":
-            return Rows(reals.T[None], scales[None], of, None)
+            return Rows(reals.T[None], scales[None], of, None, storage)
         groups = product.node.attributes["group"]
         assert isinstance(groups, int)
         k = reals[0].size
-        return Rows(reals.reshape(groups, -1, k), scales.reshape(groups, -1), of, reals.shape)
+        return Rows(reals.reshape(groups, -1, k), scales.reshape(groups, -1), of, reals.shape, storage)
 
     def arranged(self, integers: npt.NDArray[np.int8]) -> npt.NDArray[np.int8]:
         """Integers of these rows in the shape that the product's node takes."""
@@ -118,20 +155,25 @@ class Rows:
 
     def moved(self, reals: Float64) -> "Rows":
         """Other weights in the place of these, at the same scales."""
-        return Rows(reals, self.scales, self._of, self._shape)
+        return Rows(reals, self.scales, self._of, self._shape, self._storage)
 
     def some(self) -> "Rows":
         """A few of the rows, evenly spread."""
         step = -(-self.reals.shape[1] // ROWS_TRIED)
-        return Rows(self.reals[:, ::step], self.scales[:, ::step], self._of, self._shape)
+        return Rows(self.reals[:, ::step], self.scales[:, ::step], self._of, self._shape, self._storage)
 
     def nearest(self) -> npt.NDArray[np.int8]:
         """Each weight rounded by itself."""
+        if self._storage.bits < 8:
+            found = nearest_multiples(self.reals, self.scales, self._storage)
+            return products_of_multiples(*found, self._storage)
         quotient = np.rint(self.reals / self.scales[:, :, None])
         return np.clip(quotient, self._of.low, self._of.high).astype(np.int8)
 
     def rounded(self, covariances: Float64, threads: int | None) -> npt.NDArray[np.int8]:
         """The integers that err little over columns of these covariances, [groups, K, K]."""
+        if self._storage.bits < 8:
+            return rounded_multiples(self.reals, self.scales, covariances, self._storage, threads)
         bounds = self._of.low, self._of.high
         return _core.round_weights(self.reals, self.scales, covariances, bounds, _core.threads(threads))
 

@@ -1,7 +1,7 @@
 """The stages of `quantize`, each a step on what the ones before it made."""
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from itertools import chain
@@ -9,7 +9,6 @@ from itertools import chain
 from octavo.calibration import (
     Calibration,
     Feeds,
-    RangeRule,
     Statistics,
     mapped_files,
     rule_named,
@@ -25,7 +24,18 @@ from octavo.lowering import (
 )
 from octavo.program.integers import UINT8
 from octavo.quantization.channels import ALPHAS, CHANNEL_NEEDS, candidates
-from octavo.quantization.choice import FEWEST, ROUGHLY, Candidate, Choice, choose, with_weights
+from octavo.quantization.choice import (
+    FEWEST,
+    ROUGHLY,
+    Candidate,
+    Choice,
+    choose,
+    with_alphas,
+    with_both,
+    with_features,
+    with_rules,
+    with_weights,
+)
 from octavo.quantization.features import FEATURE_NEEDS, reads_features
 from octavo.quantization.features import candidates as feature_candidates
 from octavo.quantization.grids import grids
@@ -37,13 +47,23 @@ from octavo.quantization.macs import macs, stated_sizes
 from octavo.quantization.mix import FLOAT, LEVELS, Mix
 from octavo.quantization.raising import Raising
 from octavo.quantization.report import REPORT_NEEDS, report
-from octavo.quantization.rounding import fair_weights, round_weights
+from octavo.quantization.rounding import fair_weights
 from octavo.quantization.search import GAIN as GAIN_SEARCHED
 from octavo.quantization.search import RULES_TRIED, Ranges, Search
 from octavo.quantization.shapes import measured_sizes, unknown, with_measured_shapes
 from octavo.quantization.walk import affordable
 from octavo.quantization.without_ranges import lower_for_any_data, round_to_halves, store_weights
-from octavo.quantization.work import FLOAT_ENDS, Work, forms_for, lowered_by, lowered_for, ranges_for, told
+from octavo.quantization.work import (
+    FLOAT_ENDS,
+    Work,
+    forms_for,
+    lowered_by,
+    lowered_for,
+    ranges_for,
+    rounded_for,
+    told,
+    warn_of_nearest,
+)
 from octavo.rewrites import (
     INTEGERS,
     integer_ends,
@@ -64,12 +84,18 @@ def run(work: Work) -> None:
     """Run the stages of the work's recipe, but for those that ran before or that its effort leaves out."""
     for name in work.recipe.stages:
         is_without_data = name in OF_DATA and work.data is None and work.calibration is None
-        if name in LEFT_OUT[work.effort] or name in work.ran or is_without_data:
+        if name in left_out(work) or name in work.ran or is_without_data:
             continue
         work.watcher.begin(name)
         STAGES[name](work)
         work.watcher.end()
         work.ran.append(name)
+
+
+def left_out(work: Work) -> frozenset[str]:
+    """The stages that the work's effort leaves out: weights of few bits are fitted by the default one too."""
+    names = LEFT_OUT[work.effort]
+    return names - {"fit weights"} if work.recipe.bits < 8 and work.effort == "default" else names
 
 
 def load(work: Work) -> None:
@@ -107,7 +133,7 @@ def measure_shapes(work: Work) -> None:
 def calibrate_ranges(work: Work) -> None:
     """What the values of the float model hold over the samples."""
     needs = {*DOUBT_NEEDS, *REPORT_NEEDS, *(need for rule in work.rules for need in rule.needs)}
-    comes = set(work.recipe.stages).difference(LEFT_OUT[work.effort])
+    comes = set(work.recipe.stages).difference(left_out(work))
     if "choose forms" in comes:
         needs |= set(CHANNEL_NEEDS)
     if "scale features" in comes and reads_features(work.floats):
@@ -135,6 +161,8 @@ def lower_by_ranges(work: Work) -> None:
         return
     work.choice = Choice(Candidate(work.rules[0]))
     work.lowered = lowered_for(work, work.calibration.statistics, work.choice.taken)
+    if work.recipe.bits < 8 and work.effort == "fast":
+        warn_of_nearest(work)
     if integers_only:
         check_integers_only(work.lowered.stays)
 
@@ -165,13 +193,9 @@ def scale_features(work: Work) -> None:
     if not is_seen or not any(feature_candidates(work.lowered)) or _judged(work) < FEWEST:
         return
     halves, lower_by = work.calibration.halves, partial(lowered_for, work)
-    work.choice = choose(halves, _judges(work), work.choice.taken, [_with_features], lower_by)
+    work.choice = choose(halves, _judges(work), work.choice.taken, [with_features], lower_by)
     if work.choice.taken.features:
         work.lowered = lowered_for(work, work.calibration.statistics, work.choice.taken)
-
-
-def _with_features(candidate: Candidate) -> list[Candidate]:
-    return [replace(candidate, features=True)]
 
 
 def choose_forms(work: Work) -> None:
@@ -182,34 +206,18 @@ def choose_forms(work: Work) -> None:
     if not (rules or alphas) or _judged(work) < FEWEST:
         return
     feeds = affordable(work.lowered.program, work.calibration.kept.feeds[:ROUGHLY], work.threads)
-    fair = fair_weights(work.floats, work.lowered, feeds, work.threads)
+    fair = fair_weights(work.floats, work.lowered, feeds, work.threads, storage=work.recipe.storage)
 
     def lower_by(statistics: Statistics, candidate: Candidate) -> Lowered:
         return with_weights(work.floats, fair, lowered_for(work, statistics, candidate))
 
-    start, steps = work.choice.taken, [partial(_with_rules, rules), partial(_with_alphas, alphas)]
+    start, steps = work.choice.taken, [partial(with_rules, rules), partial(with_alphas, alphas)]
     if work.effort == "best":
-        steps = [partial(_with_both, rules, alphas)]
+        steps = [partial(with_both, rules, alphas)]
     found = choose(work.calibration.halves, _judges(work), start, steps, lower_by)
     work.choice = replace(found, errors=work.choice.errors | found.errors)
     if found.taken != start:
         work.lowered = lowered_for(work, work.calibration.statistics, found.taken)
-
-
-def _with_rules(rules: Sequence[RangeRule], candidate: Candidate) -> list[Candidate]:
-    return [replace(candidate, rule=rule) for rule in rules]
-
-
-def _with_alphas(alphas: Sequence[float], candidate: Candidate) -> list[Candidate]:
-    return [replace(candidate, alpha=alpha) for alpha in alphas]
-
-
-def _with_both(rules: Sequence[RangeRule], alphas: Sequence[float], candidate: Candidate) -> list[Candidate]:
-    return [
-        replace(candidate, rule=rule, alpha=alpha)
-        for rule in (candidate.rule, *rules)
-        for alpha in (candidate.alpha, *alphas)
-    ]
 
 
 def make_weights(work: Work) -> None:
@@ -218,7 +226,7 @@ def make_weights(work: Work) -> None:
     # What has to be judged in the end needs samples that nothing was made for.
     own = _held_back(work)[0] if work.aims else work.calibration.kept.feeds
     feeds = affordable(work.lowered.program, own, work.threads)
-    made = round_weights(work.floats, work.lowered, feeds, work.threads)
+    made = rounded_for(work, work.lowered, feeds)
     if _error(work, made) <= _error(work, work.lowered):
         work.lowered = made
 
@@ -232,7 +240,7 @@ def fit_weights(work: Work) -> None:
     if not back:
         return
     feeds = affordable(work.lowered.program, seen, work.threads)
-    made = round_weights(work.floats, work.lowered, feeds, work.threads, fit=True)
+    made = rounded_for(work, work.lowered, feeds, fit=True)
     judges = (Judge(work.floats, work.lowered, part, work.threads) for part in (seen, back))
     if all(judge.error(made) < judge.error(work.lowered) for judge in judges):
         work.lowered, work.is_fitted = made, True
@@ -258,7 +266,7 @@ def search_ranges(work: Work) -> None:
     if not judge.error(search.lowered) * GAIN_SEARCHED < judge.error(work.lowered):
         return
     lowered = lower_by(search.ranges)
-    again = round_weights(work.floats, lowered, feeds, work.threads, fit=work.is_fitted)
+    again = rounded_for(work, lowered, feeds, fit=work.is_fitted)
     work.lowered = min((again, search.lowered), key=judge.error)
     work.own_ranges = search.ranges
 
@@ -289,7 +297,7 @@ def raise_ops(work: Work) -> None:
 
     def made_for(mix: Mix) -> Lowered:
         lowered = lowered_for(work, statistics, taken, mix)
-        return round_weights(work.floats, lowered, feeds, work.threads, fit=work.is_fitted)
+        return rounded_for(work, lowered, feeds, fit=work.is_fitted)
 
     raising.settle(made_for, work.min_sqnr, accepts)
     work.reasons |= dict.fromkeys(raising.mix.floats - work.mix.floats, RAISED)

@@ -21,7 +21,7 @@ from octavo.quantization.stored import (
     met_in_float,
 )
 from octavo.quantization.walk import affordable
-from octavo.quantization.work import Work
+from octavo.quantization.work import Work, warn_of_nearest
 from octavo.rewrites import Rows, Storage, halves_of, is_close, rounded_halves, storage_of, stored_weights
 from octavo.rewrites.weights import Weight
 
@@ -59,10 +59,7 @@ def store_weights(work: Work) -> None:
         )
         floats, rows = made.program, made.rows
     elif storage.bits < 8:
-        work.warnings.append(
-            f"weights of {storage.bits} bits are rounded to nearest, which loses much more than weights that "
-            "are made for data: give data, and an effort above fast"
-        )
+        warn_of_nearest(work)
     program = stored_weights(floats, storage, work.mix.floats, rows)
     work.lowered = Lowered(program, _all_floats(work.floats))
 

@@ -28,6 +28,7 @@ from octavo.quantization.progress import Shown, Told
 from octavo.quantization.raising import Raised
 from octavo.quantization.recipes import KINDS, MIXED, Recipe
 from octavo.quantization.report import Report
+from octavo.quantization.rounding import nearest_weights, round_weights
 from octavo.session import Session
 
 KEPT = {"fast": ENOUGH, "default": ENOUGH, "best": MOST}
@@ -155,7 +156,23 @@ def lowered_by(
 
 
 def _in_integers(work: Work, forms: Forms, mix: Mix) -> Lowered:
-    return told(work, lower_to_integers(work.floats, forms, mix.floats, work.made))
+    lowered = told(work, lower_to_integers(work.floats, forms, mix.floats, work.made))
+    storage = work.recipe.storage
+    return nearest_weights(work.floats, lowered, storage) if storage.bits < 8 else lowered
+
+
+def rounded_for(work: Work, lowered: Lowered, feeds: Sequence[Feeds], *, fit: bool = False) -> Lowered:
+    """The network with weights, of the recipe's bits, and biases made for these samples."""
+    storage = work.recipe.storage
+    return round_weights(work.floats, lowered, feeds, work.threads, storage=storage, fit=fit)
+
+
+def warn_of_nearest(work: Work) -> None:
+    """Say what weights of few bits lose that were made for no data."""
+    work.warnings.append(
+        f"weights of {work.recipe.bits} bits are rounded to nearest, which loses much more than weights that "
+        "are made for data: give data, and an effort above fast"
+    )
 
 
 def told(work: Work, lowered: Lowered) -> Lowered:

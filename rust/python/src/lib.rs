@@ -23,7 +23,8 @@ mod _core {
 
     #[pymodule_export]
     use super::rounding::{
-        fit_weights, round_in_blocks, round_to_halves, round_weights, shifts_behind, windows,
+        fit_weights, round_in_blocks, round_in_multiples, round_to_halves, round_weights, shifts_behind,
+        windows,
     };
 
     #[pymodule_export]

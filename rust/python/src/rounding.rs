@@ -1,12 +1,12 @@
-//! `octavo._core.round_weights`, `octavo._core.round_in_blocks`, `octavo._core.round_to_halves`, `octavo._core.fit_weights`,
-//! `octavo._core.shifts_behind` and `octavo._core.windows`.
+//! `octavo._core.round_weights`, `octavo._core.round_in_blocks`, `octavo._core.round_in_multiples`,
+//! `octavo._core.round_to_halves`, `octavo._core.fit_weights`, `octavo._core.shifts_behind` and `octavo._core.windows`.
 
 use numpy::{
     PyArray1, PyArray3, PyArrayMethods, PyReadonlyArray1, PyReadonlyArray2, PyReadonlyArray3,
     PyReadonlyArrayDyn, PyUntypedArrayMethods,
 };
 use octavo_runtime::Pool;
-use octavo_runtime::rounding::{Geometry, Halves, Moments, Precision, Problem, Regression, shifts};
+use octavo_runtime::rounding::{Fit, Geometry, Halves, Moments, Problem, Regression, shifts};
 use pyo3::prelude::*;
 
 use crate::errors::{exception, guarded};
@@ -63,7 +63,38 @@ pub fn round_in_blocks<'py>(
         shape,
         block,
         bounds,
-        fit: Some(if in_half { Precision::Half } else { Precision::Single }),
+        fit: Some(if in_half { Fit::Half } else { Fit::Single }),
+    };
+    let solved = py.detach(|| guarded(|| problem.solve(&Pool::new(threads))));
+    let solved = solved.map_err(|error| exception(py, &error))?;
+    let integers = PyArray1::from_vec(py, solved.integers).reshape(shape)?;
+    Ok((integers, PyArray1::from_vec(py, solved.scales).reshape(of_scales)?))
+}
+
+/// The same without zero points, where a scale is a whole multiple, `most` at most, of its row's step.
+#[pyfunction]
+pub fn round_in_multiples<'py>(
+    py: Python<'py>,
+    weights: PyReadonlyArray3<'py, f64>,
+    steps: PyReadonlyArray2<'py, f64>,
+    scales: PyReadonlyArray3<'py, f64>,
+    covariances: PyReadonlyArray3<'py, f64>,
+    block: usize,
+    bounds: [i32; 2],
+    most: f64,
+    threads: usize,
+) -> PyResult<Rounded<'py>> {
+    let shape: [usize; 3] = weights.shape().try_into().expect("three axes");
+    let of_scales: [usize; 3] = scales.shape().try_into().expect("three axes");
+    let problem = Problem {
+        weights: weights.as_slice()?,
+        scales: scales.as_slice()?,
+        zeros: None,
+        covariances: covariances.as_slice()?,
+        shape,
+        block,
+        bounds,
+        fit: Some(Fit::Multiples { of: steps.as_slice()?, most }),
     };
     let solved = py.detach(|| guarded(|| problem.solve(&Pool::new(threads))));
     let solved = solved.map_err(|error| exception(py, &error))?;

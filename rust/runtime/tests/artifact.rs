@@ -98,8 +98,21 @@ fn everything_in_the_artifact_is_read() {
     let ops: Vec<Op> = program.nodes.iter().map(|node| node.op).collect();
     assert_eq!(
         ops,
-        [Op::Quantize, Op::QConv, Op::QAveragePool, Op::Lookup, Op::Reshape, Op::Resize, Op::Dequantize]
+        [
+            Op::Quantize,
+            Op::QConv,
+            Op::QAveragePool,
+            Op::Lookup,
+            Op::Reshape,
+            Op::Resize,
+            Op::Dequantize,
+            Op::Dequantize
+        ]
     );
+    let factored = constant("factored").i8s().unwrap();
+    let integer = |at: i32| (at - 7).rem_euclid(15) - 7;
+    let expected: Vec<i8> = (0..64).map(|at| (integer(at) * if at < 32 { 18 } else { 5 }) as i8).collect();
+    assert_eq!((constant("factored").shape(), factored), ([2, 32].as_slice(), expected));
     let packed = constant("packed");
     assert_eq!((packed.dtype().name(), packed.shape(), packed.len()), ("i3", [3, 2, 1].as_slice(), 6));
     assert_eq!(packed.bytes(), [0b1101_1100, 0b1010_0001, 0]);

@@ -6,6 +6,7 @@
 
 mod attributes;
 mod checks;
+mod factors;
 mod faults;
 mod integers;
 mod json;

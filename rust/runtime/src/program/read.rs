@@ -11,7 +11,8 @@ use serde::Deserialize;
 use serde::de::IgnoredAny;
 use serde_json::Value as Json;
 
-use super::json::UniqueKeys;
+use super::factors::Factored;
+use super::json::{UniqueKeys, invalid};
 use super::{
     Attribute, Attributes, DType, Dim, FORMAT_VERSION, Node, OPSET, Op, Program, Quant, Tensor, Value,
     ValueId,
@@ -26,10 +27,6 @@ const CHECKSUM_DIGITS: usize = 8;
 
 fn damaged(what: impl std::fmt::Display) -> Error {
     Error::artifact(format!("the artifact is damaged: {what}; copy or save it again"))
-}
-
-fn invalid(what: impl std::fmt::Display) -> Error {
-    Error::artifact(format!("the artifact is not valid: {what}"))
 }
 
 /// What every format has: enough to say that a file is too new.
@@ -66,6 +63,7 @@ struct RawValue {
     shape: Option<Vec<Json>>,
     #[serde(deserialize_with = "present")]
     quant: Option<RawQuant>,
+    factored: Option<Factored>,
 }
 
 #[derive(Deserialize)]
@@ -206,10 +204,14 @@ fn document(metadata: &Metadata) -> Result<Document, Error> {
 fn program(document: Document, metadata: &Metadata, tensors: &[u8]) -> Result<Program, Error> {
     let mut values = Vec::new();
     let mut ids = HashMap::new();
-    for raw in document.values {
+    let mut forms = HashMap::new();
+    for mut raw in document.values {
         let id = u32::try_from(values.len()).map_err(|_| invalid("it has too many values"))?;
         if ids.insert(raw.name.clone(), ValueId(id)).is_some() {
             return Err(invalid(format_args!("the value {:?} is defined twice", raw.name)));
+        }
+        if let Some(form) = raw.factored.take() {
+            forms.insert(ValueId(id), form);
         }
         values.push(value(raw)?);
     }
@@ -224,11 +226,16 @@ fn program(document: Document, metadata: &Metadata, tensors: &[u8]) -> Result<Pr
             .get(start..end)
             .ok_or_else(|| invalid(format_args!("the constant {name:?} lies outside the file")))?;
         let value = &mut values[id.index()];
-        value.constant = Some(match (value.dtype, dtype) {
-            (DType::Packed(_), _) => unpacked(value, dtype, &info.shape, bytes)?,
-            (DType::F32, DType::F16) => widened(&info.shape, bytes)?,
+        value.constant = Some(match (forms.remove(id), value.dtype, dtype) {
+            (Some(form), _, _) => form.multiplied(value, dtype, &info.shape, bytes)?,
+            (None, DType::Packed(_), _) => unpacked(value, dtype, &info.shape, bytes)?,
+            (None, DType::F32, DType::F16) => widened(&info.shape, bytes)?,
             _ => Tensor::new(dtype, info.shape.clone(), bytes)?,
         });
+    }
+    if let Some(id) = forms.keys().min_by_key(|id| id.0) {
+        let name = &values[id.index()].name;
+        return Err(invalid(format_args!("the value {name:?} is factored, but no constant")));
     }
     let find = |name: &String| {
         ids.get(name)
@@ -285,7 +292,7 @@ fn tensor_dtype(dtype: Dtype) -> Option<DType> {
 }
 
 fn value(raw: RawValue) -> Result<Value, Error> {
-    let RawValue { name, dtype, shape, quant } = raw;
+    let RawValue { name, dtype, shape, quant, .. } = raw;
     let dtype = DType::from_name(&dtype)
         .ok_or_else(|| invalid(format_args!("the value {name:?} is of the unknown dtype {dtype:?}")))?;
     let dim = |json: &Json| match json {

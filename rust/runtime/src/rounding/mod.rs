@@ -22,8 +22,7 @@ mod step;
 mod windows;
 
 pub use halves::Halves;
-pub use problem::{Problem, Solution};
+pub use problem::{Fit, Problem, Solution};
 pub use regression::{Moments, Regression};
 pub use shift::{MOST_RESULTS, shifts};
-pub use step::Precision;
 pub use windows::Geometry;

@@ -23,7 +23,34 @@ pub struct Problem<'a> {
     /// The least and the greatest integer.
     pub bounds: [i32; 2],
     /// What scales are held in that are fitted to the integers; `None` where they stay as they are.
-    pub fit: Option<Precision>,
+    pub fit: Option<Fit<'a>>,
+}
+
+/// What scales are held in that are fitted to the integers.
+#[derive(Clone, Copy, Debug)]
+pub enum Fit<'a> {
+    /// float16.
+    Half,
+    /// float32.
+    Single,
+    /// Whole multiples of one number a row, positive, [groups, rows], from one to `most`.
+    Multiples {
+        /// The numbers.
+        of: &'a [f64],
+        /// The greatest multiple.
+        most: f64,
+    },
+}
+
+impl Fit<'_> {
+    /// That of a row.
+    fn of_row(self, row: usize) -> Precision {
+        match self {
+            Fit::Half => Precision::Half,
+            Fit::Single => Precision::Single,
+            Fit::Multiples { of, most } => Precision::Multiple { of: of[row], most },
+        }
+    }
 }
 
 /// Weights that were rounded.
@@ -85,6 +112,15 @@ impl Problem<'_> {
         if !self.scales.iter().all(|scale| *scale > 0.0 && scale.is_finite()) {
             return Err(Error::run("a scale of weights is not a positive number".to_owned()));
         }
+        if let Some(Fit::Multiples { of, most }) = self.fit {
+            let are_steps =
+                of.len() == groups * rows && of.iter().all(|step| *step > 0.0 && step.is_finite());
+            if !(are_steps && most >= 1.0 && most.is_finite()) {
+                return Err(Error::run(
+                    "what scales of weights are multiples of is not a positive number a row".to_owned(),
+                ));
+            }
+        }
         let within = f64::from(low)..=f64::from(high);
         if !self.zeros.unwrap_or_default().iter().all(|zero| within.contains(zero)) {
             return Err(Error::run(format!("a zero point of weights is outside {low}..{high}")));
@@ -110,7 +146,7 @@ impl Problem<'_> {
             match curve {
                 Some(curve) => {
                     let mut steps: Vec<Step> = curve.order.iter().map(|&place| step_of(place)).collect();
-                    let fit = self.fit.map(|precision| (self.block, precision));
+                    let fit = self.fit.map(|fit| (self.block, fit.of_row(row)));
                     curve.round(weights, &mut steps, fit, &mut room);
                     for ((&place, step), integer) in curve.order.iter().zip(steps).zip(&room) {
                         out[place] = (integer + zero_of(place)) as i8;

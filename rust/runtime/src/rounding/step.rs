@@ -36,13 +36,20 @@ impl Step {
     }
 }
 
-/// The floats that scales are held in.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// What scales are held in.
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Precision {
     /// float16.
     Half,
     /// float32.
     Single,
+    /// Whole multiples of a number, from one to `most`.
+    Multiple {
+        /// The number, positive.
+        of: f64,
+        /// The greatest multiple.
+        most: f64,
+    },
 }
 
 impl Precision {
@@ -52,6 +59,9 @@ impl Precision {
         let (held, least) = match self {
             Precision::Half => (half::to_f32(half::from_f32(single)), half::to_f32(0x0400)),
             Precision::Single => (single, f32::MIN_POSITIVE),
+            Precision::Multiple { of, most } => {
+                return Some((scale / of).round_ties_even().clamp(1.0, most) * of);
+            }
         };
         (held.is_finite() && held >= least).then_some(f64::from(held))
     }
