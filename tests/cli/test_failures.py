@@ -190,7 +190,7 @@ def nearly_empty(data):
 
 def newer(data):
     """The artifact with a newer format's number, its sum made right."""
-    changed = data.replace(rb"\"format\":2", rb"\"format\":9")
+    changed = data.replace(rb"\"format\":3", rb"\"format\":9")
     at = changed.index(rb"crc32\":\"") + len(rb"crc32\":\"")
     blank = changed[:at] + b"00000000" + changed[at + 8 :]
     return changed[:at] + f"{zlib.crc32(blank):08x}".encode() + changed[at + 8 :]

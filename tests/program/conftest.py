@@ -81,6 +81,18 @@ def every_encoding():
     nodes.append(
         Node("Dequantize", "unpack", ("packed", "scales"), ("unpacked",), {"axis": 0, "block": 2}),
     )
+    more_weights = np.array([-127, 64, 1, 5, -9, 127, 127, 0, 0], np.int8).reshape(3, 3, 1, 1)
+    more = Quant(np.array([0.03, 0.5, 2.0], np.float32), np.zeros(3, np.int64), axis=0)
+    add_constant(values, constants, "more weights", more_weights, more)
+    add_constant(values, constants, "more bias", np.array([1, 0, -1], np.int32))
+    values["d"] = Value("d", "u8", None, fine)
+    # As 0.1 * 0.03 / 0.1 and the like give them, so that the file does not hold them.
+    add_constant(
+        values, constants, "more multiplier", np.array([2061584256, 2**30 + 128, 2**30 + 128], np.int32)
+    )
+    add_constant(values, constants, "more shift", np.array([36, 31, 29], np.int32))
+    reads = ("q", "more weights", "more bias", "more multiplier", "more shift")
+    nodes.append(Node("QConv", "more", reads, ("d",), {**window, **clamp, "group": 1}))
     integers = np.arange(-7, 57).reshape(1, 2, 32) % 15 - 7
     factored = (integers * np.array([[[18], [5]]])).astype(np.int8).reshape(2, 32)
     add_constant(values, constants, "factored", factored)

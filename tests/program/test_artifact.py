@@ -18,7 +18,8 @@ LIES = json.loads((SHARED / "lies.json").read_text(encoding="utf-8"))
 """Changes of that file, sealed again, that the runtime's tests read too.
 
 `program` and `header`: values by their JSON pointers. `text`: a part of the program's JSON, and what it
-becomes. `tail`: bytes behind the last. `says`: parts of the error's text, the same in both languages.
+becomes. `tail`: bytes behind the last. `floats`: elements of the table of floats. `says`: parts of the
+error's text, the same in both languages.
 """
 
 
@@ -36,7 +37,7 @@ def test_what_is_written_is_read(every_encoding, data):
         assert {k: type(v) for k, v in node.attributes.items()} == {
             k: type(v) for k, v in original.attributes.items()
         }
-    assert (program.opset, program.format_version, program.producer) == (25, 2, "octavo test")
+    assert (program.opset, program.format_version, program.producer) == (25, 3, "octavo test")
     assert program.constants.keys() == every_encoding.constants.keys()
     for name, array in every_encoding.constants.items():
         assert program.constants[name].dtype == array.dtype
@@ -44,7 +45,7 @@ def test_what_is_written_is_read(every_encoding, data):
         assert program.constants[name].tobytes() == array.tobytes()
         assert program.constants[name].flags.aligned
         assert program.constants[name].flags.writeable  # of the reader's own, no view of the file
-    assert list(program.values) == list(every_encoding.values)
+    assert program.values.keys() == every_encoding.values.keys()
     for name, value in every_encoding.values.items():
         found = program.values[name]
         assert (found.name, found.dtype, found.shape) == (value.name, value.dtype, value.shape)
@@ -118,6 +119,10 @@ def test_whole_characters_may_be_escaped(data, forge, written):
     assert artifact.from_bytes(forged).producer == json.loads(f'"{written}"')
 
 
+def header_of(data):
+    return json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
+
+
 def change(json_value, edits):
     """Sets what is at each JSON pointer."""
     for pointer, value in edits.items():
@@ -133,13 +138,17 @@ def test_a_sealed_lie_is_an_error_that_names_it(data, forge, lie):
     def edit(document):
         change(document, lie.get("program", {}))
 
+    changed = {int(at): byte for at, byte in lie.get("bytes", {}).items()}
+    start, _ = header_of(data)["__floats__"]["data_offsets"]
+    for place, bits in lie.get("floats", {}).items():
+        changed |= enumerate(bytes.fromhex(bits)[::-1], start + 4 * int(place))
     forged = forge(
         data,
         edit,
         lambda header: change(header, lie.get("header", {})),
         lie.get("text"),
         bytes.fromhex(lie.get("tail", "")),
-        {int(at): byte for at, byte in lie.get("bytes", {}).items()},
+        changed,
     )
     with pytest.raises(octavo.ArtifactError) as caught:
         artifact.from_bytes(forged)
@@ -209,12 +218,28 @@ def test_a_name_that_the_format_cannot_hold_is_an_error(one_node):
         artifact.to_bytes(program)
 
 
-def test_a_constant_with_the_reserved_name_is_an_error(every_encoding):
-    name = "__metadata__"
+@pytest.mark.parametrize("name", ["__metadata__", "__floats__"])
+def test_a_constant_with_the_reserved_name_is_an_error(every_encoding, name):
     every_encoding.constants[name] = np.zeros(1, np.float32)
     every_encoding.values[name] = type(every_encoding.values["x"])(name, "f32", (1,))
-    with pytest.raises(octavo.ArtifactError, match="__metadata__"):
+    with pytest.raises(octavo.ArtifactError, match=name):
         artifact.to_bytes(every_encoding)
+
+
+def test_what_scales_give_is_left_out_and_nothing_else(every_encoding, data):
+    names = [value["name"] for value in json.loads(header_of(data)["__metadata__"]["octavo"])["values"]]
+    assert {"multiplier", "shift"} <= set(names)
+    assert {"more multiplier", "more shift"}.isdisjoint(names)
+    whole = sum(array.nbytes for array in every_encoding.constants.values())
+    assert artifact.stored_bytes(every_encoding) == whole - 24
+    for change in (
+        {"more multiplier": np.array([2061584256, 2**30 + 128, 2**30 + 384], np.int32)},
+        {"more shift": np.array([36, 31, 30], np.int32)},
+    ):
+        program = replace(every_encoding, constants=every_encoding.constants | change)
+        again = artifact.from_bytes(artifact.to_bytes(program))
+        for name, array in program.constants.items():
+            assert again.constants[name].tobytes() == array.tobytes()
 
 
 def test_saved_is_loaded_and_replaces_what_was_there(tmp_path, every_encoding, data):
@@ -322,8 +347,7 @@ def test_float32_that_float16_holds_is_stored_so(element, dtype, place):
     values = {name: Value(name, "f32", (4, 25)) for name in ("x", "w", "y")}
     program = Program(["x"], ["y"], values, {"w": array}, [Node("Add", "add", ("x", "w"), ("y",))])
     data = artifact.to_bytes(program)
-    header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
-    assert header["w"]["dtype"] == dtype
+    assert header_of(data)["w"]["dtype"] == dtype
     assert artifact.stored_bytes(program) == (200 if dtype == "F16" else 400)
     assert artifact.from_bytes(data).constants["w"].tobytes() == array.tobytes()
     x = np.full((4, 25), -0.0, np.float32)

@@ -43,8 +43,8 @@ def test_products_that_stay_float_are_not_among_those_in_integers(excluded):
 def test_bytes_of_the_constants():
     report = octavo.quantize(model(CHAIN, **WEIGHTS), np.ones((2, 4), "f4")).report
     assert report.float_bytes == 4 * (20 + 10 + 6)
-    # weights of one byte; bias, multiplier and shift of four a channel; bias and scale of the last
-    assert report.integer_bytes == 36 + 4 * 3 * (5 + 2) + 4 * 2 * 3
+    # weights of one byte; bias of four a channel, multiplier and shift left out; bias and scale of the last
+    assert report.integer_bytes == 36 + 4 * (5 + 2) + 4 * 2 * 3
 
 
 def test_conversions_count_no_op():

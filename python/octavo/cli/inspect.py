@@ -63,10 +63,8 @@ def describe(program: Program) -> dict[str, Any]:
 
     nodes = [_node(program, node) for node in program.nodes]
     sizes: Counter[str] = Counter()
-    for name, array in program.constants.items():
-        dtype = program.values[name].dtype
-        stored, size = artifact.stored_as(array, dtype)
-        sizes[stored] += size
+    for dtype, size in artifact.stored(program).values():
+        sizes[dtype] += size
     return {
         "format": "octavo",
         "producer": program.producer,

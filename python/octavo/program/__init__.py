@@ -17,7 +17,7 @@ OPSET = 25
 MAX_RANK = 32
 """The most axes that a value can have."""
 
-FORMAT_VERSION = 2
+FORMAT_VERSION = 3
 """The newest artifact format that this code writes and reads."""
 
 Attribute: TypeAlias = int | str | list[int] | np.float32 | np.float64 | list[np.float32]

@@ -106,6 +106,7 @@ fn everything_in_the_artifact_is_read() {
             Op::Reshape,
             Op::Resize,
             Op::Dequantize,
+            Op::QConv,
             Op::Dequantize
         ]
     );
@@ -113,6 +114,12 @@ fn everything_in_the_artifact_is_read() {
     let integer = |at: i32| (at - 7).rem_euclid(15) - 7;
     let expected: Vec<i8> = (0..64).map(|at| (integer(at) * if at < 32 { 18 } else { 5 }) as i8).collect();
     assert_eq!((constant("factored").shape(), factored), ([2, 32].as_slice(), expected));
+    // What scales give is not in the file.
+    assert_eq!(
+        constant("more multiplier").i32s().unwrap(),
+        [2_061_584_256, (1 << 30) + 128, (1 << 30) + 128]
+    );
+    assert_eq!(constant("more shift").i32s().unwrap(), [36, 31, 29]);
     let packed = constant("packed");
     assert_eq!((packed.dtype().name(), packed.shape(), packed.len()), ("i3", [3, 2, 1].as_slice(), 6));
     assert_eq!(packed.bytes(), [0b1101_1100, 0b1010_0001, 0]);
@@ -162,7 +169,8 @@ fn an_unchanged_forgery_is_read() {
 /// The list of lies that the Python package's tests read too.
 ///
 /// `program` and `header`: values by their JSON pointers. `text`: a part of the program's JSON, and what it becomes.
-/// `tail`: bytes behind the last, in hexadecimal. `bytes`: bytes of the constants, by place. `says`: parts of the error's text.
+/// `tail`: bytes behind the last, in hexadecimal. `bytes`: bytes of the constants, by place. `floats`: elements of the table
+/// of floats. `says`: parts of the error's text.
 #[test]
 fn a_sealed_lie_is_named() {
     let lies: Vec<Json> = serde_json::from_str(include_str!("data/lies.json")).unwrap();
@@ -185,6 +193,12 @@ fn a_sealed_lie_is_named() {
         let mut data: Vec<u8> = tensors.iter().copied().chain(tail).collect();
         for (at, byte) in lie["bytes"].as_object().into_iter().flatten() {
             data[at.parse::<usize>().unwrap()] = byte.as_u64().unwrap() as u8;
+        }
+        for (place, bits) in lie["floats"].as_object().into_iter().flatten() {
+            let start = split().0["__floats__"]["data_offsets"][0].as_u64().unwrap() as usize;
+            let at = start + 4 * place.parse::<usize>().unwrap();
+            let bits = u32::from_str_radix(bits.as_str().unwrap(), 16).unwrap();
+            data[at..at + 4].copy_from_slice(&bits.to_le_bytes());
         }
         let found = message(&assemble(&header.to_string(), &data));
         for part in lie["says"].as_array().unwrap() {
@@ -246,7 +260,7 @@ fn one_node(case: &Json, change: &Json) -> Vec<u8> {
                     (dtype.clone(), constant[&dtype].clone())
                 }
             };
-            values.push(json!({"name": name, "dtype": dtype, "shape": shape, "quant": null}));
+            values.push(json!({"name": name, "dtype": dtype, "shape": shape}));
             name
         };
         slots.map(name).collect::<Vec<String>>()
@@ -254,11 +268,27 @@ fn one_node(case: &Json, change: &Json) -> Vec<u8> {
     let (mut inputs, mut outputs) = (Vec::new(), Vec::new());
     let (reads, makes) = (names("in", &mut inputs), names("out", &mut outputs));
     let attributes = case["attributes"].as_object().unwrap().clone();
-    let attributes: serde_json::Map<_, _> =
+    let mut attributes: Vec<(String, Json)> =
         attributes.into_iter().filter(|(_, value)| !value.is_null()).collect();
+    attributes.sort_by(|a, b| a.0.cmp(&b.0));
+    let (start, mut count) = (tensors.len(), 0);
+    for (_, value) in &mut attributes {
+        // A list of floats lies in the table of floats.
+        let Some(list) = value["f32"].as_array().cloned() else { continue };
+        value["f32"] = json!(list.len());
+        count += list.len();
+        for digits in &list {
+            tensors.extend(u32::from_str_radix(digits.as_str().unwrap(), 16).unwrap().to_le_bytes());
+        }
+    }
+    if count > 0 {
+        header["__floats__"] =
+            json!({"dtype": "F32", "shape": [count], "data_offsets": [start, tensors.len()]});
+    }
+    let attributes: serde_json::Map<_, _> = attributes.into_iter().collect();
     let node = json!({"op": case["op"], "name": "node", "inputs": reads, "outputs": makes, "attributes": attributes});
     let document = json!({
-        "crc32": "00000000", "format": 2, "opset": 25, "producer": "octavo test",
+        "crc32": "00000000", "format": 3, "opset": 25, "producer": "octavo test",
         "inputs": inputs, "outputs": outputs, "values": values, "nodes": [node],
     });
     header["__metadata__"] = json!({"octavo": document.to_string()});

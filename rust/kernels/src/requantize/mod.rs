@@ -17,7 +17,8 @@ pub(crate) use add::VectorAdd;
 #[cfg(target_arch = "x86_64")]
 pub(crate) use residual::ResidualScale;
 pub use residual::{
-    RESIDUAL_MULTIPLIER_END, RESIDUAL_SHIFT_MAX, ResidualParams, residual_constant, residual_term,
+    RESIDUAL_MULTIPLIER_END, RESIDUAL_SHIFT_MAX, ResidualParams, residual_constant,
+    residual_multiplier_shift, residual_term,
 };
 #[cfg(target_arch = "x86_64")]
 pub(crate) use scale::{Clamp, HighScale, UniformScale, scale_any};

@@ -23,6 +23,27 @@ pub fn residual_constant(zero_point: i32, multiplier: i32, shift: u32) -> i32 {
     (1 << (shift - 1)) - zero_point * multiplier
 }
 
+/// The multiplier and shift of a residual, formula (9b) of docs/arithmetic.md: `ratio` is its scale over that of the sums.
+///
+/// `None` where the ratio is not positive, or so large that the shift would be below 1.
+pub fn residual_multiplier_shift(ratio: f64) -> Option<(i32, u32)> {
+    // NaN fails the first comparison.
+    if !(ratio > 0.0 && ratio < f64::from(1 << 14)) {
+        return None;
+    }
+    // In [2^(exponent - 1), 2^exponent); a ratio that is not normal is 0 at any shift.
+    let exponent = ((ratio.to_bits() >> 52) as i32) - 1022;
+    let shift = (15 - exponent).min(RESIDUAL_SHIFT_MAX as i32);
+    // A power of two times the ratio is exact, and half is added exactly below 2^16.
+    let multiplier = (ratio * (2f64).powi(shift) + 0.5).floor() as i32;
+    let (multiplier, shift) = if multiplier == RESIDUAL_MULTIPLIER_END {
+        (multiplier >> 1, shift - 1)
+    } else {
+        (multiplier, shift)
+    };
+    (shift >= 1).then_some((multiplier, shift as u32))
+}
+
 /// What turns a residual `r` into a part of the sums: for channel `c`, `(r * multiplier[c] + constant[c]) >> shift[c]`.
 #[derive(Clone, Copy, Debug)]
 pub struct ResidualParams<'a> {

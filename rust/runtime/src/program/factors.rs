@@ -4,7 +4,7 @@ use octavo_kernels::quantize::weights::{Width, unpack};
 use serde::Deserialize;
 
 use crate::error::Error;
-use crate::program::json::invalid;
+use crate::program::faults::invalid;
 use crate::program::{DType, Dim, Tensor, Value};
 
 /// How such a constant lies in bytes: the integers, row after row, then a byte for each group of each row. A row's elements

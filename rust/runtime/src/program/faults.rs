@@ -5,6 +5,11 @@ use crate::error::Error;
 
 pub(super) type Checked = Result<(), Error>;
 
+/// What is wrong with a file that is whole.
+pub(super) fn invalid(what: impl std::fmt::Display) -> Error {
+    Error::artifact(format!("the artifact is not valid: {what}"))
+}
+
 pub(super) fn wrong(what: impl std::fmt::Display) -> Error {
     Error::artifact(format!("the program is not valid: {what}"))
 }

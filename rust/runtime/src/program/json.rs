@@ -5,11 +5,6 @@ use std::fmt;
 
 use serde::de::{Deserialize, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 
-/// An error of what an artifact says.
-pub(super) fn invalid(what: impl fmt::Display) -> crate::error::Error {
-    crate::error::Error::artifact(format!("the artifact is not valid: {what}"))
-}
-
 /// Any JSON, read for its keys alone.
 pub(super) struct UniqueKeys;
 

@@ -6,6 +6,8 @@
 
 mod attributes;
 mod checks;
+mod derived;
+mod document;
 mod factors;
 mod faults;
 mod integers;

@@ -6,21 +6,20 @@
 use std::collections::HashMap;
 
 use octavo_kernels::float::half;
-use safetensors::tensor::{Dtype, Metadata};
+use safetensors::tensor::{Dtype, Metadata, TensorInfo};
 use serde::Deserialize;
 use serde::de::IgnoredAny;
-use serde_json::Value as Json;
 
-use super::factors::Factored;
-use super::json::{UniqueKeys, invalid};
-use super::{
-    Attribute, Attributes, DType, Dim, FORMAT_VERSION, Node, OPSET, Op, Program, Quant, Tensor, Value,
-    ValueId,
-};
+use super::document::{Document, Draft, Floats};
+use super::faults::invalid;
+use super::json::UniqueKeys;
+use super::{DType, Dim, FORMAT_VERSION, OPSET, Program, Tensor, Value};
 use crate::error::Error;
 
 /// The key of the safetensors metadata that holds the Program.
 const METADATA_KEY: &str = "octavo";
+/// The tensor of the lists of floats that belong to no constant.
+const FLOATS: &str = "__floats__";
 /// What stands before the checksum's digits: JSON within JSON, so the quotes are escaped.
 const CHECKSUM_MARK: &[u8] = br#"crc32\":\""#;
 const CHECKSUM_DIGITS: usize = 8;
@@ -35,75 +34,6 @@ struct Versions {
     format: u32,
     opset: u32,
     producer: String,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Document {
-    crc32: String,
-    #[serde(rename = "format")]
-    _format: u32,
-    opset: u32,
-    producer: String,
-    /// How pictures become the inputs: for those who read pictures, which the runtime does not.
-    #[serde(default, rename = "preprocessing")]
-    _preprocessing: String,
-    inputs: Vec<String>,
-    outputs: Vec<String>,
-    values: Vec<RawValue>,
-    nodes: Vec<RawNode>,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct RawValue {
-    name: String,
-    dtype: String,
-    #[serde(deserialize_with = "present")]
-    shape: Option<Vec<Json>>,
-    #[serde(deserialize_with = "present")]
-    quant: Option<RawQuant>,
-    factored: Option<Factored>,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct RawQuant {
-    scale: F32s,
-    zero_point: ZeroPoints,
-    #[serde(deserialize_with = "present")]
-    axis: Option<usize>,
-    #[serde(deserialize_with = "present")]
-    block: Option<usize>,
-}
-
-/// Integers, or floats where they are fractional.
-#[derive(Deserialize)]
-#[serde(untagged)]
-enum ZeroPoints {
-    Integers(Vec<i64>),
-    Fractions(F32s),
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct F32s {
-    f32: Vec<String>,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct RawNode {
-    op: String,
-    name: String,
-    inputs: Vec<String>,
-    outputs: Vec<String>,
-    attributes: serde_json::Map<String, Json>,
-}
-
-/// A field that may be null but not absent.
-fn present<'de, D: serde::Deserializer<'de>, T: Deserialize<'de>>(reader: D) -> Result<Option<T>, D::Error> {
-    Option::deserialize(reader)
 }
 
 impl Program {
@@ -202,54 +132,39 @@ fn document(metadata: &Metadata) -> Result<Document, Error> {
 }
 
 fn program(document: Document, metadata: &Metadata, tensors: &[u8]) -> Result<Program, Error> {
-    let mut values = Vec::new();
-    let mut ids = HashMap::new();
-    let mut forms = HashMap::new();
-    for mut raw in document.values {
-        let id = u32::try_from(values.len()).map_err(|_| invalid("it has too many values"))?;
-        if ids.insert(raw.name.clone(), ValueId(id)).is_some() {
-            return Err(invalid(format_args!("the value {:?} is defined twice", raw.name)));
-        }
-        if let Some(form) = raw.factored.take() {
-            forms.insert(ValueId(id), form);
-        }
-        values.push(value(raw)?);
-    }
-    let mut names: Vec<_> = metadata.tensors().into_iter().collect();
+    let mut draft = Draft::new(document, floats(metadata, tensors)?)?;
+    let mut names: Vec<_> = metadata.tensors().into_iter().filter(|(name, _)| name != FLOATS).collect();
     names.sort_by(|a, b| a.0.cmp(&b.0));
     for (name, info) in names {
-        let id = ids.get(&name).ok_or_else(|| invalid(format_args!("the constant {name:?} is no value")))?;
+        let (value, form) =
+            draft.value(&name).ok_or_else(|| invalid(format_args!("the constant {name:?} is no value")))?;
         let dtype = tensor_dtype(info.dtype)
             .ok_or_else(|| invalid(format_args!("the constant {name:?} is of the dtype {}", info.dtype)))?;
-        let (start, end) = info.data_offsets;
-        let bytes = tensors
-            .get(start..end)
+        let bytes = bytes_of(info, tensors)
             .ok_or_else(|| invalid(format_args!("the constant {name:?} lies outside the file")))?;
-        let value = &mut values[id.index()];
-        value.constant = Some(match (forms.remove(id), value.dtype, dtype) {
+        value.constant = Some(match (form, value.dtype, dtype) {
             (Some(form), _, _) => form.multiplied(value, dtype, &info.shape, bytes)?,
             (None, DType::Packed(_), _) => unpacked(value, dtype, &info.shape, bytes)?,
             (None, DType::F32, DType::F16) => widened(&info.shape, bytes)?,
             _ => Tensor::new(dtype, info.shape.clone(), bytes)?,
         });
     }
-    if let Some(id) = forms.keys().min_by_key(|id| id.0) {
-        let name = &values[id.index()].name;
-        return Err(invalid(format_args!("the value {name:?} is factored, but no constant")));
+    draft.program()
+}
+
+fn bytes_of<'a>(info: &TensorInfo, tensors: &'a [u8]) -> Option<&'a [u8]> {
+    tensors.get(info.data_offsets.0..info.data_offsets.1)
+}
+
+/// The lists of floats that belong to no constant; none where there is no such tensor.
+fn floats(metadata: &Metadata, tensors: &[u8]) -> Result<Floats, Error> {
+    let Some(info) = metadata.info(FLOATS) else { return Ok(Floats::new(Vec::new())) };
+    match (info.dtype, info.shape.as_slice(), bytes_of(info, tensors)) {
+        (Dtype::F32, &[length], Some(bytes)) => {
+            Ok(Floats::new(Tensor::new(DType::F32, vec![length], bytes)?.f32s()?))
+        }
+        _ => Err(invalid(format_args!("its tensor {FLOATS:?} is not a list of float32"))),
     }
-    let find = |name: &String| {
-        ids.get(name)
-            .copied()
-            .ok_or_else(|| invalid(format_args!("the value {name:?} is used but not described")))
-    };
-    Ok(Program {
-        inputs: document.inputs.iter().map(find).collect::<Result<_, _>>()?,
-        outputs: document.outputs.iter().map(find).collect::<Result<_, _>>()?,
-        nodes: document.nodes.into_iter().map(|raw| node(raw, &find)).collect::<Result<_, _>>()?,
-        values,
-        opset: document.opset,
-        producer: document.producer,
-    })
 }
 
 /// A constant of a packed dtype, which is stored as bytes: its value says the shape.
@@ -289,94 +204,4 @@ fn tensor_dtype(dtype: Dtype) -> Option<DType> {
         Dtype::F64 => Some(DType::F64),
         _ => None,
     }
-}
-
-fn value(raw: RawValue) -> Result<Value, Error> {
-    let RawValue { name, dtype, shape, quant, .. } = raw;
-    let dtype = DType::from_name(&dtype)
-        .ok_or_else(|| invalid(format_args!("the value {name:?} is of the unknown dtype {dtype:?}")))?;
-    let dim = |json: &Json| match json {
-        Json::String(symbol) => Some(Dim::Symbol(symbol.clone())),
-        number => number.as_u64().and_then(|n| usize::try_from(n).ok()).map(Dim::Fixed),
-    };
-    let shape = match shape {
-        None => None,
-        Some(dims) => Some(dims.iter().map(dim).collect::<Option<Vec<_>>>().ok_or_else(|| {
-            invalid(format_args!("the shape of the value {name:?} has an axis that is no size and no symbol"))
-        })?),
-    };
-    let quant = match quant {
-        None => None,
-        Some(raw) => {
-            let floats = |of: &F32s| of.f32.iter().map(|digits| f32_bits(digits)).collect::<Option<Vec<_>>>();
-            let wrong = |what: &str| {
-                invalid(format_args!("a {what} of the value {name:?} is not 8 hexadecimal digits"))
-            };
-            let scale = floats(&raw.scale).ok_or_else(|| wrong("scale"))?;
-            let zero_point = match &raw.zero_point {
-                ZeroPoints::Integers(zeros) => zeros.iter().map(|&zero| zero as f64).collect(),
-                ZeroPoints::Fractions(zeros) => {
-                    let zeros = floats(zeros).ok_or_else(|| wrong("zero point"))?;
-                    zeros.into_iter().map(f64::from).collect()
-                }
-            };
-            Some(Quant { scale, zero_point, axis: raw.axis, block: raw.block })
-        }
-    };
-    Ok(Value { name, dtype, shape, quant, constant: None })
-}
-
-fn node(raw: RawNode, find: &impl Fn(&String) -> Result<ValueId, Error>) -> Result<Node, Error> {
-    let RawNode { op, name, inputs, outputs, attributes } = raw;
-    let op = Op::from_name(&op)
-        .ok_or_else(|| invalid(format_args!("the node {name:?} is of the unknown op {op:?}")))?;
-    let ids = |names: &[String]| {
-        let id = |value: &String| if value.is_empty() { Ok(None) } else { find(value).map(Some) };
-        names.iter().map(id).collect::<Result<Vec<_>, _>>()
-    };
-    let attributes = attributes.into_iter().map(|(key, json)| match attribute(&json) {
-        Some(attribute) => Ok((key, attribute)),
-        None => Err(invalid(format_args!(
-            "the attribute {key:?} of the {} node {name:?} is of no type that the format has",
-            op.name()
-        ))),
-    });
-    let attributes = attributes.collect::<Result<Vec<_>, _>>()?;
-    let (inputs, outputs) = (ids(&inputs)?, ids(&outputs)?);
-    Ok(Node { op, inputs, outputs, attributes: Attributes::new(op, &name, attributes), name })
-}
-
-fn attribute(json: &Json) -> Option<Attribute> {
-    match json {
-        Json::Number(number) => number.as_i64().map(Attribute::Int),
-        Json::String(text) => Some(Attribute::Str(text.clone())),
-        Json::Array(list) => list.iter().map(Json::as_i64).collect::<Option<_>>().map(Attribute::Ints),
-        Json::Object(entries) => {
-            let mut entries = entries.iter();
-            let (kind, bits) = entries.next()?;
-            if entries.next().is_some() {
-                return None;
-            }
-            match (kind.as_str(), bits) {
-                ("f32", Json::String(digits)) => f32_bits(digits).map(Attribute::F32),
-                ("f32", Json::Array(list)) => {
-                    let floats = list.iter().map(|digits| f32_bits(digits.as_str()?));
-                    floats.collect::<Option<_>>().map(Attribute::F32s)
-                }
-                ("f64", Json::String(digits)) => hex(digits, 16).map(f64::from_bits).map(Attribute::F64),
-                _ => None,
-            }
-        }
-        Json::Null | Json::Bool(_) => None,
-    }
-}
-
-fn f32_bits(digits: &str) -> Option<f32> {
-    hex(digits, 8).and_then(|bits| u32::try_from(bits).ok()).map(f32::from_bits)
-}
-
-/// The number of exactly so many lower-case hexadecimal digits.
-fn hex(digits: &str, count: usize) -> Option<u64> {
-    let plain = digits.bytes().all(|c| matches!(c, b'0'..=b'9' | b'a'..=b'f'));
-    (plain && digits.len() == count).then(|| u64::from_str_radix(digits, 16).ok()).flatten()
 }

@@ -6,7 +6,7 @@ use crate::error::Error;
 /// The ONNX operator set that every Program is in.
 pub const OPSET: u32 = 25;
 /// The artifact format that this code reads.
-pub const FORMAT_VERSION: u32 = 2;
+pub const FORMAT_VERSION: u32 = 3;
 /// The most axes that a value can have.
 pub const MAX_RANK: usize = 32;
 
