@@ -13,22 +13,23 @@ import octavo
 from accuracy import Score
 from datasets import Array, Case, cases
 from engines import FLOAT
-from octavo.program import artifact
 from tables import write_recipes
 
 
 @dataclass(frozen=True)
 class Way:
-    """recipe, effort and io are `quantize`'s; has_data: whether it is given the calibration samples."""
+    """recipe, effort and io are `quantize`'s; has_data: whether it has the samples; compress: `save`'s."""
 
     recipe: str | octavo.Recipe
     has_data: bool = True
     effort: str = "default"
     io: str = "float32"
+    compress: bool = False
 
 
 WAYS = {
     "int8": Way("int8"),
+    "int8, compressed": Way("int8", compress=True),
     "int8, best": Way("int8", effort="best"),
     "int8, symmetric": Way(octavo.Recipe("int8", symmetric=True)),
     "int8, weights of 4 bits in groups of 32": Way(octavo.Recipe("int8", 4, 32)),
@@ -59,7 +60,7 @@ def measure(case: Case, limit: int | None) -> measurement.Row:
         session, score = octavo.Session(model), Score(case)
         for (x, labels), y in zip(batches, answers, strict=True):
             score.add(y, answer(session, case, x), labels)
-        size = len(artifact.to_bytes(model.program)) / case.model.stat().st_size
+        size = len(model.to_bytes(compress=way.compress)) / case.model.stat().st_size
         row[name] = score.result() | {"bytes": round(size, 4)}
         print(f"{case.name:16}{name:34}{row[name]}", flush=True)
     return row

@@ -79,8 +79,8 @@ def test_rooms_import_only_from_rooms_before_them():
     assert not wrong, "\n".join(wrong)
 
 
-def test_the_extension_is_imported_by_the_rooms_that_run_things():
-    allowed = {"lowering", "session", "calibration", "quantization"}
+def test_the_extension_is_imported_by_the_rooms_that_run_or_compress_things():
+    allowed = {"program", "lowering", "session", "calibration", "quantization"}
     importers = {
         room_of(path) for path in python_files() for _, name in imported_rooms(path) if name == "_core"
     }

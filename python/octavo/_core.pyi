@@ -10,8 +10,10 @@ __all__ = [
     "Session",
     "Statistics",
     "__version__",
+    "compress",
     "dictionary_decode",
     "dictionary_encode",
+    "expand",
     "fit_weights",
     "round_in_blocks",
     "round_in_multiples",
@@ -31,6 +33,12 @@ def tiers() -> list[str]:
 
 def threads(asked: int | None = None) -> int:
     """The threads of a session that is asked for so many, or for what the environment and the machine say."""
+
+def compress(artifact: bytes) -> bytes:
+    """An artifact compressed."""
+
+def expand(data: bytes) -> bytes:
+    """The artifact that a compressed one holds; another as it is."""
 
 def statistics() -> list[str]:
     """The names of the statistics that can be kept of values."""

@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from octavo.errors import ArtifactError, ModelError, RunError, needed_for, printable
 from octavo.program import DTYPES, Program
-from octavo.program.formats import begins_as_onnx, foreign_file, foreign_object, is_artifact
+from octavo.program.formats import COMPRESSED, begins_as_onnx, foreign_file, foreign_object, is_artifact
 
 if TYPE_CHECKING:
     import onnx
@@ -173,7 +173,7 @@ def is_artifact_file(path: str | PathLike[str]) -> bool:
         return False
     try:
         with path.open("rb") as file:
-            head = file.read(9)
+            head = file.read(len(COMPRESSED))
     except ValueError as error:  # a null byte, or what is not UTF-8
         raise ModelError(f"{str(path)!r} cannot be the path of a file: {error}") from None
     return is_artifact(head) or (path.suffix == ".octavo" and not begins_as_onnx(head))

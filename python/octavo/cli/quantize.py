@@ -111,6 +111,9 @@ def quantize(
     limit: Limit = None,
     exclude: Annotated[
         list[str] | None, typer.Option(help="Keep the nodes of this name or pattern in float (repeatable).")
+    compress: Annotated[
+        bool, typer.Option("--compress", help="Write the artifact compressed with Zstandard.")
+    ] = False,
     ] = None,
     config: Annotated[
         Path | None,
@@ -187,7 +190,7 @@ def quantize(
     if asked is not None or (isinstance(samples, Files) and samples.are_pictures):
         program = replace(quantized.program, preprocessing=text_of(pixels))
         quantized = replace(quantized, program=program)
-    quantized.save(output)
+    quantized.save(output, compress=compress)
     if html is not None:
         quantized.report.to_html(html)
     sizes = {

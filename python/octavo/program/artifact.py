@@ -30,6 +30,7 @@ from octavo.program.document import (
     text_of,
 )
 from octavo.program.factors import Factored, factored
+from octavo.program.formats import COMPRESSED
 from octavo.program.integers import storage
 from octavo.program.validate import validate
 
@@ -53,13 +54,18 @@ _TENSOR_DTYPES = {
 }
 
 
-def to_bytes(program: Program) -> bytes:
+def to_bytes(program: Program, *, compress: bool = False) -> bytes:
     """The artifact of a Program, the same bytes for the same Program.
 
-    Raises ArtifactError where the Program is not valid.
+    compress: as a frame of Zstandard. Raises ArtifactError where the Program is not valid.
     """
     validate(program)
-    return packed(program)
+    data = packed(program)
+    if not compress:
+        return data
+    from octavo import _core
+
+    return _core.compress(data)
 
 
 def packed(program: Program) -> bytes:
@@ -136,6 +142,10 @@ def from_bytes(data: bytes) -> Program:
     """
     if not isinstance(data, bytes):
         raise TypeError(f"an artifact is bytes, not an object of type {type(data).__name__}")
+    if data.startswith(COMPRESSED):
+        from octavo import _core
+
+        data = _core.expand(data)
     header, tensors = _split(data)
     at = header.find(_CHECKSUM_MARK)
     if at < 0:
@@ -156,14 +166,21 @@ def from_bytes(data: bytes) -> Program:
     return program
 
 
-def save(program: Program, path: saving.PathLike, sources: Iterable[saving.PathLike] = ()) -> None:
+def save(
+    program: Program,
+    path: saving.PathLike,
+    sources: Iterable[saving.PathLike] = (),
+    *,
+    compress: bool = False,
+) -> None:
     """Write the artifact of a Program: all of it or, where that fails, nothing.
 
-    sources: the files that the Program was made from, which are not overwritten. Raises ArtifactError where
-    `path` is one of them or the Program is not valid, OSError where the file cannot be written.
+    sources: the files that the Program was made from, which are not overwritten. compress: as of `to_bytes`.
+    Raises ArtifactError where `path` is one of them or the Program is not valid, OSError where the file
+    cannot be written.
     """
     saving.check(path, sources)
-    saving.write(path, to_bytes(program))
+    saving.write(path, to_bytes(program, compress=compress))
 
 
 def load(path: str | os.PathLike[str]) -> Program:

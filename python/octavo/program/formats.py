@@ -63,9 +63,16 @@ _ONNX_BEGINS = b"\x08"
 """The first byte of a ModelProto as every exporter writes it: its first field, the IR version."""
 
 
+COMPRESSED = b"\x50\x2a\x4d\x18\x06\0\0\0octavo"
+"""How a compressed artifact begins: a skippable frame of Zstandard, which the artifact's own follows."""
+
+
 def is_artifact(data: bytes) -> bool:
-    """Whether these bytes begin as a safetensors file does, eight of a length, then JSON. ONNX's do not."""
-    return data[8:9] == b"{"
+    """Whether these bytes begin as an artifact: as a safetensors file, or compressed.
+
+    The former has eight bytes of a length, then JSON. ONNX's bytes begin otherwise.
+    """
+    return data[8:9] == b"{" or data.startswith(COMPRESSED)
 
 
 def begins_as_onnx(data: bytes) -> bool:
@@ -190,6 +197,8 @@ def _text(data: bytes) -> Found:
 
 def _has_program(data: bytes) -> bool:
     """Whether a safetensors file is an artifact, perhaps a damaged one, rather than another's weights."""
+    if data.startswith(COMPRESSED):
+        return True
     length = int.from_bytes(data[:8], "little")
     return b'"octavo"' in data[8 : 8 + length] or length > len(data) - 8
 

@@ -40,17 +40,18 @@ class Model:
         """The weights of this name in the Program or the float model; `ModelError` where there are none."""
         return tensor(self.program, name)
 
-    def to_bytes(self) -> bytes:
+    def to_bytes(self, *, compress: bool = False) -> bytes:
         """The artifact, as `save` writes it; raises `ArtifactError` where the Program is not valid."""
-        return artifact.to_bytes(self.program)
+        return artifact.to_bytes(self.program, compress=compress)
 
-    def save(self, path: str | os.PathLike[str]) -> None:
+    def save(self, path: str | os.PathLike[str], *, compress: bool = False) -> None:
         """Write the artifact; a file of that name is replaced whole or not at all.
 
-        A link is followed; a pipe or a device, such as /dev/stdout, is written to. Raises `ArtifactError`
-        where the file is one that the model was made from, OSError where it cannot be written.
+        compress: with Zstandard. A link is followed; a pipe or a device, such as /dev/stdout, is written to.
+        Raises `ArtifactError` where the file is one that the model was made from, OSError where it cannot be
+        written.
         """
-        artifact.save(self.program, path, self.sources)
+        artifact.save(self.program, path, self.sources, compress=compress)
 
     def export_onnx(self, path: str | os.PathLike[str]) -> None:
         """Write an ONNX model in QDQ form, for other runtimes, as `octavo.exporting.save` does.

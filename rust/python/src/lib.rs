@@ -7,10 +7,11 @@ mod rounding;
 mod session;
 mod statistics;
 
-use octavo_runtime::{isa, observe, threads_of};
+use octavo_runtime::{isa, observe, program, threads_of};
 use pyo3::prelude::*;
+use pyo3::types::PyBytes;
 
-use crate::errors::exception;
+use crate::errors::{exception, guarded};
 use crate::session::count;
 
 /// The runtime's sessions and statistics.
@@ -53,6 +54,20 @@ mod _core {
 
     /// The names of the statistics that can be kept of values.
     #[pyfunction]
+    /// An artifact compressed.
+    #[pyfunction]
+    fn compress<'py>(py: Python<'py>, artifact: &[u8]) -> PyResult<Bound<'py, PyBytes>> {
+        let made = py.detach(|| guarded(|| program::compress(artifact)));
+        made.map(|data| PyBytes::new(py, &data)).map_err(|error| exception(py, &error))
+    }
+
+    /// The artifact that a compressed one holds; another as it is.
+    #[pyfunction]
+    fn expand<'py>(py: Python<'py>, data: &[u8]) -> PyResult<Bound<'py, PyBytes>> {
+        let made = py.detach(|| guarded(|| program::expand(data)));
+        made.map(|artifact| PyBytes::new(py, &artifact)).map_err(|error| exception(py, &error))
+    }
+
     fn statistics() -> Vec<&'static str> {
         observe::names().collect()
     }

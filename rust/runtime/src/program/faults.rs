@@ -5,6 +5,11 @@ use crate::error::Error;
 
 pub(super) type Checked = Result<(), Error>;
 
+/// What is wrong with a file that is not as it was written.
+pub(super) fn damaged(what: impl std::fmt::Display) -> Error {
+    Error::artifact(format!("the artifact is damaged: {what}; copy or save it again"))
+}
+
 /// What is wrong with a file that is whole.
 pub(super) fn invalid(what: impl std::fmt::Display) -> Error {
     Error::artifact(format!("the artifact is not valid: {what}"))

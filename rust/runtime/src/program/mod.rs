@@ -6,6 +6,7 @@
 
 mod attributes;
 mod checks;
+mod compression;
 mod derived;
 mod document;
 mod factors;
@@ -21,6 +22,7 @@ mod validate;
 mod windows;
 
 pub use attributes::{Attribute, Attributes};
+pub use compression::{compress, expand};
 pub use integers::Integers;
 pub use op::Op;
 pub use tensor::{DType, Packed, Tensor};

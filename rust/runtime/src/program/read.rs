@@ -10,8 +10,9 @@ use safetensors::tensor::{Dtype, Metadata, TensorInfo};
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 
+use super::compression::expand;
 use super::document::{Document, Draft, Floats};
-use super::faults::invalid;
+use super::faults::{damaged, invalid};
 use super::json::UniqueKeys;
 use super::{DType, Dim, FORMAT_VERSION, OPSET, Program, Tensor, Value};
 use crate::error::Error;
@@ -24,10 +25,6 @@ const FLOATS: &str = "__floats__";
 const CHECKSUM_MARK: &[u8] = br#"crc32\":\""#;
 const CHECKSUM_DIGITS: usize = 8;
 
-fn damaged(what: impl std::fmt::Display) -> Error {
-    Error::artifact(format!("the artifact is damaged: {what}; copy or save it again"))
-}
-
 /// What every format has: enough to say that a file is too new.
 #[derive(Deserialize)]
 struct Versions {
@@ -37,9 +34,9 @@ struct Versions {
 }
 
 impl Program {
-    /// Reads an artifact and checks all of it; damage, newer versions and inconsistencies are [`ErrorKind::Artifact`](crate::error::ErrorKind::Artifact).
+    /// Reads an artifact, compressed or not, and checks all of it; damage, newer versions and inconsistencies are [`ErrorKind::Artifact`](crate::error::ErrorKind::Artifact).
     pub fn from_bytes(data: &[u8]) -> Result<Program, Error> {
-        let program = read(data)?;
+        let program = read(&expand(data)?)?;
         program.validate()?;
         Ok(program)
     }
