@@ -46,6 +46,10 @@ WAYS = {
     "4 bits in groups of 32": Way(octavo.Recipe("weight-only", 4, 32)),
     "3 bits in groups of 32": Way(octavo.Recipe("weight-only", 3, 32)),
     "2 bits in groups of 32": Way(octavo.Recipe("weight-only", 2, 32)),
+    "4 bits, shared, compressed": Way(octavo.Recipe("weight-only", 4, shared=True), compress=True),
+    "4 bits, shared, a fifth pruned, compressed": Way(
+        octavo.Recipe("weight-only", 4, shared=True, pruned=0.2), compress=True
+    ),
 }
 
 

@@ -18,6 +18,7 @@ __all__ = [
     "round_in_blocks",
     "round_in_multiples",
     "round_to_halves",
+    "round_to_levels",
     "round_weights",
     "shifts_behind",
     "statistics",
@@ -167,6 +168,21 @@ def round_to_halves(
     weights: npt.NDArray[np.float64], covariances: npt.NDArray[np.float64], threads: int
 ) -> npt.NDArray[np.float32]:
     """What float16 holds, as float32 [groups, rows, K], of weights that meet columns of these covariances."""
+
+def round_to_levels(
+    weights: npt.NDArray[np.float64],
+    scales: npt.NDArray[np.float64],
+    covariances: npt.NDArray[np.float64],
+    levels: npt.NDArray[np.float64],
+    kept: npt.NDArray[np.bool_],
+    in_half: bool,
+    threads: int,
+) -> tuple[npt.NDArray[np.int8], npt.NDArray[np.float64]]:
+    """The same where a weight becomes its row's scale times a level, or 0 where it is not kept.
+
+    weights, kept: [groups, rows, K]. scales: [groups, rows, 1]. levels: at most 256, rising, 0 among them
+    where some are not kept. What comes are places of levels, as bytes.
+    """
 
 _Float64 = npt.NDArray[np.float64]
 _Half = tuple[int, _Float64, _Float64, _Float64, _Float64, _Float64]

@@ -485,7 +485,19 @@ def test_recipes_with_options(octavo, folder, tmp_path):
     sizes = octavo("inspect", target, "--json").json()["constant_bytes"]
     assert sum(sizes.values()) == facts["integer_bytes"]
     assert sizes["f16"] > 0.9 * facts["integer_bytes"]
+    options = ("--recipe", "weight-only", "--bits", "4", "--shared", "--pruned", "0.3")
+    sizes = []
+    for compress in ((), ("--compress",)):
+        ended = octavo("quantize", "model.onnx", "-o", target, *options, *compress, "--json", cwd=folder)
+        assert ended.status == 0
+        assert ended.json()["report"]["recipe"] == "weight-only bits=4 shared=True pruned=0.3"
+        sizes.append((ended.json()["artifact_bytes"], artifact.to_bytes(load_program(target))))
+        assert octavo("inspect", target, "--json").json()["ops"]["Gather"]
+    assert sizes[1][0] < 0.9 * sizes[0][0]
+    assert sizes[0][1] == sizes[1][1]
     for wrong, says in (
+        (("--shared", "--pruned", "1"), "pruned is 1.0: it is the share of weights that become 0, below 1"),
+        (("--pruned", "0.5"), "give shared=True as well"),
         (("--bits", "5"), "bits is 5; there are 8, 4, 3, 2"),
         (("--group-size", "16"), "group_size is 16; there are 32, 64, 128, and None for a whole row"),
         (("--recipe", "float16", "--bits", "4"), "the recipe 'float16' does not have the option bits"),

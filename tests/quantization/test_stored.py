@@ -13,14 +13,14 @@ from octavo.quantization import stored
 from octavo.quantization.columns import RealColumns, moments_of, real_columns_of
 from octavo.quantization.loading import floats_of
 from octavo.quantization.recipes import RECIPES
-from octavo.quantization.stored import InHalves, InIntegers, float_products, made_for
+from octavo.quantization.stored import InHalves, InStorage, float_products, made_for
 from octavo.rewrites import Storage, nearest_rows, rows_of
 
 F = np.float32
 
 
 def in_four_bits(weight, axis):
-    return InIntegers(Storage(4, 32).of(weight.size // weight.shape[axis]))
+    return InStorage(Storage(4, 32).of(weight.size // weight.shape[axis]))
 
 
 def test_moments_of_reals():
@@ -93,6 +93,9 @@ def error(model, quantized, x):
         octavo.Recipe("weight-only", 4, None, False),
         octavo.Recipe("weight-only", 3, 32),
         octavo.Recipe("weight-only", 2, 32),
+        octavo.Recipe("weight-only", 4, shared=True),
+        octavo.Recipe("weight-only", 3, shared=True, pruned=0.25),
+        octavo.Recipe("weight-only", 8, shared=True, pruned=0.5),
         octavo.Recipe("float16"),
     ],
     ids=str,
@@ -113,9 +116,10 @@ def test_a_network_errs_much_less_with_weights_made_for_data(network, recipe):
         assert np.array_equal(octavo.Session(made, isa=isa).run(None, {"x": others})[0], wanted)
 
 
-def test_neither_the_order_of_the_data_nor_the_machine_shows(network, monkeypatch):
+@pytest.mark.parametrize("options", [(3, 32), (3, None, None, True, 0.4)])
+def test_neither_the_order_of_the_data_nor_the_machine_shows(network, monkeypatch, options):
     model, data = network
-    recipe = octavo.Recipe("weight-only", 3, 32)
+    recipe = octavo.Recipe("weight-only", *options)
     one, other = (
         octavo.quantize(model, given, recipe, threads=threads).program
         for given, threads in ((data[:40], 1), (data[:40][::-1], 2))
@@ -224,6 +228,13 @@ def test_efforts(network):
         (("dynamic", 4), "does not have the option bits; int8, int8-strict, weight-only have it"),
         (("int8", 8, 32), "group_size is 32, but weights of 8 bits that meet integers have one scale a row"),
         (("float16", 8, 32), "the recipe 'float16' does not have the option group_size"),
+        (("weight-only", 4, 32, None, True), "leave out group_size and symmetric"),
+        (("weight-only", 4, None, False, True), "leave out group_size and symmetric"),
+        (("weight-only", 4, None, None, False, 0.5), "pruned weights need a codebook: give shared=True"),
+        (("weight-only", 4, None, None, True, 1.0), "pruned is 1.0: it is the share of weights"),
+        (("weight-only", 4, None, None, True, -0.1), "pruned is -0.1"),
+        (("weight-only", 4, None, None, True, float("nan")), "pruned is nan"),
+        (("int8", 8, None, None, True), "the recipe 'int8' does not have the option shared"),
         (("int7",), "no recipe is called 'int7'; there are int8, int8-strict, int16x8, dynamic"),
     ],
 )

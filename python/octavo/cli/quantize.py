@@ -34,6 +34,7 @@ Examples:
   octavo quantize model.onnx --data photos/ --size 224x224 --range -1..1 -o model.octavo
   octavo quantize model.onnx --data calibration.npy -o model.octavo --html report.html
   octavo quantize model.onnx --recipe weight-only --bits 4 --group-size 32 -o model.octavo
+  octavo quantize model.onnx --recipe weight-only --bits 4 --shared --pruned 0.2 --compress -o model.octavo
   octavo quantize model.onnx --data photos/ --recipe int8-strict --io uint8 -o model.octavo
   octavo quantize model.onnx --data photos/ --config overrides.toml --min-sqnr 30 -o model.octavo
   octavo quantize model.onnx --data a=calib.npz:left --data b=calib.npz:right -o model.octavo
@@ -70,6 +71,16 @@ def quantize(
         int | None,
         typer.Option(metavar="N", help="Of the same: weights that share a scale, 32, 64 or 128. [a row]"),
     ] = None,
+    shared: Annotated[
+        bool,
+        typer.Option(
+            "--shared", help="weight-only: weights are levels of a codebook of 2^bits for each layer."
+        ),
+    ] = False,
+    pruned: Annotated[
+        float,
+        typer.Option(metavar="SHARE", help="weight-only, --shared: the share of weights that become 0."),
+    ] = 0.0,
     symmetric: Annotated[
         bool | None,
         typer.Option(
@@ -100,6 +111,9 @@ def quantize(
             "[what does best]"
         ),
     ] = None,
+    compress: Annotated[
+        bool, typer.Option("--compress", help="Write the artifact compressed with Zstandard.")
+    ] = False,
     html: Annotated[
         Path | None, typer.Option(metavar="FILE.html", help="Write the report as a page, too.")
     ] = None,
@@ -111,9 +125,6 @@ def quantize(
     limit: Limit = None,
     exclude: Annotated[
         list[str] | None, typer.Option(help="Keep the nodes of this name or pattern in float (repeatable).")
-    compress: Annotated[
-        bool, typer.Option("--compress", help="Write the artifact compressed with Zstandard.")
-    ] = False,
     ] = None,
     config: Annotated[
         Path | None,
@@ -174,7 +185,7 @@ def quantize(
     quantized = octavo.quantize(
         model,
         samples,
-        recipe=octavo.Recipe(recipe, bits, group_size, symmetric),
+        recipe=octavo.Recipe(recipe, bits, group_size, symmetric, shared, pruned),
         effort=effort,
         range_rule=range_rule,
         exclude=exclude or (),

@@ -57,8 +57,11 @@ def tensors(program: Program) -> dict[str, Tensor]:
             quant = value.quant
             stored = elements(program, name)
             found[name] = Tensor(name, stored, quant.scale, quant.zero_point, quant.axis, quant.block)
+    places = {name for node in program.nodes if node.op == "Cast" for name in node.inputs}
     for node in program.nodes:
         operands = [program.constants.get(name) for name in node.inputs]
+        if node.outputs[0] in places:  # in a codebook: no multiples of a scale
+            continue
         if node.op != "Dequantize" or len(operands) < 2 or operands[0] is None or operands[1] is None:
             continue
         name, scale = node.inputs[0], operands[1]

@@ -119,7 +119,7 @@ KINDS = {
             "doubt",
             "report",
         ),
-        options=("bits", "group_size", "symmetric"),
+        options=("bits", "group_size", "symmetric", "shared", "pruned"),
     ),
     "float16": Kind(
         weights=None,
@@ -149,6 +149,9 @@ class Recipe:
     of weights. Of the same three: bits: of a weight, 8, 4, 3 or 2; rows of fewer than 32 have 8 whatever is
     asked for. group_size: weights of a row that share a scale, 32, 64 or 128, of "int8" and "int8-strict" a
     whole multiple of the row's, and below 8 bits alone; None where a row has one.
+    Of "weight-only": shared: whether the weights of a layer are clustered by k-means, and each is its row's
+    scale times a level of the layer's codebook, of 2^bits. pruned: the share of a row's weights that become
+    0, from 0 up to below 1, with shared.
     Raises `ModelError` that lists what there is, for a name or an option that is not there.
     """
 
@@ -156,11 +159,13 @@ class Recipe:
     bits: int = 8
     group_size: int | None = None
     symmetric: bool | None = None
+    shared: bool = False
+    pruned: float = 0.0
 
     def __post_init__(self) -> None:
         if not isinstance(self.name, str) or self.name not in KINDS:
             raise ModelError(f"no recipe is called {self.name!r}; there are {', '.join(KINDS)}")
-        plain = {"bits": 8, "group_size": None, "symmetric": None}
+        plain = {"bits": 8, "group_size": None, "symmetric": None, "shared": False, "pruned": 0.0}
         for option, default in plain.items():
             if option not in self.kind.options and getattr(self, option) != default:
                 having = [name for name, kind in KINDS.items() if option in kind.options]
@@ -183,6 +188,24 @@ class Recipe:
             )
         if self.symmetric is not None and not isinstance(self.symmetric, bool):
             raise TypeError(f"symmetric is of type {type(self.symmetric).__name__}: it must be True or False")
+        self._check_shared()
+
+    def _check_shared(self) -> None:
+        if not isinstance(self.shared, bool):
+            raise TypeError(f"shared is of type {type(self.shared).__name__}: it must be True or False")
+        if isinstance(self.pruned, bool) or not isinstance(self.pruned, int | float):
+            raise TypeError(f"pruned is of type {type(self.pruned).__name__}: it must be a number")
+        if not 0 <= self.pruned < 1:  # NaN is not
+            raise ModelError(f"pruned is {self.pruned}: it is the share of weights that become 0, below 1")
+        if self.pruned and not self.shared:
+            raise ModelError(
+                f"pruned is {self.pruned}, and pruned weights need a codebook: give shared=True as well"
+            )
+        if self.shared and (self.group_size is not None or self.symmetric is not None):
+            raise ModelError(
+                "weights that are shared have one scale a row and no zero points: leave out group_size and "
+                "symmetric"
+            )
 
     @property
     def kind(self) -> Kind:
@@ -198,7 +221,7 @@ class Recipe:
     def storage(self) -> Storage:
         """How weights are stored; those that meet integers have no zero points."""
         is_symmetric = self.activations is not None or self.symmetric is not False
-        return Storage(self.bits, self.group_size, is_symmetric)
+        return Storage(self.bits, self.group_size, is_symmetric, self.shared, float(self.pruned))
 
     @property
     def activations(self) -> Integers | None:

@@ -26,22 +26,13 @@ from octavo.quantization.products import readers_of
 from octavo.quantization.rounding import FEWEST_COLUMNS, ROWS_TRIED, error_over
 from octavo.quantization.targets import Some, fitted, float_results
 from octavo.quantization.walk import Walk
-from octavo.rewrites import (
-    Halves,
-    Rows,
-    Storage,
-    channel_axis,
-    halves_of,
-    nearest_rows,
-    rows_of,
-    weight_of,
-)
-from octavo.rewrites.weights import Weight
+from octavo.rewrites import Halves, SharedRows, Storage, channel_axis, halves_of, rows_of, weight_of
+from octavo.rewrites.weights import Stored, Weight, rounded
 
 Array = npt.NDArray[Any]
 Float32 = npt.NDArray[np.float32]
 Float64 = npt.NDArray[np.float64]
-Stored = TypeVar("Stored", Rows, Halves)
+Held = TypeVar("Held", Stored, Halves)
 
 MOST_ELEMENTS = 1 << 24
 """Elements of columns that are looked at, of one product."""
@@ -105,36 +96,49 @@ def _bias_of(floats: Program, node: Node, readers: Mapping[str, Sequence[Node]],
     return name if is_own and name not in floats.outputs and node.outputs[0] not in floats.outputs else ""
 
 
-class Form(ABC, Generic[Stored]):
+class Form(ABC, Generic[Held]):
     """What rows of weights become."""
 
     @abstractmethod
-    def nearest(self, rows: Float32) -> Stored:
+    def nearest(self, rows: Float32) -> Held:
         """Rows [O, K], each weight rounded by itself."""
 
     @abstractmethod
-    def made(self, reals: Float64, covariances: Float64, threads: int | None) -> Stored:
+    def made(self, reals: Float64, covariances: Float64, threads: int | None) -> Held:
         """Rows [groups, rows, K], rounded for columns of these covariances."""
 
 
 @dataclass(frozen=True)
-class InIntegers(Form[Rows]):
-    """Integers of a storage, their scales fitted to them."""
+class InStorage(Form[Stored]):
+    """Integers or levels of a storage, the scales fitted to them."""
 
     storage: Storage
 
-    def nearest(self, rows: Float32) -> Rows:
+    def nearest(self, rows: Float32) -> Stored:
         """Rows [O, K], each weight rounded by itself."""
-        return nearest_rows(rows, self.storage)
+        return rounded(rows, self.storage)
 
-    def made(self, reals: Float64, covariances: Float64, threads: int | None) -> Rows:
+    def made(self, reals: Float64, covariances: Float64, threads: int | None) -> Stored:
         """Rows [groups, rows, K], rounded for columns of these covariances."""
         diagonal = np.diagonal(covariances, axis1=1, axis2=2)
         damped = diagonal + 0.01 * diagonal.cumsum(axis=1)[:, -1:] / diagonal.shape[1]
         groups, rows, length = reals.shape
         flat = reals.reshape(-1, length).astype(np.float32)
-        start = nearest_rows(flat, self.storage, damped.repeat(rows, 0) if groups > 1 else damped)
+        start = rounded(flat, self.storage, damped.repeat(rows, 0) if groups > 1 else damped)
         of_blocks = (groups, rows, -1)
+        if isinstance(start, SharedRows):
+            places, scales = _core.round_to_levels(
+                reals,
+                start.scales.astype(np.float64).reshape(of_blocks),
+                covariances,
+                start.codebook.astype(np.float64),
+                start.kept.reshape(reals.shape),
+                start.in_half,
+                _core.threads(threads),
+            )
+            return start.changed(
+                places.view(np.uint8).reshape(-1, length), scales.reshape(start.scales.shape)
+            )
         integers, scales = _core.round_in_blocks(
             reals,
             start.scales.astype(np.float64).reshape(of_blocks),
@@ -171,24 +175,24 @@ def met_in_float(_: FloatProduct, x: Array) -> Array:
 
 
 @dataclass(frozen=True)
-class Made(Generic[Stored]):
+class Made(Generic[Held]):
     """program: in float, with what the weights stand for. rows: the weights. biases: names of those made."""
 
     program: Program
-    rows: dict[Weight, Stored]
+    rows: dict[Weight, Held]
     biases: list[str]
 
 
 def made_for(
     floats: Program,
-    form_of: Callable[[Float32, int], Form[Stored] | None],
+    form_of: Callable[[Float32, int], Form[Held] | None],
     excluded: frozenset[str],
     feeds: Sequence[Feeds],
     threads: int | None,
     *,
     fit: bool,
     meets: Meets = met_in_float,
-) -> Made[Stored]:
+) -> Made[Held]:
     """The weights of a float Program, rounded for these samples, and the biases that go with them.
 
     form_of: of a constant whose output channels lie along an axis; None where it stays as it is. fit: with
@@ -200,7 +204,7 @@ def made_for(
         Some(of.node.outputs[0], 1 if of.node.op == "Conv" else -1, of.wanted(len(feeds))) for of in products
     ]
     results = float_results(floats, some, feeds, threads)
-    made: dict[Weight, Stored] = {}
+    made: dict[Weight, Held] = {}
     biases: list[str] = []
     for product, wanted in zip(products, results, strict=True):
         name = product.node.inputs[1]
@@ -248,7 +252,7 @@ def _moments(product: FloatProduct, columns: RealColumns, threads: int | None) -
 
 
 def _pays(
-    product: FloatProduct, reals: Float64, form: Form[Stored], columns: RealColumns, threads: int | None
+    product: FloatProduct, reals: Float64, form: Form[Held], columns: RealColumns, threads: int | None
 ) -> bool:
     """Whether columns are enough, or weights made for half of them err less over the others than nearest."""
     if len(columns) < FEWEST_COLUMNS:

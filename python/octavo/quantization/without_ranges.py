@@ -12,18 +12,18 @@ from octavo.program import Program
 from octavo.quantization.dynamic import met_dynamically
 from octavo.quantization.stored import (
     Form,
+    Held,
     InHalves,
-    InIntegers,
+    InStorage,
     Made,
     Meets,
-    Stored,
     made_for,
     met_in_float,
 )
 from octavo.quantization.walk import affordable
 from octavo.quantization.work import Work, warn_of_nearest
 from octavo.rewrites import Rows, Storage, halves_of, is_close, rounded_halves, storage_of, stored_weights
-from octavo.rewrites.weights import Weight
+from octavo.rewrites.weights import Stored, Weight
 
 FLOAT_RECIPE = "the recipe keeps activations in float"
 
@@ -40,11 +40,13 @@ def lower_for_any_data(work: Work) -> None:
     work.lowered = lower(work.floats)
     if _has_samples(work) and work.per_channel:
         in_float = work.mix.floats | {stay.name for stay in work.lowered.stays}
-        made = _made(work, lambda *_: InIntegers(Storage()), in_float, met_dynamically)
+        made = _made(work, lambda *_: InStorage(Storage()), in_float, met_dynamically)
         biases = {name: made.program.constants[name] for name in made.biases}
         floats = replace(work.floats, constants=dict(work.floats.constants) | biases)
         weights = {
-            name: Weights(rows.integers.T, rows.scales[:, 0], None) for (name, _), rows in made.rows.items()
+            name: Weights(rows.integers.T, rows.scales[:, 0], None)
+            for (name, _), rows in made.rows.items()
+            if isinstance(rows, Rows)
         }
         work.lowered = lower(floats, made=weights)
 
@@ -52,11 +54,9 @@ def lower_for_any_data(work: Work) -> None:
 def store_weights(work: Work) -> None:
     """The float Program with its weights in integers, made for the samples where there are any."""
     storage, floats = work.recipe.storage, work.floats
-    rows: dict[Weight, Rows] = {}
+    rows: dict[Weight, Stored] = {}
     if _has_samples(work):
-        made = _made(
-            work, lambda weight, axis: InIntegers(storage_of(weight, axis, storage)), work.mix.floats
-        )
+        made = _made(work, lambda weight, axis: InStorage(storage_of(weight, axis, storage)), work.mix.floats)
         floats, rows = made.program, made.rows
     elif storage.bits < 8:
         warn_of_nearest(work)
@@ -86,12 +86,12 @@ def _has_samples(work: Work) -> bool:
 
 def _made(
     work: Work,
-    form_of: Callable[[npt.NDArray[np.float32], int], Form[Stored] | None],
+    form_of: Callable[[npt.NDArray[np.float32], int], Form[Held] | None],
     excluded: frozenset[str],
     meets: Meets = met_in_float,
-) -> Made[Stored]:
+) -> Made[Held]:
     assert work.calibration is not None
-    work.is_fitted = work.recipe.storage.bits < 8 or work.effort == "best"
+    work.is_fitted = work.recipe.bits < 8 or work.recipe.pruned > 0 or work.effort == "best"
     feeds = affordable(work.floats, work.calibration.kept.feeds, work.threads)
     return made_for(work.floats, form_of, excluded, feeds, work.threads, fit=work.is_fitted, meets=meets)
 

@@ -26,11 +26,16 @@ SHARES = tuple(1 - step / 50 for step in range(36))
 
 @dataclass(frozen=True)
 class Storage:
-    """How weights are stored. bits: 8, 4, 3 or 2. group_size: weights that share a scale, None for a row."""
+    """How weights are stored. bits: 8, 4, 3 or 2. group_size: weights that share a scale, None for a row.
+
+    shared: whether they are places in a codebook. pruned: the share of a row's that are 0.
+    """
 
     bits: int = 8
     group_size: int | None = None
     symmetric: bool = True
+    shared: bool = False
+    pruned: float = 0.0
 
     def of(self, length: int) -> "Storage":
         """How rows of so many weights are stored: short ones in 8 bits, and one scale."""
@@ -91,11 +96,11 @@ def nearest_rows(reals: Float32, storage: Storage, importance: Float64 | None = 
     else:
         reach = (np.maximum(high, 0) - np.minimum(low, 0)) / np.float32(of.steps)
     shares = SHARES if storage.bits < 8 else SHARES[:1]
-    in_half = grouped.shape[1] > 1 and _fit_half(reach, shares[-1])
+    in_half = grouped.shape[1] > 1 and fit_half(reach, shares[-1])
     weighed = None if importance is None else _in_groups(importance, size)
     best: list[npt.NDArray[Any]] = []
     for share in shares:
-        scales = _held(reach * np.float32(share), in_half)
+        scales = held_scales(reach * np.float32(share), in_half)
         zeros = np.zeros(scales.shape, np.int64)
         if not of.symmetric:
             wanted = np.rint(of.low - np.float32(share) * np.minimum(low, 0).astype(np.float64) / scales)
@@ -125,13 +130,13 @@ def _in_groups(rows: npt.NDArray[Any], size: int) -> npt.NDArray[Any]:
     return padded.reshape(len(rows), groups, size)
 
 
-def _fit_half(scales: Float32, share: float) -> bool:
+def fit_half(scales: Float32, share: float) -> bool:
     """Whether float16 holds scales, and such shares of them, in full precision; zeros may be raised."""
     some = scales[scales > 0]
     return not len(some) or bool(some.min() * share >= HALF_MIN and some.max() <= HALF_MAX)
 
 
-def _held(scales: Float32, in_half: bool) -> Float32:
+def held_scales(scales: Float32, in_half: bool) -> Float32:
     """Scales as they are stored; that of zeros alone is the least."""
     if in_half:
         return np.maximum(scales, np.float32(HALF_MIN)).astype(np.float16).astype(np.float32)

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import partial
 from math import prod
 from typing import Any
 
@@ -9,19 +10,23 @@ import numpy as np
 import numpy.typing as npt
 
 from octavo.program import PACKED, Attribute, Node, Program, Value
+from octavo.program.checks import ONNX_DTYPES
 from octavo.program.integers import pack
 from octavo.rewrites.names import fresh
-from octavo.rewrites.rows import Rows, Storage, nearest_rows
+from octavo.rewrites.rows import Float32, Float64, Rows, Storage, nearest_rows
+from octavo.rewrites.shared import SharedRows, shared_rows
 
 Weight = tuple[str, int]
 """A constant, and the axis of its output channels: two products may read one constant along two axes."""
+
+Stored = Rows | SharedRows
 
 
 def stored_weights(
     program: Program,
     storage: Storage,
     exclude: frozenset[str] = frozenset(),
-    made: Mapping[Weight, Rows] | None = None,
+    made: Mapping[Weight, Stored] | None = None,
 ) -> Program:
     """The Program whose convolutions and products by constants have their weights in integers.
 
@@ -38,8 +43,12 @@ def stored_weights(
             if (name, axis) not in stored:
                 weight = program.constants[name]
                 given = (made or {}).get((name, axis))
-                rows = given or nearest_rows(rows_of(weight, axis), storage_of(weight, axis, storage))
-                stored[name, axis] = _store(program, name, axis, rows, values, constants, nodes)
+                rows = given or rounded(rows_of(weight, axis), storage_of(weight, axis, storage))
+                added = values, constants, nodes
+                if isinstance(rows, SharedRows):
+                    stored[name, axis] = _share(program, name, axis, rows, *added)
+                else:
+                    stored[name, axis] = _store(program, name, axis, rows, *added)
             node = replace(node, inputs=(node.inputs[0], stored[name, axis], *node.inputs[2:]))
         nodes.append(node)
     read = {name for node in nodes for name in node.inputs} | set(program.outputs)
@@ -50,6 +59,12 @@ def stored_weights(
         constants={name: array for name, array in constants.items() if name not in left},
         nodes=nodes,
     )
+
+
+def rounded(reals: Float32, storage: Storage, importance: Float64 | None = None) -> Stored:
+    """Each weight of rows [O, K] as the nearest that can be stored; short rows never share a codebook."""
+    form = storage.of(reals.shape[1])
+    return (shared_rows if form.shared else nearest_rows)(reals, form, importance)
 
 
 def channel_axis(program: Program, node: Node) -> int | None:
@@ -106,13 +121,8 @@ def _store(
     else:
         scales, zeros = scales[:, 0], zeros[:, 0]
 
-    def add(what: str, array: npt.NDArray[Any], dtype: str) -> str:
-        made = fresh(f"{name}_{what}", values)
-        values[made] = Value(made, dtype, array.shape)
-        constants[made] = pack(array, dtype) if dtype in PACKED else np.ascontiguousarray(array)
-        return made
-
     integers = weight_of(rows.integers, shape, axis).reshape(lying)
+    add = partial(_add, name, values, constants)
     inputs = [
         add("stored", integers, rows.of.dtype),
         add("scales", scales, "f32"),
@@ -129,4 +139,51 @@ def _store(
     to = add("shape", np.array(shape, np.int64), "i64")
     nodes.append(Node("Dequantize", flat, tuple(inputs), (flat,), attributes))
     nodes.append(Node("Reshape", made, (flat, to), (made,), {"allowzero": 0}))
+    return made
+
+
+def _share(
+    program: Program,
+    name: str,
+    axis: int,
+    rows: SharedRows,
+    values: dict[str, Value],
+    constants: dict[str, npt.NDArray[Any]],
+    nodes: list[Node],
+) -> str:
+    """Add the places of a constant in its codebook, and the nodes that look them up; return the output.
+
+    Places are read as Dequantize reads packed integers, at a scale of 1, and become the indices of a Gather.
+    """
+    shape = program.constants[name].shape
+    add = partial(_add, name, values, constants)
+    along = [1] * len(shape)
+    along[axis] = shape[axis]
+    stored = add("stored", weight_of(rows.places, shape, axis), f"u{rows.bits}")
+    one, codebook = add("one", np.ones(1, np.float32), "f32"), add("codebook", rows.codebook, "f32")
+    scales = add("scales", rows.scales.reshape(along), "f32")
+
+    def emit(op: str, what: str, dtype: str, inputs: tuple[str, ...], **attributes: Attribute) -> str:
+        made = fresh(f"{name}_{what}", values)
+        values[made] = Value(made, dtype, shape)
+        nodes.append(Node(op, made, inputs, (made,), attributes))
+        return made
+
+    places = emit("Dequantize", "places", "f32", (stored, one))
+    indices = emit("Cast", "indices", "i32", (places,), to=ONNX_DTYPES["i32"])
+    levels = emit("Gather", "levels", "f32", (codebook, indices), axis=0)
+    return emit("Mul", "dequantized", "f32", (levels, scales))
+
+
+def _add(
+    name: str,
+    values: dict[str, Value],
+    constants: dict[str, npt.NDArray[Any]],
+    what: str,
+    array: npt.NDArray[Any],
+    dtype: str,
+) -> str:
+    made = fresh(f"{name}_{what}", values)
+    values[made] = Value(made, dtype, array.shape)
+    constants[made] = pack(array, dtype) if dtype in PACKED else np.ascontiguousarray(array)
     return made

@@ -24,8 +24,8 @@ mod _core {
 
     #[pymodule_export]
     use super::rounding::{
-        fit_weights, round_in_blocks, round_in_multiples, round_to_halves, round_weights, shifts_behind,
-        windows,
+        fit_weights, round_in_blocks, round_in_multiples, round_to_halves, round_to_levels, round_weights,
+        shifts_behind, windows,
     };
 
     #[pymodule_export]
@@ -52,8 +52,6 @@ mod _core {
         threads_of(asked).map_err(|error| exception(py, &error))
     }
 
-    /// The names of the statistics that can be kept of values.
-    #[pyfunction]
     /// An artifact compressed.
     #[pyfunction]
     fn compress<'py>(py: Python<'py>, artifact: &[u8]) -> PyResult<Bound<'py, PyBytes>> {
@@ -68,6 +66,8 @@ mod _core {
         made.map(|artifact| PyBytes::new(py, &artifact)).map_err(|error| exception(py, &error))
     }
 
+    /// The names of the statistics that can be kept of values.
+    #[pyfunction]
     fn statistics() -> Vec<&'static str> {
         observe::names().collect()
     }

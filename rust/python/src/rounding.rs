@@ -1,5 +1,6 @@
 //! `octavo._core.round_weights`, `octavo._core.round_in_blocks`, `octavo._core.round_in_multiples`,
-//! `octavo._core.round_to_halves`, `octavo._core.fit_weights`, `octavo._core.shifts_behind` and `octavo._core.windows`.
+//! `octavo._core.round_to_halves`, `octavo._core.round_to_levels`, `octavo._core.fit_weights`, `octavo._core.shifts_behind` and
+//! `octavo._core.windows`.
 
 use numpy::{
     PyArray1, PyArray3, PyArrayMethods, PyReadonlyArray1, PyReadonlyArray2, PyReadonlyArray3,
@@ -28,6 +29,8 @@ pub fn round_weights<'py>(
         covariances: covariances.as_slice()?,
         shape,
         zeros: None,
+        levels: &[],
+        kept: None,
         block: shape[2].max(1),
         bounds,
         fit: None,
@@ -61,6 +64,8 @@ pub fn round_in_blocks<'py>(
         zeros: Some(zeros.as_slice()?),
         covariances: covariances.as_slice()?,
         shape,
+        levels: &[],
+        kept: None,
         block,
         bounds,
         fit: Some(if in_half { Fit::Half } else { Fit::Single }),
@@ -92,6 +97,8 @@ pub fn round_in_multiples<'py>(
         zeros: None,
         covariances: covariances.as_slice()?,
         shape,
+        levels: &[],
+        kept: None,
         block,
         bounds,
         fit: Some(Fit::Multiples { of: steps.as_slice()?, most }),
@@ -114,6 +121,40 @@ pub fn round_to_halves<'py>(
     let halves = Halves { weights: weights.as_slice()?, covariances: covariances.as_slice()?, shape };
     let solved = py.detach(|| guarded(|| halves.solve(&Pool::new(threads))));
     PyArray1::from_vec(py, solved.map_err(|error| exception(py, &error))?).reshape(shape)
+}
+
+/// The same where weights become a row's scale times a level of a codebook, or 0 where they are not kept: places of levels.
+#[pyfunction]
+pub fn round_to_levels<'py>(
+    py: Python<'py>,
+    weights: PyReadonlyArray3<'py, f64>,
+    scales: PyReadonlyArray3<'py, f64>,
+    covariances: PyReadonlyArray3<'py, f64>,
+    levels: PyReadonlyArray1<'py, f64>,
+    kept: PyReadonlyArray3<'py, bool>,
+    in_half: bool,
+    threads: usize,
+) -> PyResult<Rounded<'py>> {
+    let shape: [usize; 3] = weights.shape().try_into().expect("three axes");
+    let of_scales: [usize; 3] = scales.shape().try_into().expect("three axes");
+    let levels = levels.as_slice()?;
+    let kept = kept.as_slice()?;
+    let problem = Problem {
+        weights: weights.as_slice()?,
+        scales: scales.as_slice()?,
+        zeros: None,
+        covariances: covariances.as_slice()?,
+        shape,
+        block: shape[2].max(1),
+        bounds: [0, 0],
+        levels,
+        kept: (!kept.iter().all(|&kept| kept)).then_some(kept),
+        fit: Some(if in_half { Fit::Half } else { Fit::Single }),
+    };
+    let solved = py.detach(|| guarded(|| problem.solve(&Pool::new(threads))));
+    let solved = solved.map_err(|error| exception(py, &error))?;
+    let places = PyArray1::from_vec(py, solved.integers).reshape(shape)?;
+    Ok((places, PyArray1::from_vec(py, solved.scales).reshape(of_scales)?))
 }
 
 /// What is known of half of a product's columns: their number, their means and covariances, the means and variances of what

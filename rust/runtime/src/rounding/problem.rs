@@ -4,9 +4,10 @@ use octavo_exec::{FloatMode, Pool};
 
 use crate::error::Error;
 use crate::rounding::curve::Curve;
-use crate::rounding::step::{Precision, Step};
+use crate::rounding::step::{Numbers, Precision, Step};
 
 /// Weights to be rounded.
+#[derive(Clone, Copy)]
 pub struct Problem<'a> {
     /// [groups, rows, columns].
     pub weights: &'a [f64],
@@ -22,6 +23,10 @@ pub struct Problem<'a> {
     pub block: usize,
     /// The least and the greatest integer.
     pub bounds: [i32; 2],
+    /// The multiples of their scales that weights become, rising, instead of integers; at most 256. None: integers.
+    pub levels: &'a [f64],
+    /// Which weights are kept, [groups, rows, columns]: others become 0. `None`: all.
+    pub kept: Option<&'a [bool]>,
     /// What scales are held in that are fitted to the integers; `None` where they stay as they are.
     pub fit: Option<Fit<'a>>,
 }
@@ -56,7 +61,7 @@ impl Fit<'_> {
 /// Weights that were rounded.
 #[derive(Debug, PartialEq)]
 pub struct Solution {
-    /// The integers, [groups, rows, columns].
+    /// The integers, [groups, rows, columns]; where there are levels, their places, as bytes.
     pub integers: Vec<i8>,
     /// Their scales, [groups, rows, blocks].
     pub scales: Vec<f64>,
@@ -121,6 +126,15 @@ impl Problem<'_> {
                 ));
             }
         }
+        let is_level = |level: f64| self.levels.is_empty() || self.levels.contains(&level);
+        let kept = self.kept.is_none_or(|kept| kept.len() == self.weights.len() && is_level(0.0));
+        let rising =
+            self.levels.is_sorted_by(|a, b| a < b) && self.levels.iter().all(|level| level.is_finite());
+        if !(kept && rising && self.levels.len() <= 256) {
+            return Err(Error::run(
+                "the levels of weights and those that are kept do not fit together".to_owned(),
+            ));
+        }
         let within = f64::from(low)..=f64::from(high);
         if !self.zeros.unwrap_or_default().iter().all(|zero| within.contains(zero)) {
             return Err(Error::run(format!("a zero point of weights is outside {low}..{high}")));
@@ -134,6 +148,7 @@ impl Problem<'_> {
         let ([_, _, columns], [low, high]) = (self.shape, self.bounds.map(f64::from));
         let blocks = columns.div_ceil(self.block);
         let mut room = vec![0.0; 4 * columns];
+        let numbers = if self.levels.is_empty() { Numbers::Integers } else { Numbers::Levels(self.levels) };
         let rows = out.chunks_exact_mut(columns).zip(scales.chunks_exact_mut(blocks));
         for (row, (out, scales)) in (first..).zip(rows) {
             let weights = &self.weights[row * columns..][..columns];
@@ -141,7 +156,16 @@ impl Problem<'_> {
                 |place: usize| self.zeros.map_or(0.0, |zeros| zeros[row * blocks + place / self.block]);
             let step_of = |place: usize| {
                 let zero = zero_of(place);
-                Step::of_integers(scales[place / self.block], low - zero, high - zero)
+                let (low, high) = match self.kept.is_none_or(|kept| kept[row * columns + place]) {
+                    false => (0.0, 0.0),
+                    true if self.levels.is_empty() => (low - zero, high - zero),
+                    true => (f64::NEG_INFINITY, f64::INFINITY),
+                };
+                Step::of(numbers, scales[place / self.block], low, high)
+            };
+            let held = |integer: f64| match self.levels {
+                [] => integer as i8,
+                levels => levels.partition_point(|&level| level < integer) as u8 as i8,
             };
             match curve {
                 Some(curve) => {
@@ -149,13 +173,13 @@ impl Problem<'_> {
                     let fit = self.fit.map(|fit| (self.block, fit.of_row(row)));
                     curve.round(weights, &mut steps, fit, &mut room);
                     for ((&place, step), integer) in curve.order.iter().zip(steps).zip(&room) {
-                        out[place] = (integer + zero_of(place)) as i8;
+                        out[place] = held(integer + zero_of(place));
                         scales[place / self.block] = step.scale;
                     }
                 }
                 None => {
                     for (place, (out, weight)) in out.iter_mut().zip(weights).enumerate() {
-                        *out = (step_of(place).nearest(*weight) + zero_of(place)) as i8;
+                        *out = held(step_of(place).nearest(*weight) + zero_of(place));
                     }
                 }
             }
@@ -203,6 +227,8 @@ mod tests {
                 covariances: &self.covariances,
                 shape: self.shape,
                 zeros: None,
+                levels: &[],
+                kept: None,
                 block: self.shape[2],
                 bounds: [-7, 7],
                 fit: None,
@@ -218,7 +244,7 @@ mod tests {
             self.weights
                 .iter()
                 .zip(scales)
-                .map(|(weight, scale)| Step::of_integers(scale, -7.0, 7.0).nearest(*weight) as i8)
+                .map(|(weight, scale)| Step::of(Numbers::Integers, scale, -7.0, 7.0).nearest(*weight) as i8)
                 .collect()
         }
 
@@ -280,6 +306,25 @@ mod tests {
         for covariances in [diagonal(3.0), diagonal(0.0), diagonal(f64::NAN), diagonal(-1.0), indefinite] {
             made.covariances = covariances;
             assert_eq!(made.integers(1), nearest);
+        }
+    }
+
+    #[test]
+    fn levels_take_the_place_of_integers_and_what_is_not_kept_is_0() {
+        let made = made([1, 9, 40]);
+        let whole: Vec<f64> = (-7..=7).map(f64::from).collect();
+        let levels = Problem { levels: &whole, ..made.problem() };
+        let integers: Vec<i8> = made.integers(1).iter().map(|integer| integer + 7).collect();
+        assert_eq!(levels.solve(&Pool::new(1)).unwrap().integers, integers);
+        let kept: Vec<bool> = (0..360).map(|place| place % 3 != 0).collect();
+        let some = Problem { kept: Some(&kept), ..levels };
+        let found = some.solve(&Pool::new(2)).unwrap().integers;
+        assert!(found.iter().zip(&kept).all(|(&place, &kept)| kept || place == 7));
+        assert!(found.iter().filter(|&&place| place != 7).count() > 200);
+        let without_zero = [1.0, 2.0];
+        let falling = [0.0, 2.0, 1.0];
+        for levels in [&without_zero[..], &falling] {
+            assert!(Problem { levels, ..some }.solve(&Pool::new(1)).is_err());
         }
     }
 

@@ -4,33 +4,46 @@ use octavo_kernels::float::half;
 
 /// What a weight may become: the scale times one of these numbers, from `low` to `high`.
 #[derive(Clone, Copy)]
-pub struct Step {
+pub struct Step<'a> {
     pub scale: f64,
     pub low: f64,
     pub high: f64,
-    numbers: Numbers,
+    numbers: Numbers<'a>,
 }
 
+/// What a scale is multiplied by.
 #[derive(Clone, Copy)]
-enum Numbers {
+pub enum Numbers<'a> {
+    /// Whole ones, counted from the zero point.
     Integers,
+    /// Those of float16, which are finite.
     Halves,
+    /// Those of a codebook, rising.
+    Levels(&'a [f64]),
 }
 
-impl Step {
-    /// The finite numbers of float16 themselves.
-    pub const HALVES: Step = Step { scale: 1.0, low: -65504.0, high: 65504.0, numbers: Numbers::Halves };
+impl<'a> Step<'a> {
+    /// The numbers of float16 themselves.
+    pub const HALVES: Step<'static> =
+        Step { scale: 1.0, low: -65504.0, high: 65504.0, numbers: Numbers::Halves };
 
-    /// Integers, counted from the zero point.
-    pub fn of_integers(scale: f64, low: f64, high: f64) -> Step {
-        Step { scale, low, high, numbers: Numbers::Integers }
+    /// Numbers from `low` to `high`.
+    pub fn of(numbers: Numbers<'a>, scale: f64, low: f64, high: f64) -> Step<'a> {
+        Step { scale, low, high, numbers }
     }
 
-    /// The number of times the scale that is nearest to a weight; among halves, to it as a float32.
+    /// The number of times the scale that is nearest to a weight, of two levels as near the lower one; among halves, to
+    /// the weight as a float32.
     pub fn nearest(self, weight: f64) -> f64 {
+        let times = weight / self.scale;
         let number = match self.numbers {
-            Numbers::Integers => (weight / self.scale).round_ties_even(),
-            Numbers::Halves => f64::from(half::to_f32(half::from_f32(weight as f32))),
+            Numbers::Integers => times.round_ties_even(),
+            Numbers::Halves => f64::from(half::to_f32(half::from_f32(times as f32))),
+            Numbers::Levels(levels) => {
+                let above = levels.partition_point(|&level| level < times).min(levels.len() - 1);
+                let (low, high) = (levels[above.saturating_sub(1)], levels[above]);
+                if times - low <= high - times { low } else { high }
+            }
         };
         number.clamp(self.low, self.high)
     }
@@ -119,6 +132,31 @@ mod tests {
     use super::*;
 
     #[test]
+    fn the_nearest_level_is_taken() {
+        let levels = Numbers::Levels(&[-2.0, 0.0, 0.5, 3.0]);
+        let step = Step::of(levels, 0.5, f64::NEG_INFINITY, f64::INFINITY);
+        for (weight, level) in [
+            (-9.0, -2.0),
+            (-1.0, -2.0),
+            (-0.51, -2.0),
+            (-0.5, -2.0),
+            (-0.49, 0.0),
+            (0.0, 0.0),
+            (0.12, 0.0),
+            (0.13, 0.5),
+            (0.25, 0.5),
+            (0.8, 0.5),
+            (0.9, 3.0),
+            (1.5, 3.0),
+            (9.0, 3.0),
+        ] {
+            assert_eq!(step.nearest(weight), level, "{weight}");
+        }
+        assert_eq!(Step { low: 0.0, high: 0.0, ..step }.nearest(9.0), 0.0);
+        assert_eq!(Step { numbers: Numbers::Levels(&[1.0]), ..step }.nearest(-9.0), 1.0);
+    }
+
+    #[test]
     fn scales_are_held_in_full_precision_or_not_at_all() {
         assert_eq!(Precision::Single.nearest(0.1), Some(f64::from(0.1f32)));
         assert_eq!(Precision::Half.nearest(0.1), Some(0.0999755859375));
@@ -152,7 +190,7 @@ mod tests {
             let e: Vec<f64> = (0..size).map(|k| scales[blocks[k]] * integers[k] - weights[k]).collect();
             (0..size * size).map(|place| e[place / size] * matrix[place] * e[place % size]).sum()
         };
-        let mut steps = [Step::of_integers(0.25, -7.0, 7.0); 7];
+        let mut steps = [Step::of(Numbers::Integers, 0.25, -7.0, 7.0); 7];
         let before = error(&[0.25; 3]);
         for _ in 0..50 {
             fit(&weights, &mut steps, &blocks, Precision::Single, &matrix, &mut [0.0; 7], &integers);
