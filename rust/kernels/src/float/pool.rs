@@ -27,8 +27,9 @@ crate::plain::plain_tiers!(Entries {
 /// `x` is the whole image, `[h, w, c]`; `out` holds the output rows `rows` alone, `[rows.len(), ow, c]`.
 pub fn max_pool(k: impl Has<Entries>, x: &[f32], window: &Window, rows: Range<usize>, out: &mut [f32]) {
     window.assert_slices(x, &rows, out);
+    let run = k.entries().max.code();
     // SAFETY: `k` proves that the CPU has the tier's features; the code itself is safe.
-    unsafe { (k.entries().max.code())(x, window, rows, out) }
+    window.run_by_columns(x, rows, out, |x, window, rows, out| unsafe { run(x, window, rows, out) });
 }
 
 /// The mean of each window: the sum of the elements inside the image, from +0, divided by the count.
@@ -154,7 +155,8 @@ pub(super) fn max_kernel(x: &[f32], window: &Window, rows: Range<usize>, out: &m
     match window.channels {
         0..4 => blocks::<1, Largest<1>>(x, window, rows, out, |_, _| 0.0),
         4..16 => blocks::<4, Largest<4>>(x, window, rows, out, |_, _| 0.0),
-        _ => blocks::<16, Largest<16>>(x, window, rows, out, |_, _| 0.0),
+        16..32 => blocks::<16, Largest<16>>(x, window, rows, out, |_, _| 0.0),
+        _ => blocks::<32, Largest<32>>(x, window, rows, out, |_, _| 0.0),
     }
 }
 
@@ -228,6 +230,56 @@ mod tests {
                 assert!(y.iter().zip(&largest[from..]).all(|(a, b)| same(a, b)), "{isa}: rows of {channels}");
                 average_pool(k, &x, &window, None, 0..3, &mut y);
                 assert!(y.iter().zip(&means).all(|(a, b)| same(a, b)), "{isa}: mean of {channels}");
+            }
+        }
+    }
+
+    /// Maxima of large windows, of floats, bytes and int16 alike, tap by tap.
+    #[test]
+    fn windows_that_are_pooled_by_columns() {
+        for (kernel, stride, dilation, pad, output) in [
+            ([5, 5], [1, 1], [1, 1], [2, 2], [11, 9]),
+            ([3, 7], [1, 1], [1, 1], [0, 3], [9, 9]),
+            ([9, 2], [2, 1], [1, 1], [4, 1], [6, 10]),
+            ([4, 4], [1, 1], [2, 3], [3, 4], [11, 8]),
+            ([5, 5], [1, 1], [1, 1], [9, 9], [20, 18]), // some windows of padding alone
+        ] {
+            for channels in [1, 5, 17, 33, 70] {
+                let window = Window { input: [11, 9], channels, output, kernel, stride, dilation, pad };
+                let x = numbers(11 * 9 * channels);
+                let bytes: Vec<u8> = (0..x.len()).map(|i| (i * 7919 % 251) as u8).collect();
+                let words: Vec<i16> = (0..x.len()).map(|i| (i * 7919 % 65521) as i16).collect();
+                let (mut floats, mut of_bytes, mut of_words) = (Vec::new(), Vec::new(), Vec::new());
+                for (y, column) in (0..output[0]).flat_map(|y| (0..output[1]).map(move |column| (y, column)))
+                {
+                    let columns = window.taps_inside(1, column);
+                    let taps: Vec<usize> = window
+                        .taps_inside(0, y)
+                        .flat_map(|i| columns.clone().map(move |j| (i, j)))
+                        .map(|(i, j)| window.tap(y, column, i, j))
+                        .collect();
+                    for c in 0..channels {
+                        floats.push(taps.iter().map(|at| x[at + c]).fold(f32::NEG_INFINITY, maximum));
+                        of_bytes.push(taps.iter().map(|at| bytes[at + c]).max().unwrap_or(0));
+                        of_words.push(taps.iter().map(|at| words[at + c]).max());
+                    }
+                }
+                for k in available().into_iter().filter_map(Kernels::new) {
+                    let same = |(a, b): (&f32, &f32)| a.to_bits() == b.to_bits() || a.is_nan() && b.is_nan();
+                    let what = format!("{}: {window:?}", k.isa());
+                    let mut y = vec![9.0f32; floats.len()];
+                    max_pool(k, &x, &window, 0..output[0], &mut y);
+                    assert!(y.iter().zip(&floats).all(same), "{what}");
+                    let mut y = vec![9; floats.len()];
+                    crate::pool::max_pool_u8(k, &bytes, &window, 0..output[0], &mut y);
+                    assert_eq!(y, of_bytes, "{what}");
+                    let mut y = vec![9; floats.len()];
+                    crate::int16::pool::max_pool(k, &words, &window, 0..output[0], &mut y);
+                    let alone = y.iter().zip(&of_words).find(|(_, word)| word.is_none()).map(|(&y, _)| y);
+                    let wanted: Vec<i16> =
+                        of_words.iter().map(|word| word.or(alone).expect("a window")).collect();
+                    assert_eq!(y, wanted, "{what}");
+                }
             }
         }
     }

@@ -64,8 +64,9 @@ crate::plain::fused_tiers!(Entries {
 /// padding alone gives -32768. Panics where a length or the geometry breaks its bounds.
 pub fn max_pool(k: impl Has<Entries>, x: &[i16], window: &Window, rows: Range<usize>, out: &mut [i16]) {
     window.assert_slices(x, &rows, out);
-    // SAFETY: `k` proves the tier; the lengths are checked.
-    unsafe { (k.entries().max.code())(x, window, rows, out) }
+    let run = k.entries().max.code();
+    // SAFETY: `k` proves the tier; the lengths are checked, or follow from those that are.
+    window.run_by_columns(x, rows, out, |x, window, rows, out| unsafe { run(x, window, rows, out) });
 }
 
 /// Average pool: some rows of the output image, from the whole input image. Panics where a length, the geometry or the

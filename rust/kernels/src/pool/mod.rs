@@ -82,8 +82,9 @@ pub struct Entries {
 /// padding alone gives 0. Panics where a length or the geometry breaks its bounds.
 pub fn max_pool_u8(k: impl Has<Entries>, x: &[u8], window: &Window, rows: Range<usize>, out: &mut [u8]) {
     window.assert_slices(x, &rows, out);
-    // SAFETY: `k` proves the tier; the lengths are checked.
-    unsafe { (k.entries().max.code())(x, window, rows, out) }
+    let run = k.entries().max.code();
+    // SAFETY: `k` proves the tier; the lengths are checked, or follow from those that are.
+    window.run_by_columns(x, rows, out, |x, window, rows, out| unsafe { run(x, window, rows, out) });
 }
 
 /// Average pool: some rows of the output image, from the whole input image. Panics where a length, the geometry or the

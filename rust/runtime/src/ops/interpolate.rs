@@ -8,6 +8,7 @@ use crate::ops::resize::{ResizedAxis, resized_axes};
 use crate::plan::buffers::BufferId;
 use crate::plan::builder::{Builder, Stop};
 use crate::plan::conversion::copy;
+use crate::plan::layout::Layout;
 use crate::program::Node;
 
 /// The taps of an axis: those of output i are `starts[i]..starts[i + 1]`.
@@ -16,6 +17,9 @@ struct Weights {
     indices: Vec<usize>,
     weights: Vec<f32>,
 }
+
+/// Channels from which on it pays to bring them together.
+const MANY_CHANNELS: usize = 8;
 
 /// A way to weigh neighbours.
 struct Filter {
@@ -34,9 +38,14 @@ pub fn plan(b: &mut Builder<'_>, node: &Node) -> Result<(), Stop> {
         antialias: a.int("antialias")? != 0,
         exclude_outside: a.int("exclude_outside")? != 0,
     };
-    let x = b.input(needed(node, 0)?)?;
+    let mut x = b.input(needed(node, 0)?)?;
     let mut axes = resized_axes(b, node, x.shape())?;
     axes.sort_by_key(|&(d, _)| d);
+    // What lies side by side is worked on together: better channels than an axis that is resized.
+    let keeps_channels = axes.iter().all(|(d, axis)| *d != 1 || axis.extent == axis.n);
+    if keeps_channels && x.shape().len() > 2 && x.shape()[1] >= MANY_CHANNELS {
+        x = b.input_as(needed(node, 0)?, Layout::ChannelsLast)?;
+    }
     let mut shape = x.shape().to_vec();
     axes.iter().for_each(|(d, axis)| shape[*d] = axis.extent);
     let rank = shape.len();

@@ -12,7 +12,7 @@ use crate::ops::node::{error, made, needed};
 use crate::plan::buffers::Placed;
 use crate::plan::builder::{Builder, Stop};
 use crate::plan::layout::Layout;
-use crate::plan::relocation::copy_runs;
+use crate::plan::runs::copy_runs;
 use crate::program::Node;
 
 /// Most columns that go through a block at once: whole units of the packing.

@@ -15,6 +15,7 @@ pub(crate) mod layout;
 pub(crate) mod packing;
 pub(crate) mod relocation;
 pub(crate) mod rest;
+pub(crate) mod runs;
 pub(crate) mod split;
 pub(crate) mod steps;
 pub(crate) mod transposition;

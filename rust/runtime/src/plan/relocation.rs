@@ -49,6 +49,16 @@ const WIDE: usize = 64;
 /// Rows and columns from which a matrix is transposed as one.
 const SIDE: usize = 8;
 
+/// Each element twice: as a number of twice its size, so that the compiler interleaves vectors.
+macro_rules! doubled {
+    ($x:expr, $y:expr, $one:ty, $two:ty) => {
+        for (y, x) in $y.as_chunks_mut().0.iter_mut().zip($x.as_chunks().0) {
+            let x = <$two>::from(<$one>::from_le_bytes(*x));
+            *y = (x | x << <$one>::BITS).to_le_bytes();
+        }
+    };
+}
+
 impl Relocation {
     /// From one table a dimension of the output (memory order) and the bytes of an element.
     pub fn new(element: usize, mut tables: Vec<Vec<usize>>) -> Relocation {
@@ -126,21 +136,40 @@ impl Relocation {
         if row_bytes == 0 {
             return;
         }
-        let (inner, outer) = self.tables.split_last().expect("a relocation has a table");
         if let Inner::Columns(stride) = self.inner {
             return self.columns(kernels, x, fill, stride, first, out);
         }
-        let mut before = None;
-        for row in 0..out.len() / row_bytes {
+        let (outer, turns, inner) = match self.tables.as_slice() {
+            [outer @ .., turns, inner] => (outer, turns.as_slice(), inner),
+            [inner] => (&[][..], &[0][..], inner),
+            [] => unreachable!("a relocation has a table"),
+        };
+        let (mut row, mut out) = (first, out);
+        while !out.is_empty() {
+            let (group, turn) = (row / turns.len(), row % turns.len());
+            let now = &turns[turn..turns.len().min(turn + out.len() / row_bytes)];
+            let (y, later) = out.split_at_mut(now.len() * row_bytes);
+            match self.offset(outer, group) {
+                None => filled(y, fill),
+                Some(base) => self.turns(&x[base..], now, inner, fill, y),
+            }
+            (row, out) = (row + now.len(), later);
+        }
+    }
+
+    /// Rows that lie at these places; one at the place of the row before it is copied from there.
+    fn turns(&self, x: &[u8], turns: &[usize], inner: &[usize], fill: &[u8], out: &mut [u8]) {
+        let row_bytes = self.row_bytes();
+        for (row, &at) in turns.iter().enumerate() {
             let (written, y) = out.split_at_mut(row * row_bytes);
             let y = &mut y[..row_bytes];
-            let offset = self.offset(outer, first + row);
-            match offset {
-                None => filled(y, fill),
-                Some(_) if offset == before => y.copy_from_slice(&written[(row - 1) * row_bytes..]),
-                Some(base) => self.row(&x[base..], inner, fill, y),
+            if at == FILL {
+                filled(y, fill);
+            } else if row > 0 && turns[row - 1] == at {
+                y.copy_from_slice(&written[(row - 1) * row_bytes..]);
+            } else {
+                self.row(&x[at..], inner, fill, y);
             }
-            before = offset;
         }
     }
 
@@ -206,9 +235,9 @@ impl Relocation {
             Inner::Stretched(times) => {
                 let x = &x[table[0]..][..y.len() / times];
                 match (self.run, times) {
-                    (1, 2) => stretched::<1, 2>(x, y),
-                    (2, 2) => stretched::<2, 2>(x, y),
-                    (4, 2) => stretched::<4, 2>(x, y),
+                    (1, 2) => doubled!(x, y, u8, u16),
+                    (2, 2) => doubled!(x, y, u16, u32),
+                    (4, 2) => doubled!(x, y, u32, u64),
                     (run, times) => {
                         for (y, x) in y.chunks_exact_mut(run * times).zip(x.chunks_exact(run)) {
                             filled(y, x);
@@ -281,13 +310,6 @@ fn columns(tables: &[Vec<usize>], run: usize) -> Option<usize> {
     (fits && rows.len() >= SIDE && columns.len() >= SIDE && are_whole()).then_some(by / run)
 }
 
-/// Each run so many times.
-fn stretched<const RUN: usize, const TIMES: usize>(x: &[u8], y: &mut [u8]) {
-    for (y, x) in y.chunks_exact_mut(RUN * TIMES).zip(x.as_chunks::<RUN>().0) {
-        y.as_chunks_mut::<RUN>().0.fill(*x);
-    }
-}
-
 /// The pieces of a table whose entries are of `run` bytes, where they are at least four entries long on average.
 fn long_pieces(table: &[usize], run: usize) -> Option<Vec<(usize, usize)>> {
     let mut pieces: Vec<(usize, usize)> = Vec::new();
@@ -322,39 +344,6 @@ fn pieces<const RUN: usize>(x: &[u8], table: &[usize], fill: &[u8], y: &mut [u8]
         } else {
             piece.copy_from_slice(&x[at..at + RUN]);
         }
-    }
-}
-
-/// Copies runs of that many bytes, from every `x_step` bytes of `x` to every `y_step` bytes of `y`; steps are not less
-/// than a run.
-pub fn copy_runs(x: &[u8], x_step: usize, y: &mut [u8], y_step: usize, bytes: usize) {
-    match bytes {
-        0 => {}
-        1 => in_blocks::<1>(x, x_step, y, y_step, bytes),
-        2..4 => in_blocks::<2>(x, x_step, y, y_step, bytes),
-        4..8 => in_blocks::<4>(x, x_step, y, y_step, bytes),
-        8..16 => in_blocks::<8>(x, x_step, y, y_step, bytes),
-        16..32 => in_blocks::<16>(x, x_step, y, y_step, bytes),
-        32..64 => in_blocks::<32>(x, x_step, y, y_step, bytes),
-        64..512 => in_blocks::<64>(x, x_step, y, y_step, bytes),
-        _ => {
-            for (x, y) in x.chunks(x_step).zip(y.chunks_mut(y_step)) {
-                y[..bytes].copy_from_slice(&x[..bytes]);
-            }
-        }
-    }
-}
-
-/// [`copy_runs`] in registers, for a call a run costs more than the copy; the last block overlaps the one before.
-fn in_blocks<const BLOCK: usize>(x: &[u8], x_step: usize, y: &mut [u8], y_step: usize, bytes: usize) {
-    for (x, y) in x.chunks(x_step).zip(y.chunks_mut(y_step)) {
-        let (x, y) = (&x[..bytes], &mut y[..bytes]);
-        let mut at = 0;
-        while at + BLOCK < bytes {
-            y[at..][..BLOCK].copy_from_slice(&x[at..][..BLOCK]);
-            at += BLOCK;
-        }
-        y[bytes - BLOCK..].copy_from_slice(&x[bytes - BLOCK..]);
     }
 }
 
@@ -483,23 +472,5 @@ mod tests {
         // Neither where a row is long by its runs, nor to tables without end.
         assert_eq!(check(64, &[vec![0, 128], vec![64, 0]]).count(), 2);
         assert_eq!(check(1, &[even(5000, 1), vec![1, 0]]).count(), 5000);
-    }
-
-    #[test]
-    fn runs_of_every_length_are_copied_and_nothing_else() {
-        for bytes in (0..140).chain([511, 512, 513]) {
-            let (x_step, y_step) = (bytes + 3, bytes + 5);
-            let x: Vec<u8> = (0..3 * x_step + bytes).map(|i| (i % 251) as u8).collect();
-            let mut y = vec![255; 3 * y_step + bytes];
-            copy_runs(&x, x_step, &mut y, y_step, bytes);
-            for (i, &y) in y.iter().enumerate() {
-                let (run, at) = (i / y_step, i % y_step);
-                assert_eq!(
-                    y,
-                    if at < bytes { x[run * x_step + at] } else { 255 },
-                    "{bytes} bytes, place {i}"
-                );
-            }
-        }
     }
 }

@@ -14,7 +14,8 @@ use crate::plan::buffers::{BufferId, Strided, TensorType};
 use crate::plan::builder::{Builder, Stop};
 use crate::plan::conversion::relocate;
 use crate::plan::layout::Layout;
-use crate::plan::relocation::{Relocation, copy_runs, strides};
+use crate::plan::relocation::{Relocation, strides};
+use crate::plan::runs::copy_runs;
 use crate::program::Node;
 
 /// Transpose: a new name for the same bytes where the layouts allow, else a relocation.
