@@ -25,23 +25,24 @@ pub fn transpose<T: Copy + Default>(x: &[T], stride: usize, rows: usize, columns
     }
 }
 
-/// [`transpose`] of bytes, eight by eight in registers.
+/// Bytes between lines of which a tile's fall into few sets of a cache.
+const APART: usize = 512;
+
+/// [`transpose`] of bytes, eight by eight in registers; where lines do not collide, without a tile.
 pub fn transpose_bytes(x: &[u8], stride: usize, rows: usize, columns: usize, out: &mut [u8]) {
     let (whole_rows, whole_columns) = (rows / 8 * 8, columns / 8 * 8);
-    let mut tile = [0; SIDE * SIDE];
+    let collides = stride.is_multiple_of(APART) || rows.is_multiple_of(APART);
+    let mut tile = vec![0; if collides { SIDE * SIDE } else { 0 }];
     for r0 in (0..whole_rows).step_by(SIDE) {
         let height = SIDE.min(whole_rows - r0);
         for c0 in (0..whole_columns).step_by(SIDE) {
             let width = SIDE.min(whole_columns - c0);
-            for (r, c) in (0..height).step_by(8).flat_map(|r| (0..width).step_by(8).map(move |c| (r, c))) {
-                let lines = std::array::from_fn(|row| {
-                    let at = (r0 + r + row) * stride + c0 + c;
-                    u64::from_le_bytes(x[at..][..8].try_into().expect("eight bytes"))
-                });
-                for (column, line) in transposed(lines).into_iter().enumerate() {
-                    tile[(c + column) * SIDE + r..][..8].copy_from_slice(&line.to_le_bytes());
-                }
+            let from = &x[r0 * stride + c0..];
+            if !collides {
+                squares(from, stride, [height, width], &mut out[c0 * rows + r0..], rows);
+                continue;
             }
+            squares(from, stride, [height, width], &mut tile, SIDE);
             for (c, line) in tile.chunks_exact(SIDE).take(width).enumerate() {
                 out[(c0 + c) * rows + r0..][..height].copy_from_slice(&line[..height]);
             }
@@ -51,6 +52,19 @@ pub fn transpose_bytes(x: &[u8], stride: usize, rows: usize, columns: usize, out
         let from = if column < whole_columns { whole_rows } else { 0 };
         for (r, y) in line.iter_mut().enumerate().skip(from) {
             *y = x[r * stride + column];
+        }
+    }
+}
+
+/// [`transpose`] of whole squares of eight by eight, to columns `step` apart.
+#[inline(always)]
+fn squares(x: &[u8], stride: usize, [rows, columns]: [usize; 2], out: &mut [u8], step: usize) {
+    for (r, c) in (0..rows).step_by(8).flat_map(|r| (0..columns).step_by(8).map(move |c| (r, c))) {
+        let lines = std::array::from_fn(|row| {
+            u64::from_le_bytes(x[(r + row) * stride + c..][..8].try_into().expect("eight bytes"))
+        });
+        for (column, line) in transposed(lines).into_iter().enumerate() {
+            out[(c + column) * step + r..][..8].copy_from_slice(&line.to_le_bytes());
         }
     }
 }
@@ -75,9 +89,9 @@ mod tests {
 
     #[test]
     fn every_element_comes_to_its_place() {
-        for rows in [0, 1, 3, 8, 9, 16, 63, 64, 70, 137] {
+        for rows in [0, 1, 3, 8, 9, 16, 63, 64, 70, 137, 512] {
             for (columns, stride) in
-                [(0, 0), (1, 1), (7, 9), (8, 8), (15, 15), (16, 40), (49, 49), (130, 131)]
+                [(0, 0), (1, 1), (7, 9), (8, 8), (15, 15), (16, 40), (49, 49), (130, 131), (70, 512)]
             {
                 let length = if rows == 0 { 0 } else { (rows - 1) * stride + columns };
                 let x: Vec<u32> = (0..length).map(|i| i as u32 * 37 % 251).collect();
