@@ -164,11 +164,6 @@ def round_in_multiples(
     steps: [groups, rows].
     """
 
-def round_to_halves(
-    weights: npt.NDArray[np.float64], covariances: npt.NDArray[np.float64], threads: int
-) -> npt.NDArray[np.float32]:
-    """What float16 holds, as float32 [groups, rows, K], of weights that meet columns of these covariances."""
-
 def round_to_levels(
     weights: npt.NDArray[np.float64],
     scales: npt.NDArray[np.float64],
@@ -183,6 +178,11 @@ def round_to_levels(
     weights, kept: [groups, rows, K]. scales: [groups, rows, 1]. levels: at most 256, rising, 0 among them
     where some are not kept. What comes are places of levels, as bytes.
     """
+
+def round_to_halves(
+    weights: npt.NDArray[np.float64], covariances: npt.NDArray[np.float64], threads: int
+) -> npt.NDArray[np.float32]:
+    """What float16 holds, as float32 [groups, rows, K], of weights that meet columns of these covariances."""
 
 _Float64 = npt.NDArray[np.float64]
 _Half = tuple[int, _Float64, _Float64, _Float64, _Float64, _Float64]

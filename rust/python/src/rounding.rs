@@ -35,13 +35,20 @@ pub fn round_weights<'py>(
         bounds,
         fit: None,
     };
-    let solved = py.detach(|| guarded(|| problem.solve(&Pool::new(threads))));
-    let solved = solved.map_err(|error| exception(py, &error))?;
-    PyArray1::from_vec(py, solved.integers).reshape(shape)
+    Ok(solved(py, &problem, threads)?.0)
 }
 
 /// Integers, and the scales that were fitted to them.
 type Rounded<'py> = (Bound<'py, PyArray3<i8>>, Bound<'py, PyArray3<f64>>);
+
+fn solved<'py>(py: Python<'py>, problem: &Problem<'_>, threads: usize) -> PyResult<Rounded<'py>> {
+    let solved = py.detach(|| guarded(|| problem.solve(&Pool::new(threads))));
+    let solved = solved.map_err(|error| exception(py, &error))?;
+    let [groups, rows, columns] = problem.shape;
+    let of_scales = [groups, rows, columns.div_ceil(problem.block)];
+    let integers = PyArray1::from_vec(py, solved.integers).reshape(problem.shape)?;
+    Ok((integers, PyArray1::from_vec(py, solved.scales).reshape(of_scales)?))
+}
 
 /// The same where a row has a scale, and a zero point, for each block of its columns, and the scales are fitted.
 #[pyfunction]
@@ -57,7 +64,6 @@ pub fn round_in_blocks<'py>(
     threads: usize,
 ) -> PyResult<Rounded<'py>> {
     let shape: [usize; 3] = weights.shape().try_into().expect("three axes");
-    let of_scales: [usize; 3] = scales.shape().try_into().expect("three axes");
     let problem = Problem {
         weights: weights.as_slice()?,
         scales: scales.as_slice()?,
@@ -70,10 +76,7 @@ pub fn round_in_blocks<'py>(
         bounds,
         fit: Some(if in_half { Fit::Half } else { Fit::Single }),
     };
-    let solved = py.detach(|| guarded(|| problem.solve(&Pool::new(threads))));
-    let solved = solved.map_err(|error| exception(py, &error))?;
-    let integers = PyArray1::from_vec(py, solved.integers).reshape(shape)?;
-    Ok((integers, PyArray1::from_vec(py, solved.scales).reshape(of_scales)?))
+    solved(py, &problem, threads)
 }
 
 /// The same without zero points, where a scale is a whole multiple, `most` at most, of its row's step.
@@ -90,7 +93,6 @@ pub fn round_in_multiples<'py>(
     threads: usize,
 ) -> PyResult<Rounded<'py>> {
     let shape: [usize; 3] = weights.shape().try_into().expect("three axes");
-    let of_scales: [usize; 3] = scales.shape().try_into().expect("three axes");
     let problem = Problem {
         weights: weights.as_slice()?,
         scales: scales.as_slice()?,
@@ -103,24 +105,7 @@ pub fn round_in_multiples<'py>(
         bounds,
         fit: Some(Fit::Multiples { of: steps.as_slice()?, most }),
     };
-    let solved = py.detach(|| guarded(|| problem.solve(&Pool::new(threads))));
-    let solved = solved.map_err(|error| exception(py, &error))?;
-    let integers = PyArray1::from_vec(py, solved.integers).reshape(shape)?;
-    Ok((integers, PyArray1::from_vec(py, solved.scales).reshape(of_scales)?))
-}
-
-/// The numbers of float16 of weights that meet columns of these covariances.
-#[pyfunction]
-pub fn round_to_halves<'py>(
-    py: Python<'py>,
-    weights: PyReadonlyArray3<'py, f64>,
-    covariances: PyReadonlyArray3<'py, f64>,
-    threads: usize,
-) -> PyResult<Bound<'py, PyArray3<f32>>> {
-    let shape: [usize; 3] = weights.shape().try_into().expect("three axes");
-    let halves = Halves { weights: weights.as_slice()?, covariances: covariances.as_slice()?, shape };
-    let solved = py.detach(|| guarded(|| halves.solve(&Pool::new(threads))));
-    PyArray1::from_vec(py, solved.map_err(|error| exception(py, &error))?).reshape(shape)
+    solved(py, &problem, threads)
 }
 
 /// The same where weights become a row's scale times a level of a codebook, or 0 where they are not kept: places of levels.
@@ -136,7 +121,6 @@ pub fn round_to_levels<'py>(
     threads: usize,
 ) -> PyResult<Rounded<'py>> {
     let shape: [usize; 3] = weights.shape().try_into().expect("three axes");
-    let of_scales: [usize; 3] = scales.shape().try_into().expect("three axes");
     let levels = levels.as_slice()?;
     let kept = kept.as_slice()?;
     let problem = Problem {
@@ -151,10 +135,21 @@ pub fn round_to_levels<'py>(
         kept: (!kept.iter().all(|&kept| kept)).then_some(kept),
         fit: Some(if in_half { Fit::Half } else { Fit::Single }),
     };
-    let solved = py.detach(|| guarded(|| problem.solve(&Pool::new(threads))));
-    let solved = solved.map_err(|error| exception(py, &error))?;
-    let places = PyArray1::from_vec(py, solved.integers).reshape(shape)?;
-    Ok((places, PyArray1::from_vec(py, solved.scales).reshape(of_scales)?))
+    solved(py, &problem, threads)
+}
+
+/// The numbers of float16 of weights that meet columns of these covariances.
+#[pyfunction]
+pub fn round_to_halves<'py>(
+    py: Python<'py>,
+    weights: PyReadonlyArray3<'py, f64>,
+    covariances: PyReadonlyArray3<'py, f64>,
+    threads: usize,
+) -> PyResult<Bound<'py, PyArray3<f32>>> {
+    let shape: [usize; 3] = weights.shape().try_into().expect("three axes");
+    let halves = Halves { weights: weights.as_slice()?, covariances: covariances.as_slice()?, shape };
+    let solved = py.detach(|| guarded(|| halves.solve(&Pool::new(threads))));
+    PyArray1::from_vec(py, solved.map_err(|error| exception(py, &error))?).reshape(shape)
 }
 
 /// What is known of half of a product's columns: their number, their means and covariances, the means and variances of what
