@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use octavo_exec::Arena;
 use octavo_kernels::float::gemm::stored::{Form, Weights};
+use octavo_kernels::isa::Isa;
 use octavo_kernels::quantize::weights::{Width, unpack};
 
 use crate::error::Error;
@@ -15,7 +16,8 @@ use crate::program::{DType, Node, Op, Tensor, ValueId};
 
 /// Most rows that read large weights as they are stored: of more, arithmetic takes longer than memory.
 const MOST_ROWS: usize = 4;
-/// Weights of which several rows do: in float32, they are beyond a core's share of the caches.
+/// Weights of which several rows do, and constants of which one row does on AVX2, which unpacks slowly: in float32, they
+/// are beyond a core's share of the caches.
 const LARGE: usize = 1 << 22;
 /// Fewest steps that share a scale.
 const LEAST_BLOCK: usize = 8;
@@ -88,7 +90,10 @@ impl<'p> Stored<'p> {
             product.op == Op::Gemm && product.attributes.int("transA").is_ok_and(|turned| turned != 0);
         let k = if is_turned { (!shape.is_empty()).then(|| shape.remove(0)) } else { shape.pop() };
         let rows: usize = shape.iter().product();
-        let is_few = rows == 1 || rows <= MOST_ROWS && self.form.n.saturating_mul(self.form.k) >= LARGE;
+        let is_few = match rows {
+            1 => b.steps.kernels.isa() != Isa::Avx2 || b.uses.constant_elements >= LARGE,
+            _ => rows <= MOST_ROWS && self.form.n.saturating_mul(self.form.k) >= LARGE,
+        };
         !shape.is_empty() && k == Some(self.form.k) && is_few
     }
 

@@ -57,7 +57,8 @@ pub struct Builder<'p> {
     pub steps: Steps,
     /// Packed weights.
     pub packing: Packing<'p>,
-    uses: &'p Uses,
+    /// Who makes and who reads its values.
+    pub uses: &'p Uses,
     placed: HashMap<ValueId, Placed>,
     known: Known,
     converted: HashMap<(ValueId, Layout), BufferId>,

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use crate::program::{Program, ValueId};
+use crate::program::{Program, Tensor, ValueId};
 
 /// The maker and the readers of every value, found once for all plans.
 pub struct Uses {
@@ -11,6 +11,8 @@ pub struct Uses {
     inputs: HashMap<ValueId, usize>,
     is_output: Vec<bool>,
     is_constant: Vec<bool>,
+    /// Elements of all constants together.
+    pub constant_elements: usize,
 }
 
 impl Uses {
@@ -32,7 +34,9 @@ impl Uses {
         let mut is_output = vec![false; program.values.len()];
         program.outputs.iter().for_each(|value| is_output[value.index()] = true);
         let inputs = program.inputs.iter().enumerate().map(|(at, &value)| (value, at)).collect();
-        Uses { makers, readers, inputs, is_output, is_constant }
+        let constants = program.values.iter().filter_map(|value| value.constant.as_ref());
+        let constant_elements = constants.map(Tensor::len).fold(0, usize::saturating_add);
+        Uses { makers, readers, inputs, is_output, is_constant, constant_elements }
     }
 
     /// The index of the node that makes a value; none of a constant, or where the caller feeds it.
