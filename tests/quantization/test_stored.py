@@ -225,7 +225,7 @@ def test_efforts(network):
         (("weight-only", 5), "bits is 5; there are 8, 4, 3, 2"),
         (("weight-only", True), "bits is True; there are"),
         (("weight-only", 4, 16), "group_size is 16; there are 32, 64, 128, and None for a whole row"),
-        (("dynamic", 4), "does not have the option bits; int8, int8-strict, weight-only have it"),
+        (("dynamic", 4), "not have the option bits, which is there for int8, int8-strict, weight-only"),
         (("int8", 8, 32), "group_size is 32, but weights of 8 bits that meet integers have one scale a row"),
         (("float16", 8, 32), "the recipe 'float16' does not have the option group_size"),
         (("weight-only", 4, 32, None, True), "leave out group_size and symmetric"),

@@ -170,7 +170,8 @@ class Recipe:
             if option not in self.kind.options and getattr(self, option) != default:
                 having = [name for name, kind in KINDS.items() if option in kind.options]
                 raise ModelError(
-                    f"the recipe {self.name!r} does not have the option {option}; {', '.join(having)} have it"
+                    f"the recipe {self.name!r} does not have the option {option}, which is there for "
+                    f"{', '.join(having)}"
                 )
         if type(self.bits) is not int or self.bits not in BITS:
             raise ModelError(f"bits is {self.bits!r}; there are {', '.join(map(str, BITS))}")
