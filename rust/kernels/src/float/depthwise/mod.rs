@@ -1,6 +1,8 @@
 //! Depthwise convolution of one NHWC image: every channel has its own window of weights.
 
 mod arguments;
+#[cfg(target_arch = "x86_64")]
+mod narrow;
 mod plain;
 #[cfg(test)]
 mod tests;

@@ -121,6 +121,31 @@ fn windows_of_every_width_and_step_give_the_chain_s_bits() {
     }
 }
 
+/// Every step, dilation and padding, more of it than the window reaches among them.
+#[test]
+fn windows_of_few_channels_give_the_chain_s_bits() {
+    for channels in 1..8 {
+        for (k, s, d) in [
+            (3, 1, 1),
+            (5, 1, 1),
+            (3, 2, 1),
+            (5, 2, 1),
+            (2, 3, 1),
+            (3, 1, 2),
+            (3, 2, 3),
+            (4, 3, 2),
+            (9, 1, 1),
+        ] {
+            for (width, before, after) in [(1, 12, 12), (5, 12, 13), (9, 0, 17), (17, 3, 0), (33, 20, 20)] {
+                if width + before + after > (k - 1) * d {
+                    let axes = [(6, 3, s, d, 2, 2), (width, k, s, d, before, after)];
+                    check(&window(channels, axes), width % 2 == 0, width == 5);
+                }
+            }
+        }
+    }
+}
+
 #[test]
 fn any_number_of_channels_gives_the_chain_s_bits() {
     for channels in (1..=34).chain([40, 72]) {

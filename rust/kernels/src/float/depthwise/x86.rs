@@ -7,7 +7,7 @@
 use std::arch::x86_64::*;
 
 use super::arguments::Arguments;
-use super::plain;
+use super::narrow;
 use super::vector::Vector;
 use crate::float::epilogue::Clamp;
 
@@ -35,7 +35,7 @@ pub(super) unsafe fn avx512(a: &Arguments<'_>, out: &mut [f32]) {
     // SAFETY: the caller's promise.
     unsafe {
         match a.window.channels {
-            0..8 => plain::kernel(a, out),
+            0..narrow::CHANNELS => narrow::kernel(a, out),
             8..16 => by_shape::<__m256>(a, out),
             _ => by_shape::<__m512>(a, out),
         }
@@ -49,7 +49,7 @@ pub(super) unsafe fn avx2(a: &Arguments<'_>, out: &mut [f32]) {
     // SAFETY: the caller's promise.
     unsafe {
         match a.window.channels {
-            0..8 => plain::kernel(a, out),
+            0..narrow::CHANNELS => narrow::kernel(a, out),
             _ => by_shape::<__m256>(a, out),
         }
     }
