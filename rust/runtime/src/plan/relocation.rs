@@ -390,7 +390,7 @@ mod tests {
         let greatest: usize =
             tables.iter().map(|table| table.iter().filter(|&&at| at != FILL).max().unwrap_or(&0)).sum();
         let x: Vec<u8> = (0..greatest + element).map(|i| (i * 31 % 239) as u8).collect();
-        let fill: Vec<u8> = (0..element).map(|i| 240 + i as u8).collect();
+        let fill: Vec<u8> = (0..element).map(|i| 240 + (i % 16) as u8).collect();
         let places = tables.iter().fold(vec![0], |places, table| joined(&places, table));
         let wanted: Vec<u8> = places
             .iter()
