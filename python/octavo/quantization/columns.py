@@ -223,6 +223,12 @@ def moments_of(columns: "Columns | RealColumns", threads: int | None) -> tuple[F
     return means, products.astype(np.float64) / count - means[:, :, None] * means[:, None, :]
 
 
+def importance_of(covariances: Float64) -> Float64:
+    """What each column weighs, [groups, K]: its variance, damped as where weights are rounded for them."""
+    diagonal = np.diagonal(covariances, axis1=1, axis2=2)
+    return np.asarray(diagonal + 0.01 * diagonal.cumsum(axis=1)[:, -1:] / diagonal.shape[1])
+
+
 def _moments_of_reals(columns: RealColumns, threads: int | None) -> tuple[Float64, Float64]:
     elements, multiply, count = columns.elements, Multiply(threads), len(columns)
     groups, _, length = elements.shape

@@ -9,6 +9,7 @@ import numpy.typing as npt
 
 from octavo import _core
 from octavo.program.integers import INT8
+from octavo.quantization.columns import importance_of
 from octavo.rewrites import Storage
 
 Float64 = npt.NDArray[np.float64]
@@ -63,9 +64,7 @@ def rounded_multiples(
 
     The factors are fitted to the integers (`octavo._core.round_in_multiples`).
     """
-    diagonal = np.diagonal(covariances, axis1=1, axis2=2)
-    damped = diagonal + 0.01 * diagonal.cumsum(axis=1)[:, -1:] / diagonal.shape[1]
-    _, factors = nearest_multiples(reals, steps, storage, damped)
+    _, factors = nearest_multiples(reals, steps, storage, importance_of(covariances))
     integers, scales = _core.round_in_multiples(
         reals,
         steps,

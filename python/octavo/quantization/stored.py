@@ -21,7 +21,13 @@ from octavo import _core
 from octavo.calibration import Feeds
 from octavo.program import Node, Program
 from octavo.program.attributes import integer
-from octavo.quantization.columns import RealColumns, columns_wanted, moments_of, real_columns_of
+from octavo.quantization.columns import (
+    RealColumns,
+    columns_wanted,
+    importance_of,
+    moments_of,
+    real_columns_of,
+)
 from octavo.quantization.products import readers_of
 from octavo.quantization.rounding import FEWEST_COLUMNS, ROWS_TRIED, error_over
 from octavo.quantization.targets import Some, fitted, float_results
@@ -120,11 +126,10 @@ class InStorage(Form[Stored]):
 
     def made(self, reals: Float64, covariances: Float64, threads: int | None) -> Stored:
         """Rows [groups, rows, K], rounded for columns of these covariances."""
-        diagonal = np.diagonal(covariances, axis1=1, axis2=2)
-        damped = diagonal + 0.01 * diagonal.cumsum(axis=1)[:, -1:] / diagonal.shape[1]
+        importance = importance_of(covariances)
         groups, rows, length = reals.shape
         flat = reals.reshape(-1, length).astype(np.float32)
-        start = rounded(flat, self.storage, damped.repeat(rows, 0) if groups > 1 else damped)
+        start = rounded(flat, self.storage, importance.repeat(rows, 0) if groups > 1 else importance)
         of_blocks = (groups, rows, -1)
         if isinstance(start, SharedRows):
             places, scales = _core.round_to_levels(
