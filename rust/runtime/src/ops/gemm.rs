@@ -19,8 +19,10 @@ use crate::ops::stored::Stored;
 use crate::ops::{float_fusion, matmul};
 use crate::plan::buffers::{BufferId, Placed};
 use crate::plan::builder::{Builder, Stop};
+use crate::plan::conversion::relocate;
 use crate::plan::layout::Layout;
 use crate::plan::packing::Key;
+use crate::plan::relocation::Relocation;
 use crate::plan::transposition::transpose;
 use crate::program::Node;
 
@@ -384,10 +386,10 @@ fn push_packing(b: &mut Builder<'_>, node: &Node, name: &str, made: &Matrix) -> 
 
 /// A matrix `[rows, columns]` transposed by a step of its own.
 fn turned(b: &mut Builder<'_>, name: &str, from: BufferId, rows: usize, columns: usize) -> BufferId {
-    let to = b.steps.temporary(rows * columns * size_of::<f32>());
-    b.steps.step(name.to_owned(), "Transpose", "transpose").run([from], [to], move |_, [x], [y]| {
-        transpose(cast::<f32>(x), columns, rows, columns, cast_mut(y));
-    });
+    const ELEMENT: usize = size_of::<f32>();
+    let to = b.steps.temporary(rows * columns * ELEMENT);
+    let relocation = Relocation::strided(ELEMENT, &[columns, rows], &[ELEMENT, columns * ELEMENT]);
+    relocate(&mut b.steps, name.to_owned(), "Transpose", from, to, relocation, vec![0; ELEMENT]);
     to
 }
 
