@@ -23,18 +23,8 @@ pub fn round_weights<'py>(
     threads: usize,
 ) -> PyResult<Bound<'py, PyArray3<i8>>> {
     let shape: [usize; 3] = weights.shape().try_into().expect("three axes");
-    let problem = Problem {
-        weights: weights.as_slice()?,
-        scales: scales.as_slice()?,
-        covariances: covariances.as_slice()?,
-        shape,
-        zeros: None,
-        levels: &[],
-        kept: None,
-        block: shape[2].max(1),
-        bounds,
-        fit: None,
-    };
+    let problem =
+        Problem::of(weights.as_slice()?, scales.as_slice()?, covariances.as_slice()?, shape, bounds);
     Ok(solved(py, &problem, threads)?.0)
 }
 
@@ -65,16 +55,10 @@ pub fn round_in_blocks<'py>(
 ) -> PyResult<Rounded<'py>> {
     let shape: [usize; 3] = weights.shape().try_into().expect("three axes");
     let problem = Problem {
-        weights: weights.as_slice()?,
-        scales: scales.as_slice()?,
         zeros: Some(zeros.as_slice()?),
-        covariances: covariances.as_slice()?,
-        shape,
-        levels: &[],
-        kept: None,
         block,
-        bounds,
         fit: Some(if in_half { Fit::Half } else { Fit::Single }),
+        ..Problem::of(weights.as_slice()?, scales.as_slice()?, covariances.as_slice()?, shape, bounds)
     };
     solved(py, &problem, threads)
 }
@@ -94,16 +78,9 @@ pub fn round_in_multiples<'py>(
 ) -> PyResult<Rounded<'py>> {
     let shape: [usize; 3] = weights.shape().try_into().expect("three axes");
     let problem = Problem {
-        weights: weights.as_slice()?,
-        scales: scales.as_slice()?,
-        zeros: None,
-        covariances: covariances.as_slice()?,
-        shape,
-        levels: &[],
-        kept: None,
         block,
-        bounds,
         fit: Some(Fit::Multiples { of: steps.as_slice()?, most }),
+        ..Problem::of(weights.as_slice()?, scales.as_slice()?, covariances.as_slice()?, shape, bounds)
     };
     solved(py, &problem, threads)
 }
@@ -121,19 +98,12 @@ pub fn round_to_levels<'py>(
     threads: usize,
 ) -> PyResult<Rounded<'py>> {
     let shape: [usize; 3] = weights.shape().try_into().expect("three axes");
-    let levels = levels.as_slice()?;
     let kept = kept.as_slice()?;
     let problem = Problem {
-        weights: weights.as_slice()?,
-        scales: scales.as_slice()?,
-        zeros: None,
-        covariances: covariances.as_slice()?,
-        shape,
-        block: shape[2].max(1),
-        bounds: [0, 0],
-        levels,
+        levels: levels.as_slice()?,
         kept: (!kept.iter().all(|&kept| kept)).then_some(kept),
         fit: Some(if in_half { Fit::Half } else { Fit::Single }),
+        ..Problem::of(weights.as_slice()?, scales.as_slice()?, covariances.as_slice()?, shape, [0, 0])
     };
     solved(py, &problem, threads)
 }

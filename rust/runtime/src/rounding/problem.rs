@@ -67,7 +67,20 @@ pub struct Solution {
     pub scales: Vec<f64>,
 }
 
-impl Problem<'_> {
+impl<'a> Problem<'a> {
+    /// Weights that become integers at one scale a row, all of them kept, the scales and zero points as they are.
+    pub fn of(
+        weights: &'a [f64],
+        scales: &'a [f64],
+        covariances: &'a [f64],
+        shape: [usize; 3],
+        bounds: [i32; 2],
+    ) -> Problem<'a> {
+        let block = shape[2].max(1);
+        let (zeros, kept, fit) = (None, None, None);
+        Problem { weights, scales, zeros, covariances, shape, block, bounds, levels: &[], kept, fit }
+    }
+
     /// The integers and their scales. A group whose columns never moved has the nearest integers.
     pub fn solve(&self, pool: &Pool) -> Result<Solution, Error> {
         self.check()?;
@@ -221,18 +234,7 @@ mod tests {
 
     impl Made {
         fn problem(&self) -> Problem<'_> {
-            Problem {
-                weights: &self.weights,
-                scales: &self.scales,
-                covariances: &self.covariances,
-                shape: self.shape,
-                zeros: None,
-                levels: &[],
-                kept: None,
-                block: self.shape[2],
-                bounds: [-7, 7],
-                fit: None,
-            }
+            Problem::of(&self.weights, &self.scales, &self.covariances, self.shape, [-7, 7])
         }
 
         fn integers(&self, threads: usize) -> Vec<i8> {
