@@ -83,7 +83,8 @@ fn gemm(c: &mut Criterion) {
         };
         let requantize = Requantize {
             bias: &vec![1000; n],
-            multiplier: &vec![1_500_000_000; n],
+            reach: 1000 + (taps * kc) as i64 * 255 * 127,
+            multiplier: &vec![11_718_751 << 7; n],
             shift: &vec![42; n],
             zero_point: 3,
             lo: 0,

@@ -122,6 +122,7 @@ fn strides_that_wrap() {
         };
         let requantize = Requantize {
             bias: &[0; 4],
+            reach: 1020,
             multiplier: &[1 << 30; 4],
             shift: &[31; 4],
             zero_point: 0,
@@ -149,7 +150,7 @@ fn products_of_bytes_to_int16() {
     let run = |len: usize, stride: usize, columns: usize, zero_point: i32, [lo, hi]: [i32; 2]| {
         let (bias, multiplier, shift) = (vec![0; columns], vec![(1 << 30) + 128; columns], vec![31; columns]);
         let requantize =
-            Requantize { bias: &bias, multiplier: &multiplier, shift: &shift, zero_point, lo, hi };
+            Requantize { bias: &bias, reach: 0, multiplier: &multiplier, shift: &shift, zero_point, lo, hi };
         let mut data = vec![0; len];
         let out = Out::I16 { data: &mut data, stride, requantize };
         let columns = Columns { packed: &packed, n: 4, taps: 1, kc: 4 };
@@ -264,6 +265,7 @@ fn depthwise_convolutions() {
         let packed = vec![0; tiles.packed_len(17, [3, 3]).wrapping_add_signed(f.packed)];
         let requantize = Requantize {
             bias: &vec![0; f.lengths[0]],
+            reach: 0,
             multiplier: &vec![1 << 30; f.lengths[1]],
             shift: &vec![f.shift; f.lengths[2]],
             zero_point: f.zero_point,

@@ -42,7 +42,7 @@ pub fn run(
     rows: Range<usize>,
     out: &mut [u8],
 ) {
-    let Requantize { bias, multiplier, shift, zero_point, lo, hi } = d.epilogue;
+    let Requantize { bias, reach: _, multiplier, shift, zero_point, lo, hi } = d.epilogue;
     let entry = k.entries().to_bytes.checked(x, d, &rows, out);
     let lengths = [bias.len(), multiplier.len(), shift.len()];
     assert_eq!(lengths, [d.window.channels; 3], "the lengths of bias, multiplier and shift");

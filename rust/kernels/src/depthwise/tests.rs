@@ -129,6 +129,7 @@ impl Case {
             k.row().depthwise.to_bytes.pack(&self.weights, w.channels, w.kernel, &mut packed);
             let requantize = Requantize {
                 bias: &self.bias,
+                reach: 1 << 31,
                 multiplier: &self.multiplier,
                 shift: &self.shift,
                 zero_point: self.zero_point,

@@ -152,9 +152,10 @@ mod tests {
                 bias.iter_mut().for_each(|sum| *sum = (*sum + centre) * -zero_points[0]);
                 let mut row_bias = vec![0; m];
                 row_sums(kernels, &a, k, k, 128 - zero_points[1], &mut row_bias);
-                let (multiplier, shift, mut y) = (vec![1 << 30; n], vec![43; n], vec![0; m * n]);
+                let (multiplier, shift, mut y) = (vec![(1 << 30) + 128; n], vec![43; n], vec![0; m * n]);
                 let requantize = Requantize {
                     bias: &bias,
+                    reach: k as i64 * 255 * 255,
                     multiplier: &multiplier,
                     shift: &shift,
                     zero_point: 120,
@@ -178,7 +179,7 @@ mod tests {
                                 * i64::from(i32::from(q) - zero_points[1])
                         })
                         .sum();
-                    let expected = (((acc + (1 << 12)) >> 13) + 120).clamp(0, 255);
+                    let expected = (((acc * ((1 << 30) + 128) + (1 << 42)) >> 43) + 120).clamp(0, 255);
                     let isa = kernels.isa();
                     assert_eq!(i64::from(y), expected, "{isa} {m}x{k}x{n} by {by_k}, {by_column}: {r}, {c}");
                 }

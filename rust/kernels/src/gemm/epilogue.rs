@@ -4,13 +4,13 @@
 use std::ops::Range;
 
 use super::pack::UNIT;
+#[cfg(target_arch = "x86_64")]
+use crate::requantize::ResidualScale;
 use crate::requantize::words::Scale;
 use crate::requantize::{
-    AddParams, HIGH_SHIFT, RESIDUAL_MULTIPLIER_END, RESIDUAL_SHIFT_MAX, Requantize, ResidualParams,
-    requantize,
+    AddParams, RESIDUAL_MULTIPLIER_END, RESIDUAL_SHIFT_MAX, Requantize, ResidualParams, float_factor,
+    is_exact_in_floats, requantize,
 };
-#[cfg(target_arch = "x86_64")]
-use crate::requantize::{HighScale, ResidualScale};
 #[cfg(target_arch = "x86_64")]
 use crate::simd::Vector;
 
@@ -24,13 +24,9 @@ pub(crate) struct ColumnParams {
     /// What the accumulators begin with.
     pub bias: [i32; PANEL],
     pub multiplier: [i32; PANEL],
-    /// The next lane's multiplier: in lane `2i` that of lane `2i + 1`, for the product of the odd lanes.
-    pub odd_multiplier: [i32; PANEL],
-    /// `shift`, and for the high-half rule `shift - 32`.
     pub shift: [i32; PANEL],
-    pub high_shift: [i32; PANEL],
-    /// `2^(shift - 33)`.
-    pub high_round: [i32; PANEL],
+    /// The multipliers and shifts as floats.
+    pub factor: [f32; PANEL],
     /// What a residual that joins the sums is multiplied by, what is added then, and the shift.
     pub residual_multiplier: [i32; PANEL],
     pub residual_constant: [i32; PANEL],
@@ -41,17 +37,15 @@ impl ColumnParams {
     pub(crate) const ZERO: ColumnParams = ColumnParams {
         bias: [0; PANEL],
         multiplier: [0; PANEL],
-        odd_multiplier: [0; PANEL],
         shift: [0; PANEL],
-        high_shift: [0; PANEL],
-        high_round: [0; PANEL],
+        factor: [0.0; PANEL],
         residual_multiplier: [0; PANEL],
         residual_constant: [0; PANEL],
         residual_shift: [0; PANEL],
     };
 
-    /// Takes the parameters of the columns `from..from + n`; the answer is whether the high-half rule is exact for
-    /// all of them. [`ColumnParams::derive`] has to follow.
+    /// Takes the parameters of the columns `from..from + n`; the answer is whether float32 is exact for all of them, and then
+    /// [`ColumnParams::derive`] has to follow.
     ///
     /// # Panics
     /// Where a shift is out of `1..=62`.
@@ -63,42 +57,32 @@ impl ColumnParams {
         let shifts = &self.shift[..n];
         let (least, most) = shifts.iter().fold((62, 1), |(least, most), &s| (s.min(least), s.max(most)));
         assert!(least >= 1 && most <= 62, "a shift lies in 1..=62");
-        least >= HIGH_SHIFT
+        is_exact_in_floats(requantize.reach, least, most)
     }
 
     /// Fills the lanes that follow from multipliers and shifts: all of them, so that a tier makes vectors of the loop.
     #[inline(always)]
     pub(crate) fn derive(&mut self) {
-        self.odd_multiplier[..PANEL - 1].copy_from_slice(&self.multiplier[1..]);
-        for lane in 0..PANEL {
-            self.high_shift[lane] = (self.shift[lane] - 32).max(0);
-            self.high_round[lane] = 1 << (self.shift[lane] - HIGH_SHIFT).max(0);
+        for ((factor, &multiplier), &shift) in self.factor.iter_mut().zip(&self.multiplier).zip(&self.shift) {
+            *factor = float_factor(multiplier, shift);
         }
     }
 
-    /// The multipliers and shifts of a register's columns from `from` on, every shift at least 33.
+    /// The factors of a register's columns from `from` on.
     ///
     /// # Safety
     /// The CPU has the tier of `V`; `from` plus the lanes of `V` is at most [`PANEL`].
     #[cfg(target_arch = "x86_64")]
     #[inline(always)]
-    pub(crate) unsafe fn high_scale<V: Vector>(&self, from: usize) -> HighScale<V> {
+    pub(crate) unsafe fn factor<V: Vector>(&self, from: usize) -> V {
         // SAFETY: the caller's.
-        let load = |lanes: &[i32; PANEL]| unsafe { V::load(lanes.as_ptr().add(from)) };
-        HighScale {
-            even_multiplier: load(&self.multiplier),
-            odd_multiplier: load(&self.odd_multiplier),
-            round: load(&self.high_round),
-            shift: load(&self.high_shift),
-            // SAFETY: the caller's.
-            even: unsafe { V::even() },
-        }
+        unsafe { V::load(self.factor.as_ptr().add(from).cast()) }
     }
 
     /// What turns the residuals of a register's columns from `from` on into parts of the sums.
     ///
     /// # Safety
-    /// As [`ColumnParams::high_scale`].
+    /// As [`ColumnParams::factor`].
     #[cfg(target_arch = "x86_64")]
     #[inline(always)]
     pub(crate) unsafe fn residual_scale<V: Vector>(&self, from: usize) -> ResidualScale<V> {
@@ -233,9 +217,9 @@ impl FloatsByRow {
 /// What all columns of a requantization share.
 #[derive(Clone, Copy)]
 pub(crate) struct Quantize {
-    /// Whether every shift of the panel is at least 33.
+    /// Whether float32 is exact for the panel.
     #[cfg_attr(not(target_arch = "x86_64"), expect(dead_code, reason = "no tier of this architecture asks"))]
-    pub high: bool,
+    pub in_floats: bool,
     pub zero_point: i32,
     pub lo: i32,
     pub hi: i32,
@@ -250,7 +234,7 @@ pub(crate) struct Addend {
 }
 
 /// Writes `rows` rows of the panel's columns `columns` from accumulators in memory, rows `ld` apart: exact for every
-/// shift. The vector kernels use it, compiled for their tier, where results are not bytes or a shift is below 33.
+/// shift. The vector kernels use it, compiled for their tier, where results are not bytes or float32 is not exact.
 ///
 /// # Safety
 /// `acc` has `rows` rows of as many values as there are columns; the rows `row..row + rows` of the target lie inside

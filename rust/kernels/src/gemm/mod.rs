@@ -219,7 +219,7 @@ pub fn run_with_row_bias(
         let columns = (width * UNIT).min(n - from);
         let joining = joining(&out, &mut params, from, columns);
         let target = target(&mut out, &mut params, from, columns);
-        if matches!(target, Target::U8 { .. }) {
+        if matches!(target, Target::U8 { quantize: Quantize { in_floats: true, .. }, .. }) {
             // SAFETY: `kernels` proves that the CPU has the tier.
             unsafe { derive.code()(&mut params) };
         }
@@ -255,7 +255,7 @@ fn check(out: &Out, m: usize, n: usize) {
         Out::U8 {
             data,
             stride,
-            requantize: Requantize { bias, multiplier, shift, zero_point, lo, hi },
+            requantize: Requantize { bias, reach: _, multiplier, shift, zero_point, lo, hi },
             residual,
         } => {
             assert!(fits(data.len(), *stride), "the rows of the output leave the data");
@@ -277,7 +277,8 @@ fn check(out: &Out, m: usize, n: usize) {
                 }
             }
         }
-        Out::I16 { data, stride, requantize: Requantize { bias, multiplier, shift, zero_point, lo, hi } } => {
+        Out::I16 { data, stride, requantize } => {
+            let Requantize { bias, multiplier, shift, zero_point, lo, hi, .. } = requantize;
             assert!(fits(data.len(), *stride), "the rows of the output leave the data");
             assert!(m == 1 || *stride >= n, "the rows of the output overlap");
             assert!(
@@ -316,13 +317,13 @@ fn joining(out: &Out, params: &mut ColumnParams, from: usize, n: usize) -> Optio
 fn target(out: &mut Out, params: &mut ColumnParams, from: usize, n: usize) -> Target {
     match out {
         Out::U8 { data, stride, requantize, residual } => {
-            let high = params.set(requantize, from, n);
+            let in_floats = params.set(requantize, from, n);
             let Requantize { zero_point, lo, hi, .. } = *requantize;
             let residual = residual.and_then(|Residual { data, stride, addition }| match addition {
                 Addition::ToBytes(add) => Some(Addend { data: data[from..].as_ptr(), stride, add }),
                 Addition::ToSums(_) => None,
             });
-            let quantize = Quantize { high, zero_point, lo, hi };
+            let quantize = Quantize { in_floats, zero_point, lo, hi };
             let data = data[from..].as_mut_ptr();
             Target::U8 { data, stride: *stride, quantize, residual }
         }

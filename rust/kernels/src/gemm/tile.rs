@@ -4,7 +4,7 @@
 use super::entries::Panel;
 use super::epilogue::{Addend, Quantize, Target};
 use super::pack::UNIT;
-use crate::requantize::{Clamp, HighScale, VectorAdd, scale_any};
+use crate::requantize::{FloatScale, Limits, VectorAdd, scale_any};
 use crate::simd::Vector;
 use crate::unroll::unroll;
 
@@ -85,8 +85,8 @@ pub(super) unsafe fn epilogue<V: Tile, const N: usize, const UNITS: usize, const
     // SAFETY: the caller's.
     unsafe {
         match &panel.target {
-            Target::U8 { data, stride, quantize, residual } if quantize.high => {
-                scale(panel, &mut acc, from);
+            Target::U8 { data, stride, quantize, residual } if quantize.in_floats => {
+                scale(panel, &mut acc, from, quantize.zero_point);
                 let place = Place { row, from, n };
                 store(&acc, data.add(row * stride + from), *stride, quantize, residual.as_ref(), place);
             }
@@ -103,7 +103,7 @@ pub(super) unsafe fn epilogue<V: Tile, const N: usize, const UNITS: usize, const
     }
 }
 
-/// `floor((acc * multiplier + 2^(shift-1)) / 2^shift)` for shifts of at least 33.
+/// What [`FloatScale`] makes of the sums.
 ///
 /// # Safety
 /// As [`epilogue`].
@@ -112,12 +112,14 @@ unsafe fn scale<V: Tile, const N: usize, const UNITS: usize, const ROWS: usize>(
     panel: &Panel,
     acc: &mut Accumulators<V, N, UNITS, ROWS>,
     from: usize,
+    zero_point: i32,
 ) {
     unroll!(u in UNITS, {
         for i in 0..N {
             // SAFETY: the caller's; a panel has UNITS units of columns from `from` on.
             unsafe {
-                let scale: HighScale<V> = panel.columns.high_scale(from + u * UNIT + i * V::LANES);
+                let factor: V = panel.columns.factor(from + u * UNIT + i * V::LANES);
+                let scale = FloatScale::new(factor, zero_point);
                 unroll!(r in ROWS, { acc[r][u][i] = scale.apply(acc[r][u][i]) });
             }
         }
@@ -165,7 +167,7 @@ struct Place {
     n: usize,
 }
 
-/// Adds the zero point, clamps, adds the residual and stores. Four registers at a time become one of bytes: a row, or as
+/// Clamps, adds the residual and stores. Four registers at a time become one of bytes: a row, or as
 /// many as have room.
 ///
 /// # Safety
@@ -182,7 +184,7 @@ unsafe fn store<V: Tile, const N: usize, const UNITS: usize, const ROWS: usize>(
     // SAFETY: the caller's; n columns from this one on are the panel's.
     unsafe {
         let together = 4 / N / UNITS;
-        let clamp = Clamp::<V>::new(quantize.zero_point, quantize.lo, quantize.hi);
+        let limits = Limits::<V>::new(quantize.lo, quantize.hi);
         unroll!(step in ROWS.div_ceil(4 / N / UNITS), {
             let first = step * together;
             let rows = (ROWS - first).min(together);
@@ -191,7 +193,7 @@ unsafe fn store<V: Tile, const N: usize, const UNITS: usize, const ROWS: usize>(
                 let unit = (i / N).min(UNITS * together - 1);
                 *register = acc[(first + unit / UNITS).min(ROWS - 1)][unit % UNITS][i % N];
             }
-            let mut bytes = clamp.bytes(quad).in_order();
+            let mut bytes = limits.bytes(quad).in_order();
             if let Some(Addend { data, stride, add }) = residual {
                 let b = V::gather::<UNITS>(data.add((row + first) * stride + from), *stride, rows, n);
                 bytes = VectorAdd::new(add).apply(bytes, b);

@@ -21,7 +21,9 @@ pub use residual::{
     residual_multiplier_shift, residual_term,
 };
 #[cfg(target_arch = "x86_64")]
-pub(crate) use scale::{Clamp, HighScale, UniformScale, scale_any};
+pub(crate) use scale::{
+    Clamp, FloatScale, HighScale, Limits, UniformScale, float_factor, is_exact_in_floats, scale_any,
+};
 
 /// The smallest multiplier: `M` is `2^7` times an odd integer of 24 bits, so it lies in `(2^30, 2^31)`.
 pub const MULTIPLIER_MIN: i32 = (1 << 30) + (1 << 7);
@@ -74,12 +76,14 @@ pub fn is_multiplier(multiplier: i32) -> bool {
 /// What turns the int32 accumulators of a matrix product or a convolution into 8-bit values: for channel `c`,
 /// `requantize(acc + bias[c], multiplier[c], shift[c], zero_point, lo, hi)`.
 ///
-/// The bias already holds the correction for the input's zero point. `|multiplier| < 2^31`, shift in `1..=62`,
-/// `0 <= lo <= hi <= 255`.
+/// The bias already holds the correction for the input's zero point. The multipliers are as [`multiplier_shift`] makes
+/// them, shifts in `1..=62`, `0 <= lo <= hi <= 255`.
 #[derive(Clone, Copy, Debug)]
 pub struct Requantize<'a> {
     /// One a channel, added to the accumulator modulo 2^32.
     pub bias: &'a [i32],
+    /// No channel's sum, with its bias and whatever else joins it, is larger in magnitude: `2^31` where nothing is known.
+    pub reach: i64,
     /// One a channel.
     pub multiplier: &'a [i32],
     /// One a channel, each in `1..=62`.

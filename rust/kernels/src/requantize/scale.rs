@@ -1,10 +1,64 @@
 //! The rule in vectors.
 //!
+//! Where no sum is too large for its multiplier, float32 has the rule's bits: [`is_exact_in_floats`], [`FloatScale`].
 //! Where a shift is at least 33, the high half of the product is all that the rounding needs. A smaller one can be
 //! raised to 33 where the sum has room to move left by as much: the quotient is the same.
 
 use super::HIGH_SHIFT;
 use crate::simd::Vector;
+
+/// `1.5 * 2^23` as float32 and as its bits: from here to `2^22` away float32 has the integers and nothing between them.
+const MAGIC: (f32, i32) = (12_582_912.0, 0x4B40_0000);
+
+/// Whether [`FloatScale`] gives the rule's bytes for all sums up to `reach` in magnitude by all shifts from `least` to
+/// `most`: (9e) of docs/arithmetic.md.
+///
+/// A multiplier is below `2^31`, so the first condition holds each product below `2^23`, where the bits of the sum with
+/// [`MAGIC`] are still in order. A sum beyond `2^24` is rounded on its way to float32; the second lets that be only where
+/// the product is then beyond 256, where the clamp decides.
+pub(crate) fn is_exact_in_floats(reach: i64, least: i32, most: i32) -> bool {
+    let product = (reach << (31 - least).max(0)) >> (least - 31).max(0);
+    product < 1 << 23 && (most <= 46 || reach <= 1 << 24)
+}
+
+/// `M / 2^S` as the float32 that it is: M is `2^7` times an integer of 24 bits.
+#[inline(always)]
+pub(crate) fn float_factor(multiplier: i32, shift: i32) -> f32 {
+    (multiplier >> 7) as f32 * f32::from_bits(((127 + 7 - shift) as u32) << 23)
+}
+
+/// `zero_point + floor((acc * M + 2^(S-1)) / 2^S)` by one rounding in float32, where [`is_exact_in_floats`] holds and a clamp
+/// to bytes follows.
+#[derive(Clone, Copy)]
+pub(crate) struct FloatScale<V> {
+    /// [`float_factor`] of each lane.
+    pub factor: V,
+    /// [`MAGIC`] and the zero point.
+    origin: V,
+    /// The bits of [`MAGIC`].
+    bits: V,
+}
+
+impl<V: Vector> FloatScale<V> {
+    /// # Safety
+    /// The CPU has the tier of `V`.
+    #[inline(always)]
+    pub unsafe fn new(factor: V, zero_point: i32) -> FloatScale<V> {
+        let origin = MAGIC.0 + zero_point as f32;
+        // SAFETY: the caller's.
+        unsafe { FloatScale { factor, origin: V::splat(origin.to_bits() as i32), bits: V::splat(MAGIC.1) } }
+    }
+
+    /// The scaled sums.
+    ///
+    /// # Safety
+    /// The CPU has the tier of `V`.
+    #[inline(always)]
+    pub unsafe fn apply(&self, acc: V) -> V {
+        // SAFETY: the caller's.
+        unsafe { acc.to_floats().fma_floats(self.factor, self.origin).sub(self.bits) }
+    }
+}
 
 /// The multipliers and shifts of a register's lanes, every shift at least 33.
 #[derive(Clone, Copy)]
@@ -104,15 +158,47 @@ impl<V: Vector> UniformScale<V> {
     }
 }
 
+/// The smallest and the largest byte.
+#[derive(Clone, Copy)]
+pub(crate) struct Limits<V> {
+    lo: V,
+    hi: V,
+}
+
+impl<V: Vector> Limits<V> {
+    /// # Safety
+    /// The CPU has the tier of `V`.
+    #[inline(always)]
+    pub unsafe fn new(lo: i32, hi: i32) -> Limits<V> {
+        // SAFETY: the caller's.
+        unsafe { Limits { lo: V::splat_bytes(lo as u8), hi: V::splat_bytes(hi as u8) } }
+    }
+
+    /// Four registers of lanes as bytes within the limits, in the order that packs leave.
+    ///
+    /// # Safety
+    /// The CPU has the tier of `V`.
+    #[inline(always)]
+    pub unsafe fn bytes(&self, x: [V; 4]) -> V {
+        // SAFETY: the caller's.
+        unsafe { self.of_words(x[0].pack_words(x[1]), x[2].pack_words(x[3])) }
+    }
+
+    /// # Safety
+    /// The CPU has the tier of `V`.
+    #[inline(always)]
+    unsafe fn of_words(&self, x: V, y: V) -> V {
+        // SAFETY: the caller's.
+        unsafe { x.pack_bytes(y).max_bytes(self.lo).min_bytes(self.hi) }
+    }
+}
+
 /// The end of a requantization: the zero point and the clamp.
 #[derive(Clone, Copy)]
 pub(crate) struct Clamp<V> {
     /// In each word.
     zero_point: V,
-    /// In each byte.
-    lo: V,
-    /// In each byte.
-    hi: V,
+    limits: Limits<V>,
 }
 
 impl<V: Vector> Clamp<V> {
@@ -121,13 +207,7 @@ impl<V: Vector> Clamp<V> {
     #[inline(always)]
     pub unsafe fn new(zero_point: i32, lo: i32, hi: i32) -> Clamp<V> {
         // SAFETY: the caller's.
-        unsafe {
-            Clamp {
-                zero_point: V::splat_words(zero_point as i16),
-                lo: V::splat_bytes(lo as u8),
-                hi: V::splat_bytes(hi as u8),
-            }
-        }
+        unsafe { Clamp { zero_point: V::splat_words(zero_point as i16), limits: Limits::new(lo, hi) } }
     }
 
     /// `clamp(x + zero_point, lo, hi)` of four registers, in the order that packs leave. Saturation at 16 bits changes
@@ -138,9 +218,7 @@ impl<V: Vector> Clamp<V> {
     #[inline(always)]
     pub unsafe fn bytes(&self, x: [V; 4]) -> V {
         // SAFETY: the caller's.
-        unsafe {
-            self.words(x[0], x[1]).pack_bytes(self.words(x[2], x[3])).max_bytes(self.lo).min_bytes(self.hi)
-        }
+        unsafe { self.limits.of_words(self.words(x[0], x[1]), self.words(x[2], x[3])) }
     }
 
     /// [`Clamp::bytes`] of two registers, which both halves of each 128 bits hold.
@@ -152,7 +230,7 @@ impl<V: Vector> Clamp<V> {
         // SAFETY: the caller's.
         unsafe {
             let words = self.words(x[0], x[1]);
-            words.pack_bytes(words).max_bytes(self.lo).min_bytes(self.hi)
+            self.limits.of_words(words, words)
         }
     }
 

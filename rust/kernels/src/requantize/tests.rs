@@ -236,6 +236,68 @@ mod registers {
         }
     }
 
+    /// # Safety
+    /// The CPU has the tier of `V`.
+    unsafe fn in_floats<V: Vector>(acc: &Lanes, multiplier: &Lanes, shift: &Lanes) -> Lanes {
+        let factor: [f32; 16] = std::array::from_fn(|i| float_factor(multiplier[i], shift[i]));
+        // SAFETY: the caller's; no register has more lanes.
+        unsafe { stored(FloatScale::new(V::load(factor.as_ptr().cast()), ZERO).apply(V::load(acc.as_ptr()))) }
+    }
+
+    /// The zero point of what float32 makes.
+    const ZERO: i32 = 200;
+
+    /// The sums of a multiplier and a shift where a byte changes, and beside them, and the largest in magnitude.
+    fn thresholds(multiplier: i32, shift: i32, reach: i64) -> Vec<i32> {
+        let (m, half) = (i64::from(multiplier), (1i128 << shift) / 2);
+        let of = |y: i128| {
+            ((y << shift) + half).div_euclid(i128::from(m)).clamp(-i128::from(reach), i128::from(reach))
+                as i64
+        };
+        let near = (-2 - i128::from(ZERO)..258 - i128::from(ZERO)).map(of).chain([-reach, 0, reach]);
+        let around = near.flat_map(|acc| (acc - 2..=acc + 2).map(move |acc| acc.clamp(-reach, reach)));
+        around.map(|acc| acc.clamp(i64::from(i32::MIN), i64::from(i32::MAX)) as i32).collect()
+    }
+
+    /// The largest reach of which float32 is said to be exact, if any is.
+    fn largest_reach(shift: i32) -> Option<i64> {
+        (0..=31).rev().map(|bits| 1i64 << bits).find(|&reach| is_exact_in_floats(reach, shift, shift))
+    }
+
+    #[test]
+    fn floats_have_the_bytes_of_integers_of_128_bits() {
+        let odd = [1 << 23, (1 << 24) - 1, 11_863_283, 0xAA_AAAB, (1 << 23) + (1 << 12)];
+        for (shift, odd) in (1..=62).flat_map(|shift| odd.map(|odd| (shift, odd | 1))) {
+            // By less, a sum of 1 is beyond 2^23.
+            let Some(reach) = largest_reach(shift) else {
+                assert!(shift < 9);
+                continue;
+            };
+            for acc in thresholds(odd << 7, shift, reach).chunks(16) {
+                let mut lanes = [0; 16];
+                lanes[..acc.len()].copy_from_slice(acc);
+                for (scale, count) in tiers([in_floats::<Ymm>, in_floats::<Zmm>]) {
+                    // SAFETY: the tier is available.
+                    let found = unsafe { scale(&lanes, &[odd << 7; 16], &[shift; 16]) };
+                    for i in 0..count {
+                        let expected = plain(lanes[i], odd << 7, shift as u32) + i128::from(ZERO);
+                        let (found, expected) = (found[i].clamp(0, 255), expected.clamp(0, 255) as i32);
+                        assert_eq!(found, expected, "{} by {odd} >> {shift}", lanes[i]);
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn floats_are_refused_where_they_would_differ() {
+        // A product beyond 2^23 leaves the order of the bits, and a sum beyond 2^24 is rounded near a byte.
+        assert!(is_exact_in_floats((1 << 23) - 1, 31, 62) && !is_exact_in_floats(1 << 23, 31, 62));
+        assert!(is_exact_in_floats(1 << 24, 40, 62) && !is_exact_in_floats((1 << 24) + 1, 40, 47));
+        assert!(is_exact_in_floats(1 << 31, 40, 46) && !is_exact_in_floats(1 << 31, 39, 46));
+        assert!(is_exact_in_floats(0, 1, 62) && !is_exact_in_floats(1 << 31, 1, 46));
+    }
+
     proptest! {
         #[test]
         fn the_high_half_equals_integers_of_128_bits(

@@ -74,7 +74,7 @@ pub fn plan_qgemm(b: &mut Builder<'_>, index: usize) -> Result<(), Stop> {
         (epilogue_by_row(b, node, sums, 1)?, row_scales(b, node, leading)?.map(Some))
     } else {
         let zero_point = node.attributes.int32("x_zero_point")?;
-        (epilogue(b, node, zero_point_correction(&by_column, n, &[zero_point]))?, [None; 2])
+        (epilogue(b, node, &by_column, n, &[zero_point])?, [None; 2])
     };
     let kernels = b.steps.kernels;
     let key = Key { weight: needed(node, 1)?.0, form: "matrix", part: 0, parts: 1 };

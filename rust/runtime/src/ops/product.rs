@@ -9,7 +9,7 @@ use octavo_kernels::gemm::{
     self, AddParams, Columns, OffsetTable, Out, Requantize, Residual, ResidualParams, RowScales, Rows,
 };
 use octavo_kernels::lookup;
-use octavo_kernels::requantize::residual_constant;
+use octavo_kernels::requantize::{residual_constant, residual_term};
 use octavo_kernels::table::Kernels;
 
 use crate::ops::node::{error, made, needed};
@@ -22,6 +22,9 @@ use crate::program::{DType, Node, ValueId};
 
 /// Nanoseconds of a multiply-accumulate on one thread, by which steps are cut; the order of magnitude is enough.
 pub const NANOSECONDS_A_MAC: f64 = 0.004;
+
+/// What no int32 is larger than in magnitude.
+const ANY_SUM: i64 = 1 << 31;
 
 /// Where the product's rows lie in the input.
 pub enum Source {
@@ -57,6 +60,8 @@ pub enum Epilogue {
     U8 {
         /// With the zero point's correction in it.
         bias: Vec<i32>,
+        /// No sum, with all that joins it, is larger in magnitude.
+        reach: i64,
         /// One a column.
         multiplier: Vec<i32>,
         /// One a column.
@@ -204,28 +209,32 @@ impl Epilogue {
         y: &'a mut [u8],
     ) -> Out<'a> {
         match self {
-            Epilogue::U8 { multiplier, shift, zero_point, lo, hi, residual: addition, .. } => Out::U8 {
-                data: y,
-                stride,
-                requantize: Requantize {
-                    bias,
-                    multiplier: &multiplier[columns.clone()],
-                    shift: &shift[columns.clone()],
-                    zero_point: *zero_point,
-                    lo: *lo,
-                    hi: *hi,
-                },
-                residual: addition.as_ref().map(|addition| Residual {
-                    data: beside.residual,
+            Epilogue::U8 { reach, multiplier, shift, zero_point, lo, hi, residual: addition, .. } => {
+                Out::U8 {
+                    data: y,
                     stride,
-                    addition: addition.of(columns),
-                }),
-            },
+                    requantize: Requantize {
+                        bias,
+                        reach: *reach,
+                        multiplier: &multiplier[columns.clone()],
+                        shift: &shift[columns.clone()],
+                        zero_point: *zero_point,
+                        lo: *lo,
+                        hi: *hi,
+                    },
+                    residual: addition.as_ref().map(|addition| Residual {
+                        data: beside.residual,
+                        stride,
+                        addition: addition.of(columns),
+                    }),
+                }
+            }
             Epilogue::I16 { multiplier, shift, lo, hi, .. } => Out::I16 {
                 data: cast_mut(y),
                 stride,
                 requantize: Requantize {
                     bias,
+                    reach: ANY_SUM,
                     multiplier: &multiplier[columns.clone()],
                     shift: &shift[columns],
                     zero_point: 0,
@@ -450,8 +459,28 @@ pub fn epilogue_by_row(b: &Builder<'_>, node: &Node, sums: Vec<i32>, rows: usize
     Ok(Epilogue::F32ByRow { sums, scale, bias, rows, clamp: Clamp::NONE })
 }
 
-/// The epilogue of a QConv or QGemm node from its constants, before anything is fused.
-pub fn epilogue(b: &Builder<'_>, node: &Node, correction: Vec<i32>) -> Result<Epilogue, Stop> {
+/// The most that a sum of products of bytes with each output's weights, and its bias, can be in magnitude.
+fn reach(weights: &[i8], bias: &[i32]) -> i64 {
+    let of_output = |(weights, &bias): (&[i8], &i32)| {
+        let above: i64 = weights.iter().map(|&w| i64::from(w.max(0))).sum();
+        let below: i64 = weights.iter().map(|&w| i64::from(w.min(0))).sum();
+        let ends = [below, above].map(|sum| (255 * sum + i64::from(bias)).abs());
+        ends[0].max(ends[1])
+    };
+    let per_output = (weights.len() / bias.len().max(1)).max(1);
+    weights.chunks_exact(per_output).zip(bias).map(of_output).max().unwrap_or(0).min(ANY_SUM)
+}
+
+/// The epilogue of a QConv or QGemm node from its constants, before anything is fused: those of each output of the weights
+/// lie together; the zero points are as of [`zero_point_correction`].
+pub fn epilogue(
+    b: &Builder<'_>,
+    node: &Node,
+    weights: &[i8],
+    outputs: usize,
+    zero_points: &[i32],
+) -> Result<Epilogue, Stop> {
+    let correction = zero_point_correction(weights, outputs, zero_points);
     let a = &node.attributes;
     if node.inputs.len() == 4 {
         return Ok(Epilogue::F32 {
@@ -462,13 +491,14 @@ pub fn epilogue(b: &Builder<'_>, node: &Node, correction: Vec<i32>) -> Result<Ep
         });
     }
     let bias = b.known_input(node, 2)?.i32s()?;
-    let bias = bias.iter().zip(&correction).map(|(&b, &c)| b.wrapping_add(c)).collect();
+    let bias: Vec<i32> = bias.iter().zip(&correction).map(|(&b, &c)| b.wrapping_add(c)).collect();
     let (multiplier, shift) = (b.known_input(node, 3)?.i32s()?, b.known_input(node, 4)?.i32s()?);
     let (lo, hi) = (a.int32("lo")?, a.int32("hi")?);
     if b.program.value(made(node, 0)?).dtype == DType::I16 {
         return Ok(Epilogue::I16 { bias, multiplier, shift, lo, hi });
     }
     Ok(Epilogue::U8 {
+        reach: reach(weights, &bias),
         bias,
         multiplier,
         shift,
@@ -480,13 +510,17 @@ pub fn epilogue(b: &Builder<'_>, node: &Node, correction: Vec<i32>) -> Result<Ep
     })
 }
 
-/// How a QConv or QGemm node adds a residual of its own, which is its input 5.
-fn addition(b: &Builder<'_>, node: &Node) -> Result<Addition, Stop> {
+/// How a QConv or QGemm node adds a residual of its own, which is its input 5, and the most that this adds in magnitude.
+fn addition(b: &Builder<'_>, node: &Node) -> Result<(Addition, i64), Stop> {
     let zero_point = node.attributes.int32("r_zero_point")?;
     let (multiplier, shift) = (b.known_input(node, 6)?.i32s()?, b.known_input(node, 7)?.i32s()?);
     let constant = |(&m, &s): (&i32, &i32)| residual_constant(zero_point, m, s.unsigned_abs());
     let constant = multiplier.iter().zip(&shift).map(constant).collect();
-    Ok(Addition::ToSums { multiplier, constant, shift })
+    let most = |(&m, &s): (&i32, &i32)| {
+        [0, 255].map(|r| residual_term(r, zero_point, m, s.unsigned_abs()).unsigned_abs()).into_iter().max()
+    };
+    let most = multiplier.iter().zip(&shift).filter_map(most).max().map_or(0, i64::from);
+    Ok((Addition::ToSums { multiplier, constant, shift }, most))
 }
 
 /// The residual of a node, which must be of the shape of its results.
@@ -518,13 +552,15 @@ pub fn settle(
         *clamp = found;
         return Ok((b.output(clamped, shape, layout)?, None, names));
     }
-    let Epilogue::U8 { residual, table, .. } = epilogue else {
+    let Epilogue::U8 { reach, residual, table, .. } = epilogue else {
         return Ok((b.output(output, shape, layout)?, None, node.name.clone()));
     };
     let mut other = None;
     if let Some(value) = node.input(5) {
         other = Some(residual_of(b, node, value, &shape, layout)?);
-        *residual = Some(addition(b, node)?);
+        let (joining, most) = addition(b, node)?;
+        *residual = Some(joining);
+        *reach = (*reach + most).min(ANY_SUM);
     }
     let fused = fusion::after_product(b, node, output, &shape, layout, other.is_some())?;
     *table = fused.table;

@@ -221,8 +221,7 @@ pub fn plan(b: &mut Builder<'_>, node: &Node) -> Result<(), Stop> {
     let &Batches { n, k, .. } = &batches;
     let a_zero = if sums.is_some() { 0 } else { node.attributes.int32("a_zero_point")? };
     let zeros = [a_zero, node.attributes.int32("b_zero_point")?];
-    check_sums(node, k, zeros)?;
-    let mut epilogue = epilogue(node, n)?;
+    let mut epilogue = epilogue(node, n, reach(node, k, zeros)?)?;
     if k == 0 {
         return push_empty(b, node, &batches, &epilogue, sums.map(|sums| sums.buffer));
     }
@@ -294,18 +293,16 @@ fn fused(
     Ok(Fused { residual, ..Fused::new(name, Behind::Nothing, y) })
 }
 
-/// An error where a sum over k products can leave 32 bits.
-fn check_sums(node: &Node, k: usize, zeros: [i32; 2]) -> Result<(), Stop> {
+/// The most that a sum over k products can be, or an error where that leaves 32 bits.
+fn reach(node: &Node, k: usize, zeros: [i32; 2]) -> Result<i64, Stop> {
     let [a, b] = zeros.map(|zero| Integers::UINT8.reach(i64::from(zero)));
     let sum = i64::try_from(k).ok().and_then(|k| k.checked_mul(a * b));
-    if sum.is_none_or(|sum| sum >= Integers::UINT8.sum_end) {
-        return Err(error(node, &format!("its sums over K = {k} products can leave 32 bits")));
-    }
-    Ok(())
+    sum.filter(|&sum| sum < Integers::UINT8.sum_end)
+        .ok_or_else(|| error(node, &format!("its sums over K = {k} products can leave 32 bits")))
 }
 
-/// What becomes of the sums; their bias is the packing's.
-fn epilogue(node: &Node, n: usize) -> Result<Epilogue, Stop> {
+/// What becomes of the sums, none larger than `reach`; their bias is the packing's.
+fn epilogue(node: &Node, n: usize, reach: i64) -> Result<Epilogue, Stop> {
     let a = &node.attributes;
     if !a.has("multiplier") {
         // Where rows are weighed, the sums themselves: each factor is theirs then.
@@ -316,6 +313,7 @@ fn epilogue(node: &Node, n: usize) -> Result<Epilogue, Stop> {
     let number = |name: &str| a.int32(name);
     Ok(Epilogue::U8 {
         bias: vec![],
+        reach,
         multiplier: vec![number("multiplier")?; n],
         shift: vec![number("shift")?; n],
         zero_point: number("y_zero_point")?,

@@ -10,7 +10,7 @@ use octavo_kernels::table::Kernels;
 
 use super::convolution::Convolution;
 use crate::ops::node::{made, needed};
-use crate::ops::product::{Epilogue, NANOSECONDS_A_MAC, epilogue, zero_point_correction};
+use crate::ops::product::{Epilogue, NANOSECONDS_A_MAC, epilogue};
 use crate::ops::{float_fusion, fusion};
 use crate::plan::buffers::Placed;
 use crate::plan::builder::{Builder, Stop};
@@ -26,7 +26,7 @@ pub fn plan(b: &mut Builder<'_>, node: &Node, conv: &Convolution, x: &Placed) ->
     let (g, channels) = (&conv.geometry, conv.outputs);
     let weights = conv.weights.i8s()?;
     let zero_point = node.attributes.int32("x_zero_point")?;
-    let mut epilogue = epilogue(b, node, zero_point_correction(&weights, channels, &[zero_point]))?;
+    let mut epilogue = epilogue(b, node, &weights, channels, &[zero_point])?;
     let entries = &b.steps.kernels.row().depthwise;
     let to_bytes = epilogue.element() == 1;
     let (form, len, kernel) = if to_bytes {
@@ -111,8 +111,8 @@ fn convolve(
 ) {
     let Weights { window, packed, x_zero_point } = of;
     match *epilogue {
-        Epilogue::U8 { ref bias, ref multiplier, ref shift, zero_point, lo, hi, .. } => {
-            let requantize = Requantize { bias, multiplier, shift, zero_point, lo, hi };
+        Epilogue::U8 { ref bias, reach, ref multiplier, ref shift, zero_point, lo, hi, .. } => {
+            let requantize = Requantize { bias, reach, multiplier, shift, zero_point, lo, hi };
             let d = Depthwise { window, packed, epilogue: requantize, x_zero_point };
             depthwise::run(kernels, x, &d, rows, y);
             epilogue.look_up(kernels, y);

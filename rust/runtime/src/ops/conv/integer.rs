@@ -40,7 +40,7 @@ fn plan_product(b: &mut Builder<'_>, node: &Node, conv: &Convolution, x: &Placed
         (epilogue_by_row(b, node, sums, g.pixels())?, Zeros::OfImages(zeros), [Some(scales), Some(zeros)])
     } else {
         let zeros = zero_points(node, conv.kc)?;
-        let epilogue = epilogue(b, node, zero_point_correction(&weights, conv.outputs, &zeros))?;
+        let epilogue = epilogue(b, node, &weights, conv.outputs, &zeros)?;
         (epilogue, Zeros::Fixed(zeros.iter().map(|&zero| zero as u8).collect()), [None; 2])
     };
     let shape = g.output_shape(conv.outputs);
