@@ -29,7 +29,7 @@ class Crate:
 
     def __init__(self, source: Path) -> None:
         self.source = source
-        paths = [path for path in sorted(source.rglob("*.rs")) if path.stem != "tests"]
+        paths = [path for path in sorted(source.rglob("*.rs")) if "tests" not in (path.stem, path.parent.name)]
         self.files = {self.module(path): path for path in paths}
         self.texts = {module: code(path) for module, path in self.files.items()}
         self.exports = {module: self._exports(module) for module in self.files}

@@ -3,10 +3,7 @@
 //! `sum (a - z_a)(q - z_b)` is the product of `a` and `q - 128`, plus `- z_a * sum (q - z_b)`, a number a column, plus
 //! `(128 - z_b) * sum a`, a number a row: [`pack_activations`] and [`row_sums`] give the sums.
 
-use super::pack::{GROUP, Packing, UNIT};
-
-/// Bytes of a unit's group before it is laid out for a tier.
-const GROUP_BYTES: usize = UNIT * GROUP;
+use super::pack::{GROUP, GROUP_BYTES, UNIT};
 
 /// A matrix of bytes `[k, n]` as it lies in memory: element `(k, column)` is at `k * by_k + column * by_column`.
 #[derive(Clone, Copy, Debug)]
@@ -35,14 +32,13 @@ pub(super) fn row_sums_source(data: &[u8], stride: usize, k: usize, factor: i32,
 
 /// The text of [`pack_activations`], for a tier to compile.
 #[inline(always)]
-pub(super) fn pack_source<const WIDE: bool>(right: &Right, out: &mut [u8], sums: &mut [i32]) {
-    let packing = if WIDE { Packing::WidePairs } else { Packing::Fours };
+pub(super) fn pack_source<const PAIRS: bool>(right: &Right, out: &mut [u8], sums: &mut [i32]) {
     let groups = right.k.div_ceil(GROUP);
-    for (unit, out) in out.chunks_exact_mut(groups * packing.group_bytes()).enumerate() {
+    for (unit, out) in out.chunks_exact_mut(groups * GROUP_BYTES).enumerate() {
         let from = unit * UNIT;
         let columns = UNIT.min(right.n - from);
         let mut totals = [0; UNIT];
-        for (index, out) in out.chunks_exact_mut(packing.group_bytes()).enumerate() {
+        for (index, out) in out.chunks_exact_mut(GROUP_BYTES).enumerate() {
             let first = index * GROUP;
             let group = if columns == UNIT && first + GROUP <= right.k {
                 whole_group(right, first, from)
@@ -50,8 +46,8 @@ pub(super) fn pack_source<const WIDE: bool>(right: &Right, out: &mut [u8], sums:
                 part_group(right, first, from, columns)
             };
             add_up(&group, &mut totals);
-            if WIDE {
-                write_wide(&group, out);
+            if PAIRS {
+                write_pairs(&group, out);
             } else {
                 out.copy_from_slice(&group);
             }
@@ -110,15 +106,12 @@ fn add_up(group: &[u8; GROUP_BYTES], totals: &mut [i32; UNIT]) {
     }
 }
 
-/// Lays a group out as pairs of 16-bit numbers.
+/// Lays a group out as k 0 and 1 of each column, then k 2 and 3.
 #[inline(always)]
-fn write_wide(group: &[u8; GROUP_BYTES], out: &mut [u8]) {
-    for (pair, out) in out.chunks_exact_mut(UNIT * 4).enumerate() {
-        for (c, out) in out.chunks_exact_mut(4).enumerate() {
-            for i in 0..2 {
-                let q = i16::from(group[c * GROUP + 2 * pair + i] as i8);
-                out[2 * i..2 * i + 2].copy_from_slice(&q.to_le_bytes());
-            }
+fn write_pairs(group: &[u8; GROUP_BYTES], out: &mut [u8]) {
+    for (pair, out) in out.chunks_exact_mut(UNIT * 2).enumerate() {
+        for (c, out) in out.chunks_exact_mut(2).enumerate() {
+            out.copy_from_slice(&group[c * GROUP + 2 * pair..][..2]);
         }
     }
 }

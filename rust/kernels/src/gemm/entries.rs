@@ -15,6 +15,8 @@ pub struct Entries {
     pub packing: Packing,
     /// The tile for panels of 1, 2, 3 and 4 units.
     pub tiles: [Tile; PANEL_UNITS],
+    /// The tile of the fast inner product, which the code of `tiles` goes over to where it is the faster one.
+    pub fast: Option<Tile>,
     /// [`ColumnParams::derive`], compiled for the tier.
     pub(super) derive: Entry<unsafe fn(&mut ColumnParams)>,
     /// What [`pack_activations`](super::pack_activations) runs.
@@ -39,6 +41,12 @@ pub struct Tile {
     pub name: &'static str,
     /// The code, as of an [`Entry`]; it asks for a panel that has been checked.
     pub(super) code: Option<unsafe fn(&Panel)>,
+}
+
+/// Whether a panel of so many rows, units and groups of k goes by the fast inner product, where a tier has it. Few rows do not
+/// pay for weights widened beforehand; nor do few groups times units for the sums of rows.
+pub(super) fn is_fast(m: usize, units: usize, groups: usize) -> bool {
+    m >= 8 && groups * units >= 32
 }
 
 /// One panel of a checked product, as the tiles take it.

@@ -30,7 +30,7 @@ pub(crate) use tiers::{AVX2, AVX512VNNI, SCALAR};
 use crate::isa::Has;
 use crate::requantize::words::assert_clamp;
 use crate::rows::Left;
-use entries::{Joining, Panel};
+use entries::{Joining, Panel, is_fast};
 use epilogue::{Addend, ColumnParams, FloatsByRow, PANEL, PANEL_UNITS, Quantize, Target};
 
 /// Another tensor that is added.
@@ -175,8 +175,10 @@ pub fn row_sums(
 }
 
 /// The tile that does most of a product's work on that tier: a function of the shape alone.
-pub fn select(entries: &'static Entries, _m: usize, n: usize, _k: usize) -> &'static Tile {
-    &entries.tiles[panel_units(n.div_ceil(UNIT).max(1)) - 1]
+pub fn select(entries: &'static Entries, m: usize, n: usize, k: usize) -> &'static Tile {
+    let units = panel_units(n.div_ceil(UNIT).max(1));
+    let fast = entries.fast.as_ref().filter(|_| is_fast(m, units, k.div_ceil(GROUP)));
+    fast.unwrap_or(&entries.tiles[units - 1])
 }
 
 /// Computes the `m x n` results of `rows` and `columns` into `out`.

@@ -1,7 +1,7 @@
 //! The packed right side: units of 16 columns, each unit whole in k, so that a range of units is a sub-slice.
 //!
 //! Inside a unit the k of a tap come in groups of 4 (the last one filled with zeros), column by column. A dot-product
-//! tier reads a group as 64 bytes, 4 of each column; AVX2 reads it as twice 16 columns x 2 weights of 16 bits.
+//! tier reads a group as 4 bytes of each column; AVX2 as 2 bytes of each column, then the other 2. A group has 64 bytes.
 
 /// Columns of a unit.
 pub const UNIT: usize = 16;
@@ -11,32 +11,24 @@ pub const GROUP: usize = 4;
 /// How a tier wants a group of 16 columns x 4 k.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Packing {
-    /// Column by column, 4 bytes each: 64 bytes.
+    /// Column by column, 4 bytes each.
     Fours,
-    /// k 0 and 1 of each column as 16-bit numbers, then k 2 and 3: 128 bytes.
-    WidePairs,
+    /// k 0 and 1 of each column, then k 2 and 3.
+    Pairs,
 }
 
-impl Packing {
-    /// Bytes of a group.
-    pub(crate) const fn group_bytes(self) -> usize {
-        match self {
-            Packing::Fours => UNIT * GROUP,
-            Packing::WidePairs => 2 * UNIT * GROUP,
-        }
-    }
+/// Bytes of a group.
+pub(super) const GROUP_BYTES: usize = UNIT * GROUP;
 
+impl Packing {
     /// Writes a column's 4 weights into a group.
     fn write(self, four: [i8; GROUP], column: usize, group: &mut [u8]) {
+        let four = four.map(|weight| weight as u8);
         match self {
-            Packing::Fours => {
-                group[column * GROUP..][..GROUP].copy_from_slice(&four.map(|weight| weight as u8))
-            }
-            Packing::WidePairs => {
+            Packing::Fours => group[column * GROUP..][..GROUP].copy_from_slice(&four),
+            Packing::Pairs => {
                 for (pair, two) in four.chunks_exact(2).enumerate() {
-                    let at = (pair * UNIT + column) * 4;
-                    group[at..at + 2].copy_from_slice(&i16::from(two[0]).to_le_bytes());
-                    group[at + 2..at + 4].copy_from_slice(&i16::from(two[1]).to_le_bytes());
+                    group[2 * (pair * UNIT + column)..][..2].copy_from_slice(two);
                 }
             }
         }
@@ -44,7 +36,7 @@ impl Packing {
 
     /// Bytes of a unit of `taps x kc`.
     pub(crate) fn unit_bytes(self, taps: usize, kc: usize) -> usize {
-        taps * kc.div_ceil(GROUP) * self.group_bytes()
+        taps * kc.div_ceil(GROUP) * GROUP_BYTES
     }
 
     /// See [`packed_len`](super::packed_len).
@@ -57,7 +49,7 @@ impl Packing {
         assert_eq!(weights.len(), n * taps * kc, "weights are n x taps x kc");
         assert_eq!(out.len(), n.div_ceil(UNIT) * self.unit_bytes(taps, kc), "out is packed_len bytes");
         let groups = kc.div_ceil(GROUP);
-        for (index, group) in out.chunks_exact_mut(self.group_bytes()).enumerate() {
+        for (index, group) in out.chunks_exact_mut(GROUP_BYTES).enumerate() {
             let (unit, tap, first) = (index / (taps * groups), index / groups % taps, index % groups * GROUP);
             let len = GROUP.min(kc - first);
             for column in 0..UNIT {

@@ -11,6 +11,7 @@ pub(crate) const SCALAR: Entries = Entries {
     types: ["u8", "i8"],
     packing: Packing::Fours,
     tiles: [plain(1), plain(2), plain(3), plain(4)],
+    fast: None,
     derive: Entry { name: "scalar-columns", code: Some(scalar::derive) },
     pack: Entry { name: "scalar-u8-pack", code: Some(scalar::pack) },
     row_sums: Entry { name: "scalar-u8-row-sums", code: Some(scalar::row_sums) },
@@ -22,8 +23,9 @@ const fn plain(units: usize) -> Tile {
 
 pub(crate) const AVX2: Entries = Entries {
     types: ["u8", "i8"],
-    packing: Packing::WidePairs,
+    packing: Packing::Pairs,
     tiles: [wide(1), wide(2), wide(3), wide(4)],
+    fast: Some(Tile { name: "avx2-u8i8-gemm-4x16c4", code: code!("x86_64": avx2::panel), rows: 4, units: 1 }),
     derive: Entry { name: "avx2-columns", code: code!("x86_64": avx2::derive) },
     pack: Entry { name: "avx2-u8-pack", code: code!("x86_64": avx2::pack) },
     row_sums: Entry { name: "avx2-u8-row-sums", code: code!("x86_64": avx2::row_sums) },
@@ -62,6 +64,7 @@ pub(crate) const AVX512VNNI: Entries = Entries {
             units: 4,
         },
     ],
+    fast: None,
     derive: Entry { name: "avx512vnni-columns", code: code!("x86_64": avx512vnni::derive) },
     pack: Entry { name: "avx512vnni-u8-pack", code: code!("x86_64": avx512vnni::pack) },
     row_sums: Entry { name: "avx512vnni-u8-row-sums", code: code!("x86_64": avx512vnni::row_sums) },

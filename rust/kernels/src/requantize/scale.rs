@@ -11,7 +11,7 @@ use crate::simd::Vector;
 const MAGIC: (f32, i32) = (12_582_912.0, 0x4B40_0000);
 
 /// Whether [`FloatScale`] gives the rule's bytes for all sums up to `reach` in magnitude by all shifts from `least` to
-/// `most`: (9e) of docs/arithmetic.md.
+/// `most`: formula (9e) of docs/arithmetic.md.
 ///
 /// A multiplier is below `2^31`, so the first condition holds each product below `2^23`, where the bits of the sum with
 /// [`MAGIC`] are still in order. A sum beyond `2^24` is rounded on its way to float32; the second lets that be only where

@@ -126,6 +126,7 @@ impl Vector for Ymm {
         mul_even = _mm256_mul_epi32;
         dot_words = _mm256_madd_epi16;
         sub_words = _mm256_sub_epi16;
+        sum_words = _mm256_add_epi16;
         add_words = _mm256_adds_epi16;
         mul_low_words = _mm256_mullo_epi16;
         mul_high_words = _mm256_mulhi_epi16;

@@ -131,6 +131,7 @@ impl Vector for Zmm {
         mul_even = _mm512_mul_epi32;
         dot_words = _mm512_madd_epi16;
         sub_words = _mm512_sub_epi16;
+        sum_words = _mm512_add_epi16;
         add_words = _mm512_adds_epi16;
         mul_low_words = _mm512_mullo_epi16;
         mul_high_words = _mm512_mulhi_epi16;

@@ -91,6 +91,8 @@ pub(crate) trait Vector: Copy {
     unsafe fn dot(self, values: Self, weights: Self) -> Self;
     /// The difference of words, modulo 2^16.
     unsafe fn sub_words(self, other: Self) -> Self;
+    /// The sum of words, modulo 2^16.
+    unsafe fn sum_words(self, other: Self) -> Self;
     /// The sum of signed words, saturated.
     unsafe fn add_words(self, other: Self) -> Self;
     /// The low halves of the products of words.

@@ -620,3 +620,23 @@ pub(super) fn run_beside(
         });
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_sum_is_beyond_the_reach_and_one_reaches_it() {
+        let cases: [(&[i8], &[i32], i64); 6] = [
+            (&[3, -2, 4], &[0], 255 * 7),
+            (&[3, -9, 4], &[0], 255 * 9),
+            (&[3, -2, 4], &[-255 * 5], 255 * 7),
+            (&[-1, -2, 1, 1], &[10, -2000], 2000),
+            (&[-128; 4], &[-5; 2], 255 * 256 + 5),
+            (&[127], &[i32::MIN], 1 << 31),
+        ];
+        for (weights, bias, expected) in cases {
+            assert_eq!(reach(weights, bias), expected, "{weights:?} and {bias:?}");
+        }
+    }
+}
