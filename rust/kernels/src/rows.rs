@@ -95,6 +95,10 @@ pub(crate) struct Left {
 }
 
 impl Left {
+    /// No rows.
+    pub(crate) const NONE: Left =
+        Left { data: std::ptr::null(), stride: 0, offsets: std::ptr::null(), taps: 0, pad: std::ptr::null() };
+
     /// Checks that `m` rows of `taps` taps of `group_bytes` bytes (`kc` rounded up to 4) lie inside the slices.
     ///
     /// # Panics

@@ -3,6 +3,7 @@
 use super::activations::Right;
 use super::epilogue::{ColumnParams, PANEL_UNITS, Target};
 use super::pack::Packing;
+use super::winograd::tiles::Tiles;
 use crate::isa::Entry;
 use crate::rows::Left;
 
@@ -17,6 +18,8 @@ pub struct Entries {
     pub tiles: [Tile; PANEL_UNITS],
     /// The tile of the fast inner product, which the code of `tiles` goes over to where it is the faster one.
     pub fast: Option<Tile>,
+    /// What [`winograd::run`](super::winograd::run) runs, where the tier has it.
+    pub winograd: Option<Winograd>,
     /// [`ColumnParams::derive`], compiled for the tier.
     pub(super) derive: Entry<unsafe fn(&mut ColumnParams)>,
     /// What [`pack_activations`](super::pack_activations) runs.
@@ -25,6 +28,23 @@ pub struct Entries {
     pub row_sums: Entry<RowSums>,
 }
 
+/// A tier's part of [`winograd`](super::winograd).
+#[derive(Debug)]
+pub struct Winograd {
+    /// The name of the whole.
+    pub name: &'static str,
+    /// Channels and outputs from which it is faster than a product through offsets.
+    pub channels: usize,
+    /// Tiles from which it is faster.
+    pub tiles: usize,
+    /// The transform of the pixels.
+    pub(super) input: Entry<unsafe fn(&Tiles)>,
+    /// The products, the transform of their sums and the epilogue.
+    pub(super) output: Entry<Outputs>,
+}
+
+/// The code of a [`Winograd`]'s outputs. Calling it needs the CPU features of its isa, and a panel and tiles that have been checked.
+type Outputs = unsafe fn(&Panel, &Tiles, usize);
 /// The code of [`pack_activations`](super::pack_activations). Calling it needs the CPU features of its isa.
 type PackActivations = unsafe fn(&Right, &mut [u8], &mut [i32]);
 /// The code of [`row_sums`](super::row_sums). Calling it needs the CPU features of its isa.

@@ -218,7 +218,6 @@ impl FloatsByRow {
 #[derive(Clone, Copy)]
 pub(crate) struct Quantize {
     /// Whether float32 is exact for the panel.
-    #[cfg_attr(not(target_arch = "x86_64"), expect(dead_code, reason = "no tier of this architecture asks"))]
     pub in_floats: bool,
     pub zero_point: i32,
     pub lo: i32,

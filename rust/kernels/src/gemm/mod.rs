@@ -19,6 +19,7 @@ mod tests;
 mod tiers;
 #[cfg(target_arch = "x86_64")]
 mod tile;
+pub mod winograd;
 
 pub use crate::requantize::{AddParams, Requantize, ResidualParams};
 pub use crate::rows::{OffsetTable, Offsets, PAD, Rows};

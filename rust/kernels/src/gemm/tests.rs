@@ -326,3 +326,22 @@ fn parameters_of_a_residual_that_joins_the_sums() {
         assert!(is_refused(Kind::Sums, change), "refused {i}");
     }
 }
+
+#[test]
+fn convolutions_go_through_winograds_transforms_by_shape_on_any_machine() {
+    let pays = |isa: Isa, kc: usize, n: usize, output: [usize; 2]| {
+        let row = TABLE.iter().find(|row| row.isa == isa).expect("a tier of the table");
+        winograd::pays(&row.gemm, kc, n, output)
+    };
+    assert!(
+        pays(Isa::Avx2, 16, 16, [32, 32])
+            && pays(Isa::Avx2, 256, 256, [14, 14])
+            && pays(Isa::Avx2, 64, 64, [8, 8])
+    );
+    // Tiles would be half padding; weights would be too large; there is one tile, or few channels.
+    assert!(!pays(Isa::Avx2, 64, 64, [5, 5]) && !pays(Isa::Avx2, 512, 512, [7, 7]));
+    assert!(!pays(Isa::Avx2, 64, 64, [4, 4]) && !pays(Isa::Avx2, 7, 64, [32, 32]));
+    assert!(pays(Isa::Avx512Vnni, 64, 64, [56, 56]) && pays(Isa::Avx512Vnni, 128, 128, [28, 28]));
+    assert!(!pays(Isa::Avx512Vnni, 32, 32, [56, 56]) && !pays(Isa::Avx512Vnni, 256, 256, [14, 14]));
+    assert!(!pays(Isa::Scalar, 64, 64, [56, 56]));
+}

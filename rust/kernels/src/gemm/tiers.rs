@@ -1,6 +1,6 @@
 //! What each tier has of this family, on every architecture.
 
-use super::entries::{Entries, Tile};
+use super::entries::{Entries, Tile, Winograd};
 use super::pack::Packing;
 use super::scalar;
 #[cfg(target_arch = "x86_64")]
@@ -12,6 +12,7 @@ pub(crate) const SCALAR: Entries = Entries {
     packing: Packing::Fours,
     tiles: [plain(1), plain(2), plain(3), plain(4)],
     fast: None,
+    winograd: None,
     derive: Entry { name: "scalar-columns", code: Some(scalar::derive) },
     pack: Entry { name: "scalar-u8-pack", code: Some(scalar::pack) },
     row_sums: Entry { name: "scalar-u8-row-sums", code: Some(scalar::row_sums) },
@@ -26,6 +27,13 @@ pub(crate) const AVX2: Entries = Entries {
     packing: Packing::Pairs,
     tiles: [wide(1), wide(2), wide(3), wide(4)],
     fast: Some(Tile { name: "avx2-u8i8-gemm-4x16c4", code: code!("x86_64": avx2::panel), rows: 4, units: 1 }),
+    winograd: Some(Winograd {
+        name: "avx2-u8i8-winograd-4x4",
+        channels: 8,
+        tiles: 2,
+        input: Entry { name: "avx2-u8-winograd-pixels", code: code!("x86_64": avx2::winograd::input) },
+        output: Entry { name: "avx2-u8i8-winograd-outputs", code: code!("x86_64": avx2::winograd::output) },
+    }),
     derive: Entry { name: "avx2-columns", code: code!("x86_64": avx2::derive) },
     pack: Entry { name: "avx2-u8-pack", code: code!("x86_64": avx2::pack) },
     row_sums: Entry { name: "avx2-u8-row-sums", code: code!("x86_64": avx2::row_sums) },
@@ -65,6 +73,19 @@ pub(crate) const AVX512VNNI: Entries = Entries {
         },
     ],
     fast: None,
+    winograd: Some(Winograd {
+        name: "avx512vnni-u8i8-winograd-4x4",
+        channels: 64,
+        tiles: 36,
+        input: Entry {
+            name: "avx512vnni-u8-winograd-pixels",
+            code: code!("x86_64": avx512vnni::winograd::input),
+        },
+        output: Entry {
+            name: "avx512vnni-u8i8-winograd-4x4",
+            code: code!("x86_64": avx512vnni::winograd::output),
+        },
+    }),
     derive: Entry { name: "avx512vnni-columns", code: code!("x86_64": avx512vnni::derive) },
     pack: Entry { name: "avx512vnni-u8-pack", code: code!("x86_64": avx512vnni::pack) },
     row_sums: Entry { name: "avx512vnni-u8-row-sums", code: code!("x86_64": avx512vnni::row_sums) },

@@ -20,6 +20,9 @@ pub(super) trait Tile: Vector {
     /// Loads `rows` rows of `n` bytes, each to a place of `UNITS * 16`: as many rows as a register has room for, or less.
     unsafe fn gather<const UNITS: usize>(data: *const u8, stride: usize, rows: usize, n: usize) -> Self;
 
+    /// The first `n` bytes as lanes, at most as many as there are; no others are read.
+    unsafe fn widen(from: *const u8, n: usize) -> Self;
+
     /// Stores what [`Tile::gather`] loads.
     unsafe fn scatter<const UNITS: usize>(self, data: *mut u8, stride: usize, rows: usize, n: usize);
 

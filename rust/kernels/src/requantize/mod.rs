@@ -4,6 +4,7 @@
 //! This scalar code is the text of the rule; the vector code, which the families of kernels share, equals it bit for bit.
 
 mod add;
+mod floats;
 mod residual;
 #[cfg(target_arch = "x86_64")]
 mod scale;
@@ -14,6 +15,7 @@ pub(crate) mod words;
 pub use add::AddParams;
 #[cfg(target_arch = "x86_64")]
 pub(crate) use add::VectorAdd;
+pub(crate) use floats::{float_factor, is_exact_in_floats};
 #[cfg(target_arch = "x86_64")]
 pub(crate) use residual::ResidualScale;
 pub use residual::{
@@ -21,9 +23,7 @@ pub use residual::{
     residual_multiplier_shift, residual_term,
 };
 #[cfg(target_arch = "x86_64")]
-pub(crate) use scale::{
-    Clamp, FloatScale, HighScale, Limits, UniformScale, float_factor, is_exact_in_floats, scale_any,
-};
+pub(crate) use scale::{Clamp, FloatScale, HighScale, Limits, UniformScale, scale_any};
 
 /// The smallest multiplier: `M` is `2^7` times an odd integer of 24 bits, so it lies in `(2^30, 2^31)`.
 pub const MULTIPLIER_MIN: i32 = (1 << 30) + (1 << 7);

@@ -84,6 +84,12 @@ impl Vector for Ymm {
     }
 
     #[inline(always)]
+    unsafe fn words(from: *const u8) -> Self {
+        // SAFETY: the caller's.
+        unsafe { Ymm(_mm256_cvtepu8_epi16(_mm_loadu_si128(from.cast()))) }
+    }
+
+    #[inline(always)]
     unsafe fn store_bytes(self, to: *mut u8) {
         // SAFETY: the caller's.
         unsafe { _mm256_storeu_si256(to.cast(), self.0) }
@@ -124,6 +130,7 @@ impl Vector for Ymm {
         shift_left = _mm256_sllv_epi32;
         shift_right = _mm256_srav_epi32;
         mul_even = _mm256_mul_epi32;
+        mul_low = _mm256_mullo_epi32;
         dot_words = _mm256_madd_epi16;
         sub_words = _mm256_sub_epi16;
         sum_words = _mm256_add_epi16;

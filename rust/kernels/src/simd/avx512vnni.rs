@@ -103,6 +103,12 @@ impl Vector for Zmm {
     }
 
     #[inline(always)]
+    unsafe fn words(from: *const u8) -> Self {
+        // SAFETY: the caller's.
+        unsafe { Zmm(_mm512_cvtepu8_epi16(_mm256_loadu_si256(from.cast()))) }
+    }
+
+    #[inline(always)]
     unsafe fn store_bytes(self, to: *mut u8) {
         // SAFETY: the caller's.
         unsafe { _mm512_storeu_si512(to.cast(), self.0) }
@@ -129,6 +135,7 @@ impl Vector for Zmm {
         shift_left = _mm512_sllv_epi32;
         shift_right = _mm512_srav_epi32;
         mul_even = _mm512_mul_epi32;
+        mul_low = _mm512_mullo_epi32;
         dot_words = _mm512_madd_epi16;
         sub_words = _mm512_sub_epi16;
         sum_words = _mm512_add_epi16;

@@ -49,6 +49,8 @@ pub(crate) trait Vector: Copy {
     unsafe fn shift_left(self, by: Self) -> Self;
     /// Each signed lane moved right by a number of its own.
     unsafe fn shift_right(self, by: Self) -> Self;
+    /// The low halves of the products of lanes.
+    unsafe fn mul_low(self, other: Self) -> Self;
     /// The 64-bit products of the signed even lanes.
     unsafe fn mul_even(self, other: Self) -> Self;
     /// The odd lanes, one lane down; the rest is whatever.
@@ -126,6 +128,9 @@ pub(crate) trait Vector: Copy {
     unsafe fn pack_bytes(self, other: Self) -> Self;
     /// Of four registers of lanes that packs made one of bytes: their bytes, register by register.
     unsafe fn in_order(self) -> Self;
+
+    /// Unsigned bytes from memory, half as many as a register has, as words.
+    unsafe fn words(from: *const u8) -> Self;
 
     /// Lanes from memory.
     #[inline(always)]

@@ -151,7 +151,7 @@ impl<'a> Beside<'a> {
     }
 
     /// The same where the tensor that is added begins at an element.
-    fn at_element(self, element: usize) -> Beside<'a> {
+    pub fn at_element(self, element: usize) -> Beside<'a> {
         if self.residual.is_empty() {
             return self;
         }

@@ -6,6 +6,7 @@
 
 mod tiles;
 mod widen;
+pub(super) mod winograd;
 
 use std::arch::x86_64::*;
 use std::mem::MaybeUninit;
@@ -382,32 +383,27 @@ unsafe fn begin(panel: &Panel, joining: Joining, rows: Range<usize>, sums: *mut 
             for (r, row) in rows.clone().enumerate() {
                 let from = joining.data.add(row * joining.stride + column);
                 let row_bias = Ymm::splat(panel.row_bias.get(row).copied().unwrap_or(0));
-                let first = bias.add(scale.apply(residuals(from, here))).add(row_bias);
+                let first = bias.add(scale.apply(Ymm::widen(from, here))).add(row_bias);
                 first.store_bytes((*sums.add(r)).as_mut_ptr().add(column).cast());
             }
         }
     }
 }
 
-/// The first `n` bytes as lanes, at most as many as there are.
-///
-/// # Safety
-/// They are readable.
-#[inline]
-#[target_feature(enable = "avx2,fma")]
-unsafe fn residuals(from: *const u8, n: usize) -> Ymm {
-    // SAFETY: the caller's.
-    unsafe {
-        if n == Ymm::LANES {
-            return Ymm(_mm256_cvtepu8_epi32(_mm_loadl_epi64(from.cast())));
-        }
-        let mut bytes = [0; Ymm::LANES];
-        copy_short(from, bytes.as_mut_ptr(), n);
-        Ymm(_mm256_cvtepu8_epi32(_mm_loadl_epi64(bytes.as_ptr().cast())))
-    }
-}
-
 impl Tile for Ymm {
+    #[inline(always)]
+    unsafe fn widen(from: *const u8, n: usize) -> Ymm {
+        // SAFETY: the caller's.
+        unsafe {
+            if n == Ymm::LANES {
+                return Ymm(_mm256_cvtepu8_epi32(_mm_loadl_epi64(from.cast())));
+            }
+            let mut bytes = [0; Ymm::LANES];
+            copy_short(from, bytes.as_mut_ptr(), n);
+            Ymm(_mm256_cvtepu8_epi32(_mm_loadl_epi64(bytes.as_ptr().cast())))
+        }
+    }
+
     #[inline(always)]
     unsafe fn gather<const UNITS: usize>(data: *const u8, stride: usize, rows: usize, n: usize) -> Ymm {
         // SAFETY: the caller's; rows beyond the last are not read, nor bytes beyond n.

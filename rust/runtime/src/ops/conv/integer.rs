@@ -1,10 +1,11 @@
-//! QConv: 1x1 in place, depthwise by its own kernel, shallow inputs row by row, the rest through offsets.
+//! QConv: 1x1 in place, depthwise by its own kernel, shallow inputs row by row, 3x3 through Winograd's transforms where that is
+//! faster, the rest through offsets.
 
 use octavo_kernels::gemm::{self, OffsetTable, PAD};
 
 use super::convolution::Convolution;
 use super::shallow::PaddedImage;
-use super::{depthwise, int16};
+use super::{depthwise, int16, winograd};
 use crate::ops::node::{error, made, needed};
 use crate::ops::product::{
     Group, Product, Source, epilogue, epilogue_by_row, has_row_scales, push_rows, row_scales, settle,
@@ -43,6 +44,11 @@ fn plan_product(b: &mut Builder<'_>, node: &Node, conv: &Convolution, x: &Placed
         let epilogue = epilogue(b, node, &weights, conv.outputs, &zeros)?;
         (epilogue, Zeros::Fixed(zeros.iter().map(|&zero| zero as u8).collect()), [None; 2])
     };
+    if let Zeros::Fixed(zeros) = &zeros
+        && winograd::suits(b, conv, &weights)
+    {
+        return winograd::plan(b, node, conv, x, (&weights, zeros), epilogue);
+    }
     let shape = g.output_shape(conv.outputs);
 
     let is_shallow = conv.is_shallow();

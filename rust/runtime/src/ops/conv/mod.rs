@@ -8,6 +8,7 @@ mod int16;
 mod integer;
 mod phases;
 mod shallow;
+mod winograd;
 
 use crate::ops::node::needed;
 use crate::plan::builder::{Builder, Stop};

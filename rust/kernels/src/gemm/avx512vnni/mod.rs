@@ -4,6 +4,8 @@
 //! broadcast by the load. Tiles are as tall as 32 registers allow. The left side is unsigned and so must be the
 //! instruction's register operand: the broadcast cannot be folded into vpdpbusd.
 
+pub(super) mod winograd;
+
 use std::arch::x86_64::*;
 use std::array::from_fn;
 use std::ops::Range;
@@ -161,14 +163,13 @@ unsafe fn add_residuals<const UNITS: usize, const ROWS: usize>(
 ) {
     for u in 0..UNITS {
         let column = u * UNIT;
-        let mask = (u64::MAX >> (64 - panel.n) >> column) as u16;
-        // SAFETY: the parameters have 16 lanes a unit; the residuals of each row that the mask picks are the panel's, and
-        // others are not read.
+        let here = UNIT.min(panel.n - column);
+        // SAFETY: the parameters have 16 lanes a unit; `here` residuals of each row from the column on are the panel's.
         unsafe {
             let scale = panel.columns.residual_scale::<Zmm>(column);
             for r in 0..ROWS {
                 let from = joining.data.add((row + r) * joining.stride + column);
-                let residuals = Zmm(_mm512_cvtepu8_epi32(_mm_maskz_loadu_epi8(mask, from.cast())));
+                let residuals = Zmm::widen(from, here);
                 acc[r][u][0] = acc[r][u][0].add(scale.apply(residuals));
             }
         }
@@ -176,6 +177,13 @@ unsafe fn add_residuals<const UNITS: usize, const ROWS: usize>(
 }
 
 impl Tile for Zmm {
+    #[inline(always)]
+    unsafe fn widen(from: *const u8, n: usize) -> Zmm {
+        let mask = (0xffff_u32 >> (UNIT - n)) as u16;
+        // SAFETY: the caller's; bytes beyond n are not read.
+        unsafe { Zmm(_mm512_cvtepu8_epi32(_mm_maskz_loadu_epi8(mask, from.cast()))) }
+    }
+
     #[inline(always)]
     unsafe fn gather<const UNITS: usize>(data: *const u8, stride: usize, rows: usize, n: usize) -> Zmm {
         let mask = u64::MAX >> (64 - n);
