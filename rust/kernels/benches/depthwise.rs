@@ -50,8 +50,9 @@ fn depthwise(c: &mut Criterion) {
             let k = Kernels::new(isa).expect("an available tier");
             let entries = &k.row().depthwise;
             let (shape, side) = (format!("{input}x{input}x{channels}"), [kernel; 2]);
-            let mut packed = vec![0; entries.to_bytes.packed_len(channels, side)];
-            entries.to_bytes.pack(&weights, channels, side, &mut packed);
+            let tile = entries.to_bytes.select(&window);
+            let mut packed = vec![0; tile.packing.packed_len(channels, side)];
+            tile.packing.pack(&weights, channels, side, &mut packed);
             let epilogue = Requantize {
                 bias: &vec![1000; channels],
                 reach: 1 << 24,
@@ -62,12 +63,13 @@ fn depthwise(c: &mut Criterion) {
                 hi: 255,
             };
             let d = Depthwise { window, packed: &packed, epilogue, x_zero_point: 128 };
-            let name = entries.to_bytes.select(side, window.stride, window.dilation).name;
+            let name = tile.entry.name;
             group.bench_function(BenchmarkId::new(name, &shape), |b| {
                 b.iter(|| run(k, &x, &d, 0..output, &mut out));
             });
-            let mut packed = vec![0; entries.to_floats.packed_len(channels, side)];
-            entries.to_floats.pack(&weights, channels, side, &mut packed);
+            let tile = entries.to_floats.select(&window);
+            let mut packed = vec![0; tile.packing.packed_len(channels, side)];
+            tile.packing.pack(&weights, channels, side, &mut packed);
             let ones = vec![1.0; channels];
             let epilogue = Floats {
                 acc_bias: &vec![1000; channels],
@@ -78,7 +80,7 @@ fn depthwise(c: &mut Criterion) {
                 hi: 6.0,
             };
             let d = Depthwise { window, packed: &packed, epilogue, x_zero_point: 128 };
-            let name = entries.to_floats.select(side, window.stride, window.dilation).name;
+            let name = tile.entry.name;
             group.bench_function(BenchmarkId::new(name, &shape), |b| {
                 b.iter(|| run_to_floats(k, &x, &d, 0..output, &mut floats));
             });

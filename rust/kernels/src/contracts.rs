@@ -261,8 +261,8 @@ const FILTERS: [Change<Filter>; 14] = [
 fn depthwise_convolutions() {
     let k = Kernels::best();
     let run = |f: &Filter| {
-        let tiles = &k.row().depthwise.to_bytes;
-        let packed = vec![0; tiles.packed_len(17, [3, 3]).wrapping_add_signed(f.packed)];
+        let packing = k.row().depthwise.to_bytes.select(&filter().window).packing;
+        let packed = vec![0; packing.packed_len(17, [3, 3]).wrapping_add_signed(f.packed)];
         let requantize = Requantize {
             bias: &vec![0; f.lengths[0]],
             reach: 0,
@@ -293,8 +293,8 @@ fn depthwise_convolutions() {
 fn depthwise_convolutions_to_floats() {
     let k = Kernels::best();
     let run = |f: &Filter| {
-        let tiles = &k.row().depthwise.to_floats;
-        let packed = vec![0; tiles.packed_len(17, [3, 3]).wrapping_add_signed(f.packed)];
+        let packing = k.row().depthwise.to_floats.select(&filter().window).packing;
+        let packed = vec![0; packing.packed_len(17, [3, 3]).wrapping_add_signed(f.packed)];
         let floats = Floats {
             acc_bias: &vec![0; f.lengths[0]],
             x_scale: 1.0,
@@ -307,10 +307,10 @@ fn depthwise_convolutions_to_floats() {
         depthwise::run_to_floats(k, &vec![1; f.x], &d, f.rows.clone(), &mut vec![0.0; f.out]);
     };
     refuses(filter, run, &FILTERS);
-    let tiles = &k.row().depthwise.to_bytes;
+    let packing = k.row().depthwise.to_bytes.select(&filter().window).packing;
     let pack = |weights: usize, more: isize| {
-        let len = tiles.packed_len(17, [3, 3]).wrapping_add_signed(more);
-        tiles.pack(&vec![1; weights], 17, [3, 3], &mut vec![0; len]);
+        let len = packing.packed_len(17, [3, 3]).wrapping_add_signed(more);
+        packing.pack(&vec![1; weights], 17, [3, 3], &mut vec![0; len]);
     };
     pack(153, 0);
     for (weights, more) in [(152, 0), (154, 0), (153, 1), (153, -1)] {

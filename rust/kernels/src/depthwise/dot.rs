@@ -1,15 +1,15 @@
 //! What the kernels are written over: a tier's dot product of a few taps, on as many channels as a register has lanes.
 
 use super::general::{GroupDot, TAPS_MAX};
-use super::pack::{GROUP, first_channel};
+use super::pack::first_channel;
 use crate::simd::Vector;
 
 /// A register of sums, or of so many bytes of taps and weights.
 ///
 /// # Safety
-/// As [`Vector`]. The lanes divide a group.
+/// As [`Vector`]. The lanes are those of a group.
 pub(super) trait Dot: Vector {
-    /// The same for a whole group, or a part of one.
+    /// The same for a group of any number of channels.
     type Group: GroupDot;
     /// Taps of a word of packed weights.
     const TAPS: usize = Self::Group::TAPS;
@@ -28,26 +28,16 @@ pub(super) trait Dot: Vector {
     unsafe fn one_later(self, before: Self) -> Self;
 }
 
-/// Whether the channels are whole blocks of a register's lanes, and so not too few for code that takes one at a time.
-pub(super) fn are_blocks<D: Dot>(channels: usize) -> bool {
-    channels == D::LANES || channels >= GROUP
-}
-
-/// The first channels of the blocks of a register's lanes from the one numbered `from` on, and where in the packed weights
-/// each block's lie, of `words` words a group.
+/// The first channels of the groups from the one numbered `from` on, and where in the packed weights each group's lie, of
+/// `words` words a group.
 #[inline(always)]
-pub(super) fn blocks<D: Dot>(
+pub(super) fn groups<D: Dot>(
     channels: usize,
     words: usize,
     from: usize,
 ) -> impl Iterator<Item = (usize, usize)> {
-    let parts = GROUP / D::LANES;
-    let count = if channels == D::LANES { 1 } else { channels.div_ceil(GROUP) * parts };
-    (from..count).map(move |block| {
-        let (group, part) = (block / parts, block % parts);
-        let packed = group * words * D::WORD + part * (D::WORD / parts);
-        (first_channel(group, channels) + part * D::LANES, packed)
-    })
+    let count = channels.div_ceil(D::LANES);
+    (from..count).map(move |group| (first_channel(group, channels, D::LANES), group * words * D::WORD))
 }
 
 /// The channels of a register that there are.

@@ -12,7 +12,7 @@ use crate::requantize::{HIGH_SHIFT, Requantize};
 pub struct Depthwise<'a, E> {
     /// Geometry; taps outside the image read the zero point.
     pub window: Window,
-    /// The weights as [`Tiles::pack`] lays them out for the same tier and result.
+    /// The weights as the kernel that [`Tiles::select`] gives for the window has them, [`Packing::pack`].
     pub packed: &'a [u8],
     /// One value a channel; the bias of the sums already holds `-x_zero_point * sum(w)`.
     pub epilogue: E,
@@ -53,11 +53,37 @@ pub(crate) type ToBytes = unsafe fn(&[u8], &Depthwise<'_, Requantize<'_>>, Range
 /// The code of a kernel that makes float32. It asks for the bounds that [`run_to_floats`](super::run_to_floats) asserts.
 pub(crate) type ToFloats = unsafe fn(&[u8], &Depthwise<'_, Floats<'_>>, Range<usize>, &mut [f32]);
 
-/// A kernel with the shapes it is made for.
+/// The convolutions that a kernel is made for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Takes {
+    /// All.
+    Any,
+    /// Those of a kernel and a stride, with taps side by side.
+    Shape([usize; 2], [usize; 2]),
+    /// Those of few channels, or of a number that leaves many lanes of the last group empty.
+    Rows,
+}
+
+impl Takes {
+    fn takes(self, window: &Window, packing: &Packing) -> bool {
+        // The special kernels read some pixel of the image even where all of it is padding.
+        let has_pixels = window.input[0] > 0 && window.input[1] > 0;
+        match self {
+            Takes::Any => true,
+            Takes::Shape(kernel, stride) => {
+                has_pixels && (kernel, stride) == (window.kernel, window.stride) && window.dilation == [1, 1]
+            }
+            Takes::Rows => has_pixels && packing.takes_rows(window),
+        }
+    }
+}
+
+/// A kernel with what it is made for.
 #[derive(Debug)]
 pub struct Tile<R> {
-    /// Kernel and stride; `None` takes every shape.
-    pub(crate) shape: Option<([usize; 2], [usize; 2])>,
+    pub(crate) takes: Takes,
+    /// How it has its weights.
+    pub packing: Packing,
     /// The kernel.
     pub entry: Entry<R>,
 }
@@ -65,30 +91,15 @@ pub struct Tile<R> {
 /// A tier's kernels of one result, special ones first; the last one takes every shape.
 #[derive(Debug)]
 pub struct Tiles<R: 'static> {
-    /// How the weights are packed for all of them.
-    pub(crate) packing: Packing,
     /// The kernels.
     pub all: &'static [Tile<R>],
 }
 
 impl<R> Tiles<R> {
-    /// The kernel that runs for a shape: the first that takes it.
-    pub fn select(&self, kernel: [usize; 2], stride: [usize; 2], dilation: [usize; 2]) -> &'static Entry<R> {
-        let takes = |tile: &&Tile<R>| match tile.shape {
-            None => true,
-            Some(shape) => shape == (kernel, stride) && dilation == [1, 1],
-        };
-        &self.all.iter().find(takes).expect("the last kernel takes every shape").entry
-    }
-
-    /// The bytes of the packed weights.
-    pub fn packed_len(&self, channels: usize, kernel: [usize; 2]) -> usize {
-        self.packing.packed_len(channels, kernel)
-    }
-
-    /// Packs weights `[channels, kh, kw]`. Panics where a length is wrong; `out` has [`Tiles::packed_len`] bytes.
-    pub fn pack(&self, weights: &[i8], channels: usize, kernel: [usize; 2], out: &mut [u8]) {
-        self.packing.pack(weights, channels, kernel, out);
+    /// The kernel that runs for a window: the first that takes it.
+    pub fn select(&self, window: &Window) -> &'static Tile<R> {
+        let takes = |tile: &&Tile<R>| tile.takes.takes(window, &tile.packing);
+        self.all.iter().find(takes).expect("the last kernel takes every window")
     }
 
     /// The kernel for a convolution. Panics where a slice has not the length of its geometry.
@@ -101,11 +112,10 @@ impl<R> Tiles<R> {
     ) -> &'static Entry<R> {
         let window = &d.window;
         window.assert_slices(x, rows, out);
-        let packed = self.packed_len(window.channels, window.kernel);
+        let tile = self.select(window);
+        let packed = tile.packing.packed_len(window.channels, window.kernel);
         assert_eq!(d.packed.len(), packed, "the packed weights' length");
-        // The special kernels read some pixel of the image even where all of it is padding.
-        let dilation = if x.is_empty() { [0, 0] } else { window.dilation };
-        self.select(window.kernel, window.stride, dilation)
+        &tile.entry
     }
 }
 
@@ -116,6 +126,13 @@ pub struct Entries {
     pub to_bytes: Tiles<ToBytes>,
     /// Those that make float32.
     pub to_floats: Tiles<ToFloats>,
+}
+
+/// Whether one rounding in float32 gives the bytes of all sums.
+#[cfg(target_arch = "x86_64")]
+pub(super) fn is_exact_in_floats(r: &Requantize<'_>) -> bool {
+    let (least, most) = r.shift.iter().fold((62, 1), |(least, most), &s| (s.min(least), s.max(most)));
+    crate::requantize::is_exact_in_floats(r.reach, least, most)
 }
 
 /// Whether shifts below [`HIGH_SHIFT`] can be raised to it, inside int32: a sum that moves left by as much as its shift

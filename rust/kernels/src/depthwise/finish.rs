@@ -2,7 +2,7 @@
 
 use super::dot::Channels;
 use super::entries::Floats;
-use crate::requantize::{Clamp, HIGH_SHIFT, HighScale, Requantize};
+use crate::requantize::{Clamp, FloatScale, HIGH_SHIFT, HighScale, Requantize, scale_any};
 use crate::simd::Vector;
 
 /// # Safety
@@ -21,7 +21,7 @@ pub(super) trait Finish<V>: Sized {
     /// What the sums begin with.
     unsafe fn start(&self) -> V;
 
-    /// Writes the results of `DOWN` x `RIGHT` outputs, 2 or 4 of them, to their places: an element a channel, where there
+    /// Writes the results of `DOWN` x `RIGHT` outputs, 1, 2 or 4 of them, to their places: an element a channel, where there
     /// is a place.
     unsafe fn write<const DOWN: usize, const RIGHT: usize>(
         &self,
@@ -30,18 +30,96 @@ pub(super) trait Finish<V>: Sized {
     );
 }
 
-/// Requantization. A shift below 33, which there is only where `RAISED`, is raised to 33 and the sum moved left by as
-/// much: the same quotient.
-pub(super) struct Bytes<V: Vector, C, const RAISED: bool> {
-    channels: C,
-    bias: V,
+/// How sums are scaled before the clamp to bytes.
+///
+/// # Safety
+/// As [`Finish`].
+pub(super) trait Scale<V: Vector>: Sized {
+    /// Whether the scaled sums have the zero point in them.
+    const HAS_ZERO_POINT: bool = false;
+
+    /// By the multipliers and shifts of a register's channels.
+    unsafe fn new(multiplier: V, shift: V, zero_point: i32) -> Self;
+
+    /// `floor((acc * multiplier + 2^(shift-1)) / 2^shift)`, or what has the same int16 after saturation.
+    unsafe fn apply(&self, acc: V) -> V;
+}
+
+/// By one rounding in float32, where [`is_exact_in_floats`](crate::requantize::is_exact_in_floats) holds.
+impl<V: Vector> Scale<V> for FloatScale<V> {
+    const HAS_ZERO_POINT: bool = true;
+
+    #[inline(always)]
+    unsafe fn new(multiplier: V, shift: V, zero_point: i32) -> Self {
+        // SAFETY: the caller's promise.
+        unsafe {
+            // The steps of `float_factor`.
+            let integers = multiplier.shift_right(V::splat(7)).to_floats();
+            let power = V::splat(127 + 7).sub(shift).shift_left(V::splat(23));
+            FloatScale::new(integers.mul_floats(power), zero_point)
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn apply(&self, acc: V) -> V {
+        // SAFETY: the caller's promise.
+        unsafe { FloatScale::apply(self, acc) }
+    }
+}
+
+/// By high halves, where [`can_raise_shifts`](super::entries::can_raise_shifts) holds. A shift below 33 is raised to 33 and
+/// the sum moved left by as much: the same quotient.
+pub(super) struct RaisedScale<V: Vector> {
     /// By how much each sum moves left.
     left: V,
     scale: HighScale<V>,
+}
+
+impl<V: Vector> Scale<V> for RaisedScale<V> {
+    #[inline(always)]
+    unsafe fn new(multiplier: V, shift: V, _zero_point: i32) -> Self {
+        // SAFETY: the caller's promise.
+        unsafe {
+            let raised = shift.max(V::splat(HIGH_SHIFT));
+            RaisedScale { left: raised.sub(shift), scale: HighScale::new(multiplier, raised) }
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn apply(&self, acc: V) -> V {
+        // SAFETY: the caller's promise.
+        unsafe { self.scale.apply(acc.shift_left(self.left)) }
+    }
+}
+
+/// For every shift.
+pub(super) struct AnyScale<V> {
+    multiplier: V,
+    shift: V,
+}
+
+impl<V: Vector> Scale<V> for AnyScale<V> {
+    #[inline(always)]
+    unsafe fn new(multiplier: V, shift: V, _zero_point: i32) -> Self {
+        AnyScale { multiplier, shift }
+    }
+
+    #[inline(always)]
+    unsafe fn apply(&self, acc: V) -> V {
+        // SAFETY: the caller's promise.
+        unsafe { scale_any(acc, self.multiplier, self.shift) }
+    }
+}
+
+/// Requantization.
+pub(super) struct Bytes<V, C, S> {
+    channels: C,
+    bias: V,
+    scale: S,
     clamp: Clamp<V>,
 }
 
-impl<V: Vector, C: Channels<V>, const RAISED: bool> Finish<V> for Bytes<V, C, RAISED> {
+impl<V: Vector, C: Channels<V>, S: Scale<V>> Finish<V> for Bytes<V, C, S> {
     type Channels = C;
     type Of<'a> = Requantize<'a>;
     type Out = u8;
@@ -51,14 +129,11 @@ impl<V: Vector, C: Channels<V>, const RAISED: bool> Finish<V> for Bytes<V, C, RA
         // SAFETY: the caller's promise.
         unsafe {
             let load = |values: &[i32]| channels.load(values.as_ptr().add(first));
-            let given = load(of.shift);
-            let shift = given.max(V::splat(HIGH_SHIFT));
             Bytes {
                 channels,
                 bias: load(of.bias),
-                left: shift.sub(given),
-                scale: HighScale::new(load(of.multiplier), shift),
-                clamp: Clamp::new(of.zero_point, of.lo, of.hi),
+                scale: S::new(load(of.multiplier), load(of.shift), of.zero_point),
+                clamp: Clamp::new(if S::HAS_ZERO_POINT { 0 } else { of.zero_point }, of.lo, of.hi),
             }
         }
     }
@@ -76,14 +151,11 @@ impl<V: Vector, C: Channels<V>, const RAISED: bool> Finish<V> for Bytes<V, C, RA
     ) {
         // SAFETY: the caller's promise.
         unsafe {
-            let at = |i: usize| {
-                let sum = sums[i / RIGHT][i % RIGHT];
-                self.scale.apply(if RAISED { sum.shift_left(self.left) } else { sum })
-            };
-            let bytes = if DOWN * RIGHT == 4 {
-                self.clamp.bytes([at(0), at(1), at(2), at(3)])
-            } else {
-                self.clamp.bytes_of_two([at(0), at(1)])
+            let at = |i: usize| self.scale.apply(sums[i / RIGHT][i % RIGHT]);
+            let bytes = match DOWN * RIGHT {
+                4 => self.clamp.bytes([at(0), at(1), at(2), at(3)]),
+                2 => self.clamp.bytes_of_two([at(0), at(1)]),
+                _ => self.clamp.bytes_of_two([at(0); 2]),
             };
             // Each output has a quarter.
             let bytes = bytes.in_order();

@@ -7,10 +7,12 @@ use super::entries::Depthwise;
 use super::pack::{GROUP, Lines, first_channel};
 use crate::geometry::Window;
 
-/// What a tier does with the 16 channels of a group.
+/// What a tier does with the channels of a group.
 pub(super) trait GroupDot {
-    /// 16 int32 sums.
+    /// An int32 sum a channel.
     type Sums: Copy;
+    /// Channels of a group, at most [`GROUP`].
+    const LANES: usize;
     /// Taps of a word of packed weights; at most [`TAPS_MAX`].
     const TAPS: usize;
     /// Bytes of a word of packed weights.
@@ -19,13 +21,13 @@ pub(super) trait GroupDot {
     /// The sums' first values, from `channels` values.
     ///
     /// # Safety
-    /// The tier's CPU features; `channels` values at `bias`, at most 16.
+    /// The tier's CPU features; `channels` values at `bias`, at most `LANES`.
     unsafe fn start(bias: *const i32, channels: usize) -> Self::Sums;
 
     /// Adds the products of a word's taps.
     ///
     /// # Safety
-    /// The tier's CPU features; `channels` values, at most 16, at each of the first `TAPS` places; a word at `weights`.
+    /// The tier's CPU features; `channels` values, at most `LANES`, at each of the first `TAPS` places; a word at `weights`.
     unsafe fn multiply_add(
         sums: Self::Sums,
         taps: [*const u8; TAPS_MAX],
@@ -45,7 +47,7 @@ pub(super) trait GroupFinish<L: GroupDot> {
     /// Writes the results of `channels` channels from `first` on.
     ///
     /// # Safety
-    /// The tier's CPU features; `first + channels` parameters; room for `channels` elements, at most 16, at `out`.
+    /// The tier's CPU features; `first + channels` parameters; room for `channels` elements, at most `LANES`, at `out`.
     unsafe fn finish(&self, sums: L::Sums, first: usize, channels: usize, out: *mut Self::Out);
 }
 
@@ -90,11 +92,11 @@ unsafe fn run_pixel<L: GroupDot, E: GroupFinish<L>>(
     pixel: &mut [E::Out],
 ) {
     let channels = d.window.channels;
-    let lanes = channels.min(GROUP);
+    let lanes = channels.min(L::LANES);
     let words = slots::<L>(d.window.kernel) / L::TAPS;
     let padding = [d.x_zero_point; GROUP];
     let mut taps = Taps::new(x, d.window, output, &padding);
-    let groups = channels.div_ceil(GROUP);
+    let groups = channels.div_ceil(L::LANES);
     for block in (0..groups).step_by(GROUPS) {
         let block_groups = GROUPS.min(groups - block);
         // SAFETY: a group's first channel has `lanes` channels from it on, for bias and output alike. A listed place
@@ -104,7 +106,7 @@ unsafe fn run_pixel<L: GroupDot, E: GroupFinish<L>>(
             let start = d.epilogue.start().as_ptr();
             let mut sums = [L::start(start, lanes); GROUPS];
             for group in 0..block_groups {
-                let first = first_channel(block + group, channels);
+                let first = first_channel(block + group, channels, L::LANES);
                 sums[group] = L::start(start.add(first), lanes);
             }
             for word in (0..words).step_by(LISTED / L::TAPS) {
@@ -115,7 +117,7 @@ unsafe fn run_pixel<L: GroupDot, E: GroupFinish<L>>(
                     let inside = &taps.inside[w * L::TAPS..][..L::TAPS];
                     let weights = d.packed.as_ptr().add((block * words + word + w) * L::WORD);
                     for group in 0..block_groups {
-                        let first = first_channel(block + group, channels);
+                        let first = first_channel(block + group, channels, L::LANES);
                         let mut of_group = [padding.as_ptr(); TAPS_MAX];
                         for tap in 0..L::TAPS {
                             of_group[tap] = places[tap].add(first & inside[tap]);
@@ -126,7 +128,7 @@ unsafe fn run_pixel<L: GroupDot, E: GroupFinish<L>>(
                 }
             }
             for group in 0..block_groups {
-                let first = first_channel(block + group, channels);
+                let first = first_channel(block + group, channels, L::LANES);
                 d.epilogue.finish(sums[group], first, lanes, pixel.as_mut_ptr().add(first));
             }
         }

@@ -1,8 +1,8 @@
 //! Depthwise convolution, uint8 x int8 -> uint8 or float32: one filter a channel, on one image in NHWC.
 //!
-//! Channels go through 16 at a time; each such *group* has its weights together. Where the channels are no multiple
-//! of 16, the last group overlaps the one before it (channels `C-16..C`), so that it is as full as the others; only
-//! fewer than 16 channels make a group that is not full.
+//! Channels go through as many at a time as a register of sums has lanes; each such *group* has its weights together.
+//! Where the channels are no multiple of that, the last group overlaps the one before it, so that it is as full as the
+//! others. Of fewer than 8 channels, tiers with vectors take rows instead.
 
 #[cfg(target_arch = "x86_64")]
 mod avx2;
@@ -15,9 +15,12 @@ mod entries;
 mod finish;
 mod general;
 mod pack;
+#[cfg(target_arch = "x86_64")]
+mod row;
 mod scalar;
 #[cfg(target_arch = "x86_64")]
 mod slide;
+mod steps;
 #[cfg(target_arch = "x86_64")]
 mod strip;
 #[cfg(test)]
@@ -28,6 +31,7 @@ use std::ops::Range;
 
 pub use crate::geometry::Window;
 pub use entries::{Depthwise, Entries, Floats, Tile, Tiles};
+pub use pack::Packing;
 pub(crate) use tiers::{AVX2, AVX512VNNI, SCALAR};
 
 use crate::isa::Has;

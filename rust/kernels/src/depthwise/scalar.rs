@@ -31,6 +31,7 @@ struct Plain;
 
 impl GroupDot for Plain {
     type Sums = [i32; GROUP];
+    const LANES: usize = GROUP;
     const TAPS: usize = 1;
     const WORD: usize = GROUP;
 

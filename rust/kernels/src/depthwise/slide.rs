@@ -5,7 +5,7 @@
 
 use std::ops::Range;
 
-use super::dot::{Channels, Dot, blocks};
+use super::dot::{Channels, Dot, groups};
 use super::entries::Depthwise;
 use super::finish::Finish;
 use super::general::TAPS_MAX;
@@ -170,7 +170,7 @@ pub(super) unsafe fn run_from<
     for oy in rows.clone().step_by(DOWN) {
         let down = DOWN.min(rows.end - oy);
         let out = &mut out[(oy - rows.start) * line..][..down * line];
-        for (first, packed) in blocks::<D>(channels, KERNEL * KERNEL.div_ceil(D::TAPS), from) {
+        for (first, packed) in groups::<D>(channels, KERNEL * KERNEL.div_ceil(D::TAPS), from) {
             // SAFETY: the block's channels are in the image, the parameters and the output; the packed weights have
             // a group for each group of channels.
             unsafe {

@@ -1,74 +1,33 @@
-//! Any kernel, stride and dilation for as many channels at a time as a register has lanes.
-//!
-//! A *column* holds the input rows that an output row needs at one place, interleaved word by word; those that a piece of
-//! the row needs lie side by side in a strip, where each is made once and serves every output that it meets. A kernel of
-//! one row has words of neighbouring taps instead.
+//! Any kernel, stride and dilation for as many channels at a time as a register has lanes: the columns of a piece of a row
+//! are made once, in a strip, and serve every output that meets them.
 
 use std::mem::MaybeUninit;
 use std::ops::Range;
 
-use super::dot::{Channels, Dot, blocks};
+use super::dot::{Channels, Dot, groups};
 use super::entries::Depthwise;
 use super::finish::Finish;
 use super::general::{self, TAPS_MAX};
 use super::pack::{GROUP, Lines};
-use crate::geometry::Window;
-
-/// Bytes of a strip: half of the smallest first-level cache.
-const BYTES: usize = 1 << 14;
-/// Outputs that go through together.
-const RIGHT: usize = 4;
-/// Rows of a strip at most.
-const ROWS: usize = 32;
+use super::steps::{BYTES, LANE, RIGHT, Steps};
 
 /// The columns of a piece of an output row.
 #[repr(align(64))]
-struct Strip([MaybeUninit<u8>; BYTES]);
+pub(super) struct Strip([MaybeUninit<u8>; BYTES]);
 
 impl Strip {
-    /// The place of a register's bytes.
+    pub(super) const fn new() -> Strip {
+        Strip([MaybeUninit::uninit(); BYTES])
+    }
+
+    /// The place of a byte.
     ///
     /// # Safety
-    /// A strip has as many registers.
+    /// A strip has as many.
     #[inline(always)]
-    unsafe fn at<D: Dot>(&mut self, register: usize) -> *mut u8 {
+    pub(super) unsafe fn at(&mut self, byte: usize) -> *mut u8 {
         // SAFETY: the caller's promise.
-        unsafe { self.0.as_mut_ptr().cast::<u8>().add(register * D::BYTES) }
-    }
-}
-
-/// How the kernel's lines lie in a strip.
-#[derive(Clone, Copy)]
-struct Steps {
-    /// Words of a column: a register each.
-    words: usize,
-    /// Columns that an output needs.
-    count: usize,
-    /// From one to the next.
-    distance: usize,
-    /// Outputs of a piece.
-    piece: usize,
-}
-
-impl Steps {
-    /// `None` where a strip is too short for a few outputs.
-    fn new<D: Dot>(window: &Window) -> Option<Steps> {
-        let lines = Lines::of(window.kernel);
-        let words = lines.length.div_ceil(D::TAPS);
-        let (words, count, distance) = if lines.lie {
-            (1, words, window.dilation[1].checked_mul(D::TAPS)?)
-        } else {
-            (words, lines.count, window.dilation[1])
-        };
-        let reach = (count - 1).checked_mul(distance)?;
-        let room = (BYTES / D::BYTES / words).checked_sub(reach + 1)?;
-        let piece = room / window.stride[1] + 1;
-        (window.kernel[0] <= ROWS && piece >= RIGHT).then_some(Steps { words, count, distance, piece })
-    }
-
-    /// The columns of so many outputs, at least one.
-    fn columns(self, outputs: usize, stride: usize) -> usize {
-        (outputs - 1) * stride + (self.count - 1) * self.distance + 1
+        unsafe { self.0.as_mut_ptr().cast::<u8>().add(byte) }
     }
 }
 
@@ -87,26 +46,22 @@ pub(super) unsafe fn run<D: Dot, F: Finish<D>>(
 ) where
     for<'a> F::Of<'a>: general::GroupFinish<D::Group, Out = F::Out>,
 {
-    let Some(steps) = Steps::new::<D>(&d.window) else {
+    let Some(steps) = Steps::new(&d.window, D::TAPS, D::LANES, D::LANES) else {
         // SAFETY: the caller's promise.
         return unsafe { general::run::<D::Group, _>(x, d, rows, out) };
     };
-    // Where the last word of a column has room for one more row: for that of the output row below.
-    let [kh, ..] = d.window.kernel;
-    let has_room = kh > 1 && !kh.is_multiple_of(D::TAPS);
-    let is_paired = has_room && d.window.stride[0] == 1 && d.window.dilation[0] == 1;
     let line = d.window.output[1] * d.window.channels;
-    let mut strip = Strip([MaybeUninit::uninit(); BYTES]);
+    let mut strip = Strip::new();
     let mut oy = rows.start;
     while oy < rows.end {
         let out = &mut out[(oy - rows.start) * line..];
         // SAFETY: the caller's promise; the rows are in the output.
         unsafe {
-            if is_paired && oy + 2 <= rows.end {
-                lines::<D, F, 2>(&mut strip, x, d, steps, oy, out, of_block);
+            if steps.is_paired && oy + 2 <= rows.end {
+                lines::<D, F, 2>(&mut strip, x, d, &steps, oy, out, of_block);
                 oy += 2;
             } else {
-                lines::<D, F, 1>(&mut strip, x, d, steps, oy, out, of_block);
+                lines::<D, F, 1>(&mut strip, x, d, &steps, oy, out, of_block);
                 oy += 1;
             }
         }
@@ -122,23 +77,43 @@ unsafe fn lines<D: Dot, F: Finish<D>, const DOWN: usize>(
     strip: &mut Strip,
     x: &[u8],
     d: &Depthwise<'_, F::Of<'_>>,
-    steps: Steps,
+    steps: &Steps,
     oy: usize,
     out: &mut [F::Out],
     of_block: F::Channels,
 ) {
     let (channels, columns) = (d.window.channels, d.window.output[1]);
-    for (first, packed) in blocks::<D>(channels, steps.count * steps.words, 0) {
+    let words = d.packed.len() / D::WORD / channels.div_ceil(D::LANES);
+    for (first, packed) in groups::<D>(channels, words, 0) {
         for ox in (0..columns).step_by(steps.piece) {
             let outputs = steps.piece.min(columns - ox);
-            let out = &mut out[ox * channels + first..];
+            let out = out[ox * channels + first..].as_mut_ptr();
             // SAFETY: the block's channels are in the image, the parameters and the output; the packed weights have a
             // group for each group of channels; a strip has the columns of a piece.
             unsafe {
                 fill::<D, _, DOWN>(strip, x, d, steps, [oy, ox], outputs, first, of_block);
                 let finish = F::new(&d.epilogue, first, of_block);
-                let weights = d.packed.as_ptr().add(packed);
-                multiply::<D, F, DOWN>(strip, weights, &finish, steps, &d.window, outputs, out.as_mut_ptr());
+                let weights = (d.packed.as_ptr().add(packed), D::WORD);
+                let place = |at: usize, down: usize| Some(out.add((down * columns + at) * channels));
+                let mut at = 0;
+                while at + RIGHT <= outputs {
+                    multiply::<D, F, DOWN, RIGHT>(
+                        strip,
+                        steps,
+                        weights,
+                        &finish,
+                        at * D::LANES,
+                        D::LANES,
+                        |down, right| place(at + right, down),
+                    );
+                    at += RIGHT;
+                }
+                while at < outputs {
+                    multiply::<D, F, DOWN, 1>(strip, steps, weights, &finish, at * D::LANES, 0, |down, _| {
+                        place(at, down)
+                    });
+                    at += 1;
+                }
             }
         }
     }
@@ -154,103 +129,113 @@ unsafe fn fill<D: Dot, E, const DOWN: usize>(
     strip: &mut Strip,
     x: &[u8],
     d: &Depthwise<'_, E>,
-    steps: Steps,
+    steps: &Steps,
     output: [usize; 2],
     outputs: usize,
     first: usize,
     of_block: impl Channels<D>,
 ) {
-    let window = &d.window;
+    let (window, stride) = (&d.window, d.window.stride[1]);
     let (last, [height, width]) = (window.kernel[0] + DOWN - 2, window.input);
-    let padding = [d.x_zero_point; GROUP];
     let (top, left) = (window.start(0, output[0]), window.start(1, output[1]));
-    // A row's first pixel, and from one pixel to the next; the padding stays where it is.
-    let mut places = [(padding.as_ptr(), 0); ROWS];
-    for (ky, place) in places.iter_mut().enumerate().take(last + 1) {
-        let y = top + (ky * window.dilation[0]) as isize;
-        if (y as usize) < height && width > 0 {
-            *place = (x[window.pixel(y as usize, 0) + first..].as_ptr(), window.channels);
-        }
-    }
+    let padding = [d.x_zero_point; GROUP];
+    let pixels = steps.pixels(outputs);
+    // Taps of a word that lie in a row, and from one to the next.
     let lies = Lines::of(window.kernel).lie;
-    for column in 0..steps.columns(outputs, window.stride[1]) {
-        let at = left + column as isize;
-        let is_inside = (at as usize) < width;
-        // What a word has no tap for reads the padding: its weights are 0.
-        for (word, rows) in places.chunks_exact(D::TAPS).enumerate().take(steps.words) {
-            let mut taps = [padding.as_ptr(); TAPS_MAX];
-            if lies {
-                let (row, step) = places[0];
-                for (tap, place) in taps.iter_mut().enumerate().take(D::TAPS) {
-                    let at = at + (tap * window.dilation[1]) as isize;
-                    if (at as usize) < width {
-                        *place = row.wrapping_add(at as usize * step);
+    let (beside, apart) = if lies { (D::TAPS, window.dilation[1]) } else { (1, 0) };
+    for (line, &from) in steps.lines().iter().enumerate() {
+        let left = left + from as isize;
+        // How many pixels lie before a place of the row.
+        let before = |place: isize| ((place - left).max(0) as usize).div_ceil(stride).min(pixels);
+        let reach = ((beside - 1) * apart) as isize;
+        // From the first pixel of which a tap is in the image, and from the first one of which all are.
+        let some = before(-reach)..before(width as isize);
+        let all = before(0).min(some.end)..before(width as isize - reach).max(before(0)).min(some.end);
+        for word in 0..steps.words {
+            // SAFETY: the block's channels of pixels of the image, or of the padding; the strip has the columns.
+            unsafe {
+                let to = strip.at(steps.at(line, word, 0));
+                for pixel in (0..some.start).chain(some.end..pixels) {
+                    D::padding(d.x_zero_point).store_bytes(to.add(pixel * D::BYTES));
+                }
+                // Where each tap's pixel would be that the row's first one is; the padding stays where it is. What a word has
+                // no tap for reads the padding: its weights are 0.
+                let mut rows = [(padding.as_ptr(), 0); TAPS_MAX];
+                for (tap, place) in rows.iter_mut().enumerate().take(D::TAPS) {
+                    let row = if lies { 0 } else { word * D::TAPS + tap };
+                    let y = top + (row * window.dilation[0]) as isize;
+                    if row <= last && (y as usize) < height && width > 0 {
+                        let at = x.as_ptr().add(window.pixel(y as usize, 0) + first);
+                        let tap = if lies { tap * apart } else { 0 };
+                        let ahead = (left + tap as isize).wrapping_mul(window.channels as isize);
+                        *place = (at.wrapping_offset(ahead), stride * window.channels);
                     }
                 }
-            } else if is_inside {
-                for (place, &(row, step)) in taps.iter_mut().zip(rows) {
-                    *place = row.wrapping_add(at as usize * step);
+                for pixel in (some.start..all.start).chain(all.end..some.end) {
+                    let mut taps = [padding.as_ptr(); TAPS_MAX];
+                    for (tap, place) in taps.iter_mut().enumerate().take(D::TAPS) {
+                        let at = left + (pixel * stride + tap * apart) as isize;
+                        if (at as usize) < width {
+                            *place = rows[tap].0.wrapping_add(pixel * rows[tap].1);
+                        }
+                    }
+                    of_block.interleave(taps, D::TAPS).store_bytes(to.add(pixel * D::BYTES));
                 }
-            }
-            // SAFETY: the block's channels of a pixel of the image, or of the padding; the strip has the column.
-            unsafe {
-                let values = of_block.interleave(taps, D::TAPS);
-                values.store_bytes(strip.at::<D>(column * steps.words + word));
+                let mut taps = rows.map(|(place, step)| place.wrapping_add(all.start * step));
+                for pixel in all.clone() {
+                    of_block.interleave(taps, D::TAPS).store_bytes(to.add(pixel * D::BYTES));
+                    for tap in 0..D::TAPS {
+                        taps[tap] = taps[tap].wrapping_add(rows[tap].1);
+                    }
+                }
             }
         }
     }
 }
 
-/// `outputs` outputs of a block's channels, in `DOWN` rows, from the strip that holds their columns.
+/// `DOWN` x `RIGHT` registers of outputs: those of a row begin at the lane `first` of the strip, `hop` lanes apart, and use the
+/// same weights. `last` is the lane where the last one begins at most. Where there are two rows, the window moves down by one.
 ///
 /// # Safety
-/// The CPU has the tier of `D`; `steps.count * steps.words` words at `weights`, of which the block's part is read; room
-/// for the outputs' channels at `out`, and in the row below where there are two.
+/// The CPU has the tier of `D`; a strip that holds the outputs' columns; words of weights at `weights`, `word` bytes apart;
+/// places that are good for a register's elements, where there is one.
 #[inline(always)]
-unsafe fn multiply<D: Dot, F: Finish<D>, const DOWN: usize>(
+pub(super) unsafe fn multiply<D: Dot, F: Finish<D>, const DOWN: usize, const RIGHT: usize>(
     strip: &mut Strip,
-    weights: *const u8,
+    steps: &Steps,
+    weights: (*const u8, usize),
     finish: &F,
-    steps: Steps,
-    window: &Window,
-    outputs: usize,
-    out: *mut F::Out,
+    first: usize,
+    hop: usize,
+    place: impl Fn(usize, usize) -> Option<*mut F::Out>,
 ) {
-    let stride = window.stride[1] * steps.words;
-    for ox in (0..outputs).step_by(RIGHT) {
-        // SAFETY: the caller's promise; the strip has all columns of the outputs.
-        unsafe {
-            // Where the row ends, the last output is made again.
-            let mut starts = [strip.at::<D>(0); RIGHT];
-            for (right, start) in starts.iter_mut().enumerate() {
-                *start = strip.at::<D>((ox + right).min(outputs - 1) * stride);
-            }
-            let mut sums = [[finish.start(); RIGHT]; DOWN];
-            let mut weights = weights;
-            for step in 0..steps.count {
-                let column = step * steps.distance * steps.words * D::BYTES;
-                // The row below meets each of the strip's rows one tap later.
-                let mut before = D::splat(0);
-                for word in 0..steps.words {
-                    let taps = D::load_bytes(weights);
-                    let below = taps.one_later(before);
-                    before = taps;
-                    weights = weights.add(D::WORD);
-                    for right in 0..RIGHT {
-                        let values = D::load_bytes(starts[right].add(column + word * D::BYTES));
-                        for down in 0..DOWN {
-                            let taps = if down == 0 { taps } else { below };
-                            sums[down][right] = sums[down][right].dot(values, taps);
-                        }
+    // SAFETY: the caller's promise.
+    unsafe {
+        let (mut weights, word) = weights;
+        let start = strip.at(first * LANE).cast_const();
+        let below = steps.length() * LANE;
+        let mut sums = [[finish.start(); RIGHT]; DOWN];
+        for &column in steps.columns() {
+            let mut values = start.add(column as usize);
+            // The row below meets each of the strip's rows one tap later.
+            let mut before = D::splat(0);
+            for _ in 0..steps.words {
+                let taps = D::load_bytes(weights);
+                let later = taps.one_later(before);
+                before = taps;
+                weights = weights.add(word);
+                for right in 0..RIGHT {
+                    let values = D::load_bytes(values.add(right * hop * LANE));
+                    for down in 0..DOWN {
+                        let taps = if down == 0 { taps } else { later };
+                        sums[down][right] = sums[down][right].dot(values, taps);
                     }
                 }
+                values = values.add(below);
             }
-            for down in 0..DOWN {
-                finish.write([sums[down]], |_, right| {
-                    let at = down * window.output[1] + ox + right;
-                    (ox + right < outputs).then(|| out.add(at * window.channels))
-                });
-            }
+        }
+        for down in 0..DOWN {
+            finish.write([sums[down]], |_, right| place(down, right));
         }
     }
 }

@@ -2,6 +2,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::isa;
+use crate::requantize::{MULTIPLIER_MIN, is_multiplier};
 use crate::table::Kernels;
 
 /// A convolution with its operands.
@@ -19,6 +20,8 @@ struct Case {
     x_zero_point: u8,
 }
 
+/// The largest multiplier.
+const MULTIPLIER_MAX: i32 = ((1 << 24) - 1) << 7;
 /// No clamp of floats.
 const NO_CLAMP: (f32, f32) = (f32::NEG_INFINITY, f32::INFINITY);
 
@@ -46,11 +49,9 @@ impl Case {
             bias: (0..channels).map(|_| next() % 200_000 - 100_000).collect(),
             multiplier: (0..channels)
                 .map(|_| match next() & 15 {
-                    0 => 1 << 30,
-                    1 => i32::MAX,
-                    2 => -i32::MAX,
-                    3 => -(1 << 30) - (next() & 0x3fff_ffff),
-                    _ => (1 << 30) + (next() & 0x3fff_ffff),
+                    0 => MULTIPLIER_MIN,
+                    1 => MULTIPLIER_MAX,
+                    _ => (1 << 30) + (next() & 0x3fff_ff00) + 128,
                 })
                 .collect(),
             shift: (0..channels).map(|_| shifts.start + next() % (shifts.end - shifts.start)).collect(),
@@ -70,6 +71,18 @@ impl Case {
             let sum: i32 = weights.iter().map(|&w| i32::from(w)).sum();
             *bias -= i32::from(self.x_zero_point) * sum;
         }
+    }
+
+    /// What no sum is larger than; as much as can be where multipliers are not the rule's, for which float32 is not exact.
+    fn reach(&self) -> i64 {
+        if !self.multiplier.iter().all(|&m| is_multiplier(m)) {
+            return 1 << 31;
+        }
+        let taps = self.window.kernel[0] * self.window.kernel[1];
+        let of_channel = |(weights, &bias): (&[i8], &i32)| {
+            i64::from(bias).abs() + weights.iter().map(|&w| 255 * i64::from(w).abs()).sum::<i64>()
+        };
+        self.weights.chunks(taps).zip(&self.bias).map(of_channel).max().unwrap_or(0)
     }
 
     /// One output's sum, in plain integers.
@@ -125,11 +138,12 @@ impl Case {
             let k = Kernels::new(isa).expect("an available tier");
             let place = format!("{isa} {w:?} rows {rows:?}");
             let (window, x_zero_point) = (*w, self.x_zero_point);
-            let mut packed = vec![0xa5; k.row().depthwise.to_bytes.packed_len(w.channels, w.kernel)];
-            k.row().depthwise.to_bytes.pack(&self.weights, w.channels, w.kernel, &mut packed);
+            let tile = k.row().depthwise.to_bytes.select(w);
+            let mut packed = vec![0xa5; tile.packing.packed_len(w.channels, w.kernel)];
+            tile.packing.pack(&self.weights, w.channels, w.kernel, &mut packed);
             let requantize = Requantize {
                 bias: &self.bias,
-                reach: 1 << 31,
+                reach: self.reach(),
                 multiplier: &self.multiplier,
                 shift: &self.shift,
                 zero_point: self.zero_point,
@@ -138,8 +152,9 @@ impl Case {
             };
             let d = Depthwise { window, packed: &packed, epilogue: requantize, x_zero_point };
             between_guards(&place, 0xa5, &bytes, |out| run(k, &self.x, &d, rows.clone(), out));
-            let mut packed = vec![0xa5; k.row().depthwise.to_floats.packed_len(w.channels, w.kernel)];
-            k.row().depthwise.to_floats.pack(&self.weights, w.channels, w.kernel, &mut packed);
+            let tile = k.row().depthwise.to_floats.select(w);
+            let mut packed = vec![0xa5; tile.packing.packed_len(w.channels, w.kernel)];
+            tile.packing.pack(&self.weights, w.channels, w.kernel, &mut packed);
             let d = Depthwise { window, packed: &packed, epilogue, x_zero_point };
             between_guards(&place, -7.5, &floats, |out| run_to_floats(k, &self.x, &d, rows.clone(), out));
         }
@@ -206,7 +221,7 @@ fn every_shift() {
         case.shift = (0..channels as i32).map(|c| if c % 5 == 0 { 33 + c % 30 } else { shift }).collect();
         case.check(0..4);
         case.shift = vec![shift; channels];
-        case.multiplier[..2].copy_from_slice(&[1 << 30, i32::MAX]);
+        case.multiplier[..2].copy_from_slice(&[MULTIPLIER_MIN, MULTIPLIER_MAX]);
         case.bias[..2].copy_from_slice(&[i32::MAX - 300_000, i32::MIN + 300_000]);
         case.check(0..4);
         // Sums small enough for results between the clamps.
@@ -297,7 +312,7 @@ fn the_largest_sums() {
             case.bias.fill(0);
             case.correct_bias();
             // Quotients of some dozens, by shifts of either kind.
-            case.multiplier = (0..35).map(|c| (1 << 30) + c).collect();
+            case.multiplier = (0..35).map(|c| MULTIPLIER_MIN + 256 * c).collect();
             for shift in [43, 45, 32] {
                 case.shift.fill(shift);
                 (case.zero_point, case.clamp) = (128, (0, 255));
@@ -377,9 +392,9 @@ fn zeros_and_nan_meet_a_clamp_of_floats() {
             let epilogue = Floats { acc_bias: &acc_bias, x_scale: 1.0, scale: &scale, bias: &bias, lo, hi };
             for isa in isa::available() {
                 let k = Kernels::new(isa).expect("an available tier");
-                let tiles = &k.row().depthwise.to_floats;
-                let mut packed = vec![0; tiles.packed_len(channels, window.kernel)];
-                tiles.pack(&weights, channels, window.kernel, &mut packed);
+                let packing = k.row().depthwise.to_floats.select(&window).packing;
+                let mut packed = vec![0; packing.packed_len(channels, window.kernel)];
+                packing.pack(&weights, channels, window.kernel, &mut packed);
                 let d = Depthwise { window, packed: &packed, epilogue, x_zero_point: 0 };
                 let mut out = vec![9.0; window.output[0] * window.output[1] * channels];
                 run_to_floats(k, &x, &d, 0..window.output[0], &mut out);
@@ -470,31 +485,50 @@ fn an_image_without_pixels() {
     }
 }
 
-/// What a tier runs for a shape, on any machine.
+/// What a tier runs for a window, on any machine.
 #[test]
 fn kernels_by_name() {
-    let names = |kernel, stride, dilation| {
-        crate::table::TABLE.each_ref().map(|row| row.depthwise.to_bytes.select(kernel, stride, dilation).name)
+    let window = |channels, kernel, stride, dilation| Window {
+        kernel,
+        stride,
+        dilation,
+        ..square(20, channels, 3, 1, [1; 2])
     };
-    let any = ["scalar-u8i8-depthwise-any", "avx2-u8i8-depthwise-any", "avx512vnni-u8i8-depthwise-any"];
-    assert_eq!(names([7, 7], [1, 1], [1, 1]), any);
+    let names = |window: &Window| {
+        crate::table::TABLE.each_ref().map(|row| {
+            let (bytes, floats) =
+                (row.depthwise.to_bytes.select(window), row.depthwise.to_floats.select(window));
+            assert_eq!(bytes.entry.name.replace("u8i8", "u8i8f32"), floats.entry.name);
+            assert_eq!(bytes.packing, floats.packing);
+            bytes.entry.name
+        })
+    };
+    let of =
+        |form: &str| [format!("avx2-u8i8-depthwise-{form}"), format!("avx512vnni-u8i8-depthwise-{form}")];
+    let check = |window: Window, form: &str| {
+        let [scalar, avx2, avx512] = names(&window);
+        assert_eq!(scalar, "scalar-u8i8-depthwise-any");
+        assert_eq!([avx2, avx512], of(form), "{window:?}");
+    };
+    check(window(64, [7, 7], [1, 1], [1, 1]), "any");
     for dilation in [[2, 2], [1, 2], [2, 1]] {
-        assert_eq!(names([3, 3], [1, 1], dilation), any);
+        check(window(64, [3, 3], [1, 1], dilation), "any");
     }
-    assert_eq!(names([3, 5], [1, 1], [1, 1]), any);
-    assert_eq!(names([3, 3], [1, 2], [1, 1]), any);
-    for (kernel, stride, tile) in [(3, 1, "3x3s1"), (3, 2, "3x3s2"), (5, 1, "5x5s1"), (5, 2, "5x5s2")] {
-        let [scalar, avx2, avx512] = names([kernel; 2], [stride; 2], [1, 1]);
-        assert_eq!(scalar, any[0]);
-        assert_eq!(avx2, format!("avx2-u8i8-depthwise-{tile}"));
-        assert_eq!(avx512, format!("avx512vnni-u8i8-depthwise-{tile}"));
-        let [scalar, avx2, avx512] = crate::table::TABLE
-            .each_ref()
-            .map(|row| row.depthwise.to_floats.select([kernel; 2], [stride; 2], [1, 1]).name);
-        assert_eq!(scalar, "scalar-u8i8f32-depthwise-any");
-        assert_eq!(avx2, format!("avx2-u8i8f32-depthwise-{tile}"));
-        assert_eq!(avx512, format!("avx512vnni-u8i8f32-depthwise-{tile}"));
+    check(window(64, [3, 5], [1, 1], [1, 1]), "any");
+    check(window(64, [3, 3], [1, 2], [1, 1]), "any");
+    for (kernel, stride, form) in [(3, 1, "3x3s1"), (3, 2, "3x3s2"), (5, 1, "5x5s1"), (5, 2, "5x5s2")] {
+        check(window(64, [kernel; 2], [stride; 2], [1, 1]), form);
+        check(Window { input: [0, 5], ..window(64, [kernel; 2], [stride; 2], [1, 1]) }, "any");
     }
+    for channels in 1..8 {
+        for kernel in [[3, 3], [5, 5], [7, 7], [1, 31], [31, 1]] {
+            check(window(channels, kernel, [1, 2], [1, 2]), "row");
+        }
+        check(Window { input: [5, 0], ..window(channels, [3, 3], [1, 1], [1, 1]) }, "any");
+        // More columns than there is room for.
+        check(window(channels, [3, 3], [1, 1], [1, 5000]), "any");
+    }
+    check(window(8, [3, 3], [1, 1], [1, 1]), "3x3s1");
 }
 
 #[test]

@@ -1,38 +1,39 @@
 //! What each tier has of this family, on every architecture.
 
-use super::entries::{Entries, Tile, Tiles};
+use super::entries::{Entries, Takes, Tile, Tiles};
 use super::pack::Packing;
 use super::scalar;
 #[cfg(target_arch = "x86_64")]
 use super::{avx2, avx512vnni};
 use crate::isa::{Entry, code};
 
-/// A square kernel and its stride.
-type Shape = ([usize; 2], [usize; 2]);
-
-const fn own(kernel: usize, stride: usize) -> Option<Shape> {
-    Some(([kernel; 2], [stride; 2]))
+const fn own(kernel: usize, stride: usize) -> Takes {
+    Takes::Shape([kernel; 2], [stride; 2])
 }
 
 /// A weight a word.
-const ONES: Packing = Packing { taps: 1, bytes: 1 };
+const ONES: Packing = Packing { taps: 1, bytes: 1, lanes: 16, of_rows: false };
 /// Two weights of 16 bits a word.
-const PAIRS: Packing = Packing { taps: 2, bytes: 2 };
+const PAIRS: Packing = Packing { taps: 2, bytes: 2, lanes: 8, of_rows: false };
+/// The same of rows.
+const ROW_PAIRS: Packing = Packing { of_rows: true, ..PAIRS };
 /// Four weights a word.
-const FOURS: Packing = Packing { taps: 4, bytes: 1 };
+const FOURS: Packing = Packing { taps: 4, bytes: 1, lanes: 16, of_rows: false };
+/// The same of rows.
+const ROW_FOURS: Packing = Packing { of_rows: true, ..FOURS };
 
 pub(crate) const SCALAR: Entries = Entries {
     to_bytes: Tiles {
-        packing: ONES,
         all: &[Tile {
-            shape: None,
+            takes: Takes::Any,
+            packing: ONES,
             entry: Entry { name: "scalar-u8i8-depthwise-any", code: Some(scalar::to_bytes) },
         }],
     },
     to_floats: Tiles {
-        packing: ONES,
         all: &[Tile {
-            shape: None,
+            takes: Takes::Any,
+            packing: ONES,
             entry: Entry { name: "scalar-u8i8f32-depthwise-any", code: Some(scalar::to_floats) },
         }],
     },
@@ -40,63 +41,81 @@ pub(crate) const SCALAR: Entries = Entries {
 
 pub(crate) const AVX2: Entries = Entries {
     to_bytes: Tiles {
-        packing: PAIRS,
         all: &[
             Tile {
-                shape: own(3, 1),
+                takes: Takes::Rows,
+                packing: ROW_PAIRS,
+                entry: Entry { name: "avx2-u8i8-depthwise-row", code: code!("x86_64": avx2::bytes_row) },
+            },
+            Tile {
+                takes: own(3, 1),
+                packing: PAIRS,
                 entry: Entry { name: "avx2-u8i8-depthwise-3x3s1", code: code!("x86_64": avx2::bytes_3x3s1) },
             },
             Tile {
-                shape: own(3, 2),
+                takes: own(3, 2),
+                packing: PAIRS,
                 entry: Entry { name: "avx2-u8i8-depthwise-3x3s2", code: code!("x86_64": avx2::bytes_3x3s2) },
             },
             Tile {
-                shape: own(5, 1),
+                takes: own(5, 1),
+                packing: PAIRS,
                 entry: Entry { name: "avx2-u8i8-depthwise-5x5s1", code: code!("x86_64": avx2::bytes_5x5s1) },
             },
             Tile {
-                shape: own(5, 2),
+                takes: own(5, 2),
+                packing: PAIRS,
                 entry: Entry { name: "avx2-u8i8-depthwise-5x5s2", code: code!("x86_64": avx2::bytes_5x5s2) },
             },
             Tile {
-                shape: None,
+                takes: Takes::Any,
+                packing: PAIRS,
                 entry: Entry { name: "avx2-u8i8-depthwise-any", code: code!("x86_64": avx2::bytes_any) },
             },
         ],
     },
     to_floats: Tiles {
-        packing: PAIRS,
         all: &[
             Tile {
-                shape: own(3, 1),
+                takes: Takes::Rows,
+                packing: ROW_PAIRS,
+                entry: Entry { name: "avx2-u8i8f32-depthwise-row", code: code!("x86_64": avx2::floats_row) },
+            },
+            Tile {
+                takes: own(3, 1),
+                packing: PAIRS,
                 entry: Entry {
                     name: "avx2-u8i8f32-depthwise-3x3s1",
                     code: code!("x86_64": avx2::floats_3x3s1),
                 },
             },
             Tile {
-                shape: own(3, 2),
+                takes: own(3, 2),
+                packing: PAIRS,
                 entry: Entry {
                     name: "avx2-u8i8f32-depthwise-3x3s2",
                     code: code!("x86_64": avx2::floats_3x3s2),
                 },
             },
             Tile {
-                shape: own(5, 1),
+                takes: own(5, 1),
+                packing: PAIRS,
                 entry: Entry {
                     name: "avx2-u8i8f32-depthwise-5x5s1",
                     code: code!("x86_64": avx2::floats_5x5s1),
                 },
             },
             Tile {
-                shape: own(5, 2),
+                takes: own(5, 2),
+                packing: PAIRS,
                 entry: Entry {
                     name: "avx2-u8i8f32-depthwise-5x5s2",
                     code: code!("x86_64": avx2::floats_5x5s2),
                 },
             },
             Tile {
-                shape: None,
+                takes: Takes::Any,
+                packing: PAIRS,
                 entry: Entry { name: "avx2-u8i8f32-depthwise-any", code: code!("x86_64": avx2::floats_any) },
             },
         ],
@@ -105,38 +124,50 @@ pub(crate) const AVX2: Entries = Entries {
 
 pub(crate) const AVX512VNNI: Entries = Entries {
     to_bytes: Tiles {
-        packing: FOURS,
         all: &[
             Tile {
-                shape: own(3, 1),
+                takes: Takes::Rows,
+                packing: ROW_FOURS,
+                entry: Entry {
+                    name: "avx512vnni-u8i8-depthwise-row",
+                    code: code!("x86_64": avx512vnni::bytes_row),
+                },
+            },
+            Tile {
+                takes: own(3, 1),
+                packing: FOURS,
                 entry: Entry {
                     name: "avx512vnni-u8i8-depthwise-3x3s1",
                     code: code!("x86_64": avx512vnni::run_3x3s1),
                 },
             },
             Tile {
-                shape: own(3, 2),
+                takes: own(3, 2),
+                packing: FOURS,
                 entry: Entry {
                     name: "avx512vnni-u8i8-depthwise-3x3s2",
                     code: code!("x86_64": avx512vnni::run_3x3s2),
                 },
             },
             Tile {
-                shape: own(5, 1),
+                takes: own(5, 1),
+                packing: FOURS,
                 entry: Entry {
                     name: "avx512vnni-u8i8-depthwise-5x5s1",
                     code: code!("x86_64": avx512vnni::run_5x5s1),
                 },
             },
             Tile {
-                shape: own(5, 2),
+                takes: own(5, 2),
+                packing: FOURS,
                 entry: Entry {
                     name: "avx512vnni-u8i8-depthwise-5x5s2",
                     code: code!("x86_64": avx512vnni::run_5x5s2),
                 },
             },
             Tile {
-                shape: None,
+                takes: Takes::Any,
+                packing: FOURS,
                 entry: Entry {
                     name: "avx512vnni-u8i8-depthwise-any",
                     code: code!("x86_64": avx512vnni::run_any),
@@ -145,38 +176,50 @@ pub(crate) const AVX512VNNI: Entries = Entries {
         ],
     },
     to_floats: Tiles {
-        packing: FOURS,
         all: &[
             Tile {
-                shape: own(3, 1),
+                takes: Takes::Rows,
+                packing: ROW_FOURS,
+                entry: Entry {
+                    name: "avx512vnni-u8i8f32-depthwise-row",
+                    code: code!("x86_64": avx512vnni::floats_row),
+                },
+            },
+            Tile {
+                takes: own(3, 1),
+                packing: FOURS,
                 entry: Entry {
                     name: "avx512vnni-u8i8f32-depthwise-3x3s1",
                     code: code!("x86_64": avx512vnni::floats_3x3s1),
                 },
             },
             Tile {
-                shape: own(3, 2),
+                takes: own(3, 2),
+                packing: FOURS,
                 entry: Entry {
                     name: "avx512vnni-u8i8f32-depthwise-3x3s2",
                     code: code!("x86_64": avx512vnni::floats_3x3s2),
                 },
             },
             Tile {
-                shape: own(5, 1),
+                takes: own(5, 1),
+                packing: FOURS,
                 entry: Entry {
                     name: "avx512vnni-u8i8f32-depthwise-5x5s1",
                     code: code!("x86_64": avx512vnni::floats_5x5s1),
                 },
             },
             Tile {
-                shape: own(5, 2),
+                takes: own(5, 2),
+                packing: FOURS,
                 entry: Entry {
                     name: "avx512vnni-u8i8f32-depthwise-5x5s2",
                     code: code!("x86_64": avx512vnni::floats_5x5s2),
                 },
             },
             Tile {
-                shape: None,
+                takes: Takes::Any,
+                packing: FOURS,
                 entry: Entry {
                     name: "avx512vnni-u8i8f32-depthwise-any",
                     code: code!("x86_64": avx512vnni::floats_any),

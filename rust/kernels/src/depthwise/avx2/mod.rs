@@ -5,31 +5,37 @@ mod pairs;
 
 use std::ops::Range;
 
-use crate::depthwise::dot::{All, are_blocks};
-use crate::depthwise::entries::{Depthwise, Floats, can_raise_shifts};
-use crate::depthwise::finish::{Bytes, ToFloats};
-use crate::depthwise::{general, slide, strip};
-use crate::requantize::{HIGH_SHIFT, Requantize};
-use crate::simd::Ymm;
+use crate::depthwise::dot::All;
+use crate::depthwise::entries::{Depthwise, Floats, can_raise_shifts, is_exact_in_floats};
+use crate::depthwise::finish::{AnyScale, Bytes, RaisedScale, ToFloats};
+use crate::depthwise::{general, row, slide, strip};
+use crate::requantize::{FloatScale, Requantize};
+use crate::simd::{Vector, Ymm};
 use pairs::Pairs;
 
-/// Runs `$module`'s code with the epilogue of the shifts, or the general code where there are too few channels or a shift can
-/// neither stay nor be raised.
+/// Whether there are as many channels as a group has.
+fn has_groups(channels: usize) -> bool {
+    channels >= Ymm::LANES
+}
+
+/// Runs `$module`'s code with the epilogue of the shifts, or the general code where there are too few channels or a shift
+/// can neither stay nor be raised.
 macro_rules! bytes {
     ($name:ident, $module:ident $(, $number:literal)*) => {
         /// # Safety
         /// The CPU has the tier; the bounds that [`crate::depthwise::run`] asserts.
         #[target_feature(enable = "avx2,fma")]
         pub(in crate::depthwise) unsafe fn $name(x: &[u8], d: &Depthwise<'_, Requantize<'_>>, rows: Range<usize>, out: &mut [u8]) {
-            let high = d.epilogue.shift.iter().all(|&shift| shift >= HIGH_SHIFT);
             // SAFETY: the caller's promise, and what each asks for beside it.
             unsafe {
-                if !are_blocks::<Ymm>(d.window.channels) || !(high || can_raise_shifts(d)) {
+                if !has_groups(d.window.channels) {
                     general::run::<Pairs, _>(x, d, rows, out)
-                } else if high {
-                    $module::run::<Ymm, Bytes<_, _, false> $(, $number)*>(x, d, rows, out, All)
+                } else if is_exact_in_floats(&d.epilogue) {
+                    $module::run::<Ymm, Bytes<_, _, FloatScale<_>> $(, $number)*>(x, d, rows, out, All)
+                } else if can_raise_shifts(d) {
+                    $module::run::<Ymm, Bytes<_, _, RaisedScale<_>> $(, $number)*>(x, d, rows, out, All)
                 } else {
-                    $module::run::<Ymm, Bytes<_, _, true> $(, $number)*>(x, d, rows, out, All)
+                    general::run::<Pairs, _>(x, d, rows, out)
                 }
             }
         }
@@ -50,7 +56,7 @@ macro_rules! floats {
         pub(in crate::depthwise) unsafe fn $name(x: &[u8], d: &Depthwise<'_, Floats<'_>>, rows: Range<usize>, out: &mut [f32]) {
             // SAFETY: the caller's promise, and what each asks for beside it.
             unsafe {
-                if are_blocks::<Ymm>(d.window.channels) {
+                if has_groups(d.window.channels) {
                     $module::run::<Ymm, ToFloats<_, _> $(, $number)*>(x, d, rows, out, All)
                 } else {
                     general::run::<Pairs, _>(x, d, rows, out)
@@ -64,3 +70,35 @@ floats!(floats_3x3s2, slide, 3, 2, 1, 2);
 floats!(floats_5x5s1, slide, 5, 1, 2, 2);
 floats!(floats_5x5s2, slide, 5, 2, 1, 2);
 floats!(floats_any, strip);
+
+/// # Safety
+/// The CPU has the tier; the bounds that [`crate::depthwise::run`] asserts.
+#[target_feature(enable = "avx2,fma")]
+pub(in crate::depthwise) unsafe fn bytes_row(
+    x: &[u8],
+    d: &Depthwise<'_, Requantize<'_>>,
+    rows: Range<usize>,
+    out: &mut [u8],
+) {
+    // SAFETY: the caller's promise, and what each asks for beside it.
+    unsafe {
+        if is_exact_in_floats(&d.epilogue) {
+            row::run::<Ymm, Bytes<_, _, FloatScale<_>>>(x, d, rows, out)
+        } else {
+            row::run::<Ymm, Bytes<_, _, AnyScale<_>>>(x, d, rows, out)
+        }
+    }
+}
+
+/// # Safety
+/// The CPU has the tier; the bounds that [`crate::depthwise::run_to_floats`] asserts.
+#[target_feature(enable = "avx2,fma")]
+pub(in crate::depthwise) unsafe fn floats_row(
+    x: &[u8],
+    d: &Depthwise<'_, Floats<'_>>,
+    rows: Range<usize>,
+    out: &mut [f32],
+) {
+    // SAFETY: the caller's promise.
+    unsafe { row::run::<Ymm, ToFloats<_, _>>(x, d, rows, out) }
+}

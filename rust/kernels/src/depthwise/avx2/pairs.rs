@@ -1,16 +1,15 @@
-//! The dot product of two taps: of the 8 channels of a register, and of sixteen or less in any number.
+//! The dot product of two taps: of the 8 channels of a register, or less.
 
 use std::arch::x86_64::*;
 
 use crate::depthwise::dot::Dot;
 use crate::depthwise::entries::Floats;
 use crate::depthwise::general::{GroupDot, GroupFinish, TAPS_MAX};
-use crate::depthwise::pack::GROUP;
-use crate::requantize::{Clamp, HIGH_SHIFT, HighScale, Requantize, scale_any};
+use crate::requantize::{Clamp, Requantize, scale_any};
 use crate::simd::{Vector, Ymm};
 
-/// Channels of a register of sums: half a group.
-const HALF: usize = 8;
+/// Channels of a register of sums.
+const LANES: usize = 8;
 
 impl Dot for Ymm {
     type Group = Pairs;
@@ -41,37 +40,33 @@ impl Dot for Ymm {
     }
 }
 
-/// Two taps a word, int16; the sums of channels 0..8 and 8..16.
+/// Two taps a word, int16; the sums of 8 channels.
 pub(in crate::depthwise) struct Pairs;
 
 impl GroupDot for Pairs {
-    type Sums = [__m256i; 2];
+    type Sums = __m256i;
+    const LANES: usize = LANES;
     const TAPS: usize = 2;
-    const WORD: usize = GROUP * 2 * 2;
+    const WORD: usize = LANES * 2 * 2;
 
     #[inline(always)]
-    unsafe fn start(bias: *const i32, channels: usize) -> [__m256i; 2] {
+    unsafe fn start(bias: *const i32, channels: usize) -> __m256i {
         // SAFETY: the caller's promise.
-        unsafe { load_lanes(bias, channels) }
+        unsafe { load_lanes(bias, channels).0 }
     }
 
     #[inline(always)]
     unsafe fn multiply_add(
-        sums: [__m256i; 2],
+        sums: __m256i,
         taps: [*const u8; TAPS_MAX],
         weights: *const u8,
         channels: usize,
-    ) -> [__m256i; 2] {
+    ) -> __m256i {
         // SAFETY: the caller's promise.
         unsafe {
             let (first, second) = (load_bytes(taps[0], channels), load_bytes(taps[1], channels));
-            let low = _mm256_cvtepu8_epi16(_mm_unpacklo_epi8(first, second));
-            let high = _mm256_cvtepu8_epi16(_mm_unpackhi_epi8(first, second));
-            let weights = weights.cast::<__m256i>();
-            [
-                _mm256_add_epi32(sums[0], _mm256_madd_epi16(low, _mm256_loadu_si256(weights))),
-                _mm256_add_epi32(sums[1], _mm256_madd_epi16(high, _mm256_loadu_si256(weights.add(1)))),
-            ]
+            let values = _mm256_cvtepu8_epi16(_mm_unpacklo_epi8(first, second));
+            _mm256_add_epi32(sums, _mm256_madd_epi16(values, _mm256_loadu_si256(weights.cast())))
         }
     }
 }
@@ -85,14 +80,16 @@ impl GroupFinish<Pairs> for Requantize<'_> {
     }
 
     #[inline(always)]
-    unsafe fn finish(&self, sums: [__m256i; 2], first: usize, channels: usize, out: *mut u8) {
+    unsafe fn finish(&self, sums: __m256i, first: usize, channels: usize, out: *mut u8) {
         // SAFETY: the caller's promise.
         unsafe {
             let multiplier = load_lanes(self.multiplier.as_ptr().add(first), channels);
             let shift = load_lanes(self.shift.as_ptr().add(first), channels);
-            let scaled = [0, 1].map(|half| scale(sums[half], multiplier[half], shift[half]));
-            let bytes = Clamp::new(self.zero_point, self.lo, self.hi).bytes_of_two(scaled).in_order();
-            store_bytes(_mm256_castsi256_si128(bytes.0), out, channels);
+            let scaled = scale_any(Ymm(sums), multiplier, shift);
+            let bytes = Clamp::new(self.zero_point, self.lo, self.hi).bytes_of_two([scaled; 2]).in_order();
+            let mut lanes = [0u8; LANES];
+            bytes.store_quarter(0, lanes.as_mut_ptr());
+            lanes.as_ptr().copy_to_nonoverlapping(out, channels);
         }
     }
 }
@@ -106,12 +103,11 @@ impl GroupFinish<Pairs> for Floats<'_> {
     }
 
     #[inline(always)]
-    unsafe fn finish(&self, sums: [__m256i; 2], first: usize, channels: usize, out: *mut f32) {
-        let mut acc = [0i32; GROUP];
-        // SAFETY: the caller's promise; the sums are 16 int32.
+    unsafe fn finish(&self, sums: __m256i, first: usize, channels: usize, out: *mut f32) {
+        let mut acc = [0i32; LANES];
+        // SAFETY: the caller's promise; the sums are 8 int32.
         let out = unsafe {
-            _mm256_storeu_si256(acc.as_mut_ptr().cast(), sums[0]);
-            _mm256_storeu_si256(acc.as_mut_ptr().add(HALF).cast(), sums[1]);
+            _mm256_storeu_si256(acc.as_mut_ptr().cast(), sums);
             std::slice::from_raw_parts_mut(out, channels)
         };
         for (lane, out) in out.iter_mut().enumerate() {
@@ -123,78 +119,33 @@ impl GroupFinish<Pairs> for Floats<'_> {
 /// `channels` int32, the rest 0.
 ///
 /// # Safety
-/// The CPU has the tier; `channels` values at `values`, at most 16.
+/// The CPU has the tier; `channels` values at `values`, at most 8.
 #[inline(always)]
-pub(super) unsafe fn load_lanes(values: *const i32, channels: usize) -> [__m256i; 2] {
+unsafe fn load_lanes(values: *const i32, channels: usize) -> Ymm {
     // SAFETY: the caller's promise.
     unsafe {
-        if channels == GROUP {
-            [_mm256_loadu_si256(values.cast()), _mm256_loadu_si256(values.add(8).cast())]
-        } else {
-            let mut lanes = [0i32; GROUP];
-            values.copy_to_nonoverlapping(lanes.as_mut_ptr(), channels);
-            load_lanes(lanes.as_ptr(), GROUP)
+        if channels == LANES {
+            return Ymm::load(values);
         }
+        let mut lanes = [0i32; LANES];
+        values.copy_to_nonoverlapping(lanes.as_mut_ptr(), channels);
+        Ymm::load(lanes.as_ptr())
     }
 }
 
-/// `channels` bytes, the rest 0: of fewer than 16, by pieces that overlap.
+/// `channels` bytes, the rest 0.
 ///
 /// # Safety
-/// The CPU has the tier; `channels` bytes at `bytes`, 1 to 16.
+/// The CPU has the tier; `channels` bytes at `bytes`, at most 8.
 #[inline(always)]
-pub(super) unsafe fn load_bytes(bytes: *const u8, channels: usize) -> __m128i {
-    // SAFETY: the caller's promise; every piece ends with the last byte or before.
-    unsafe {
-        let byte = |at: usize| u64::from(*bytes.add(at)) << (8 * at);
-        let four = |at: usize| u64::from(bytes.add(at).cast::<u32>().read_unaligned());
-        let eight = |at: usize| bytes.add(at).cast::<u64>().read_unaligned();
-        match channels {
-            GROUP => _mm_loadu_si128(bytes.cast()),
-            HALF => _mm_loadl_epi64(bytes.cast()),
-            9..GROUP => {
-                let rest = eight(channels - 8) >> (8 * (GROUP - channels));
-                _mm_set_epi64x(rest as i64, eight(0) as i64)
-            }
-            4..HALF => {
-                let rest = four(channels - 4) << (8 * (channels - 4));
-                _mm_cvtsi64_si128((four(0) | rest) as i64)
-            }
-            _ => _mm_cvtsi64_si128((byte(0) | byte(channels / 2) | byte(channels - 1)) as i64),
-        }
-    }
-}
-
-/// # Safety
-/// The CPU has the tier; room for `channels` bytes at `out`, at most 16.
-#[inline(always)]
-pub(super) unsafe fn store_bytes(bytes: __m128i, out: *mut u8, channels: usize) {
+unsafe fn load_bytes(bytes: *const u8, channels: usize) -> __m128i {
     // SAFETY: the caller's promise.
     unsafe {
-        if channels == GROUP {
-            _mm_storeu_si128(out.cast(), bytes);
-        } else {
-            let mut lanes = [0u8; GROUP];
-            _mm_storeu_si128(lanes.as_mut_ptr().cast(), bytes);
-            lanes.as_ptr().copy_to_nonoverlapping(out, channels);
+        if channels == LANES {
+            return _mm_loadl_epi64(bytes.cast());
         }
-    }
-}
-
-/// `floor((acc * multiplier + 2^(shift-1)) / 2^shift)`, or what has the same int16 after saturation.
-///
-/// # Safety
-/// The CPU has the tier.
-#[inline(always)]
-unsafe fn scale(acc: __m256i, multiplier: __m256i, shift: __m256i) -> Ymm {
-    // SAFETY: the caller's promise.
-    unsafe {
-        let is_high = _mm256_cmpgt_epi32(shift, _mm256_set1_epi32(HIGH_SHIFT - 1));
-        let (acc, multiplier, shift) = (Ymm(acc), Ymm(multiplier), Ymm(shift));
-        if _mm256_movemask_epi8(is_high) == -1 {
-            HighScale::new(multiplier, shift).apply(acc)
-        } else {
-            scale_any(acc, multiplier, shift)
-        }
+        let mut lanes = [0u8; LANES];
+        bytes.copy_to_nonoverlapping(lanes.as_mut_ptr(), channels);
+        _mm_loadl_epi64(lanes.as_ptr().cast())
     }
 }

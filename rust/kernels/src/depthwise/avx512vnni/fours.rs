@@ -112,6 +112,7 @@ pub(in crate::depthwise) struct Fours;
 
 impl GroupDot for Fours {
     type Sums = __m512i;
+    const LANES: usize = GROUP;
     const TAPS: usize = 4;
     const WORD: usize = WORD;
 

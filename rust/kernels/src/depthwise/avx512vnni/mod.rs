@@ -7,11 +7,11 @@ mod wide;
 use std::ops::Range;
 
 use crate::depthwise::dot::All;
-use crate::depthwise::entries::{Depthwise, Floats, can_raise_shifts};
-use crate::depthwise::finish::{Bytes, ToFloats};
+use crate::depthwise::entries::{Depthwise, Floats, can_raise_shifts, is_exact_in_floats};
+use crate::depthwise::finish::{AnyScale, Bytes, RaisedScale, ToFloats};
 use crate::depthwise::pack::GROUP;
-use crate::depthwise::{general, slide, strip};
-use crate::requantize::HIGH_SHIFT;
+use crate::depthwise::{general, row, slide, strip};
+use crate::requantize::FloatScale;
 use crate::simd::Zmm;
 use fours::{First, Fours};
 use wide::ByteDepthwise;
@@ -19,14 +19,14 @@ use wide::ByteDepthwise;
 /// A kernel of whole blocks of 32 channels.
 type Wide = unsafe fn(&[u8], &ByteDepthwise<'_>, Range<usize>, &mut [u8]);
 
-/// What becomes of the sums of 16 channels whose shifts are all at least 33.
-type Plain = Bytes<Zmm, All, false>;
+/// What becomes of the sums of 16 channels where one rounding in float32 gives the bytes.
+type Plain = Bytes<Zmm, All, FloatScale<Zmm>>;
 /// What becomes of the sums of up to 16 channels whose shifts can be raised.
-type Raised = Bytes<Zmm, First, true>;
+type Raised = Bytes<Zmm, First, RaisedScale<Zmm>>;
 
 /// Whether [`Plain`] takes the channels.
 fn is_plain(d: &ByteDepthwise<'_>) -> bool {
-    d.window.channels >= GROUP && d.epilogue.shift.iter().all(|&shift| shift >= HIGH_SHIFT)
+    d.window.channels >= GROUP && is_exact_in_floats(&d.epilogue)
 }
 
 /// The channels of the only or of every group.
@@ -111,3 +111,35 @@ floats!(floats_3x3s2, slide, 3, 2, 1, 2);
 floats!(floats_5x5s1, slide, 5, 1, 2, 2);
 floats!(floats_5x5s2, slide, 5, 2, 1, 2);
 floats!(floats_any, strip);
+
+/// # Safety
+/// The CPU has the tier; the bounds that [`crate::depthwise::run`] asserts.
+#[target_feature(enable = "avx2,fma,avx512f,avx512bw,avx512vl,avx512dq,avx512vnni")]
+pub(in crate::depthwise) unsafe fn bytes_row(
+    x: &[u8],
+    d: &ByteDepthwise<'_>,
+    rows: Range<usize>,
+    out: &mut [u8],
+) {
+    // SAFETY: the caller's promise, and what each asks for beside it.
+    unsafe {
+        if is_exact_in_floats(&d.epilogue) {
+            row::run::<Zmm, Bytes<_, _, FloatScale<_>>>(x, d, rows, out)
+        } else {
+            row::run::<Zmm, Bytes<_, _, AnyScale<_>>>(x, d, rows, out)
+        }
+    }
+}
+
+/// # Safety
+/// The CPU has the tier; the bounds that [`crate::depthwise::run_to_floats`] asserts.
+#[target_feature(enable = "avx2,fma,avx512f,avx512bw,avx512vl,avx512dq,avx512vnni")]
+pub(in crate::depthwise) unsafe fn floats_row(
+    x: &[u8],
+    d: &Depthwise<'_, Floats<'_>>,
+    rows: Range<usize>,
+    out: &mut [f32],
+) {
+    // SAFETY: the caller's promise.
+    unsafe { row::run::<Zmm, ToFloats<_, _>>(x, d, rows, out) }
+}

@@ -11,8 +11,9 @@ use std::ops::Range;
 
 use super::fours::WORD;
 use crate::depthwise::entries::Depthwise;
+use crate::depthwise::finish::Scale;
 use crate::depthwise::pack::GROUP;
-use crate::requantize::{Clamp, HighScale, Requantize};
+use crate::requantize::{Clamp, FloatScale, Requantize};
 use crate::simd::{Vector, Zmm};
 
 /// A convolution whose results are bytes.
@@ -40,7 +41,7 @@ struct Block<const DOWN: usize> {
     /// For an output row further down, the taps move along by one.
     weights: [[Pair; DOWN]; KERNEL],
     bias: Pair,
-    scale: [HighScale<Zmm>; REGISTERS],
+    scale: [FloatScale<Zmm>; REGISTERS],
     clamp: Clamp<Zmm>,
 }
 
@@ -64,8 +65,8 @@ impl<const DOWN: usize> Block<DOWN> {
             Block {
                 weights,
                 bias: of_channels(r.bias),
-                scale: from_fn(|i| HighScale::new(Zmm(multiplier[i]), Zmm(shift[i]))),
-                clamp: Clamp::new(r.zero_point, r.lo, r.hi),
+                scale: from_fn(|i| Scale::new(Zmm(multiplier[i]), Zmm(shift[i]), r.zero_point)),
+                clamp: Clamp::new(0, r.lo, r.hi),
             }
         }
     }
@@ -172,7 +173,7 @@ impl InputRows {
 /// The first channels of some rows of the output image, whole blocks of 32, `DOWN` rows at a time.
 ///
 /// # Safety
-/// The CPU has the tier; the bounds that [`crate::depthwise::run`] asserts; every shift at least 33; rows of at least
+/// The CPU has the tier; the bounds that [`crate::depthwise::run`] asserts; float32 is exact; rows of at least
 /// `STEP` outputs.
 #[inline]
 #[target_feature(enable = "avx2,fma,avx512f,avx512bw,avx512vl,avx512dq,avx512vnni")]
@@ -281,7 +282,7 @@ unsafe fn step<const STRIDE: usize, const DOWN: usize, const INSIDE: bool>(
     }
 }
 
-/// Two registers of each pair of outputs, from `REGISTER` on, requantized but for zero point and clamp.
+/// Two registers of each pair of outputs, from `REGISTER` on, requantized but for the clamp.
 ///
 /// # Safety
 /// The CPU has the tier.

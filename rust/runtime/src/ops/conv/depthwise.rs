@@ -27,27 +27,19 @@ pub fn plan(b: &mut Builder<'_>, node: &Node, conv: &Convolution, x: &Placed) ->
     let weights = conv.weights.i8s()?;
     let zero_point = node.attributes.int32("x_zero_point")?;
     let mut epilogue = epilogue(b, node, &weights, channels, &[zero_point])?;
-    let entries = &b.steps.kernels.row().depthwise;
-    let to_bytes = epilogue.element() == 1;
-    let (form, len, kernel) = if to_bytes {
-        let tiles = &entries.to_bytes;
-        ("depthwise", tiles.packed_len(channels, g.kernel), tiles.select(g.kernel, g.stride, g.dilation).name)
+    let (entries, window) = (&b.steps.kernels.row().depthwise, g.window());
+    let (kernel, packing) = if epilogue.element() == 1 {
+        let tile = entries.to_bytes.select(&window);
+        (tile.entry.name, tile.packing)
     } else {
-        let tiles = &entries.to_floats;
-        let name = tiles.select(g.kernel, g.stride, g.dilation).name;
-        ("depthwise-to-floats", tiles.packed_len(channels, g.kernel), name)
+        let tile = entries.to_floats.select(&window);
+        (tile.entry.name, tile.packing)
     };
-    let key = Key { weight: needed(node, 1)?.0, form, part: 0, parts: 1 };
-    let packed = b.packing.get(key, len, |out| {
-        if to_bytes {
-            entries.to_bytes.pack(&weights, channels, g.kernel, out);
-        } else {
-            entries.to_floats.pack(&weights, channels, g.kernel, out);
-        }
-    })?;
+    let key = Key { weight: needed(node, 1)?.0, form: packing.name(), part: 0, parts: 1 };
+    let len = packing.packed_len(channels, g.kernel);
+    let packed = b.packing.get(key, len, |out| packing.pack(&weights, channels, g.kernel, out))?;
     let (output, name, clamp) = fuse(b, node, &mut epilogue)?;
     let y = b.output(output, g.output_shape(channels), Layout::ChannelsLast)?;
-    let window = g.window();
     let row = g.output[1] * channels * epilogue.element();
     let (image_in, lines) = (g.input[0] * g.input[1] * channels, g.output[0]);
     if y.elements() == 0 {
