@@ -125,8 +125,9 @@ def test_what_stays_an_addition_of_its_own(network, what):
 
 
 def test_a_depthwise_convolution_does_not_take_a_sum(quantized, rng):
-    text = "g (float[N,16,6,6] x) => (float y) { c = Conv<group=16>(x, d) s = Add(c, x) y = Conv(s, p) }"
-    constants = {"d": rng.normal(size=(16, 1, 1, 1)).astype(F), "p": rng.normal(size=(2, 16, 1, 1)).astype(F)}
+    depthwise = "Conv<group=16, pads=[1,1,1,1]>(x, d)"
+    text = f"g (float[N,16,6,6] x) => (float y) {{ c = {depthwise} s = Add(c, x) y = Conv(s, p) }}"
+    constants = {"d": rng.normal(size=(16, 1, 3, 3)).astype(F), "p": rng.normal(size=(2, 16, 1, 1)).astype(F)}
     case = quantized(text, rng.normal(size=(2, 16, 6, 6)).astype(F), **constants)
     assert [op for op, _ in adds(case)] == ["QAdd"]
 

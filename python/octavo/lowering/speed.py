@@ -1,29 +1,36 @@
 """Which convolutions have fast integer kernels, and which are better off in float.
 
-A depthwise convolution goes 8 channels at a time, and keeps the columns that neighbouring outputs share.
-Fewer channels, or a window whose columns lie too far apart for that, are left to code that finds the places
-of its taps anew for every pixel. A grouped convolution is a product a group, which pays off where a group's
-sums are long. Elsewhere int8 takes 1.2 to 40 times as long as float.
+Depthwise convolutions of few channels go through in rows. Those of more interleave the taps of a column for
+all channels, which pays off where neighbouring outputs share the columns, or a column has many taps; windows
+whose columns lie too far apart are left to code that finds the places of its taps anew for every pixel. A
+grouped convolution is a product a group, which pays off where a group's sums are long. Elsewhere int8 takes
+1.1 to 40 times as long as float.
 
 The rule asks for shapes and attributes alone: a model becomes the same artifact on every machine.
+benches/depthwise_beside_float.rs of the crate octavo-kernels measures what it keeps in integers.
 """
 
+from dataclasses import dataclass
 from math import ceil
 
 from octavo.lowering.wiring import Unit, Wiring
 from octavo.program import Node
 from octavo.program.attributes import integer, integers
 
-HALF_GROUP = 8
-"""Channels that depthwise kernels take at a time: as many alone..."""
-GROUP = 16
-"""... or this many and more, whose last ones may overlap."""
-STRIP = 512
-"""Pairs of taps, for all the columns that a few outputs see, that the kernels keep together."""
+ROW_CHANNELS = 8
+"""Channels below which depthwise kernels go through in rows."""
+STRIP = 4096
+"""Lanes of words of taps that the kernels keep together, for all the columns that a few outputs see."""
 STRIP_ROWS = 32
-"""Rows of a window that they keep."""
+"""Rows of a window that they keep..."""
+STRIP_COLUMNS = 64
+"""... and columns."""
+TIERS = ((2, 8), (4, 16))
+"""Taps that the tiers interleave, and lanes of their registers of sums."""
 FEW_OUTPUTS = 4
-"""Outputs that go through together."""
+"""Registers of outputs that go through together."""
+FEW_TAPS = 16
+"""Taps below which what is done once an output counts."""
 GROUP_CHANNELS = 16
 """Input channels of a group from which on a product of windows gains."""
 POINTWISE_CHANNELS = 4
@@ -49,24 +56,74 @@ def is_depthwise(node: Node, weight: tuple[int | str, ...] | None) -> bool:
 
 
 def _slow_depthwise(unit: Unit, window: tuple[int, ...], channels: int) -> str | None:
-    if channels < GROUP and channels != HALF_GROUP:
-        return (
-            f"a depthwise convolution of {channels} channels has no fast integer kernel; "
-            f"{HALF_GROUP}, or {GROUP} and more, have"
-        )
     height, width = window if len(window) == 2 else (1, window[0])
-    stride, dilation = integers(unit.node, "strides")[-1], integers(unit.node, "dilations")[-1]
-    if height == 1:
-        pairs, reach = 1, (ceil(width / 2) - 1) * 2 * dilation
-    else:
-        pairs, reach = ceil(height / 2), (width - 1) * dilation
-    columns = reach + 1 + (FEW_OUTPUTS - 1) * stride
-    if height <= STRIP_ROWS and pairs * columns <= STRIP:
-        return None
-    return (
-        f"a depthwise convolution by a window of {list(window)} that reaches over {reach + 1} columns has no "
-        "fast integer kernel"
+    strides, dilations = (
+        tuple(integers(unit.node, name)) if len(window) == 2 else (1, integers(unit.node, name)[0])
+        for name in ("strides", "dilations")
     )
+    tiers = [_Columns.of((height, width), strides, dilations, taps) for taps, _ in TIERS]
+    fits = (
+        columns.fit(height, strides[1], channels, lanes)
+        for columns, (_, lanes) in zip(tiers, TIERS, strict=True)
+    )
+    if not all(fits):
+        return (
+            f"a depthwise convolution by a window of {list(window)} that reaches over {tiers[0].reach + 1} "
+            "columns has no fast integer kernel"
+        )
+    is_usual = (height, width) in ((3, 3), (5, 5)) and strides in ((1, 1), (2, 2)) and dilations == (1, 1)
+    if channels < ROW_CHANNELS or is_usual or tiers[0].pay_off(height, width, strides[1]):
+        return None
+    axes = slice(2 - min(len(window), 2), 2)
+    return (
+        f"a depthwise convolution by a window of {list(window)}, strides {list(strides[axes])} and dilations "
+        f"{list(dilations[axes])} has no fast integer kernel: its outputs share too little"
+    )
+
+
+@dataclass(frozen=True)
+class _Columns:
+    """The interleaved columns of a window.
+
+    words: so many, each of taps side by side, make a column. count: columns that an output meets. lines: so
+    many of them are made for one output; the others are its neighbours'. reach: from the first to the last.
+    shared: output rows that a column is made for.
+    """
+
+    words: int
+    count: int
+    lines: int
+    reach: int
+    shared: int
+
+    @staticmethod
+    def of(
+        window: tuple[int, int], strides: tuple[int, ...], dilations: tuple[int, ...], taps: int
+    ) -> "_Columns":
+        height, width = window
+        if height == 1:  # words of neighbouring taps
+            words, count, distance = 1, ceil(width / taps), taps * dilations[1]
+        else:
+            words, count, distance = ceil(height / taps), width, dilations[1]
+        has_room = height > 1 and height % taps > 0 and strides[0] == dilations[0] == 1
+        lines = len({column * distance % strides[1] for column in range(min(count, STRIP_COLUMNS))})
+        return _Columns(words, count, lines, (count - 1) * distance, 2 if has_room else 1)
+
+    def fit(self, height: int, stride: int, channels: int, lanes: int) -> bool:
+        """Whether a strip has room for a few registers of outputs."""
+        pixel = min(channels, lanes)
+        room = (STRIP // self.words // self.lines - lanes) // pixel - self.reach // stride
+        return height <= STRIP_ROWS and self.count <= STRIP_COLUMNS and room * pixel >= FEW_OUTPUTS * lanes
+
+    def pay_off(self, height: int, width: int, stride: int) -> bool:
+        """Whether an output meets enough taps for the words that are made for it."""
+        made, taps = self.words * self.lines, height * width
+        if height == 1:
+            return 9 * made <= taps
+        met = taps * self.shared
+        if taps < FEW_TAPS and ((stride > 1 and 6 * made > met) or (height == 2 and width > 2)):
+            return False
+        return 8 * made <= 3 * met
 
 
 def _slow_groups(unit: Unit, window: tuple[int, ...], channels: int) -> str | None:
