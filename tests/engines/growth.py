@@ -10,6 +10,7 @@ import numpy as np
 from octavo.errors import RunError
 from octavo.program import DTYPES, Node, Program, Value
 from octavo.reference import INTEGER_OPS, OPERATIONS
+from single_node import multipliers
 
 LARGEST = 150_000
 """The most elements of a value."""
@@ -43,6 +44,9 @@ class Draw:
     def clamp(self) -> dict[str, int]:
         lo, hi = sorted([self.number(0, 255), self.number(0, 255)]) if self.chance(0.5) else (0, 255)
         return {"lo": lo, "hi": hi}
+
+    def factor(self) -> dict[str, int]:
+        return {"multiplier": int(multipliers(self.rng, 1)[0]), "shift": self.number(28, 40)}
 
     def array(self, dtype: str, shape: tuple[int, ...]) -> Any:
         if dtype in ("f16", "f32", "f64"):

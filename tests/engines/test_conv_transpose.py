@@ -1,7 +1,8 @@
-"""ConvTranspose, and convolutions over three axes, on every engine."""
+"""ConvTranspose and QConvTranspose, and convolutions over three axes, on every engine."""
 
 import numpy as np
 import pytest
+from test_products import requantization
 
 
 def normal(rng, *shape):
@@ -18,26 +19,91 @@ def geometry(rng, axes):
     }
 
 
-@pytest.mark.parametrize("seed", range(24))
-def test_conv_transpose(build, same, seed):
-    rng = np.random.default_rng(seed)
-    axes = 1 + seed % 3
+def transposed(rng, axes, *, turned=False):
+    """The sizes of an input, its channels, the outputs of a group, the kernel and the attributes."""
     kernel, attributes = geometry(rng, axes)
+    if turned:  # no tap of a phase but one, or the same taps for all: the forms that decoders have
+        attributes["dilations"] = [1] * axes
+        kernel = [stride * int(rng.integers(1, 3)) for stride in attributes["strides"]]
     group = attributes["group"]
     channels, outputs = group * int(rng.integers(1, 20)), int(rng.integers(1, 30))
     size = [int(n) for n in rng.integers(3, 9 if axes < 3 else 5, axes)]
+    if rng.random() < 0.4:
+        size[-1] = int(rng.integers(17, 40))
     attributes["output_padding"] = [int(n) for n in rng.integers(0, attributes["strides"])]
-    if seed % 5 == 0:
+    if turned and rng.random() < 0.5:
+        attributes |= {"output_padding": [0] * axes, "pads": [0] * (2 * axes)}
+    elif rng.random() < 0.2:
         del attributes["pads"]
-        attributes["auto_pad"] = ["SAME_UPPER", "SAME_LOWER"][seed % 2]
-        if seed % 10 == 0:
+        attributes["auto_pad"] = str(rng.choice(["SAME_UPPER", "SAME_LOWER"]))
+        if rng.random() < 0.5:
             attributes["output_shape"] = [int(n) for n in rng.integers(4, 12, axes)]
+    return size, channels, outputs, kernel, attributes
+
+
+@pytest.mark.parametrize("turned", [False, True])
+@pytest.mark.parametrize("seed", range(24))
+def test_conv_transpose(build, same, seed, turned):
+    rng = np.random.default_rng(seed)
+    size, channels, outputs, kernel, attributes = transposed(rng, 1 + seed % 3, turned=turned)
     x = build.input("x", "f32", ("N", channels, *size))
     inputs = [x, build.constant("w", normal(rng, channels, outputs, *kernel))]
     if seed % 2:
-        inputs.append(build.constant("b", normal(rng, group * outputs)))
+        inputs.append(build.constant("b", normal(rng, attributes["group"] * outputs)))
     y = build.node("ConvTranspose", inputs, "f32", **attributes)
+    if seed % 4 > 1:
+        y = build.node(["Relu", "Sigmoid", "HardSwish"][seed % 3], [y], "f32")
     same(build.program(y), {"x": normal(rng, 2, channels, *size)})
+
+
+def quantized(build, rng, x, w, attributes, *, floats=False):
+    """A QConvTranspose by weights [O, C / group, *kernel], with numbers of its own."""
+    outputs, zero_point = len(w), int(rng.choice([0, 128, 255, int(rng.integers(256))]))
+    inputs = [x, build.constant("w", w)]
+    if floats:
+        inputs.append(build.constant("b", normal(rng, outputs)))
+        inputs.append(build.constant("s", rng.uniform(1e-4, 1e-1, outputs).astype(np.float32)))
+        scale = {"x_scale": np.float32(0.037)}
+        return build.node("QConvTranspose", inputs, "f32", x_zero_point=zero_point, **scale, **attributes)
+    inputs.append(build.constant("b", rng.integers(-(2**16), 2**16, outputs).astype(np.int32)))
+    multiplier, shift = requantization(rng, outputs)
+    inputs += [build.constant("m", multiplier), build.constant("sh", shift)]
+    lo, hi = sorted(int(v) for v in rng.choice([0, 7, 128, 200, 255], 2, replace=False))
+    ends = {"y_zero_point": int(rng.integers(256)), "lo": lo, "hi": hi}
+    return build.node("QConvTranspose", inputs, x_zero_point=zero_point, **ends, **attributes)
+
+
+@pytest.mark.parametrize("turned", [False, True])
+@pytest.mark.parametrize("seed", range(36))
+def test_quantized(build, same, seed, turned):
+    rng = np.random.default_rng(100 + seed)
+    size, channels, outputs, kernel, attributes = transposed(rng, 1 + seed % 3, turned=turned)
+    group = attributes["group"]
+    x = build.input("x", "u8", ("N", channels, *size))
+    w = rng.integers(-127, 128, (group * outputs, channels // group, *kernel)).astype(np.int8)
+    y = quantized(build, rng, x, w, attributes, floats=seed % 4 == 3)
+    if seed % 4 == 2:
+        table = build.constant("table", rng.integers(0, 256, 256).astype(np.uint8))
+        y = build.node("Lookup", [y, table])
+    same(build.program(y), {"x": rng.integers(0, 256, (2, channels, *size)).astype(np.uint8)})
+
+
+@pytest.mark.parametrize("sign", [1, -1])
+def test_sums_at_their_extremes(build, same, sign):
+    """All 255 by all 127, in each of the phases of a kernel."""
+    channels, kernel = 512, 4
+    x = build.input("x", "u8", ("N", channels, 3, 3))
+    w = build.constant("w", np.full((17, channels, kernel, kernel), sign * 127, np.int8))
+    constants = [np.zeros(17, np.int32), np.full(17, 2**30 + 128, np.int32), np.full(17, 50, np.int32)]
+    inputs = [x, w, *map(build.constant, ("b", "m", "s"), constants)]
+    window = {"strides": [2, 2], "pads": [1] * 4, "dilations": [1, 1], "output_padding": [0, 0], "group": 1}
+    ends = {"x_zero_point": 0, "y_zero_point": 128, "lo": 0, "hi": 255}
+    y = build.node("QConvTranspose", inputs, **window, **ends)
+    (given,) = same(build.program(y), {"x": np.full((1, channels, 3, 3), 255, np.uint8)})
+    # An inner pixel sees two by two taps, a corner one.
+    for pixel, taps in ((given[0, :, 2, 2], 4), (given[0, :, 0, 0], 1)):
+        total = sign * 255 * 127 * channels * taps
+        assert (pixel == min(255, max(0, 128 + ((total * (2**30 + 128) + 2**49) >> 50)))).all()
 
 
 def test_one_weight_read_in_other_phases(build, same):
@@ -50,6 +116,30 @@ def test_one_weight_read_in_other_phases(build, same):
         for d in ([1, 1], [2, 1], [3, 2])
     ]
     same(build.program(*nodes), {"x": normal(rng, 2, 4, 6, 5)})
+
+
+def test_quantized_weights_read_in_other_phases(build, same):
+    rng = np.random.default_rng(2)
+    x = build.input("x", "u8", ("N", 4, 6, 20))
+    w = build.constant("w", rng.integers(-127, 128, (7, 4, 4, 3)).astype(np.int8))
+    bias, scale = build.constant("b", normal(rng, 7)), build.constant("s", np.ones(7, np.float32))
+    common = {"group": 1, "x_zero_point": 9, "x_scale": np.float32(0.5)}
+    nodes = [
+        build.node(
+            "QConvTranspose",
+            [x, w, bias, scale],
+            "f32",
+            strides=s,
+            dilations=d,
+            pads=p,
+            **common,
+            output_padding=o,
+        )
+        for s in ([1, 1], [2, 3], [4, 2], [6, 1])
+        for d in ([1, 1], [2, 1], [3, 2])
+        for p, o in (([0] * 4, [0, 0]), ([1, 0, 2, 1], [0, s[1] - 1]))
+    ]
+    same(build.program(*nodes), {"x": rng.integers(0, 256, (2, 4, 6, 20)).astype(np.uint8)})
 
 
 @pytest.mark.parametrize("stride", [1, 2, 5])

@@ -11,7 +11,7 @@ import pytest
 from octavo.program import DTYPES, Node, Program, Value
 from octavo.program.checks import ONNX_DTYPES
 from octavo.program.integers import ACTIVATIONS
-from octavo.program.ops import DTYPE_SETS, signatures
+from octavo.program.ops import DTYPE_SETS, marked, signatures
 
 CASES = 24
 """Programs of each operator."""
@@ -67,7 +67,7 @@ class Draw:
         if slot.name == "w" and self.op != "QGemm":
             return (2, *self.shape[1:2], *self.numbers((1, 2), max(self.rank - 2, 0)))
         if slot.name in ("bias", "multiplier", "shift", "scale", "mean", "var"):
-            return (2,) if self.op in ("QConv", "QGemm") else self.shape[1:2]
+            return (2,) if self.op in marked("weighs") else self.shape[1:2]
         if place == 0 or self.dtype(slot) not in ("i64", "i32"):
             return self.shape
         return self.one(((), (1,), (2,), (self.rank,), (2 * self.rank,), self.shape))
@@ -176,8 +176,8 @@ def test_extremes(op):
 SELDOM = {
     "BatchNormalization", "Col2Im", "Conv", "ConvTranspose", "DepthToSpace", "EyeLike", "GridSample",
     "GroupNormalization", "InstanceNormalization", "MaxUnpool", "NonMaxSuppression", "OneHot", "Pad", "QConv",
-    "QGemm", "Resize", "RoiAlign", "ScatterElements", "ScatterND", "SpaceToDepth", "Split", "TensorScatter",
-    "TopK",
+    "QConvTranspose", "QGemm", "Resize", "RoiAlign", "ScatterElements", "ScatterND", "SpaceToDepth", "Split",
+    "TensorScatter", "TopK",
 }
 # fmt: on
 """Operators whose inputs must fit together so closely that these cases hardly ever run."""

@@ -70,10 +70,6 @@ def _broadcast_with(g: Growth, x: str) -> str:
     return g.constant(draw.array(value.dtype, tuple(shape[draw.number(0, len(shape)) :])))
 
 
-def _factor(draw: Draw) -> dict[str, int]:
-    return {"multiplier": int(multipliers(draw.rng, 1)[0]), "shift": draw.number(28, 40)}
-
-
 @recipe("Quantize", "Dequantize")
 def _affine(g: Growth, op: str) -> bool:
     x = g.pick(("f32",) if op == "Quantize" else ("u8",))
@@ -129,7 +125,7 @@ def _requantize(g: Growth, op: str) -> bool:
     )
     points = {"x_zero_point": x_zero_point, "y_zero_point": y_zero_point}
     ends = draw.clamp() if gives == "u8" else _clamp_to_int16(draw)
-    return g.node(op, [x], gives=gives, **points, **_factor(draw), **ends)
+    return g.node(op, [x], gives=gives, **points, **draw.factor(), **ends)
 
 
 def _clamp_to_int16(draw: Draw) -> dict[str, int]:
@@ -155,7 +151,7 @@ def _qmul(g: Growth, op: str) -> bool:
     if not x:
         return False
     points = dict(zip(("a_zero_point", "b_zero_point", "y_zero_point"), draw.numbers(0, 255, 3), strict=True))
-    return g.node(op, [x, _broadcast_with(g, x)], **points, **_factor(draw), **draw.clamp())
+    return g.node(op, [x, _broadcast_with(g, x)], **points, **draw.factor(), **draw.clamp())
 
 
 @recipe("Lookup")
@@ -259,18 +255,22 @@ def _conv(g: Growth, op: str) -> bool:
     return g.node(op, inputs, **_automatic(g.draw, window))
 
 
-@recipe("ConvTranspose")
+@recipe("ConvTranspose", "QConvTranspose")
 def _conv_transpose(g: Growth, op: str) -> bool:
-    x, draw = g.pick(("f32",), (3, 4, 5)), g.draw
+    x, draw = g.pick(("u8",) if op == "QConvTranspose" else ("f32",), (3, 4, 5)), g.draw
     if not x or not g.arrays[x].shape[1]:
         return False
     channels, axes = g.arrays[x].shape[1], g.arrays[x].ndim - 2
-    group = draw.one([d for d in range(1, channels + 1) if channels % d == 0])
-    window = {**_window(draw, axes), "group": draw.one((1, group))}
+    group = draw.one((1, draw.one([d for d in range(1, channels + 1) if channels % d == 0])))
+    window = {**_window(draw, axes), "group": group}
     window["output_padding"] = [draw.number(0, stride - 1) for stride in window["strides"]]
-    outputs = draw.number(1, 12)
-    inputs = [x, g.constant(draw.array("f32", (channels, outputs, *draw.numbers(1, 3, axes))) / 9)]
-    inputs += [g.constant(draw.array("f32", (outputs * window["group"],)))] if draw.chance(0.5) else []
+    outputs, kernel = draw.number(1, 12), draw.numbers(1, 3, axes)
+    if op == "QConvTranspose":
+        w = draw.array("i8", (outputs * group, channels // group, *kernel))
+        inputs, attributes = _integer_product(g, x, w, 0)
+        return g.node(op, inputs, **attributes | _automatic(draw, window))
+    inputs = [x, g.constant(draw.array("f32", (channels, outputs, *kernel)) / 9)]
+    inputs += [g.constant(draw.array("f32", (outputs * group,)))] if draw.chance(0.5) else []
     return g.node(op, inputs, **_automatic(draw, window))
 
 
@@ -321,7 +321,7 @@ def _qmatmul(g: Growth, op: str) -> bool:
     points = {"a_zero_point": draw.number(0, 255), "b_zero_point": draw.one((128, draw.number(0, 255)))}
     ending: dict[str, Any] = {"a_scale": draw.f32(0.01, 0.2), "b_scale": draw.f32(0.01, 0.2)}
     if draw.chance(0.7):
-        ending = {"y_zero_point": draw.number(0, 255)} | _factor(draw) | draw.clamp()
+        ending = {"y_zero_point": draw.number(0, 255)} | draw.factor() | draw.clamp()
     other = g.pick(("u8",), (1, 2, 3, 4))
     if other and draw.chance(0.3) and g.node(op, [a, other], **points, **ending):
         return True

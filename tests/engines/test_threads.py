@@ -155,6 +155,21 @@ def test_convolutions(build, same, dtype, group):
     same(build.program(*outputs), feeds, batched=False)
 
 
+@pytest.mark.parametrize("size", [(3, 40, 41), (2, 9, 7), (1, 3000)], ids=str)
+@pytest.mark.parametrize("kernel", [2, 4])
+def test_transposed_convolutions(build, same, size, kernel):
+    """Whole lines to a thread, rows of all phases, and parts of one line."""
+    rng, (images, *spatial) = np.random.default_rng(kernel), size
+    axes = len(spatial)
+    x = build.input("x", "u8", ("N", 24, *spatial))
+    w = build.constant("w", rng.integers(-127, 128, (20, 24, *[kernel] * axes)).astype(np.int8))
+    bias, scale = build.constant("b", np.ones(20, F)), build.constant("s", np.full(20, 0.25, F))
+    window = {"strides": [2] * axes, "dilations": [1] * axes, "pads": [0] * (2 * axes), "group": 1}
+    window |= {"output_padding": [1] * axes, "x_zero_point": 100, "x_scale": F(0.5)}
+    y = build.node("QConvTranspose", [x, w, bias, scale], "f32", **window)
+    same(build.program(y), {"x": rng.integers(0, 256, (images, 24, *spatial)).astype(np.uint8)})
+
+
 @pytest.mark.parametrize("layout", ["planes", "pixels"])
 def test_batch_normalization(build, same, layout):
     x = build.input("x", "f32", ("N", 60, 11, 13))

@@ -7,7 +7,10 @@ from octavo.lowering.wiring import Wiring
 
 ONES = np.ones
 KINDS = {
-    Kind.PRODUCT: {"QConv": "Conv", "QGemm": "Gemm MatMul", "QMatMul": "MatMul"},
+    Kind.PRODUCT: {
+        **{"QConv": "Conv", "QConvTranspose": "ConvTranspose", "QGemm": "Gemm MatMul"},
+        "QMatMul": "MatMul",
+    },
     Kind.ELEMENTWISE: {"QAdd": "Add Sub", "QMul": "Mul Div"},
     Kind.MEAN: {"QAveragePool": "AveragePool", "QReduceMean": "GlobalAveragePool ReduceMean"},
     Kind.SOFTMAX: {"QSoftmax": "Softmax"},
@@ -50,6 +53,11 @@ CASES = [
     ("r = Conv(x, w)", "N,2,8,8,8", {"w": ONES((3, 2, 2, 2, 2))}, "a convolution over 3 axes"),
     ("s = Abs(fed_w) r = Conv(x, s)", "N,2,8,8", {}, "'s' is not a constant"),
     ("b = ReduceSum<keepdims=0>(x, a) r = Conv(x, w, b)", "1,2,8,8", W22, "bias 'b'"),
+    ("r = ConvTranspose(x, w)", "N,2,8", {"w": ONES((2, 3, 2))}, "QConvTranspose"),
+    ("r = ConvTranspose(x, w, b)", "N,2,8,8", {"w": ONES((2, 3, 2, 2)), "b": ONES(3)}, "QConvTranspose"),
+    ("r = ConvTranspose(x, w)", "N,2,8,8,8", {"w": ONES((2, 3, 2, 2, 2))}, "QConvTranspose"),
+    ("s = Abs(fed_w) r = ConvTranspose(x, s)", "N,3,8,8", {}, "'s' is not a constant"),
+    ("b = ReduceSum<keepdims=0>(x, a) r = ConvTranspose(x, w, b)", "1,2,8,8", W22, "bias 'b'"),
     # Gemm and MatMul
     ("r = Gemm(x, w)", "6,6", {"w": ONES((6, 5))}, "QGemm"),
     ("r = Gemm(x, w, c)", "6,6", {"w": ONES((6, 5)), "c": ONES(5)}, "QGemm"),

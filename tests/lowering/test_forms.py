@@ -57,7 +57,7 @@ def test_given_weights_of_a_convolution(floats, rng, per_tensor):
     scale = rng.uniform(0.01, 0.02, 1 if per_tensor else 5).astype("f4")
     text = "g (float[N,3,8,8] x) => (float y) { a = Conv(x, w) r = Relu(a) y = Conv(r, v) }"
     program = floats(text, w=weight, v=np.ones((2, 5, 1, 1), "f4"))
-    forms = Forms(ranges(program), weights={"w": GivenWeights(integers, scale)})
+    forms = Forms(ranges(program), weights={"w": GivenWeights(integers, scale.reshape(-1, 1, 1, 1))})
     lowered = lower_to_integers(program, forms)
     validate(lowered.program)
     assert np.array_equal(lowered.program.constants["w_quantized"], integers)
@@ -74,7 +74,8 @@ def test_given_weights_of_a_gemm(floats, rng, transposed, alpha):
         {{ y = Gemm<transB={transposed}, alpha={alpha}>(x, w, b) }}"""
     bias = np.ones(4 if transposed else 6, "f4")
     program = floats(text, w=integers.astype("f4"), b=bias)
-    lowered = lower_to_integers(program, Forms(ranges(program), weights={"w": GivenWeights(integers, scale)}))
+    along = scale[:, None] if transposed else scale
+    lowered = lower_to_integers(program, Forms(ranges(program), weights={"w": GivenWeights(integers, along)}))
     found = lowered.program.constants["w_quantized"]
     assert np.array_equal(found, integers.T if transposed else integers)
     assert np.array_equal(lowered.program.values["w_quantized"].quant.scale, scale * np.float32(alpha))

@@ -201,4 +201,5 @@ def test_products_name_their_activation_and_its_bounds():
     bounds = {one.behind: (one.low, one.high, one.has_activation) for one in found}
     assert bounds.get("c", (-1, 6, True)) == (-1, 6, True)
     assert bounds["d"] == (-np.inf, 6, True)
-    assert biases.MEANS == {"QConv": "channel_means", "QGemm": "feature_means"}
+    means = {"QConv": "channel_means", "QConvTranspose": "channel_means", "QGemm": "feature_means"}
+    assert means == biases.MEANS

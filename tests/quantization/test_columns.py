@@ -5,6 +5,7 @@ import pytest
 from octavo.program import Node
 from octavo.program.integers import UINT8
 from octavo.quantization.columns import FEWEST, MOST, Columns, columns_of, moments_of, places
+from octavo.reference.integer import conv_transpose
 from octavo.reference.windows import taps, window
 
 RNG = np.random.default_rng(11)
@@ -53,6 +54,35 @@ def test_columns_are_those_of_the_windows(node, shape, weights):
     assert found.zero_point == 7
     assert found.integers.dtype == np.uint8
     assert np.array_equal(found.integers, wanted)
+
+
+TRANSPOSED = [
+    ({"strides": [2, 2], "pads": [0] * 4}, (2, 4, 3, 4), (5, 4, 2, 2)),
+    ({"strides": [2, 2], "pads": [1, 1, 1, 1], "output_padding": [1, 0]}, (1, 3, 4, 3), (4, 3, 3, 3)),
+    ({"strides": [3, 2], "pads": [0, 2, 1, 0], "dilations": [2, 1], "group": 2}, (1, 4, 3, 4), (6, 2, 2, 3)),
+    ({"strides": [3], "auto_pad": "SAME_LOWER", "output_shape": [10]}, (2, 2, 4), (3, 2, 4)),
+    ({"strides": [3], "auto_pad": "SAME_UPPER", "output_shape": [10]}, (2, 2, 4), (3, 2, 4)),
+]
+
+
+@pytest.mark.parametrize(("given", "shape", "weights"), TRANSPOSED)
+def test_columns_of_a_transposed_convolution(given, shape, weights):
+    """By any weights they give its sums, position after position, and no other columns do."""
+    axes = len(shape) - 2
+    attributes = {"dilations": [1] * axes, "group": 1, "output_padding": [0] * axes, "x_zero_point": 7}
+    node = Node("QConvTranspose", "conv", ("x", "w", "b", "s"), ("y",), attributes | given)
+    values = [RNG.integers(0, 256, shape, np.uint8) for _ in range(2)]
+    found = columns_of(node, values, UINT8, 2, weights)
+    assert found.zero_point == 7
+    reals = found.integers.astype(np.int64) - 7
+    node.attributes["x_scale"] = np.float32(1)
+    for _ in range(3):
+        w = RNG.integers(-127, 128, weights).astype(np.int8)
+        operands = [w, np.zeros(len(w), np.float32), np.ones(len(w), np.float32)]
+        sums = np.concatenate([conv_transpose(node, [x, *operands], "f32")[0] for x in values])
+        rows = w.astype(np.int64).reshape(reals.shape[0], -1, reals.shape[2])
+        made = np.matmul(reals, rows.transpose(0, 2, 1)).transpose(1, 0, 2).reshape(-1, len(w))
+        assert np.array_equal(made, np.moveaxis(sums, 1, -1).reshape(-1, len(w)))
 
 
 @pytest.mark.parametrize("shape", [(4, 6), (2, 3, 6), (6,)])

@@ -33,6 +33,8 @@ _WINDOW = (
     "kernel_shape",
     "ceil_mode",
     "count_include_pad",
+    "output_padding",
+    "output_shape",
 )
 
 
@@ -121,6 +123,32 @@ def conv(graph: Graph, node: Node) -> None:
     """Conv of reals; its bias in steps of the sums."""
     inputs = [_x(graph, node), _weights(graph, node, 0), _bias(graph, node)]
     _end(graph, node, graph.add("Conv", inputs, [_result(graph, node)], **_window(node)))
+
+
+def conv_transpose(graph: Graph, node: Node) -> None:
+    """ConvTranspose of reals, whose weights have the channels of the input first."""
+    name, group = node.inputs[1], integer(node, "group")
+    if group == 1:
+        turned = graph.constant(f"{name}_turned", graph.program.constants[name].swapaxes(0, 1))
+        scale = graph.constant(f"{name}_scale", _quant(graph, name).scale)
+        zero_points = graph.zero_points(name, np.zeros(len(graph.program.constants[name])))
+        inputs = [turned, scale, zero_points]
+        weights = graph.made("DequantizeLinear", inputs, f"{name}_reals", axis=1)
+    else:
+        weights = _by_channels(graph, _weights(graph, node, 0), graph.program.constants[name].shape, group)
+    inputs = [_x(graph, node), weights, _bias(graph, node)]
+    _end(graph, node, graph.add("ConvTranspose", inputs, [_result(graph, node)], **_window(node)))
+
+
+def _by_channels(graph: Graph, weights: str, shape: tuple[int, ...], group: int) -> str:
+    """Weights [O, C / group, *kernel] as [C, O / group, *kernel]: scales of outputs have no axis there."""
+    outputs, length, *kernel = shape
+    grouped = graph.constant(f"{weights}_shape", np.array([group, outputs // group, length, *kernel]))
+    parts = graph.made("Reshape", [weights, grouped], f"{weights}_groups")
+    rank = len(kernel)
+    turned = graph.made("Transpose", [parts], f"{weights}_turned", perm=[0, 2, 1, *range(3, 3 + rank)])
+    whole = graph.constant(f"{weights}_channels", np.array([group * length, outputs // group, *kernel]))
+    return graph.made("Reshape", [turned, whole], f"{weights}_by_channel")
 
 
 def gemm(graph: Graph, node: Node) -> None:
@@ -313,6 +341,7 @@ RULES: dict[str, Rule] = {
     "QAdd": add,
     "QAveragePool": average_pool,
     "QConv": conv,
+    "QConvTranspose": conv_transpose,
     "QExponentials": exponentials,
     "QGemm": gemm,
     "QMatMul": matmul,

@@ -19,7 +19,7 @@ from octavo.frontend.steps import (
 _MOST_BYTES = 1 << 20
 """Of a constant that is dequantized here; larger ones are left to the folding of constants and its limits."""
 
-_WEIGHTS = {"Conv": 1, "Gemm": 1, "MatMul": 1}
+_WEIGHTS = {"Conv": 1, "ConvTranspose": 1, "Gemm": 1, "MatMul": 1}
 """The place of a product's weights."""
 _OPERANDS = ("Add", "Concat", "Div", "MatMul", "Max", "Min", "Mul", "Sub")
 """What reads constants of its tensors' own kind."""
@@ -125,7 +125,7 @@ def _hold_weights(held: _Held, product: ir.Node, perm: tuple[int, ...]) -> None:
     rank = len(perm)
     if held.axis is not None and perm.index(held.axis) != _channels(product, rank):
         return
-    if product.op_type != "Conv" and rank != 2:
+    if product.op_type in ("Gemm", "MatMul") and rank != 2:
         return
     place = _WEIGHTS[product.op_type]
     if _fits(held.shifted):
@@ -163,8 +163,9 @@ def _hold_in_two(held: _Held, product: ir.Node, perm: tuple[int, ...]) -> None:
 def _input_channels(product: ir.Node) -> tuple[int, int] | None:
     """The axes of input and weights along which a product sums; None with groups or a transposed input."""
     attributes = product.attributes
-    if product.op_type == "Conv":
-        return (1, 1) if attributes.get_int("group", 1) == 1 else None
+    if product.op_type in ("Conv", "ConvTranspose"):
+        k = 1 if product.op_type == "Conv" else 0
+        return (1, k) if attributes.get_int("group", 1) == 1 else None
     if product.op_type == "MatMul":
         return -1, 0
     if attributes.get_int("transA", 0):
@@ -208,7 +209,9 @@ def _operand(held: _Held) -> ir.Value | None:
 
 
 def _channels(product: ir.Node, rank: int) -> int:
-    """The axis of a product's weights that its output channels lie on."""
+    """The axis of a product's weights that its output channels lie on, those of a group at least."""
+    if product.op_type == "ConvTranspose":
+        return 1
     across = product.op_type == "Conv" or (
         product.op_type == "Gemm" and product.attributes.get_int("transB", 0) == 1
     )

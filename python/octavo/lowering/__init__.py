@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from octavo.lowering.affine import Affine, Range, affine
 from octavo.lowering.builder import ProgramBuilder
 from octavo.lowering.columns import Columns, columns
-from octavo.lowering.conv import emit_conv, fit_conv
+from octavo.lowering.conv import emit_conv, emit_conv_transpose, fit_conv, fit_conv_transpose
 from octavo.lowering.decision import Decision, Made
 from octavo.lowering.dynamic import AXES_OF_RANGES, lower_dynamically
 from octavo.lowering.elementwise import emit_add, emit_mul, fit_add, fit_mul
@@ -46,6 +46,7 @@ class Rule:
 
 _RULES = {
     "QConv": Rule(fit_conv, emit_conv),
+    "QConvTranspose": Rule(fit_conv_transpose, emit_conv_transpose),
     "QGemm": Rule(fit_gemm, emit_gemm),
     "QMatMul": Rule(fit_matmul, emit_matmul),
     "QAdd": Rule(fit_add, emit_add),

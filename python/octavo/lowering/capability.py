@@ -290,6 +290,7 @@ TABLE: tuple[Row, ...] = (
         "QConv",
         (_WEIGHTS, _BIAS, Condition("one or two spatial axes", _one_or_two_axes), _FAST),
     ),
+    Row("ConvTranspose", Kind.PRODUCT, "QConvTranspose", (_WEIGHTS, _BIAS), _BYTES),
     Row(
         "Gemm",
         Kind.PRODUCT,

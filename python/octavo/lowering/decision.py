@@ -184,7 +184,9 @@ class Decision:
         """
         x, given = self.input_of_product(unit), self.forms.weights.get(unit.node.inputs[1])
         if given is not None:
-            made = given_weights(arrange(given.integers), given.scale * alpha, bias, x)
+            integers = arrange(given.integers)
+            scales = arrange(np.broadcast_to(given.scale, given.integers.shape)) * alpha
+            made = given_weights(integers, scales, bias, x)
         elif not self.forms.derives:
             raise UnfitError(f"its weights have no scale: {NOT_GIVEN}")
         else:

@@ -18,7 +18,8 @@ NOT_GIVEN = "the model gives none, and there were no data"
 class GivenWeights:
     """Weights that are integers already, in the shape that the float model has them.
 
-    integers: of `Forms.weights_of`. scale: float32, one, or one an output channel; the zero point is 0.
+    integers: of `Forms.weights_of`. scale: float32, of as many axes, or fewer, that broadcast to theirs; the
+    zero point is 0.
     """
 
     integers: npt.NDArray[Any]

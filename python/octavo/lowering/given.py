@@ -57,10 +57,10 @@ def given(program: Program) -> Given:
                 forms[name] = _form(node)
                 constants[name] = forms[name].reals()[held]
             else:
-                scale = constants[node.inputs[1]]
+                scale = _along(constants[node.inputs[1]], held.ndim, node)
                 weights[name] = GivenWeights(held, scale)
                 with np.errstate(over="ignore"):
-                    constants[name] = _along(scale, held.ndim, node) * held.astype(np.float32)
+                    constants[name] = scale * held.astype(np.float32)
             known.add(node.name)
     if known:
         program = _without(program, known, constants)

@@ -1,9 +1,9 @@
 """Which units run in integers and which stay float, decided from the graph alone.
 
-A product (Conv, Gemm, MatMul) pays for conversions around it. Everything else runs in integers where
-integers are at hand: a lone Relu between float ops is not worth a Quantize. What only moves elements
-follows what is narrower. What stands between a product, or a mean over whole axes, and float readers takes
-float32 from its accumulator: last layers keep their precision.
+A product (Conv, ConvTranspose, Gemm, MatMul) pays for conversions around it. Everything else runs in
+integers where integers are at hand: a lone Relu between float ops is not worth a Quantize. What only moves
+elements follows what is narrower. What stands between a product, or a mean over whole axes, and float
+readers takes float32 from its accumulator: last layers keep their precision.
 
 Where all must be integers, what can be is, up to the outputs of the model.
 """
@@ -16,6 +16,7 @@ from octavo.lowering.capability import Kind, Row, judge
 from octavo.lowering.forms import Forms
 from octavo.lowering.wiring import Unit, Wiring
 from octavo.program.integers import Integers
+from octavo.program.ops import marked
 
 EXCLUDED = "excluded by choice"
 AFTER_LAST = "it follows a float32 result of exact sums, which no op reads as integers"
@@ -27,7 +28,7 @@ LEAVES_FLOATS = "it reads floats and gives something else"
 FORM_BLIND = ("Shape", "Size", "ArgMax", "ArgMin")
 """Ops that answer for integers what they would for the floats that these stand for."""
 
-_GIVE_FLOATS = ("QConv", "QGemm", "QMatMul", "QReduceMean")
+_GIVE_FLOATS = (*marked("weighs"), "QMatMul", "QReduceMean")
 _NO_FORMS = Forms()
 _FOLLOWERS = (Kind.UNARY, Kind.ELEMENTWISE, Kind.MOVEMENT, Kind.JOIN, Kind.SOFTMAX)
 

@@ -17,7 +17,7 @@ from octavo.program import Attribute, Quant
 
 @dataclass(frozen=True)
 class Product:
-    """The integers of a QConv or QGemm.
+    """The integers of a product by constant weights.
 
     bias: float64 [C], as the float model has it, with what a grid adds to it. end, multiplier, shift: where
     the result is requantized, its epilogue, and M and S a channel; None where it is float32. residual: what
@@ -36,7 +36,7 @@ class Product:
 class Operands:
     """What a product takes beside its input, as the graph has it.
 
-    arrange: the weights to [K, C]. restore: from there to the shape that a QConv or QGemm takes, with
+    arrange: the weights to [K, C]. restore: from there to the shape that the integer op takes, with
     channels on `axis`. bias: float64 [C]. alpha: a factor of the weights.
     """
 
@@ -81,7 +81,7 @@ def emit_product(
     operands: Operands,
     attributes: dict[str, Attribute],
 ) -> None:
-    """Add a QConv or QGemm."""
+    """Add a QConv, QConvTranspose or QGemm."""
     layout, axis = operands.restore, operands.axis
     source, weight = unit.node.inputs[:2]
     x, weights = builder.decision.input_of_product(unit), fit.weights

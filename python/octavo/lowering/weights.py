@@ -37,10 +37,13 @@ class Weights:
 def given_weights(
     weight: npt.NDArray[Any], scale: npt.NDArray[np.float32], bias: Float64 | None, x: Affine
 ) -> Weights | str:
-    """Weights that are integers already, [K, C], with one scale or one a channel; or why they cannot be."""
-    scale = np.broadcast_to(scale, weight.shape[1:]).astype(np.float32)
-    if not np.all((scale > 0) & np.isfinite(scale)):
+    """Weights that are integers already, [K, C], with the scale of each; or why they cannot be."""
+    scales = np.broadcast_to(scale, weight.shape).astype(np.float32)
+    if not np.all((scales > 0) & np.isfinite(scales)):
         return "a scale of its weights, times alpha, is not a positive number"
+    scale = scales.max(axis=0, initial=0)
+    if not np.all(scales == scale):
+        return "its weights have other scales than one an output channel"
     reach = reach_of(weight, x)
     if np.any(reach >= x.of.sum_end):
         return _too_long(weight, x)

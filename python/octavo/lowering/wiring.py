@@ -163,8 +163,8 @@ class Wiring:
         return self.given.pairs.get(readers[0].name, ())
 
     def _bias_add(self, node: Node) -> Node | None:
-        """The Add of one constant a channel that alone reads a Conv, Gemm or MatMul by constant weights."""
-        if node.op not in ("Conv", "Gemm", "MatMul") or len(node.outputs) != 1:
+        """The Add of one constant a channel that alone reads a product by constant weights."""
+        if node.op not in ("Conv", "ConvTranspose", "Gemm", "MatMul") or len(node.outputs) != 1:
             return None
         product = node.outputs[0]
         readers = self._node_readers.get(product, [])
@@ -178,13 +178,15 @@ class Wiring:
         if node.op == "MatMul" and (weight.ndim > 2 or (self.rank(node.inputs[0]) or 0) < 2):
             return None
         # The channel is axis 1 of a convolution's output and the last axis of a product's.
-        trailing = weight.ndim - 2 if node.op == "Conv" else 0
+        trailing = weight.ndim - 2 if node.op in ("Conv", "ConvTranspose") else 0
         channels = self._channels(node, weight)
         rank = self.rank(product) or weight.ndim
         return add if per_channel(addend.shape, channels, trailing, rank) else None
 
     @staticmethod
     def _channels(node: Node, weight: npt.NDArray[Any]) -> int:
+        if node.op == "ConvTranspose":
+            return int(weight.shape[1]) * integer(node, "group")
         across = node.op == "Conv" or (node.op == "Gemm" and integer(node, "transB") == 1)
         return int(weight.shape[0 if across else -1])
 

@@ -281,7 +281,10 @@ def _check_quantized_conv(program: Program, node: Node) -> None:
     weights = program.constants[node.inputs[1]]
     if weights.ndim < 3 or weights.size == 0:
         _fail(node, f"its weights have the shape {weights.shape}")
-    _window(node, weights.shape[2:])
+    if node.op == "QConvTranspose":
+        _transposed_window(node, weights.shape[2:])
+    else:
+        _window(node, weights.shape[2:])
     _group(node, weights.shape[0])
     _channels(program, node, _magnitudes(weights, tuple(range(1, weights.ndim))))
 
@@ -330,13 +333,18 @@ def _check_conv_transpose(program: Program, node: Node) -> None:
         _fail(node, f"its weights have the shape {weights.shape}")
     if weights is not None and node.attributes.get("kernel_shape", kernel) != kernel:
         _fail(node, f"kernel_shape is not that of its weights, {kernel}")
-    _window(node, kernel)
+    _transposed_window(node, kernel)
     if weights is not None:
         _group(node, weights.shape[0])
+
+
+def _transposed_window(node: Node, kernel: Sequence[int]) -> None:
+    """The window of a transposed convolution, and what says how large its output is."""
+    _window(node, kernel)
     for name in ("output_padding", "output_shape"):
-        values = integers(node, name) if name in node.attributes else [0] * axes
-        if len(values) != axes or not all(0 <= n <= INT32_MAX for n in values):
-            _fail(node, f"{name} is {values} for a kernel of {axes} axes")
+        values = integers(node, name) if name in node.attributes else [0] * len(kernel)
+        if len(values) != len(kernel) or not all(0 <= n <= INT32_MAX for n in values):
+            _fail(node, f"{name} is {values} for a kernel of {len(kernel)} axes")
     if "output_shape" in node.attributes and "auto_pad" not in node.attributes:
         _fail(node, "output_shape leaves the pads to auto_pad")
 
@@ -474,6 +482,7 @@ _CHECKS: dict[str, Callable[[Program, Node], None]] = {
     "QAdd": _check_add,
     "QAveragePool": _check_quantized_pool,
     "QConv": _check_quantized_conv,
+    "QConvTranspose": _check_quantized_conv,
     "QGemm": _check_quantized_gemm,
     "QMatMul": _check_quantized_matmul,
     "QMul": _check_requantize,

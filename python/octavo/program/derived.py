@@ -11,12 +11,13 @@ import numpy.typing as npt
 
 from octavo.program import Node, Program, Quant, Value
 from octavo.program.arithmetic import multipliers_shifts, residual_multipliers_shifts
+from octavo.program.ops import marked
 
 Int32s = npt.NDArray[np.int32]
 Float64 = npt.NDArray[np.float64]
 
 PLAIN, WITH_RESIDUAL = 5, 8
-"""Inputs of a QConv or QGemm that requantizes: x, w, bias, multiplier, shift; then r with its own two."""
+"""Inputs of a product by weights that requantizes: x, w, bias, multiplier, shift; then r with its own two."""
 
 
 def left_out(program: Program) -> frozenset[str]:
@@ -51,7 +52,7 @@ def _given(values: Mapping[str, Value], nodes: Iterable[Node]) -> Iterator[tuple
     """
     seen = set()
     for node in nodes:
-        if node.op not in ("QConv", "QGemm") or len(node.inputs) not in (PLAIN, WITH_RESIDUAL):
+        if node.op not in marked("weighs") or len(node.inputs) not in (PLAIN, WITH_RESIDUAL):
             continue
         weights = node.inputs[1]
         if weights not in seen:

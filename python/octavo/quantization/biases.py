@@ -25,7 +25,7 @@ Float64 = npt.NDArray[np.float64]
 _SEEN, _OF_ONE = 2_000, 128
 """Results a channel that are looked at behind an activation, and of one sample."""
 
-MEANS = {"QConv": "channel_means", "QGemm": "feature_means"}
+MEANS = {"QConv": "channel_means", "QConvTranspose": "channel_means", "QGemm": "feature_means"}
 """The statistic that has a mean for each channel of an op's results."""
 
 
@@ -108,7 +108,7 @@ def _some_results(
     def some(sample: tuple[int, Feeds]) -> npt.NDArray[np.float32]:
         turn, feeds = sample
         [results] = session.run(None, feeds)
-        return some_rows(results, 1 if op == "QConv" else -1, _OF_ONE, turn)
+        return some_rows(results, -1 if op == "QGemm" else 1, _OF_ONE, turn)
 
     for results in each(some, enumerate(inputs), threads, HANDFUL):
         picked.append(results)
@@ -136,5 +136,15 @@ def _means(statistics: Statistics, name: str) -> Float64:
     return np.array(statistics.read(name, statistics.statistics[0])["means"], np.float64)
 
 
-_KEPT = ("x_zero_point", "x_zero_points", "strides", "pads", "auto_pad", "dilations", "group")
+_KEPT = (
+    "x_zero_point",
+    "x_zero_points",
+    "strides",
+    "pads",
+    "auto_pad",
+    "dilations",
+    "group",
+    "output_padding",
+    "output_shape",
+)
 """The attributes of a product that do not say what becomes of its sums."""

@@ -14,6 +14,7 @@ from octavo.lowering.padding import resolve_auto_pad
 from octavo.program import Attribute, Node, Program, Value
 from octavo.program.attributes import integer, integers
 from octavo.program.integers import UINT8, Integers
+from octavo.program.transposed import transposed_axes
 from octavo.quantization.matrices import Multiply
 from octavo.session import Session
 
@@ -99,7 +100,7 @@ def columns_of(
     shape: tuple[int, ...],
     threads: int | None = 1,
 ) -> "Columns | RealColumns":
-    """A sample of the columns that a QConv or QGemm multiplies over these values of its input, one a sample.
+    """A sample of the columns that a product multiplies over these values of its input, one a sample.
 
     of: what the values are held in. shape: of its weights, [O, C / group, *spatial] or [K, C].
     """
@@ -182,8 +183,37 @@ def _windows(
     node: Node, x: Array, spatial: tuple[int, ...], padding: npt.NDArray[np.uint8], wanted: int, turn: int
 ) -> npt.NDArray[np.uint8]:
     """Some windows of x [N, C, *sizes], [groups, windows, K]. padding: what it holds, along the channels."""
+    if node.op == "QConvTranspose":
+        return _transposed_windows(node, x, spatial, padding, wanted, turn)
     geometry, picked = _geometry(node, x, spatial, wanted, turn)
     return _core.windows(np.ascontiguousarray(x), geometry, padding, integer(node, "group"), picked)
+
+
+def _transposed_windows(
+    node: Node, x: Array, spatial: tuple[int, ...], padding: npt.NDArray[np.uint8], wanted: int, turn: int
+) -> npt.NDArray[np.uint8]:
+    """The same of a transposed convolution; taps of other phases than the window's see the padding.
+
+    That is a convolution by the kernel turned around, over x with its elements a stride apart.
+    """
+    axes, rank = transposed_axes(node, x.shape[2:], spatial), len(spatial)
+    sizes = [axis.length + (axis.kernel - 1) * axis.dilation for axis in axes]
+    apart = np.empty((*x.shape[:2], *sizes), np.uint8)
+    apart[:] = padding.reshape(-1, *[1] * rank)
+    seen, held = [], []
+    for axis, size in zip(axes, sizes, strict=True):
+        at = np.arange(size) + axis.begin - (axis.kernel - 1) * axis.dilation
+        inside = (at % axis.stride == 0) & (at >= 0) & (at < axis.size * axis.stride)
+        held.append(np.flatnonzero(inside))
+        seen.append(at[inside] // axis.stride)
+    every = [np.arange(count) for count in x.shape[:2]]
+    apart[np.ix_(*every, *held)] = x[np.ix_(*every, *seen)]
+    counts = [axis.length for axis in axes]
+    picked = places(len(x) * prod(counts), wanted, turn).tolist()
+    geometry = list(spatial), [1] * rank, [axis.dilation for axis in axes], [0] * rank, counts
+    found = _core.windows(apart, geometry, padding, integer(node, "group"), picked)
+    turned = np.flip(found.reshape(*found.shape[:2], -1, *spatial), tuple(range(-rank, 0)))
+    return np.ascontiguousarray(turned).reshape(found.shape)
 
 
 def _geometry(

@@ -3,7 +3,8 @@
 from math import prod
 
 from octavo.program import Node, Program
-from octavo.program.attributes import integer, integers, text
+from octavo.program.attributes import integer
+from octavo.program.transposed import transposed_axes
 from octavo.quantization.shapes import Sizes
 
 
@@ -24,7 +25,7 @@ def macs(node: Node, sizes: Sizes) -> int:
     if node.op == "Conv":
         return prod(output) * prod(weight[1:])
     if node.op == "ConvTranspose":
-        return x[0] * prod(weight[:2]) * _taps_of_outputs(node, x[2:], weight[2:], output[2:])
+        return x[0] * prod(weight[:2]) * _taps_of_outputs(node, x[2:], weight[2:])
     if node.op == "MatMul":
         return prod(output) * weight[max(0, len(weight) - 2)]
     if node.op == "Gemm":
@@ -32,15 +33,9 @@ def macs(node: Node, sizes: Sizes) -> int:
     return 0
 
 
-def _taps_of_outputs(node: Node, x: list[int], kernel: list[int], output: list[int]) -> int:
+def _taps_of_outputs(node: Node, x: list[int], kernel: list[int]) -> int:
     """How many taps lie a whole number of a ConvTranspose's strides from an output, over all outputs."""
-    strides, dilations = integers(node, "strides"), integers(node, "dilations")
-    more, auto_pad, count = integers(node, "output_padding"), text(node, "auto_pad", "NOTSET"), 1
-    for axis, (size, taps, length) in enumerate(zip(x, kernel, output, strict=True)):
-        stride, dilation = strides[axis], dilations[axis]
-        pads = (size - 1) * stride + more[axis] + (taps - 1) * dilation + 1 - length
-        half = (max(0, pads) + (auto_pad == "SAME_LOWER")) // 2
-        begin = integers(node, "pads")[axis] if auto_pad == "NOTSET" else half
-        firsts = [(tap * dilation - begin) % stride for tap in range(taps)]
-        count *= sum(len(range(first, length, stride)) for first in firsts)
+    count = 1
+    for axis in transposed_axes(node, tuple(x), tuple(kernel)):
+        count *= sum(len(range(axis.first(tap), axis.length, axis.stride)) for tap in range(axis.kernel))
     return count

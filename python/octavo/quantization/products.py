@@ -13,6 +13,7 @@ from octavo.program.arithmetic import residual_reach
 from octavo.program.attributes import integer
 from octavo.program.checks import RESIDUAL, x_zero_points
 from octavo.program.integers import ACTIVATIONS
+from octavo.program.ops import marked
 from octavo.program.scales import scale_of_sums
 
 Integers = npt.NDArray[np.signedinteger]
@@ -20,7 +21,7 @@ Integers = npt.NDArray[np.signedinteger]
 
 @dataclass(frozen=True)
 class Product:
-    """A QConv or QGemm, at `place` among the nodes, with weights and a bias of its own.
+    """A product by weights, at `place` among the nodes, with weights and a bias of its own.
 
     before: the float value that its own sums stand for; behind: that value behind the activation which the
     node does as well, or the same value. low, high: the bounds of that activation. One behind the sum with a
@@ -55,7 +56,7 @@ def products_of(floats: Program, lowered: Lowered) -> list[Product]:
     floats_by_name = {node.name: node for node in floats.nodes}
     readers, found = readers_of(lowered.program), []
     for place, node in enumerate(lowered.program.nodes):
-        if node.op not in ("QConv", "QGemm") or node.inputs[1] not in lowered.weights:
+        if node.op not in marked("weighs") or node.inputs[1] not in lowered.weights:
             continue
         if len(readers[node.inputs[1]]) > 1 or len(readers[node.inputs[2]]) > 1:
             continue
@@ -83,7 +84,7 @@ def fits(program: Program, node: Node, weight: Integers, bias: npt.NDArray[np.ge
     """Whether no sum of a product with these weights and this bias leaves its accumulator: the bound (5)."""
     of = ACTIVATIONS[program.values[node.inputs[0]].dtype]
     zero_point = max(x_zero_points(program, node), key=of.reach)
-    columns = weight.reshape(len(weight), -1).T if node.op == "QConv" else weight
+    columns = weight if node.op == "QGemm" else weight.reshape(len(weight), -1).T
     reach = reach_of(columns, Affine(np.float32(1), zero_point, of))
     if bias.dtype != np.float32:
         reach = reach + np.abs(bias.astype(np.float64))

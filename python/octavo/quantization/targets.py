@@ -56,7 +56,7 @@ class Targets:
         self._samples = len(feeds)
         some = [
             Some(
-                of.before, 1 if of.node.op == "QConv" else -1, columns_wanted(_length(of, shape), len(feeds))
+                of.before, -1 if of.node.op == "QGemm" else 1, columns_wanted(_length(of, shape), len(feeds))
             )
             for of, shape in zip(products, shapes, strict=True)
         ]
@@ -159,7 +159,7 @@ class Some:
 
 def _length(product: Product, shape: tuple[int, ...]) -> int:
     """The weights of a row."""
-    return prod(shape[1:]) if product.node.op == "QConv" else shape[0]
+    return shape[0] if product.node.op == "QGemm" else prod(shape[1:])
 
 
 def _batches(some: Sequence[Some], needs: Sequence[int]) -> Iterator[list[Some]]:

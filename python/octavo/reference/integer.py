@@ -17,10 +17,11 @@ from octavo.program.arithmetic import multiplier_shift, requantize, residual_ter
 from octavo.program.attributes import integer, integers, number
 from octavo.program.checks import COLUMNS, RESIDUAL, ROW_SCALES, has_row_scales, scales_shape
 from octavo.program.integers import ACTIVATIONS, Integers, limits
+from octavo.program.transposed import transposed_axes
 from octavo.reference.fma import fma
 from octavo.reference.functions import exp_of_score
 from octavo.reference.operands import Array, Inputs, axis_of, required
-from octavo.reference.windows import taps, window
+from octavo.reference.windows import taps, transposed_taps, window
 
 Int64 = npt.NDArray[np.int64]
 
@@ -142,6 +143,22 @@ def conv(node: Node, inputs: Inputs, y: str) -> list[Array]:
         tap: Any = (..., *index)
         acc += np.matmul(weights[tap], grouped)
     return [_product_output(node, inputs, acc.reshape(n, w.shape[0], *geometry.output), y, axis=1)]
+
+
+def conv_transpose(node: Node, inputs: Inputs, y: str) -> list[Array]:
+    """x [N, C, *spatial] by w [O, C / group, *kernel]: the sums of formula (4a), tap by tap."""
+    x, w, group = _centred(node, inputs), required(inputs, 1), integer(node, "group")
+    if x.shape[1] != group * w.shape[1]:
+        raise RunError(f"its input has {x.shape[1]} channels, its weights take {group * w.shape[1]}")
+    weights = w.reshape(group, w.shape[0] // group, *w.shape[1:]).astype(np.float64)
+    grouped = x.reshape(x.shape[0], group, w.shape[1], *x.shape[2:]).astype(np.float64)
+    axes = transposed_axes(node, x.shape[2:], w.shape[2:])
+    acc = np.zeros((x.shape[0], group, weights.shape[1], *(axis.length for axis in axes)))
+    for index, seen, place in transposed_taps(grouped, axes):
+        tap: Any = (..., *index)
+        columns = seen.reshape(*seen.shape[:3], math.prod(seen.shape[3:]))
+        acc[place] += np.matmul(weights[tap], columns).reshape(acc[place].shape)
+    return [_product_output(node, inputs, acc.reshape(x.shape[0], w.shape[0], *acc.shape[3:]), y, axis=1)]
 
 
 def gemm(node: Node, inputs: Inputs, y: str) -> list[Array]:
@@ -393,6 +410,7 @@ INTEGER_OPS: dict[str, IntegerOp] = {
     "QAdd": add,
     "QAveragePool": average_pool,
     "QConv": conv,
+    "QConvTranspose": conv_transpose,
     "QExponentials": exponentials,
     "QGemm": gemm,
     "QMatMul": matmul,

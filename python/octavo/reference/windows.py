@@ -10,6 +10,7 @@ import numpy as np
 from octavo.errors import RunError
 from octavo.program import Node
 from octavo.program.attributes import integer, integers, text
+from octavo.program.transposed import TransposedAxis, transposed_axes
 from octavo.reference import functions
 from octavo.reference.fma import fma
 from octavo.reference.operands import Array, Inputs, optional, planes, required
@@ -118,20 +119,11 @@ def conv_transpose(node: Node, inputs: Inputs) -> list[Array]:
     n, channels, outputs = x.shape[0], w.shape[0] // group, w.shape[1]
     if x.shape[1] != w.shape[0] or (b is not None and b.size != group * outputs):
         raise RunError(f"weights of {list(w.shape)} in {group} groups do not fit its input and bias")
-    axes = [_transposed(node, axis, x.shape[2 + axis], w.shape[2 + axis]) for axis in range(rank)]
     grouped = x.reshape(n, group, channels, *x.shape[2:])
     weights = w.reshape(group, channels, *w.shape[1:])
-    y = np.zeros((n, group, outputs, *(length for length, _, _, _ in axes)), np.float32)
-    for index in np.ndindex(*w.shape[2:]):
-        seen, made = grouped, []
-        for axis, (tap, (length, begin, stride, dilation)) in enumerate(zip(index, axes, strict=True)):
-            first = (tap * dilation - begin) % stride
-            at = (np.arange(first, length, stride) + begin - tap * dilation) // stride
-            inside = (at >= 0) & (at < x.shape[2 + axis])
-            padded = np.pad(seen, [(0, int(i == 3 + axis)) for i in range(seen.ndim)])
-            seen = np.take(padded, np.where(inside, at, x.shape[2 + axis]), axis=3 + axis)
-            made.append(slice(first, None, stride))
-        place: tuple[Any, ...] = (slice(None), slice(None), slice(None), *made)
+    axes = transposed_axes(node, x.shape[2:], w.shape[2:])
+    y = np.zeros((n, group, outputs, *(axis.length for axis in axes)), np.float32)
+    for index, seen, place in transposed_taps(grouped, axes):
         for channel in range(channels):
             at_tap: tuple[Any, ...] = (slice(None), channel, slice(None), *index)
             factor = weights[at_tap].reshape(group, outputs, *[1] * rank)
@@ -140,22 +132,25 @@ def conv_transpose(node: Node, inputs: Inputs) -> list[Array]:
     return [y if b is None else y + b.reshape(-1, *[1] * rank)]
 
 
-def _transposed(node: Node, axis: int, size: int, kernel: int) -> tuple[int, int, int, int]:
-    """Length of the output, padding at its begin, stride and dilation of an axis of a ConvTranspose."""
-    stride, dilation = integers(node, "strides")[axis], integers(node, "dilations")[axis]
-    reach = (kernel - 1) * dilation + 1 + integers(node, "output_padding")[axis]
-    whole = max(size - 1, 0) * stride + reach
-    auto_pad = text(node, "auto_pad", "NOTSET")
-    if auto_pad != "NOTSET":
-        given = "output_shape" in node.attributes
-        length = integers(node, "output_shape")[axis] if given else size * stride
-        total = max(whole - length, 0)
-        return length, (total + (auto_pad == "SAME_LOWER")) // 2, stride, dilation
-    pads = integers(node, "pads")
-    begin, end = pads[axis], pads[axis + len(pads) // 2]
-    if whole < begin + end:
-        raise RunError(f"its pads take more than the {whole} elements of axis {axis}")
-    return whole - begin - end, begin, stride, dilation
+def transposed_taps(
+    grouped: Array, axes: list[TransposedAxis]
+) -> Iterator[tuple[tuple[int, ...], Array, tuple[Any, ...]]]:
+    """For each tap, in index order: its index, what it sees, 0 outside of the input, and where that goes.
+
+    grouped: [N, groups, channels of a group, *spatial]; what is seen: the same with the positions of the
+    tap's phase as the spatial axes, which the last picks of a [N, groups, outputs of a group, *output].
+    """
+    for index in np.ndindex(*(axis.kernel for axis in axes)):
+        seen, made = grouped, []
+        for place, (tap, axis) in enumerate(zip(index, axes, strict=True), start=3):
+            first = axis.first(tap)
+            reached = np.arange(first, axis.length, axis.stride) + axis.begin - tap * axis.dilation
+            at = reached // axis.stride
+            inside = (at >= 0) & (at < axis.size)
+            padded = np.pad(seen, [(0, int(i == place)) for i in range(seen.ndim)])
+            seen = np.take(padded, np.where(inside, at, axis.size), axis=place)
+            made.append(slice(first, None, axis.stride))
+        yield index, seen, (slice(None), slice(None), slice(None), *made)
 
 
 def pooling_window(node: Node, x: Array) -> Window:

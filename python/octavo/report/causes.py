@@ -13,6 +13,7 @@ import numpy.typing as npt
 from octavo.program import Node, Program
 from octavo.program.checks import x_zero_points
 from octavo.program.integers import ACTIVATIONS
+from octavo.program.ops import marked
 from octavo.quantization.products import bias_in_reals
 from octavo.report.comparison import Cause, LayerRow
 from octavo.report.matching import Layer
@@ -355,7 +356,7 @@ def _first_that_helps(findings: Sequence[Finding], tried: Trials | None) -> tupl
 def _weights_of(layer: Layer, tried: Trials | None) -> Weights | None:
     """The weights and the bias of a product beside those of the float model, which the trials know."""
     node = layer.node
-    if tried is None or node.op not in ("QConv", "QGemm") or node.inputs[1] not in tried.lowered.weights:
+    if tried is None or node.op not in marked("weighs") or node.inputs[1] not in tried.lowered.weights:
         return None
     program, plain = tried.lowered.program, tried.plain.program
     quant = program.values[node.inputs[1]].quant

@@ -16,6 +16,7 @@ from octavo.lowering import Affine, Forms, Lowered, Range, affine, columns, grid
 from octavo.program import Node, Program, Quant
 from octavo.program.checks import COLUMNS
 from octavo.program.integers import ACTIVATIONS, INT8, INT16, UINT8, WEIGHTS, Integers
+from octavo.program.ops import marked
 from octavo.quantization.choice import with_weights
 from octavo.quantization.judge import Judge
 from octavo.quantization.products import bias_in_reals, bias_of_reals, fits
@@ -151,7 +152,7 @@ def forms_of(floats: Program, second: Program) -> Forms:
     narrow: dict[str, Affine] = {}
     weights: list[str] = []
     for node in second.nodes:
-        if node.op in ("QConv", "QGemm"):
+        if node.op in marked("weighs"):
             weights.append(node.inputs[1])
         output = second.values[node.outputs[0]]
         if output.quant is None or output.name not in values:

@@ -72,13 +72,20 @@ pub fn after_product(
         fused.residual = Some(b.input_as(sum.other, layout)?);
         fused.take(b, sum.index, sum.output);
     }
-    if let Some((indices, function, output)) = activation_behind(b, fused.output) {
-        fused.finish.activation = Some(function);
-        for index in indices {
-            fused.take(b, index, output);
-        }
-    }
+    fused.take_activation(b);
     Ok(fused)
+}
+
+/// The activation alone to fuse behind a product that makes `output` and adds `bias`; it is marked as planned.
+pub fn activation_after(
+    b: &mut Builder<'_>,
+    node: &Node,
+    output: ValueId,
+    bias: Option<Vec<f32>>,
+) -> FusedFloats {
+    let mut fused = FusedFloats::alone(node, output, bias);
+    fused.take_activation(b);
+    fused
 }
 
 impl FusedFloats {
@@ -86,6 +93,15 @@ impl FusedFloats {
     pub fn alone(node: &Node, output: ValueId, bias: Option<Vec<f32>>) -> FusedFloats {
         let finish = Finish { bias, activation: None };
         FusedFloats { output, names: node.name.clone(), residual: None, finish }
+    }
+
+    fn take_activation(&mut self, b: &mut Builder<'_>) {
+        if let Some((indices, function, output)) = activation_behind(b, self.output) {
+            self.finish.activation = Some(function);
+            for index in indices {
+                self.take(b, index, output);
+            }
+        }
     }
 
     fn take(&mut self, b: &mut Builder<'_>, index: usize, output: ValueId) {

@@ -49,16 +49,32 @@ pub fn after_product(
             fused.output = sum;
         }
     }
-    if let Some((index, lookup)) = b.only_reader(fused.output)
-        && lookup.op == Op::Lookup
-        && let Some(&Some(looked_up)) = lookup.outputs.first()
-    {
-        fused.table = Some(table(b, lookup)?);
-        b.absorb(index);
-        fused.names = format!("{} + {}", fused.names, lookup.name);
-        fused.output = looked_up;
+    if let Some(table) = table_after(b, fused.output)? {
+        fused.output = table.output;
+        fused.names = format!("{} + {}", fused.names, table.name);
+        fused.table = Some(table.entries);
     }
     Ok(fused)
+}
+
+/// A Lookup.
+pub struct Table {
+    pub entries: Box<[u8; 256]>,
+    pub output: ValueId,
+    pub name: String,
+}
+
+/// The Lookup that alone reads a value, if one does; it is marked as planned.
+pub fn table_after(b: &mut Builder<'_>, value: ValueId) -> Result<Option<Table>, Stop> {
+    if let Some((index, lookup)) = b.only_reader(value)
+        && lookup.op == Op::Lookup
+        && let Some(&Some(output)) = lookup.outputs.first()
+    {
+        let entries = table(b, lookup)?;
+        b.absorb(index);
+        return Ok(Some(Table { entries, output, name: lookup.name.clone() }));
+    }
+    Ok(None)
 }
 
 /// The table of a Lookup.

@@ -263,6 +263,22 @@ impl Epilogue {
         }
     }
 
+    /// Gives each column's numbers so many times, one set behind the other, for as many columns; gives back so what the sums
+    /// begin with, which is not kept.
+    pub fn repeated(&mut self, times: usize) -> Vec<i32> {
+        match self {
+            Epilogue::U8 { bias, multiplier, shift, .. } => {
+                (*multiplier, *shift) = (multiplier.repeat(times), shift.repeat(times));
+                std::mem::take(bias).repeat(times)
+            }
+            Epilogue::F32 { acc_bias, scale, bias, .. } => {
+                (*scale, *bias) = (scale.repeat(times), bias.repeat(times));
+                std::mem::take(acc_bias).repeat(times)
+            }
+            Epilogue::I16 { .. } | Epilogue::F32ByRow { .. } => unreachable!("a QConvTranspose has neither"),
+        }
+    }
+
     /// Looks the results up where a Lookup was fused.
     pub fn look_up(&self, kernels: Kernels, y: &mut [u8]) {
         if let Epilogue::U8 { table: Some(table), .. } = self {

@@ -16,7 +16,7 @@ pub struct WindowAxis {
     pub output: usize,
     /// Taps.
     pub kernel: usize,
-    /// The step from window to window; of a ConvTranspose, from input element to input element.
+    /// The step from window to window; of a transposed convolution, from input element to input element.
     pub stride: usize,
     /// The distance between taps.
     pub dilation: usize,
@@ -62,7 +62,7 @@ impl WindowAxis {
                     pad_end: pads[count + i],
                 };
                 match node.op {
-                    Op::ConvTranspose => {
+                    Op::ConvTranspose | Op::QConvTranspose => {
                         axis.transposed(node, paddings[i], wanted.as_ref().map(|wanted| wanted[i]))
                     }
                     _ => axis.sliding(node),
@@ -87,7 +87,7 @@ impl WindowAxis {
         Ok(self)
     }
 
-    /// Settles padding and output of a ConvTranspose: as if its input were a sliding window's output.
+    /// Settles padding and output of a transposed convolution: as if its input were a sliding window's output.
     fn transposed(mut self, node: &Node, padding: usize, wanted: Option<usize>) -> Result<WindowAxis, Stop> {
         let too_large = || error(node, &format!("an output of {} elements by a stride", self.input));
         let steps = self.input.saturating_sub(1).checked_mul(self.stride).ok_or_else(too_large)?;
@@ -136,7 +136,7 @@ impl WindowAxis {
         (at < self.input).then_some(at)
     }
 
-    /// The input coordinate from which a tap of a ConvTranspose reaches an output coordinate, one of its phase; `None`
+    /// The input coordinate from which a tap of a transposed convolution reaches an output coordinate, one of its phase; `None`
     /// outside the input.
     pub fn source_of(&self, output: usize, tap: usize) -> Option<usize> {
         let at = (output + self.pad).checked_sub(tap * self.dilation)? / self.stride;

@@ -7,7 +7,7 @@ use octavo_kernels::requantize::{
 };
 
 use super::faults::{Checked, bad, constant, shaped};
-use super::windows::{conv, conv_transpose, extents, group, pool, unpool, window};
+use super::windows::{conv, conv_transpose, extents, group, pool, transposed_window, unpool, window};
 use super::{DType, Dim, Integers, Node, Op, Program, Tensor, ValueId};
 use crate::error::Error;
 
@@ -32,7 +32,7 @@ pub(super) fn check(program: &Program, node: &Node) -> Checked {
         Op::Requantize | Op::QMul => requantize(program, node),
         Op::QMatMul => quantized_matmul(program, node),
         Op::QAdd => add(program, node),
-        Op::QConv => quantized_conv(program, node),
+        Op::QConv | Op::QConvTranspose => quantized_conv(program, node),
         Op::QGemm => quantized_gemm(program, node),
         Op::QAveragePool => pool(node).and_then(|()| average(program, node)),
         Op::QReduceMean => reduce_mean(program, node),
@@ -322,7 +322,8 @@ fn quantized_conv(program: &Program, node: &Node) -> Checked {
     if shape.len() < 3 || shape.contains(&0) {
         return Err(bad(node, format_args!("its weights have the shape {shape:?}")));
     }
-    window(node, &extents(node, &shape[2..])?)?;
+    let kernel = extents(node, &shape[2..])?;
+    if node.op == Op::QConvTranspose { transposed_window(node, &kernel) } else { window(node, &kernel) }?;
     group(node, shape[0])?;
     let each = weights.len() / shape[0];
     let magnitude = |channel: &[i8]| channel.iter().map(|w| i64::from(w.unsigned_abs())).sum();

@@ -6,14 +6,14 @@ use octavo_kernels::requantize::{multiplier_shift, residual_multiplier_shift};
 
 use super::Op;
 
-/// What a QConv or QGemm that requantizes reads: x, w, bias, multiplier, shift, and r, its multiplier and its shift.
+/// What a product by weights that requantizes reads: x, w, bias, multiplier, shift, and r, its multiplier and its shift.
 const INPUTS: [usize; 2] = [5, 8];
 /// Which of them scales can give, in the order of [`given`].
 pub(super) const PLACES: [usize; 4] = [3, 4, 6, 7];
 
 /// Whether a node of so many inputs is such a product.
 pub(super) fn requantizes(op: Op, inputs: usize) -> bool {
-    matches!(op, Op::QConv | Op::QGemm) && INPUTS.contains(&inputs)
+    matches!(op, Op::QConv | Op::QConvTranspose | Op::QGemm) && INPUTS.contains(&inputs)
 }
 
 /// The scales of a value.

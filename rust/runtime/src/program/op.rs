@@ -39,6 +39,7 @@ ops! {
     Dequantize,
     Requantize,
     QConv,
+    QConvTranspose,
     QGemm,
     QMatMul,
     QAdd,

@@ -35,7 +35,7 @@ pub(super) fn conv(program: &Program, node: &Node) -> Checked {
 pub(super) fn conv_transpose(program: &Program, node: &Node) -> Checked {
     let axes = node.attributes.ints("strides")?.len();
     match program.constant(node, 1) {
-        None => window(node, &vec![1; axes])?,
+        None => transposed_window(node, &vec![1; axes]),
         Some(weights) => {
             let shape = weights.shape();
             if shape.len() != axes + 2 || shape.contains(&0) {
@@ -45,15 +45,21 @@ pub(super) fn conv_transpose(program: &Program, node: &Node) -> Checked {
             if node.attributes.ints_or("kernel_shape", &kernel)? != kernel {
                 return Err(bad(node, format_args!("kernel_shape is not that of its weights, {kernel:?}")));
             }
-            window(node, &kernel)?;
-            group(node, shape[0])?;
+            transposed_window(node, &kernel)?;
+            group(node, shape[0])
         }
     }
+}
+
+/// The window of a transposed convolution, and what says how large its output is.
+pub(super) fn transposed_window(node: &Node, kernel: &[i64]) -> Checked {
+    window(node, kernel)?;
     for name in ["output_padding", "output_shape"] {
-        let none = vec![0; axes];
+        let none = vec![0; kernel.len()];
         let list = node.attributes.ints_or(name, &none)?;
-        if list.len() != axes || !list.iter().all(|n| (0..=EXTENT_MAX).contains(n)) {
-            return Err(bad(node, format_args!("{name} is {list:?} for a kernel of {axes} axes")));
+        if list.len() != kernel.len() || !list.iter().all(|n| (0..=EXTENT_MAX).contains(n)) {
+            let what = format_args!("{name} is {list:?} for a kernel of {} axes", kernel.len());
+            return Err(bad(node, what));
         }
     }
     if node.attributes.has("output_shape") && !node.attributes.has("auto_pad") {

@@ -30,7 +30,7 @@ fn of_family(b: &mut Builder<'_>, index: usize) -> Result<(), Stop> {
         Op::DynamicQuantize => dynamic::plan(b, node),
         Op::Dequantize => quantize::plan_dequantize(b, node),
         Op::Requantize => quantize::plan_requantize(b, node),
-        Op::QConv | Op::Conv | Op::ConvTranspose => conv::plan(b, index),
+        Op::QConv | Op::QConvTranspose | Op::Conv | Op::ConvTranspose => conv::plan(b, index),
         Op::QGemm if program.value(needed(node, 0)?).dtype == DType::I16 => int16::plan_qgemm(b, node),
         Op::QGemm => gemm::plan_qgemm(b, index),
         Op::QMatMul => qmatmul::plan(b, node),

@@ -16,7 +16,7 @@ use crate::plan::buffers::Placed;
 use crate::plan::builder::{Builder, Stop};
 use crate::plan::layout::Layout;
 use crate::plan::packing::Key;
-use crate::program::{Node, Op, ValueId};
+use crate::program::{Node, ValueId};
 
 /// Nanoseconds of a multiply-accumulate beside those of a product: channels go through one tap at a time.
 const NANOSECONDS: f64 = 4.0 * NANOSECONDS_A_MAC;
@@ -73,13 +73,9 @@ fn fuse(b: &mut Builder<'_>, node: &Node, epilogue: &mut Epilogue) -> Result<(Va
     let Epilogue::U8 { table, .. } = epilogue else {
         return Ok(float_fusion::clamp_after(b, node, output));
     };
-    if let Some((index, lookup)) = b.only_reader(output)
-        && lookup.op == Op::Lookup
-    {
-        *table = Some(fusion::table(b, lookup)?);
-        b.absorb(index);
-        let name = format!("{} + {}", node.name, lookup.name);
-        return Ok((made(lookup, 0)?, name, Clamp::NONE));
+    if let Some(found) = fusion::table_after(b, output)? {
+        *table = Some(found.entries);
+        return Ok((found.output, format!("{} + {}", node.name, found.name), Clamp::NONE));
     }
     Ok((output, node.name.clone(), Clamp::NONE))
 }
