@@ -59,15 +59,18 @@ def test_conv_transpose(build, same, seed, turned):
 def quantized(build, rng, x, w, attributes, *, floats=False):
     """A QConvTranspose by weights [O, C / group, *kernel], with numbers of its own."""
     outputs, zero_point = len(w), int(rng.choice([0, 128, 255, int(rng.integers(256))]))
-    inputs = [x, build.constant("w", w)]
+    place = len(build.nodes)
+
+    def constants(*arrays):
+        return [build.constant(f"c{place}.{index}", array) for index, array in enumerate(arrays)]
+
     if floats:
-        inputs.append(build.constant("b", normal(rng, outputs)))
-        inputs.append(build.constant("s", rng.uniform(1e-4, 1e-1, outputs).astype(np.float32)))
-        scale = {"x_scale": np.float32(0.037)}
-        return build.node("QConvTranspose", inputs, "f32", x_zero_point=zero_point, **scale, **attributes)
-    inputs.append(build.constant("b", rng.integers(-(2**16), 2**16, outputs).astype(np.int32)))
-    multiplier, shift = requantization(rng, outputs)
-    inputs += [build.constant("m", multiplier), build.constant("sh", shift)]
+        scale = rng.uniform(1e-4, 1e-1, outputs).astype(np.float32)
+        inputs = [x, *constants(w, normal(rng, outputs), scale)]
+        of_x = {"x_zero_point": zero_point, "x_scale": np.float32(0.037)}
+        return build.node("QConvTranspose", inputs, "f32", **of_x, **attributes)
+    bias = rng.integers(-(2**16), 2**16, outputs).astype(np.int32)
+    inputs = [x, *constants(w, bias, *requantization(rng, outputs))]
     lo, hi = sorted(int(v) for v in rng.choice([0, 7, 128, 200, 255], 2, replace=False))
     ends = {"y_zero_point": int(rng.integers(256)), "lo": lo, "hi": hi}
     return build.node("QConvTranspose", inputs, x_zero_point=zero_point, **ends, **attributes)
@@ -86,6 +89,38 @@ def test_quantized(build, same, seed, turned):
         table = build.constant("table", rng.integers(0, 256, 256).astype(np.uint8))
         y = build.node("Lookup", [y, table])
     same(build.program(y), {"x": rng.integers(0, 256, (2, channels, *size)).astype(np.uint8)})
+
+
+WINDOWS = {
+    "4x4 by 2": ([4, 4], {"strides": [2, 2], "pads": [1] * 4}),
+    "3x3 by 2": ([3, 3], {"strides": [2, 2], "pads": [1] * 4, "output_padding": [1, 1]}),
+    "7x5 by 3x2": ([7, 5], {"strides": [3, 2], "pads": [2, 1, 1, 2]}),
+    "dilated": ([3, 3], {"strides": [2, 3], "dilations": [3, 2], "pads": [2, 0, 1, 1]}),
+    "8 by 4": ([8], {"strides": [4], "pads": [2, 2]}),
+    "begins within the input": ([2, 2], {"strides": [2, 2], "pads": [3, 0, 0, 2]}),
+    "phases without taps": ([2, 2], {"strides": [3, 2]}),
+}
+
+
+@pytest.mark.parametrize("channels", [2, 8, 21, 48])
+@pytest.mark.parametrize("name", WINDOWS)
+def test_each_channel_by_itself(build, same, name, channels):
+    """As bilinear upsampling is: over more lines than are made at a time, some of them less than others."""
+    rng, (kernel, given) = np.random.default_rng(channels), WINDOWS[name]
+    axes = len(kernel)
+    attributes = {"dilations": [1] * axes, "pads": [0] * (2 * axes), "output_padding": [0] * axes} | given
+    attributes["group"] = channels
+    size = [19, 6] if axes == 2 else [70]
+    x, q = (build.input(name, dtype, ("N", channels, *size)) for name, dtype in (("x", "f32"), ("q", "u8")))
+    weights = normal(rng, channels, 1, *kernel)
+    y = build.node("ConvTranspose", [x, build.constant("reals", weights)], "f32", **attributes)
+    y = build.node("Relu", [y], "f32")
+    w = rng.integers(-127, 128, weights.shape).astype(np.int8)
+    made = [quantized(build, rng, q, w, attributes, floats=floats) for floats in (True, False)]
+    table = build.constant("table", rng.integers(0, 256, 256).astype(np.uint8))
+    made[1] = build.node("Lookup", [made[1], table])
+    feeds = {"x": normal(rng, 2, channels, *size)}
+    same(build.program(y, *made), feeds | {"q": rng.integers(0, 256, (2, channels, *size)).astype(np.uint8)})
 
 
 @pytest.mark.parametrize("sign", [1, -1])

@@ -111,8 +111,8 @@ def conv_transpose(node: Node, inputs: Inputs) -> list[Array]:
     """x [N, C, *spatial] by w [C, O / group, *kernel], then + b [O].
 
     Every output is one chain from +0: the taps of its phase (those that lie a whole number of strides from
-    it) in index order, then the group's channels; a tap that sees no element of x takes part as x = +0. The
-    bias is added after, with a rounding of its own.
+    it) in the order of what they see, the last ones first, then the group's channels; a tap that sees no
+    element of x takes part as x = +0. The bias is added after, with a rounding of its own.
     """
     x, w, b = required(inputs, 0), required(inputs, 1), optional(inputs, 2)
     group, rank = integer(node, "group"), x.ndim - 2
@@ -135,12 +135,12 @@ def conv_transpose(node: Node, inputs: Inputs) -> list[Array]:
 def transposed_taps(
     grouped: Array, axes: list[TransposedAxis]
 ) -> Iterator[tuple[tuple[int, ...], Array, tuple[Any, ...]]]:
-    """For each tap, in index order: its index, what it sees, 0 outside of the input, and where that goes.
+    """For each tap, the last one first: its index, what it sees, 0 outside of the input, and where that goes.
 
     grouped: [N, groups, channels of a group, *spatial]; what is seen: the same with the positions of the
     tap's phase as the spatial axes, which the last picks of a [N, groups, outputs of a group, *output].
     """
-    for index in np.ndindex(*(axis.kernel for axis in axes)):
+    for index in reversed(list(np.ndindex(*(axis.kernel for axis in axes)))):
         seen, made = grouped, []
         for place, (tap, axis) in enumerate(zip(index, axes, strict=True), start=3):
             first = axis.first(tap)

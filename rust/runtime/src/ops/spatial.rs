@@ -136,6 +136,13 @@ impl WindowAxis {
         (at < self.input).then_some(at)
     }
 
+    /// The input coordinate from which a tap of a transposed convolution reaches the first output coordinate of its phase;
+    /// less than 0 before the input.
+    pub fn begin(&self, first: usize, tap: usize) -> i64 {
+        let reach = (first + self.pad) as i64 - (tap * self.dilation) as i64;
+        reach.div_euclid(self.stride as i64)
+    }
+
     /// The input coordinate from which a tap of a transposed convolution reaches an output coordinate, one of its phase; `None`
     /// outside the input.
     pub fn source_of(&self, output: usize, tap: usize) -> Option<usize> {

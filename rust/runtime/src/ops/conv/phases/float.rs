@@ -4,17 +4,22 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use octavo_exec::{Arena, cast, cast_mut};
+use octavo_kernels::float::depthwise as kernel;
 use octavo_kernels::float::gemm;
+use octavo_kernels::geometry::Window;
 use octavo_kernels::table::Kernels;
 
-use super::geometry::Convolution;
+use super::depthwise::{self, SlideWindows};
+use super::geometry::{Convolution, Phases};
 use super::steps::{Multiply, Step, push};
 use crate::ops::conv::float::NANOSECONDS_A_MAC;
-use crate::ops::float_fusion::{self, Finish};
+use crate::ops::float_fusion::{self, Finish, FusedFloats};
 use crate::ops::node::{check_vector, made, needed};
+use crate::plan::buffers::{BufferId, Placed};
 use crate::plan::builder::{Builder, Stop};
 use crate::plan::layout::Layout;
 use crate::plan::packing::Key;
+use crate::plan::transposition::transpose;
 use crate::program::Node;
 
 /// The rows and the weights of a phase.
@@ -55,6 +60,9 @@ pub fn plan(b: &mut Builder<'_>, node: &Node, conv: &Convolution) -> Result<(), 
     }
     let mut phases = conv.phases(node)?;
     let weights = conv.weights.f32s()?;
+    if let Some(windows) = conv.windows(&phases) {
+        return plan_depthwise(b, node, conv, &phases, windows, x.buffer, &y, fused);
+    }
     let (kc, columns) = (conv.kc(), conv.columns() * phases.together);
     let form = conv.form(&phases, ["float", "float transposed", "float transposed together"]);
     let mut list = Vec::with_capacity(phases.list.len());
@@ -84,6 +92,68 @@ pub fn plan(b: &mut Builder<'_>, node: &Node, conv: &Convolution) -> Result<(), 
     let floats = Floats { phases: list, image: conv.image(), kc, columns, finish: fused.finish };
     push(b, step, conv, phases, floats, x.buffer, &y);
     Ok(())
+}
+
+/// The window and the weights of a phase of one filter a channel.
+struct Filters {
+    window: Window,
+    /// `[taps][channels]`.
+    by_tap: Arc<Arena>,
+}
+
+/// What the windows need beside the image.
+struct Sliding {
+    phases: Vec<Filters>,
+    finish: Finish,
+}
+
+fn plan_depthwise(
+    b: &mut Builder<'_>,
+    node: &Node,
+    conv: &Convolution,
+    phases: &Phases,
+    windows: Vec<Window>,
+    x: BufferId,
+    y: &Placed,
+    fused: FusedFloats,
+) -> Result<(), Stop> {
+    let weights = conv.weights.f32s()?;
+    let mut list = Vec::with_capacity(windows.len());
+    for (phase, window) in phases.list.iter().zip(windows) {
+        let (weight, form) = (needed(node, 1)?.0, "float transposed by tap");
+        let key = Key { weight, form, part: phase.number, parts: 1 };
+        let by_tap = b.packing.get(key, phase.taps * conv.channels * 4, |out| {
+            transpose(
+                &conv.of_channels(&weights, phase),
+                phase.taps,
+                conv.channels,
+                phase.taps,
+                cast_mut(out),
+            );
+        })?;
+        list.push(Filters { window, by_tap });
+    }
+    let step = Step {
+        names: fused.names,
+        op: node.op.name(),
+        kernel: b.steps.kernels.row().float.depthwise.depthwise.name,
+        nanoseconds: 3.0 * NANOSECONDS_A_MAC,
+        elements: [4; 2],
+        with_slack: false,
+    };
+    depthwise::push(b, step, conv, phases, Sliding { phases: list, finish: fused.finish }, x, y);
+    Ok(())
+}
+
+impl SlideWindows for Sliding {
+    fn lines(&self, kernels: Kernels, x: &[u8], phase: usize, lines: Range<usize>, y: &mut [u8]) {
+        let Filters { window, by_tap } = &self.phases[phase];
+        let epilogue = self.finish.epilogue(0, window.channels, None, window.channels);
+        let weights = &cast(by_tap.bytes())[..window.kernel[0] * window.kernel[1] * window.channels];
+        kernel::run(kernels, cast(x), weights, window, &epilogue, lines, cast_mut(y));
+    }
+
+    fn finish(&self, _: Kernels, _: &mut [u8]) {}
 }
 
 impl Multiply for Floats {

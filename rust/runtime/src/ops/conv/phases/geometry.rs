@@ -25,11 +25,26 @@ pub struct Convolution {
     by_channel: bool,
 }
 
-/// Positions of one axis of the output, from `first` on in steps of [`Convolution::step`], and the taps that make them.
+/// Positions of one axis of the output, from `first` on in steps of [`Convolution::step`], and the taps that make them, in
+/// the order of what they see.
 struct Class {
     first: usize,
     count: usize,
     taps: Vec<usize>,
+}
+
+/// A class as a window that slides over the input one element at a time.
+pub struct Slide {
+    /// The first position.
+    pub first: usize,
+    /// Positions.
+    pub count: usize,
+    /// Taps.
+    pub taps: usize,
+    /// The element that the first tap sees at the first position; less than 0 in the padding.
+    pub begin: i64,
+    /// Elements from a tap to the next.
+    pub apart: usize,
 }
 
 /// Rows of a product: pixels of the output, and where their taps lie in an image.
@@ -48,6 +63,8 @@ pub struct Phase {
     pub kernels: Vec<Vec<usize>>,
     /// What tells the taps from those of other phases by the same weights.
     pub number: usize,
+    /// The same as a window, axis by axis.
+    pub slides: Vec<Slide>,
 }
 
 /// All rows of an image.
@@ -161,7 +178,7 @@ impl Convolution {
             return vec![Class { first: 0, count: axis.output, taps: (0..axis.kernel).collect() }];
         }
         let mut taps: HashMap<usize, Vec<usize>> = HashMap::new();
-        for tap in 0..axis.kernel {
+        for tap in (0..axis.kernel).rev() {
             taps.entry(tap * axis.dilation % axis.stride).or_default().push(tap);
         }
         (0..axis.stride.min(axis.output))
@@ -177,11 +194,8 @@ impl Convolution {
     /// positions: then one row makes a pixel of each. Columns of several groups do not lie side by side.
     fn see_the_same(&self, axis: &WindowAxis, classes: &[Class]) -> bool {
         let [one, others @ ..] = classes else { return false };
-        let reach = |class: &Class, tap: &usize| {
-            // Less than zero from the second tap on; whole numbers of strides all the same.
-            (class.first + axis.pad) as i64 - (tap * axis.dilation) as i64
-        };
-        let sees = |class: &Class| class.taps.iter().map(|tap| reach(class, tap)).collect::<Vec<_>>();
+        let sees =
+            |class: &Class| class.taps.iter().map(|&tap| axis.begin(class.first, tap)).collect::<Vec<_>>();
         self.groups == 1
             && one.count * self.step(axis) == axis.output
             && classes.len() == self.step(axis)
@@ -222,10 +236,21 @@ impl Convolution {
             })
             .collect();
         let (first, across) = (across[0].first, across[0].count);
-        Phase { first, across, rows, taps: count, offsets, kernels, number: self.number(&classes) }
+        let slides = classes.iter().zip(&self.axes).map(|(class, axis)| self.slide(class, axis)).collect();
+        Phase { first, across, rows, taps: count, offsets, kernels, number: self.number(&classes), slides }
     }
 
-    /// A number for the taps of a phase, which rise by one step an axis: first taps and steps tell them.
+    fn slide(&self, class: &Class, axis: &WindowAxis) -> Slide {
+        let begin = |tap| if self.is_transposed { axis.begin(class.first, tap) } else { -(axis.pad as i64) };
+        let &Class { first, count, ref taps } = class;
+        let apart = match taps[..] {
+            [one, other, ..] if self.is_transposed => (begin(other) - begin(one)) as usize,
+            _ => axis.dilation,
+        };
+        Slide { first, count, taps: taps.len(), begin: taps.first().map_or(0, |&tap| begin(tap)), apart }
+    }
+
+    /// A number for the taps of a phase, which fall by one step an axis: first taps and steps tell them.
     fn number(&self, classes: &[&Class]) -> usize {
         if !self.is_transposed {
             return 0;
@@ -235,7 +260,7 @@ impl Convolution {
             let (first, step) = match class.taps[..] {
                 [] => (k, 0),
                 [first] => (first, 0),
-                [first, second, ..] => (first, second - first),
+                [first, second, ..] => (first, first - second),
             };
             all.wrapping_mul((k + 1) * k).wrapping_add(first * k + step)
         })
@@ -256,6 +281,12 @@ impl Convolution {
             (class * phases, row)
         };
         (0..extents.iter().product()).map(line).collect()
+    }
+
+    /// The weights of a phase of one filter a channel, `[channels][taps]`.
+    pub fn of_channels<T: Copy>(&self, weights: &[T], phase: &Phase) -> Vec<T> {
+        let (taps, kernel) = (self.taps(), &phase.kernels[0]);
+        (0..self.channels).flat_map(|c| kernel.iter().map(move |&tap| weights[c * taps + tap])).collect()
     }
 
     /// The weights of a group and of a phase, `[pixels of a row][outputs of the group][taps][channels of the group]`.

@@ -3,15 +3,20 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use octavo_exec::Arena;
+use octavo_exec::{Arena, cast_mut};
+use octavo_kernels::depthwise::{self, Depthwise, Floats, Window};
+use octavo_kernels::float::epilogue::Clamp;
 use octavo_kernels::gemm::{self, Columns, OffsetTable, PAD, Rows};
+use octavo_kernels::requantize::Requantize;
 use octavo_kernels::table::Kernels;
 
-use super::geometry::{Convolution, Phase};
+use super::depthwise::SlideWindows;
+use super::geometry::{Convolution, Phase, Phases};
 use super::steps::{Multiply, Step, push};
 use crate::ops::fusion;
 use crate::ops::node::{made, needed};
 use crate::ops::product::{Beside, Epilogue, NANOSECONDS_A_MAC, epilogue, zero_point_correction};
+use crate::plan::buffers::{BufferId, Placed};
 use crate::plan::builder::{Builder, Stop};
 use crate::plan::layout::Layout;
 use crate::plan::packing::Key;
@@ -56,8 +61,13 @@ pub fn plan(b: &mut Builder<'_>, node: &Node, conv: &Convolution) -> Result<(), 
         return Ok(());
     }
     let mut phases = conv.phases(node)?;
-    let bias = epilogue.repeated(phases.together);
     let weights = conv.weights.i8s()?;
+    if let Some(windows) = conv.windows(&phases) {
+        let bias = epilogue.repeated(1);
+        let what = Requantized { epilogue, bias, names };
+        return plan_depthwise(b, node, conv, &phases, windows, what, x.buffer, &y);
+    }
+    let bias = epilogue.repeated(phases.together);
     let form = conv.form(&phases, ["", "transposed", "transposed together"]);
     let (kc, columns) = (conv.kc(), conv.columns() * phases.together);
     let parts = conv.groups * phases.together;
@@ -94,6 +104,113 @@ pub fn plan(b: &mut Builder<'_>, node: &Node, conv: &Convolution) -> Result<(), 
     let x = b.with_slack(&x);
     push(b, step, conv, phases, Integers { phases: list, kc, columns, pad, epilogue }, x, &y);
     Ok(())
+}
+
+/// What becomes of the sums of a depthwise one, and the names of the nodes that its step does.
+struct Requantized {
+    epilogue: Epilogue,
+    bias: Vec<i32>,
+    names: String,
+}
+
+/// The window and the weights of a phase of one filter a channel.
+struct Filters {
+    window: Window,
+    packed: Arc<Arena>,
+    bias: Vec<i32>,
+}
+
+/// What the windows need beside the image.
+struct Sliding {
+    phases: Vec<Filters>,
+    x_zero_point: u8,
+    epilogue: Epilogue,
+}
+
+fn plan_depthwise(
+    b: &mut Builder<'_>,
+    node: &Node,
+    conv: &Convolution,
+    phases: &Phases,
+    windows: Vec<Window>,
+    what: Requantized,
+    x: BufferId,
+    y: &Placed,
+) -> Result<(), Stop> {
+    let (weights, channels) = (conv.weights.i8s()?, conv.channels);
+    let Requantized { epilogue, bias, names } = what;
+    let zero_point = node.attributes.int32("x_zero_point")?;
+    let entries = &b.steps.kernels.row().depthwise;
+    let to_bytes = epilogue.element() == 1;
+    let first = windows[0];
+    let (form, kernel) = if to_bytes {
+        ("transposed depthwise", entries.to_bytes.select(first.kernel, first.stride, first.dilation).name)
+    } else {
+        let name = entries.to_floats.select(first.kernel, first.stride, first.dilation).name;
+        ("transposed depthwise-to-floats", name)
+    };
+    let mut list = Vec::with_capacity(windows.len());
+    for (phase, window) in phases.list.iter().zip(windows) {
+        let of_phase = conv.of_channels(&weights, phase);
+        let corrections = zero_point_correction(&of_phase, channels, &[zero_point]);
+        let bias = bias.iter().zip(&corrections).map(|(&b, &c)| b.wrapping_add(c)).collect();
+        let key = Key { weight: needed(node, 1)?.0, form, part: phase.number, parts: 1 };
+        let len = if to_bytes {
+            entries.to_bytes.packed_len(channels, window.kernel)
+        } else {
+            entries.to_floats.packed_len(channels, window.kernel)
+        };
+        let packed = b.packing.get(key, len, |out| {
+            if to_bytes {
+                entries.to_bytes.pack(&of_phase, channels, window.kernel, out);
+            } else {
+                entries.to_floats.pack(&of_phase, channels, window.kernel, out);
+            }
+        })?;
+        list.push(Filters { window, packed, bias });
+    }
+    let step = Step {
+        names,
+        op: node.op.name(),
+        kernel,
+        nanoseconds: 4.0 * NANOSECONDS_A_MAC,
+        elements: [1, epilogue.element()],
+        with_slack: false,
+    };
+    let sliding = Sliding { phases: list, x_zero_point: zero_point as u8, epilogue };
+    super::depthwise::push(b, step, conv, phases, sliding, x, y);
+    Ok(())
+}
+
+impl SlideWindows for Sliding {
+    fn lines(&self, kernels: Kernels, x: &[u8], phase: usize, lines: Range<usize>, y: &mut [u8]) {
+        let Filters { window, packed, bias } = &self.phases[phase];
+        let (packed, x_zero_point) = (packed.bytes(), self.x_zero_point);
+        match self.epilogue {
+            Epilogue::U8 { ref multiplier, ref shift, zero_point, lo, hi, .. } => {
+                let epilogue = Requantize { bias, multiplier, shift, zero_point, lo, hi };
+                let d = Depthwise { window: *window, packed, epilogue, x_zero_point };
+                depthwise::run(kernels, x, &d, lines, y);
+            }
+            Epilogue::F32 { x_scale, ref scale, bias: ref reals, .. } => {
+                let epilogue = Floats {
+                    acc_bias: bias,
+                    x_scale,
+                    scale,
+                    bias: reals,
+                    lo: Clamp::NONE.lo,
+                    hi: Clamp::NONE.hi,
+                };
+                let d = Depthwise { window: *window, packed, epilogue, x_zero_point };
+                depthwise::run_to_floats(kernels, x, &d, lines, cast_mut(y));
+            }
+            Epilogue::I16 { .. } | Epilogue::F32ByRow { .. } => unreachable!("a QConvTranspose has neither"),
+        }
+    }
+
+    fn finish(&self, kernels: Kernels, y: &mut [u8]) {
+        self.epilogue.look_up(kernels, y);
+    }
 }
 
 /// Where the taps of a phase's rows lie.

@@ -5,6 +5,7 @@
 //! offsets. Where a line of the output has many of its rows, they are written to their places, as far from each other as
 //! the stride; where it has few, all rows of an image go through at once, and are put in the output's order behind that.
 
+mod depthwise;
 mod float;
 mod geometry;
 mod integer;
