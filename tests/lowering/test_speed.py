@@ -25,6 +25,30 @@ def verdict(floats, groups, weights, **attributes):
 
 
 @pytest.mark.parametrize(
+    ("groups", "weights", "reason"),
+    [
+        (1, (3, 2, 2, 2), ""),
+        (16, (16, 1, 600), ""),
+        (15, (15, 1, 4, 4), f"of 15 {FEW}"),
+        (8, (8, 1, 4, 4), ""),
+        (7, (7, 1, 2, 2), f"of 7 {FEW}"),
+        (2, (32, 1, 2, 2), ""),
+        (2, (30, 5, 2, 2), f"a transposed {GROUPS.removeprefix('a ')}"),
+        (4, (4, 3, 2, 2), f"a transposed {GROUPS.removeprefix('a ')}"),
+    ],
+)
+def test_transposed_convolutions_with_and_without_a_fast_kernel(floats, groups, weights, reason):
+    sizes = ",".join(["9"] * (len(weights) - 2))
+    text = f"g (float[N,{weights[0]},{sizes}] x) => (float y) {{ y = ConvTranspose<group={groups}>(x, w) }}"
+    wiring = Wiring(floats(text, w=np.zeros(weights, np.float32)))
+    found = judge(wiring, wiring.units[0])
+    assert (found.row is None) == bool(reason)
+    assert found.expected == bool(reason)
+    assert reason in found.reason
+    assert judge(wiring, wiring.units[0], integers_only=True).row is not None
+
+
+@pytest.mark.parametrize(
     ("groups", "weights", "attributes", "reason"),
     [
         (16, (16, 1, 3, 3), {}, ""),

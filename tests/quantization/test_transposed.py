@@ -13,15 +13,16 @@ HEADS = {
     "2x2 by 2": {"kernel": 2},
     "3x3 by 2": {"kernel": 3, "pads": [1] * 4, "output_padding": [1, 1]},
     "4x4 by 2": {"kernel": 4, "pads": [1] * 4},
-    "in groups": {"kernel": 4, "pads": [1] * 4, "group": 2},
+    "in groups": {"kernel": 4, "pads": [1] * 4, "group": 2, "channels": 32},
     "each channel by itself": {"kernel": 4, "pads": [1] * 4, "group": 8, "outputs": 8},
 }
 
 
-def head(*, kernel, group=1, outputs=6, **attributes):
+def head(*, kernel, group=1, channels=8, outputs=6, **attributes):
     """Conv, Relu, ConvTranspose, Relu, ConvTranspose, Sigmoid: a mask twice as large, twice over."""
     rng = np.random.default_rng(kernel * 10 + group)
-    shapes = {"w": (8, 3, 3, 3), "t": (8, outputs // group, kernel, kernel), "u": (outputs, 1, 2, 2)}
+    shapes = {"w": (channels, 3, 3, 3), "t": (channels, outputs // group, kernel, kernel)}
+    shapes["u"] = (outputs, 1, 2, 2)
     constants = {
         name: rng.normal(size=shape) / np.sqrt(shape[1] * shape[2]) for name, shape in shapes.items()
     }

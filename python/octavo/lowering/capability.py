@@ -11,7 +11,7 @@ from enum import Enum
 
 import numpy as np
 
-from octavo.lowering.speed import no_fast_kernel
+from octavo.lowering.speed import no_fast_kernel, no_fast_transposed_kernel
 from octavo.lowering.wiring import Unit, Wiring
 from octavo.program import Node
 from octavo.program.attributes import integer, integers
@@ -275,6 +275,7 @@ _MATRIX = Condition("a weight matrix of two axes", _matrix_weights)
 _ROWS = Condition("activations of at least two axes", _rows_of_activations)
 _POOL = Condition("one or two spatial axes", _pools_one_or_two_axes)
 _FAST = Condition("a fast kernel for its groups (see below)", no_fast_kernel, expected=True)
+_FAST_TRANSPOSED = Condition(_FAST.needs, no_fast_transposed_kernel, expected=True)
 _SCALARS = Condition("constants of one element, or functions of one tensor", _scalar_operands)
 
 _BYTES = (UINT8.dtype,)
@@ -290,7 +291,7 @@ TABLE: tuple[Row, ...] = (
         "QConv",
         (_WEIGHTS, _BIAS, Condition("one or two spatial axes", _one_or_two_axes), _FAST),
     ),
-    Row("ConvTranspose", Kind.PRODUCT, "QConvTranspose", (_WEIGHTS, _BIAS), _BYTES),
+    Row("ConvTranspose", Kind.PRODUCT, "QConvTranspose", (_WEIGHTS, _BIAS, _FAST_TRANSPOSED), _BYTES),
     Row(
         "Gemm",
         Kind.PRODUCT,

@@ -31,6 +31,8 @@ FEW_OUTPUTS = 4
 """Registers of outputs that go through together."""
 FEW_TAPS = 16
 """Taps below which what is done once an output counts."""
+HALF_GROUP, GROUP = 8, 16
+"""Channels of the depthwise kernels that transposed convolutions have: so many, or from so many on."""
 GROUP_CHANNELS = 16
 """Input channels of a group from which on a product of windows gains."""
 POINTWISE_CHANNELS = 4
@@ -47,6 +49,18 @@ def no_fast_kernel(wiring: Wiring, unit: Unit) -> str | None:
     if is_depthwise(unit.node, weight.shape):
         return _slow_depthwise(unit, window, groups)
     return _slow_groups(unit, window, weight.shape[1])
+
+
+def no_fast_transposed_kernel(wiring: Wiring, unit: Unit) -> str | None:
+    """The same of a ConvTranspose, whose phases are convolutions."""
+    weight = wiring.constant(unit.node.inputs[1])
+    assert weight is not None
+    groups = integer(unit.node, "group")
+    if is_depthwise(unit.node, weight.shape):
+        return _few_channels(groups)
+    if groups == 1 or weight.shape[0] >= groups * GROUP_CHANNELS:
+        return None
+    return _NARROW_GROUPS.format("transposed convolution", GROUP_CHANNELS)
 
 
 def is_depthwise(node: Node, weight: tuple[int | str, ...] | None) -> bool:
@@ -126,9 +140,21 @@ class _Columns:
         return 8 * made <= 3 * met
 
 
+def _few_channels(channels: int) -> str | None:
+    if channels == HALF_GROUP or channels >= GROUP:
+        return None
+    return (
+        f"a depthwise transposed convolution of {channels} channels has no fast integer kernel; "
+        f"{HALF_GROUP}, or {GROUP} and more, have"
+    )
+
+
 def _slow_groups(unit: Unit, window: tuple[int, ...], channels: int) -> str | None:
     in_place = {*window, *integers(unit.node, "strides")} == {1} and not any(integers(unit.node, "pads"))
     least = POINTWISE_CHANNELS if in_place else GROUP_CHANNELS
     if channels >= least:
         return None
-    return f"a convolution by groups of fewer than {least} input channels has no fast integer kernel"
+    return _NARROW_GROUPS.format("convolution", least)
+
+
+_NARROW_GROUPS = "a {} by groups of fewer than {} input channels has no fast integer kernel"
