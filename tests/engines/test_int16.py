@@ -95,6 +95,26 @@ def test_convolutions(build, same, x_shape, w_shape, attributes, is_float):
 
 
 @pytest.mark.parametrize("is_float", [False, True])
+@pytest.mark.parametrize(
+    ("x_shape", "w_shape", "attributes"),
+    [
+        ((2, 3, 9, 20), (20, 3, 2, 2), {"strides": [2, 2], "pads": [0] * 4}),
+        ((2, 5, 6, 5), (37, 5, 4, 3), {"strides": [2, 1], "pads": [1, 0, 2, 1], "output_padding": [1, 0]}),
+        ((2, 6, 8, 8), (8, 3, 3, 3), {"group": 2, "dilations": [2, 2], "strides": [3, 2]}),
+        ((2, 4, 40), (9, 4, 2), {"strides": [3], "pads": [1, 1], "dilations": [1], "output_padding": [0]}),
+        ((2, 17, 7, 9), (17, 1, 4, 4), {"group": 17, "strides": [2, 2]}),
+        ((1, 300, 3, 3), (5, 300, 4, 4), {"strides": [2, 2]}),
+    ],
+)
+def test_transposed_convolutions(build, same, x_shape, w_shape, attributes, is_float):
+    rng = np.random.default_rng([*x_shape, *w_shape])
+    w = rng.integers(-128, 128, w_shape).astype(np.int8)
+    window = WINDOW | {"output_padding": [0, 0]} | attributes
+    program = product(build, rng, "QConvTranspose", w, is_float, **window)
+    same(program, {"x": int16(rng, *x_shape)})
+
+
+@pytest.mark.parametrize("is_float", [False, True])
 @pytest.mark.parametrize("channels", [2, 8, 16, 31, 32, 33, 48, 64, 70, 144])
 @pytest.mark.parametrize(
     ("kernel", "attributes"),

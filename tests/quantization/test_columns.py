@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 from octavo.program import Node
-from octavo.program.integers import UINT8
+from octavo.program.integers import INT16, UINT8
 from octavo.quantization.columns import FEWEST, MOST, Columns, columns_of, moments_of, places
 from octavo.reference.integer import conv_transpose
 from octavo.reference.windows import taps, window
@@ -83,6 +83,20 @@ def test_columns_of_a_transposed_convolution(given, shape, weights):
         rows = w.astype(np.int64).reshape(reals.shape[0], -1, reals.shape[2])
         made = np.matmul(reals, rows.transpose(0, 2, 1)).transpose(1, 0, 2).reshape(-1, len(w))
         assert np.array_equal(made, np.moveaxis(sums, 1, -1).reshape(-1, len(w)))
+
+
+def test_columns_of_a_transposed_convolution_of_int16():
+    """Those of bytes, less their zero point, as reals."""
+    given, shape, weights = TRANSPOSED[2]
+    attributes = {"dilations": [1, 1], "output_padding": [0, 0]} | given
+    bytes_of, wide = (
+        Node("QConvTranspose", "conv", ("x", "w", "b", "s"), ("y",), attributes | {"x_zero_point": zero})
+        for zero in (7, 0)
+    )
+    value = RNG.integers(0, 256, shape, np.uint8)
+    found = columns_of(wide, [value.astype(np.int16) - 7], INT16, 1, weights)
+    wanted = columns_of(bytes_of, [value], UINT8, 1, weights)
+    assert np.array_equal(found.elements, wanted.integers.astype(np.float32) - 7)
 
 
 @pytest.mark.parametrize("shape", [(4, 6), (2, 3, 6), (6,)])

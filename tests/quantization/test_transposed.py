@@ -86,6 +86,27 @@ def test_nothing_in_float(name, tmp_path):
     assert np.array_equal(got, reference.run(model.program, data[0])[0])
 
 
+@pytest.mark.parametrize("name", ["4x4 by 2", "in groups"])
+def test_in_int16(name):
+    floats, data = head(**HEADS[name]), samples(40)
+    model = octavo.quantize(floats, data[:32], recipe="int16x8")
+    assert model.report.integer_ops == {"QConv": 1, "QConvTranspose": 2}
+    assert sqnr(model, floats, data[32:]) > 40
+
+
+@pytest.mark.parametrize("name", HEADS)
+def test_one_transposed_convolution_in_int16(name):
+    """What comes before and behind stays in bytes."""
+    wide = octavo.Override(op="ConvTranspose", recipe="int16x8")
+    model = octavo.quantize(head(**HEADS[name]), samples(32), overrides=[wide])
+    made = [node for node in model.program.nodes if node.op == "QConvTranspose"]
+    assert {model.program.values[node.inputs[0]].dtype for node in made} == {"i16"}
+    feeds = samples(1)[0]
+    wanted = reference.run(model.program, feeds)[0]
+    for isa in octavo.tiers():
+        assert np.array_equal(octavo.Session(model, isa=isa).run(None, feeds)[0], wanted), isa
+
+
 @pytest.mark.parametrize("name", HEADS)
 def test_export(name, tmp_path):
     """ONNX Runtime gives the same mask, but where a sum lies on a border; octavo gives it back bit by bit."""

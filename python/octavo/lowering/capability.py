@@ -291,7 +291,7 @@ TABLE: tuple[Row, ...] = (
         "QConv",
         (_WEIGHTS, _BIAS, Condition("one or two spatial axes", _one_or_two_axes), _FAST),
     ),
-    Row("ConvTranspose", Kind.PRODUCT, "QConvTranspose", (_WEIGHTS, _BIAS, _FAST_TRANSPOSED), _BYTES),
+    Row("ConvTranspose", Kind.PRODUCT, "QConvTranspose", (_WEIGHTS, _BIAS, _FAST_TRANSPOSED)),
     Row(
         "Gemm",
         Kind.PRODUCT,

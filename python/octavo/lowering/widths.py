@@ -11,6 +11,7 @@ from octavo.lowering.forms import Forms
 from octavo.lowering.partition import Partition
 from octavo.lowering.wiring import Unit
 from octavo.program.integers import INT16, UINT8, Integers
+from octavo.program.ops import marked
 
 _CLAMPS = ("Relu", "Clip")
 """What an op before it may do as well: both results have one form then."""
@@ -66,7 +67,7 @@ class Widths:
         return self._forms.integers_of(node.name for node in unit.nodes)
 
     def _is_product(self, unit: Unit) -> bool:
-        return self._partition.rows[unit.name].becomes in ("QConv", "QGemm")
+        return self._partition.rows[unit.name].becomes in marked("weighs")
 
     def _passes_on(self, unit: Unit) -> bool:
         """Whether a unit's result has its input's form."""

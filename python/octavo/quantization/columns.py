@@ -133,7 +133,7 @@ def real_columns_of(
 
     shape: of its weights.
     """
-    if node.op not in ("Conv", "QConv"):
+    if node.op not in ("Conv", "QConv", "QConvTranspose"):
         picked = [some_rows(value, -1, wanted, turn) for turn, value in enumerate(values)]
         return RealColumns(np.concatenate(picked)[None])
     group = integer(node, "group")
@@ -143,14 +143,12 @@ def real_columns_of(
     def windows(sample: tuple[int, Array]) -> Float32:
         # A float is four bytes along an axis more, of which a window takes all.
         turn, value = sample
-        geometry, picked = _geometry(node, value, spatial, wanted, turn)
+        x, geometry = _placed(node, np.ascontiguousarray(value), spatial, padding.astype(value.dtype))
         kernel, strides, dilations, begins, counts = geometry
         space = ([*kernel, 4], [*strides, 1], [*dilations, 1], [*begins, 0], [*counts, 1])
-        elements = np.ascontiguousarray(value)
-        found = _core.windows(
-            elements.view(np.uint8).reshape(*elements.shape, 4), space, padding, group, picked
-        )
-        return found.view(np.float32)
+        picked = places(len(x) * prod(counts), wanted, turn).tolist()
+        found = _core.windows(x.view(np.uint8).reshape(*x.shape, 4), space, padding, group, picked)
+        return _turned(node, found.view(np.float32), spatial)
 
     return RealColumns(np.concatenate(list(each(windows, enumerate(values), threads, HANDFUL)), axis=1))
 
@@ -183,43 +181,18 @@ def _windows(
     node: Node, x: Array, spatial: tuple[int, ...], padding: npt.NDArray[np.uint8], wanted: int, turn: int
 ) -> npt.NDArray[np.uint8]:
     """Some windows of x [N, C, *sizes], [groups, windows, K]. padding: what it holds, along the channels."""
-    if node.op == "QConvTranspose":
-        return _transposed_windows(node, x, spatial, padding, wanted, turn)
-    geometry, picked = _geometry(node, x, spatial, wanted, turn)
-    return _core.windows(np.ascontiguousarray(x), geometry, padding, integer(node, "group"), picked)
+    x, geometry = _placed(node, np.ascontiguousarray(x), spatial, padding)
+    picked = places(len(x) * prod(geometry[-1]), wanted, turn).tolist()
+    return _turned(node, _core.windows(x, geometry, padding, integer(node, "group"), picked), spatial)
 
 
-def _transposed_windows(
-    node: Node, x: Array, spatial: tuple[int, ...], padding: npt.NDArray[np.uint8], wanted: int, turn: int
-) -> npt.NDArray[np.uint8]:
-    """The same of a transposed convolution; taps of other phases than the window's see the padding.
+def _placed(node: Node, x: Array, spatial: tuple[int, ...], padding: Array) -> tuple[Array, Geometry]:
+    """What the windows of a convolution slide over, and where they lie in it.
 
-    That is a convolution by the kernel turned around, over x with its elements a stride apart.
+    Those of a transposed one slide over x with its elements a stride apart: taps of other phases see padding.
     """
-    axes, rank = transposed_axes(node, x.shape[2:], spatial), len(spatial)
-    sizes = [axis.length + (axis.kernel - 1) * axis.dilation for axis in axes]
-    apart = np.empty((*x.shape[:2], *sizes), np.uint8)
-    apart[:] = padding.reshape(-1, *[1] * rank)
-    seen, held = [], []
-    for axis, size in zip(axes, sizes, strict=True):
-        at = np.arange(size) + axis.begin - (axis.kernel - 1) * axis.dilation
-        inside = (at % axis.stride == 0) & (at >= 0) & (at < axis.size * axis.stride)
-        held.append(np.flatnonzero(inside))
-        seen.append(at[inside] // axis.stride)
-    every = [np.arange(count) for count in x.shape[:2]]
-    apart[np.ix_(*every, *held)] = x[np.ix_(*every, *seen)]
-    counts = [axis.length for axis in axes]
-    picked = places(len(x) * prod(counts), wanted, turn).tolist()
-    geometry = list(spatial), [1] * rank, [axis.dilation for axis in axes], [0] * rank, counts
-    found = _core.windows(apart, geometry, padding, integer(node, "group"), picked)
-    turned = np.flip(found.reshape(*found.shape[:2], -1, *spatial), tuple(range(-rank, 0)))
-    return np.ascontiguousarray(turned).reshape(found.shape)
-
-
-def _geometry(
-    node: Node, x: Array, spatial: tuple[int, ...], wanted: int, turn: int
-) -> tuple[Geometry, list[int]]:
-    """Where the windows of a convolution lie in x, and the numbers of some of them."""
+    if node.op == "QConvTranspose":
+        return _apart(node, x, spatial, padding)
     attributes = dict(node.attributes)
     resolve_auto_pad(attributes, list(spatial), x.shape)
     pads: list[int] = attributes["pads"]  # type: ignore[assignment]
@@ -230,8 +203,34 @@ def _geometry(
         (size + begin + end - (taps - 1) * dilation - 1) // stride + 1
         for size, begin, end, taps, dilation, stride in axes
     ]
-    picked = places(len(x) * prod(counts), wanted, turn).tolist()
-    return (list(spatial), strides, dilations, begins, counts), picked
+    return x, (list(spatial), strides, dilations, begins, counts)
+
+
+def _apart(node: Node, x: Array, spatial: tuple[int, ...], padding: Array) -> tuple[Array, Geometry]:
+    """The same of a transposed convolution, whose kernel is turned around there."""
+    axes, rank = transposed_axes(node, x.shape[2:], spatial), len(spatial)
+    sizes = [axis.length + (axis.kernel - 1) * axis.dilation for axis in axes]
+    apart = np.empty((*x.shape[:2], *sizes), x.dtype)
+    apart[:] = padding.reshape(-1, *[1] * rank)
+    seen, held = [], []
+    for axis, size in zip(axes, sizes, strict=True):
+        at = np.arange(size) + axis.begin - (axis.kernel - 1) * axis.dilation
+        inside = (at % axis.stride == 0) & (at >= 0) & (at < axis.size * axis.stride)
+        held.append(np.flatnonzero(inside))
+        seen.append(at[inside] // axis.stride)
+    every = [np.arange(count) for count in x.shape[:2]]
+    apart[np.ix_(*every, *held)] = x[np.ix_(*every, *seen)]
+    dilations, counts = [axis.dilation for axis in axes], [axis.length for axis in axes]
+    return apart, (list(spatial), [1] * rank, dilations, [0] * rank, counts)
+
+
+def _turned(node: Node, found: Array, spatial: tuple[int, ...]) -> Array:
+    """Columns [groups, windows, K] in the order of the weights."""
+    if node.op != "QConvTranspose":
+        return found
+    taps = found.reshape(*found.shape[:2], -1, *spatial)
+    turned = np.flip(taps, tuple(range(-len(spatial), 0)))
+    return np.ascontiguousarray(turned).reshape(found.shape)
 
 
 def moments_of(columns: "Columns | RealColumns", threads: int | None) -> tuple[Float64, Float64]:

@@ -71,8 +71,25 @@ impl Epilogue {
         }
     }
 
+    /// Gives each column's numbers so many times, one set behind the other, for as many columns.
+    pub fn repeated(self, times: usize) -> Epilogue {
+        match self {
+            Epilogue::I16 { bias, reach, multiplier, shift, lo, hi } => Epilogue::I16 {
+                bias: bias.repeat(times),
+                reach: reach.repeat(times),
+                multiplier: multiplier.repeat(times),
+                shift: shift.repeat(times),
+                lo,
+                hi,
+            },
+            Epilogue::F32 { x_scale, scale, bias } => {
+                Epilogue::F32 { x_scale, scale: scale.repeat(times), bias: bias.repeat(times) }
+            }
+        }
+    }
+
     /// The kernel's target for some columns: rows `stride` elements apart, of which `y` begins with the first one's columns.
-    fn out<'a>(&'a self, columns: Range<usize>, stride: usize, y: &'a mut [u8]) -> Out<'a> {
+    pub fn out<'a>(&'a self, columns: Range<usize>, stride: usize, y: &'a mut [u8]) -> Out<'a> {
         match self {
             Epilogue::I16 { bias, reach, multiplier, shift, lo, hi } => Out::I16 {
                 data: cast_mut(y),

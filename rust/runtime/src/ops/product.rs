@@ -267,7 +267,7 @@ impl Epilogue {
     /// begin with, which is not kept.
     pub fn repeated(&mut self, times: usize) -> Vec<i32> {
         match self {
-            Epilogue::U8 { bias, multiplier, shift, .. } => {
+            Epilogue::U8 { bias, multiplier, shift, .. } | Epilogue::I16 { bias, multiplier, shift, .. } => {
                 (*multiplier, *shift) = (multiplier.repeat(times), shift.repeat(times));
                 std::mem::take(bias).repeat(times)
             }
@@ -275,7 +275,7 @@ impl Epilogue {
                 (*scale, *bias) = (scale.repeat(times), bias.repeat(times));
                 std::mem::take(acc_bias).repeat(times)
             }
-            Epilogue::I16 { .. } | Epilogue::F32ByRow { .. } => unreachable!("a QConvTranspose has neither"),
+            Epilogue::F32ByRow { .. } => unreachable!("a QConvTranspose has no scales of rows"),
         }
     }
 

@@ -2,14 +2,13 @@
 
 use std::collections::HashMap;
 
+use octavo_kernels::gemm::{OffsetTable, PAD};
+
 use crate::ops::geometry::MOST_OFFSETS;
 use crate::ops::node::{error, needed};
 use crate::ops::spatial::{WindowAxis, coordinates};
 use crate::plan::builder::{Builder, Stop};
 use crate::program::{Node, Op, Tensor};
-
-/// The offset of a tap that lies in the padding.
-const PAD: u32 = u32::MAX;
 
 /// A convolution whose weights and axes are known.
 pub struct Convolution {
@@ -308,6 +307,21 @@ impl Convolution {
             }
         }
         ordered
+    }
+}
+
+impl Phase {
+    /// Where the taps of its rows lie, in bytes, for products in integers: in an input of elements of so many bytes. A phase
+    /// of no taps has one that sees nothing, for a product has some.
+    pub fn table(&mut self, element: u32) -> OffsetTable {
+        let mut offsets = std::mem::take(&mut self.offsets);
+        if self.taps == 0 {
+            offsets = vec![PAD; self.rows];
+        }
+        for offset in offsets.iter_mut().filter(|offset| **offset != PAD) {
+            *offset *= element;
+        }
+        OffsetTable::new(offsets, self.taps.max(1))
     }
 }
 

@@ -6,12 +6,12 @@ use std::sync::Arc;
 use octavo_exec::{Arena, cast_mut};
 use octavo_kernels::depthwise::{self, Depthwise, Floats, Window};
 use octavo_kernels::float::epilogue::Clamp;
-use octavo_kernels::gemm::{self, Columns, OffsetTable, PAD, Rows};
+use octavo_kernels::gemm::{self, Columns, OffsetTable, Rows};
 use octavo_kernels::requantize::Requantize;
 use octavo_kernels::table::Kernels;
 
 use super::depthwise::SlideWindows;
-use super::geometry::{Convolution, Phase, Phases};
+use super::geometry::{Convolution, Phases};
 use super::steps::{Multiply, Step, push};
 use crate::ops::fusion;
 use crate::ops::node::{made, needed};
@@ -20,7 +20,7 @@ use crate::plan::buffers::{BufferId, Placed};
 use crate::plan::builder::{Builder, Stop};
 use crate::plan::layout::Layout;
 use crate::plan::packing::Key;
-use crate::program::Node;
+use crate::program::{DType, Node};
 
 /// The rows and the weights of a phase.
 struct Weights {
@@ -62,7 +62,9 @@ pub fn plan(b: &mut Builder<'_>, node: &Node, conv: &Convolution) -> Result<(), 
     }
     let mut phases = conv.phases(node)?;
     let weights = conv.weights.i8s()?;
-    if let Some(windows) = conv.windows(&phases) {
+    if y.dtype() != DType::I16
+        && let Some(windows) = conv.windows(&phases)
+    {
         let bias = epilogue.repeated(1);
         let what = Requantized { epilogue, bias, names };
         return plan_depthwise(b, node, conv, &phases, windows, what, x.buffer, &y);
@@ -75,7 +77,7 @@ pub fn plan(b: &mut Builder<'_>, node: &Node, conv: &Convolution) -> Result<(), 
     for phase in &mut phases.list {
         // A phase of no taps has one that sees nothing, for a product has some.
         let taps = phase.taps.max(1);
-        let mut found = Weights { taps, table: table(phase), packed: Vec::new(), bias: bias.clone() };
+        let mut found = Weights { taps, table: phase.table(1), packed: Vec::new(), bias: bias.clone() };
         for group in 0..conv.groups {
             let mut of_group = conv.of_phase(&weights, group, phase);
             of_group.resize(columns * taps * kc, 0);
@@ -204,21 +206,12 @@ impl SlideWindows for Sliding {
                 let d = Depthwise { window: *window, packed, epilogue, x_zero_point };
                 depthwise::run_to_floats(kernels, x, &d, lines, cast_mut(y));
             }
-            Epilogue::I16 { .. } | Epilogue::F32ByRow { .. } => unreachable!("a QConvTranspose has neither"),
+            Epilogue::I16 { .. } | Epilogue::F32ByRow { .. } => unreachable!("it is planned otherwise"),
         }
     }
 
     fn finish(&self, kernels: Kernels, y: &mut [u8]) {
         self.epilogue.look_up(kernels, y);
-    }
-}
-
-/// Where the taps of a phase's rows lie.
-fn table(phase: &mut Phase) -> OffsetTable {
-    let offsets = std::mem::take(&mut phase.offsets);
-    match phase.taps {
-        0 => OffsetTable::new(vec![PAD; phase.rows], 1),
-        taps => OffsetTable::new(offsets, taps),
     }
 }
 

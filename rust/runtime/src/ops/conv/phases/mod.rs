@@ -8,19 +8,22 @@
 mod depthwise;
 mod float;
 mod geometry;
+mod int16;
 mod integer;
 mod steps;
 
 use geometry::Convolution;
 
+use crate::ops::node::needed;
 use crate::plan::builder::{Builder, Stop};
-use crate::program::{Node, Op};
+use crate::program::{DType, Node, Op};
 
 /// Plans a convolution by phases.
 pub fn plan(b: &mut Builder<'_>, node: &Node) -> Result<(), Stop> {
     let conv = Convolution::new(b, node)?;
-    match node.op {
-        Op::QConvTranspose => integer::plan(b, node, &conv),
+    match (node.op, b.tensor(needed(node, 0)?)?.dtype) {
+        (Op::QConvTranspose, DType::I16) => int16::plan(b, node, &conv),
+        (Op::QConvTranspose, _) => integer::plan(b, node, &conv),
         _ => float::plan(b, node, &conv),
     }
 }
