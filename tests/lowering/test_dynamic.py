@@ -5,7 +5,7 @@ import pytest
 from graphs import graph
 from octavo import reference
 from octavo.lowering import EXCLUDED, Weights, lower_dynamically
-from octavo.lowering.dynamic import FLOATS, GROUPS
+from octavo.lowering.dynamic import FLOATS, GROUPS, TRANSPOSED
 from octavo.program.validate import validate
 
 
@@ -91,6 +91,7 @@ REASONS = [
     ("y = Relu(x)", {}, FLOATS, True),
     ("y = Softmax(x)", {}, FLOATS, True),
     ("s = Abs(x) y = Conv(s, w)", {"w": (6, 1, 3)}, GROUPS, True),
+    ("y = ConvTranspose(x, w)", {"w": (6, 2, 3)}, TRANSPOSED, True),
     ("y = Gemm<transA = 1>(x, w)", {"w": (6, 2)}, "its activations are transposed (transA)", False),
     ("y = Gemm(x, w, c)", {"w": (6, 2), "c": (6, 2)}, "its bias has the shape [6, 2], not one", False),
 ]

@@ -95,6 +95,16 @@ def test_given_weights_that_cannot_be_taken_stay_float(floats, weight, square):
     assert "not a positive number" in reason(ones, 0.0)
 
 
+@pytest.mark.parametrize(("axis", "fits"), [(0, True), (1, False), (2, False)])
+def test_given_scales_are_of_output_channels(floats, weight, square, axis, fits):
+    shape = [size if place == axis else 1 for place, size in enumerate(weight.shape)]
+    scale = np.linspace(0.01, 0.02, weight.shape[axis]).astype("f4").reshape(shape)
+    program = floats(CONV, w=weight, v=square)
+    forms = Forms(ranges(program), weights={"w": GivenWeights(np.ones(weight.shape, np.int8), scale)})
+    reasons = [stay.reason for stay in lower_to_integers(program, forms).stays if stay.name == "conv0"]
+    assert reasons == ([] if fits else ["its weights have other scales than one an output channel"])
+
+
 def test_a_bias_that_does_not_fit_at_given_scales(floats, weight):
     text = "g (float[N,3,8,8] x) => (float y) { a = Conv(x, w, b) r = Relu(a) y = Conv(r, v) }"
     program = floats(text, w=weight, v=np.ones((2, 4, 1, 1), "f4"), b=np.full(4, 1e6, "f4"))

@@ -21,6 +21,7 @@ from octavo.program.attributes import integer
 from octavo.program.integers import INT8, UINT8, Integers
 
 FLOATS = "only products by constant weights run in integers where ranges are found at run time"
+TRANSPOSED = "a transposed convolution has no integer form where the range of its input is found at run time"
 GROUPS = "a convolution by groups gains nothing where the range of its input is found at run time"
 
 _OPERANDS = {"QConv": operands_of_conv, "QGemm": operands_of_gemm}
@@ -63,6 +64,8 @@ def _becomes(wiring: Wiring, unit: Unit, excluded: frozenset[str]) -> tuple[str,
     """The op that a unit becomes; or none, why it stays float, and whether that is expected."""
     if any(node.name in excluded for node in unit.nodes):
         return "", EXCLUDED, True
+    if unit.node.op == "ConvTranspose":
+        return "", TRANSPOSED, True
     if unit.node.op not in ("Conv", "Gemm", "MatMul"):
         return "", FLOATS, True
     if unit.node.op == "Conv" and integer(unit.node, "group") > 1:

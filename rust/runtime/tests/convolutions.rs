@@ -1,4 +1,4 @@
-//! QConv of any geometry against plain integers: the order of weights, groups, padding, cuts between images and threads.
+//! QConv and QConvTranspose of any geometry against plain integers: the order of weights, groups, padding, cuts between images and threads.
 
 use octavo_runtime::program::{Attribute, Attributes, DType, Dim, Node, Op, Program, Tensor, Value, ValueId};
 use octavo_runtime::{Options, Session, isa};
@@ -7,6 +7,7 @@ use proptest::prelude::*;
 /// A convolution of images `[images, channels, height, width]`.
 #[derive(Clone, Debug)]
 struct Case {
+    op: Op,
     input: [usize; 4],
     outputs: usize,
     groups: usize,
@@ -14,6 +15,8 @@ struct Case {
     strides: [usize; 2],
     dilations: [usize; 2],
     pads: [usize; 4],
+    /// Of a QConvTranspose.
+    output_padding: [usize; 2],
     zero_points: [i64; 2],
     clamp: (i64, i64),
     seed: u64,
@@ -74,7 +77,7 @@ impl Case {
         }
         values.push(value("y", None, None));
         let ints = |of: &[usize]| Attribute::Ints(of.iter().map(|&n| n as i64).collect());
-        let attributes = [
+        let mut attributes = vec![
             ("strides", ints(&self.strides)),
             ("pads", ints(&self.pads)),
             ("dilations", ints(&self.dilations)),
@@ -84,16 +87,43 @@ impl Case {
             ("lo", Attribute::Int(self.clamp.0)),
             ("hi", Attribute::Int(self.clamp.1)),
         ];
-        let attributes = attributes.map(|(name, attribute)| (name.to_owned(), attribute));
+        if self.op == Op::QConvTranspose {
+            attributes.push(("output_padding", ints(&self.output_padding)));
+        }
+        let attributes = attributes.into_iter().map(|(name, attribute)| (name.to_owned(), attribute));
         let node = Node {
-            op: Op::QConv,
+            op: self.op,
             name: "conv".to_owned(),
             inputs: (0..5).map(|id| Some(ValueId(id))).collect(),
             outputs: vec![Some(ValueId(5))],
-            attributes: Attributes::new(Op::QConv, "conv", attributes),
+            attributes: Attributes::new(self.op, "conv", attributes),
         };
         let (inputs, outputs, producer) = (vec![ValueId(0)], vec![ValueId(5)], "test".to_owned());
         Program { inputs, outputs, values, nodes: vec![node], opset: 25, producer }
+    }
+
+    /// The length of an axis of the output.
+    fn extent(&self, axis: usize) -> usize {
+        let n = self.input[2 + axis];
+        let reach = (self.kernel[axis] - 1) * self.dilations[axis] + 1;
+        let pads = self.pads[axis] + self.pads[axis + 2];
+        match self.op {
+            Op::QConvTranspose => (n - 1) * self.strides[axis] + reach + self.output_padding[axis] - pads,
+            _ => (n + pads - reach) / self.strides[axis] + 1,
+        }
+    }
+
+    /// The element of an axis of the input that an output sees through a tap.
+    fn seen(&self, axis: usize, output: usize, tap: usize) -> Option<usize> {
+        let (stride, reach) = (self.strides[axis], tap * self.dilations[axis]);
+        let at = match self.op {
+            Op::QConvTranspose => {
+                let at = (output + self.pads[axis]).checked_sub(reach)?;
+                at.is_multiple_of(stride).then_some(at / stride)?
+            }
+            _ => (output * stride + reach).checked_sub(self.pads[axis])?,
+        };
+        (at < self.input[2 + axis]).then_some(at)
     }
 
     fn plain(&self, x: &[i64]) -> Vec<u8> {
@@ -101,11 +131,7 @@ impl Case {
         let [images, channels, height, width] = self.input;
         let kc = channels / self.groups;
         let [kh, kw] = self.kernel;
-        let extent = |axis: usize, n: usize| {
-            let reach = (self.kernel[axis] - 1) * self.dilations[axis] + 1;
-            (n + self.pads[axis] + self.pads[axis + 2] - reach) / self.strides[axis] + 1
-        };
-        let (rows, columns) = (extent(0, height), extent(1, width));
+        let (rows, columns) = (self.extent(0), self.extent(1));
         let mut y = Vec::new();
         for at in 0..images * self.outputs * rows * columns {
             let (column, row) = (at % columns, at / columns % rows);
@@ -114,9 +140,7 @@ impl Case {
             let mut acc = bias[output];
             for tap in 0..kc * kh * kw {
                 let (c, i, j) = (tap / (kh * kw), tap / kw % kh, tap % kw);
-                let r = (row * self.strides[0] + i * self.dilations[0]).wrapping_sub(self.pads[0]);
-                let s = (column * self.strides[1] + j * self.dilations[1]).wrapping_sub(self.pads[1]);
-                if r < height && s < width {
+                if let (Some(r), Some(s)) = (self.seen(0, row, i), self.seen(1, column, j)) {
                     let channel = output / (self.outputs / self.groups) * kc + c;
                     let x = x[((image * channels + channel) * height + r) * width + s];
                     acc += (x - self.zero_points[0]) * weights[output * kc * kh * kw + tap];
@@ -172,6 +196,7 @@ fn cases() -> impl Strategy<Value = Case> {
                 ((kernel - 1) * dilation + 1).saturating_sub(n + before) + before / 2
             };
             Case {
+                op: Op::QConv,
                 input: [images, groups * kc, v.0, h.0],
                 outputs: groups * columns,
                 groups,
@@ -179,6 +204,7 @@ fn cases() -> impl Strategy<Value = Case> {
                 strides: [v.2, h.2],
                 dilations: [v.3, h.3],
                 pads: [v.4, h.4, behind(v), behind(h)],
+                output_padding: [0; 2],
                 zero_points: [zero_points.0, zero_points.1],
                 clamp,
                 seed: u64::from(seed),
@@ -186,11 +212,34 @@ fn cases() -> impl Strategy<Value = Case> {
         })
 }
 
+/// The same of transposed convolutions, whose padding takes from the output and leaves some of it.
+fn transposed() -> impl Strategy<Value = Case> {
+    cases().prop_map(|case| {
+        let left = |axis: usize| {
+            let steps = (case.input[2 + axis] - 1) * case.strides[axis];
+            steps + (case.kernel[axis] - 1) * case.dilations[axis]
+        };
+        let pad = |place: usize| case.pads[place].min(left(place % 2) / 2);
+        let more = |axis: usize| case.seed as usize % case.strides[axis];
+        Case {
+            op: Op::QConvTranspose,
+            pads: [pad(0), pad(1), pad(2), pad(3)],
+            output_padding: [more(0), more(1)],
+            ..case
+        }
+    })
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 200, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn convolutions_equal_plain_integers(case in cases()) {
+        case.check();
+    }
+
+    #[test]
+    fn transposed_convolutions_equal_plain_integers(case in transposed()) {
         case.check();
     }
 }
@@ -202,6 +251,7 @@ fn cuts_between_images_and_threads() {
         [(64, 64, 64, 3), (48, 48, 48, 7), (24, 40, 1, 1), (3, 20, 1, 3)]
     {
         Case {
+            op: Op::QConv,
             input: [3, channels, 27, 21],
             outputs,
             groups,
@@ -209,10 +259,37 @@ fn cuts_between_images_and_threads() {
             strides: [1, 1],
             dilations: [1, 1],
             pads: [kernel / 2; 4],
+            output_padding: [0; 2],
             zero_points: [131, 9],
             clamp: (3, 250),
             seed: kernel as u64,
         }
         .check();
+    }
+}
+
+/// The same of transposed ones: lines whose rows go to their places, and images whose rows are put in order.
+#[test]
+fn cuts_of_transposed_convolutions() {
+    for (channels, outputs, groups, kernel) in
+        [(64, 64, 64, 4), (48, 48, 48, 3), (24, 40, 1, 2), (32, 20, 4, 4)]
+    {
+        for size in [[27, 21], [24, 6]] {
+            Case {
+                op: Op::QConvTranspose,
+                input: [3, channels, size[0], size[1]],
+                outputs,
+                groups,
+                kernel: [kernel; 2],
+                strides: [2, 2],
+                dilations: [1, 1],
+                pads: [(kernel - 1) / 2; 4],
+                output_padding: [kernel % 2; 2],
+                zero_points: [131, 9],
+                clamp: (3, 250),
+                seed: kernel as u64,
+            }
+            .check();
+        }
     }
 }

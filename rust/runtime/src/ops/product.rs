@@ -279,6 +279,22 @@ impl Epilogue {
         }
     }
 
+    /// Takes the correction for the zero point off what the sums begin with.
+    pub fn uncorrect(&mut self, correction: &[i32]) {
+        if let Epilogue::U8 { bias, .. } | Epilogue::I16 { bias, .. } | Epilogue::F32 { acc_bias: bias, .. } =
+            self
+        {
+            bias.iter_mut().zip(correction).for_each(|(bias, by)| *bias = bias.wrapping_sub(*by));
+        }
+    }
+
+    /// Looks the results up where a Lookup was fused.
+    pub fn look_up(&self, kernels: Kernels, y: &mut [u8]) {
+        if let Epilogue::U8 { table: Some(table), .. } = self {
+            lookup::lookup_in_place(kernels, y, table);
+        }
+    }
+
     /// Looks the results up where a Lookup was fused.
     pub fn look_up(&self, kernels: Kernels, y: &mut [u8]) {
         if let Epilogue::U8 { table: Some(table), .. } = self {

@@ -48,7 +48,10 @@ struct Integers {
 pub fn plan(b: &mut Builder<'_>, node: &Node, conv: &Convolution) -> Result<(), Stop> {
     let x = b.input_as(needed(node, 0)?, Layout::ChannelsLast)?;
     let zero_point = node.attributes.int32("x_zero_point")?;
-    let mut epilogue = epilogue(b, node, vec![0; conv.outputs])?;
+    let weights = conv.weights.i8s()?;
+    // No sum of a phase is larger than one of all taps can be; but its correction is that of its own taps.
+    let mut epilogue = epilogue(b, node, &weights, conv.outputs, &[zero_point])?;
+    epilogue.uncorrect(&zero_point_correction(&weights, conv.outputs, &[zero_point]));
     let (mut output, mut names) = (made(node, 0)?, node.name.clone());
     if let Epilogue::U8 { table, .. } = &mut epilogue
         && let Some(found) = fusion::table_after(b, output)?
@@ -61,7 +64,6 @@ pub fn plan(b: &mut Builder<'_>, node: &Node, conv: &Convolution) -> Result<(), 
         return Ok(());
     }
     let mut phases = conv.phases(node)?;
-    let weights = conv.weights.i8s()?;
     if y.dtype() != DType::I16
         && let Some(windows) = conv.windows(&phases)
     {
@@ -189,8 +191,8 @@ impl SlideWindows for Sliding {
         let Filters { window, packed, bias } = &self.phases[phase];
         let (packed, x_zero_point) = (packed.bytes(), self.x_zero_point);
         match self.epilogue {
-            Epilogue::U8 { ref multiplier, ref shift, zero_point, lo, hi, .. } => {
-                let epilogue = Requantize { bias, multiplier, shift, zero_point, lo, hi };
+            Epilogue::U8 { reach, ref multiplier, ref shift, zero_point, lo, hi, .. } => {
+                let epilogue = Requantize { bias, reach, multiplier, shift, zero_point, lo, hi };
                 let d = Depthwise { window: *window, packed, epilogue, x_zero_point };
                 depthwise::run(kernels, x, &d, lines, y);
             }
