@@ -294,13 +294,6 @@ impl Epilogue {
             lookup::lookup_in_place(kernels, y, table);
         }
     }
-
-    /// Looks the results up where a Lookup was fused.
-    pub fn look_up(&self, kernels: Kernels, y: &mut [u8]) {
-        if let Epilogue::U8 { table: Some(table), .. } = self {
-            lookup::lookup_in_place(kernels, y, table);
-        }
-    }
 }
 
 /// A product with everything but its buffers.

@@ -146,30 +146,26 @@ fn plan_depthwise(
     let zero_point = node.attributes.int32("x_zero_point")?;
     let entries = &b.steps.kernels.row().depthwise;
     let to_bytes = epilogue.element() == 1;
-    let first = windows[0];
-    let (form, kernel) = if to_bytes {
-        ("transposed depthwise", entries.to_bytes.select(first.kernel, first.stride, first.dilation).name)
-    } else {
-        let name = entries.to_floats.select(first.kernel, first.stride, first.dilation).name;
-        ("transposed depthwise-to-floats", name)
+    let tile = |window: &Window| {
+        if to_bytes {
+            let tile = entries.to_bytes.select(window);
+            (tile.entry.name, tile.packing)
+        } else {
+            let tile = entries.to_floats.select(window);
+            (tile.entry.name, tile.packing)
+        }
     };
+    let kernel = tile(&windows[0]).0;
     let mut list = Vec::with_capacity(windows.len());
     for (phase, window) in phases.list.iter().zip(windows) {
         let of_phase = conv.of_channels(&weights, phase);
         let corrections = zero_point_correction(&of_phase, channels, &[zero_point]);
         let bias = bias.iter().zip(&corrections).map(|(&b, &c)| b.wrapping_add(c)).collect();
-        let key = Key { weight: needed(node, 1)?.0, form, part: phase.number, parts: 1 };
-        let len = if to_bytes {
-            entries.to_bytes.packed_len(channels, window.kernel)
-        } else {
-            entries.to_floats.packed_len(channels, window.kernel)
-        };
-        let packed = b.packing.get(key, len, |out| {
-            if to_bytes {
-                entries.to_bytes.pack(&of_phase, channels, window.kernel, out);
-            } else {
-                entries.to_floats.pack(&of_phase, channels, window.kernel, out);
-            }
+        let (_, packing) = tile(&window);
+        // A QConv by the same weights packs them in one part.
+        let key = Key { weight: needed(node, 1)?.0, form: packing.name(), part: phase.number, parts: 2 };
+        let packed = b.packing.get(key, packing.packed_len(channels, window.kernel), |out| {
+            packing.pack(&of_phase, channels, window.kernel, out);
         })?;
         list.push(Filters { window, packed, bias });
     }
