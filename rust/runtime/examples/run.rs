@@ -38,7 +38,7 @@ fn usage() -> ExitCode {
 }
 
 fn run(path: &Path, threads: Option<usize>) -> Result<(), Box<dyn std::error::Error>> {
-    let session = Session::new(&std::fs::read(path)?, &Options { threads, isa: None })?;
+    let session = Session::new(std::fs::read(path)?, &Options { threads, isa: None })?;
     let mut shapes = Vec::new();
     for input in session.inputs() {
         let dims = input.shape.as_deref().ok_or_else(|| format!("input '{}' has no shape", input.name))?;

@@ -22,13 +22,15 @@ pub(super) const GROUP_BYTES: usize = UNIT * GROUP;
 
 impl Packing {
     /// Writes a column's 4 weights into a group.
+    #[inline(always)]
     fn write(self, four: [i8; GROUP], column: usize, group: &mut [u8]) {
         let four = four.map(|weight| weight as u8);
         match self {
             Packing::Fours => group[column * GROUP..][..GROUP].copy_from_slice(&four),
             Packing::Pairs => {
-                for (pair, two) in four.chunks_exact(2).enumerate() {
-                    group[2 * (pair * UNIT + column)..][..2].copy_from_slice(two);
+                for pair in 0..GROUP / 2 {
+                    let two = [four[2 * pair], four[2 * pair + 1]];
+                    group[2 * (pair * UNIT + column)..][..2].copy_from_slice(&two);
                 }
             }
         }
@@ -48,17 +50,46 @@ impl Packing {
     pub(super) fn pack(self, weights: &[i8], n: usize, taps: usize, kc: usize, out: &mut [u8]) {
         assert_eq!(weights.len(), n * taps * kc, "weights are n x taps x kc");
         assert_eq!(out.len(), n.div_ceil(UNIT) * self.unit_bytes(taps, kc), "out is packed_len bytes");
-        let groups = kc.div_ceil(GROUP);
-        for (index, group) in out.chunks_exact_mut(GROUP_BYTES).enumerate() {
-            let (unit, tap, first) = (index / (taps * groups), index / groups % taps, index % groups * GROUP);
-            let len = GROUP.min(kc - first);
-            for column in 0..UNIT {
-                let row = unit * UNIT + column;
-                let mut four = [0; GROUP];
-                if row < n {
-                    four[..len].copy_from_slice(&weights[(row * taps + tap) * kc + first..][..len]);
+        let k = taps * kc;
+        let len = self.unit_bytes(taps, kc);
+        if len == 0 {
+            return;
+        }
+        for (unit, out) in out.chunks_exact_mut(len).enumerate() {
+            let first = unit * UNIT;
+            let width = UNIT.min(n - first);
+            // Columns that are not there are empty: their weights are 0.
+            let columns: [&[i8]; UNIT] = std::array::from_fn(|column| match column < width {
+                true => &weights[(first + column) * k..][..k],
+                false => &[],
+            });
+            let taps = out.chunks_exact_mut(kc.div_ceil(GROUP) * GROUP_BYTES);
+            for (tap, out) in taps.enumerate() {
+                let whole = if width == UNIT { kc / GROUP } else { 0 };
+                let (groups, rest) = out.split_at_mut(whole * GROUP_BYTES);
+                let columns = columns.map(|column| column.get(tap * kc..(tap + 1) * kc).unwrap_or(&[]));
+                self.write_whole(columns, groups);
+                for (at, group) in rest.chunks_exact_mut(GROUP_BYTES).enumerate() {
+                    for (column, weights) in columns.iter().enumerate() {
+                        let mut four = [0; GROUP];
+                        let given = weights.get((whole + at) * GROUP..).unwrap_or(&[]);
+                        four.iter_mut().zip(given).for_each(|(to, &weight)| *to = weight);
+                        self.write(four, column, group);
+                    }
                 }
-                self.write(four, column, group);
+            }
+        }
+    }
+
+    /// Writes whole groups of whole columns, so many at a time that they stay in the first cache.
+    fn write_whole(self, columns: [&[i8]; UNIT], groups: &mut [u8]) {
+        const BLOCK: usize = 64;
+        for (block, groups) in groups.chunks_mut(BLOCK * GROUP_BYTES).enumerate() {
+            for (column, weights) in columns.iter().enumerate() {
+                let (fours, _) = weights[block * BLOCK * GROUP..].as_chunks();
+                for (group, &four) in groups.chunks_exact_mut(GROUP_BYTES).zip(fours) {
+                    self.write(four, column, group);
+                }
             }
         }
     }

@@ -13,9 +13,10 @@ use crate::ops::float_fusion::FusedFloats;
 use crate::ops::node::{broadcast, error, left_padded, made, needed};
 use crate::ops::product::{
     BesideBuffers, Group, NANOSECONDS_A_MAC, Product, Source, epilogue, epilogue_by_row, has_row_scales,
-    push_rows, row_scales, run_beside, settle, zero_point_correction,
+    push_rows, row_scales, run_beside, settle,
 };
 use crate::ops::stored::Stored;
+use crate::ops::weights::{Weights, pack, weights_of};
 use crate::ops::{float_fusion, matmul};
 use crate::plan::buffers::{BufferId, Placed};
 use crate::plan::builder::{Builder, Stop};
@@ -38,49 +39,22 @@ const NANOSECONDS_A_STORED_WEIGHT: f64 = 0.03;
 /// Columns that one thread takes of a single float row: the widest tile.
 const ROW_COLUMNS: usize = 8 * float::UNIT;
 
-/// The weights of a QGemm.
-pub struct Weights {
-    /// Rows of the constant.
-    pub k: usize,
-    /// Columns of it.
-    pub n: usize,
-    /// One column after the other.
-    pub by_column: Vec<i8>,
-}
-
-/// The constant `[K, N]` that a QGemm multiplies an input by, which must have K columns.
-pub fn weights_of(b: &Builder<'_>, node: &Node, x: &Placed) -> Result<Weights, Stop> {
-    let weights = b.known_input(node, 1)?;
-    let &[k, n] = weights.shape() else {
-        return Err(error(node, &format!("weights of shape {:?}", weights.shape())));
-    };
-    if x.shape().last() != Some(&k) {
-        return Err(error(node, &format!("an input of shape {:?} times weights of [{k}, {n}]", x.shape())));
-    }
-    let given = weights.i8s()?;
-    let mut by_column = vec![0; given.len()];
-    transpose(&given, n, k, n, &mut by_column);
-    Ok(Weights { k, n, by_column })
-}
-
 /// Plans a QGemm: `[.., K]` times a constant `[K, N]`.
 pub fn plan_qgemm(b: &mut Builder<'_>, index: usize) -> Result<(), Stop> {
     let node = &b.program.nodes[index];
     let x = b.input_as(needed(node, 0)?, Layout::RowMajor)?;
-    let Weights { k, n, by_column } = weights_of(b, node, &x)?;
+    let weights = weights_of(b, node, &x)?;
+    let Weights { k, n, .. } = weights;
     let leading = &x.shape()[..x.shape().len() - 1];
     let (mut epilogue, scales) = if has_row_scales(node) {
-        let sums = zero_point_correction(&by_column, n, &[-1]);
+        let sums = weights.zero_point_correction(-1);
         (epilogue_by_row(b, node, sums, 1)?, row_scales(b, node, leading)?.map(Some))
     } else {
         let zero_point = node.attributes.int32("x_zero_point")?;
-        (epilogue(b, node, &by_column, n, &[zero_point])?, [None; 2])
+        (epilogue(b, node, weights.zero_point_correction(zero_point), &weights.magnitudes())?, [None; 2])
     };
-    let kernels = b.steps.kernels;
     let key = Key { weight: needed(node, 1)?.0, form: "matrix", part: 0, parts: 1 };
-    let packed = b.packing.get(key, gemm::packed_len(kernels, n, 1, k), |out| {
-        gemm::pack(kernels, &by_column, n, 1, k, out);
-    })?;
+    let packed = pack(b, key, [n, 1, k], |columns| weights.columns(columns).into())?;
     let mut shape = x.shape().to_vec();
     shape.pop();
     let rows: usize = shape.iter().product();

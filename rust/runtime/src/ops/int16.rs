@@ -10,9 +10,10 @@ use octavo_kernels::int16::{Floats, Requantize, reach};
 use octavo_kernels::requantize::MULTIPLIER_MIN;
 use octavo_kernels::table::Kernels;
 
-use crate::ops::gemm::{Weights, macs, weights_of};
+use crate::ops::gemm::macs;
 use crate::ops::node::{made, needed, push_map};
 use crate::ops::product::{Group, Source};
+use crate::ops::weights::{Weights, weights_of};
 use crate::plan::buffers::{BufferId, Placed, TensorType};
 use crate::plan::builder::{Builder, Stop};
 use crate::plan::layout::Layout;
@@ -255,7 +256,9 @@ impl Outputs {
 /// Plans a QGemm of int16: `[.., K]` times a constant `[K, N]`.
 pub fn plan_qgemm(b: &mut Builder<'_>, node: &Node) -> Result<(), Stop> {
     let x = b.input_as(needed(node, 0)?, Layout::RowMajor)?;
-    let Weights { k, n, by_column } = weights_of(b, node, &x)?;
+    let weights = weights_of(b, node, &x)?;
+    let Weights { k, n, .. } = weights;
+    let by_column = weights.columns(0..n);
     let key = Key { weight: needed(node, 1)?.0, form: "int16 matrix", part: 0, parts: 1 };
     let packed = b.packing.get(key, product::packed_len(n, 1, k), |out| {
         product::pack(&by_column, n, 1, k, out);

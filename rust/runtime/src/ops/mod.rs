@@ -50,4 +50,5 @@ pub mod stored;
 pub mod unary;
 pub mod unpool;
 pub mod weighed;
+pub mod weights;
 pub mod windows;

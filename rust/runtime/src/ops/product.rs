@@ -279,15 +279,6 @@ impl Epilogue {
         }
     }
 
-    /// Takes the correction for the zero point off what the sums begin with.
-    pub fn uncorrect(&mut self, correction: &[i32]) {
-        if let Epilogue::U8 { bias, .. } | Epilogue::I16 { bias, .. } | Epilogue::F32 { acc_bias: bias, .. } =
-            self
-        {
-            bias.iter_mut().zip(correction).for_each(|(bias, by)| *bias = bias.wrapping_sub(*by));
-        }
-    }
-
     /// Looks the results up where a Lookup was fused.
     pub fn look_up(&self, kernels: Kernels, y: &mut [u8]) {
         if let Epilogue::U8 { table: Some(table), .. } = self {
@@ -438,21 +429,6 @@ impl Product {
     }
 }
 
-/// The sum of each output's weights times minus the zero points, modulo 2^32. The zero points are one, or one for each of
-/// the equal parts, one behind the other, of an output's weights.
-pub fn zero_point_correction(weights: &[i8], outputs: usize, zero_points: &[i32]) -> Vec<i32> {
-    let per_output = weights.len() / outputs.max(1);
-    let part = (per_output / zero_points.len().max(1)).max(1);
-    let correction = |w: &[i8]| {
-        let sums = w.chunks_exact(part).map(|w| w.iter().map(|&w| i32::from(w)).sum::<i32>());
-        let products = sums.zip(zero_points).map(|(sum, &zero)| sum.wrapping_mul(zero));
-        products.fold(0, i32::wrapping_sub)
-    };
-    let mut corrections: Vec<i32> = weights.chunks_exact(per_output.max(1)).map(correction).collect();
-    corrections.resize(outputs, 0);
-    corrections
-}
-
 /// The place, among the inputs of a QConv or QGemm whose rows have scales that a run finds, of these; behind it are the zero
 /// points.
 const ROW_SCALES: usize = 4;
@@ -484,28 +460,21 @@ pub fn epilogue_by_row(b: &Builder<'_>, node: &Node, sums: Vec<i32>, rows: usize
     Ok(Epilogue::F32ByRow { sums, scale, bias, rows, clamp: Clamp::NONE })
 }
 
-/// The most that a sum of products of bytes with each output's weights, and its bias, can be in magnitude.
-fn reach(weights: &[i8], bias: &[i32]) -> i64 {
-    let of_output = |(weights, &bias): (&[i8], &i32)| {
-        let above: i64 = weights.iter().map(|&w| i64::from(w.max(0))).sum();
-        let below: i64 = weights.iter().map(|&w| i64::from(w.min(0))).sum();
-        let ends = [below, above].map(|sum| (255 * sum + i64::from(bias)).abs());
-        ends[0].max(ends[1])
-    };
-    let per_output = (weights.len() / bias.len().max(1)).max(1);
-    weights.chunks_exact(per_output).zip(bias).map(of_output).max().unwrap_or(0).min(ANY_SUM)
+/// The most that a sum of products of bytes with an output's weights, and its bias, can be in magnitude, for any output:
+/// `magnitudes` are the sums of those of each output's weights.
+fn reach(magnitudes: &[i64], bias: &[i32]) -> i64 {
+    let of_output = |(&sum, &bias): (&i64, &i32)| 255 * sum + i64::from(bias).abs();
+    magnitudes.iter().zip(bias).map(of_output).max().unwrap_or(0).min(ANY_SUM)
 }
 
-/// The epilogue of a QConv or QGemm node from its constants, before anything is fused: those of each output of the weights
-/// lie together; the zero points are as of [`zero_point_correction`].
+/// The epilogue of a QConv or QGemm node from its constants, before anything is fused: of each output's weights the correction
+/// for the zero point and the sum of the magnitudes.
 pub fn epilogue(
     b: &Builder<'_>,
     node: &Node,
-    weights: &[i8],
-    outputs: usize,
-    zero_points: &[i32],
+    correction: Vec<i32>,
+    magnitudes: &[i64],
 ) -> Result<Epilogue, Stop> {
-    let correction = zero_point_correction(weights, outputs, zero_points);
     let a = &node.attributes;
     if node.inputs.len() == 4 {
         return Ok(Epilogue::F32 {
@@ -523,7 +492,7 @@ pub fn epilogue(
         return Ok(Epilogue::I16 { bias, multiplier, shift, lo, hi });
     }
     Ok(Epilogue::U8 {
-        reach: reach(weights, &bias),
+        reach: reach(magnitudes, &bias),
         bias,
         multiplier,
         shift,
@@ -651,17 +620,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn no_sum_is_beyond_the_reach_and_one_reaches_it() {
-        let cases: [(&[i8], &[i32], i64); 6] = [
-            (&[3, -2, 4], &[0], 255 * 7),
-            (&[3, -9, 4], &[0], 255 * 9),
-            (&[3, -2, 4], &[-255 * 5], 255 * 7),
-            (&[-1, -2, 1, 1], &[10, -2000], 2000),
-            (&[-128; 4], &[-5; 2], 255 * 256 + 5),
-            (&[127], &[i32::MIN], 1 << 31),
-        ];
-        for (weights, bias, expected) in cases {
-            assert_eq!(reach(weights, bias), expected, "{weights:?} and {bias:?}");
-        }
+    fn the_reach_is_that_of_the_output_with_the_largest_sums() {
+        assert_eq!(reach(&[9], &[0]), 255 * 9);
+        assert_eq!(reach(&[9, 9], &[3, -70]), 255 * 9 + 70);
+        assert_eq!(reach(&[9, 10], &[-254, 0]), 255 * 10);
+        assert_eq!(reach(&[127], &[i32::MIN]), 1 << 31);
+        assert_eq!(reach(&[], &[]), 0);
     }
 }

@@ -49,7 +49,7 @@ pub fn plan_compress(b: &mut Builder<'_>, node: &Node) -> Result<(), Stop> {
     let taken: Vec<usize> = (0..condition.len()).filter(|&i| condition.bytes()[i] != 0).collect();
     shape[along] = taken.len();
     let bytes = taken_along(&x, lines, &taken);
-    Ok(b.know(made(node, 0)?, Tensor::new(x.dtype(), shape, &bytes)?)?)
+    Ok(b.know(made(node, 0)?, Tensor::new(x.dtype(), shape, bytes)?)?)
 }
 
 /// The bytes of the slices at these indices.
@@ -88,14 +88,14 @@ pub fn plan_unique(b: &mut Builder<'_>, node: &Node) -> Result<(), Stop> {
     // Each slice's elements beside each other.
     let dims = [lines.outer, lines.n, lines.inner];
     let slices =
-        Tensor::new(x.dtype(), vec![x.len()], &permuted(x.bytes(), x.dtype().size(), &dims, &[1, 0, 2]))?;
+        Tensor::new(x.dtype(), vec![x.len()], permuted(x.bytes(), x.dtype().size(), &dims, &[1, 0, 2]))?;
     let is_sorted = node.attributes.int("sorted")? != 0;
     let distinct = with_element!(x.dtype(), E => distinct::<E>(&slices, lines.n, is_sorted));
     shape[along] = distinct.firsts.len();
     let bytes = taken_along(&x, lines, &distinct.firsts);
     let places: Vec<i64> = distinct.firsts.iter().map(|&at| at as i64).collect();
     let answers = [
-        Tensor::new(x.dtype(), shape, &bytes)?,
+        Tensor::new(x.dtype(), shape, bytes)?,
         Tensor::from_i64s(&[places.len()], &places)?,
         Tensor::from_i64s(&[distinct.inverse.len()], &distinct.inverse)?,
         Tensor::from_i64s(&[distinct.counts.len()], &distinct.counts)?,

@@ -85,11 +85,8 @@ mod tests {
 
     #[test]
     fn what_is_known_is_bounded_over_all_stages() {
-        let half = Tensor::new(
-            crate::program::DType::U8,
-            vec![MOST_KNOWN_BYTES / 2],
-            &vec![0; MOST_KNOWN_BYTES / 2],
-        );
+        let half =
+            Tensor::new(crate::program::DType::U8, vec![MOST_KNOWN_BYTES / 2], vec![0; MOST_KNOWN_BYTES / 2]);
         let half = half.unwrap();
         let mut known = Known::default();
         known.insert(ValueId(0), half.clone());

@@ -1,10 +1,10 @@
-//! Weights in the form that kernels read: those that are constants, or follow from constants, packed once a session and
-//! shared by its plans, others' once a plan.
+//! Weights in the form that kernels read: those that are constants, or follow from constants, packed once for all plans of
+//! a Program, whichever session they are of, others' once a plan.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 
-use octavo_exec::Arena;
+use octavo_exec::{Arena, Pool};
 
 use crate::error::Error;
 use crate::plan::arena;
@@ -38,6 +38,13 @@ impl AsRef<[u8]> for PackedBlock {
 pub struct Blocks(Mutex<HashMap<Key, Arc<Arena>>>);
 
 impl Blocks {
+    /// How many bytes have been packed.
+    #[cfg(test)]
+    pub fn bytes(&self) -> usize {
+        let blocks = self.0.lock().unwrap_or_else(|e| e.into_inner());
+        blocks.values().map(|block| block.len()).sum()
+    }
+
     fn get(&self, key: Key, bytes: usize, pack: impl FnOnce(&mut [u8])) -> Result<Arc<Arena>, Error> {
         let mut blocks = self.0.lock().unwrap_or_else(|e| e.into_inner());
         if let Some(block) = blocks.get(&key) {
@@ -54,20 +61,38 @@ impl Blocks {
 /// The packed blocks that one plan is made with.
 pub struct Packing<'p> {
     uses: &'p Uses,
+    pool: &'p Pool,
     session: &'p Blocks,
     /// Of values that other plans know as other tensors: they follow from the inputs' shapes or elements.
     own: Blocks,
 }
 
 impl<'p> Packing<'p> {
-    /// The session's blocks, and none yet of the plan's own.
-    pub fn new(uses: &'p Uses, session: &'p Blocks) -> Packing<'p> {
-        Packing { uses, session, own: Blocks::default() }
+    /// The session's blocks, and none yet of the plan's own. Large ones are packed by the threads of the pool.
+    pub fn new(uses: &'p Uses, pool: &'p Pool, session: &'p Blocks) -> Packing<'p> {
+        Packing { uses, pool, session, own: Blocks::default() }
+    }
+
+    /// The threads that pack.
+    pub fn pool(&self) -> &'p Pool {
+        self.pool
     }
 
     /// The block of that key; made by `pack`, which fills `bytes` zeroed bytes, where it is not there yet.
     pub fn get(&self, key: Key, bytes: usize, pack: impl FnOnce(&mut [u8])) -> Result<Arc<Arena>, Error> {
         let is_constant = self.uses.is_constant(ValueId(key.weight));
         if is_constant { self.session } else { &self.own }.get(key, bytes, pack)
+    }
+
+    /// As [`Packing::get`] of a block that is packed piece by piece, each of so many bytes but for the last, which may be
+    /// shorter: `pack` is given its number.
+    pub fn get_by_pieces(
+        &self,
+        key: Key,
+        bytes: usize,
+        piece: usize,
+        pack: impl Fn(usize, &mut [u8]) + Sync,
+    ) -> Result<Arc<Arena>, Error> {
+        self.get(key, bytes, |out| self.pool.slices(out, piece.max(1), pack))
     }
 }

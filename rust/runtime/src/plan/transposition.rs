@@ -60,9 +60,11 @@ pub fn transpose_bytes(x: &[u8], stride: usize, rows: usize, columns: usize, out
 #[inline(always)]
 fn squares(x: &[u8], stride: usize, [rows, columns]: [usize; 2], out: &mut [u8], step: usize) {
     for (r, c) in (0..rows).step_by(8).flat_map(|r| (0..columns).step_by(8).map(move |c| (r, c))) {
-        let lines = std::array::from_fn(|row| {
-            u64::from_le_bytes(x[(r + row) * stride + c..][..8].try_into().expect("eight bytes"))
-        });
+        let mut lines = [0; 8];
+        for (row, line) in lines.iter_mut().enumerate() {
+            let bytes = x[(r + row) * stride + c..].first_chunk().expect("eight bytes");
+            *line = u64::from_le_bytes(*bytes);
+        }
         for (column, line) in transposed(lines).into_iter().enumerate() {
             out[(c + column) * step + r..][..8].copy_from_slice(&line.to_le_bytes());
         }

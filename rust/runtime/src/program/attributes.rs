@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use super::Op;
 use crate::error::Error;
 
-/// One attribute. Booleans are the integers 0 and 1.
-#[derive(Clone, Debug, PartialEq)]
+/// One attribute. Booleans are the integers 0 and 1. Floats are equal where their bits are.
+#[derive(Clone, Debug)]
 pub enum Attribute {
     /// An integer.
     Int(i64),
@@ -20,6 +20,21 @@ pub enum Attribute {
     F64(f64),
     /// A text.
     Str(String),
+}
+
+impl PartialEq for Attribute {
+    fn eq(&self, other: &Attribute) -> bool {
+        let bits = |list: &[f32]| list.iter().map(|x| x.to_bits()).collect::<Vec<_>>();
+        match (self, other) {
+            (Attribute::Int(a), Attribute::Int(b)) => a == b,
+            (Attribute::Ints(a), Attribute::Ints(b)) => a == b,
+            (Attribute::F32(a), Attribute::F32(b)) => a.to_bits() == b.to_bits(),
+            (Attribute::F32s(a), Attribute::F32s(b)) => bits(a) == bits(b),
+            (Attribute::F64(a), Attribute::F64(b)) => a.to_bits() == b.to_bits(),
+            (Attribute::Str(a), Attribute::Str(b)) => a == b,
+            _ => false,
+        }
+    }
 }
 
 impl Attribute {

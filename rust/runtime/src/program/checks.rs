@@ -7,6 +7,7 @@ use octavo_kernels::requantize::{
 };
 
 use super::faults::{Checked, bad, constant, shaped};
+use super::magnitudes::{magnitude, magnitudes};
 use super::windows::{conv, conv_transpose, extents, group, pool, transposed_window, unpool, window};
 use super::{DType, Dim, Integers, Node, Op, Program, Tensor, ValueId};
 use crate::error::Error;
@@ -326,7 +327,6 @@ fn quantized_conv(program: &Program, node: &Node) -> Checked {
     if node.op == Op::QConvTranspose { transposed_window(node, &kernel) } else { window(node, &kernel) }?;
     group(node, shape[0])?;
     let each = weights.len() / shape[0];
-    let magnitude = |channel: &[i8]| channel.iter().map(|w| i64::from(w.unsigned_abs())).sum();
     let taps: Vec<i64> = weights.i8s()?.chunks_exact(each).map(magnitude).collect();
     channels(program, node, shape[0], &taps)
 }
@@ -339,13 +339,7 @@ fn quantized_gemm(program: &Program, node: &Node) -> Checked {
     if k == 0 || n == 0 {
         return Err(bad(node, "it has no weights"));
     }
-    let mut taps = vec![0; n];
-    for row in weights.i8s()?.chunks_exact(n) {
-        for (sum, w) in taps.iter_mut().zip(row) {
-            *sum += i64::from(w.unsigned_abs());
-        }
-    }
-    channels(program, node, n, &taps)
+    channels(program, node, n, &magnitudes(weights.i8s()?, n))
 }
 
 /// K is left to the plan, which knows every shape.

@@ -3,14 +3,15 @@
 //! Single floats are hexadecimal texts of their bits. Lists of floats, such as the scales of channels, stand one after the
 //! other in a table, in the order in which the JSON, its keys sorted, comes to them; the JSON says how many each has.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{HashMap, HashSet};
 
+use safetensors::tensor::Dtype;
 use serde::Deserialize;
-use serde_json::Value as Json;
 
 use super::derived::{self, Scales};
 use super::factors::Factored;
 use super::faults::invalid;
+use super::json::{Entries, Item};
 use super::{Attribute, Attributes, DType, Dim, Node, Op, Program, Quant, Tensor, Value, ValueId};
 use crate::error::Error;
 
@@ -18,10 +19,9 @@ use crate::error::Error;
 #[serde(deny_unknown_fields)]
 pub(super) struct Document {
     pub(super) crc32: String,
-    #[serde(rename = "format")]
-    _format: u32,
-    opset: u32,
-    producer: String,
+    pub(super) format: u32,
+    pub(super) opset: u32,
+    pub(super) producer: String,
     /// How pictures become the inputs: for those who read pictures, which the runtime does not.
     #[serde(default, rename = "preprocessing")]
     _preprocessing: String,
@@ -36,7 +36,7 @@ pub(super) struct Document {
 struct RawValue {
     name: String,
     dtype: String,
-    shape: Option<Vec<Json>>,
+    shape: Option<Vec<Item>>,
     quant: Option<RawQuant>,
     factored: Option<Factored>,
 }
@@ -73,7 +73,7 @@ struct RawNode {
     name: String,
     inputs: Vec<String>,
     outputs: Vec<String>,
-    attributes: BTreeMap<String, Json>,
+    attributes: Entries<Item>,
 }
 
 /// The lists of floats that belong to no constant, one after the other, in the order in which the program comes to them.
@@ -166,6 +166,14 @@ impl Draft {
         Ok(Some(id))
     }
 
+    /// Whether the constant of a name is to be what the file has for it, of that dtype, and nothing made from it.
+    pub(super) fn takes_as_stored(&self, name: &str, stored: Dtype) -> bool {
+        self.ids.get(name).is_some_and(|id| {
+            let is_widened = stored == Dtype::F16 && self.values[id.index()].dtype == DType::F32;
+            !is_widened && !self.forms.contains_key(id)
+        })
+    }
+
     /// The value of a name whose constant is to be read, and how that lies in the file where it does so by factors.
     pub(super) fn value(&mut self, name: &str) -> Option<(&mut Value, Option<Factored>)> {
         let &id = self.ids.get(name)?;
@@ -255,13 +263,14 @@ fn value(raw: RawValue, floats: &mut Floats) -> Result<Value, Error> {
     let RawValue { name, dtype, shape, quant, .. } = raw;
     let dtype = DType::from_name(&dtype)
         .ok_or_else(|| invalid(format_args!("the value {name:?} is of the unknown dtype {dtype:?}")))?;
-    let dim = |json: &Json| match json {
-        Json::String(symbol) => Some(Dim::Symbol(symbol.clone())),
-        number => number.as_u64().and_then(|n| usize::try_from(n).ok()).map(Dim::Fixed),
+    let dim = |axis: Item| match axis {
+        Item::Text(symbol) => Some(Dim::Symbol(symbol)),
+        Item::Int(length) => usize::try_from(length).ok().map(Dim::Fixed),
+        _ => None,
     };
     let shape = match shape {
         None => None,
-        Some(dims) => Some(dims.iter().map(dim).collect::<Option<Vec<_>>>().ok_or_else(|| {
+        Some(dims) => Some(dims.into_iter().map(dim).collect::<Option<Vec<_>>>().ok_or_else(|| {
             invalid(format_args!("the shape of the value {name:?} has an axis that is no size and no symbol"))
         })?),
     };
@@ -284,14 +293,15 @@ fn quant_of(raw: RawQuant, name: &str, floats: &mut Floats) -> Result<Quant, Err
 
 /// The attributes of a node, in the order of their names.
 fn attributes(raw: &mut RawNode, floats: &mut Floats) -> Result<Vec<(String, Attribute)>, Error> {
-    let mut found = Vec::with_capacity(raw.attributes.len());
-    for (key, json) in std::mem::take(&mut raw.attributes) {
-        let read = match count_of(&json) {
-            Some(count) => {
+    let entries = std::mem::take(&mut raw.attributes.0);
+    let mut found = Vec::with_capacity(entries.len());
+    for (key, item) in entries {
+        let read = match item {
+            Item::Count(kind, count) if kind == "f32" => usize::try_from(count).ok().map(|count| {
                 let what = format_args!("the attribute {key:?} of the node {:?}", raw.name);
-                Some(Attribute::F32s(floats.next(count, what)?))
-            }
-            None => attribute(&json),
+                floats.next(count, what).map(Attribute::F32s)
+            }),
+            item => attribute(item).map(Ok),
         };
         let Some(read) = read else {
             return Err(invalid(format_args!(
@@ -299,15 +309,9 @@ fn attributes(raw: &mut RawNode, floats: &mut Floats) -> Result<Vec<(String, Att
                 raw.op, raw.name
             )));
         };
-        found.push((key, read));
+        found.push((key, read?));
     }
     Ok(found)
-}
-
-/// How many floats an attribute takes from the table, where it is a list of them.
-fn count_of(json: &Json) -> Option<usize> {
-    let entries = json.as_object().filter(|entries| entries.len() == 1)?;
-    entries.get("f32")?.as_u64().and_then(|count| usize::try_from(count).ok())
 }
 
 fn node(
@@ -326,19 +330,14 @@ fn node(
     Ok(Node { op, inputs, outputs, attributes: Attributes::new(op, &name, attributes), name })
 }
 
-fn attribute(json: &Json) -> Option<Attribute> {
-    match json {
-        Json::Number(number) => number.as_i64().map(Attribute::Int),
-        Json::String(text) => Some(Attribute::Str(text.clone())),
-        Json::Array(list) => list.iter().map(Json::as_i64).collect::<Option<_>>().map(Attribute::Ints),
-        Json::Object(entries) if entries.len() == 1 => match entries.iter().next()? {
-            (kind, Json::String(digits)) if kind == "f32" => f32_bits(digits).map(Attribute::F32),
-            (kind, Json::String(digits)) if kind == "f64" => {
-                hex(digits, 16).map(f64::from_bits).map(Attribute::F64)
-            }
-            _ => None,
-        },
-        Json::Object(_) | Json::Null | Json::Bool(_) => None,
+fn attribute(item: Item) -> Option<Attribute> {
+    match item {
+        Item::Int(integer) => Some(Attribute::Int(integer)),
+        Item::Ints(integers) => Some(Attribute::Ints(integers)),
+        Item::Text(text) => Some(Attribute::Str(text)),
+        Item::Bits(kind, digits) if kind == "f32" => f32_bits(&digits).map(Attribute::F32),
+        Item::Bits(kind, digits) if kind == "f64" => hex(&digits, 16).map(f64::from_bits).map(Attribute::F64),
+        Item::Bits(..) | Item::Count(..) | Item::Unknown => None,
     }
 }
 

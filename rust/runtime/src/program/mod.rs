@@ -5,6 +5,7 @@
 //! topological order, constants that agree with their values, and parameters within the bounds of the arithmetic.
 
 mod attributes;
+mod bytes;
 mod checks;
 mod compression;
 mod derived;
@@ -13,6 +14,7 @@ mod factors;
 mod faults;
 mod integers;
 mod json;
+mod magnitudes;
 mod op;
 mod read;
 mod signature;
@@ -22,8 +24,10 @@ mod validate;
 mod windows;
 
 pub use attributes::{Attribute, Attributes};
+pub use bytes::Bytes;
 pub use compression::{compress, expand};
 pub use integers::Integers;
+pub use magnitudes::{magnitude, magnitudes};
 pub use op::Op;
 pub use tensor::{DType, Packed, Tensor};
 pub use types::{Dim, FORMAT_VERSION, MAX_RANK, Node, OPSET, Program, Quant, Value, ValueId};

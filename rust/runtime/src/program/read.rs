@@ -3,18 +3,17 @@
 //! Nothing in the file is believed: sizes are compared with the bytes that are there before anything is made from
 //! them, names are looked up, and what the format does not have is an error that names it.
 
-use std::collections::HashMap;
+use std::borrow::Cow;
 
 use octavo_kernels::float::half;
 use safetensors::tensor::{Dtype, Metadata, TensorInfo};
-use serde::Deserialize;
-use serde::de::IgnoredAny;
+use serde::de::{Deserialize, Deserializer, Error as _, MapAccess, Visitor};
 
 use super::compression::expand;
 use super::document::{Document, Draft, Floats};
 use super::faults::{damaged, invalid};
-use super::json::UniqueKeys;
-use super::{DType, Dim, FORMAT_VERSION, OPSET, Program, Tensor, Value};
+use super::json::{Entries, in_order};
+use super::{Bytes, DType, Dim, FORMAT_VERSION, OPSET, Program, Tensor, Value};
 use crate::error::Error;
 
 /// The key of the safetensors metadata that holds the Program.
@@ -26,7 +25,7 @@ const CHECKSUM_MARK: &[u8] = br#"crc32\":\""#;
 const CHECKSUM_DIGITS: usize = 8;
 
 /// What every format has: enough to say that a file is too new.
-#[derive(Deserialize)]
+#[derive(serde::Deserialize)]
 struct Versions {
     format: u32,
     opset: u32,
@@ -35,45 +34,56 @@ struct Versions {
 
 impl Program {
     /// Reads an artifact, compressed or not, and checks all of it; damage, newer versions and inconsistencies are [`ErrorKind::Artifact`](crate::error::ErrorKind::Artifact).
-    pub fn from_bytes(data: &[u8]) -> Result<Program, Error> {
-        let program = read(&expand(data)?)?;
+    ///
+    /// Constants stay in bytes that are given for good, such as a `Vec`, where most of the file is theirs.
+    pub fn from_bytes(data: impl Into<Bytes>) -> Result<Program, Error> {
+        let data = data.into();
+        let expanded = match expand(&data)? {
+            Cow::Owned(expanded) => Some(Bytes::from(expanded)),
+            Cow::Borrowed(_) => None,
+        };
+        let program = read(&expanded.unwrap_or(data))?;
         program.validate()?;
         Ok(program)
     }
 }
 
 /// Reads an artifact; what it says is not yet validated beyond its structure.
-fn read(data: &[u8]) -> Result<Program, Error> {
+fn read(data: &Bytes) -> Result<Program, Error> {
     let (header, tensors) = split(data)?;
     let (found, computed) = checksums(data, header)?;
     if found != computed {
         return Err(damaged(format_args!("its checksum is {found:?} but its bytes give {computed}")));
     }
     let text = std::str::from_utf8(header).map_err(|_| invalid("its header is not UTF-8"))?;
-    let metadata = header_of(text)?;
-    if metadata.data_len() != tensors.len() {
+    let wrong = |e: serde_json::Error| invalid(format_args!("its header is wrong: {e}"));
+    let Header { metadata, constants } = serde_json::from_str(text).map_err(wrong)?;
+    let described = bytes_described(&constants)?;
+    if described != tensors.len() {
         return Err(invalid(format_args!(
-            "its header describes {} bytes of constants, it has {}",
-            metadata.data_len(),
+            "its header describes {described} bytes of constants, it has {}",
             tensors.len()
         )));
     }
-    let document = document(&metadata)?;
+    let document = document(metadata)?;
     if document.crc32 != computed {
         return Err(invalid("its checksum is not where the format has it"));
     }
-    program(document, &metadata, tensors)
+    program(document, &constants, &tensors)
 }
 
 /// The JSON header and the bytes after it.
-fn split(data: &[u8]) -> Result<(&[u8], &[u8]), Error> {
+fn split(data: &Bytes) -> Result<(&[u8], Bytes), Error> {
     let (length, rest) =
         data.split_first_chunk().ok_or_else(|| damaged(format_args!("it has {} bytes", data.len())))?;
-    let length = u64::from_le_bytes(*length);
-    usize::try_from(length)
-        .ok()
-        .and_then(|length| rest.split_at_checked(length))
-        .ok_or_else(|| damaged(format_args!("its header says {length} bytes, {} are there", rest.len())))
+    let parts = usize::try_from(u64::from_le_bytes(*length)).ok().and_then(|length| {
+        let (header, tensors) = rest.split_at_checked(length)?;
+        Some((header, data.part(data.len() - tensors.len()..data.len())?))
+    });
+    parts.ok_or_else(|| {
+        let length = u64::from_le_bytes(*length);
+        damaged(format_args!("its header says {length} bytes, {} are there", rest.len()))
+    })
 }
 
 /// The checksum in the header, and that of the file with those digits read as zeros.
@@ -94,78 +104,152 @@ fn checksums(data: &[u8], header: &[u8]) -> Result<(String, String), Error> {
     Ok((String::from_utf8_lossy(digits).into_owned(), format!("{:08x}", crc.finalize())))
 }
 
-/// What the header says of the constants: nothing twice, nothing that the format does not have.
-fn header_of(text: &str) -> Result<Metadata, Error> {
-    let wrong = |e: serde_json::Error| invalid(format_args!("its header is wrong: {e}"));
-    let UniqueKeys = serde_json::from_str(text).map_err(wrong)?;
-    let entries: HashMap<String, HashMap<String, IgnoredAny>> = serde_json::from_str(text).map_err(wrong)?;
-    for (name, entry) in entries.iter().filter(|(name, _)| *name != "__metadata__") {
-        if let Some(key) =
-            entry.keys().find(|key| !["dtype", "shape", "data_offsets"].contains(&key.as_str()))
-        {
-            return Err(invalid(format_args!("the constant {name:?} has the unknown key {key:?}")));
+/// What the header holds: the metadata, and the constants in the order of their names.
+struct Header {
+    metadata: Option<Entries<String>>,
+    constants: Vec<(String, Constant)>,
+}
+
+#[derive(serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Constant {
+    dtype: Dtype,
+    shape: Vec<usize>,
+    data_offsets: (usize, usize),
+}
+
+impl Constant {
+    fn size(&self) -> usize {
+        self.data_offsets.1.saturating_sub(self.data_offsets.0)
+    }
+
+    fn bytes(&self, name: &str, tensors: &Bytes) -> Result<Bytes, Error> {
+        let (from, to) = self.data_offsets;
+        tensors
+            .part(from..to)
+            .ok_or_else(|| invalid(format_args!("the constant {name:?} lies outside the file")))
+    }
+}
+
+impl<'de> Deserialize<'de> for Header {
+    fn deserialize<D: Deserializer<'de>>(reader: D) -> Result<Header, D::Error> {
+        reader.deserialize_map(HeaderVisitor)
+    }
+}
+
+struct HeaderVisitor;
+
+impl<'de> Visitor<'de> for HeaderVisitor {
+    type Value = Header;
+
+    fn expecting(&self, formatter: &mut std::fmt::Formatter) -> std::fmt::Result {
+        formatter.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Header, A::Error> {
+        let mut header = Header { metadata: None, constants: Vec::new() };
+        while let Some(key) = map.next_key::<String>()? {
+            if key != "__metadata__" {
+                header.constants.push((key, map.next_value()?));
+            } else if header.metadata.replace(map.next_value()?).is_some() {
+                return Err(A::Error::duplicate_field("__metadata__"));
+            }
+        }
+        in_order(&mut header.constants)?;
+        Ok(header)
+    }
+}
+
+/// How many bytes the constants have, which lie one after the other without a gap.
+fn bytes_described(constants: &[(String, Constant)]) -> Result<usize, Error> {
+    let info = |constant: &Constant| TensorInfo {
+        dtype: constant.dtype,
+        shape: constant.shape.clone(),
+        data_offsets: constant.data_offsets,
+    };
+    let mut infos: Vec<_> = constants.iter().map(|(name, constant)| (name.clone(), info(constant))).collect();
+    infos.sort_by_key(|(_, info)| info.data_offsets);
+    let metadata =
+        Metadata::new(None, infos).map_err(|e| invalid(format_args!("its header is wrong: {e}")))?;
+    Ok(metadata.data_len())
+}
+
+/// The Program as JSON; a newer one is told as such, whatever else is new in it.
+fn document(metadata: Option<Entries<String>>) -> Result<Document, Error> {
+    let entries = metadata.map_or(Vec::new(), |Entries(entries)| entries);
+    let [(key, text)] = entries.as_slice() else {
+        return Err(invalid("its metadata must have the one entry \"octavo\""));
+    };
+    if key != METADATA_KEY {
+        return Err(invalid("its metadata must have the one entry \"octavo\""));
+    }
+    let wrong = |e: serde_json::Error| invalid(format_args!("its program is wrong: {e}"));
+    match serde_json::from_str::<Document>(text) {
+        Ok(document) => {
+            check_versions(document.format, document.opset, &document.producer)?;
+            Ok(document)
+        }
+        Err(error) => {
+            let Versions { format, opset, producer } = serde_json::from_str(text).map_err(wrong)?;
+            check_versions(format, opset, &producer)?;
+            Err(wrong(error))
         }
     }
-    serde_json::from_str(text).map_err(wrong)
 }
 
-/// The Program as JSON, its versions checked first so that a newer one is told as such.
-fn document(metadata: &Metadata) -> Result<Document, Error> {
-    let entries = metadata.metadata().as_ref().filter(|entries| entries.len() == 1);
-    let text = entries
-        .and_then(|entries| entries.get(METADATA_KEY))
-        .ok_or_else(|| invalid("its metadata must have the one entry \"octavo\""))?;
-    let wrong = |e: serde_json::Error| invalid(format_args!("its program is wrong: {e}"));
-    let UniqueKeys = serde_json::from_str(text).map_err(wrong)?;
-    let versions: Versions = serde_json::from_str(text).map_err(wrong)?;
-    if versions.format != FORMAT_VERSION || versions.opset != OPSET {
-        return Err(Error::artifact(format!(
-            "the artifact, written by {:?}, has format {} and opset {}; this octavo reads format {FORMAT_VERSION} and \
-             opset {OPSET}: use the octavo that wrote it, or quantize the model again",
-            versions.producer, versions.format, versions.opset
-        )));
+fn check_versions(format: u32, opset: u32, producer: &str) -> Result<(), Error> {
+    if format == FORMAT_VERSION && opset == OPSET {
+        return Ok(());
     }
-    serde_json::from_str(text).map_err(wrong)
+    Err(Error::artifact(format!(
+        "the artifact, written by {producer:?}, has format {format} and opset {opset}; this octavo reads format \
+         {FORMAT_VERSION} and opset {OPSET}: use the octavo that wrote it, or quantize the model again"
+    )))
 }
 
-fn program(document: Document, metadata: &Metadata, tensors: &[u8]) -> Result<Program, Error> {
-    let mut draft = Draft::new(document, floats(metadata, tensors)?)?;
-    let mut names: Vec<_> = metadata.tensors().into_iter().filter(|(name, _)| name != FLOATS).collect();
-    names.sort_by(|a, b| a.0.cmp(&b.0));
-    for (name, info) in names {
+fn program(document: Document, constants: &[(String, Constant)], tensors: &Bytes) -> Result<Program, Error> {
+    let mut draft = Draft::new(document, floats(constants, tensors)?)?;
+    // Else what their elements become would stand in memory beside the file.
+    let stay = constants.iter().filter(|(name, constant)| draft.takes_as_stored(name, constant.dtype));
+    let stays_put = stay.map(|(_, constant)| constant.size()).sum::<usize>() > tensors.len() / 2;
+    for (name, constant) in constants.iter().filter(|(name, _)| name != FLOATS) {
         let (value, form) =
-            draft.value(&name).ok_or_else(|| invalid(format_args!("the constant {name:?} is no value")))?;
-        let dtype = tensor_dtype(info.dtype)
-            .ok_or_else(|| invalid(format_args!("the constant {name:?} is of the dtype {}", info.dtype)))?;
-        let bytes = bytes_of(info, tensors)
-            .ok_or_else(|| invalid(format_args!("the constant {name:?} lies outside the file")))?;
+            draft.value(name).ok_or_else(|| invalid(format_args!("the constant {name:?} is no value")))?;
+        let dtype = tensor_dtype(constant.dtype).ok_or_else(|| {
+            invalid(format_args!("the constant {name:?} is of the dtype {}", constant.dtype))
+        })?;
+        let (shape, bytes) = (&constant.shape, constant.bytes(name, tensors)?);
         value.constant = Some(match (form, value.dtype, dtype) {
-            (Some(form), _, _) => form.multiplied(value, dtype, &info.shape, bytes)?,
-            (None, DType::Packed(_), _) => unpacked(value, dtype, &info.shape, bytes)?,
-            (None, DType::F32, DType::F16) => widened(&info.shape, bytes)?,
-            _ => Tensor::new(dtype, info.shape.clone(), bytes)?,
+            (Some(form), _, _) => form.multiplied(value, dtype, shape, &bytes)?,
+            (None, DType::F32, DType::F16) => widened(shape, &bytes)?,
+            (None, _, _) => {
+                let bytes = if stays_put { bytes } else { Bytes::from(&*bytes) };
+                as_stored(value, dtype, shape, bytes)?
+            }
         });
     }
     draft.program()
 }
 
-fn bytes_of<'a>(info: &TensorInfo, tensors: &'a [u8]) -> Option<&'a [u8]> {
-    tensors.get(info.data_offsets.0..info.data_offsets.1)
-}
-
 /// The lists of floats that belong to no constant; none where there is no such tensor.
-fn floats(metadata: &Metadata, tensors: &[u8]) -> Result<Floats, Error> {
-    let Some(info) = metadata.info(FLOATS) else { return Ok(Floats::new(Vec::new())) };
-    match (info.dtype, info.shape.as_slice(), bytes_of(info, tensors)) {
-        (Dtype::F32, &[length], Some(bytes)) => {
-            Ok(Floats::new(Tensor::new(DType::F32, vec![length], bytes)?.f32s()?))
+fn floats(constants: &[(String, Constant)], tensors: &Bytes) -> Result<Floats, Error> {
+    let Some((name, constant)) = constants.iter().find(|(name, _)| name == FLOATS) else {
+        return Ok(Floats::new(Vec::new()));
+    };
+    match (constant.dtype, constant.shape.as_slice()) {
+        (Dtype::F32, &[length]) => {
+            let list = Tensor::new(DType::F32, vec![length], constant.bytes(name, tensors)?)?;
+            Ok(Floats::new(list.f32s()?))
         }
         _ => Err(invalid(format_args!("its tensor {FLOATS:?} is not a list of float32"))),
     }
 }
 
-/// A constant of a packed dtype, which is stored as bytes: its value says the shape.
-fn unpacked(value: &Value, dtype: DType, stored: &[usize], bytes: &[u8]) -> Result<Tensor, Error> {
+/// A constant as it is stored; of a packed dtype, that is as bytes, and its value says the shape.
+fn as_stored(value: &Value, dtype: DType, stored: &[usize], bytes: Bytes) -> Result<Tensor, Error> {
+    if !value.dtype.is_packed() {
+        return Tensor::new(dtype, stored.to_vec(), bytes);
+    }
     let (name, packed) = (&value.name, value.dtype.name());
     let fixed = |dim: &Dim| if let Dim::Fixed(n) = dim { Some(*n) } else { None };
     let shape: Option<Vec<usize>> = value.shape.as_ref().and_then(|dims| dims.iter().map(fixed).collect());

@@ -1,9 +1,9 @@
 //! Constants: a dtype, a shape, and little-endian bytes.
 
-use std::sync::Arc;
-
+use octavo_exec::{bytes_of, cast};
 use octavo_kernels::quantize::weights::{Width, unpack};
 
+use super::Bytes;
 use crate::error::Error;
 
 /// The type of a value's elements.
@@ -165,12 +165,13 @@ impl DType {
 pub struct Tensor {
     dtype: DType,
     shape: Vec<usize>,
-    data: Arc<[u8]>,
+    data: Bytes,
 }
 
 impl Tensor {
     /// A tensor of little-endian bytes, as many as dtype and shape need.
-    pub fn new(dtype: DType, shape: Vec<usize>, data: &[u8]) -> Result<Tensor, Error> {
+    pub fn new(dtype: DType, shape: Vec<usize>, data: impl Into<Bytes>) -> Result<Tensor, Error> {
+        let data = data.into();
         if dtype.bytes_of(&shape) != Some(data.len()) {
             return Err(Error::artifact(format!(
                 "a tensor of {} and shape {shape:?} cannot have {} bytes",
@@ -178,7 +179,7 @@ impl Tensor {
                 data.len()
             )));
         }
-        Ok(Tensor { dtype, shape, data: data.into() })
+        Ok(Tensor { dtype, shape, data })
     }
 
     /// The same elements in another shape of as many.
@@ -186,7 +187,7 @@ impl Tensor {
         if shape.iter().try_fold(1usize, |n, &dim| n.checked_mul(dim)) != Some(self.len()) {
             return Err(Error::artifact(format!("{} elements have no shape {shape:?}", self.len())));
         }
-        Ok(Tensor { dtype: self.dtype, shape, data: Arc::clone(&self.data) })
+        Ok(Tensor { dtype: self.dtype, shape, data: self.data.clone() })
     }
 
     /// The type of the elements.
@@ -232,6 +233,17 @@ impl Tensor {
         Ok(&self.data)
     }
 
+    /// The elements of a tensor of i8.
+    pub fn i8s(&self) -> Result<&[i8], Error> {
+        self.expect(DType::I8)?;
+        Ok(cast(&self.data))
+    }
+
+    /// A tensor of these i8s.
+    pub fn from_i8s(shape: &[usize], elements: &[i8]) -> Result<Tensor, Error> {
+        Tensor::new(DType::I8, shape.to_vec(), bytes_of(elements))
+    }
+
     /// The elements of a tensor of integers of 32 bits at most, packed ones among them.
     pub fn integers(&self) -> Result<Vec<i32>, Error> {
         let bits = self.dtype.bits();
@@ -255,14 +267,13 @@ macro_rules! elements {
 
         #[doc = concat!("A tensor of these ", stringify!($element), "s.")]
         pub fn $make(shape: &[usize], elements: &[$element]) -> Result<Tensor, Error> {
-            let data: Vec<u8> = elements.iter().flat_map(|x| x.to_le_bytes()).collect();
-            Tensor::new(DType::$dtype, shape.to_vec(), &data)
+            let data: Vec<_> = elements.iter().map(|x| x.to_le_bytes()).collect();
+            Tensor::new(DType::$dtype, shape.to_vec(), data.into_flattened())
         }
     )* } };
 }
 
 elements! {
-    i8s, from_i8s, i8, I8;
     i16s, from_i16s, i16, I16;
     i32s, from_i32s, i32, I32;
     i64s, from_i64s, i64, I64;

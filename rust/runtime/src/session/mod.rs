@@ -1,6 +1,8 @@
-//! A session: a Program with its packed weights, its threads, and a plan for each set of input shapes seen.
+//! A session: a Program with its packed weights, which sessions of an equal one share, its threads, and a plan for each set
+//! of input shapes seen.
 
 mod kept;
+mod model;
 mod observing;
 mod reals;
 
@@ -16,11 +18,11 @@ use crate::error::Error;
 use crate::plan::builder::Builder;
 use crate::plan::packing::{Blocks, Packing};
 use crate::plan::rest::{Place, Rest, Source};
-use crate::plan::uses::Uses;
 use crate::plan::{Owner, Plan, Step, TensorType, arena};
-use crate::program::{Dim, Program, Tensor, Value};
+use crate::program::{Bytes, Dim, Program, Tensor, Value};
 use crate::walk;
 use kept::{Kept, Key};
+use model::Model;
 
 /// Most threads that can be asked for.
 const MOST_THREADS: usize = 1024;
@@ -36,11 +38,11 @@ pub struct Options {
 
 /// A Program ready to run. Shared by threads; runs of several threads go on at once.
 pub struct Session {
-    program: Program,
-    uses: Uses,
+    model: Arc<Model>,
     kernels: Kernels,
     pool: Pool,
-    blocks: Blocks,
+    /// The weights packed for its tier.
+    blocks: Arc<Blocks>,
     plans: Kept,
     /// What marks its plans.
     owner: Owner,
@@ -64,8 +66,9 @@ pub struct ProfileRow {
 }
 
 impl Session {
-    /// A session over the bytes of an artifact. The bytes are not kept.
-    pub fn new(artifact: &[u8], options: &Options) -> Result<Session, Error> {
+    /// A session over the bytes of an artifact. Those that are given for good, such as a `Vec`, are kept rather than copied
+    /// where constants make up most of them.
+    pub fn new(artifact: impl Into<Bytes>, options: &Options) -> Result<Session, Error> {
         Session::of_valid(Program::from_bytes(artifact)?, options)
     }
 
@@ -78,24 +81,24 @@ impl Session {
     fn of_valid(program: Program, options: &Options) -> Result<Session, Error> {
         let kernels = choose_tier(options)?;
         let pool = Pool::new(threads_of(options.threads)?);
-        let plans = Kept::default();
-        let uses = Uses::of(&program);
-        Ok(Session { program, uses, kernels, pool, blocks: Blocks::default(), plans, owner: Arc::default() })
+        let model = Model::of(program);
+        let blocks = model.blocks(kernels.isa());
+        Ok(Session { model, kernels, pool, blocks, plans: Kept::default(), owner: Arc::default() })
     }
 
     /// The Program.
     pub fn program(&self) -> &Program {
-        &self.program
+        &self.model.program
     }
 
     /// The inputs, in order.
     pub fn inputs(&self) -> impl Iterator<Item = &Value> {
-        self.program.inputs.iter().map(|&id| self.program.value(id))
+        self.program().inputs.iter().map(|&id| self.program().value(id))
     }
 
     /// The outputs, in order.
     pub fn outputs(&self) -> impl Iterator<Item = &Value> {
-        self.program.outputs.iter().map(|&id| self.program.value(id))
+        self.program().outputs.iter().map(|&id| self.program().value(id))
     }
 
     /// The threads of one run.
@@ -131,8 +134,9 @@ impl Session {
         self.check_shapes(&shapes)?;
         self.plans.get(Key::Shapes { shapes: shapes.clone(), observed }, || {
             let threads = self.pool.threads();
-            let packing = Packing::new(&self.uses, &self.blocks);
-            let builder = Builder::new(&self.program, &self.uses, self.kernels, threads, packing, &shapes)?;
+            let packing = Packing::new(&self.model.uses, &self.pool, &self.blocks);
+            let builder =
+                Builder::new(&self.model.program, &self.model.uses, self.kernels, threads, packing, &shapes)?;
             walk::plan(builder.observed(observed).owned_by(&self.owner))
         })
     }
@@ -195,7 +199,7 @@ impl Session {
     pub fn run(&self, plan: &Plan, inputs: &[&[u8]], outputs: &mut [&mut [u8]]) -> Result<(), Error> {
         self.check_owner(plan)?;
         if let Some(rest) = plan.rest() {
-            let name = &self.program.value(rest.wanted).name;
+            let name = &self.program().value(rest.wanted).name;
             return Err(Error::run(format!("the plan depends on what '{name}' holds: run it in stages")));
         }
         plan.run(&self.pool, inputs, outputs)
@@ -260,18 +264,25 @@ impl Session {
 
     /// The plan of a rest, for what the tensor that it waits for holds.
     fn next_stage(&self, rest: &Rest, fed: &[&[u8]], live: &[Arc<Arena>]) -> Result<Arc<Plan>, Error> {
-        let value = self.program.value(rest.wanted);
-        let (shape, bytes) = match rest.place(&self.program.inputs) {
+        let value = self.program().value(rest.wanted);
+        let (shape, bytes) = match rest.place(&self.program().inputs) {
             Some(Place::Fed(at)) => (&rest.fed[at].1.shape, fed[at]),
             Some(Place::Live(at)) => (&rest.live[at].tensor.shape, live[at].bytes()),
             None => return Err(Error::run(format!("value '{}' is made by no node", value.name))),
         };
         let wanted = Tensor::new(value.dtype, shape.clone(), bytes)?;
         self.plans.get(Key::Rest { id: rest.id, wanted: wanted.clone() }, || {
-            let packing = Packing::new(&self.uses, &self.blocks);
+            let packing = Packing::new(&self.model.uses, &self.pool, &self.blocks);
             let threads = self.pool.threads();
-            let builder =
-                Builder::resume(&self.program, &self.uses, self.kernels, threads, packing, rest, wanted)?;
+            let builder = Builder::resume(
+                &self.model.program,
+                &self.model.uses,
+                self.kernels,
+                threads,
+                packing,
+                rest,
+                wanted,
+            )?;
             walk::plan(builder.observed(rest.observed).owned_by(&self.owner))
         })
     }

@@ -31,13 +31,13 @@ impl Session {
         let mut failed = None;
         self.stages(plan, inputs, |plan, inputs, outputs| {
             for (id, tensor) in plan.known_values() {
-                let value = self.program.value(*id);
+                let value = self.program().value(*id);
                 if sample.holds(&value.name) {
                     see_known(&mut sample, &mut reals, value, tensor)?;
                 }
             }
             plan.run_observed(&self.pool, inputs, outputs, &mut |seen, bytes| {
-                let value = self.program.value(seen.value);
+                let value = self.program().value(seen.value);
                 if failed.is_some() || !sample.holds(&value.name) {
                     return;
                 }
@@ -54,7 +54,7 @@ impl Session {
     /// Every name must be that of a value whose elements are reals.
     fn check_observable(&self, like: &Statistics) -> Result<(), Error> {
         let mut found = 0;
-        for value in self.program.values.iter().filter(|value| like.holds(&value.name)) {
+        for value in self.program().values.iter().filter(|value| like.holds(&value.name)) {
             let is_float = matches!(value.dtype, DType::F16 | DType::F32 | DType::F64);
             if !is_float && value.quant.is_none() {
                 return Err(Error::run(format!(
@@ -68,7 +68,7 @@ impl Session {
         if found == like.names().len() {
             return Ok(());
         }
-        let is_known = |name: &&String| self.program.values.iter().any(|value| value.name == **name);
+        let is_known = |name: &&String| self.program().values.iter().any(|value| value.name == **name);
         let unknown = like.names().iter().find(|name| !is_known(name)).map_or("", String::as_str);
         Err(Error::run(format!("the model has no value '{unknown}' that could be observed")))
     }

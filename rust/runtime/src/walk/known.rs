@@ -1,7 +1,5 @@
 //! What is known before a run: a node whose inputs are all known is computed while planning, by its own kernels.
 
-use octavo_exec::Pool;
-
 use crate::error::Error;
 use crate::ops::shape::MOST_ELEMENTS;
 use crate::plan::arena;
@@ -16,8 +14,9 @@ use crate::walk::dispatch;
 pub fn evaluate(b: &mut Builder<'_>, index: usize) -> Result<bool, Error> {
     let node = &b.program.nodes[index];
     let Some(program) = alone(b, node) else { return Ok(false) };
-    let (blocks, uses) = (Blocks::default(), Uses::of(&program));
-    let mut builder = Builder::of_known(&program, &uses, b.steps.kernels, Packing::new(&uses, &blocks))?;
+    let (blocks, uses, pool) = (Blocks::default(), Uses::of(&program), b.packing.pool());
+    let mut builder =
+        Builder::of_known(&program, &uses, b.steps.kernels, Packing::new(&uses, pool, &blocks))?;
     builder.begin(0);
     if let Planned::Waits(value) = dispatch::plan(&mut builder, 0)? {
         return Err(Error::run(format!("{}: value {} is not known", node.label(), value.0)));
@@ -31,9 +30,9 @@ pub fn evaluate(b: &mut Builder<'_>, index: usize) -> Result<bool, Error> {
     let mut buffers =
         plan.outputs().iter().map(|of| arena::allocate(of.bytes())).collect::<Result<Vec<_>, _>>()?;
     let mut outputs: Vec<&mut [u8]> = buffers.iter_mut().map(|buffer| buffer.bytes_mut()).collect();
-    plan.run(&Pool::new(1), &[], &mut outputs)?;
+    plan.run(pool, &[], &mut outputs)?;
     for ((value, of), bytes) in node.outputs.iter().flatten().zip(plan.outputs()).zip(outputs) {
-        b.know(*value, Tensor::new(of.dtype, of.shape.clone(), bytes)?)?;
+        b.know(*value, Tensor::new(of.dtype, of.shape.clone(), &*bytes)?)?;
     }
     Ok(true)
 }

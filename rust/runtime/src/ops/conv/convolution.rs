@@ -1,9 +1,15 @@
 //! What the kinds of convolution have in common.
 
+use std::borrow::Cow;
+use std::ops::Range;
+
+use octavo_exec::{Pod, bytes_of, bytes_of_mut};
+
 use crate::ops::geometry::Geometry;
 use crate::ops::node::{error, needed};
 use crate::plan::builder::{Builder, Stop};
-use crate::program::{Node, Tensor};
+use crate::plan::transposition::transpose_bytes;
+use crate::program::{Node, Tensor, magnitude};
 
 /// A convolution's geometry, groups and weights.
 pub struct Convolution {
@@ -47,6 +53,11 @@ impl Convolution {
         self.geometry.kernel[0] * self.geometry.kernel[1]
     }
 
+    /// The sum of the magnitudes of each output's weights.
+    pub fn magnitudes(&self, weights: &[i8]) -> Vec<i64> {
+        weights.chunks_exact((self.taps() * self.kc).max(1)).map(magnitude).collect()
+    }
+
     /// The multiply-accumulates, at most what the number holds.
     pub fn macs(&self) -> u64 {
         let g = &self.geometry;
@@ -55,17 +66,35 @@ impl Convolution {
     }
 
     /// The weights of a group in the order that products take, `[outputs][taps][kc]`.
-    pub fn of_group<T: Copy>(&self, weights: &[T], group: usize) -> Vec<T> {
-        let per_output = self.taps() * self.kc;
-        let columns = self.outputs / self.groups;
-        let mut ordered = Vec::with_capacity(columns * per_output);
-        for filter in
-            weights[group * columns * per_output..][..columns * per_output].chunks_exact(per_output.max(1))
-        {
-            for tap in 0..self.taps() {
-                ordered.extend((0..self.kc).map(|c| filter[c * self.taps() + tap]));
+    pub fn of_group<'w, T: Pod>(&self, weights: &'w [T], group: usize) -> Cow<'w, [T]> {
+        self.of_columns(weights, group, 0..self.outputs / self.groups)
+    }
+
+    /// The weights of some outputs of a group, in that order: as they are where there is one tap.
+    pub fn of_columns<'w, T: Pod>(
+        &self,
+        weights: &'w [T],
+        group: usize,
+        columns: Range<usize>,
+    ) -> Cow<'w, [T]> {
+        let (taps, kc) = (self.taps(), self.kc);
+        let first = group * (self.outputs / self.groups) + columns.start;
+        let weights = &weights[first * taps * kc..][..columns.len() * taps * kc];
+        if taps == 1 || kc == 1 || weights.is_empty() {
+            return Cow::Borrowed(weights);
+        }
+        let mut ordered = weights.to_vec();
+        for (filter, ordered) in weights.chunks_exact(taps * kc).zip(ordered.chunks_exact_mut(taps * kc)) {
+            if size_of::<T>() == 1 {
+                transpose_bytes(bytes_of(filter), taps, kc, taps, bytes_of_mut(ordered));
+                continue;
+            }
+            for (tap, ordered) in ordered.chunks_exact_mut(kc).enumerate() {
+                for (channel, to) in ordered.iter_mut().enumerate() {
+                    *to = filter[channel * taps + tap];
+                }
             }
         }
-        ordered
+        Cow::Owned(ordered)
     }
 }

@@ -11,6 +11,7 @@ use octavo_kernels::table::Kernels;
 use super::convolution::Convolution;
 use crate::ops::node::{made, needed};
 use crate::ops::product::{Epilogue, NANOSECONDS_A_MAC, epilogue};
+use crate::ops::weights::zero_point_correction;
 use crate::ops::{float_fusion, fusion};
 use crate::plan::buffers::Placed;
 use crate::plan::builder::{Builder, Stop};
@@ -26,7 +27,12 @@ pub fn plan(b: &mut Builder<'_>, node: &Node, conv: &Convolution, x: &Placed) ->
     let (g, channels) = (&conv.geometry, conv.outputs);
     let weights = conv.weights.i8s()?;
     let zero_point = node.attributes.int32("x_zero_point")?;
-    let mut epilogue = epilogue(b, node, &weights, channels, &[zero_point])?;
+    let mut epilogue = epilogue(
+        b,
+        node,
+        zero_point_correction(weights, channels, &[zero_point]),
+        &conv.magnitudes(weights),
+    )?;
     let (entries, window) = (&b.steps.kernels.row().depthwise, g.window());
     let (kernel, packing) = if epilogue.element() == 1 {
         let tile = entries.to_bytes.select(&window);
@@ -37,7 +43,7 @@ pub fn plan(b: &mut Builder<'_>, node: &Node, conv: &Convolution, x: &Placed) ->
     };
     let key = Key { weight: needed(node, 1)?.0, form: packing.name(), part: 0, parts: 1 };
     let len = packing.packed_len(channels, g.kernel);
-    let packed = b.packing.get(key, len, |out| packing.pack(&weights, channels, g.kernel, out))?;
+    let packed = b.packing.get(key, len, |out| packing.pack(weights, channels, g.kernel, out))?;
     let (output, name, clamp) = fuse(b, node, &mut epilogue)?;
     let y = b.output(output, g.output_shape(channels), Layout::ChannelsLast)?;
     let row = g.output[1] * channels * epilogue.element();

@@ -28,7 +28,7 @@ pub fn plan(b: &mut Builder<'_>, node: &Node, conv: &Convolution, x: &Placed) ->
     let (taps, kc, group_columns) = (conv.taps(), conv.kc, conv.outputs / conv.groups);
     let (mut groups, mut together) = (Vec::with_capacity(conv.groups), usize::MAX);
     for group in 0..conv.groups {
-        let of_group = conv.of_group(&weights, group);
+        let of_group = conv.of_group(weights, group);
         together = together.min(product::together(&of_group, taps, kc));
         let key = Key { weight: needed(node, 1)?.0, form: "int16 product", part: group, parts: conv.groups };
         let packed = b.packing.get(key, product::packed_len(group_columns, taps, kc), |out| {
@@ -36,7 +36,7 @@ pub fn plan(b: &mut Builder<'_>, node: &Node, conv: &Convolution, x: &Placed) ->
         })?;
         groups.push(Group { packed, channel: group * kc, column: group * group_columns });
     }
-    let epilogue = Epilogue::new(b, node, &weights)?;
+    let epilogue = Epilogue::new(b, node, weights)?;
     let outputs = output(b, node, g.output_shape(conv.outputs), Layout::ChannelsLast)?;
     let y = &outputs.written;
     if y.elements() == 0 {
@@ -66,13 +66,13 @@ pub fn plan_depthwise(b: &mut Builder<'_>, node: &Node, conv: &Convolution, x: &
     };
     let (g, channels) = (&conv.geometry, conv.outputs);
     let weights = conv.weights.i8s()?;
-    let is_long = depthwise::is_long(&weights, channels);
+    let is_long = depthwise::is_long(weights, channels);
     let key = Key { weight: needed(node, 1)?.0, form: "int16 depthwise", part: 0, parts: 1 };
     let packed = b.packing.get(key, weights.len() * ELEMENT, |out| {
-        depthwise::pack(&weights, channels, cast_mut(out));
+        depthwise::pack(weights, channels, cast_mut(out));
     })?;
     let count = weights.len();
-    let epilogue = Epilogue::new(b, node, &weights)?;
+    let epilogue = Epilogue::new(b, node, weights)?;
     let outputs = output(b, node, g.output_shape(channels), Layout::ChannelsLast)?;
     let y = &outputs.written;
     if y.elements() == 0 {

@@ -1,7 +1,7 @@
 //! QConv: 1x1 in place, depthwise by its own kernel, shallow inputs row by row, 3x3 through Winograd's transforms where that is
 //! faster, the rest through offsets.
 
-use octavo_kernels::gemm::{self, OffsetTable, PAD};
+use octavo_kernels::gemm::{OffsetTable, PAD};
 
 use super::convolution::Convolution;
 use super::shallow::PaddedImage;
@@ -9,8 +9,8 @@ use super::{depthwise, int16, winograd};
 use crate::ops::node::{error, made, needed};
 use crate::ops::product::{
     Group, Product, Source, epilogue, epilogue_by_row, has_row_scales, push_rows, row_scales, settle,
-    zero_point_correction,
 };
+use crate::ops::weights::{pack, zero_point_correction};
 use crate::plan::buffers::{BufferId, Placed};
 use crate::plan::builder::{Builder, Stop};
 use crate::plan::layout::Layout;
@@ -36,18 +36,23 @@ fn plan_product(b: &mut Builder<'_>, node: &Node, conv: &Convolution, x: &Placed
     let g = &conv.geometry;
     let weights = conv.weights.i8s()?;
     let (mut epilogue, zeros, scales) = if has_row_scales(node) {
-        let sums = zero_point_correction(&weights, conv.outputs, &[-1]);
+        let sums = zero_point_correction(weights, conv.outputs, &[-1]);
         let [scales, zeros] = row_scales(b, node, &[g.images])?;
         (epilogue_by_row(b, node, sums, g.pixels())?, Zeros::OfImages(zeros), [Some(scales), Some(zeros)])
     } else {
         let zeros = zero_points(node, conv.kc)?;
-        let epilogue = epilogue(b, node, &weights, conv.outputs, &zeros)?;
+        let epilogue = epilogue(
+            b,
+            node,
+            zero_point_correction(weights, conv.outputs, &zeros),
+            &conv.magnitudes(weights),
+        )?;
         (epilogue, Zeros::Fixed(zeros.iter().map(|&zero| zero as u8).collect()), [None; 2])
     };
     if let Zeros::Fixed(zeros) = &zeros
-        && winograd::suits(b, conv, &weights)
+        && winograd::suits(b, conv, weights)
     {
-        return winograd::plan(b, node, conv, x, (&weights, zeros), epilogue);
+        return winograd::plan(b, node, conv, x, (weights, zeros), epilogue);
     }
     let shape = g.output_shape(conv.outputs);
 
@@ -59,10 +64,8 @@ fn plan_product(b: &mut Builder<'_>, node: &Node, conv: &Convolution, x: &Placed
     let mut groups = Vec::with_capacity(conv.groups);
     for group in 0..conv.groups {
         let key = Key { weight: needed(node, 1)?.0, form, part: group, parts: conv.groups };
-        let kernels = b.steps.kernels;
-        let packed = b.packing.get(key, gemm::packed_len(kernels, group_columns, taps, kc), |out| {
-            gemm::pack(kernels, &conv.of_group(&weights, group), group_columns, taps, kc, out);
-        })?;
+        let packed =
+            pack(b, key, [group_columns, taps, kc], |columns| conv.of_columns(weights, group, columns))?;
         groups.push(Group { packed, channel: group * conv.kc, column: group * group_columns });
     }
     let (y, residual, name) = settle(b, node, shape, Layout::ChannelsLast, &mut epilogue)?;

@@ -15,12 +15,13 @@ use super::geometry::{Convolution, Phases};
 use super::steps::{Multiply, Step, push};
 use crate::ops::fusion;
 use crate::ops::node::{made, needed};
-use crate::ops::product::{Beside, Epilogue, NANOSECONDS_A_MAC, epilogue, zero_point_correction};
+use crate::ops::product::{Beside, Epilogue, NANOSECONDS_A_MAC, epilogue};
+use crate::ops::weights::zero_point_correction;
 use crate::plan::buffers::{BufferId, Placed};
 use crate::plan::builder::{Builder, Stop};
 use crate::plan::layout::Layout;
 use crate::plan::packing::Key;
-use crate::program::{DType, Node};
+use crate::program::{DType, Node, magnitude};
 
 /// The rows and the weights of a phase.
 struct Weights {
@@ -50,8 +51,9 @@ pub fn plan(b: &mut Builder<'_>, node: &Node, conv: &Convolution) -> Result<(), 
     let zero_point = node.attributes.int32("x_zero_point")?;
     let weights = conv.weights.i8s()?;
     // No sum of a phase is larger than one of all taps can be; but its correction is that of its own taps.
-    let mut epilogue = epilogue(b, node, &weights, conv.outputs, &[zero_point])?;
-    epilogue.uncorrect(&zero_point_correction(&weights, conv.outputs, &[zero_point]));
+    let magnitudes: Vec<i64> =
+        weights.chunks_exact((weights.len() / conv.outputs.max(1)).max(1)).map(magnitude).collect();
+    let mut epilogue = epilogue(b, node, vec![0; conv.outputs], &magnitudes)?;
     let (mut output, mut names) = (made(node, 0)?, node.name.clone());
     if let Epilogue::U8 { table, .. } = &mut epilogue
         && let Some(found) = fusion::table_after(b, output)?
