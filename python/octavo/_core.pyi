@@ -52,7 +52,7 @@ class Session:
     """A Program ready to run. Threads may share it."""
 
     def __new__(cls, artifact: bytes, threads: int | None = None, isa: str | None = None) -> Session:
-        """A session over an artifact's bytes."""
+        """A session over an artifact's bytes, which it keeps rather than copy what constants they hold."""
 
     @property
     def threads(self) -> int:
@@ -72,6 +72,13 @@ class Session:
 
     def run(self, names: Sequence[str] | None, feeds: dict[str, npt.NDArray[Any]]) -> list[npt.NDArray[Any]]:
         """Runs; gives the outputs of those names, or all in order."""
+
+    def run_into(
+        self,
+        feeds: dict[str, npt.NDArray[Any]],
+        outputs: dict[str, npt.NDArray[Any]] | Sequence[npt.NDArray[Any]],
+    ) -> None:
+        """Runs; writes every output to the array that is given for it: a dict by name, or a list in order."""
 
     def observe(self, feeds: dict[str, npt.NDArray[Any]], statistics: Statistics) -> None:
         """Runs once; adds what the values held that the statistics are of, as one sample."""

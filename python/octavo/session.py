@@ -120,10 +120,34 @@ class Session:
             # Here, so that a run over arrays does not look at each.
             if all(isinstance(feed, np.ndarray) for feed in feeds.values()):
                 raise
-            dtypes = {info[0]: DTYPES[info[2]] for info in self._core.inputs}
-            return self._core.run(
-                names, {name: _array(feed, dtypes.get(name)) for name, feed in feeds.items()}
-            )
+            return self._core.run(names, self._arrays(feeds))
+
+    def run_into(
+        self,
+        input_feed: Mapping[str, npt.ArrayLike],
+        outputs: Mapping[str, npt.NDArray[Any]] | Sequence[npt.NDArray[Any]],
+    ) -> None:
+        """Run, and write every output to an array of the caller's: what `run` gives, without new arrays.
+
+        input_feed: as `run` takes it. outputs: an array for each output, by name or in the model's order, of
+        the output's dtype and shape, C-contiguous, writeable, and sharing no memory with a feed or another
+        output.
+        Raises `RunError` where a feed or an array does not fit; it names which, and what is wrong with it.
+        Nothing has been written then, to any of them.
+        """
+        feeds: dict[str, Any] = input_feed if type(input_feed) is dict else _dict_of(input_feed)
+        given = dict(outputs) if isinstance(outputs, Mapping) else outputs
+        try:
+            self._core.run_into(feeds, given)
+        except RunError:
+            if all(isinstance(feed, np.ndarray) for feed in feeds.values()):
+                raise
+            self._core.run_into(self._arrays(feeds), given)
+
+    def _arrays(self, feeds: dict[str, Any]) -> dict[str, Any]:
+        """The feeds, those that are no arrays made into some where that loses nothing."""
+        dtypes = {info[0]: DTYPES[info[2]] for info in self._core.inputs}
+        return {name: _array(feed, dtypes.get(name)) for name, feed in feeds.items()}
 
     def get_providers(self) -> list[str]:
         """What runs the model, by the name that ONNX Runtime has for it."""

@@ -3,8 +3,8 @@
 use std::hint::black_box;
 
 use numpy::{
-    PyArrayDescr, PyArrayDescrMethods, PyArrayDyn, PyArrayMethods, PyReadonlyArrayDyn, PyReadwriteArrayDyn,
-    PyUntypedArray, PyUntypedArrayMethods,
+    BorrowError, Element, PyArrayDescr, PyArrayDescrMethods, PyArrayDyn, PyArrayMethods, PyReadonlyArrayDyn,
+    PyReadwriteArrayDyn, PyUntypedArray, PyUntypedArrayMethods,
 };
 use octavo_runtime::plan::TensorType;
 use octavo_runtime::program::DType;
@@ -132,7 +132,7 @@ fn wrong_type(py: Python<'_>, name: &str, dtype: DType, given: &str) -> PyErr {
 /// From so many bytes on it is asked whether there is memory for an output: rust-numpy panics where there is none.
 const LARGE: usize = 1 << 24;
 
-/// A fresh output array whose bytes can be written.
+/// An output array whose bytes can be written.
 pub struct Output<'py> {
     dtype: DType,
     array: Array<'py>,
@@ -146,6 +146,13 @@ enum Array<'py> {
     I64(PyReadwriteArrayDyn<'py, i64>),
     F32(PyReadwriteArrayDyn<'py, f32>),
     F64(PyReadwriteArrayDyn<'py, f64>),
+}
+
+/// An array of that type, borrowed to write.
+fn writable<'py, T: Element>(
+    array: &Bound<'py, PyAny>,
+) -> PyResult<Result<PyReadwriteArrayDyn<'py, T>, BorrowError>> {
+    Ok(array.cast::<PyArrayDyn<T>>()?.try_readwrite())
 }
 
 impl<'py> Output<'py> {
@@ -168,6 +175,54 @@ impl<'py> Output<'py> {
             DType::F64 => Array::F64(PyArrayDyn::zeros(py, shape, false).try_readwrite()?),
         };
         Ok(Output { dtype: of.dtype, array })
+    }
+
+    /// The caller's array for an output. What it cannot take as it is is an error that says so: it is never converted.
+    pub fn given(
+        py: Python<'py>,
+        name: &str,
+        of: &TensorType,
+        given: &Bound<'py, PyAny>,
+    ) -> PyResult<Output<'py>> {
+        let wrong =
+            |what: String| exception(py, &Error::run(format!("the array for output '{name}' {what}")));
+        let wanted = numpy_name(of.dtype);
+        let Ok(array) = given.cast::<PyUntypedArray>() else {
+            let kind = given.get_type().name()?;
+            return Err(wrong(format!("is {kind}, it must be a numpy array of {wanted}")));
+        };
+        if !array.dtype().is_equiv_to(&PyArrayDescr::new(py, wanted)?) {
+            let kind = array.dtype();
+            return Err(wrong(format!("is of {kind}, it must be of {wanted} in native byte order")));
+        }
+        if array.shape() != of.shape {
+            return Err(wrong(format!("has the shape {:?}, the output has {:?}", array.shape(), of.shape)));
+        }
+        if !array.is_c_contiguous() || !array.is_aligned() {
+            let what = "is not contiguous and aligned: give one in C order, such as numpy.empty makes";
+            return Err(wrong(what.to_owned()));
+        }
+        let stored = match stored_as(of.dtype) {
+            Some((_, stored)) => array.call_method1("view", (stored,))?,
+            None => array.as_any().clone(),
+        };
+        let taken = match of.dtype {
+            DType::U8 | DType::Bool | DType::Packed(_) => writable::<u8>(&stored).map(|a| a.map(Array::U8)),
+            DType::I8 => writable::<i8>(&stored).map(|a| a.map(Array::I8)),
+            DType::I16 | DType::F16 => writable::<i16>(&stored).map(|a| a.map(Array::I16)),
+            DType::I32 => writable::<i32>(&stored).map(|a| a.map(Array::I32)),
+            DType::I64 => writable::<i64>(&stored).map(|a| a.map(Array::I64)),
+            DType::F32 => writable::<f32>(&stored).map(|a| a.map(Array::F32)),
+            DType::F64 => writable::<f64>(&stored).map(|a| a.map(Array::F64)),
+        };
+        match taken? {
+            Ok(array) => Ok(Output { dtype: of.dtype, array }),
+            Err(BorrowError::NotWriteable) => Err(wrong("is read-only".to_owned())),
+            Err(_) => {
+                let what = "is in use: it shares memory with an input, with another output, or with a run that is going on";
+                Err(wrong(what.to_owned()))
+            }
+        }
     }
 
     /// The array's bytes, to write.

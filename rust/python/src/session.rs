@@ -2,11 +2,12 @@
 
 use std::sync::Arc;
 
-use octavo_runtime::plan::Plan;
-use octavo_runtime::program::{Dim, Value};
+use octavo_runtime::plan::{Plan, TensorType};
+use octavo_runtime::program::{Bytes, Dim, Value};
 use octavo_runtime::{Error, Options, Session as Runtime};
 use pyo3::exceptions::{PyOverflowError, PyTypeError};
 use pyo3::prelude::*;
+use pyo3::pybacked::PyBackedBytes;
 use pyo3::types::{PyBool, PyDict, PyList, PyString};
 
 use crate::arrays::{Input, Output};
@@ -19,6 +20,8 @@ pub struct Session {
     runtime: Runtime,
     /// The inputs' names, in order, as a dict finds them quickest.
     names: Vec<Py<PyString>>,
+    /// The outputs' names, likewise.
+    output_names: Vec<Py<PyString>>,
 }
 
 /// Name, shape (None where unknown), dtype as a Program names it, and (scales, zero points) where integers stand for reals.
@@ -28,22 +31,24 @@ type ProfileRow = (String, &'static str, &'static str, &'static str, u64, f64);
 
 #[pymethods]
 impl Session {
-    /// A session over an artifact's bytes.
+    /// A session over an artifact's bytes, which it keeps rather than copy what constants they hold.
     #[new]
     #[pyo3(signature = (artifact, threads = None, isa = None))]
     fn new(
         py: Python<'_>,
-        artifact: &[u8],
+        artifact: PyBackedBytes,
         threads: Option<&Bound<'_, PyAny>>,
         isa: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<Session> {
         let threads = threads.map(|threads| count(py, threads)).transpose()?;
         let isa = isa.map(text);
         let options = Options { threads, isa };
-        let made = py.detach(|| guarded(|| Runtime::new(artifact, &options)));
+        let made = py.detach(|| guarded(|| Runtime::new(Bytes::of(artifact), &options)));
         let runtime = made.map_err(|error| exception(py, &error))?;
-        let names = runtime.inputs().map(|value| PyString::intern(py, &value.name).unbind()).collect();
-        Ok(Session { runtime, names })
+        let interned = |value: &Value| PyString::intern(py, &value.name).unbind();
+        let names = runtime.inputs().map(interned).collect();
+        let output_names = runtime.outputs().map(interned).collect();
+        Ok(Session { runtime, names, output_names })
     }
 
     /// The threads of one run.
@@ -91,6 +96,31 @@ impl Session {
             Some(picked) => picked.into_iter().map(|at| outputs[at].array()).collect::<PyResult<_>>()?,
         };
         PyList::new(py, arrays)
+    }
+
+    /// Runs; writes every output to the array that is given for it: a dict by name, or a list in order.
+    fn run_into<'py>(
+        &self,
+        py: Python<'py>,
+        feeds: &Bound<'py, PyDict>,
+        outputs: &Bound<'py, PyAny>,
+    ) -> PyResult<()> {
+        let arrays = self.output_arrays(py, outputs)?;
+        let inputs = self.arrays(py, feeds)?;
+        let plan = self.plan(py, &inputs)?;
+        let read = inputs.iter().map(Input::bytes).collect::<PyResult<Vec<_>>>()?;
+        if !plan.ends_early() {
+            let mut outputs = self.taken(py, plan.outputs(), &arrays)?;
+            return self.write_whole(py, &plan, &read, &mut outputs);
+        }
+        // The outputs' shapes are known at the end.
+        let ran = py.detach(|| guarded(|| self.runtime.run_stages(&plan, &read)));
+        let (types, made): (Vec<_>, Vec<_>) = ran.map_err(|error| exception(py, &error))?.into_iter().unzip();
+        let mut outputs = self.taken(py, &types, &arrays)?;
+        for (output, made) in outputs.iter_mut().zip(&made) {
+            output.bytes_mut()?.copy_from_slice(made.bytes());
+        }
+        Ok(())
     }
 
     /// Runs once; adds what the values held that the statistics are of, as one sample.
@@ -164,10 +194,69 @@ impl Session {
         for of in plan.outputs() {
             outputs.push(Output::new(py, of)?);
         }
+        self.write_whole(py, plan, read, &mut outputs)?;
+        Ok(outputs)
+    }
+
+    fn write_whole(
+        &self,
+        py: Python<'_>,
+        plan: &Plan,
+        read: &[&[u8]],
+        outputs: &mut [Output<'_>],
+    ) -> PyResult<()> {
         let mut written = outputs.iter_mut().map(Output::bytes_mut).collect::<PyResult<Vec<_>>>()?;
         let ran = py.detach(|| guarded(|| self.runtime.run(plan, read, &mut written)));
-        ran.map_err(|error| exception(py, &error))?;
-        Ok(outputs)
+        ran.map_err(|error| exception(py, &error))
+    }
+
+    /// What is given for the outputs, in order; nothing may be missing or left over.
+    fn output_arrays<'py>(
+        &self,
+        py: Python<'py>,
+        given: &Bound<'py, PyAny>,
+    ) -> PyResult<Vec<Bound<'py, PyAny>>> {
+        let names = || {
+            let names: Vec<&str> = self.runtime.outputs().map(|value| value.name.as_str()).collect();
+            names.join(", ")
+        };
+        let wrong = |what: String| exception(py, &Error::run(what));
+        let Ok(by_name) = given.cast::<PyDict>() else {
+            let Ok(list) = given.extract::<Vec<Bound<'py, PyAny>>>() else {
+                let kind = given.get_type().name()?;
+                return Err(wrong(format!(
+                    "outputs is {kind}: give a list of arrays, or a dict of them by name"
+                )));
+            };
+            if list.len() != self.output_names.len() {
+                return Err(wrong(format!("{} arrays are given for the outputs: {}", list.len(), names())));
+            }
+            return Ok(list);
+        };
+        let mut arrays = Vec::with_capacity(self.output_names.len());
+        for name in &self.output_names {
+            let Some(array) = by_name.get_item(name.bind(py))? else {
+                let (name, given) = (text(name.bind(py)), text(by_name.keys().as_any()));
+                return Err(wrong(format!("there is no array for output '{name}'; there are: {given}")));
+            };
+            arrays.push(array);
+        }
+        if by_name.len() > arrays.len() {
+            let given = text(by_name.keys().as_any());
+            return Err(wrong(format!("arrays are given for {given}; the model's outputs are: {}", names())));
+        }
+        Ok(arrays)
+    }
+
+    /// The caller's arrays for outputs of these types.
+    fn taken<'py>(
+        &self,
+        py: Python<'py>,
+        types: &[TensorType],
+        arrays: &[Bound<'py, PyAny>],
+    ) -> PyResult<Vec<Output<'py>>> {
+        let named = self.runtime.outputs().zip(types).zip(arrays);
+        named.map(|((value, of), array)| Output::given(py, &value.name, of, array)).collect()
     }
 
     /// Runs stage after stage: what the arrays' shapes are is known at the end.
