@@ -4,7 +4,9 @@
 //! that look meanwhile take part too. Nothing ever waits for a worker to arrive: if all of them sleep, the caller
 //! does the job alone, so a lost wake-up costs time and never an answer.
 //!
-//! * `remaining` counts the chunks nobody has claimed. A claim lowers it by one, and only while it is above zero.
+//! * `unclaimed` is the range of the chunks that nobody has claimed. A claim takes its first or its last one, while there
+//!   is one. The caller takes from the front and the first worker from the back, so that each keeps to its own part of
+//!   the tensors from one job to the next: what it reads is in its own cache.
 //! * `unfinished` counts the chunks that are not done. Each thread subtracts what it did, once, when it finds
 //!   nothing more to claim. Between its first claim and that subtraction the job cannot end, so `job` stays as
 //!   it was published: this is what makes reading it sound.
@@ -12,7 +14,7 @@
 
 use crate::float_mode::FloatMode;
 use crate::sync::{
-    Arc, AtomicBool, AtomicUsize, Condvar, Mutex, MutexGuard, Ordering, UnsafeCell, Wait, thread,
+    Arc, AtomicBool, AtomicU64, AtomicUsize, Condvar, Mutex, MutexGuard, Ordering, UnsafeCell, Wait, thread,
 };
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
@@ -23,11 +25,47 @@ const SPIN_WITHIN: Duration = Duration::from_millis(2);
 /// ... and when none is: long enough to meet the next one of a tight loop.
 const SPIN_BETWEEN: Duration = Duration::from_micros(200);
 
-/// What is published: the function with its lifetime erased, and into how many chunks its work is cut.
+/// What is published: the function with its lifetime erased.
 #[derive(Clone, Copy)]
 struct Job {
     f: *const (dyn Fn(usize) + Sync),
-    chunks: usize,
+}
+
+/// The chunks `front..back` that nobody has claimed, in one word.
+#[derive(Clone, Copy)]
+struct Unclaimed {
+    front: u32,
+    back: u32,
+}
+
+/// From where a thread claims.
+#[derive(Clone, Copy)]
+enum Side {
+    Front,
+    Back,
+}
+
+impl Unclaimed {
+    fn of(word: u64) -> Unclaimed {
+        Unclaimed { front: word as u32, back: (word >> 32) as u32 }
+    }
+
+    fn word(self) -> u64 {
+        u64::from(self.back) << 32 | u64::from(self.front)
+    }
+
+    fn is_empty(self) -> bool {
+        self.front >= self.back
+    }
+
+    /// What is left, and the chunk that was taken; `None` where there is none.
+    fn take(self, side: Side) -> Option<(Unclaimed, u32)> {
+        match side {
+            _ if self.is_empty() => None,
+            Side::Front => Some((Unclaimed { front: self.front + 1, ..self }, self.front)),
+            Side::Back => Some((Unclaimed { back: self.back - 1, ..self }, self.back - 1)),
+        }
+    }
 }
 
 /// Keeps what the spinning threads read off the cache lines (pairs of them are fetched together) that others write.
@@ -35,7 +73,7 @@ struct Job {
 struct Padded<T>(T);
 
 struct Shared {
-    remaining: Padded<AtomicUsize>,
+    unclaimed: Padded<AtomicU64>,
     unfinished: Padded<AtomicUsize>,
     busy: Padded<AtomicBool>,
     /// Some worker is asleep, or none has been started: `ring` would do something.
@@ -73,7 +111,7 @@ pub struct Team {
 impl Team {
     pub fn new(workers: usize) -> Self {
         let shared = Shared {
-            remaining: Padded(AtomicUsize::new(0)),
+            unclaimed: Padded(AtomicU64::new(0)),
             unfinished: Padded(AtomicUsize::new(0)),
             busy: Padded(AtomicBool::new(false)),
             asleep: AtomicBool::new(true),
@@ -104,10 +142,11 @@ impl Team {
     /// Runs f(i) for each i in 0..chunks and returns when all are done.
     pub fn run(&self, chunks: usize, f: &(dyn Fn(usize) + Sync)) {
         let shared = &*self.shared;
-        if shared.busy.0.swap(true, Ordering::Acquire) {
+        let Some(back) = u32::try_from(chunks).ok().filter(|_| !shared.busy.0.swap(true, Ordering::Acquire))
+        else {
             (0..chunks).for_each(f);
             return;
-        }
+        };
         // SAFETY: only the lifetime changes. This function returns after `unfinished` has fallen to 0, and nobody
         // calls `f` after that.
         let f = unsafe {
@@ -116,11 +155,11 @@ impl Team {
             )
         };
         // SAFETY: this thread holds `busy`, and the last holder left after `unfinished` had fallen to 0: no reader.
-        shared.job.with_mut(|job| unsafe { *job = Some(Job { f, chunks }) });
+        shared.job.with_mut(|job| unsafe { *job = Some(Job { f }) });
         shared.unfinished.0.store(chunks, Ordering::Relaxed);
-        shared.remaining.0.store(chunks, Ordering::Release);
+        shared.unclaimed.0.store(Unclaimed { front: 0, back }.word(), Ordering::Release);
         self.ring_if_asleep();
-        shared.take_part();
+        shared.take_part(Side::Front);
         let mut wait = Wait::new();
         while shared.unfinished.0.load(Ordering::Acquire) != 0 {
             wait.pause(|| Duration::MAX);
@@ -145,10 +184,11 @@ impl Team {
         self.shared.asleep.store(false, Ordering::Relaxed);
         roll.rings += 1;
         if roll.rings == 1 {
-            for _ in 0..self.workers {
+            for index in 0..self.workers {
+                let side = if index % 2 == 0 { Side::Back } else { Side::Front };
                 let shared = Arc::clone(&self.shared);
                 let name = String::from("octavo");
-                roll.workers.extend(thread::Builder::new().name(name).spawn(move || shared.work()));
+                roll.workers.extend(thread::Builder::new().name(name).spawn(move || shared.work(side)));
             }
         }
         self.shared.bell.notify_all();
@@ -172,13 +212,13 @@ impl Drop for Team {
 
 impl Shared {
     /// A worker's life.
-    fn work(&self) {
+    fn work(&self, side: Side) {
         let _mode = FloatMode::set();
         loop {
             let mut wait = Wait::new();
             loop {
-                if self.remaining.0.load(Ordering::Relaxed) != 0 {
-                    self.take_part();
+                if !Unclaimed::of(self.unclaimed.0.load(Ordering::Relaxed)).is_empty() {
+                    self.take_part(side);
                     wait = Wait::new();
                 }
                 if !wait.pause(|| self.patience()) {
@@ -195,17 +235,15 @@ impl Shared {
         if self.inferences.load(Ordering::Relaxed) == 0 { SPIN_BETWEEN } else { SPIN_WITHIN }
     }
 
-    /// Claims chunks of the published job and runs them until none is left.
-    fn take_part(&self) {
+    /// Claims chunks of the published job and runs them until none is left. Returns how many it has run.
+    fn take_part(&self, side: Side) -> usize {
         let mut done = 0;
-        while let Ok(left) =
-            self.remaining.0.fetch_update(Ordering::Acquire, Ordering::Relaxed, |left| left.checked_sub(1))
-        {
+        while let Some(chunk) = self.claim(side) {
             // SAFETY: a chunk is claimed and not yet subtracted from `unfinished`: the job is published and stays.
             let job = self.job.with(|job| unsafe { *job }).expect("a job is published before its chunks");
             // SAFETY: as above: `run` has not returned, so what `f` borrows is alive.
             let f = unsafe { &*job.f };
-            if let Err(panic) = catch_unwind(AssertUnwindSafe(|| f(job.chunks - left))) {
+            if let Err(panic) = catch_unwind(AssertUnwindSafe(|| f(chunk as usize))) {
                 lock(&self.panic).get_or_insert(panic);
             }
             done += 1;
@@ -213,6 +251,13 @@ impl Shared {
         if done > 0 {
             self.unfinished.0.fetch_sub(done, Ordering::Release);
         }
+        done
+    }
+
+    fn claim(&self, side: Side) -> Option<u32> {
+        let left = |word| Some(Unclaimed::of(word).take(side)?.0.word());
+        let word = self.unclaimed.0.fetch_update(Ordering::Acquire, Ordering::Relaxed, left).ok()?;
+        Unclaimed::of(word).take(side).map(|(_, chunk)| chunk)
     }
 
     /// Sleeps until the bell rings; false if it is time to leave.

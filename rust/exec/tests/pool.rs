@@ -230,3 +230,28 @@ fn dropping_the_pool_ends_its_workers() {
     drop(pool);
     assert_eq!(Arc::strong_count(&held), 2, "workers' thread-locals end with them");
 }
+
+/// A worker that has lost its core with a chunk in its hands makes the caller wait. It is not asked again at once.
+#[test]
+fn after_a_stall_the_caller_works_alone_for_a_while() {
+    let pool = Pool::new(2);
+    let caller = std::thread::current().id();
+    let is_worker = || std::thread::current().id() != caller;
+    let meet = Barrier::new(2);
+    pool.run(2, &|_| {
+        meet.wait();
+        if is_worker() {
+            std::thread::sleep(Duration::from_millis(500));
+        }
+    });
+    let by_worker = AtomicUsize::new(0);
+    let job = |_| {
+        by_worker.fetch_add(usize::from(is_worker()), Ordering::Relaxed);
+    };
+    (0..100).for_each(|_| pool.run(100, &job));
+    assert_eq!(by_worker.load(Ordering::Relaxed), 0);
+    // And comes back: sooner or later it takes part.
+    while by_worker.load(Ordering::Relaxed) == 0 {
+        pool.run(100, &job);
+    }
+}

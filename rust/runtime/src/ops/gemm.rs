@@ -12,8 +12,8 @@ use octavo_kernels::table::Kernels;
 use crate::ops::float_fusion::FusedFloats;
 use crate::ops::node::{broadcast, error, left_padded, made, needed};
 use crate::ops::product::{
-    BesideBuffers, Group, NANOSECONDS_A_MAC, Product, Source, epilogue, epilogue_by_row, has_row_scales,
-    push_rows, row_scales, run_beside, settle,
+    BesideBuffers, Group, Product, Source, epilogue, epilogue_by_row, has_row_scales, push_rows, row_scales,
+    run_beside, settle,
 };
 use crate::ops::stored::Stored;
 use crate::ops::weights::{Weights, pack, weights_of};
@@ -101,7 +101,7 @@ fn push_columns(
     }
     let tile = gemm::select(&b.steps.kernels.row().gemm, 1, n, k);
     // One row reads every weight once, so memory, not arithmetic, sets its time.
-    let chunk = b.steps.chunk(n, k as f64 * NANOSECONDS_A_MAC * 8.0, COLUMNS);
+    let chunk = b.steps.chunk(n, k as f64 * b.steps.costs.mac * 8.0, COLUMNS);
     let element = product.element();
     let target = y.buffer;
     let draft = b.steps.step(name, "QGemm", tile.name).macs(macs);

@@ -16,12 +16,10 @@ use crate::ops::node::{error, made, needed};
 use crate::ops::{float_fusion, fusion};
 use crate::plan::buffers::{BufferId, Placed};
 use crate::plan::builder::{Builder, Stop};
+use crate::plan::cost::Costs;
 use crate::plan::layout::Layout;
 use crate::plan::steps::{Context, Draft};
 use crate::program::{DType, Node, ValueId};
-
-/// Nanoseconds of a multiply-accumulate on one thread, by which steps are cut; the order of magnitude is enough.
-pub const NANOSECONDS_A_MAC: f64 = 0.004;
 
 /// What no int32 is larger than in magnitude.
 const ANY_SUM: i64 = 1 << 31;
@@ -311,6 +309,12 @@ impl Product {
         self.epilogue.element()
     }
 
+    /// What a row takes on one thread, of so many that take `macs` together.
+    fn nanoseconds(&self, macs: u64, rows: usize, costs: &Costs) -> f64 {
+        let computed = self.groups.len() * self.group_columns.next_multiple_of(gemm::UNIT);
+        macs as f64 / rows as f64 * costs.mac + computed as f64 * costs.element
+    }
+
     /// Computes rows `first..` of the output into `y`.
     pub fn rows(&self, kernels: Kernels, x: &[u8], beside: Beside<'_>, first: usize, y: &mut [u8]) {
         let row_bytes = self.columns * self.element();
@@ -585,7 +589,7 @@ pub fn push_rows(
     }
     let k = product.taps * product.kc;
     let tile = gemm::select(&b.steps.kernels.row().gemm, rows, product.group_columns, k);
-    let chunk = b.steps.chunk_of_tiles(rows, macs as f64 / rows as f64 * NANOSECONDS_A_MAC, tile.rows);
+    let chunk = b.steps.chunk_of_tiles(rows, product.nanoseconds(macs, rows, &b.steps.costs), tile.rows);
     let row_bytes = product.columns * product.element();
     let target = y.buffer;
     let draft = b.steps.step(name, op, tile.name).macs(macs);

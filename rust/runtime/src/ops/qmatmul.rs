@@ -13,7 +13,7 @@ use octavo_kernels::table::Kernels;
 use crate::ops::attention::{self, Scores, ScoresBlock};
 use crate::ops::batches::{Batches, Piece, Products, View};
 use crate::ops::node::{error, made};
-use crate::ops::product::{Beside, Epilogue, NANOSECONDS_A_MAC, settle};
+use crate::ops::product::{Beside, Epilogue, settle};
 use crate::ops::weighed::{self, Blocks, Weighed};
 use crate::plan::buffers::{BufferId, Placed};
 use crate::plan::builder::{Builder, Stop};
@@ -452,7 +452,7 @@ fn push_product(b: &mut Builder<'_>, name: String, product: ActivationProduct, b
     let width = products.width();
     let tile = gemm::select(&b.steps.kernels.row().gemm, m, n, k);
     let macs = width * k * product.digits();
-    let chunk = b.steps.chunk_of_tiles(products.rows(), macs as f64 * NANOSECONDS_A_MAC, tile.rows);
+    let chunk = b.steps.chunk_of_tiles(products.rows(), macs as f64 * b.steps.costs.mac, tile.rows);
     let bytes = chunk * width * product.element();
     let mask = match &product.behind {
         Behind::Scores(scores) => scores.mask.as_ref().map(|mask| mask.buffer),

@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::ops::Range;
 use std::sync::Mutex;
 
+use octavo_exec::Pool;
 use octavo_kernels::table::Kernels;
 
 use crate::error::Error;
@@ -19,6 +20,7 @@ use crate::plan::packing::{Key, PackedBlock, Packing};
 use crate::plan::relocation::{Relocation, permuted};
 use crate::plan::rest::{Live, Rest, Source};
 use crate::plan::steps::Steps;
+use crate::plan::trial::Trial;
 use crate::plan::uses::Uses;
 use crate::plan::{Observable, Owner, Plan};
 use crate::program::{DType, MAX_RANK, Node, Program, Tensor, ValueId};
@@ -275,6 +277,8 @@ impl<'p> Builder<'p> {
             known_values: self.known_values,
             kernels: self.steps.kernels,
             forks: self.steps.forks,
+            trial: Trial::default(),
+            alone: Pool::new(1),
             rest,
             observed: self.observed,
             owner: self.owner,

@@ -9,6 +9,7 @@ pub(crate) mod buffers;
 pub(crate) mod builder;
 mod callers;
 pub(crate) mod conversion;
+pub(crate) mod cost;
 pub(crate) mod faults;
 pub(crate) mod known;
 pub(crate) mod layout;
@@ -19,6 +20,7 @@ pub(crate) mod runs;
 pub(crate) mod split;
 pub(crate) mod steps;
 pub(crate) mod transposition;
+pub(crate) mod trial;
 pub(crate) mod uses;
 
 pub use buffers::TensorType;
@@ -36,6 +38,7 @@ use crate::plan::faults::Faults;
 use crate::plan::packing::PackedBlock;
 use crate::plan::rest::Rest;
 use crate::plan::steps::{Context, Run};
+use crate::plan::trial::Trial;
 use crate::program::{Tensor, ValueId};
 
 /// A value that can be looked at right after the step that makes it.
@@ -64,6 +67,10 @@ pub struct Plan {
     kernels: Kernels,
     /// Some step is cut between threads; else nobody needs to be woken.
     forks: bool,
+    /// Whether that pays.
+    trial: Trial,
+    /// Where it does not.
+    alone: Pool,
     /// The nodes that wait for what a run will know.
     rest: Option<Rest>,
     /// Made to observe every value.
@@ -170,11 +177,14 @@ impl Plan {
         callers::check("input", &self.inputs, &self.input_names, inputs.iter().copied())?;
         callers::check("output", &self.outputs, &self.output_names, outputs.iter().map(|output| &**output))?;
         let mut arena = self.take_arena()?;
+        let is_together = self.forks && self.trial.is_together();
+        let pool = if self.forks && !is_together { &self.alone } else { pool };
+        let begin = self.forks.then(Instant::now);
         let faults = Faults::default();
         let mut result = Ok(());
         {
             let _float_mode = FloatMode::set();
-            let _awake = self.forks.then(|| pool.begin());
+            let _awake = is_together.then(|| pool.begin());
             let views = Views::new(&mut arena, inputs, outputs, &self.constants);
             let (slots, kernels) = (&self.slots[..], self.kernels);
             let mut run = Run { views, slots, context: Context { kernels, pool, faults: &faults } };
@@ -201,6 +211,9 @@ impl Plan {
                     see(seen, run.views.get([slots[seen.placed.buffer.0]], []).0[0]);
                 }
             }
+        }
+        if let Some(begin) = begin {
+            self.trial.note(is_together, begin.elapsed());
         }
         self.arenas.lock().unwrap_or_else(|e| e.into_inner()).push(arena);
         result

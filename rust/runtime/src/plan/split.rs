@@ -1,11 +1,12 @@
 //! How much of a step one thread takes at a time.
 
-/// Work below this many nanoseconds stays on one thread: a fork and join costs about one microsecond.
+/// Work below this many nanoseconds stays on one thread: a fork and join costs up to one microsecond.
 const SERIAL_NANOSECONDS: f64 = 3000.0;
 /// Chunks a thread: enough that a thread that starts late costs little.
 const CHUNKS_PER_THREAD: usize = 4;
-/// Chunks are no shorter, but for a thread's only one: a chunk costs a tenth of a microsecond beyond its work.
-const CHUNK_NANOSECONDS: f64 = 1500.0;
+/// Chunks are no shorter, but for a thread's only one: a chunk costs a tenth of a microsecond beyond its work, or more where
+/// it is of another thread's part of the tensors.
+const CHUNK_NANOSECONDS: f64 = 3000.0;
 
 /// Tiles of a chunk of which the last may be incomplete without costing much.
 const TILES: usize = 4;

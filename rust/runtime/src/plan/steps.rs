@@ -5,6 +5,7 @@ use octavo_kernels::table::Kernels;
 
 use crate::plan::arena::Life;
 use crate::plan::buffers::{Buffer, BufferId, Home, SLACK};
+use crate::plan::cost::Costs;
 use crate::plan::faults::Faults;
 use crate::plan::packing::PackedBlock;
 use crate::plan::split;
@@ -54,6 +55,8 @@ pub struct Step {
 pub(crate) struct Steps {
     /// The tier's kernels.
     pub kernels: Kernels,
+    /// What products cost there.
+    pub costs: Costs,
     /// The threads that steps are cut for.
     pub threads: usize,
     /// Some step is cut between threads.
@@ -67,7 +70,8 @@ pub(crate) struct Steps {
 impl Steps {
     /// No step and no buffer.
     pub fn new(kernels: Kernels, threads: usize) -> Steps {
-        Steps { kernels, threads, forks: false, buffers: Vec::new(), steps: Vec::new() }
+        let costs = Costs::of(kernels.isa());
+        Steps { kernels, costs, threads, forks: false, buffers: Vec::new(), steps: Vec::new() }
     }
 
     /// A new buffer.

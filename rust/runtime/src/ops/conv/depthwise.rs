@@ -10,7 +10,7 @@ use octavo_kernels::table::Kernels;
 
 use super::convolution::Convolution;
 use crate::ops::node::{made, needed};
-use crate::ops::product::{Epilogue, NANOSECONDS_A_MAC, epilogue};
+use crate::ops::product::{Epilogue, epilogue};
 use crate::ops::weights::zero_point_correction;
 use crate::ops::{float_fusion, fusion};
 use crate::plan::buffers::Placed;
@@ -18,9 +18,6 @@ use crate::plan::builder::{Builder, Stop};
 use crate::plan::layout::Layout;
 use crate::plan::packing::Key;
 use crate::program::{Node, ValueId};
-
-/// Nanoseconds of a multiply-accumulate beside those of a product: channels go through one tap at a time.
-const NANOSECONDS: f64 = 4.0 * NANOSECONDS_A_MAC;
 
 /// Plans the convolution.
 pub fn plan(b: &mut Builder<'_>, node: &Node, conv: &Convolution, x: &Placed) -> Result<(), Stop> {
@@ -51,7 +48,7 @@ pub fn plan(b: &mut Builder<'_>, node: &Node, conv: &Convolution, x: &Placed) ->
     if y.elements() == 0 {
         return Ok(());
     }
-    let cost = (g.output[1] * channels * conv.taps()) as f64 * NANOSECONDS;
+    let cost = (g.output[1] * channels * conv.taps()) as f64 * b.steps.costs.depthwise_mac;
     let chunk = b.steps.chunk(lines * g.images, cost, 2);
     let (xb, yb) = (x.buffer, y.buffer);
     b.steps.step(name, "QConv", kernel).macs(conv.macs()).run([xb], [yb], move |run, [x], [y]| {

@@ -4,7 +4,7 @@ use octavo_kernels::gemm::winograd::{self, Image, TILE};
 
 use super::convolution::Convolution;
 use crate::ops::node::{error, needed};
-use crate::ops::product::{Beside, Epilogue, NANOSECONDS_A_MAC, settle};
+use crate::ops::product::{Beside, Epilogue, settle};
 use crate::plan::buffers::Placed;
 use crate::plan::builder::{Builder, Stop};
 use crate::plan::layout::Layout;
@@ -47,7 +47,8 @@ pub fn plan(
     let [height, width] = g.output;
     let (rows, [in_height, in_width], pad, output) = (height.div_ceil(TILE), g.input, g.pad, g.output);
     let image_macs = conv.macs() as f64 / g.images as f64;
-    let chunk = b.steps.chunk(rows, image_macs / rows as f64 * NANOSECONDS_A_MAC, 1);
+    let cost = image_macs / rows as f64 * b.steps.costs.mac;
+    let chunk = b.steps.chunk(rows, cost, 1);
     let scratch_len = winograd::scratch_len(kc);
     let scratch = b.steps.temporary(rows.div_ceil(chunk) * scratch_len * size_of::<i32>());
     let kernel = b.steps.kernels.row().gemm.winograd.as_ref().map_or("", |code| code.name);

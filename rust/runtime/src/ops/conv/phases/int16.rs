@@ -45,7 +45,7 @@ struct Integers {
 pub fn plan(b: &mut Builder<'_>, node: &Node, conv: &Convolution) -> Result<(), Stop> {
     let x = b.input_as(needed(node, 0)?, Layout::ChannelsLast)?;
     let weights = conv.weights.i8s()?;
-    let epilogue = Epilogue::new(b, node, &weights)?;
+    let epilogue = Epilogue::new(b, node, weights)?;
     let outputs = output(b, node, conv.output_shape(), Layout::ChannelsLast)?;
     let y = &outputs.written;
     if y.elements() == 0 {
@@ -66,7 +66,7 @@ pub fn plan(b: &mut Builder<'_>, node: &Node, conv: &Convolution) -> Result<(), 
         let table = phase.table(ELEMENT as u32);
         let mut found = Weights { taps, table, packed: Vec::new(), together: usize::MAX };
         for group in 0..conv.groups {
-            let mut of_group = conv.of_phase(&weights, group, phase);
+            let mut of_group = conv.of_phase(weights, group, phase);
             of_group.resize(columns * taps * kc, 0);
             found.together = found.together.min(product::together(&of_group, taps, kc));
             let part = phase.number.wrapping_mul(conv.groups).wrapping_add(group);

@@ -15,7 +15,7 @@ use super::geometry::{Convolution, Phases};
 use super::steps::{Multiply, Step, push};
 use crate::ops::fusion;
 use crate::ops::node::{made, needed};
-use crate::ops::product::{Beside, Epilogue, NANOSECONDS_A_MAC, epilogue};
+use crate::ops::product::{Beside, Epilogue, epilogue};
 use crate::ops::weights::zero_point_correction;
 use crate::plan::buffers::{BufferId, Placed};
 use crate::plan::builder::{Builder, Stop};
@@ -83,7 +83,7 @@ pub fn plan(b: &mut Builder<'_>, node: &Node, conv: &Convolution) -> Result<(), 
         let taps = phase.taps.max(1);
         let mut found = Weights { taps, table: phase.table(1), packed: Vec::new(), bias: bias.clone() };
         for group in 0..conv.groups {
-            let mut of_group = conv.of_phase(&weights, group, phase);
+            let mut of_group = conv.of_phase(weights, group, phase);
             of_group.resize(columns * taps * kc, 0);
             let corrections = zero_point_correction(&of_group, columns, &[zero_point]);
             let sums = &mut found.bias[group * columns..][..columns];
@@ -102,7 +102,7 @@ pub fn plan(b: &mut Builder<'_>, node: &Node, conv: &Convolution) -> Result<(), 
         names,
         op: node.op.name(),
         kernel: gemm::select(&b.steps.kernels.row().gemm, across, columns, taps * kc).name,
-        nanoseconds: NANOSECONDS_A_MAC,
+        nanoseconds: b.steps.costs.mac,
         elements: [1, epilogue.element()],
         with_slack: true,
     };
@@ -160,7 +160,7 @@ fn plan_depthwise(
     let kernel = tile(&windows[0]).0;
     let mut list = Vec::with_capacity(windows.len());
     for (phase, window) in phases.list.iter().zip(windows) {
-        let of_phase = conv.of_channels(&weights, phase);
+        let of_phase = conv.of_channels(weights, phase);
         let corrections = zero_point_correction(&of_phase, channels, &[zero_point]);
         let bias = bias.iter().zip(&corrections).map(|(&b, &c)| b.wrapping_add(c)).collect();
         let (_, packing) = tile(&window);
@@ -175,7 +175,7 @@ fn plan_depthwise(
         names,
         op: node.op.name(),
         kernel,
-        nanoseconds: 4.0 * NANOSECONDS_A_MAC,
+        nanoseconds: b.steps.costs.depthwise_mac,
         elements: [1, epilogue.element()],
         with_slack: false,
     };
