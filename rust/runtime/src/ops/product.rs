@@ -9,7 +9,7 @@ use octavo_kernels::gemm::{
     self, AddParams, Columns, OffsetTable, Out, Requantize, Residual, ResidualParams, RowScales, Rows,
 };
 use octavo_kernels::lookup;
-use octavo_kernels::requantize::{residual_constant, residual_term};
+use octavo_kernels::requantize::{MULTIPLIER_MIN, residual_constant, residual_term, scale_and_round};
 use octavo_kernels::table::Kernels;
 
 use crate::ops::node::{error, made, needed};
@@ -471,6 +471,20 @@ fn reach(magnitudes: &[i64], bias: &[i32]) -> i64 {
     magnitudes.iter().zip(bias).map(of_output).max().unwrap_or(0).min(ANY_SUM)
 }
 
+/// Beyond this, and a zero point more, is no byte.
+const BEYOND_BYTES: i64 = 512;
+
+/// Gives a column without weights, which is a constant, numbers that are as good and not extreme: its own bias may be as large as
+/// there are, by a multiplier as small, and keep all columns from the arithmetic of floats.
+fn temper(magnitudes: &[i64], bias: &mut [i32], multiplier: &mut [i32], shift: &mut [i32]) {
+    let columns = bias.iter_mut().zip(multiplier).zip(shift);
+    for (((bias, multiplier), shift), _) in columns.zip(magnitudes).filter(|(_, sum)| **sum == 0) {
+        let y = scale_and_round(*bias, *multiplier, shift.unsigned_abs());
+        *bias = y.clamp(-BEYOND_BYTES, BEYOND_BYTES) as i32;
+        (*multiplier, *shift) = (MULTIPLIER_MIN, 30); // 1 + 2^-23
+    }
+}
+
 /// The epilogue of a QConv or QGemm node from its constants, before anything is fused: of each output's weights the correction
 /// for the zero point and the sum of the magnitudes.
 pub fn epilogue(
@@ -489,11 +503,14 @@ pub fn epilogue(
         });
     }
     let bias = b.known_input(node, 2)?.i32s()?;
-    let bias: Vec<i32> = bias.iter().zip(&correction).map(|(&b, &c)| b.wrapping_add(c)).collect();
-    let (multiplier, shift) = (b.known_input(node, 3)?.i32s()?, b.known_input(node, 4)?.i32s()?);
+    let mut bias: Vec<i32> = bias.iter().zip(&correction).map(|(&b, &c)| b.wrapping_add(c)).collect();
+    let (mut multiplier, mut shift) = (b.known_input(node, 3)?.i32s()?, b.known_input(node, 4)?.i32s()?);
     let (lo, hi) = (a.int32("lo")?, a.int32("hi")?);
     if b.program.value(made(node, 0)?).dtype == DType::I16 {
         return Ok(Epilogue::I16 { bias, multiplier, shift, lo, hi });
+    }
+    if node.input(5).is_none() {
+        temper(magnitudes, &mut bias, &mut multiplier, &mut shift);
     }
     Ok(Epilogue::U8 {
         reach: reach(magnitudes, &bias),
@@ -630,5 +647,35 @@ mod tests {
         assert_eq!(reach(&[9, 10], &[-254, 0]), 255 * 10);
         assert_eq!(reach(&[127], &[i32::MIN]), 1 << 31);
         assert_eq!(reach(&[], &[]), 0);
+    }
+
+    #[test]
+    fn a_column_without_weights_keeps_its_byte() {
+        let numbers =
+            [i32::MIN, -70_000, -513, -512, -300, -1, 0, 1, 127, 255, 256, 511, 512, 513, 1 << 20, i32::MAX];
+        for (number, shift) in
+            numbers.into_iter().flat_map(|number| (1..=62).map(move |shift| (number, shift)))
+        {
+            for odd in [1 << 23, 11_863_283, (1 << 24) - 1] {
+                let (mut bias, mut multiplier, mut shifts) = ([number; 2], [(odd | 1) << 7; 2], [shift; 2]);
+                temper(&[0, 1], &mut bias, &mut multiplier, &mut shifts);
+                let byte = |at: usize, zero: i32| {
+                    octavo_kernels::requantize::requantize(
+                        bias[at],
+                        multiplier[at],
+                        shifts[at] as u32,
+                        zero,
+                        0,
+                        255,
+                    )
+                };
+                // The second has a weight, and keeps its numbers.
+                assert_eq!((bias[1], multiplier[1], shifts[1]), (number, (odd | 1) << 7, shift));
+                for zero in [0, 1, 128, 255] {
+                    assert_eq!(byte(0, zero), byte(1, zero), "{number} by {odd} >> {shift}, from {zero}");
+                }
+                assert!(reach(&[0], &bias[..1]) <= BEYOND_BYTES);
+            }
+        }
     }
 }

@@ -72,7 +72,7 @@ pub fn plan(b: &mut Builder<'_>, node: &Node, conv: &Convolution) -> Result<(), 
             let part = phase.number.wrapping_mul(conv.groups).wrapping_add(group);
             let key = Key { weight: needed(node, 1)?.0, form, part, parts: conv.groups * phases.together };
             packed.push(b.packing.get(key, gemm::packed_len(columns, phase.taps, kc) * 4, |out| {
-                gemm::pack(&conv.of_phase(weights, group, phase), columns, phase.taps, kc, cast_mut(out));
+                gemm::pack(&conv.of_phase(&weights, group, phase), columns, phase.taps, kc, cast_mut(out));
             })?);
         }
         list.push(Weights { taps: phase.taps, offsets: std::mem::take(&mut phase.offsets), packed });
@@ -124,7 +124,7 @@ fn plan_depthwise(
         let key = Key { weight, form, part: phase.number, parts: 1 };
         let by_tap = b.packing.get(key, phase.taps * conv.channels * 4, |out| {
             transpose(
-                &conv.of_channels(weights, phase),
+                &conv.of_channels(&weights, phase),
                 phase.taps,
                 conv.channels,
                 phase.taps,
