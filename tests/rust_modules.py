@@ -29,7 +29,8 @@ class Crate:
 
     def __init__(self, source: Path) -> None:
         self.source = source
-        paths = [path for path in sorted(source.rglob("*.rs")) if "tests" not in (path.stem, path.parent.name)]
+        found = sorted(source.rglob("*.rs"))
+        paths = [path for path in found if "tests" not in path.relative_to(source).with_suffix("").parts]
         self.files = {self.module(path): path for path in paths}
         self.texts = {module: code(path) for module, path in self.files.items()}
         self.exports = {module: self._exports(module) for module in self.files}

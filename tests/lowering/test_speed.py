@@ -7,6 +7,7 @@ from octavo.lowering.wiring import Wiring
 
 SHARE = "has no fast integer kernel: its outputs share too little"
 REACH = "that reaches over"
+FEW = "channels has no fast integer kernel"
 GROUPS = "a convolution by groups of fewer than 16 input channels has no fast integer kernel"
 POINTWISE = "a convolution by groups of fewer than 4 input channels has no fast integer kernel"
 NO_INTEGERS = "its inputs are float, and quantizing them for this op alone gains nothing"

@@ -26,9 +26,6 @@ fn empty(criterion: &mut Criterion) {
     group.finish();
 }
 
-/// The longest that the caller waits for the worker.
-const STALL: Duration = Duration::from_millis(1);
-
 /// From the fork to the first word of the worker: the caller's chunk waits for it.
 fn answer(criterion: &mut Criterion) {
     let pool = Pool::new(2);
@@ -38,9 +35,7 @@ fn answer(criterion: &mut Criterion) {
             let barrier = std::sync::atomic::AtomicUsize::new(0);
             pool.run(2, &|_| {
                 barrier.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
-                // Not for ever: after a stall the caller works alone.
-                let begin = Instant::now();
-                while barrier.load(std::sync::atomic::Ordering::Relaxed) < 2 && begin.elapsed() < STALL {
+                while barrier.load(std::sync::atomic::Ordering::Relaxed) < 2 {
                     std::hint::spin_loop();
                 }
             });

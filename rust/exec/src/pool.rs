@@ -57,8 +57,8 @@ impl Pool {
     /// Runs `f(i)` for each `i` in `0..chunks`, on the caller and the workers, and returns when all are done.
     ///
     /// The caller claims chunks from the first on and a worker from the last, so that a thread keeps to one part of what
-    /// is worked on; alone, the caller runs them in rising order. If another thread is using the pool, or this is called from inside
-    /// a job, the caller runs all the chunks itself. Allocates nothing once the workers are started.
+    /// is worked on. If another thread is using the pool, or this is called from inside a job, the caller runs all the
+    /// chunks itself, in rising order. Allocates nothing once the workers are started.
     ///
     /// # Panics
     /// A panic of `f` is resumed on the caller; the other chunks have been run by then.

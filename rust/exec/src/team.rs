@@ -235,8 +235,8 @@ impl Shared {
         if self.inferences.load(Ordering::Relaxed) == 0 { SPIN_BETWEEN } else { SPIN_WITHIN }
     }
 
-    /// Claims chunks of the published job and runs them until none is left. Returns how many it has run.
-    fn take_part(&self, side: Side) -> usize {
+    /// Claims chunks of the published job and runs them until none is left.
+    fn take_part(&self, side: Side) {
         let mut done = 0;
         while let Some(chunk) = self.claim(side) {
             // SAFETY: a chunk is claimed and not yet subtracted from `unfinished`: the job is published and stays.
@@ -251,7 +251,6 @@ impl Shared {
         if done > 0 {
             self.unfinished.0.fetch_sub(done, Ordering::Release);
         }
-        done
     }
 
     fn claim(&self, side: Side) -> Option<u32> {
