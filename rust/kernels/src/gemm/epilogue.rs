@@ -157,29 +157,6 @@ pub(crate) struct FloatsByRow {
 }
 
 impl FloatsByRow {
-    /// [`finish`] for this target.
-    ///
-    /// # Safety
-    /// As it says.
-    #[cfg_attr(not(target_arch = "x86_64"), expect(dead_code, reason = "no tier of this architecture asks"))]
-    #[inline(always)]
-    pub(crate) unsafe fn finish(
-        &self,
-        row: usize,
-        rows: usize,
-        columns: Range<usize>,
-        acc: *const i32,
-        ld: usize,
-    ) {
-        for r in 0..rows {
-            // SAFETY: the caller's.
-            unsafe {
-                let acc = std::slice::from_raw_parts(acc.add(r * ld), columns.len());
-                self.finish_row(acc, row + r, columns.clone());
-            }
-        }
-    }
-
     /// Makes the results of a row of accumulators, one for each of the columns.
     ///
     /// # Safety

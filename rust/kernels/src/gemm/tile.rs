@@ -2,7 +2,7 @@
 //! The 16 columns of a unit are `N` registers.
 
 use super::entries::Panel;
-use super::epilogue::{Addend, Quantize, Target};
+use super::epilogue::{Addend, FloatsByRow, Quantize, Target};
 use super::pack::UNIT;
 use crate::requantize::{FloatScale, Limits, VectorAdd, scale_any};
 use crate::simd::Vector;
@@ -22,6 +22,12 @@ pub(super) trait Tile: Vector {
 
     /// The first `n` bytes as lanes, at most as many as there are; no others are read.
     unsafe fn widen(from: *const u8, n: usize) -> Self;
+
+    /// The first `n` lanes from memory, at most as many as there are; no others are read.
+    unsafe fn load_some(from: *const f32, n: usize) -> Self;
+
+    /// Stores the first `n` lanes, at most as many as there are.
+    unsafe fn store_some(self, to: *mut f32, n: usize);
 
     /// Stores what [`Tile::gather`] loads.
     unsafe fn scatter<const UNITS: usize>(self, data: *mut u8, stride: usize, rows: usize, n: usize);
@@ -97,6 +103,11 @@ pub(super) unsafe fn epilogue<V: Tile, const N: usize, const UNITS: usize, const
                 let data = data.add(row * stride + from);
                 store_int16(panel, &acc, data, *stride, [*lo as i16, *hi as i16], from, n);
             }
+            Target::F32 { data, stride, x_scale, scale, bias } => {
+                let data = data.add(row * stride + from);
+                store_floats(&acc, data, *stride, *x_scale, [scale.add(from), bias.add(from)], n);
+            }
+            Target::F32ByRow(by) => store_floats_by_row(&acc, by, row, from, n),
             _ => {
                 // Copied, so that the accumulators can stay in registers.
                 let acc = acc;
@@ -159,6 +170,82 @@ unsafe fn store_int16<V: Tile, const N: usize, const UNITS: usize, const ROWS: u
                 }
                 V::store_words(&unit, lo, hi, data.add(r * stride + u * UNIT), (n - u * UNIT).min(UNIT));
             });
+        }
+    });
+}
+
+/// Makes floats of sums and stores them: `fma(float32(acc) * x_scale, scale, bias)`, of columns whose scales and biases are
+/// given.
+///
+/// # Safety
+/// As [`epilogue`]; `data` is the first column of the first row, and there are `n` scales and biases.
+#[inline(always)]
+unsafe fn store_floats<V: Tile, const N: usize, const UNITS: usize, const ROWS: usize>(
+    acc: &Accumulators<V, N, UNITS, ROWS>,
+    data: *mut f32,
+    stride: usize,
+    x_scale: f32,
+    [scale, bias]: [*const f32; 2],
+    n: usize,
+) {
+    unroll!(u in UNITS, {
+        for i in 0..N {
+            let at = u * UNIT + i * V::LANES;
+            let here = n.saturating_sub(at).min(V::LANES);
+            if here > 0 {
+                // SAFETY: the caller's; `here` columns from `at` on are the panel's.
+                unsafe {
+                    let x_scale = V::splat(x_scale.to_bits() as i32);
+                    let (scale, bias) = (V::load_some(scale.add(at), here), V::load_some(bias.add(at), here));
+                    unroll!(r in ROWS, {
+                        let x = acc[r][u][i].to_floats().mul_floats(x_scale);
+                        x.fma_floats(scale, bias).store_some(data.add(r * stride + at), here);
+                    });
+                }
+            }
+        }
+    });
+}
+
+/// [`store_floats`] of rows with scales and zero points of their own: `fma(float32(acc - zero_point * sum) * x_scale, scale,
+/// bias)`, clamped.
+///
+/// # Safety
+/// As [`epilogue`].
+#[inline(always)]
+unsafe fn store_floats_by_row<V: Tile, const N: usize, const UNITS: usize, const ROWS: usize>(
+    acc: &Accumulators<V, N, UNITS, ROWS>,
+    by: &FloatsByRow,
+    row: usize,
+    from: usize,
+    n: usize,
+) {
+    unroll!(u in UNITS, {
+        for i in 0..N {
+            let at = u * UNIT + i * V::LANES;
+            let here = n.saturating_sub(at).min(V::LANES);
+            if here > 0 {
+                let at = from + at;
+                // SAFETY: the caller's; `here` columns from `at` on are the panel's; there are numbers of each row, or of all at
+                // step 0.
+                unsafe {
+                    let (scale, bias) =
+                        (V::load_some(by.scale.add(at), here), V::load_some(by.bias.add(at), here));
+                    let sums = V::load_some(by.sums.add(at).cast(), here);
+                    unroll!(r in ROWS, {
+                        let place = (row + r) * by.step;
+                        let zero = V::splat(i32::from(*by.x_zero_point.add(place)));
+                        let x_scale = V::splat((*by.x_scale.add(place)).to_bits() as i32);
+                        let x = acc[r][u][i].sub(zero.mul_low(sums)).to_floats().mul_floats(x_scale);
+                        let mut y = x.fma_floats(scale, bias);
+                        if let Some([lo, hi]) = by.clamp {
+                            let limit = |x: f32| V::splat(x.to_bits() as i32);
+                            y = y.clamp_floats(limit(lo), limit(hi));
+                        }
+                        y.store_some(by.data.add((row + r) * by.stride + at), here);
+                    });
+                }
+            }
         }
     });
 }

@@ -8,11 +8,10 @@ pub(super) mod winograd;
 
 use std::arch::x86_64::*;
 use std::array::from_fn;
-use std::ops::Range;
 
 use super::activations::{Right, pack_source, row_sums_source};
 use super::entries::{Joining, Panel};
-use super::epilogue::{ColumnParams, FloatsByRow, Target, finish};
+use super::epilogue::{ColumnParams, finish};
 use super::pack::{GROUP, UNIT};
 use super::tile::{self, Tile, epilogue, multiply_add};
 use crate::simd::{Vector, Zmm};
@@ -207,6 +206,20 @@ impl Tile for Zmm {
     }
 
     #[inline(always)]
+    unsafe fn load_some(from: *const f32, n: usize) -> Zmm {
+        let mask = (0xffff_u32 >> (UNIT - n)) as u16;
+        // SAFETY: the caller's; lanes from n on are not read.
+        unsafe { Zmm(_mm512_maskz_loadu_epi32(mask, from.cast())) }
+    }
+
+    #[inline(always)]
+    unsafe fn store_some(self, to: *mut f32, n: usize) {
+        let mask = (0xffff_u32 >> (UNIT - n)) as u16;
+        // SAFETY: the caller's; lanes from n on are not written.
+        unsafe { _mm512_mask_storeu_epi32(to.cast(), mask, self.0) }
+    }
+
+    #[inline(always)]
     unsafe fn scatter<const UNITS: usize>(self, data: *mut u8, stride: usize, rows: usize, n: usize) {
         let mask = u64::MAX >> (64 - n);
         // SAFETY: the caller's; rows beyond the last are not written, nor bytes beyond n.
@@ -264,28 +277,5 @@ impl Tile for Zmm {
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx512vnni,avx2,fma")]
 unsafe fn spilled(panel: &Panel, row: usize, rows: usize, from: usize, n: usize, acc: *const i32, ld: usize) {
     // SAFETY: the caller's.
-    unsafe {
-        match &panel.target {
-            Target::F32ByRow(by) => by_row(by, row, rows, from..from + n, acc, ld),
-            target => finish(target, panel.columns, row, rows, from..from + n, acc, ld),
-        }
-    }
-}
-
-/// [`FloatsByRow::finish`], apart: beside it the loops of [`finish`] came out slower.
-///
-/// # Safety
-/// As it says.
-#[inline(never)]
-#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx512vnni,avx2,fma")]
-unsafe fn by_row(
-    by: &FloatsByRow,
-    row: usize,
-    rows: usize,
-    columns: Range<usize>,
-    acc: *const i32,
-    ld: usize,
-) {
-    // SAFETY: the caller's.
-    unsafe { by.finish(row, rows, columns, acc, ld) }
+    unsafe { finish(&panel.target, panel.columns, row, rows, from..from + n, acc, ld) }
 }
