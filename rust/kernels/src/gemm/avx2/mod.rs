@@ -45,6 +45,8 @@ const ROWS: usize = 6;
 const FAST_ROWS: usize = 4;
 /// Groups of k at a time: 16 KB of a unit's words.
 const BLOCK: usize = 128;
+/// The same of few rows, which read weights once: long pieces of them come faster from memory.
+const FEW_BLOCK: usize = 512;
 /// Rows from which it pays to widen the weights beforehand.
 const MANY: usize = 8;
 /// Rows whose sums can wait at a time.
@@ -69,7 +71,7 @@ struct Scratch {
 /// What a panel of few rows needs.
 #[repr(C, align(64))]
 struct FewScratch {
-    rows: [u8; MANY * row_stride(BLOCK)],
+    rows: [u8; MANY * row_stride(FEW_BLOCK)],
     sums: [[i32; PANEL]; MANY],
 }
 
@@ -112,8 +114,8 @@ unsafe fn few_rows(panel: &Panel) {
         if let Some(joining) = panel.joining {
             begin(panel, joining, 0..panel.m, sums);
         }
-        for start in (0..all).step_by(BLOCK) {
-            let groups = BLOCK.min(all - start);
+        for start in (0..all).step_by(FEW_BLOCK) {
+            let groups = FEW_BLOCK.min(all - start);
             let stride = row_stride(groups);
             for row in 0..panel.m {
                 widen_row::<false>(panel, row, start, groups, rows.add(row * stride));
