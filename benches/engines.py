@@ -7,7 +7,7 @@ import importlib.metadata
 import subprocess
 import sys
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +29,7 @@ class Engine(ABC):
 
     name: str
     package: str
+    environment: Mapping[str, str] = {}  # variables that it wants before it is imported
 
     def version(self) -> str:
         """The version that is installed; raises where it is not."""
@@ -259,14 +260,37 @@ class OctavoFloat(Octavo):
         return case.model
 
 
+class OctavoAvx2(Octavo):
+    """octavo as on a machine without AVX-512."""
+
+    name = "octavo int8, AVX2"
+    environment: Mapping[str, str] = {"OCTAVO_ISA": "avx2"}
+
+
+class OctavoFloatAvx2(OctavoFloat):
+    """octavo on the float model, as on a machine without AVX-512."""
+
+    name = "octavo float, AVX2"
+    environment: Mapping[str, str] = {"OCTAVO_ISA": "avx2"}
+
+
+class OpenVinoAvx2(OpenVino):
+    """OpenVINO as on a machine without AVX-512: the one peer that can be held to it."""
+
+    name = "OpenVINO int8, AVX2"
+    environment: Mapping[str, str] = {"ONEDNN_MAX_CPU_ISA": "AVX2"}
+
+
 FLOAT = OnnxRuntimeFloat()
 ENGINES = (Octavo(), OctavoFloat(), FLOAT, OnnxRuntime(), OpenVino(), LiteRt())
+HELD = (OctavoAvx2(), OctavoFloatAvx2(), OpenVinoAvx2())
+"""Engines held to AVX2, which are compared where the machine has more."""
 
 
-def engines(names: str | None = None) -> list[Engine]:
+def engines(names: str | None = None, among: Sequence[Engine] = ENGINES) -> list[Engine]:
     """All engines, or those whose name begins with one of the words, separated by commas."""
     wanted = tuple(word.lower() for word in (names or "").split(","))
-    return [engine for engine in ENGINES if engine.name.lower().startswith(wanted)]
+    return [engine for engine in among if engine.name.lower().startswith(wanted)]
 
 
 def model_of(engine: Engine, case: Case, folder: Path) -> Path:

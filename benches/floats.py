@@ -21,7 +21,7 @@ import onnx_ir as ir
 import resnet
 from datasets import Array, Case, cases, root
 from engines import FLOAT, OctavoFloat
-from peers import THREADS, Calls, take_turns
+from peers import THREADS, Calls, take_turns, turns_of
 from tables import write_tables
 
 Feeds = dict[str, Array]
@@ -189,7 +189,7 @@ def measure(network: Network, rounds: int) -> measurement.Row:
     """The rows of both engines for a network; an error in the place of what could not be had."""
     try:
         model = network.model()
-        row = take_turns(open_all(network, model), rounds)
+        row = take_turns(turns_of(open_all(network, model)), rounds)
         row[OWN.name]["digest"] = digest(network, model)
         if network.memory:
             for engine in (OWN.name, FLOAT.name):

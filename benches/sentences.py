@@ -23,7 +23,7 @@ import numpy as np
 import onnx_ir as ir
 from datasets import Array
 from engines import FLOAT, Octavo, OctavoFloat
-from peers import THREADS, Calls, take_turns
+from peers import THREADS, Calls, take_turns, turns_of
 from tables import write_sentences
 from texts import texts
 
@@ -157,7 +157,7 @@ def latency(models: dict[str, Open], text: list[int], rounds: int) -> dict[str, 
         }
         for call in calls.values():
             call()
-        rows[f"{length} tokens"] = take_turns(calls, rounds)
+        rows[f"{length} tokens"] = take_turns(turns_of(calls), rounds)
         for name, row in rows[f"{length} tokens"].items():
             print(f"{length:4} tokens  {name:28}{row}", flush=True)
     return rows

@@ -3,7 +3,7 @@
 import json
 from pathlib import Path
 
-from engines import ENGINES, OctavoFloat, OnnxRuntimeFloat
+from engines import ENGINES, HELD, OctavoFloat, OnnxRuntimeFloat
 from measurement import RESULTS, ROOT, Row
 
 NAMES = [engine.name for engine in ENGINES]
@@ -142,6 +142,14 @@ def _latency(models: dict[str, Row]) -> list[str]:
             for model, engines in models.items()
         ]
         parts.append(_table([f"{threads} thread{'s' if threads > 1 else ''}", *names], rows))
+
+    held = [engine.name for engine in HELD]
+    if any(name in engines for engines in models.values() for name in held):
+        rows = [
+            [model, *(_time(engines.get(name), engines.get(held[0]), 1) for name in held)]
+            for model, engines in models.items()
+        ]
+        parts += ["Held to AVX2, as on a machine without AVX-512:", _table(["1 thread", *held], rows)]
 
     def speedup(row: Row) -> str:
         return f"{row['speedup']:.2f}" if "speedup" in row else "-"
