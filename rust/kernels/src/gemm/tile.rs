@@ -1,8 +1,10 @@
 //! What the tiles of every tier do alike, written once over its registers: a step of the dot products, and the epilogue.
 //! The 16 columns of a unit are `N` registers.
 
+use std::ops::Range;
+
 use super::entries::Panel;
-use super::epilogue::{Addend, FloatsByRow, Quantize, Target};
+use super::epilogue::{Addend, Quantize, Target, finish};
 use super::pack::UNIT;
 use crate::requantize::{FloatScale, Limits, VectorAdd, scale_any};
 use crate::simd::Vector;
@@ -35,8 +37,8 @@ pub(super) trait Tile: Vector {
     /// Stores the first `n` lanes of a unit's registers as words in order, saturated, then held to `lo..=hi`.
     unsafe fn store_words(unit: &[Self], lo: i16, hi: i16, to: *mut i16, n: usize);
 
-    /// The plain [`finish`](super::epilogue::finish) of the columns `from..from + n`, compiled for the tier and not
-    /// inlined: `rows` rows of accumulators at `acc`, `ld` apart.
+    /// [`finish_in_vectors`] of the columns `from..from + n`, compiled for the tier and not inlined: `rows` rows of accumulators
+    /// at `acc`, `ld` apart.
     unsafe fn finish(
         panel: &Panel,
         row: usize,
@@ -103,11 +105,6 @@ pub(super) unsafe fn epilogue<V: Tile, const N: usize, const UNITS: usize, const
                 let data = data.add(row * stride + from);
                 store_int16(panel, &acc, data, *stride, [*lo as i16, *hi as i16], from, n);
             }
-            Target::F32 { data, stride, x_scale, scale, bias } => {
-                let data = data.add(row * stride + from);
-                store_floats(&acc, data, *stride, *x_scale, [scale.add(from), bias.add(from)], n);
-            }
-            Target::F32ByRow(by) => store_floats_by_row(&acc, by, row, from, n),
             _ => {
                 // Copied, so that the accumulators can stay in registers.
                 let acc = acc;
@@ -174,80 +171,60 @@ unsafe fn store_int16<V: Tile, const N: usize, const UNITS: usize, const ROWS: u
     });
 }
 
-/// Makes floats of sums and stores them: `fma(float32(acc) * x_scale, scale, bias)`, of columns whose scales and biases are
-/// given.
+/// [`Tile::finish`] of floats: `fma(float32(acc) * x_scale, scale, bias)`, or by rows that have scales and zero points of their
+/// own, `fma(float32(acc - zero_point * sum) * x_scale, scale, bias)`, clamped. Other targets are the plain code's.
 ///
 /// # Safety
-/// As [`epilogue`]; `data` is the first column of the first row, and there are `n` scales and biases.
+/// As [`Tile::finish`].
 #[inline(always)]
-unsafe fn store_floats<V: Tile, const N: usize, const UNITS: usize, const ROWS: usize>(
-    acc: &Accumulators<V, N, UNITS, ROWS>,
-    data: *mut f32,
-    stride: usize,
-    x_scale: f32,
-    [scale, bias]: [*const f32; 2],
-    n: usize,
-) {
-    unroll!(u in UNITS, {
-        for i in 0..N {
-            let at = u * UNIT + i * V::LANES;
-            let here = n.saturating_sub(at).min(V::LANES);
-            if here > 0 {
-                // SAFETY: the caller's; `here` columns from `at` on are the panel's.
-                unsafe {
-                    let x_scale = V::splat(x_scale.to_bits() as i32);
-                    let (scale, bias) = (V::load_some(scale.add(at), here), V::load_some(bias.add(at), here));
-                    unroll!(r in ROWS, {
-                        let x = acc[r][u][i].to_floats().mul_floats(x_scale);
-                        x.fma_floats(scale, bias).store_some(data.add(r * stride + at), here);
-                    });
-                }
-            }
-        }
-    });
-}
-
-/// [`store_floats`] of rows with scales and zero points of their own: `fma(float32(acc - zero_point * sum) * x_scale, scale,
-/// bias)`, clamped.
-///
-/// # Safety
-/// As [`epilogue`].
-#[inline(always)]
-unsafe fn store_floats_by_row<V: Tile, const N: usize, const UNITS: usize, const ROWS: usize>(
-    acc: &Accumulators<V, N, UNITS, ROWS>,
-    by: &FloatsByRow,
+pub(super) unsafe fn finish_in_vectors<V: Tile>(
+    panel: &Panel,
     row: usize,
-    from: usize,
-    n: usize,
+    rows: usize,
+    columns: Range<usize>,
+    acc: *const i32,
+    ld: usize,
 ) {
-    unroll!(u in UNITS, {
-        for i in 0..N {
-            let at = u * UNIT + i * V::LANES;
-            let here = n.saturating_sub(at).min(V::LANES);
-            if here > 0 {
-                let at = from + at;
-                // SAFETY: the caller's; `here` columns from `at` on are the panel's; there are numbers of each row, or of all at
-                // step 0.
-                unsafe {
+    let float = |x: f32| x.to_bits() as i32;
+    for column in columns.clone().step_by(V::LANES) {
+        let here = (columns.end - column).min(V::LANES);
+        // SAFETY: the caller's; `here` columns from this one on are the panel's, the accumulators' rows have whole registers, and
+        // there are numbers of each row, or of all at step 0.
+        unsafe {
+            let sums = acc;
+            let acc = |r: usize| V::load(sums.add(r * ld + column - columns.start));
+            match panel.target {
+                Target::F32 { data, stride, x_scale, scale, bias } => {
+                    let x_scale = V::splat(float(x_scale));
                     let (scale, bias) =
-                        (V::load_some(by.scale.add(at), here), V::load_some(by.bias.add(at), here));
-                    let sums = V::load_some(by.sums.add(at).cast(), here);
-                    unroll!(r in ROWS, {
+                        (V::load_some(scale.add(column), here), V::load_some(bias.add(column), here));
+                    for r in 0..rows {
+                        let y = acc(r).to_floats().mul_floats(x_scale).fma_floats(scale, bias);
+                        y.store_some(data.add((row + r) * stride + column), here);
+                    }
+                }
+                Target::F32ByRow(by) => {
+                    let weights = V::load_some(by.sums.add(column).cast(), here);
+                    let scale = V::load_some(by.scale.add(column), here);
+                    let bias = V::load_some(by.bias.add(column), here);
+                    for r in 0..rows {
                         let place = (row + r) * by.step;
                         let zero = V::splat(i32::from(*by.x_zero_point.add(place)));
-                        let x_scale = V::splat((*by.x_scale.add(place)).to_bits() as i32);
-                        let x = acc[r][u][i].sub(zero.mul_low(sums)).to_floats().mul_floats(x_scale);
+                        let x_scale = V::splat(float(*by.x_scale.add(place)));
+                        let x = acc(r).sub(zero.mul_low(weights)).to_floats().mul_floats(x_scale);
                         let mut y = x.fma_floats(scale, bias);
                         if let Some([lo, hi]) = by.clamp {
-                            let limit = |x: f32| V::splat(x.to_bits() as i32);
-                            y = y.clamp_floats(limit(lo), limit(hi));
+                            y = y.clamp_floats(V::splat(float(lo)), V::splat(float(hi)));
                         }
-                        y.store_some(by.data.add((row + r) * by.stride + at), here);
-                    });
+                        y.store_some(by.data.add((row + r) * by.stride + column), here);
+                    }
+                }
+                Target::U8 { .. } | Target::I16 { .. } => {
+                    return finish(&panel.target, panel.columns, row, rows, columns.clone(), sums, ld);
                 }
             }
         }
-    });
+    }
 }
 
 /// Where results go.

@@ -3,9 +3,8 @@
 use std::arch::x86_64::*;
 
 use crate::gemm::entries::Panel;
-use crate::gemm::epilogue::finish;
 use crate::gemm::pack::UNIT;
-use crate::gemm::tile::Tile;
+use crate::gemm::tile::{Tile, finish_in_vectors};
 use crate::simd::{Vector, Ymm};
 
 impl Tile for Ymm {
@@ -147,5 +146,5 @@ unsafe fn copy_short(from: *const u8, to: *mut u8, n: usize) {
 #[target_feature(enable = "avx2,fma")]
 unsafe fn spilled(panel: &Panel, row: usize, rows: usize, from: usize, n: usize, acc: *const i32, ld: usize) {
     // SAFETY: the caller's.
-    unsafe { finish(&panel.target, panel.columns, row, rows, from..from + n, acc, ld) }
+    unsafe { finish_in_vectors::<Ymm>(panel, row, rows, from..from + n, acc, ld) }
 }

@@ -11,9 +11,9 @@ use std::array::from_fn;
 
 use super::activations::{Right, pack_source, row_sums_source};
 use super::entries::{Joining, Panel};
-use super::epilogue::{ColumnParams, finish};
+use super::epilogue::ColumnParams;
 use super::pack::{GROUP, UNIT};
-use super::tile::{self, Tile, epilogue, multiply_add};
+use super::tile::{self, Tile, epilogue, finish_in_vectors, multiply_add};
 use crate::simd::{Vector, Zmm};
 
 /// [`ColumnParams::derive`] in vectors.
@@ -277,5 +277,5 @@ impl Tile for Zmm {
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx512vnni,avx2,fma")]
 unsafe fn spilled(panel: &Panel, row: usize, rows: usize, from: usize, n: usize, acc: *const i32, ld: usize) {
     // SAFETY: the caller's.
-    unsafe { finish(&panel.target, panel.columns, row, rows, from..from + n, acc, ld) }
+    unsafe { finish_in_vectors::<Zmm>(panel, row, rows, from..from + n, acc, ld) }
 }
