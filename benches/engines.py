@@ -297,7 +297,7 @@ def model_of(engine: Engine, case: Case, folder: Path) -> Path:
     """The int8 model of a case: octavo's always new, a peer's kept until it or these scripts change."""
     if isinstance(engine, Octavo | OnnxRuntimeFloat) and not isinstance(engine, OnnxRuntime):
         return engine.quantize(case, folder)
-    kept = folder / f"{engine.name} {engine.version()}".replace(" ", "-").replace(",", "")
+    kept = folder / f"{engine.package} {engine.version()}".replace(" ", "-").replace(",", "")
     note = kept / f"{case.name}.txt"
     scripts = (Path(__file__), Path(datasets.__file__))
     if not note.exists() or note.stat().st_mtime < max(script.stat().st_mtime for script in scripts):

@@ -204,7 +204,7 @@ pub fn run_with_row_bias(
 ) {
     assert!(row_bias.is_empty() || row_bias.len() >= m, "a number a row");
     let Columns { packed, n, taps, kc } = *columns;
-    let Entries { packing, tiles, derive, .. } = kernels.entries();
+    let Entries { packing, tiles, .. } = kernels.entries();
     assert!(n > 0 && taps > 0 && kc > 0, "an empty product");
     let (units, unit_bytes) = (n.div_ceil(UNIT), packing.unit_bytes(taps, kc));
     assert_eq!(packed.len(), units * unit_bytes, "the right side was packed for another tier or shape");
@@ -220,12 +220,7 @@ pub fn run_with_row_bias(
         let width = panel_units(units - unit);
         let from = unit * UNIT;
         let columns = (width * UNIT).min(n - from);
-        let joining = joining(&out, &mut params, from, columns);
-        let target = target(&mut out, &mut params, from, columns);
-        if matches!(target, Target::U8 { quantize: Quantize { in_floats: true, .. }, .. }) {
-            // SAFETY: `kernels` proves that the CPU has the tier.
-            unsafe { derive.code()(&mut params) };
-        }
+        let (joining, target) = ends_of_panel(kernels, &mut out, &mut params, from, columns);
         let packed = packed[unit * unit_bytes..].as_ptr();
         unit += width;
         let followed = unit < units;
@@ -304,6 +299,24 @@ fn check(out: &Out, m: usize, n: usize) {
             assert!(count == rows.zero_point.len() && (count == 1 || count >= m), "a scale a row, or one");
         }
     }
+}
+
+/// With what the sums of the panel of columns `from..from + n` begin, beside the bias, and where they end; the parameters go to
+/// `params`.
+fn ends_of_panel(
+    kernels: impl Has<Entries>,
+    out: &mut Out,
+    params: &mut ColumnParams,
+    from: usize,
+    n: usize,
+) -> (Option<Joining>, Target) {
+    let joining = joining(out, params, from, n);
+    let target = target(out, params, from, n);
+    if matches!(target, Target::U8 { quantize: Quantize { in_floats: true, .. }, .. }) {
+        // SAFETY: `kernels` proves that the CPU has the tier.
+        unsafe { kernels.entries().derive.code()(params) };
+    }
+    (joining, target)
 }
 
 /// The residual, if any, that joins the sums of the panel of columns `from..from + n`; its parameters go to `params`.

@@ -14,6 +14,16 @@ use crate::unroll::unroll;
 pub(super) type Accumulators<V, const N: usize, const UNITS: usize, const ROWS: usize> =
     [[[V; N]; UNITS]; ROWS];
 
+/// The tiles of `count` rows, at most `most` high and as even as can be, so that none is short: heights, and the rows that have
+/// tiles of this height.
+#[inline(always)]
+pub(super) fn heights(count: usize, most: usize) -> [(usize, Range<usize>); 2] {
+    let tiles = count.div_ceil(most);
+    let (low, taller) = (count / tiles, count % tiles);
+    let split = taller * (low + 1);
+    [(low + 1, 0..split), (low, split..count)]
+}
+
 /// How a tier moves bytes between rows and a register.
 ///
 /// # Safety

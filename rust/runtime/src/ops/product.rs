@@ -196,6 +196,15 @@ impl Epilogue {
         }
     }
 
+    /// What the sums of some columns begin with; nothing where that is beside.
+    pub fn bias(&self, columns: Range<usize>) -> &[i32] {
+        match self {
+            Epilogue::U8 { bias, .. } | Epilogue::I16 { bias, .. } => &bias[columns],
+            Epilogue::F32 { acc_bias, .. } => &acc_bias[columns],
+            Epilogue::F32ByRow { .. } => &[],
+        }
+    }
+
     /// The kernel's target for some columns: rows `stride` elements apart, of which `y` begins with the first one's
     /// columns, and so does what is `beside`; `bias` is what their sums begin with, if that is not beside.
     pub fn out<'a>(
@@ -423,12 +432,7 @@ impl Product {
         y: &mut [u8],
     ) {
         let range = column..column + columns.n;
-        let bias = match &self.epilogue {
-            Epilogue::U8 { bias, .. } | Epilogue::I16 { bias, .. } => &bias[range.clone()],
-            Epilogue::F32 { acc_bias, .. } => &acc_bias[range.clone()],
-            Epilogue::F32ByRow { .. } => &[],
-        };
-        let out = self.epilogue.out(bias, range, beside, stride, y);
+        let out = self.epilogue.out(self.epilogue.bias(range.clone()), range, beside, stride, y);
         gemm::run(kernels, m, rows, columns, out);
     }
 }

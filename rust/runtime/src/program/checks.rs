@@ -7,7 +7,7 @@ use octavo_kernels::requantize::{
 };
 
 use super::faults::{Checked, bad, constant, shaped};
-use super::magnitudes::{magnitude, magnitudes};
+use super::magnitudes::{magnitudes, magnitudes_by_output};
 use super::windows::{conv, conv_transpose, extents, group, pool, transposed_window, unpool, window};
 use super::{DType, Dim, Integers, Node, Op, Program, Tensor, ValueId};
 use crate::error::Error;
@@ -326,8 +326,7 @@ fn quantized_conv(program: &Program, node: &Node) -> Checked {
     let kernel = extents(node, &shape[2..])?;
     if node.op == Op::QConvTranspose { transposed_window(node, &kernel) } else { window(node, &kernel) }?;
     group(node, shape[0])?;
-    let each = weights.len() / shape[0];
-    let taps: Vec<i64> = weights.i8s()?.chunks_exact(each).map(magnitude).collect();
+    let taps = magnitudes_by_output(weights.i8s()?, shape[0]);
     channels(program, node, shape[0], &taps)
 }
 

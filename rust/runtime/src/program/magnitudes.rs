@@ -4,9 +4,14 @@
 const SHORT: usize = 256;
 
 /// The sum of the magnitudes of weights: in short sums, which vectors hold many of.
-pub fn magnitude(weights: &[i8]) -> i64 {
+fn magnitude(weights: &[i8]) -> i64 {
     let short = |part: &[i8]| part.iter().map(|w| u16::from(w.unsigned_abs())).sum::<u16>();
     weights.chunks(SHORT).map(|part| i64::from(short(part))).sum()
+}
+
+/// The sum of the magnitudes of each output's weights, which lie together.
+pub fn magnitudes_by_output(weights: &[i8], outputs: usize) -> Vec<i64> {
+    weights.chunks_exact((weights.len() / outputs.max(1)).max(1)).map(magnitude).collect()
 }
 
 /// The sum of the magnitudes of each column of weights `[.., n]`.

@@ -27,7 +27,7 @@ pub use attributes::{Attribute, Attributes};
 pub use bytes::Bytes;
 pub use compression::{compress, expand};
 pub use integers::Integers;
-pub use magnitudes::{magnitude, magnitudes};
+pub use magnitudes::{magnitudes, magnitudes_by_output};
 pub use op::Op;
 pub use tensor::{DType, Packed, Tensor};
 pub use types::{Dim, FORMAT_VERSION, MAX_RANK, Node, OPSET, Program, Quant, Value, ValueId};

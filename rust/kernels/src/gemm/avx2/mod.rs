@@ -16,7 +16,7 @@ use super::activations::{Right, pack_source, row_sums_source};
 use super::entries::{Joining, Panel, is_fast};
 use super::epilogue::{ColumnParams, PANEL};
 use super::pack::UNIT;
-use super::tile::{Tile, epilogue};
+use super::tile::{Tile, epilogue, heights};
 use crate::simd::{Vector, Ymm};
 use tiles::{BYTE_GROUP, ROW_GROUP, Sums, WIDE_GROUP, multiply, multiply_fast};
 use widen::{widen_row, widen_unit};
@@ -202,16 +202,6 @@ unsafe fn rows_by_block(panel: &Panel, rows: Range<usize>, k: Range<usize>, scra
             }
         }
     }
-}
-
-/// The tiles of `count` rows, at most `most` high and as even as can be, so that none is short: heights, and the rows that have
-/// tiles of this height.
-#[inline(always)]
-fn heights(count: usize, most: usize) -> [(usize, Range<usize>); 2] {
-    let tiles = count.div_ceil(most);
-    let (low, taller) = (count / tiles, count % tiles);
-    let split = taller * (low + 1);
-    [(low + 1, 0..split), (low, split..count)]
 }
 
 impl Block<'_> {

@@ -1,9 +1,10 @@
 //! Winograd's tiles by vpmaddwd.
 
+use super::ROWS;
 use super::tiles::{Sums, WIDE_GROUP, multiply};
-use super::{ROWS, heights};
 use crate::gemm::entries::Panel;
 use crate::gemm::pack::UNIT;
+use crate::gemm::tile::heights;
 use crate::gemm::winograd::{self, Tiles};
 use crate::simd::{Vector, Ymm};
 

@@ -13,7 +13,7 @@ use super::activations::{Right, pack_source, row_sums_source};
 use super::entries::{Joining, Panel};
 use super::epilogue::ColumnParams;
 use super::pack::{GROUP, UNIT};
-use super::tile::{self, Tile, epilogue, finish_in_vectors, multiply_add};
+use super::tile::{self, Tile, epilogue, finish_in_vectors, heights, multiply_add};
 use crate::simd::{Vector, Zmm};
 
 /// [`ColumnParams::derive`] in vectors.
@@ -41,15 +41,12 @@ macro_rules! panel {
         /// # Safety
         /// The CPU has the tier; the panel's bounds have been checked.
         pub(super) unsafe fn $name(panel: &Panel) {
-            let blocks = panel.m.div_ceil($most);
-            let (low, taller) = (panel.m / blocks, panel.m % blocks);
-            let split = taller * (low + 1);
-            for (height, from, to) in [(low + 1, 0, split), (low, split, panel.m)] {
-                if from < to {
+            for (height, rows) in heights(panel.m, $most) {
+                if !rows.is_empty() {
                     // SAFETY: the caller's; the two ranges are whole numbers of blocks of their height.
                     unsafe {
                         match height {
-                            $($rows => tile::<$units, $rows>(panel, from, to),)*
+                            $($rows => tile::<$units, $rows>(panel, rows.start, rows.end),)*
                             _ => unreachable!("a block of {height} rows"),
                         }
                     }

@@ -26,7 +26,7 @@ pub(super) use vector::{input, output, points};
 use super::entries::{Entries, Panel};
 use super::epilogue::ColumnParams;
 use super::pack::{GROUP, UNIT};
-use super::{Out, check, joining, panel_units, target};
+use super::{Out, check, ends_of_panel, panel_units};
 use crate::isa::Has;
 use crate::rows::Left;
 
@@ -111,8 +111,7 @@ pub fn run(
     scratch: &mut [i32],
     mut out: Out,
 ) {
-    let entries = kernels.entries();
-    let code = entries.winograd.as_ref().expect("the tier has this family");
+    let code = kernels.entries().winograd.as_ref().expect("the tier has this family");
     let (kc, across) = (image.channels, image.across());
     assert!(n > 0 && kc > 0 && image.fill.len() == kc, "an empty product, or padding of other channels");
     assert!(image.data.len() >= image.size[0] * image.size[1] * kc, "the image leaves the data");
@@ -147,10 +146,7 @@ pub fn run(
         while unit < n.div_ceil(UNIT) {
             let (width, from) = (panel_units(n.div_ceil(UNIT) - unit), unit * UNIT);
             let columns = (width * UNIT).min(n - from);
-            let joining = joining(&out, &mut params, from, columns);
-            let target = target(&mut out, &mut params, from, columns);
-            // SAFETY: as above.
-            unsafe { entries.derive.code()(&mut params) };
+            let (joining, target) = ends_of_panel(kernels, &mut out, &mut params, from, columns);
             tiles.weights = packed[unit * unit_bytes(kc)..].as_ptr();
             let panel = Panel {
                 left: Left::NONE,

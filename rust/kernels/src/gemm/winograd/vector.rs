@@ -219,7 +219,7 @@ unsafe fn join<V: Tile, const N: usize, const R: usize>(
     }
 }
 
-/// Points whose products a tier computes: `(pixels, products)` of each, and bytes from one to the next point's weights.
+/// The points, whose products a tier computes: the transformed pixels and the place of the products of each.
 ///
 /// # Safety
 /// As [`output`].

@@ -9,7 +9,7 @@ use crate::ops::geometry::Geometry;
 use crate::ops::node::{error, needed};
 use crate::plan::builder::{Builder, Stop};
 use crate::plan::transposition::transpose_bytes;
-use crate::program::{Node, Tensor, magnitude};
+use crate::program::{Node, Tensor};
 
 /// A convolution's geometry, groups and weights.
 pub struct Convolution {
@@ -51,11 +51,6 @@ impl Convolution {
 
     pub fn taps(&self) -> usize {
         self.geometry.kernel[0] * self.geometry.kernel[1]
-    }
-
-    /// The sum of the magnitudes of each output's weights.
-    pub fn magnitudes(&self, weights: &[i8]) -> Vec<i64> {
-        weights.chunks_exact((self.taps() * self.kc).max(1)).map(magnitude).collect()
     }
 
     /// The multiply-accumulates, at most what the number holds.

@@ -17,7 +17,7 @@ use crate::plan::buffers::Placed;
 use crate::plan::builder::{Builder, Stop};
 use crate::plan::layout::Layout;
 use crate::plan::packing::Key;
-use crate::program::{Node, ValueId};
+use crate::program::{Node, ValueId, magnitudes_by_output};
 
 /// Plans the convolution.
 pub fn plan(b: &mut Builder<'_>, node: &Node, conv: &Convolution, x: &Placed) -> Result<(), Stop> {
@@ -28,7 +28,7 @@ pub fn plan(b: &mut Builder<'_>, node: &Node, conv: &Convolution, x: &Placed) ->
         b,
         node,
         zero_point_correction(weights, channels, &[zero_point]),
-        &conv.magnitudes(weights),
+        &magnitudes_by_output(weights, conv.outputs),
     )?;
     let (entries, window) = (&b.steps.kernels.row().depthwise, g.window());
     let (kernel, packing) = if epilogue.element() == 1 {

@@ -15,7 +15,7 @@ use crate::plan::buffers::{BufferId, Placed};
 use crate::plan::builder::{Builder, Stop};
 use crate::plan::layout::Layout;
 use crate::plan::packing::Key;
-use crate::program::{DType, Node};
+use crate::program::{DType, Node, magnitudes_by_output};
 
 /// Plans a QConv.
 pub fn plan(b: &mut Builder<'_>, node: &Node) -> Result<(), Stop> {
@@ -45,7 +45,7 @@ fn plan_product(b: &mut Builder<'_>, node: &Node, conv: &Convolution, x: &Placed
             b,
             node,
             zero_point_correction(weights, conv.outputs, &zeros),
-            &conv.magnitudes(weights),
+            &magnitudes_by_output(weights, conv.outputs),
         )?;
         (epilogue, Zeros::Fixed(zeros.iter().map(|&zero| zero as u8).collect()), [None; 2])
     };

@@ -3,7 +3,7 @@
 use octavo_kernels::gemm::winograd::{self, Image, TILE};
 
 use super::convolution::Convolution;
-use crate::ops::node::{error, needed};
+use crate::ops::node::needed;
 use crate::ops::product::{Beside, Epilogue, settle};
 use crate::plan::buffers::Placed;
 use crate::plan::builder::{Builder, Stop};
@@ -39,11 +39,6 @@ pub fn plan(
         return Ok(());
     }
     let fill: Vec<u8> = zeros.iter().copied().cycle().take(kc).collect();
-    let bias = match &epilogue {
-        Epilogue::U8 { bias, .. } | Epilogue::I16 { bias, .. } => bias.clone(),
-        Epilogue::F32 { acc_bias, .. } => acc_bias.clone(),
-        Epilogue::F32ByRow { .. } => return Err(error(node, "rows have scales that a run finds")),
-    };
     let [height, width] = g.output;
     let (rows, [in_height, in_width], pad, output) = (height.div_ceil(TILE), g.input, g.pad, g.output);
     let image_macs = conv.macs() as f64 / g.images as f64;
@@ -68,7 +63,13 @@ pub fn plan(
                 let piece = chunk * TILE * width * outputs * element;
                 run.pool.pairs_of_slices((y, piece), (&mut *scratch, scratch_len), |i, y, scratch| {
                     let first = (number * height + i * chunk * TILE) * width * outputs;
-                    let out = epilogue.out(&bias, 0..outputs, beside.at_element(first), outputs, y);
+                    let out = epilogue.out(
+                        epilogue.bias(0..outputs),
+                        0..outputs,
+                        beside.at_element(first),
+                        outputs,
+                        y,
+                    );
                     let rows = i * chunk..rows.min((i + 1) * chunk);
                     winograd::run(run.kernels, &image, rows, packed.bytes(), outputs, scratch, out);
                     epilogue.look_up(run.kernels, y);

@@ -21,7 +21,7 @@ use crate::plan::buffers::{BufferId, Placed};
 use crate::plan::builder::{Builder, Stop};
 use crate::plan::layout::Layout;
 use crate::plan::packing::Key;
-use crate::program::{DType, Node, magnitude};
+use crate::program::{DType, Node, magnitudes_by_output};
 
 /// The rows and the weights of a phase.
 struct Weights {
@@ -51,8 +51,7 @@ pub fn plan(b: &mut Builder<'_>, node: &Node, conv: &Convolution) -> Result<(), 
     let zero_point = node.attributes.int32("x_zero_point")?;
     let weights = conv.weights.i8s()?;
     // No sum of a phase is larger than one of all taps can be; but its correction is that of its own taps.
-    let magnitudes: Vec<i64> =
-        weights.chunks_exact((weights.len() / conv.outputs.max(1)).max(1)).map(magnitude).collect();
+    let magnitudes = magnitudes_by_output(weights, conv.outputs);
     let mut epilogue = epilogue(b, node, vec![0; conv.outputs], &magnitudes)?;
     let (mut output, mut names) = (made(node, 0)?, node.name.clone());
     if let Epilogue::U8 { table, .. } = &mut epilogue
