@@ -168,6 +168,7 @@ fn padding_and_dilation_of_any_size_give_the_chain_s_bits() {
     for (vertical, horizontal) in rows.iter().flat_map(|&v| columns.iter().map(move |&h| (v, h))) {
         check(&window(19, [vertical, horizontal]), true, true);
         check(&window(8, [vertical, horizontal]), false, false);
+        check(&window(3, [vertical, horizontal]), true, false);
     }
 }
 

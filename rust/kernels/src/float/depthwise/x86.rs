@@ -7,8 +7,8 @@
 use std::arch::x86_64::*;
 
 use super::arguments::Arguments;
-use super::narrow;
 use super::vector::Vector;
+use super::{narrow, plain};
 use crate::float::epilogue::Clamp;
 
 /// Output pixels of a tile, and of the tile for what is left of a row.
@@ -35,7 +35,8 @@ pub(super) unsafe fn avx512(a: &Arguments<'_>, out: &mut [f32]) {
     // SAFETY: the caller's promise.
     unsafe {
         match a.window.channels {
-            0..narrow::CHANNELS => narrow::kernel(a, out),
+            _ if narrow::suits(a.window) => narrow::kernel::<__m512>(a, out),
+            0..8 => plain::kernel(a, out),
             8..16 => by_shape::<__m256>(a, out),
             _ => by_shape::<__m512>(a, out),
         }
@@ -49,7 +50,8 @@ pub(super) unsafe fn avx2(a: &Arguments<'_>, out: &mut [f32]) {
     // SAFETY: the caller's promise.
     unsafe {
         match a.window.channels {
-            0..narrow::CHANNELS => narrow::kernel(a, out),
+            _ if narrow::suits(a.window) => narrow::kernel::<__m256>(a, out),
+            0..8 => plain::kernel(a, out),
             _ => by_shape::<__m256>(a, out),
         }
     }
