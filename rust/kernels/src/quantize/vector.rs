@@ -1,7 +1,8 @@
 //! Quantization in a tier's registers: element by element, and of planes that become pixels with their channels last.
 //!
 //! Planes go through 16 at a time, as many pixels of each as a register has lanes. The bytes of 4 channels meet in the
-//! lanes of their pixels, by shifts; then 4 x 4 lanes are transposed, and each 128 bits hold 16 channels of one pixel.
+//! lanes of their pixels, by shifts; then 4 x 4 lanes are transposed, and each 128 bits hold 16 channels of one pixel. Of
+//! three or four channels in all a lane is a pixel.
 
 use super::plain::{
     PIECE, quantize_channels_last_source, quantize_channels_last_to_grids_source, quantize_source,
@@ -117,12 +118,15 @@ pub(super) unsafe fn channels_last<V: Vector>(
     zero_point: i32,
     out: &mut [u8],
 ) {
-    if channels < SIXTEEN || out.len() < channels * V::LANES {
-        return quantize_channels_last_source(x, plane, channels, scale, zero_point, out);
-    }
     // SAFETY: the caller's promise, and there are as many channels and pixels.
     unsafe {
-        by_sixteens(x, plane, channels, Affine::<V>::new(scale, zero_point), out);
+        let rules = Affine::<V>::new(scale, zero_point);
+        if channels >= SIXTEEN && out.len() >= channels * V::LANES {
+            return by_sixteens(x, plane, channels, rules, out);
+        }
+        let done = few(x, plane, channels, rules, out);
+        let out = &mut out[done * channels..];
+        quantize_channels_last_source(&x[done..], plane, channels, scale, zero_point, out);
     }
 }
 
@@ -138,12 +142,15 @@ pub(super) unsafe fn channels_last_to_grids<V: Vector>(
     zero: &[f32],
     out: &mut [u8],
 ) {
-    let channels = scale.len();
-    if channels < SIXTEEN || out.len() < channels * V::LANES {
-        return quantize_channels_last_to_grids_source(x, plane, scale, zero, out);
-    }
+    let (channels, rules) = (scale.len(), Grids { scale, zero });
     // SAFETY: the caller's promise, and there are as many channels and pixels.
-    unsafe { by_sixteens::<V>(x, plane, channels, Grids { scale, zero }, out) };
+    unsafe {
+        if channels >= SIXTEEN && out.len() >= channels * V::LANES {
+            return by_sixteens::<V>(x, plane, channels, rules, out);
+        }
+        let done = few::<V>(x, plane, channels, rules, out);
+        quantize_channels_last_to_grids_source(&x[done..], plane, scale, zero, &mut out[done * channels..]);
+    }
 }
 
 /// The rules of the plain loops, on registers of one channel's pixels.
@@ -258,6 +265,67 @@ unsafe fn by_sixteens<V: Vector>(
             }
         }
     }
+}
+
+/// Three or four channels, as many pixels as whole registers can write; says how many those were.
+///
+/// # Safety
+/// The CPU has the tier of `V`; the bounds that [`super::quantize_channels_last`] asserts.
+#[inline(always)]
+unsafe fn few<V: Vector>(
+    x: &[f32],
+    plane: usize,
+    channels: usize,
+    rules: impl Rules<V>,
+    out: &mut [u8],
+) -> usize {
+    // SAFETY: the caller's.
+    unsafe {
+        match channels {
+            3 => threes_or_fours::<V, 3>(x, plane, rules, out),
+            4 => threes_or_fours::<V, 4>(x, plane, rules, out),
+            _ => 0,
+        }
+    }
+}
+
+/// # Safety
+/// As [`few`], of so many channels.
+#[inline(always)]
+unsafe fn threes_or_fours<V: Vector, const CHANNELS: usize>(
+    x: &[f32],
+    plane: usize,
+    rules: impl Rules<V>,
+    out: &mut [u8],
+) -> usize {
+    // Four bytes behind the last of three channels are written too, which the next pixels put right.
+    let last = (out.len() / CHANNELS).saturating_sub(if CHANNELS == 3 { 2 } else { 0 });
+    // As in `sixteen`.
+    let zeros = rules.zero_point().wrapping_mul(if CHANNELS == 3 { 0x0001_0101 } else { 0x0101_0101 });
+    let mut pixel = 0;
+    while pixel + V::LANES <= last {
+        // SAFETY: the caller's; each plane has a register's pixels from this one on, and the output, with two more of three
+        // channels.
+        unsafe {
+            let mut bytes = V::splat(zeros);
+            unroll!(channel in CHANNELS, {
+                let x = V::load(x.as_ptr().add(channel * plane + pixel).cast());
+                let integers = rules.places(x, channel).to_integers();
+                bytes = bytes.add(integers.shift_left(V::splat(8 * channel as i32)));
+            });
+            let out = out.as_mut_ptr().add(pixel * CHANNELS);
+            if CHANNELS == 4 {
+                bytes.store_bytes(out);
+            } else {
+                let packed = bytes.pack_threes();
+                for part in 0..V::LANES / 4 {
+                    packed.store_part(part, out.add(12 * part));
+                }
+            }
+        }
+        pixel += V::LANES;
+    }
+    pixel
 }
 
 /// 16 channels from `first` on of a register's pixels.

@@ -245,6 +245,15 @@ impl Vector for Ymm {
     }
 
     #[inline(always)]
+    unsafe fn pack_threes(self) -> Self {
+        // SAFETY: the caller's.
+        unsafe {
+            let order = _mm_setr_epi8(0, 1, 2, 4, 5, 6, 8, 9, 10, 12, 13, 14, -1, -1, -1, -1);
+            Ymm(_mm256_shuffle_epi8(self.0, _mm256_broadcastsi128_si256(order)))
+        }
+    }
+
+    #[inline(always)]
     unsafe fn in_order(self) -> Self {
         // SAFETY: the caller's.
         unsafe { Ymm(_mm256_permutevar8x32_epi32(self.0, _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7))) }

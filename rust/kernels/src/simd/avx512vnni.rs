@@ -249,6 +249,15 @@ impl Vector for Zmm {
     }
 
     #[inline(always)]
+    unsafe fn pack_threes(self) -> Self {
+        // SAFETY: the caller's.
+        unsafe {
+            let order = _mm_setr_epi8(0, 1, 2, 4, 5, 6, 8, 9, 10, 12, 13, 14, -1, -1, -1, -1);
+            Zmm(_mm512_shuffle_epi8(self.0, _mm512_broadcast_i32x4(order)))
+        }
+    }
+
+    #[inline(always)]
     unsafe fn in_order(self) -> Self {
         // SAFETY: the caller's.
         unsafe {

@@ -126,6 +126,8 @@ pub(crate) trait Vector: Copy {
     unsafe fn pack_words(self, other: Self) -> Self;
     /// Signed words as unsigned bytes, saturated.
     unsafe fn pack_bytes(self, other: Self) -> Self;
+    /// The lower three bytes of each lane, side by side in each 128 bits; the rest of these is whatever.
+    unsafe fn pack_threes(self) -> Self;
     /// Of four registers of lanes that packs made one of bytes: their bytes, register by register.
     unsafe fn in_order(self) -> Self;
 
