@@ -30,12 +30,16 @@ pub enum Rows<'a> {
 }
 
 /// The offsets of a convolution's taps, `rows x taps`, checked once: it knows the largest, so that a run can assert
-/// its bounds without reading the table.
+/// its bounds without reading the table, and which rows are evenly spaced.
 #[derive(Clone, Debug)]
 pub struct OffsetTable {
     offsets: Vec<u32>,
     taps: usize,
     largest: Option<u32>,
+    /// Bytes from a row to the next, and for each row how many from it on, at most 255, lie so: each tap so many bytes behind
+    /// that of the row before.
+    spacing: usize,
+    even: Vec<u8>,
 }
 
 impl OffsetTable {
@@ -46,7 +50,12 @@ impl OffsetTable {
     pub fn new(offsets: Vec<u32>, taps: usize) -> OffsetTable {
         assert!(taps > 0 && offsets.len().is_multiple_of(taps), "an offset table holds whole rows");
         let largest = offsets.iter().copied().filter(|&offset| offset != PAD).max();
-        OffsetTable { offsets, taps, largest }
+        let spacing = match (offsets.first(), offsets.get(taps)) {
+            (Some(&first), Some(&second)) if second != PAD => second.saturating_sub(first),
+            _ => 0,
+        };
+        let even = even_rows(&offsets, taps, spacing);
+        OffsetTable { offsets, taps, largest, spacing: spacing as usize, even }
     }
 
     /// The number of rows.
@@ -70,8 +79,25 @@ impl OffsetTable {
             offsets: &self.offsets[rows.start * self.taps..rows.end * self.taps],
             taps: self.taps,
             largest: self.largest,
+            spacing: self.spacing,
+            even: &self.even[rows],
         }
     }
+}
+
+/// How many rows from each on are evenly spaced: each tap of a row `spacing` behind that of the row before, none [`PAD`].
+fn even_rows(offsets: &[u32], taps: usize, spacing: u32) -> Vec<u8> {
+    let rows = offsets.len() / taps;
+    let mut even = vec![1u8; rows];
+    let is_next =
+        |(&here, &next): (&u32, &u32)| here != PAD && next != PAD && here.checked_add(spacing) == Some(next);
+    for row in (1..rows).rev() {
+        let (here, next) = (&offsets[(row - 1) * taps..row * taps], &offsets[row * taps..(row + 1) * taps]);
+        if here.iter().zip(next).all(is_next) {
+            even[row - 1] = even[row].saturating_add(1);
+        }
+    }
+    even
 }
 
 /// A range of rows of an [`OffsetTable`].
@@ -81,23 +107,39 @@ pub struct Offsets<'a> {
     taps: usize,
     /// The largest offset of the whole table, if any is not [`PAD`].
     largest: Option<u32>,
+    spacing: usize,
+    even: &'a [u8],
 }
 
 /// Rows whose bounds have been checked, as the kernels read them.
 #[derive(Clone, Copy)]
 pub(crate) struct Left {
     data: *const u8,
+    /// Bytes from one dense or evenly spaced row to the next.
     stride: usize,
     /// Null for dense rows.
     offsets: *const u32,
     taps: usize,
     pad: *const u8,
+    /// Of a row of offsets, null for dense rows.
+    even: *const u8,
 }
 
 impl Left {
     /// No rows.
-    pub(crate) const NONE: Left =
-        Left { data: std::ptr::null(), stride: 0, offsets: std::ptr::null(), taps: 0, pad: std::ptr::null() };
+    pub(crate) const NONE: Left = Left::dense(std::ptr::null(), 0);
+
+    /// Rows of one tap, so many bytes apart.
+    const fn dense(data: *const u8, stride: usize) -> Left {
+        Left {
+            data,
+            stride,
+            offsets: std::ptr::null(),
+            taps: 1,
+            pad: std::ptr::null(),
+            even: std::ptr::null(),
+        }
+    }
 
     /// Checks that `m` rows of `taps` taps of `group_bytes` bytes (`kc` rounded up to 4) lie inside the slices.
     ///
@@ -109,7 +151,7 @@ impl Left {
                 assert_eq!(taps, 1, "dense rows have one tap");
                 let end = stride.checked_mul(m - 1).and_then(|start| start.checked_add(group_bytes));
                 assert!(end.is_some_and(|end| end <= data.len()), "the rows leave the data");
-                Left { data: data.as_ptr(), stride, offsets: std::ptr::null(), taps, pad: std::ptr::null() }
+                Left::dense(data.as_ptr(), stride)
             }
             Rows::Indirect { data, offsets, pad } => {
                 assert_eq!(offsets.taps, taps, "the offset table is of another kernel shape");
@@ -119,13 +161,25 @@ impl Left {
                 assert!(end <= data.len(), "an offset leaves the data");
                 Left {
                     data: data.as_ptr(),
-                    stride: 0,
+                    stride: offsets.spacing,
                     offsets: offsets.offsets.as_ptr(),
                     taps,
                     pad: pad.as_ptr(),
+                    even: offsets.even.as_ptr(),
                 }
             }
         }
+    }
+
+    /// How far apart so many rows from `row` on are, all taps of each from those of the one before, if that is one distance.
+    ///
+    /// # Safety
+    /// They are rows of [`Left::new`], whose slices are still borrowed.
+    #[inline(always)]
+    pub(crate) unsafe fn spacing(&self, row: usize, rows: usize) -> Option<usize> {
+        // SAFETY: the table has a number for each row.
+        let is_even = self.even.is_null() || usize::from(unsafe { *self.even.add(row) }) >= rows;
+        is_even.then_some(self.stride)
     }
 
     /// The first byte of a tap of a row.

@@ -4,6 +4,7 @@
 //! broadcast by the load. Tiles are as tall as 32 registers allow. The left side is unsigned and so must be the
 //! instruction's register operand: the broadcast cannot be folded into vpdpbusd.
 
+mod even;
 pub(super) mod winograd;
 
 use std::arch::x86_64::*;
@@ -94,6 +95,23 @@ unsafe fn accumulate<const UNITS: usize, const ROWS: usize>(
         let mut acc = [bias; ROWS];
         if let Some(joining) = panel.joining {
             add_residuals(panel, joining, row, &mut acc);
+        }
+        if UNITS == 1
+            && ROWS == even::ROWS
+            && panel.row_bias.is_empty()
+            && let Some(stride) = panel.left.spacing(row, ROWS)
+        {
+            for tap in 0..panel.taps {
+                let w = panel.packed.add(tap * panel.groups * UNIT * GROUP);
+                even::multiply(
+                    &mut *acc.as_mut_ptr().cast(),
+                    panel.left.tap(row, tap),
+                    stride,
+                    w,
+                    panel.groups,
+                );
+            }
+            return acc;
         }
         let mut odd = [[[Zmm::splat(0)]; UNITS]; ROWS];
         let mut w = panel.packed;

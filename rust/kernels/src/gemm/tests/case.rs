@@ -129,6 +129,24 @@ pub(super) struct Case {
     pub(super) guard: usize,
 }
 
+/// Offsets of `rows x taps`, up to the greatest: anywhere and often in the padding, or evenly spaced but for a few.
+fn offsets(random: &mut Random, rows: usize, taps: usize, kc: usize, greatest: usize) -> Vec<u32> {
+    let is_even = random.range(0, 1) == 0;
+    let spacing = random.range(0, 2 * kc as i64) as usize;
+    let starts: Vec<usize> = (0..taps).map(|_| random.range(0, greatest as i64) as usize).collect();
+    let places = (0..rows).flat_map(|row| starts.iter().map(move |start| start + row * spacing));
+    let place = |place: usize| {
+        if is_even && random.range(0, 50 * taps as i64) > 0 {
+            (place % (greatest + 1)) as u32
+        } else if random.range(0, 3) == 0 {
+            PAD
+        } else {
+            random.range(0, greatest as i64) as u32
+        }
+    };
+    places.map(place).collect()
+}
+
 impl Case {
     pub(super) fn new(shape: Shape, kind: Kind, fill: Fill, seed: u64) -> Case {
         let Shape { m, n, taps, kc, indirect } = shape;
@@ -140,9 +158,10 @@ impl Case {
         let byte = |random: &mut Random| if fill == Fill::Random { random.next() as u8 } else { 255 };
         let data: Vec<u8> = (0..len).map(|_| byte(random)).collect();
         let (first, behind) = (random.range(0, 2) as usize, random.range(0, 1) as usize);
-        let offsets = (0..if indirect { (first + m + behind) * taps } else { 0 })
-            .map(|_| if random.range(0, 3) == 0 { PAD } else { random.range(0, (len - kc4) as i64) as u32 })
-            .collect();
+        let offsets = match indirect {
+            true => offsets(random, first + m + behind, taps, kc, len - kc4),
+            false => Vec::new(),
+        };
         let pad = (0..kc4).map(|_| random.next() as u8).collect();
         let weights = (0..n * taps * kc)
             .map(|_| match fill {
