@@ -1,4 +1,4 @@
-//! QConv: 1x1 in place, depthwise by its own kernel, shallow inputs row by row, 3x3 through Winograd's transforms where that is
+//! QConv: 1x1 in place, depthwise by its own kernel, inputs of short pixels row by row, 3x3 through Winograd's transforms where that is
 //! faster, the rest through offsets.
 
 use octavo_kernels::gemm::{OffsetTable, PAD};
@@ -56,10 +56,9 @@ fn plan_product(b: &mut Builder<'_>, node: &Node, conv: &Convolution, x: &Placed
     }
     let shape = g.output_shape(conv.outputs);
 
-    let is_shallow = conv.is_shallow();
-    let form = if is_shallow { "shallow" } else { "product" };
-    let (taps, kc) =
-        if is_shallow { (g.kernel[0], g.kernel[1] * g.channels) } else { (conv.taps(), conv.kc) };
+    let is_narrow = conv.is_narrow();
+    let form = if is_narrow { "shallow" } else { "product" };
+    let (taps, kc) = if is_narrow { (g.kernel[0], g.kernel[1] * g.channels) } else { (conv.taps(), conv.kc) };
     let group_columns = conv.outputs / conv.groups;
     let mut groups = Vec::with_capacity(conv.groups);
     for group in 0..conv.groups {
@@ -72,7 +71,7 @@ fn plan_product(b: &mut Builder<'_>, node: &Node, conv: &Convolution, x: &Placed
     if y.elements() == 0 {
         return Ok(());
     }
-    let (xb, source, pads) = if is_shallow {
+    let (xb, source, pads) = if is_narrow {
         let (padded, source) = padded_rows(b, node, conv, x, &zeros)?;
         (padded, source, None)
     } else if g.is_pointwise() {
@@ -142,7 +141,7 @@ fn zero_points(node: &Node, channels: usize) -> Result<Vec<i32>, Stop> {
         .collect()
 }
 
-/// A shallow input in images with their padding, where every row of the window lies in one piece.
+/// An input of short pixels in images with their padding, where every row of the window lies in one piece.
 fn padded_rows(
     b: &mut Builder<'_>,
     node: &Node,

@@ -1,5 +1,5 @@
-//! Inputs of few channels: copied into an image with its padding and the channels last, where each row of a window lies
-//! in one piece. Their pixels are too short to be taps.
+//! Inputs whose pixels are too short to be taps: copied into an image with its padding and the channels last, where each row
+//! of a window lies in one piece.
 
 use octavo_exec::Pod;
 
@@ -8,8 +8,11 @@ use crate::ops::node::error;
 use crate::plan::builder::Stop;
 use crate::program::Node;
 
-/// Most channels of such an input.
+/// Most channels of an input that is always worth the copy.
 const SHALLOW: usize = 4;
+/// Most channels of one that is worth it for products of bytes with as few outputs, where finding a pixel takes about as long
+/// as multiplying it.
+const NARROW: usize = 32;
 
 /// An image with its padding, as large as the windows reach.
 pub struct PaddedImage {
@@ -29,10 +32,20 @@ pub struct PaddedImage {
 }
 
 impl Convolution {
-    /// Whether the input is better read through a [`PaddedImage`].
+    /// Whether an input of floats is better read through a [`PaddedImage`].
     pub fn is_shallow(&self) -> bool {
+        self.has_rows() && self.kc <= SHALLOW
+    }
+
+    /// The same of bytes.
+    pub fn is_narrow(&self) -> bool {
+        self.has_rows() && self.kc <= if self.outputs <= NARROW { NARROW } else { SHALLOW }
+    }
+
+    /// Whether a row of a window is more than one pixel, and may lie in one piece.
+    fn has_rows(&self) -> bool {
         let g = &self.geometry;
-        self.groups == 1 && (1..=SHALLOW).contains(&g.channels) && g.kernel[1] > 1 && g.dilation[1] == 1
+        self.groups == 1 && g.channels > 0 && g.kernel[1] > 1 && g.dilation[1] == 1
     }
 }
 
