@@ -232,6 +232,7 @@ pub fn run_with_row_bias(
             unit_bytes,
             followed,
             taps,
+            kc,
             groups,
             n: columns,
             columns: &params,

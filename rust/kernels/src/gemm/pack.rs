@@ -1,7 +1,8 @@
 //! The packed right side: units of 16 columns, each unit whole in k, so that a range of units is a sub-slice.
 //!
-//! Inside a unit the k of a tap come in groups of 4 (the last one filled with zeros), column by column. A dot-product
-//! tier reads a group as 4 bytes of each column; AVX2 as 2 bytes of each column, then the other 2. A group has 64 bytes.
+//! Inside a unit the k come in groups of 4, column by column. A dot-product tier reads the left side where it lies: each tap
+//! begins a group, and its last one is filled with zeros. AVX2 copies it, and its groups go on from tap to tap. A group has
+//! 64 bytes.
 
 /// Columns of a unit.
 pub const UNIT: usize = 16;
@@ -11,9 +12,9 @@ pub const GROUP: usize = 4;
 /// How a tier wants a group of 16 columns x 4 k.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Packing {
-    /// Column by column, 4 bytes each.
+    /// Column by column, 4 bytes each; a tap is groups of its own.
     Fours,
-    /// k 0 and 1 of each column, then k 2 and 3.
+    /// k 0 and 1 of each column, then k 2 and 3; the taps are one row of k.
     Pairs,
 }
 
@@ -36,8 +37,17 @@ impl Packing {
         }
     }
 
+    /// What the groups of `taps x kc` are of: so many taps of so many k.
+    fn grouped(self, taps: usize, kc: usize) -> [usize; 2] {
+        match self {
+            Packing::Fours => [taps, kc],
+            Packing::Pairs => [1, taps * kc],
+        }
+    }
+
     /// Bytes of a unit of `taps x kc`.
     pub(crate) fn unit_bytes(self, taps: usize, kc: usize) -> usize {
+        let [taps, kc] = self.grouped(taps, kc);
         taps * kc.div_ceil(GROUP) * GROUP_BYTES
     }
 
@@ -50,8 +60,9 @@ impl Packing {
     pub(super) fn pack(self, weights: &[i8], n: usize, taps: usize, kc: usize, out: &mut [u8]) {
         assert_eq!(weights.len(), n * taps * kc, "weights are n x taps x kc");
         assert_eq!(out.len(), n.div_ceil(UNIT) * self.unit_bytes(taps, kc), "out is packed_len bytes");
-        let k = taps * kc;
         let len = self.unit_bytes(taps, kc);
+        let [taps, kc] = self.grouped(taps, kc);
+        let k = taps * kc;
         if len == 0 {
             return;
         }

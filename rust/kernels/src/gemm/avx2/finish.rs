@@ -64,6 +64,13 @@ impl Tile for Ymm {
                 }
                 return;
             }
+            if n == UNIT / 2 {
+                _mm_storel_epi64(data.cast(), _mm256_castsi256_si128(self.0));
+                if rows > 1 {
+                    _mm_storel_epi64(data.add(stride).cast(), _mm256_extracti128_si256::<1>(self.0));
+                }
+                return;
+            }
             let mut bytes = [0; 2 * UNIT];
             self.store_bytes(bytes.as_mut_ptr());
             for r in 0..rows {

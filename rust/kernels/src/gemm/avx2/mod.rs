@@ -15,11 +15,11 @@ use std::ops::Range;
 use super::activations::{Right, pack_source, row_sums_source};
 use super::entries::{Joining, Panel, is_fast};
 use super::epilogue::{ColumnParams, PANEL};
-use super::pack::UNIT;
+use super::pack::{GROUP, UNIT};
 use super::tile::{Tile, epilogue, heights};
 use crate::simd::{Vector, Ymm};
 use tiles::{BYTE_GROUP, ROW_GROUP, Sums, WIDE_GROUP, multiply, multiply_fast};
-use widen::{widen_row, widen_unit};
+use widen::{widen_rows, widen_unit};
 
 /// [`ColumnParams::derive`] in vectors.
 #[target_feature(enable = "avx2")]
@@ -59,11 +59,17 @@ const fn row_stride(groups: usize) -> usize {
     ((groups * ROW_GROUP).div_ceil(64) | 1) * 64
 }
 
+/// Groups of k of a panel. They go on from tap to tap.
+fn groups_of_k(panel: &Panel) -> usize {
+    (panel.taps * panel.kc).div_ceil(GROUP)
+}
+
 /// What a panel of many rows needs beside its sides.
 #[repr(C, align(64))]
 struct Scratch {
     units: [[u8; BLOCK * WIDE_GROUP]; PANEL / UNIT],
     rows: [u8; ROWS_BYTES],
+    behind_rows: [u8; ROW_GROUP],
     sums: [[i32; PANEL]; WAITING],
     row_products: [i32; ROWS_BYTES / 64],
 }
@@ -72,6 +78,7 @@ struct Scratch {
 #[repr(C, align(64))]
 struct FewScratch {
     rows: [u8; MANY * row_stride(FEW_BLOCK)],
+    behind_rows: [u8; ROW_GROUP],
     sums: [[i32; PANEL]; MANY],
 }
 
@@ -106,8 +113,8 @@ pub(super) unsafe fn panel(panel: &Panel) {
 unsafe fn few_rows(panel: &Panel) {
     let mut scratch = MaybeUninit::<FewScratch>::uninit();
     let scratch = scratch.as_mut_ptr();
-    let all = panel.taps * panel.groups;
-    // SAFETY: the caller's bounds; the scratch has room for so many rows of a block of k.
+    let all = groups_of_k(panel);
+    // SAFETY: the caller's bounds; the scratch has room for so many rows of a block of k, and for a group behind them.
     unsafe {
         let rows = (&raw mut (*scratch).rows).cast::<u8>();
         let sums = (&raw mut (*scratch).sums).cast::<[i32; PANEL]>();
@@ -117,9 +124,7 @@ unsafe fn few_rows(panel: &Panel) {
         for start in (0..all).step_by(FEW_BLOCK) {
             let groups = FEW_BLOCK.min(all - start);
             let stride = row_stride(groups);
-            for row in 0..panel.m {
-                widen_row::<false>(panel, row, start, groups, rows.add(row * stride));
-            }
+            widen_rows::<false>(panel, 0..panel.m, start, groups, (rows, stride), std::ptr::null_mut());
             let resumes = start > 0 || panel.joining.is_some();
             let ends = start + groups == all;
             let block = Block { panel, first: 0, count: panel.m, rows, stride, groups, sums, resumes, ends };
@@ -135,7 +140,7 @@ unsafe fn few_rows(panel: &Panel) {
 unsafe fn many_rows(panel: &Panel) {
     let mut scratch = MaybeUninit::<Scratch>::uninit();
     let scratch = scratch.as_mut_ptr();
-    let all = panel.taps * panel.groups;
+    let all = groups_of_k(panel);
     // Where sums wait, the weights are widened again for as many rows as can; else once for all rows.
     let together = if all > BLOCK { WAITING } else { panel.m };
     for first in (0..panel.m).step_by(together) {
@@ -154,9 +159,9 @@ unsafe fn many_rows(panel: &Panel) {
 #[inline]
 #[target_feature(enable = "avx2,fma")]
 unsafe fn rows_by_block(panel: &Panel, rows: Range<usize>, k: Range<usize>, scratch: *mut Scratch) {
-    let (all, groups, units) = (panel.taps * panel.groups, k.len(), panel.n.div_ceil(UNIT));
+    let (all, groups, units) = (groups_of_k(panel), k.len(), panel.n.div_ceil(UNIT));
     let is_fast = is_fast(panel.m, units, all);
-    // SAFETY: the caller's bounds; the scratch has room for all units of a block of k, and for so many rows.
+    // SAFETY: the caller's bounds; the scratch has room for all units of a block of k, and for so many rows with a group behind.
     unsafe {
         let mut products = [[Ymm::splat(0); 2]; PANEL / UNIT];
         let buffers = (&raw mut (*scratch).units).cast::<u8>();
@@ -175,13 +180,11 @@ unsafe fn rows_by_block(panel: &Panel, rows: Range<usize>, k: Range<usize>, scra
         let most = most / (FAST_ROWS * ROWS / 2) * (FAST_ROWS * ROWS / 2);
         for first in rows.clone().step_by(most) {
             let count = most.min(rows.end - first);
-            for r in 0..count {
-                let to = wide.add(r * stride);
-                if is_fast {
-                    *row_products.add(r) = widen_row::<true>(panel, first + r, k.start, groups, to);
-                } else {
-                    widen_row::<false>(panel, first + r, k.start, groups, to);
-                }
+            let (these, to) = (first..first + count, (wide, stride));
+            if is_fast {
+                widen_rows::<true>(panel, these, k.start, groups, to, row_products);
+            } else {
+                widen_rows::<false>(panel, these, k.start, groups, to, row_products);
             }
             let place = if waits { first - rows.start } else { 0 };
             let sums = (&raw mut (*scratch).sums).cast::<[i32; PANEL]>().add(place);
@@ -239,12 +242,15 @@ impl Block<'_> {
         for (height, rows) in heights(self.count, FAST_ROWS) {
             // SAFETY: the caller's.
             unsafe {
-                match height {
-                    1 => self.tiles_fast::<1>(rows, unit, weights, products, of_rows),
-                    2 => self.tiles_fast::<2>(rows, unit, weights, products, of_rows),
-                    3 => self.tiles_fast::<3>(rows, unit, weights, products, of_rows),
-                    4 => self.tiles_fast::<FAST_ROWS>(rows, unit, weights, products, of_rows),
-                    _ => {}
+                match (height, self.is_half(unit)) {
+                    (1, false) => self.tiles_fast::<1, 2>(rows, unit, weights, products, of_rows),
+                    (2, false) => self.tiles_fast::<2, 2>(rows, unit, weights, products, of_rows),
+                    (3, false) => self.tiles_fast::<3, 2>(rows, unit, weights, products, of_rows),
+                    (_, false) => self.tiles_fast::<FAST_ROWS, 2>(rows, unit, weights, products, of_rows),
+                    (1, true) => self.tiles_fast::<1, 1>(rows, unit, weights, products, of_rows),
+                    (2, true) => self.tiles_fast::<2, 1>(rows, unit, weights, products, of_rows),
+                    (3, true) => self.tiles_fast::<3, 1>(rows, unit, weights, products, of_rows),
+                    (_, true) => self.tiles_fast::<FAST_ROWS, 1>(rows, unit, weights, products, of_rows),
                 }
             }
         }
@@ -266,18 +272,27 @@ impl Block<'_> {
                 unsafe {
                     let mut sums = self.begin::<R>(row, unit * UNIT);
                     let (from, weights) = (self.rows.add(row * self.stride), weights.add(unit * unit_bytes));
-                    multiply::<R, BYTES>(&mut sums, from, self.stride, weights, self.groups);
+                    if !BYTES && self.is_half(unit) {
+                        multiply::<R, 1, BYTES>(&mut sums, from, self.stride, weights, self.groups);
+                    } else {
+                        multiply::<R, 2, BYTES>(&mut sums, from, self.stride, weights, self.groups);
+                    }
                     self.end(sums, row, unit * UNIT);
                 }
             }
         }
     }
 
+    /// Whether the first half of a unit has all of its columns.
+    fn is_half(&self, unit: usize) -> bool {
+        self.panel.n - unit * UNIT <= UNIT / 2
+    }
+
     /// # Safety
     /// As [`Block::tiles_by_pairs`].
     #[inline(never)]
     #[target_feature(enable = "avx2,fma")]
-    unsafe fn tiles_fast<const R: usize>(
+    unsafe fn tiles_fast<const R: usize, const HALVES: usize>(
         &self,
         rows: Range<usize>,
         unit: usize,
@@ -296,7 +311,7 @@ impl Block<'_> {
                     }
                 }
                 let from = self.rows.add(row * self.stride);
-                multiply_fast(&mut sums, from, self.stride, weights, self.groups);
+                multiply_fast::<R, HALVES>(&mut sums, from, self.stride, weights, self.groups);
                 self.end(sums, row, unit * UNIT);
             }
         }

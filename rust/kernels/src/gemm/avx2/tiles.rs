@@ -49,20 +49,20 @@ unsafe fn pair(from: *const u8) -> Ymm {
     unsafe { Ymm::splat(from.cast::<i32>().read_unaligned()) }
 }
 
-/// Adds the products of `groups` groups of k: one vpmaddwd for each pair of k. The weights are words or, where `BYTES`, as
-/// they are packed.
+/// Adds the products of `groups` groups of k, of both halves of a unit or the first: one vpmaddwd for each pair of k. The
+/// weights are words or, where `BYTES`, as they are packed.
 ///
 /// # Safety
 /// The CPU has the tier; row `r` is the widened groups at `rows + r * stride`; the weights have as many groups.
 #[inline(always)]
-pub(super) unsafe fn multiply<const R: usize, const BYTES: bool>(
+pub(super) unsafe fn multiply<const R: usize, const HALVES: usize, const BYTES: bool>(
     sums: &mut Sums<R>,
     rows: *const u8,
     stride: usize,
     weights: *const u8,
     groups: usize,
 ) {
-    if R == 6 && !BYTES {
+    if R == 6 && HALVES == 2 && !BYTES {
         // SAFETY: the caller's.
         return unsafe { multiply_6(&mut *sums.as_mut_ptr().cast(), rows, stride, weights, groups) };
     }
@@ -77,7 +77,7 @@ pub(super) unsafe fn multiply<const R: usize, const BYTES: bool>(
             };
             for r in 0..R {
                 let x = pair(row.add(r * stride));
-                for half in 0..2 {
+                for half in 0..HALVES {
                     sums[r][0][half] = sums[r][0][half].dot(x, w[half]);
                 }
             }
@@ -92,7 +92,7 @@ pub(super) unsafe fn multiply<const R: usize, const BYTES: bool>(
 /// # Safety
 /// As [`multiply`], of widened weights at `from`.
 #[inline(always)]
-pub(super) unsafe fn multiply_fast<const R: usize>(
+pub(super) unsafe fn multiply_fast<const R: usize, const HALVES: usize>(
     sums: &mut Sums<R>,
     rows: *const u8,
     stride: usize,
@@ -101,7 +101,7 @@ pub(super) unsafe fn multiply_fast<const R: usize>(
 ) {
     // SAFETY: the caller's.
     unsafe {
-        if R == 4 {
+        if R == 4 && HALVES == 2 {
             return multiply_fast_4(&mut *sums.as_mut_ptr().cast(), rows, stride, from, groups);
         }
         for group in 0..groups {
@@ -110,7 +110,7 @@ pub(super) unsafe fn multiply_fast<const R: usize>(
             let row = rows.add(group * ROW_GROUP);
             for r in 0..R {
                 let (x0, x2) = (pair(row.add(r * stride)), pair(row.add(r * stride + 4)));
-                for half in 0..2 {
+                for half in 0..HALVES {
                     let (a, b) = (x0.sum_words(second[half]), x2.sum_words(first[half]));
                     sums[r][0][half] = sums[r][0][half].dot(a, b);
                 }

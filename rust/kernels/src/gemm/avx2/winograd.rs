@@ -63,7 +63,7 @@ unsafe fn rows<const R: usize>(tiles: &Tiles, pixels: *const u8, weights: *const
     // SAFETY: the caller's.
     unsafe {
         let mut sums: Sums<R> = [[[Ymm::splat(0); 2]; 1]; R];
-        multiply::<R, false>(&mut sums, pixels, 2 * tiles.channels, weights, tiles.groups);
+        multiply::<R, 2, false>(&mut sums, pixels, 2 * tiles.channels, weights, tiles.groups);
         for r in 0..R {
             for half in 0..2 {
                 sums[r][0][half].store_bytes(products.add(r * UNIT + half * Ymm::LANES).cast());

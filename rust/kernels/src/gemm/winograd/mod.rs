@@ -156,6 +156,7 @@ pub fn run(
                 unit_bytes: unit_bytes(kc),
                 followed: false,
                 taps: 9,
+                kc: tiles.channels,
                 groups: tiles.groups,
                 n: columns,
                 columns: &params,
