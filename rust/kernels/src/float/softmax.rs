@@ -83,28 +83,28 @@ pub(super) fn in_place(x: &mut [f32]) {
     x.iter_mut().for_each(|x| *x /= sum);
 }
 
-/// 16 vectors of up to 16 elements each, one after the other: side by side, they are [`columns`].
+/// 16 vectors of up to `MOST` elements each, one after the other: side by side, they are [`columns`].
 #[inline(always)]
-fn narrow(x: &[f32], n: usize, sum: Sum, log: bool, out: &mut [f32]) {
-    let (mut values, mut results) = ([0.0; LANES * LANES], [0.0; LANES * LANES]);
-    for (j, x) in x.chunks_exact(n).enumerate() {
-        for (i, &x) in x.iter().enumerate() {
-            values[i * LANES + j] = x;
+fn narrow<const MOST: usize>(x: &[f32], n: usize, sum: Sum, log: bool, out: &mut [f32]) {
+    let (mut values, mut results) = ([[0.0; LANES]; MOST], [[0.0; LANES]; MOST]);
+    for j in 0..LANES {
+        for (row, &x) in values.iter_mut().zip(&x[j * n..][..n]) {
+            row[j] = x;
         }
     }
-    columns(&values, n, LANES, LANES, sum, log, &mut results);
-    for (j, out) in out.chunks_exact_mut(n).enumerate() {
-        for (i, y) in out.iter_mut().enumerate() {
-            *y = results[i * LANES + j];
+    columns::<MOST>(values.as_flattened(), n, LANES, LANES, sum, log, results.as_flattened_mut());
+    for j in 0..LANES {
+        for (y, row) in out[j * n..][..n].iter_mut().zip(&results) {
+            *y = row[j];
         }
     }
 }
 
-/// The sums of the columns of up to 16 rows, as lanes are folded. The lanes beyond row n hold +0, which changes no sum
+/// The sums of the columns of up to `MOST` rows, as lanes are folded. The lanes beyond row n hold +0, which changes no sum
 /// of exponentials.
 #[inline(always)]
-fn fold_rows(rows: &[f32], n: usize) -> [f32; LANES] {
-    let mut lanes = [[0.0; LANES]; LANES];
+fn fold_rows<const MOST: usize>(rows: &[f32], n: usize) -> [f32; LANES] {
+    let mut lanes = [[0.0; LANES]; MOST];
     for (lane, row) in lanes.iter_mut().zip(rows.as_chunks().0).take(n) {
         *lane = *row;
     }
@@ -119,9 +119,17 @@ fn fold_rows(rows: &[f32], n: usize) -> [f32; LANES] {
 }
 
 /// Up to 16 neighbouring vectors, whose elements lie `inner` apart: `x` and `out` begin at the first one's first.
-/// [`Sum::Lanes`] asks for 16 vectors of up to 16 elements, 16 apart.
+/// [`Sum::Lanes`] asks for 16 vectors of up to `MOST` elements, 16 apart.
 #[inline(always)]
-fn columns(x: &[f32], n: usize, inner: usize, width: usize, by: Sum, log: bool, out: &mut [f32]) {
+fn columns<const MOST: usize>(
+    x: &[f32],
+    n: usize,
+    inner: usize,
+    width: usize,
+    by: Sum,
+    log: bool,
+    out: &mut [f32],
+) {
     let mut max = [f32::NEG_INFINITY; LANES];
     for i in 0..n {
         for (max, &x) in max.iter_mut().zip(&x[i * inner..][..width]) {
@@ -137,7 +145,7 @@ fn columns(x: &[f32], n: usize, inner: usize, width: usize, by: Sum, log: bool, 
         }
     }
     if by == Sum::Lanes {
-        sum = fold_rows(out, n);
+        sum = fold_rows::<MOST>(out, n);
     }
     let log_sum = if log { sum.map(ln) } else { sum };
     for i in 0..n {
@@ -154,10 +162,10 @@ pub(super) fn kernel(x: &[f32], n: usize, inner: usize, sum: Sum, log: bool, out
         for (x, out) in x.chunks_exact(n * inner).zip(out.chunks_exact_mut(n * inner)) {
             let whole = inner / LANES * LANES;
             for first in (0..whole).step_by(LANES) {
-                columns(&x[first..], n, inner, LANES, Sum::Chain, log, &mut out[first..]);
+                columns::<LANES>(&x[first..], n, inner, LANES, Sum::Chain, log, &mut out[first..]);
             }
             if whole < inner {
-                columns(&x[whole..], n, inner, inner - whole, Sum::Chain, log, &mut out[whole..]);
+                columns::<LANES>(&x[whole..], n, inner, inner - whole, Sum::Chain, log, &mut out[whole..]);
             }
         }
         return;
@@ -165,7 +173,13 @@ pub(super) fn kernel(x: &[f32], n: usize, inner: usize, sum: Sum, log: bool, out
     let blocks = if n <= LANES { x.len() / (n * LANES) * (n * LANES) } else { 0 };
     let ((blocks, rest), (out_blocks, out_rest)) = (x.split_at(blocks), out.split_at_mut(blocks));
     for (x, out) in blocks.chunks_exact(n * LANES).zip(out_blocks.chunks_exact_mut(n * LANES)) {
-        narrow(x, n, sum, log, out);
+        // Where the number is known when this is compiled, the vectors change places by a few shuffles.
+        match n {
+            2 => narrow::<2>(x, 2, sum, log, out),
+            3 => narrow::<3>(x, 3, sum, log, out),
+            4 => narrow::<4>(x, 4, sum, log, out),
+            _ => narrow::<LANES>(x, n, sum, log, out),
+        }
     }
     for (x, out) in rest.chunks_exact(n).zip(out_rest.chunks_exact_mut(n)) {
         contiguous(x, sum, log, out);
