@@ -83,7 +83,7 @@ impl Source {
     }
 }
 
-/// A shallow input in images with their padding, where a tap is a whole row of the window.
+/// A shallow input in images with their padding.
 fn shallow_rows(b: &mut Builder<'_>, node: &Node, conv: &Convolution) -> Result<Rows, Stop> {
     let g = &conv.geometry;
     let mut padded = PaddedImage::new(node, conv)?;
@@ -111,7 +111,8 @@ fn shallow_rows(b: &mut Builder<'_>, node: &Node, conv: &Convolution) -> Result<
         };
         pool.slices(cast_mut(y), chunk * line, |i, y| padded.fill(&[0.0], i * chunk, y, row_of));
     });
-    Ok(Rows { from: to, offsets, taps: g.kernel[0], kc: g.kernel[1] * g.channels, image })
+    let (taps, kc) = conv.taps_of_rows();
+    Ok(Rows { from: to, offsets, taps, kc, image })
 }
 
 fn plan_depthwise(

@@ -58,7 +58,7 @@ fn plan_product(b: &mut Builder<'_>, node: &Node, conv: &Convolution, x: &Placed
 
     let is_narrow = conv.is_narrow();
     let form = if is_narrow { "shallow" } else { "product" };
-    let (taps, kc) = if is_narrow { (g.kernel[0], g.kernel[1] * g.channels) } else { (conv.taps(), conv.kc) };
+    let (taps, kc) = if is_narrow { conv.taps_of_rows() } else { (conv.taps(), conv.kc) };
     let group_columns = conv.outputs / conv.groups;
     let mut groups = Vec::with_capacity(conv.groups);
     for group in 0..conv.groups {
@@ -152,9 +152,9 @@ fn padded_rows(
     let g = &conv.geometry;
     let mut padded = PaddedImage::new(node, conv)?;
     let bytes = padded.image.checked_mul(g.images).ok_or_else(|| error(node, "the image is too large"))?;
-    let table = OffsetTable::new(std::mem::take(&mut padded.offsets), g.kernel[0]);
+    let table = OffsetTable::new(std::mem::take(&mut padded.offsets), conv.taps_of_rows().0);
     // No tap lies outside of an image with its padding.
-    let pad = vec![0; (g.kernel[1] * g.channels).next_multiple_of(4)];
+    let pad = vec![0; conv.taps_of_rows().1.next_multiple_of(4)];
     let source = Source::Indirect { table, pad, image: padded.image };
     let (from, to) = (x.buffer, b.steps.temporary(bytes));
     let (rows, line_in) = (g.input[0], g.input[1] * g.channels);

@@ -1,5 +1,5 @@
 //! Inputs whose pixels are too short to be taps: copied into an image with its padding and the channels last, where each row
-//! of a window lies in one piece.
+//! of a window lies in one piece if its pixels are neighbours.
 
 use octavo_exec::Pod;
 
@@ -13,6 +13,9 @@ const SHALLOW: usize = 4;
 /// Most channels of one that is worth it for products of bytes with as few outputs, where finding a pixel takes about as long
 /// as multiplying it.
 const NARROW: usize = 32;
+/// How many times as large as the input its padding may make it, and the pixels that are too few to count.
+const GROWTH: usize = 4;
+const FEW: usize = 4096;
 
 /// An image with its padding, as large as the windows reach.
 pub struct PaddedImage {
@@ -20,7 +23,7 @@ pub struct PaddedImage {
     pub image: usize,
     /// Elements of a line.
     pub line: usize,
-    /// Where every row of the window of every output pixel begins.
+    /// Where every tap of every output pixel begins.
     pub offsets: Vec<u32>,
     /// Lines of an image.
     height: usize,
@@ -34,18 +37,35 @@ pub struct PaddedImage {
 impl Convolution {
     /// Whether an input of floats is better read through a [`PaddedImage`].
     pub fn is_shallow(&self) -> bool {
-        self.has_rows() && self.kc <= SHALLOW
+        self.may_be_padded() && self.kc <= SHALLOW
     }
 
     /// The same of bytes.
     pub fn is_narrow(&self) -> bool {
-        self.has_rows() && self.kc <= if self.outputs <= NARROW { NARROW } else { SHALLOW }
+        self.may_be_padded() && self.kc <= if self.outputs <= NARROW { NARROW } else { SHALLOW }
     }
 
-    /// Whether a row of a window is more than one pixel, and may lie in one piece.
-    fn has_rows(&self) -> bool {
+    /// Whether a row of a window is more than one pixel, and the padding is not much more than the image.
+    fn may_be_padded(&self) -> bool {
         let g = &self.geometry;
-        self.groups == 1 && g.channels > 0 && g.kernel[1] > 1 && g.dilation[1] == 1
+        let padded = self.reach(0).checked_mul(self.reach(1));
+        let most = (GROWTH * g.input[0]).saturating_mul(g.input[1]).saturating_add(FEW);
+        self.groups == 1 && g.channels > 0 && g.kernel[1] > 1 && padded.is_some_and(|pixels| pixels <= most)
+    }
+
+    /// Lines or pixels of a line that the windows reach.
+    fn reach(&self, axis: usize) -> usize {
+        let g = &self.geometry;
+        g.output[axis].saturating_sub(1) * g.stride[axis] + (g.kernel[axis] - 1) * g.dilation[axis] + 1
+    }
+
+    /// Taps of a window in a [`PaddedImage`], and elements of a tap: whole rows, or pixels where they are not neighbours.
+    pub fn taps_of_rows(&self) -> (usize, usize) {
+        let g = &self.geometry;
+        match g.dilation[1] {
+            1 => (g.kernel[0], g.kernel[1] * g.channels),
+            _ => (self.taps(), g.channels),
+        }
     }
 }
 
@@ -53,18 +73,20 @@ impl PaddedImage {
     /// For a shallow convolution with an output.
     pub fn new(node: &Node, conv: &Convolution) -> Result<PaddedImage, Stop> {
         let g = &conv.geometry;
-        let reach =
-            |axis: usize| (g.output[axis] - 1) * g.stride[axis] + (g.kernel[axis] - 1) * g.dilation[axis] + 1;
         let too_large = || error(node, "the image is too large");
-        let height = reach(0);
-        let line = reach(1).checked_mul(g.channels).ok_or_else(too_large)?;
+        let height = conv.reach(0);
+        let line = conv.reach(1).checked_mul(g.channels).ok_or_else(too_large)?;
         let image = height.checked_mul(line).filter(|&n| n < u32::MAX as usize).ok_or_else(too_large)?;
-        let mut offsets = Vec::with_capacity(g.count_offsets(g.kernel[0]).ok_or_else(too_large)?);
+        let (taps, _) = conv.taps_of_rows();
+        let mut offsets = Vec::with_capacity(g.count_offsets(taps).ok_or_else(too_large)?);
         for oy in 0..g.output[0] {
             for ox in 0..g.output[1] {
                 for ky in 0..g.kernel[0] {
                     let y = oy * g.stride[0] + ky * g.dilation[0];
-                    offsets.push((y * line + ox * g.stride[1] * g.channels) as u32);
+                    for kx in 0..taps / g.kernel[0] {
+                        let x = ox * g.stride[1] + kx * g.dilation[1];
+                        offsets.push((y * line + x * g.channels) as u32);
+                    }
                 }
             }
         }
