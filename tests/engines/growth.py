@@ -4,11 +4,14 @@ A node is dropped where the reference refuses it, or where it makes a NaN (whose
 elements.
 """
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
+from octavo import reference
 from octavo.errors import RunError
-from octavo.program import DTYPES, Node, Program, Value
+from octavo.program import DTYPES, Body, Node, Program, Value
+from octavo.program.bodies import with_bodies
 from octavo.reference import INTEGER_OPS, OPERATIONS
 from single_node import multipliers
 
@@ -68,6 +71,55 @@ class Growth:
         self.nodes: list[Node] = []
         self.arrays: dict[str, Any] = {}
         self.feeds: dict[str, Any] = {}
+        self.inside: dict[str, Value] = {}
+        self.prefix = ""
+
+    def body(self, prefix: str) -> "Growth":
+        """One that grows in a body of a node that is to come: it sees all that there is so far."""
+        inner = Growth(0)
+        inner.draw, inner.prefix, inner.constants = self.draw, f"{self.prefix}{prefix}", self.constants
+        inner.values, inner.arrays = dict(self.values), dict(self.arrays)
+        return inner
+
+    def takes(self, dtype: str, array: Any) -> str:
+        """An input of the body that grows."""
+        name = f"{self.prefix}in{len(self.values)}"
+        self.values[name] = Value(name, dtype, None)
+        self.arrays[name] = array
+        return name
+
+    def control(
+        self, op: str, inputs: list[str], bodies: dict[str, tuple["Growth", Body]], count: int
+    ) -> bool:
+        """Add a node that runs bodies if the reference can run it."""
+        name = f"{self.prefix}{op}{len(self.nodes)}"
+        outputs = tuple(f"{name}_{i}" for i in range(count))
+        plain = Node(op, name, tuple(inputs), outputs, {}, {key: body for key, (_, body) in bodies.items()})
+        node = with_bodies(plain, plain.bodies, self.constants)
+        known = {name: value for inner, _ in bodies.values() for name, value in inner.all_values().items()}
+        (_, first), *_ = bodies.values()
+        dtypes = [known[given].dtype for given in first.outputs[-count:]]
+        made = {output: Value(output, dtype, None) for output, dtype in zip(outputs, dtypes, strict=True)}
+        feeds = {given: self.arrays[given] for given in node.inputs if given and given not in self.constants}
+        used = {*feeds, *outputs, *(name for name in known if name not in self.values), *self.constants}
+        values = {name: value for name, value in {**self.values, **known, **made}.items() if name in used}
+        values |= {given: Value(given, values[given].dtype, None) for given in feeds}
+        constants = {given: array for given, array in self.constants.items() if given in values}
+        try:
+            arrays = reference.run(Program([*feeds], [*outputs], values, constants, [node]), feeds)
+        except RunError:
+            return False
+        if sum(array.size for array in arrays) > LARGEST or any(map(holds_nan, arrays)):
+            return False
+        self.nodes.append(node)
+        self.inside |= {name: value for name, value in known.items() if name not in self.values}
+        self.values |= made
+        self.arrays |= zip(outputs, arrays, strict=True)
+        return True
+
+    def all_values(self) -> dict[str, Value]:
+        """The values of the body that grows, and of those in it."""
+        return {**self.values, **self.inside}
 
     def input(self, dtype: str, shape: tuple[int, ...]) -> None:
         name = f"x{len(self.feeds)}"
@@ -75,7 +127,7 @@ class Growth:
         self.feeds[name] = self.arrays[name] = self.draw.array(dtype, shape)
 
     def constant(self, array: Any) -> str:
-        name = f"c{len(self.values)}"
+        name = f"{self.prefix}c{len(self.values)}"
         array = np.array(array, order="C")
         self.values[name] = Value(name, NAMES[array.dtype], array.shape)
         self.constants[name] = self.arrays[name] = array
@@ -102,7 +154,7 @@ class Growth:
 
         gives: the integers that an integer op gives.
         """
-        name = f"{op}{len(self.nodes)}"
+        name = f"{self.prefix}{op}{len(self.nodes)}"
         node = Node(op, name, tuple(inputs), tuple(f"{name}_{i}" for i in range(count)), attributes)
         try:
             with np.errstate(all="ignore"):
@@ -124,8 +176,31 @@ class Growth:
         read = {name for node in self.nodes for name in node.inputs if name}
         outputs = [name for name in self.values if name not in read and name not in self.constants]
         outputs += [name for name in self.values if name not in outputs and self.draw.chance(0.04)]
-        return Program(list(self.feeds), outputs, self.values, self.constants, self.nodes)
+        values = self.all_values()
+        constants = {name: array for name, array in self.constants.items() if name in values}
+        return Program(list(self.feeds), outputs, values, constants, self.nodes)
 
 
 def holds_nan(array: Any) -> bool:
     return array.dtype.kind == "f" and bool(np.isnan(array).any())
+
+
+def samples(feeds: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """The feeds one sample at a time; none where an input has no batch or they differ."""
+    lengths = {len(array) if array.ndim else 0 for array in feeds.values()}
+    for i in range(lengths.pop() if len(lengths) == 1 else 0):
+        yield {name: array[i : i + 1] for name, array in feeds.items()}
+
+
+def is_batched(program: Program, feeds: dict[str, Any]) -> bool:
+    """Whether the reference gives the same one sample at a time."""
+    try:
+        parts = [reference.run(program, one) for one in samples(feeds)]
+    except RunError:
+        return False
+    shapes = [[array.shape[1:] for array in part] for part in parts]
+    if len(parts) < 2 or not all(array.ndim for array in parts[0]) or shapes != shapes[:1] * len(parts):
+        return False
+    whole = reference.run(program, feeds)
+    joined = [np.concatenate(part) for part in zip(*parts, strict=True)]
+    return all(w.shape == j.shape and w.tobytes() == j.tobytes() for w, j in zip(whole, joined, strict=True))

@@ -1,16 +1,14 @@
 """Random Programs of every op on every engine: neighbours and shapes that nobody would think of."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-import octavo
 import pytest
-from growth import ANY, Draw, Growth
+from control_growth import BODIES, control
+from growth import ANY, Draw, Growth, is_batched
 from indexing_growth import OPS as INDEXING_OPS
 from indexing_growth import indexing
-from octavo.errors import RunError
-from octavo.program import Program
 from octavo.program.checks import ONNX_DTYPES
 from octavo.program.ops import DTYPE_SETS, marked, signatures
 from single_node import multipliers
@@ -650,6 +648,7 @@ def _resize(g: Growth, op: str) -> bool:
 
 
 recipe(*INDEXING_OPS)(indexing)
+recipe(*BODIES)(control(RECIPES))
 
 
 @recipe("Cast")
@@ -666,27 +665,6 @@ def _made(g: Growth, op: str) -> bool:
         return g.node(op, [g.i64(start), g.i64(start + delta * draw.number(0, 9)), g.i64(delta)])
     value = g.constant(draw.array(draw.one(ANY), (1,)))
     return g.node(op, [g.i64(draw.numbers(1, 9, draw.number(0, 4))), value])
-
-
-def samples(feeds: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    """The feeds one sample at a time; none where an input has no batch or they differ."""
-    lengths = {len(array) if array.ndim else 0 for array in feeds.values()}
-    for i in range(lengths.pop() if len(lengths) == 1 else 0):
-        yield {name: array[i : i + 1] for name, array in feeds.items()}
-
-
-def is_batched(program: Program, feeds: dict[str, Any]) -> bool:
-    """Whether the reference gives the same one sample at a time."""
-    try:
-        parts = [octavo.reference.run(program, one) for one in samples(feeds)]
-    except RunError:
-        return False
-    shapes = [[array.shape[1:] for array in part] for part in parts]
-    if len(parts) < 2 or not all(array.ndim for array in parts[0]) or shapes != shapes[:1] * len(parts):
-        return False
-    whole = octavo.reference.run(program, feeds)
-    joined = [np.concatenate(part) for part in zip(*parts, strict=True)]
-    return all(w.shape == j.shape and w.tobytes() == j.tobytes() for w, j in zip(whole, joined, strict=True))
 
 
 @pytest.mark.parametrize("seed", range(400))

@@ -16,10 +16,14 @@ def quant(scale=(0.5, 0.5), zero_point=(3, 3), axis=1):
     return Quant(np.array(scale, np.float32), np.array(zero_point, np.int64), axis)
 
 
+def _no_bodies(program):
+    raise AssertionError("the program has no bodies")
+
+
 @pytest.fixture
 def builder(floats):
     program = floats("g (float[N,4] x) => (float[N,4] y) { y = Relu(x) }")
-    return ProgramBuilder(Decision(Wiring(program), Forms()))
+    return ProgramBuilder(Decision(Wiring(program), Forms()), _no_bodies)
 
 
 def test_a_constant_is_found_again(builder):

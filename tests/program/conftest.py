@@ -5,7 +5,7 @@ import zlib
 
 import numpy as np
 import pytest
-from octavo.program import DTYPES, Node, Program, Quant, Value
+from octavo.program import DTYPES, Body, Node, Program, Quant, Value
 from octavo.program.integers import pack
 
 MARK = rb"crc32\":\""
@@ -106,10 +106,10 @@ def every_encoding():
 def one_node():
     """Makes a Program of one node; arrays among the inputs are constants, the others dtypes.
 
-    A packed constant is its dtype, its shape, and its bytes.
+    A packed constant is its dtype, its shape, and its bytes. bodies: by name, what they take and give.
     """
 
-    def make(op, inputs, outputs, attributes):
+    def make(op, inputs, outputs, attributes, bodies=None):
         values, constants, names = {}, {}, ["", ""]
         feeds = []
         for side, (kind, slots) in enumerate((("in", inputs), ("out", outputs))):
@@ -131,7 +131,14 @@ def one_node():
                 if kind == "in":
                     feeds.append(name)
             names[side] = tuple(listed)
-        nodes = [Node(op, "node", names[0], names[1], attributes)]
+        made = {}
+        for key, body in (bodies or {}).items():
+            takes = tuple(f"{key}{place}" for place in range(len(body["takes"])))
+            values |= {
+                name: Value(name, dtype, None) for name, dtype in zip(takes, body["takes"], strict=True)
+            }
+            made[key] = Body(takes, tuple(body["gives"]), ())
+        nodes = [Node(op, "node", names[0], names[1], attributes, made)]
         return Program(feeds, [name for name in names[1] if name], values, constants, nodes)
 
     return make

@@ -5,8 +5,10 @@ from pathlib import Path
 
 import pytest
 from octavo.program import DTYPES, PACKED, ops
+from octavo.program.bodies import BODIES
 from octavo.program.ops import ATTRIBUTE_KINDS, DTYPE_SETS, AttributeSlot, Slot, marked, signatures
 from octavo.reference import INTEGER_OPS, OPERATIONS
+from octavo.reference.control import CONTROL_OPS
 
 RUST = Path(__file__).resolve().parents[2] / "rust/runtime/src/program"
 
@@ -57,8 +59,9 @@ def test_what_an_attribute_may_be(op, name):
 
 def test_slots():
     _, by_tensors = signatures()["Dequantize"]
-    assert by_tensors.inputs[2] == Slot("zero_point", "Z", constant=True, optional=True, variadic=False)
-    assert signatures()["Split"][0].outputs == (Slot("outputs", "T", False, False, True),)
+    assert by_tensors.inputs[2] == Slot("zero_point", "Z", True, True, False, False)
+    assert signatures()["Split"][0].outputs == (Slot("outputs", "T", False, False, True, False),)
+    assert signatures()["If"][0].outputs == (Slot("y", "T", False, True, True, True),)
 
 
 def test_marks():
@@ -92,4 +95,8 @@ def test_forms_of_an_op_differ_in_how_many_inputs_they_take_or_in_what_they_make
 
 
 def test_the_reference_runs_every_op_of_the_table_and_no_other():
-    assert signatures().keys() == OPERATIONS.keys() | INTEGER_OPS.keys()
+    assert signatures().keys() == OPERATIONS.keys() | INTEGER_OPS.keys() | CONTROL_OPS.keys()
+
+
+def test_the_ops_with_bodies_are_those_that_run_some():
+    assert {*marked("runs")} == BODIES.keys()

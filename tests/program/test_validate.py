@@ -21,6 +21,9 @@ NODES = json.loads(
 )
 """By name: a valid node, as `op`, `inputs`, `outputs` and `attributes`, and changes of it.
 
+Of bodies, by their names, it is said what they take, dtypes of values that are called after the body and a
+number, and the names of what they give; they have no nodes.
+
 An input is a dtype where it is fed, null where it is left out, or a constant:
 `{dtype: shape, "fill": element}`, with other elements in the places of `at`. Floats are hexadecimal, as in an
 artifact. A change gives attributes by name (null: left out), inputs and outputs as `in0`, `out0` or whole.
@@ -69,10 +72,11 @@ def node(name, change):
     for key, json_value in change.items():
         if key[:-1] in ("in", "out"):
             (inputs if key[:-1] == "in" else outputs)[int(key[-1])] = json_value
-        elif key not in ("inputs", "outputs"):
+        elif key not in ("inputs", "outputs", "bodies"):
             attributes[key] = json_value
     attributes = {key: attribute(value) for key, value in attributes.items() if value is not None}
-    return case["op"], [slot(item) for item in inputs], [slot(item) for item in outputs], attributes
+    bodies = change.get("bodies", case.get("bodies", {}))
+    return case["op"], [slot(item) for item in inputs], [slot(item) for item in outputs], attributes, bodies
 
 
 VALID = {

@@ -10,10 +10,11 @@ from collections.abc import Iterable
 import onnx
 
 from octavo.errors import ModelError
+from octavo.exporting.bodies import add_with_bodies
 from octavo.exporting.floats import add_float
 from octavo.exporting.graph import Graph
 from octavo.exporting.integers import RULES
-from octavo.program import Program, saving
+from octavo.program import Node, Program, saving
 
 _LARGEST = (1 << 31) - 1
 """Bytes of a protobuf message, at most."""
@@ -26,12 +27,19 @@ def to_onnx(program: Program) -> onnx.ModelProto:
     """
     graph = Graph(program)
     for node in program.nodes:
-        RULES.get(node.op, add_float)(graph, node)
+        _add(graph, node)
     model = graph.model()
     if model.ByteSize() > _LARGEST:
         raise ModelError(f"an ONNX file of {model.ByteSize():,} bytes cannot be: the format ends at 2 GiB")
     onnx.checker.check_model(model, full_check=True)
     return model
+
+
+def _add(graph: Graph, node: Node) -> None:
+    if node.bodies:
+        add_with_bodies(graph, node, _add)
+    else:
+        RULES.get(node.op, add_float)(graph, node)
 
 
 def save(program: Program, path: saving.PathLike, sources: Iterable[saving.PathLike] = ()) -> onnx.ModelProto:

@@ -1,6 +1,7 @@
 """An ONNX graph under construction."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -32,6 +33,7 @@ class Graph:
     def __init__(self, program: Program) -> None:
         self.program = program
         self._nodes: list[onnx.NodeProto] = []
+        self._count = 0
         self._tensors: dict[str, onnx.TensorProto] = {}
         self._names = set(program.values)
         self._dequantized: dict[tuple[str, bytes, bytes], str] = {}
@@ -52,9 +54,18 @@ class Graph:
                 self._tensors[name] = tensor(self.program.values[name], self.program.constants[name])
         while inputs and not inputs[-1]:
             inputs = inputs[:-1]
-        name = f"{op}_{len(self._nodes)}"
+        name = f"{op}_{self._count}"
+        self._count += 1
         self._nodes.append(helper.make_node(op, inputs, outputs, name, **attributes))
         return outputs[0]
+
+    @contextmanager
+    def inside(self) -> Iterator[list[onnx.NodeProto]]:
+        """The nodes that are added meanwhile, which are no nodes of the graph itself but of a sub-graph."""
+        outer, known = self._nodes, dict(self._dequantized)
+        self._nodes = []
+        yield self._nodes
+        self._nodes, self._dequantized = outer, known
 
     def made(self, op: str, inputs: Sequence[str], base: str, **attributes: Any) -> str:  # noqa: ANN401
         """Add a node whose result is a new value, with a name like `base`."""
@@ -106,8 +117,8 @@ class Graph:
         graph = helper.make_graph(
             self._nodes,
             "quantized",
-            [_port(program.values[name]) for name in program.inputs],
-            [_port(program.values[name]) for name in program.outputs],
+            [port(program.values[name]) for name in program.inputs],
+            [port(program.values[name]) for name in program.outputs],
             list(self._tensors.values()),
         )
         return helper.make_model(
@@ -134,7 +145,8 @@ def tensor(value: Value, array: Array) -> onnx.TensorProto:
     return helper.make_tensor(value.name, _PACKED[value.dtype], shape, array.tobytes(), raw=True)
 
 
-def _port(value: Value) -> onnx.ValueInfoProto:
+def port(value: Value) -> onnx.ValueInfoProto:
+    """An input or output of a graph."""
     return helper.make_tensor_value_info(
         value.name, helper.np_dtype_to_tensor_dtype(DTYPES[value.dtype]), value.shape
     )

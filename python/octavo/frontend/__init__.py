@@ -26,6 +26,8 @@ from octavo.frontend.kept import KEPT, PRODUCT, WEIGHTS
 from octavo.frontend.lifting import lift_dequantizations
 from octavo.frontend.opset import NEWEST_OPSET, convert, restate
 from octavo.frontend.quiet import quiet
+from octavo.frontend.scans import SCANS_OF_BATCHES, expand_scans
+from octavo.frontend.scopes import name_apart
 from octavo.frontend.source import Source, one_line, read
 from octavo.program import OPSET
 
@@ -43,6 +45,7 @@ __all__ = [
     "infer_shapes",
     "listed",
     "load",
+    "name_apart",
     "one_line",
     "quiet",
     "source_files",
@@ -100,13 +103,18 @@ def _load(source: Source) -> ir.Model:
     add_functions(model, calls)
     keep_products(model)
     expand_operators(model)
+    if model.graph.opset_imports[""] <= SCANS_OF_BATCHES:
+        expand_scans(model)
     if model.graph.opset_imports[""] != OPSET:
         infer_shapes(model)
         with without_functions(model):
             (convert if model.graph.opset_imports[""] < OPSET else restate)(model, OPSET)
     write_out_calls(model)
+    infer_shapes(model)
+    expand_scans(model)
     lift_dequantizations(model)
     keep_products(model)
     expand_operators(model)
+    name_apart(model)
     infer_shapes(model)
     return model

@@ -10,10 +10,13 @@ import onnx
 import onnx_ir as ir
 
 from octavo.errors import ModelError
+from octavo.frontend.scopes import Carried
 from octavo.frontend.skeleton import skeleton
 from octavo.frontend.source import one_line
 
 _MAX_VECTOR = 1024
+_MOST_ROUNDS = 8
+"""How often the shapes of what Loops carry are inferred, each time from what the time before left over."""
 _CLAIMED = "octavo.frontend.claimed"
 _FREE = re.compile(
     r"\d*|(any|arbitrary|dyn|dynamic|free|na|nan|none|null|undef|undefined|unk|unknown|unspecified|var|variable)?"
@@ -32,11 +35,23 @@ def infer_shapes(model: ir.Model) -> None:
         ModelError: a node whose inputs do not fit together.
     """
     model.graph.meta.setdefault(_CLAIMED, {value.name: value.shape for value in model.graph.outputs})
-    _name_free_axes(model)
+    carried = Carried(model)
+    _infer_once(model, carried)
+    for _ in range(_MOST_ROUNDS):
+        if not carried.learn():
+            return
+        _infer_once(model, carried)
+    carried.forget()
+    _infer_once(model, carried)
+
+
+def _infer_once(model: ir.Model, carried: Carried) -> None:
     for graph in model.graphs():
         for node in graph:
             for value in node.outputs:
                 value.shape = None
+    carried.state()
+    _name_free_axes(model)
     proto = skeleton(model)
     inferred = _infer(proto, follow_values=False)
     if any(node.op_type == "Shape" for node in model.graph.all_nodes()) and _vectors_are_short(inferred):

@@ -30,7 +30,7 @@ from octavo.lowering.softmax import emit_exponentials, emit_softmax, fit_exponen
 from octavo.lowering.unary import emit_unary, fit_unary
 from octavo.lowering.weights import Weights
 from octavo.lowering.wiring import Unit, Wiring
-from octavo.program import Program
+from octavo.program import Program, all_nodes
 
 if TYPE_CHECKING:
     import onnx_ir as ir
@@ -87,16 +87,16 @@ def lower_to_integers(
         {name: (EXCLUDED, True) for name in sorted(exclude)},
         lambda decision, unit: _rule(decision, unit).fit(decision, unit),
     )
-    builder = ProgramBuilder(decision)
+    builder = ProgramBuilder(decision, lambda body: lower_to_integers(body, forms, exclude, made))
     for unit in decision.written():
         if decision.is_integer(unit):
             _rule(decision, unit).emit(builder, unit, decision.fits[unit.name])
         elif unit.name not in decision.fused:
             builder.emit_float(unit)
-    held = {name: decision.affine_of_channels(name) for name in builder.held_in_integers()}
+    held = {name: decision.affine_of_channels(name) for name in builder.held_in_integers()} | builder.held
     return Lowered(
         builder.program(),
-        decision.stays,
+        [*decision.stays, *builder.stays],
         builder.node_origins,
         builder.value_origins,
         held,
@@ -116,7 +116,7 @@ def stays_of(program: Program, exclude: Iterable[str] = ()) -> list[Stay]:
 
 
 def _as_it_stands(program: Program) -> Lowered:
-    nodes: dict[str, tuple[str, ...]] = {node.name: (node.name,) for node in program.nodes}
+    nodes: dict[str, tuple[str, ...]] = {node.name: (node.name,) for node in all_nodes(program.nodes)}
     return Lowered(program, [], nodes, {name: name for name in program.values}, {})
 
 

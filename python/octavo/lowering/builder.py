@@ -1,5 +1,6 @@
 """Writes the integer Program: values in the form that each reader wants, conversions made once."""
 
+from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
@@ -8,6 +9,7 @@ from octavo.lowering.affine import Affine
 from octavo.lowering.columns import Columns
 from octavo.lowering.decision import Decision
 from octavo.lowering.grids import Grid
+from octavo.lowering.lowered import Lowered
 from octavo.lowering.wiring import Unit
 from octavo.lowering.writer import ProgramWriter, same_quant
 from octavo.program import Attribute, Node, Program, Value
@@ -21,8 +23,8 @@ class ProgramBuilder(ProgramWriter):
     `<name>_quantized`. An output of the model keeps its name in float32.
     """
 
-    def __init__(self, decision: Decision) -> None:
-        super().__init__(decision.wiring)
+    def __init__(self, decision: Decision, lower_body: Callable[[Program], Lowered]) -> None:
+        super().__init__(decision.wiring, lower_body)
         self.decision = decision
         self._integer_names: dict[str, str] = {}
         self._float_names: dict[str, str] = {}
@@ -169,7 +171,10 @@ class ProgramBuilder(ProgramWriter):
         for node in unit.body:
             inputs = [form(name) for name in node.inputs]
             outputs = [self.gives_floats(name) for name in node.outputs]
-            self._add(node.op, node.name, inputs, outputs, node.attributes, (node.name,))
+            if node.bodies:
+                self._add_with_bodies(node, inputs, outputs)
+            else:
+                self._add(node.op, node.name, inputs, outputs, node.attributes, (node.name,))
         if unit.pair:
             quantize, dequantize = unit.pair
             source, name = self.floats(quantize.inputs[0]), dequantize.outputs[0]

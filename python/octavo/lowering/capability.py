@@ -75,6 +75,9 @@ class Verdict:
     expected: bool = False
 
 
+RUNS_BODIES = "it runs sub-programs, which have integers of their own"
+
+
 def judge(
     wiring: Wiring,
     unit: Unit,
@@ -87,6 +90,8 @@ def judge(
     without: a kind that it cannot be of. integers_only: whether it must, though it were better off in float.
     """
     op = unit.node.op
+    if unit.node.bodies:
+        return Verdict(None, RUNS_BODIES, expected=True)
     if op in BETTER_IN_FLOAT:
         return Verdict(None, BETTER_IN_FLOAT[op], expected=True)
     verdict = Verdict(None, f"{op} has no integer form")

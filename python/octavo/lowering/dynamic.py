@@ -1,6 +1,6 @@
 """Products whose activations become integers at run time, by ranges of their own; the rest stays float."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from types import MappingProxyType
 
@@ -44,7 +44,11 @@ def lower_dynamically(
     stay float. made: weights that are not to be the nearest, by the names of their constants.
     """
     wiring, excluded = Wiring(program), frozenset(exclude)
-    writer, stays = _DynamicWriter(wiring), list[Stay]()
+
+    def lower_body(body: Program) -> Lowered:
+        return lower_dynamically(body, of, per_channel=per_channel, exclude=excluded, made=made)
+
+    writer, stays = _DynamicWriter(wiring, lower_body), list[Stay]()
     for unit in wiring.units:
         op, reason, expected = _becomes(wiring, unit, excluded)
         if op in _OPERANDS:
@@ -57,7 +61,9 @@ def lower_dynamically(
         if wiring.computes_floats(unit):
             stays.extend(Stay(node.name, node.op, reason, expected) for node in unit.nodes)
         writer.floats(unit)
-    return Lowered(writer.program(), stays, writer.node_origins, writer.value_origins, {}, writer.weights)
+    lowered = writer.program()
+    stays += writer.stays
+    return Lowered(lowered, stays, writer.node_origins, writer.value_origins, {}, writer.weights)
 
 
 def _becomes(wiring: Wiring, unit: Unit, excluded: frozenset[str]) -> tuple[str, str, bool]:
@@ -98,8 +104,8 @@ def _weights(
 class _DynamicWriter(ProgramWriter):
     """The Program being written; a value is quantized once for all products that read it alike."""
 
-    def __init__(self, wiring: Wiring) -> None:
-        super().__init__(wiring)
+    def __init__(self, wiring: Wiring, lower_body: Callable[[Program], Lowered]) -> None:
+        super().__init__(wiring, lower_body)
         self._quantized: dict[tuple[str, int], list[str]] = {}
 
     def product(self, unit: Unit, op: str, operands: Operands, weights: Weights) -> None:
@@ -124,7 +130,10 @@ class _DynamicWriter(ProgramWriter):
             for name in node.inputs:
                 self.keep_constant(name)
             outputs = [self.gives_floats(name) for name in node.outputs]
-            self._add(node.op, node.name, list(node.inputs), outputs, node.attributes, (node.name,))
+            if node.bodies:
+                self._add_with_bodies(node, list(node.inputs), outputs)
+            else:
+                self._add(node.op, node.name, list(node.inputs), outputs, node.attributes, (node.name,))
 
     def program(self) -> Program:
         """The Program written so far, as a whole."""

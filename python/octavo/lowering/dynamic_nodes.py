@@ -35,6 +35,10 @@ class DynamicProducts:
     constants: dict[str, Array]
     _quantized: dict[str, Quantized] = field(default_factory=dict)
 
+    def inside(self) -> "DynamicProducts":
+        """The same for a body, which sees what has been made so far, and outside of which nothing is seen."""
+        return DynamicProducts(self.values, self.constants, dict(self._quantized))
+
     def nodes(self, name: str, inputs: Sequence[str], output: str) -> list[Node]:
         """The nodes of a call of `octavo.frontend.PRODUCT`."""
         x, weight, scale, zero, bias = inputs

@@ -11,6 +11,7 @@ from octavo.lowering.affine import Affine
 from octavo.lowering.forms import GivenWeights
 from octavo.program import Node, Program
 from octavo.program.attributes import integer, number
+from octavo.program.bodies import body_program, mentioned
 
 
 @dataclass(frozen=True)
@@ -31,7 +32,10 @@ class Given:
 def gives_forms(program: Program) -> bool:
     """Whether a float Program says of some tensor which integers it has."""
     found = given(program)
-    return bool(found.forms or found.weights)
+    bodies = ((node, key) for node in program.nodes for key in node.bodies)
+    return bool(found.forms or found.weights) or any(
+        gives_forms(body_program(program, node, key)) for node, key in bodies
+    )
 
 
 def holds_integers(program: Program) -> bool:
@@ -90,10 +94,9 @@ def _along(scale: npt.NDArray[Any], rank: int, node: Node) -> npt.NDArray[Any]:
 def _without(program: Program, known: set[str], constants: dict[str, npt.NDArray[Any]]) -> Program:
     """The Program with these nodes gone, whose results are constants, and what they alone read."""
     nodes = [node for node in program.nodes if node.name not in known]
-    read = {name for node in nodes for name in node.inputs} | set(program.outputs)
-    constants = {name: array for name, array in constants.items() if name in read}
-    made = {*program.inputs, *(name for node in nodes for name in node.outputs), *constants}
-    values = {name: value for name, value in program.values.items() if name in made}
+    used = {*program.inputs, *program.outputs, *mentioned(nodes)}
+    constants = {name: array for name, array in constants.items() if name in used}
+    values = {name: value for name, value in program.values.items() if name in used}
     return replace(program, nodes=nodes, values=values, constants=constants)
 
 

@@ -4,7 +4,7 @@ Values keep the graph's names, so what is observed in the float Program is what 
 about.
 """
 
-from collections.abc import Iterable, Set
+from collections.abc import Iterable, Mapping, Set
 from typing import Any
 
 import numpy as np
@@ -17,7 +17,8 @@ from octavo.frontend import EXPORT_FOR_INFERENCE, KEPT, PRODUCT, WEIGHTS, called
 from octavo.lowering.dynamic_nodes import DynamicProducts
 from octavo.lowering.padding import resolve_auto_pad
 from octavo.lowering.widening import widened
-from octavo.program import DTYPES, OPSET, PACKED, Attribute, Node, Program, Value
+from octavo.program import DTYPES, OPSET, PACKED, Attribute, Body, Node, Program, Value
+from octavo.program.bodies import BODIES, COUNTED, given_by, own_inputs, with_bodies
 from octavo.program.integers import pack
 from octavo.program.ops import signatures
 from octavo.program.validate import validate
@@ -52,44 +53,24 @@ def float_program(model: ir.Model) -> Program:
     """The float Program of a model at opset `OPSET`.
 
     Every attribute that ONNX gives a default is explicit; `auto_pad` is turned into pads where these do not
-    depend on free sizes. Raises `ModelError` for a sub-graph, another domain's op, or a type that a Program
-    cannot hold.
+    depend on free sizes. Sub-graphs become sub-programs. Raises `ModelError` for another domain's op, or a
+    type that a Program cannot hold.
     """
     _refuse_missing(model)
     graph = model.graph
-    values: dict[str, Value] = {}
-    constants: dict[str, npt.NDArray[Any]] = {}
-    for initializer in graph.initializers.values():
-        _add_constant(initializer.name, initializer.const_value, values, constants)
     free = {axis.value for value in graph.inputs for axis in value.shape or () if not isinstance(axis, int)}
+    writing = _Writing(free)
+    writing.add_initializers(graph)
     for value in graph.inputs:
-        if value.name not in constants:
-            values[_name(value)] = _value(value, value.shape, free)
-    results = {value.name for value in graph.outputs}
-    nodes: list[Node] = []
-    dynamic = DynamicProducts(values, constants)
-    taken: set[str] = set()
-    for node in graph:
-        if node.op_type == "Constant" and node.domain == "":
-            _add_constant(
-                node.outputs[0].name, ir.convenience.get_const_tensor(node.outputs[0]), values, constants
-            )
-            continue
-        for output in node.outputs:
-            if output.name:
-                shape: Iterable[_Axis] | None = output.shape
-                if shape is None and output.name in results:
-                    shape = claimed_shape(graph, output.name)
-                values[output.name] = _value(output, shape, free)
-        if node.domain == KEPT:
-            nodes += _kept_nodes(node, _node_name(node, taken), dynamic)
-            continue
-        nodes.append(_node(node, _node_name(node, taken), values, constants))
+        if value.name not in writing.constants:
+            writing.add_value(value, value.shape)
+    claims = {value.name: claimed_shape(graph, value.name or "") for value in graph.outputs}
+    nodes = writing.nodes(graph, claims)
     program = Program(
-        inputs=[_name(value) for value in graph.inputs if value.name not in constants],
+        inputs=[_name(value) for value in graph.inputs if value.name not in writing.constants],
         outputs=[_name(value) for value in graph.outputs],
-        values=values,
-        constants=constants,
+        values=writing.values,
+        constants=writing.constants,
         nodes=nodes,
     )
     program = widened(program)
@@ -98,6 +79,78 @@ def float_program(model: ir.Model) -> Program:
     except ArtifactError as error:
         raise ModelError(f"the model asks for what octavo does not have: {error}") from error
     return program
+
+
+class _Writing:
+    """The values and constants of a Program that is being made, and nodes of one graph after the other.
+
+    free: the names of the inputs' axes.
+    """
+
+    def __init__(self, free: Set[str | None]) -> None:
+        self.values: dict[str, Value] = {}
+        self.constants: dict[str, npt.NDArray[Any]] = {}
+        self._free = free
+        self._dynamic = DynamicProducts(self.values, self.constants)
+        self._taken: set[str] = set()
+
+    def add_value(self, value: ir.Value, stated: Iterable[_Axis] | None) -> None:
+        """Describe a value, of that shape."""
+        self.values[_name(value)] = _value(value, stated, self._free)
+
+    def add_initializers(self, graph: ir.Graph) -> None:
+        """Add the constants of a graph."""
+        for initializer in graph.initializers.values():
+            _add_constant(initializer.name, initializer.const_value, self.values, self.constants)
+
+    def nodes(
+        self, graph: ir.Graph, claims: Mapping[str | None, tuple[int | str | None, ...] | None]
+    ) -> list[Node]:
+        """The nodes of a graph. claims: shapes of values, where none is known."""
+        nodes: list[Node] = []
+        for node in graph:
+            if node.op_type == "Constant" and node.domain == "":
+                tensor = ir.convenience.get_const_tensor(node.outputs[0])
+                _add_constant(node.outputs[0].name, tensor, self.values, self.constants)
+                continue
+            for output in node.outputs:
+                if output.name:
+                    shape: Iterable[_Axis] | None = output.shape
+                    self.add_value(output, claims.get(output.name) if shape is None else shape)
+            name = _node_name(node, self._taken)
+            if node.domain == KEPT:
+                nodes += _kept_nodes(node, name, self._dynamic)
+            elif node.op_type in BODIES:
+                nodes.append(self._with_bodies(node, name))
+            else:
+                nodes.append(_node(node, name, self.values, self.constants))
+        return nodes
+
+    def _with_bodies(self, node: ir.Node, name: str) -> Node:
+        """A node that runs sub-graphs; what these read from outside is among its inputs."""
+        bodies = {key: self._body(node.attributes[key].as_graph()) for key in BODIES[node.op_type]}
+        given = list(node.inputs)
+        if node.op_type == "Loop":
+            given += [None] * (COUNTED - len(given))
+        inputs = tuple("" if value is None else _name(value) for value in given)
+        outputs = tuple(value.name or "" for value in node.outputs)
+        outputs += ("",) * (given_by(node.op_type, bodies) - len(outputs))
+        made = Node(node.op_type, name, inputs, outputs, bodies=bodies)
+        own = own_inputs(made)
+        if len(inputs) != own:
+            raise ModelError(
+                f"node {name!r} ({node.op_type}) has {len(inputs)} inputs, and its body takes {own}"
+            )
+        return with_bodies(made, bodies, self.constants)
+
+    def _body(self, graph: ir.Graph) -> Body:
+        outer, self._dynamic = self._dynamic, self._dynamic.inside()
+        self.add_initializers(graph)
+        for value in graph.inputs:
+            self.add_value(value, value.shape)
+        nodes = tuple(self.nodes(graph, {}))
+        self._dynamic = outer
+        return Body(tuple(map(_name, graph.inputs)), tuple(map(_name, graph.outputs)), nodes)
 
 
 def _refuse_missing(model: ir.Model) -> None:

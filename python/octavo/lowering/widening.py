@@ -4,11 +4,15 @@ float16 and float64 go through float32 where an op has no form of its own for th
 A float16 is exactly a float32, so that such an op computes in float32 and rounds its result once.
 """
 
+from collections.abc import Iterable
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
-from octavo.program import DTYPES, Node, Program, Value
+from octavo.program import DTYPES, Body, Node, Program, Value, all_nodes
+from octavo.program.bodies import with_bodies
 from octavo.program.checks import ONNX_DTYPES
 from octavo.program.ops import DTYPE_SETS, Slot, signatures
 
@@ -23,28 +27,51 @@ def widened(program: Program) -> Program:
 
     Pow's operands get one dtype. Clip of integers and float64, or by computed bounds, is Max and Min.
     """
-    return _Widening(program).program()
+    written = _Widening(dict(program.values), dict(program.constants), {}, {})
+    nodes = written.write(program.nodes)
+    every = list(all_nodes(nodes))
+    read = {name for node in every for name in node.inputs} | set(program.outputs)
+    read |= {name for node in every for body in node.bodies.values() for name in body.outputs}
+    left = {source for source, _ in written.constants_cast} - read
+    constants = {name: array for name, array in written.constants.items() if name not in left}
+    values = {name: value for name, value in written.values.items() if name not in left}
+    return replace(program, values=values, constants=constants, nodes=nodes)
 
 
 class _Widening:
-    def __init__(self, program: Program) -> None:
-        self.given = program
-        self.values = dict(program.values)
-        self.constants = dict(program.constants)
-        self.nodes: list[Node] = []
-        self.casts: dict[tuple[str, str], str] = {}
+    """Nodes being written out, of a Program or of a body of one, whose values and constants these are.
 
-    def program(self) -> Program:
-        for node in self.given.nodes:
+    constants_cast, casts: what there is of constants in other dtypes, and of values that can be read here.
+    """
+
+    def __init__(
+        self,
+        values: dict[str, Value],
+        constants: dict[str, npt.NDArray[Any]],
+        constants_cast: dict[tuple[str, str], str],
+        casts: dict[tuple[str, str], str],
+    ) -> None:
+        self.values = values
+        self.constants = constants
+        self.nodes: list[Node] = []
+        self.constants_cast = constants_cast
+        self.casts = casts
+
+    def write(self, nodes: Iterable[Node]) -> list[Node]:
+        """The nodes that these become."""
+        for node in nodes:
             for plain in self._plain(node):
                 self._widen(plain)
-        read = {name for node in self.nodes for name in node.inputs} | set(self.given.outputs)
-        left = {source for source, _ in self.casts} - read
-        constants = {name: array for name, array in self.constants.items() if name not in left}
-        values = {n: v for n, v in self.values.items() if n in constants or n not in self.constants}
-        return replace(self.given, values=values, constants=constants, nodes=self.nodes)
+        return self.nodes
+
+    def _in_body(self, body: Body) -> Body:
+        inner = _Widening(self.values, self.constants, self.constants_cast, dict(self.casts))
+        return replace(body, nodes=tuple(inner.write(body.nodes)))
 
     def _plain(self, node: Node) -> list[Node]:
+        if node.bodies:
+            bodies = {name: self._in_body(body) for name, body in node.bodies.items()}
+            return [with_bodies(node, bodies, self.constants)]
         if node.op == "Pow":
             return self._power(node)
         if node.op == "Clip":
@@ -146,9 +173,10 @@ class _Widening:
         """The value as that dtype: itself, a constant, or what a Cast makes."""
         if self.values[name].dtype == dtype:
             return name
-        made = self.casts.get((name, dtype))
+        casts = self.constants_cast if name in self.constants else self.casts
+        made = casts.get((name, dtype))
         if made is None:
-            made = self.casts[name, dtype] = self._new(f"{name}.{dtype}", dtype, name)
+            made = casts[name, dtype] = self._new(f"{name}.{dtype}", dtype, name)
             if name in self.constants:
                 with np.errstate(over="ignore"):
                     self.constants[made] = self.constants[name].astype(DTYPES[dtype])

@@ -6,7 +6,7 @@ import onnx_ir as ir
 import onnx_ir.passes.common as common
 
 from octavo.errors import ModelError
-from octavo.frontend import infer_shapes, one_line, quiet
+from octavo.frontend import infer_shapes, name_apart, one_line, quiet
 from octavo.passes.activations import name_activations
 from octavo.passes.affine import fold_affine
 from octavo.passes.chains import merge_chains
@@ -70,6 +70,7 @@ def simplify(model: ir.Model, evaluate: Evaluate) -> ir.Model:
             for run in PASSES:
                 changed |= _guarded(run, model)
             common.NameFixPass()(model)
+            name_apart(model)
             infer_shapes(model)
             if not changed:
                 break

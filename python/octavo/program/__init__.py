@@ -4,7 +4,7 @@ Nodes are in ONNX's logical layout and terms. Float nodes keep their ONNX names;
 and carry every integer that they need. Nothing here knows of layouts, tiles or machines.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
@@ -84,18 +84,38 @@ class Value:
 
 
 @dataclass(frozen=True)
+class Body:
+    """A sub-program that a node runs, as a branch of an If.
+
+    inputs, outputs: names of what the node gives it and takes from it. nodes: in topological order. Its
+    values stand among the Program's, each under a name that no other value has; beside its own, its nodes
+    read constants of the Program, and what the node reads that the body belongs to.
+    """
+
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+    nodes: tuple["Node", ...]
+
+
+@dataclass(frozen=True)
 class Node:
-    """One operation. Inputs and outputs name values; an empty name is one left out."""
+    """One operation. Inputs and outputs name values; an empty name is one left out.
+
+    bodies: its sub-programs, by ONNX's names for them (`octavo.program.bodies`). All that their nodes read
+    from outside, constants apart, is among the inputs, behind those that the operator itself has.
+    """
 
     op: str
     name: str
     inputs: tuple[str, ...]
     outputs: tuple[str, ...]
     attributes: dict[str, Attribute] = field(default_factory=dict)
+    bodies: dict[str, Body] = field(default_factory=dict)
 
     def __repr__(self) -> str:
         ends = f"{_listed(self.inputs)} -> {_listed(self.outputs)}"
-        return f"Node({self.op} {self.name!r}: {ends}; {len(self.attributes)} attributes)"
+        inside = "".join(f"; {name}: {len(body.nodes)} nodes" for name, body in self.bodies.items())
+        return f"Node({self.op} {self.name!r}: {ends}; {len(self.attributes)} attributes{inside})"
 
 
 @dataclass(frozen=True, eq=False)
@@ -125,6 +145,14 @@ class Program:
         )
         size = sum(array.nbytes for array in self.constants.values())
         return f"Program({' -> '.join(ends)}; {len(self.nodes)} nodes, {size:,} bytes of constants)"
+
+
+def all_nodes(nodes: Iterable[Node]) -> Iterator[Node]:
+    """These nodes and those of their bodies, each node before what it holds, bodies by their names."""
+    for node in nodes:
+        yield node
+        for name in sorted(node.bodies):
+            yield from all_nodes(node.bodies[name].nodes)
 
 
 def _typed(value: Value) -> str:

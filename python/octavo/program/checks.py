@@ -22,6 +22,7 @@ from octavo.program.arithmetic import (
     residual_reach,
 )
 from octavo.program.attributes import integer, integers, number
+from octavo.program.bodies import check_if, check_loop
 from octavo.program.integers import ACTIVATIONS, Integers, elements, limits
 
 INT32_MAX = 2**31 - 1
@@ -475,6 +476,8 @@ _CHECKS: dict[str, Callable[[Program, Node], None]] = {
     "ConvTranspose": _check_conv_transpose,
     "Dequantize": _check_dequantize,
     "EyeLike": _check_eye_like,
+    "If": check_if,
+    "Loop": check_loop,
     "Lookup": _check_lookup,
     "LpPool": _check_pool,
     "MaxPool": _check_pool,

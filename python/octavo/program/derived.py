@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping
 import numpy as np
 import numpy.typing as npt
 
-from octavo.program import Node, Program, Quant, Value
+from octavo.program import Node, Program, Quant, Value, all_nodes
 from octavo.program.arithmetic import multipliers_shifts, residual_multipliers_shifts
 from octavo.program.ops import marked
 
@@ -22,10 +22,12 @@ PLAIN, WITH_RESIDUAL = 5, 8
 
 def left_out(program: Program) -> frozenset[str]:
     """The constants of a Program that an artifact leaves out: what is read once, and given by scales."""
-    reads = Counter(name for node in program.nodes for name in node.inputs) + Counter(program.outputs)
+    nodes = list(all_nodes(program.nodes))
+    given_on = Counter(name for node in nodes for body in node.bodies.values() for name in body.outputs)
+    reads = Counter(name for node in nodes for name in node.inputs) + Counter(program.outputs) + given_on
     return frozenset(
         name
-        for name, given in _given(program.values, program.nodes)
+        for name, given in _given(program.values, nodes)
         if reads[name] == 1
         and name in program.constants
         and (program.values[name].dtype, program.values[name].quant) == ("i32", None)
@@ -34,12 +36,12 @@ def left_out(program: Program) -> frozenset[str]:
 
 
 def derived(values: Mapping[str, Value], nodes: Iterable[Node]) -> dict[str, Int32s]:
-    """What an artifact with these values left out, by name.
+    """What an artifact of these nodes with these values left out, by name.
 
     A name that no scales give stays as it is: not described.
     """
     found: dict[str, Int32s] = {}
-    for name, given in _given(values, nodes):
+    for name, given in _given(values, all_nodes(nodes)):
         if name not in values:
             found.setdefault(name, given)
     return found

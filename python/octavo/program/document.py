@@ -17,7 +17,8 @@ import numpy as np
 import numpy.typing as npt
 
 from octavo.errors import ArtifactError
-from octavo.program import FORMAT_VERSION, Attribute, Node, Program, Quant, Value
+from octavo.program import FORMAT_VERSION, Attribute, Body, Node, Program, Quant, Value
+from octavo.program.bodies import MAX_DEPTH
 from octavo.program.derived import derived, left_out
 from octavo.program.factors import Factored, decoded
 
@@ -85,12 +86,20 @@ class _Written:
 
     def node(self, node: Node) -> dict[str, Any]:
         attributes = {name: self._attribute(node.attributes[name]) for name in sorted(node.attributes)}
+        bodies = {name: self._body(node.bodies[name]) for name in sorted(node.bodies)}
         return {
             "op": node.op,
             "name": node.name,
             "inputs": list(node.inputs),
             "outputs": list(node.outputs),
             "attributes": attributes,
+        } | ({"bodies": bodies} if bodies else {})
+
+    def _body(self, body: Body) -> dict[str, Any]:
+        return {
+            "inputs": list(body.inputs),
+            "outputs": list(body.outputs),
+            "nodes": [self.node(node) for node in body.nodes],
         }
 
     def _attribute(self, attribute: Attribute) -> Any:  # noqa: ANN401
@@ -201,8 +210,9 @@ class _Read:
         )
         return Quant(scale, zero_point, axis, block)
 
-    def node(self, json_value: Any) -> Node:  # noqa: ANN401
-        entry = object_of(json_value, "a node", "op", "name", "inputs", "outputs", "attributes")
+    def node(self, json_value: Any, depth: int = 0) -> Node:  # noqa: ANN401
+        known = {"bodies": {}} | object_of(json_value, "a node")
+        entry = object_of(known, "a node", "op", "name", "inputs", "outputs", "attributes", "bodies")
         name = text_of(entry["name"], "a node's name")
         attributes = object_of(entry["attributes"], f"the attributes of the node {name!r}")
         return Node(
@@ -214,6 +224,24 @@ class _Read:
                 key: self._attribute(attributes[key], f"{key!r} of the node {name!r}")
                 for key in sorted(attributes)
             },
+            self._bodies(entry["bodies"], name, depth),
+        )
+
+    def _bodies(self, json_value: Any, name: str, depth: int) -> dict[str, Body]:  # noqa: ANN401
+        bodies = object_of(json_value, f"the bodies of the node {name!r}")
+        if bodies and depth == MAX_DEPTH:
+            invalid(f"the node {name!r} has bodies, and lies within {depth}: there are {depth} at most")
+        return {
+            key: self._body(bodies[key], f"{key!r} of the node {name!r}", depth) for key in sorted(bodies)
+        }
+
+    def _body(self, json_value: Any, what: str, depth: int) -> Body:  # noqa: ANN401
+        entry = object_of(json_value, f"the body {what}", "inputs", "outputs", "nodes")
+        nodes = list_of(entry["nodes"], f"the nodes of the body {what}")
+        return Body(
+            tuple(_texts(entry["inputs"], f"the inputs of the body {what}")),
+            tuple(_texts(entry["outputs"], f"the outputs of the body {what}")),
+            tuple(self.node(node, depth + 1) for node in nodes),
         )
 
     def _attribute(self, json_value: Any, what: str) -> Attribute:  # noqa: ANN401

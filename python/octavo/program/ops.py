@@ -14,19 +14,23 @@ ATTRIBUTE_KINDS = ("int", "ints", "f32", "f32s", "f64", "str")
 _INT32_MAX = 2**31 - 1
 _SET = re.compile(r"set ([A-Z]) = (.+)")
 _FORM = re.compile(r"(\w+)\((.*)\) -> (.*?) \|((?: [^~ ]+)*)((?: ~\w+)*)")
-_SLOT = re.compile(r"(\w+):(\w+)(!?)(\??)(\*?)")
+_SLOT = re.compile(r"(\w+):(\w+)(!?)(\??)([*&]?)")
 _ATTRIBUTE = re.compile(r"(\w+):(\w+)(?:\[(-?\d+)\.\.(-?\d+)?\])?(?:\{([\w,]+)\})?(\??)")
 
 
 @dataclass(frozen=True)
 class Slot:
-    """An input or output of an op. `dtype` is a dtype or a key of `DTYPE_SETS`."""
+    """An input or output of an op. `dtype` is a dtype or a key of `DTYPE_SETS`.
+
+    mixed: any number may stand there, none too, each of a dtype of its own.
+    """
 
     name: str
     dtype: str
     constant: bool
     optional: bool
     variadic: bool
+    mixed: bool
 
 
 @dataclass(frozen=True)
@@ -112,8 +116,9 @@ def _signature(line: str) -> Signature:
 
 
 def _slot(text: str) -> Slot:
-    name, dtype, constant, optional, variadic = _matched(_SLOT, text).groups()
-    return Slot(name, dtype, bool(constant), bool(optional), bool(variadic))
+    name, dtype, constant, optional, many = _matched(_SLOT, text).groups()
+    mixed = many == "&"
+    return Slot(name, dtype, bool(constant), bool(optional) or mixed, bool(many), mixed)
 
 
 def _attribute(text: str) -> tuple[str, AttributeSlot]:

@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from octavo.errors import ModelError, close_to
-from octavo.program import Program
+from octavo.program import Program, all_nodes
 from octavo.program.attributes import integer
 from octavo.program.integers import elements
 
@@ -57,8 +57,9 @@ def tensors(program: Program) -> dict[str, Tensor]:
             quant = value.quant
             stored = elements(program, name)
             found[name] = Tensor(name, stored, quant.scale, quant.zero_point, quant.axis, quant.block)
-    places = {name for node in program.nodes if node.op == "Cast" for name in node.inputs}
-    for node in program.nodes:
+    nodes = list(all_nodes(program.nodes))
+    places = {name for node in nodes if node.op == "Cast" for name in node.inputs}
+    for node in nodes:
         operands = [program.constants.get(name) for name in node.inputs]
         if node.outputs[0] in places:  # in a codebook: no multiples of a scale
             continue

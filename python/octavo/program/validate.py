@@ -8,7 +8,20 @@ import numpy as np
 import numpy.typing as npt
 
 from octavo.errors import ArtifactError
-from octavo.program import DTYPES, MAX_RANK, OPSET, PACKED, Attribute, Node, Program, Quant, Value
+from octavo.program import (
+    DTYPES,
+    MAX_RANK,
+    OPSET,
+    PACKED,
+    Attribute,
+    Body,
+    Node,
+    Program,
+    Quant,
+    Value,
+    all_nodes,
+)
+from octavo.program.bodies import BODIES, COUNTED, MAX_DEPTH, captured
 from octavo.program.checks import check
 from octavo.program.integers import is_integer, limits, packed_bytes, storage
 from octavo.program.ops import DTYPE_SETS, AttributeSlot, Signature, Slot, signatures
@@ -29,9 +42,12 @@ def validate(program: Program) -> None:
         _check_value(name, value)
     for name, array in program.constants.items():
         _check_constant(name, array, program.values.get(name))
-    _check_names(program)
+    nodes = list(all_nodes(program.nodes))
+    _check_names(program, nodes)
+    for node in nodes:
+        _check_bodies(node)
     _check_order(program)
-    for node in program.nodes:
+    for node in nodes:
         try:
             form = _form(program, node)
             _check_dtypes(program, node, form)
@@ -86,19 +102,37 @@ def _check_types(program: Program) -> None:
     if not isinstance(program.preprocessing, str):
         _fail("its preprocessing is no text")
     for node in program.nodes:
-        if not isinstance(node, Node):
-            _fail(f"a node is of type {type(node).__name__}")
-        if not (isinstance(node.op, str) and isinstance(node.name, str)):
-            _fail(f"the op {node.op!r} or the name {node.name!r} of a node is no text")
-        _check_texts(node.inputs, f"the inputs of the {label(node)}")
-        _check_texts(node.outputs, f"the outputs of the {label(node)}")
-        if not isinstance(node.attributes, dict):
-            _fail(f"the attributes of the {label(node)} are no dict")
+        _check_types_of_node(node, 0)
     for name, value in program.values.items():
         if not (isinstance(value.name, str) and isinstance(value.dtype, str)):
             _fail(f"the value {name!r} has a name or a dtype that is no text")
         if not isinstance(value.shape, tuple | None) or not isinstance(value.quant, Quant | None):
             _fail(f"the value {name!r} has a shape that is no tuple, or a quant that is no Quant")
+
+
+def _check_types_of_node(node: object, depth: int) -> None:
+    if not isinstance(node, Node):
+        _fail(f"a node is of type {type(node).__name__}")
+    if not (isinstance(node.op, str) and isinstance(node.name, str)):
+        _fail(f"the op {node.op!r} or the name {node.name!r} of a node is no text")
+    _check_texts(node.inputs, f"the inputs of the {label(node)}")
+    _check_texts(node.outputs, f"the outputs of the {label(node)}")
+    if not isinstance(node.attributes, dict):
+        _fail(f"the attributes of the {label(node)} are no dict")
+    if not isinstance(node.bodies, dict):
+        _fail(f"the bodies of the {label(node)} are no dict")
+    if node.bodies and depth == MAX_DEPTH:
+        _fail(f"the {label(node)} has bodies, and lies within {depth}: there are {depth} at most")
+    for name, body in node.bodies.items():
+        what = f"the body {name!r} of the {label(node)}"
+        if not isinstance(name, str) or not isinstance(body, Body):
+            _fail(f"{what} is of type {type(body).__name__}")
+        _check_texts(body.inputs, f"the inputs of {what}")
+        _check_texts(body.outputs, f"the outputs of {what}")
+        if not isinstance(body.nodes, list | tuple):
+            _fail(f"the nodes of {what} are of type {type(body.nodes).__name__}, not a tuple")
+        for inner in body.nodes:
+            _check_types_of_node(inner, depth + 1)
 
 
 def _check_texts(names: object, what: str) -> None:
@@ -184,30 +218,39 @@ def _check_packed(name: str, array: npt.NDArray[Any], value: Value) -> None:
         _fail(f"the constant {name!r} of {value.dtype} has bits set behind its last element")
 
 
-def _check_names(program: Program) -> None:
-    of_nodes = (name for node in program.nodes for name in (*node.inputs, *node.outputs) if name)
-    for name in (*program.inputs, *program.outputs, *of_nodes):
+def _check_names(program: Program, nodes: Iterable[Node]) -> None:
+    names = [*program.inputs, *program.outputs]
+    for node in nodes:
+        names += filter(None, (*node.inputs, *node.outputs))
+        for body in node.bodies.values():
+            names += (*body.inputs, *body.outputs)
+    for name in names:
         if name not in program.values:
             _fail(f"the value {name!r} is used but not described")
 
 
+def _check_bodies(node: Node) -> None:
+    """A node has the bodies of its operator, and these are given as much as they take."""
+    wanted = BODIES.get(node.op, ())
+    if sorted(node.bodies) != list(wanted):
+        _fail(f"the {label(node)} has the bodies {sorted(node.bodies)}, not {list(wanted)}")
+    for name, body in node.bodies.items():
+        given, taken = (0, 0) if node.op == "If" else (len(node.inputs), len(body.inputs))
+        if taken > given or (node.op == "If" and body.inputs) or (node.op == "Loop" and taken < COUNTED):
+            _fail(f"the {label(node)} cannot give {name!r} its {len(body.inputs)} inputs")
+
+
 def _check_order(program: Program) -> None:
     """Every value comes from one place, and before it is read."""
-    known = set(program.constants)
+    defined = set(program.constants)
     for name in program.inputs:
-        if name in known:
+        if name in defined:
             _fail(f"the input {name!r} is listed twice, or is a constant")
-        known.add(name)
-    for node in program.nodes:
-        for name in filter(None, node.inputs):
-            if name not in known:
-                _fail(f"the {label(node)} reads {name!r} before it is made")
-        for name in filter(None, node.outputs):
-            if name in known:
-                _fail(f"the {label(node)} makes {name!r}, which is already defined")
-            known.add(name)
+        defined.add(name)
+    order = _Order(program, defined)
+    order.check(program.nodes, set(program.inputs), None)
     for name, value in program.values.items():
-        if name not in known:
+        if name not in defined:
             _fail(f"nothing makes the value {name!r}")
         if value.dtype in PACKED and (name not in program.constants or name in program.outputs):
             _fail(
@@ -217,6 +260,57 @@ def _check_order(program: Program) -> None:
         _fail("an output is listed twice")
     if not program.outputs:
         _fail("it has no outputs")
+    for name in program.outputs:
+        if name not in order.outermost:
+            _fail(f"the output {name!r} is made inside a body alone")
+
+
+class _Order:
+    """Every value comes from one place, and before it is read, in bodies too.
+
+    defined: what has been made or given so far, anywhere. outermost: what can be read outside of all bodies.
+    """
+
+    def __init__(self, program: Program, defined: set[str]) -> None:
+        self._constants = program.constants
+        self._defined = defined
+        self.outermost: set[str] = {*program.constants, *program.inputs}
+
+    def check(self, nodes: Iterable[Node], visible: set[str], around: Node | None) -> None:
+        """Check the nodes of a body of the node around them, which see these values beside the constants."""
+        for node in nodes:
+            for name in filter(None, node.inputs):
+                self._check_read(f"the {label(node)} reads", name, visible, around)
+            for key in sorted(node.bodies):
+                self._check_body(node, key)
+            for name in filter(None, node.outputs):
+                self._define(f"the {label(node)} makes", name)
+                visible.add(name)
+        if around is None:
+            self.outermost |= visible
+
+    def _check_body(self, node: Node, key: str) -> None:
+        body, visible = node.bodies[key], set(captured(node))
+        for name in body.inputs:
+            self._define(f"{key!r} of the {label(node)} takes", name)
+            visible.add(name)
+        self.check(body.nodes, visible, node)
+        for name in body.outputs:
+            self._check_read(f"{key!r} of the {label(node)} gives", name, visible, node)
+
+    def _define(self, what: str, name: str) -> None:
+        if name in self._defined:
+            _fail(f"{what} {name!r}, which is already defined")
+        self._defined.add(name)
+
+    def _check_read(self, what: str, name: str, visible: set[str], around: Node | None) -> None:
+        if name in visible or name in self._constants:
+            return
+        if around is None:
+            _fail(f"{what} {name!r} before it is made")
+        _fail(
+            f"{what} {name!r}, which is not made before it there, and which the {label(around)} does not read"
+        )
 
 
 def _form(program: Program, node: Node) -> Signature:
@@ -252,7 +346,8 @@ def _check_dtypes(program: Program, node: Node, form: Signature) -> None:
             continue
         dtype = program.values[name].dtype
         allowed = DTYPE_SETS.get(slot.dtype, (slot.dtype,))
-        if dtype not in allowed or bound.setdefault(slot.dtype, dtype) != dtype:
+        is_bound = not slot.mixed and bound.setdefault(slot.dtype, dtype) != dtype
+        if dtype not in allowed or is_bound:
             _fail(f"the {label(node)} cannot have {name!r} of {dtype} as its {slot.name!r}")
         if slot.constant and name not in program.constants:
             _fail(f"the {label(node)} needs a constant as its {slot.name!r}, not {name!r}")

@@ -6,7 +6,7 @@ from octavo import frontend
 from octavo.errors import ModelError
 from octavo.lowering import Stay, evaluate, lower, stays_of
 from octavo.passes import names_of, simplify
-from octavo.program import Program
+from octavo.program import Program, all_nodes
 from octavo.quantization.mix import FLOAT
 from octavo.quantization.overrides import overridden
 from octavo.quantization.scopes import Names, excluded_nodes
@@ -53,5 +53,8 @@ def check_integers_only(stays: Sequence[Stay]) -> None:
 
 def observable(program: Program) -> list[str]:
     """The values of a float Program that calibration observes: all in float32 that depend on the inputs."""
-    made = [*program.inputs, *(name for node in program.nodes for name in node.outputs if name)]
+    made = list(program.inputs)
+    for node in all_nodes(program.nodes):
+        made += [name for body in node.bodies.values() for name in body.inputs]
+        made += [name for name in node.outputs if name]
     return [name for name in made if program.values[name].dtype == "f32"]

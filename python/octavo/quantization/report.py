@@ -11,7 +11,7 @@ from octavo.calibration import Calibration, Statistics
 from octavo.errors import printable
 from octavo.lowering import Lowered, Stay
 from octavo.lowering.given import given
-from octavo.program import Node, Program, artifact
+from octavo.program import Node, Program, all_nodes, artifact
 from octavo.program.integers import ACTIVATIONS, INT16, UINT8
 from octavo.quantization.choice import Choice
 from octavo.quantization.macs import macs
@@ -215,7 +215,7 @@ def report(
     program = lowered.program
     in_integers = {
         name
-        for node in program.nodes
+        for node in all_nodes(program.nodes)
         if _computes(program, node, ACTIVATIONS)
         for name in lowered.nodes.get(node.name, ())
     }
@@ -223,7 +223,8 @@ def report(
     if calibration is not None:
         statistics = calibration.statistics
         seen = {name: _seen(statistics, name) for name in calibration.names}
-    work, found = {node.name: macs(node, sizes) for node in floats.nodes}, given(floats)
+    work = {node.name: macs(node, sizes) for node in all_nodes(floats.nodes)}
+    found = given(floats)
     return Report(
         recipe=recipe,
         stages=stages,
@@ -232,7 +233,7 @@ def report(
         integer_ops=counted_ops(program, in_integers=True),
         float_ops=counted_ops(program, in_integers=False),
         wide_ops=_wide_ops(program),
-        conversions=sum(node.op in _CONVERSIONS for node in program.nodes),
+        conversions=sum(node.op in _CONVERSIONS for node in all_nodes(program.nodes)),
         macs=sum(work.values()),
         integer_macs=sum(count for name, count in work.items() if name in in_integers),
         stays=lowered.stays,
@@ -276,14 +277,14 @@ _REALS = (*ACTIVATIONS, *_FLOATS)
 def counted_ops(program: Program, *, in_integers: bool) -> dict[str, int]:
     """The ops that compute on integers that stand for reals, or on floats, with their counts, by name."""
     wanted = ACTIVATIONS if in_integers else _FLOATS
-    ops = [node.op for node in program.nodes if _computes(program, node, wanted)]
+    ops = [node.op for node in all_nodes(program.nodes) if _computes(program, node, wanted)]
     return dict(sorted(Counter(ops).items()))
 
 
 def _wide_ops(program: Program) -> dict[str, int]:
     """The ops on int16 where others are on uint8, with their counts."""
     wide, narrow = (
-        Counter(node.op for node in program.nodes if _computes(program, node, (of.dtype,)))
+        Counter(node.op for node in all_nodes(program.nodes) if _computes(program, node, (of.dtype,)))
         for of in (INT16, UINT8)
     )
     return dict(sorted(wide.items())) if narrow else {}
@@ -291,6 +292,8 @@ def _wide_ops(program: Program) -> dict[str, int]:
 
 def _computes(program: Program, node: Node, dtypes: Container[str]) -> bool:
     """Whether a node computes reals from what is of one of these dtypes, rather than convert it."""
+    if node.bodies:  # whose nodes compute
+        return False
     # Exponentials are integers of float32 scores.
     read = node.outputs[0] if node.op == "QExponentials" else node.inputs[0]
     return (

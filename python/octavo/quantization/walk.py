@@ -12,6 +12,7 @@ import numpy.typing as npt
 from octavo.calibration import HANDFUL, Feeds, each
 from octavo.program import DTYPES, Node, Program
 from octavo.program.artifact import packed
+from octavo.program.bodies import mentioned
 from octavo.quantization.shapes import measured_sizes
 from octavo.session import Session
 
@@ -145,11 +146,12 @@ def part(program: Program, nodes: Iterable[Node], outputs: Sequence[str]) -> Pro
             needed.update(filter(None, node.inputs))
     made = {name for node in kept for name in node.outputs}
     named = sorted(needed | made - {""})
+    inside = sorted({*named, *mentioned(kept)} - {""})
     return replace(
         program,
         inputs=[name for name in named if name not in made and name not in program.constants],
         outputs=list(outputs),
-        values={name: program.values[name] for name in named},
-        constants={name: program.constants[name] for name in named if name in program.constants},
+        values={name: program.values[name] for name in inside},
+        constants={name: program.constants[name] for name in inside if name in program.constants},
         nodes=kept[::-1],
     )

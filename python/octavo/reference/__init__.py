@@ -9,10 +9,12 @@ import numpy.typing as npt
 
 from octavo.errors import RunError
 from octavo.program import DTYPES, Node, Program
+from octavo.program.bodies import MAX_TRIPS, outermost
 from octavo.program.integers import elements
 from octavo.program.validate import label, validate
 from octavo.reference.arithmetic import ARITHMETIC_OPS
 from octavo.reference.comparison import COMPARISON_OPS
+from octavo.reference.control import CONTROL_OPS
 from octavo.reference.detection import DETECTION_OPS
 from octavo.reference.floats import FLOAT_OPS
 from octavo.reference.indexing import INDEXING_OPS
@@ -56,18 +58,46 @@ def run(
     for name in wanted:
         if not isinstance(name, str) or name not in program.values:
             raise RunError(f"the program has no value {name!r}; its outputs are {program.outputs}")
-    arrays = {name: elements(program, name) for name in program.constants} | _checked_feeds(program, feeds)
-    readers = Counter(name for node in program.nodes for name in node.inputs) + Counter(wanted)
-    for node in program.nodes:
-        results = _run_node(program, node, [arrays[name] if name else None for name in node.inputs])
-        for name, result in zip(node.outputs, results, strict=True):
-            if name:
-                arrays[name] = _checked_result(program, node, name, result)
-        readers.subtract(node.inputs)
-        for name in node.inputs:
-            if name and not readers[name]:
-                arrays.pop(name, None)
-    return [np.array(arrays[name], order="C") for name in wanted]
+    inside = [name for name in wanted if name not in outermost(program)]
+    if inside:
+        raise RunError(
+            f"the value {inside[0]!r} is made in the sub-program of a node, where it has many or none"
+        )
+    constants = {name: elements(program, name) for name in program.constants}
+    execution = _Execution(program, constants, MAX_TRIPS)
+    arrays = execution.run(program.nodes, _checked_feeds(program, feeds), wanted)
+    return [np.array(array, order="C") for array in arrays]
+
+
+class _Execution:
+    """One run of a Program. trips: how many its Loops may still make."""
+
+    def __init__(self, program: Program, constants: dict[str, Array], trips: int) -> None:
+        self._program = program
+        self._constants = constants
+        self.trips = trips
+
+    def run(self, nodes: Sequence[Node], given: Mapping[str, Array], wanted: Sequence[str]) -> list[Array]:
+        """Run nodes that read what is given, and constants; give the values that are wanted."""
+        arrays, constants = dict(given), self._constants
+        readers = Counter(name for node in nodes for name in node.inputs) + Counter(wanted)
+        for node in nodes:
+            inputs = [
+                None if not name else constants[name] if name in constants else arrays[name]
+                for name in node.inputs
+            ]
+            if node.op in CONTROL_OPS:
+                results = CONTROL_OPS[node.op](self._program, node, inputs, self)
+            else:
+                results = _run_node(self._program, node, inputs)
+            for name, result in zip(node.outputs, results, strict=True):
+                if name:
+                    arrays[name] = _checked_result(self._program, node, name, result)
+            readers.subtract(node.inputs)
+            for name in node.inputs:
+                if name and not readers[name]:
+                    arrays.pop(name, None)
+        return [constants[name] if name in constants else arrays[name] for name in wanted]
 
 
 def _run_node(program: Program, node: Node, inputs: list[Array | None]) -> list[Array]:

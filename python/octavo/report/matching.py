@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from octavo.program import DTYPES, Node, Program, Quant, Value
+from octavo.program.bodies import mentioned, renamed
 from octavo.program.checks import COLUMNS
 from octavo.program.integers import ACTIVATIONS, limits
 
@@ -188,18 +189,11 @@ def pieces(
 
         part = list(part)
         for node in part:
-            for name in filter(None, (*node.inputs, *node.outputs)):
+            for name in mentioned([node]) - {""}:
                 values[own(name)] = replace(program.values[name], name=own(name))
                 if name in program.constants:
                     constants[name] = program.constants[name]
-            nodes.append(
-                replace(
-                    node,
-                    name=own(node.name),
-                    inputs=tuple(map(own, node.inputs)),
-                    outputs=tuple(map(own, node.outputs)),
-                )
-            )
+            nodes.append(renamed(node, own, own))
         for name in fed:
             values[own(name)] = replace(program.values[name], name=own(name))
             inputs.append(own(name))

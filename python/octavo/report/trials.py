@@ -154,6 +154,8 @@ def forms_of(floats: Program, second: Program) -> Forms:
     for node in second.nodes:
         if node.op in marked("weighs"):
             weights.append(node.inputs[1])
+        if node.bodies:
+            continue
         output = second.values[node.outputs[0]]
         if output.quant is None or output.name not in values:
             continue
@@ -189,7 +191,11 @@ def forms_of(floats: Program, second: Program) -> Forms:
 
 def _on_int16(program: Program) -> dict[str, Integers]:
     """The nodes that compute on int16, by their names, which are those of float ones."""
-    names = [node.name for node in program.nodes if program.values[node.inputs[0]].dtype == INT16.dtype]
+    names = [
+        node.name
+        for node in program.nodes
+        if node.inputs[0] and program.values[node.inputs[0]].dtype == INT16.dtype
+    ]
     return dict.fromkeys(names, INT16)
 
 

@@ -9,6 +9,7 @@ import numpy.typing as npt
 from octavo.lowering.weights import rounded_weights, weight_scales
 from octavo.program import Node, Program, Value
 from octavo.program.attributes import integer
+from octavo.program.bodies import mentioned
 from octavo.program.checks import ONNX_DTYPES
 from octavo.program.integers import Integers
 from octavo.rewrites.names import fresh
@@ -20,11 +21,14 @@ LEAST_ROW, LEAST_TABLE = 8, 4096
 def stored_tables(program: Program, of: Integers, exclude: frozenset[str] = frozenset()) -> Program:
     """The Program whose tables are integers; rows become floats once they are picked.
 
-    A table is a constant in float32 that Gather nodes alone read, along its first axis. of: symmetric, of 8
+    A table is a constant in float32 that Gather nodes alone read, along its first axis, none of them in a
+    sub-program. of: symmetric, of 8
     bits. exclude: names of nodes; a table that one of them reads stays as it is, as does one that holds NaN
     or an infinite value.
     """
     tables = {name for name, array in program.constants.items() if _is_table(array)} - {*program.outputs}
+    for body in (body for node in program.nodes for body in node.bodies.values()):
+        tables -= mentioned(body.nodes) | {*body.outputs}
     for node in program.nodes:
         rank = program.constants[node.inputs[0]].ndim if node.inputs and node.inputs[0] in tables else 0
         picks = node.op == "Gather" and node.name not in exclude and integer(node, "axis") in (0, -rank)

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from octavo.program import PACKED, Attribute, Node, Program, Value
+from octavo.program.bodies import mentioned
 from octavo.program.checks import ONNX_DTYPES
 from octavo.program.integers import pack
 from octavo.rewrites.names import fresh
@@ -30,7 +31,8 @@ def stored_weights(
 ) -> Program:
     """The Program whose convolutions and products by constants have their weights in integers.
 
-    exclude: names of nodes whose weights stay as they are, as do weights that hold NaN or an infinite value.
+    exclude: names of nodes whose weights stay as they are, as do weights that hold NaN or an infinite value,
+    and those of sub-programs.
     made: rows that were rounded otherwise than to nearest.
     """
     values, constants = dict(program.values), dict(program.constants)
@@ -51,8 +53,7 @@ def stored_weights(
                     stored[name, axis] = _store(program, name, axis, rows, *added)
             node = replace(node, inputs=(node.inputs[0], stored[name, axis], *node.inputs[2:]))
         nodes.append(node)
-    read = {name for node in nodes for name in node.inputs} | set(program.outputs)
-    left = {name for name, _ in stored} - read
+    left = {name for name, _ in stored} - mentioned(nodes) - set(program.outputs)
     return replace(
         program,
         values={name: value for name, value in values.items() if name not in left},

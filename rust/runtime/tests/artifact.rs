@@ -226,7 +226,7 @@ fn one_node(case: &Json, change: &Json) -> Vec<u8> {
         match (key.trim_end_matches(|c: char| c.is_ascii_digit()), place) {
             ("in", Ok(place)) => case["inputs"][place] = value.clone(),
             ("out", Ok(place)) => case["outputs"][place] = value.clone(),
-            ("inputs" | "outputs", _) => case[key] = value.clone(),
+            ("inputs" | "outputs" | "bodies", _) => case[key] = value.clone(),
             _ => case["attributes"][key] = value.clone(),
         }
     }
@@ -267,6 +267,14 @@ fn one_node(case: &Json, change: &Json) -> Vec<u8> {
     };
     let (mut inputs, mut outputs) = (Vec::new(), Vec::new());
     let (reads, makes) = (names("in", &mut inputs), names("out", &mut outputs));
+    let mut bodies = serde_json::Map::new();
+    for (key, body) in case["bodies"].as_object().into_iter().flatten() {
+        let takes = body["takes"].as_array().unwrap().iter().enumerate();
+        let takes: Vec<(String, &Json)> = takes.map(|(at, dtype)| (format!("{key}{at}"), dtype)).collect();
+        values.extend(takes.iter().map(|(name, dtype)| json!({"name": name, "dtype": dtype})));
+        let names: Vec<&String> = takes.iter().map(|(name, _)| name).collect();
+        bodies.insert(key.clone(), json!({"inputs": names, "outputs": body["gives"], "nodes": []}));
+    }
     let attributes = case["attributes"].as_object().unwrap().clone();
     let mut attributes: Vec<(String, Json)> =
         attributes.into_iter().filter(|(_, value)| !value.is_null()).collect();
@@ -286,7 +294,9 @@ fn one_node(case: &Json, change: &Json) -> Vec<u8> {
             json!({"dtype": "F32", "shape": [count], "data_offsets": [start, tensors.len()]});
     }
     let attributes: serde_json::Map<_, _> = attributes.into_iter().collect();
-    let node = json!({"op": case["op"], "name": "node", "inputs": reads, "outputs": makes, "attributes": attributes});
+    let node = json!({
+        "op": case["op"], "name": "node", "inputs": reads, "outputs": makes, "attributes": attributes, "bodies": bodies,
+    });
     let document = json!({
         "crc32": "00000000", "format": 3, "opset": 25, "producer": "octavo test",
         "inputs": inputs, "outputs": outputs, "values": values, "nodes": [node],

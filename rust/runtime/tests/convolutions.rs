@@ -97,6 +97,7 @@ impl Case {
             inputs: (0..5).map(|id| Some(ValueId(id))).collect(),
             outputs: vec![Some(ValueId(5))],
             attributes: Attributes::new(self.op, "conv", attributes),
+            bodies: Vec::new(),
         };
         let (inputs, outputs, producer) = (vec![ValueId(0)], vec![ValueId(5)], "test".to_owned());
         Program { inputs, outputs, values, nodes: vec![node], opset: 25, producer }

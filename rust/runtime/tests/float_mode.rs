@@ -36,6 +36,7 @@ fn program(length: usize) -> Program {
         inputs: inputs.map(|id| Some(ValueId(id))).to_vec(),
         outputs: vec![Some(ValueId(output))],
         attributes: Attributes::new(op, name, []),
+        bodies: Vec::new(),
     };
     Program {
         inputs: vec![ValueId(0)],

@@ -37,7 +37,14 @@ impl Build {
         let attributes = Attributes::new(op, &name, given);
         let output = self.value(dtype, None, None);
         let inputs = inputs.iter().copied().map(Some).collect();
-        self.nodes.push(Node { op, name, inputs, outputs: vec![Some(output)], attributes });
+        self.nodes.push(Node {
+            op,
+            name,
+            inputs,
+            outputs: vec![Some(output)],
+            attributes,
+            bodies: Vec::new(),
+        });
         output
     }
 

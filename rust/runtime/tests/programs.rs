@@ -77,6 +77,7 @@ impl Build {
         self.nodes.push(Node {
             op,
             attributes: Attributes::new(op, &name, attributes),
+            bodies: Vec::new(),
             name,
             inputs: inputs.iter().copied().map(Some).collect(),
             outputs: vec![Some(output)],

@@ -139,6 +139,7 @@ fn one_node(
         inputs: fed.iter().copied().map(Some).collect(),
         outputs: vec![Some(output)],
         attributes: Attributes::new(op, "the node", given),
+        bodies: Vec::new(),
     };
     Program {
         inputs: fed,

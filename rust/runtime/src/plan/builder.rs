@@ -5,7 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::ops::Range;
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 
 use octavo_exec::Pool;
 use octavo_kernels::table::Kernels;
@@ -18,7 +18,7 @@ use crate::plan::known::{Known, MOST_KNOWN_BYTES};
 use crate::plan::layout::{Layout, is_same_bytes};
 use crate::plan::packing::{Key, PackedBlock, Packing};
 use crate::plan::relocation::{Relocation, permuted};
-use crate::plan::rest::{Live, Rest, Source};
+use crate::plan::rest::{End, Live, Operand, Rest, Source};
 use crate::plan::steps::Steps;
 use crate::plan::trial::Trial;
 use crate::plan::uses::Uses;
@@ -32,14 +32,15 @@ const MOST_TENSORS: usize = 1 << 16;
 pub enum Planned {
     /// Its outputs are declared, its steps added.
     Done,
-    /// It depends on what this value holds, which a step makes or the caller feeds: it is planned once a run knows.
-    Waits(ValueId),
+    /// The plan ends before it: it depends on what a value holds, which a step makes or the caller feeds, or runs
+    /// sub-programs.
+    Ends(End),
 }
 
 /// Why a node is not planned.
 #[derive(Debug)]
 pub enum Stop {
-    /// As [`Planned::Waits`].
+    /// As [`End::Value`].
     Waits(ValueId),
     /// It cannot be.
     Failed(Error),
@@ -49,6 +50,15 @@ impl From<Error> for Stop {
     fn from(error: Error) -> Stop {
         Stop::Failed(error)
     }
+}
+
+/// What a run has found out that a plan has ended for.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Found {
+    /// What a value holds.
+    Tensor(Tensor),
+    /// The types of what a node with sub-programs has made.
+    Made(Vec<TensorType>),
 }
 
 /// A plan that is being made.
@@ -113,8 +123,9 @@ impl<'p> Builder<'p> {
         Ok(builder)
     }
 
-    /// Resumes after a plan that ended early, for what the value that it ended for holds. The inputs of its plan are those
-    /// of the Program's that are still read, then what is live.
+    /// Resumes after a plan that ended early, for what the value that it ended for holds, or for the types of what the
+    /// node has made that it ended for. The inputs of its plan are those of the Program's that are still read, then what
+    /// is live, then that.
     pub fn resume(
         program: &'p Program,
         uses: &'p Uses,
@@ -122,7 +133,7 @@ impl<'p> Builder<'p> {
         threads: usize,
         packing: Packing<'p>,
         rest: &Rest,
-        wanted: Tensor,
+        found: &Found,
     ) -> Result<Self, Error> {
         let mut builder = Builder::empty(program, uses, kernels, threads, packing)?;
         builder.fed = rest.fed.len();
@@ -135,7 +146,17 @@ impl<'p> Builder<'p> {
         builder.next = rest.first;
         builder.ahead.clone_from(&rest.ahead);
         builder.known.clone_from(&rest.known);
-        builder.know(rest.wanted, wanted)?;
+        match (found, rest.end) {
+            (Found::Tensor(tensor), End::Value(wanted)) => builder.know(wanted, tensor.clone())?,
+            (Found::Made(types), End::Bodies) => {
+                let outputs = program.nodes[rest.first].outputs.iter().flatten();
+                for (&value, of) in outputs.zip(types) {
+                    builder.place_input(value, of.clone())?;
+                }
+                builder.next += 1;
+            }
+            _ => return Err(Error::run("a plan is resumed for what it did not end for".to_owned())),
+        }
         Ok(builder)
     }
 
@@ -229,16 +250,23 @@ impl<'p> Builder<'p> {
         self.next -= 1;
     }
 
-    /// The plan of the nodes before the one that was begun last, which waits for a value. The rest is planned when a
-    /// run knows it.
-    pub fn finish_early(mut self, wanted: ValueId) -> Result<Plan, Error> {
+    /// States that the plan's inputs from this place on are shown to observers elsewhere.
+    pub fn without_observing_inputs(mut self, first: usize) -> Self {
+        let others = self.inputs.split_off(first.min(self.inputs.len()));
+        self.observables.retain(|seen| !others.contains(&seen.value));
+        self.inputs.extend(others);
+        self
+    }
+
+    /// The plan of the nodes before the one that was begun last. The rest is planned when a run has what it ends for.
+    pub fn finish_early(mut self, end: End) -> Result<Plan, Error> {
         self.undo();
         for (value, strided) in std::mem::take(&mut self.strided) {
             if self.is_read_later(value) {
                 self.move_strided(strided)?;
             }
         }
-        let rest = self.rest(wanted)?;
+        let rest = self.rest(end)?;
         self.complete(Some(rest))
     }
 
@@ -286,11 +314,12 @@ impl<'p> Builder<'p> {
         })
     }
 
-    /// What is left to plan when the next node waits for a value, which this plan makes or the caller feeds.
-    fn rest(&mut self, wanted: ValueId) -> Result<Rest, Error> {
+    /// What is left to plan when the plan ends before the next node.
+    fn rest(&mut self, end: End) -> Result<Rest, Error> {
         let uses = self.uses;
+        let is_wanted = |value| end == End::Value(value);
         let is_live =
-            |&value: &ValueId| value == wanted || uses.is_output(value) || self.is_read_later(value);
+            |&value: &ValueId| is_wanted(value) || uses.is_output(value) || self.is_read_later(value);
         let values: BTreeSet<ValueId> = self.placed.keys().copied().filter(is_live).collect();
         let (mut fed, mut live, mut made) = (Vec::new(), Vec::new(), 0);
         for value in values {
@@ -304,16 +333,39 @@ impl<'p> Builder<'p> {
             live.push(Live { value, tensor, source });
         }
         self.known = std::mem::take(&mut self.known).shared();
-        Ok(Rest {
+        let mut rest = Rest {
             id: Rest::new_id(),
             first: self.next,
-            wanted,
+            end,
+            operands: Vec::new(),
             fed,
             live,
             ahead: self.ahead.split_off(&self.next),
             known: self.known.clone(),
             observed: self.observed,
-        })
+        };
+        if end == End::Bodies {
+            let inputs = &self.program.nodes[rest.first].inputs;
+            rest.operands =
+                inputs.iter().map(|&input| self.operand(&rest, input)).collect::<Result<_, _>>()?;
+        }
+        Ok(rest)
+    }
+
+    /// Where a node with sub-programs finds an input.
+    fn operand(&self, rest: &Rest, input: Option<ValueId>) -> Result<Operand, Error> {
+        let Some(value) = input else { return Ok(Operand::Nothing) };
+        let of = self.tensor(value)?;
+        if let Some(known) = self.known(value) {
+            // A tensor's bytes lie anywhere.
+            let mut bytes = arena::allocate(known.bytes().len())?;
+            bytes.bytes_mut().copy_from_slice(known.bytes());
+            return Ok(Operand::Known(of, Arc::new(bytes)));
+        }
+        let place = rest.place(&self.program.inputs, value);
+        let place =
+            place.ok_or_else(|| Error::run(format!("value '{}' is made by no node", self.name(value))))?;
+        Ok(Operand::Placed(of, place))
     }
 
     /// The number of the live tensor that the plan is given and that is this value, whole and in its own order.

@@ -61,6 +61,9 @@ impl Blocks {
 /// The packed blocks that one plan is made with.
 pub struct Packing<'p> {
     uses: &'p Uses,
+    /// By the number of a value, that of the same value in the Program whose blocks the session's are; none where it is that
+    /// Program that is planned.
+    origins: &'p [u32],
     pool: &'p Pool,
     session: &'p Blocks,
     /// Of values that other plans know as other tensors: they follow from the inputs' shapes or elements.
@@ -70,7 +73,12 @@ pub struct Packing<'p> {
 impl<'p> Packing<'p> {
     /// The session's blocks, and none yet of the plan's own. Large ones are packed by the threads of the pool.
     pub fn new(uses: &'p Uses, pool: &'p Pool, session: &'p Blocks) -> Packing<'p> {
-        Packing { uses, pool, session, own: Blocks::default() }
+        Packing { uses, origins: &[], pool, session, own: Blocks::default() }
+    }
+
+    /// The same for a part of the Program whose values have these numbers in the whole.
+    pub fn of_part(self, origins: &'p [u32]) -> Packing<'p> {
+        Packing { origins, ..self }
     }
 
     /// The threads that pack.
@@ -81,6 +89,8 @@ impl<'p> Packing<'p> {
     /// The block of that key; made by `pack`, which fills `bytes` zeroed bytes, where it is not there yet.
     pub fn get(&self, key: Key, bytes: usize, pack: impl FnOnce(&mut [u8])) -> Result<Arc<Arena>, Error> {
         let is_constant = self.uses.is_constant(ValueId(key.weight));
+        let weight = self.origins.get(key.weight as usize).copied().unwrap_or(key.weight);
+        let key = Key { weight, ..key };
         if is_constant { self.session } else { &self.own }.get(key, bytes, pack)
     }
 

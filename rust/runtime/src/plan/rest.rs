@@ -1,12 +1,25 @@
 //! Plans in stages: where a shape, an axis or a count is fed or computed, the plan ends before the node that needs it,
-//! and the rest is planned once a run knows the tensor.
+//! and the rest is planned once a run knows the tensor. It ends before a node with sub-programs, too, which is run by
+//! itself, and the rest is planned behind it.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+
+use octavo_exec::Arena;
 
 use crate::plan::buffers::TensorType;
 use crate::plan::known::Known;
 use crate::program::ValueId;
+
+/// Why a plan ends before its Program does.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum End {
+    /// The next node depends on what this value holds.
+    Value(ValueId),
+    /// The next node runs sub-programs.
+    Bodies,
+}
 
 /// The nodes that a plan leaves to be planned when it has run.
 pub struct Rest {
@@ -14,8 +27,10 @@ pub struct Rest {
     pub id: u64,
     /// The first node that is left.
     pub first: usize,
-    /// What that node waits for.
-    pub wanted: ValueId,
+    /// Why it is left.
+    pub end: End,
+    /// What that node reads, where it runs sub-programs.
+    pub operands: Vec<Operand>,
     /// The Program's inputs that the rest is given, by their place there: those that it still reads.
     pub fed: Vec<(usize, TensorType)>,
     /// What the rest is given beside them of what has been computed.
@@ -35,15 +50,26 @@ impl Rest {
         NEXT.fetch_add(1, Ordering::Relaxed)
     }
 
-    /// Where the rest finds what it waits for.
-    pub fn place(&self, inputs: &[ValueId]) -> Option<Place> {
-        let fed = self.fed.iter().position(|(at, _)| inputs[*at] == self.wanted);
-        let made = || self.live.iter().position(|live| live.value == self.wanted);
+    /// Where the rest finds a value.
+    pub fn place(&self, inputs: &[ValueId], value: ValueId) -> Option<Place> {
+        let fed = self.fed.iter().position(|(at, _)| inputs[*at] == value);
+        let made = || self.live.iter().position(|live| live.value == value);
         fed.map(Place::Fed).or_else(|| made().map(Place::Live))
     }
 }
 
+/// What a node with sub-programs reads.
+pub enum Operand {
+    /// An input left out.
+    Nothing,
+    /// A tensor that the rest is given.
+    Placed(TensorType, Place),
+    /// One that is known.
+    Known(TensorType, Arc<Arena>),
+}
+
 /// A tensor that a rest is given.
+#[derive(Clone)]
 pub struct Live {
     /// Whose it is.
     pub value: ValueId,

@@ -6,6 +6,7 @@ use octavo_kernels::requantize::{
     RESIDUAL_MULTIPLIER_END, RESIDUAL_SHIFT_MAX, SHIFT_MAX, is_multiplier, multiplier_shift, residual_term,
 };
 
+use super::bodies::{check_if, check_loop};
 use super::faults::{Checked, bad, constant, shaped};
 use super::magnitudes::{magnitudes, magnitudes_by_output};
 use super::windows::{conv, conv_transpose, extents, group, pool, transposed_window, unpool, window};
@@ -50,6 +51,8 @@ pub(super) fn check(program: &Program, node: &Node) -> Checked {
         Op::ConstantOfShape => shaped(program, node, 1, &[1]),
         Op::ReverseSequence => reverse_sequence(node),
         Op::EyeLike => eye_like(program, node),
+        Op::If => check_if(program, node),
+        Op::Loop => check_loop(program, node),
         _ => Ok(()),
     }
 }

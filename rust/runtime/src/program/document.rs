@@ -12,7 +12,9 @@ use super::derived::{self, Scales};
 use super::factors::Factored;
 use super::faults::invalid;
 use super::json::{Entries, Item};
-use super::{Attribute, Attributes, DType, Dim, Node, Op, Program, Quant, Tensor, Value, ValueId};
+use super::{
+    Attribute, Attributes, Body, DType, Dim, MAX_DEPTH, Node, Op, Program, Quant, Tensor, Value, ValueId,
+};
 use crate::error::Error;
 
 #[derive(Deserialize)]
@@ -74,6 +76,33 @@ struct RawNode {
     inputs: Vec<String>,
     outputs: Vec<String>,
     attributes: Entries<Item>,
+    #[serde(default = "no_bodies")]
+    bodies: Entries<RawBody>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawBody {
+    inputs: Vec<String>,
+    outputs: Vec<String>,
+    nodes: Vec<RawNode>,
+}
+
+fn no_bodies() -> Entries<RawBody> {
+    Entries(Vec::new())
+}
+
+/// A node whose attributes are read.
+struct DraftNode {
+    raw: RawNode,
+    attributes: Vec<(String, Attribute)>,
+    bodies: Vec<(String, DraftBody)>,
+}
+
+struct DraftBody {
+    inputs: Vec<String>,
+    outputs: Vec<String>,
+    nodes: Vec<DraftNode>,
 }
 
 /// The lists of floats that belong to no constant, one after the other, in the order in which the program comes to them.
@@ -118,7 +147,7 @@ pub(super) struct Draft {
     grids: HashSet<ValueId>,
     /// Those that lie in the file by factors, until their constant is read.
     forms: HashMap<ValueId, Factored>,
-    nodes: Vec<(RawNode, Vec<(String, Attribute)>)>,
+    nodes: Vec<DraftNode>,
     inputs: Vec<String>,
     outputs: Vec<String>,
     opset: u32,
@@ -147,10 +176,7 @@ impl Draft {
                 draft.forms.insert(id, form);
             }
         }
-        for mut raw in document.nodes {
-            let attributes = attributes(&mut raw, &mut floats)?;
-            draft.nodes.push((raw, attributes));
-        }
+        draft.nodes = draft_nodes(document.nodes, &mut floats, 0)?;
         floats.end()?;
         Ok(draft)
     }
@@ -198,7 +224,7 @@ impl Draft {
         Ok(Program {
             inputs: inputs.iter().map(find).collect::<Result<_, _>>()?,
             outputs: outputs.iter().map(find).collect::<Result<_, _>>()?,
-            nodes: nodes.into_iter().map(|(raw, of)| node(raw, of, &find)).collect::<Result<_, _>>()?,
+            nodes: nodes.into_iter().map(|of| node(of, &find)).collect::<Result<_, _>>()?,
             values,
             opset,
             producer,
@@ -210,7 +236,7 @@ impl Draft {
     /// Only the first product that reads some weights has its own, so that there are no more of them than scales.
     fn left_out(&self) -> Result<Vec<Value>, Error> {
         let (mut found, mut seen) = (Vec::new(), HashSet::new());
-        for (node, _) in &self.nodes {
+        for node in raw_nodes(&self.nodes) {
             let requantizes =
                 Op::from_name(&node.op).is_some_and(|op| derived::requantizes(op, node.inputs.len()));
             if !requantizes || !seen.insert(&node.inputs[1]) {
@@ -291,6 +317,38 @@ fn quant_of(raw: RawQuant, name: &str, floats: &mut Floats) -> Result<Quant, Err
     Ok(Quant { scale, zero_point, axis: raw.axis, block: raw.block })
 }
 
+/// Nodes with their attributes and bodies, which lie within so many others.
+fn draft_nodes(nodes: Vec<RawNode>, floats: &mut Floats, depth: usize) -> Result<Vec<DraftNode>, Error> {
+    let mut found = Vec::with_capacity(nodes.len());
+    for mut raw in nodes {
+        let attributes = attributes(&mut raw, floats)?;
+        let Entries(entries) = std::mem::replace(&mut raw.bodies, no_bodies());
+        if !entries.is_empty() && depth == MAX_DEPTH {
+            return Err(invalid(format_args!(
+                "the node {:?} has bodies, and lies within {depth}: there are {depth} at most",
+                raw.name
+            )));
+        }
+        let mut bodies = Vec::with_capacity(entries.len());
+        for (name, RawBody { inputs, outputs, nodes }) in entries {
+            let nodes = draft_nodes(nodes, floats, depth + 1)?;
+            bodies.push((name, DraftBody { inputs, outputs, nodes }));
+        }
+        found.push(DraftNode { raw, attributes, bodies });
+    }
+    Ok(found)
+}
+
+/// All of these nodes, each before what its bodies hold.
+fn raw_nodes(nodes: &[DraftNode]) -> Vec<&RawNode> {
+    let mut found = Vec::new();
+    for DraftNode { raw, bodies, .. } in nodes {
+        found.push(raw);
+        bodies.iter().for_each(|(_, body)| found.extend(raw_nodes(&body.nodes)));
+    }
+    found
+}
+
 /// The attributes of a node, in the order of their names.
 fn attributes(raw: &mut RawNode, floats: &mut Floats) -> Result<Vec<(String, Attribute)>, Error> {
     let entries = std::mem::take(&mut raw.attributes.0);
@@ -314,11 +372,8 @@ fn attributes(raw: &mut RawNode, floats: &mut Floats) -> Result<Vec<(String, Att
     Ok(found)
 }
 
-fn node(
-    raw: RawNode,
-    attributes: Vec<(String, Attribute)>,
-    find: &impl Fn(&String) -> Result<ValueId, Error>,
-) -> Result<Node, Error> {
+fn node(draft: DraftNode, find: &impl Fn(&String) -> Result<ValueId, Error>) -> Result<Node, Error> {
+    let DraftNode { raw, attributes, bodies } = draft;
     let RawNode { op, name, inputs, outputs, .. } = raw;
     let op = Op::from_name(&op)
         .ok_or_else(|| invalid(format_args!("the node {name:?} is of the unknown op {op:?}")))?;
@@ -327,7 +382,24 @@ fn node(
         names.iter().map(id).collect::<Result<Vec<_>, _>>()
     };
     let (inputs, outputs) = (ids(&inputs)?, ids(&outputs)?);
-    Ok(Node { op, inputs, outputs, attributes: Attributes::new(op, &name, attributes), name })
+    let given: Vec<&str> = bodies.iter().map(|(name, _)| name.as_str()).collect();
+    if given != op.bodies() {
+        let wanted = op.bodies();
+        return Err(invalid(format_args!(
+            "the {} node {name:?} has the bodies {given:?}, not {wanted:?}",
+            op.name()
+        )));
+    }
+    let bodies = bodies.into_iter().map(|(_, of)| body(of, find)).collect::<Result<_, _>>()?;
+    Ok(Node { op, inputs, outputs, attributes: Attributes::new(op, &name, attributes), name, bodies })
+}
+
+fn body(draft: DraftBody, find: &impl Fn(&String) -> Result<ValueId, Error>) -> Result<Body, Error> {
+    Ok(Body {
+        inputs: draft.inputs.iter().map(find).collect::<Result<_, _>>()?,
+        outputs: draft.outputs.iter().map(find).collect::<Result<_, _>>()?,
+        nodes: draft.nodes.into_iter().map(|of| node(of, find)).collect::<Result<_, _>>()?,
+    })
 }
 
 fn attribute(item: Item) -> Option<Attribute> {

@@ -5,6 +5,7 @@
 //! topological order, constants that agree with their values, and parameters within the bounds of the arithmetic.
 
 mod attributes;
+mod bodies;
 mod bytes;
 mod checks;
 mod compression;
@@ -30,4 +31,6 @@ pub use integers::Integers;
 pub use magnitudes::{magnitudes, magnitudes_by_output};
 pub use op::Op;
 pub use tensor::{DType, Packed, Tensor};
-pub use types::{Dim, FORMAT_VERSION, MAX_RANK, Node, OPSET, Program, Quant, Value, ValueId};
+pub use types::{
+    Body, COUNTED, Dim, FORMAT_VERSION, MAX_DEPTH, MAX_RANK, Node, OPSET, Program, Quant, Value, ValueId,
+};

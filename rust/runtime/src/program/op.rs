@@ -184,4 +184,17 @@ ops! {
     NonMaxSuppression,
     RoiAlign,
     Col2Im,
+    If,
+    Loop,
+}
+
+impl Op {
+    /// The sub-programs of its nodes, by ONNX's names for them, in their order.
+    pub fn bodies(self) -> &'static [&'static str] {
+        match self {
+            Op::If => &["else_branch", "then_branch"],
+            Op::Loop => &["body"],
+            _ => &[],
+        }
+    }
 }

@@ -18,6 +18,8 @@ pub(super) struct Slot {
     pub(super) constant: bool,
     pub(super) optional: bool,
     pub(super) variadic: bool,
+    /// Any number may stand there, none too, each of a dtype of its own.
+    pub(super) mixed: bool,
 }
 
 /// One form of an op.
@@ -103,14 +105,15 @@ fn parse_form(line: &'static str, sets: &Sets) -> Option<(Op, Signature)> {
 
 fn parse_slot(text: &'static str, sets: &Sets) -> Option<Slot> {
     let (name, rest) = text.split_once(':')?;
-    let dtype = rest.trim_end_matches(['!', '?', '*']);
+    let dtype = rest.trim_end_matches(['!', '?', '*', '&']);
     let allowed = match sets.get(dtype) {
         Some(set) => set.clone(),
         None => vec![DType::from_name(dtype)?],
     };
     let marks = &rest[dtype.len()..];
-    let (constant, optional, variadic) = (marks.contains('!'), marks.contains('?'), marks.contains('*'));
-    Some(Slot { name, dtype, allowed, constant, optional, variadic })
+    let (constant, mixed) = (marks.contains('!'), marks.contains('&'));
+    let (optional, variadic) = (mixed || marks.contains('?'), mixed || marks.contains('*'));
+    Some(Slot { name, dtype, allowed, constant, optional, variadic, mixed })
 }
 
 fn parse_attribute(text: &'static str) -> Option<AttributeSlot> {
@@ -140,8 +143,9 @@ mod tests {
     fn written(slots: &[Slot]) -> String {
         let mark = |is: bool, mark: &'static str| if is { mark } else { "" };
         let each = slots.iter().map(|slot| {
-            let (constant, optional) = (mark(slot.constant, "!"), mark(slot.optional, "?"));
-            format!("{}:{}{constant}{optional}{}", slot.name, slot.dtype, mark(slot.variadic, "*"))
+            let (constant, optional) = (mark(slot.constant, "!"), mark(slot.optional && !slot.mixed, "?"));
+            let many = if slot.mixed { "&" } else { mark(slot.variadic, "*") };
+            format!("{}:{}{constant}{optional}{many}", slot.name, slot.dtype)
         });
         each.collect::<Vec<_>>().join(" ")
     }

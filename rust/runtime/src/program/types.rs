@@ -10,6 +10,11 @@ pub const FORMAT_VERSION: u32 = 3;
 /// The most axes that a value can have.
 pub const MAX_RANK: usize = 32;
 
+/// How deep sub-programs can lie within one another.
+pub const MAX_DEPTH: usize = 16;
+/// What a Loop and its body have before the state that is carried: the trips, and the condition.
+pub const COUNTED: usize = 2;
+
 /// An index into [`Program::values`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ValueId(pub u32);
@@ -71,6 +76,20 @@ pub struct Node {
     pub outputs: Vec<Option<ValueId>>,
     /// Its attributes by name.
     pub attributes: Attributes,
+    /// Its sub-programs, in the order of [`Op::bodies`]. All that their nodes read from outside, constants apart, is among
+    /// the inputs, behind those that the op itself has.
+    pub bodies: Vec<Body>,
+}
+
+/// A sub-program that a node runs, as a branch of an If. Its values stand among the Program's.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Body {
+    /// What the node gives it.
+    pub inputs: Vec<ValueId>,
+    /// What the node takes from it.
+    pub outputs: Vec<ValueId>,
+    /// In topological order.
+    pub nodes: Vec<Node>,
 }
 
 impl Node {
@@ -92,6 +111,20 @@ impl Node {
         let mut of_blocks = shape.to_vec();
         of_blocks[axis] = length.div_ceil(self.attributes.size("block")?);
         Ok(Some(of_blocks))
+    }
+
+    /// How many inputs are its op's own: behind them is what its bodies read from outside.
+    pub fn own_inputs(&self) -> usize {
+        match self.op {
+            Op::If => 1,
+            Op::Loop => self.bodies.first().map_or(COUNTED, |body| body.inputs.len()),
+            _ => self.inputs.len(),
+        }
+    }
+
+    /// What its bodies read from outside, constants apart.
+    pub fn captured(&self) -> impl Iterator<Item = ValueId> {
+        self.inputs.iter().skip(self.own_inputs()).flatten().copied()
     }
 
     /// How messages call the node: its op and its name.
@@ -123,8 +156,22 @@ impl Program {
         &self.values[id.index()]
     }
 
+    /// All nodes, each before what its bodies hold, and bodies in their order.
+    pub fn all_nodes(&self) -> Vec<&Node> {
+        let mut found = Vec::new();
+        add_nodes(&self.nodes, &mut found);
+        found
+    }
+
     /// The elements of a node's input, where they are known in advance.
     pub fn constant(&self, node: &Node, place: usize) -> Option<&Tensor> {
         node.input(place).and_then(|id| self.value(id).constant.as_ref())
+    }
+}
+
+fn add_nodes<'p>(nodes: &'p [Node], found: &mut Vec<&'p Node>) {
+    for node in nodes {
+        found.push(node);
+        node.bodies.iter().for_each(|body| add_nodes(&body.nodes, found));
     }
 }

@@ -1,9 +1,10 @@
 //! What holds for every Program: names, order, dtypes, and the inputs and attributes that each op has.
 
+use super::bodies;
 use super::checks;
 use super::faults::{bad, wrong};
 use super::signature::{AttributeSlot, Signature, Slot, signatures};
-use super::{Attribute, DType, Dim, MAX_RANK, Node, OPSET, Program, Value, ValueId};
+use super::{Attribute, DType, Dim, MAX_DEPTH, MAX_RANK, Node, OPSET, Program, Value, ValueId};
 use crate::error::Error;
 
 impl Program {
@@ -18,17 +19,32 @@ fn validate(program: &Program) -> Result<(), Error> {
     if program.opset != OPSET {
         return Err(wrong(format_args!("its opset is {}, this octavo has {OPSET}", program.opset)));
     }
+    program.nodes.iter().try_for_each(|node| depth(node, 0))?;
+    let nodes = program.all_nodes();
     let ids = program.inputs.iter().chain(&program.outputs);
-    let of_nodes = program.nodes.iter().flat_map(|node| node.inputs.iter().chain(&node.outputs)).flatten();
-    if let Some(id) = ids.chain(of_nodes).find(|id| id.index() >= program.values.len()) {
+    let of_nodes = nodes.iter().flat_map(|node| node.inputs.iter().chain(&node.outputs)).flatten();
+    let bodies = nodes.iter().flat_map(|node| &node.bodies);
+    let of_bodies = bodies.flat_map(|body| body.inputs.iter().chain(&body.outputs));
+    if let Some(id) = ids.chain(of_nodes).chain(of_bodies).find(|id| id.index() >= program.values.len()) {
         return Err(wrong(format_args!("it has {} values and uses number {}", program.values.len(), id.0)));
     }
     program.values.iter().try_for_each(value)?;
+    nodes.iter().try_for_each(|node| bodies::shape(node))?;
     order(program)?;
-    program
-        .nodes
+    nodes
         .iter()
         .try_for_each(|node| self::node(program, node).map_err(|error| error.of_node(&node.name, Vec::new)))
+}
+
+/// What recurses over bodies relies on it.
+fn depth(node: &Node, around: usize) -> Result<(), Error> {
+    if !node.bodies.is_empty() && around == MAX_DEPTH {
+        return Err(wrong(format_args!(
+            "the {} has bodies, and lies within {around}: there are {around} at most",
+            node.label()
+        )));
+    }
+    node.bodies.iter().flat_map(|body| &body.nodes).try_for_each(|inner| depth(inner, around + 1))
 }
 
 fn node(program: &Program, node: &Node) -> Result<(), Error> {
@@ -120,20 +136,7 @@ fn order(program: &Program) -> Result<(), Error> {
             return Err(wrong(format_args!("the input {:?} is listed twice, or is a constant", name(id))));
         }
     }
-    for node in &program.nodes {
-        if let Some(id) = node.inputs.iter().flatten().find(|id| !known[id.index()]) {
-            return Err(wrong(format_args!("the {} reads {:?} before it is made", node.label(), name(*id))));
-        }
-        for &id in node.outputs.iter().flatten() {
-            if std::mem::replace(&mut known[id.index()], true) {
-                return Err(wrong(format_args!(
-                    "the {} makes {:?}, which is already defined",
-                    node.label(),
-                    name(id)
-                )));
-            }
-        }
-    }
+    let outermost = bodies::order(program, &mut known)?;
     if let Some(at) = known.iter().position(|known| !known) {
         return Err(wrong(format_args!("nothing makes the value {:?}", program.values[at].name)));
     }
@@ -151,6 +154,9 @@ fn order(program: &Program) -> Result<(), Error> {
         if std::mem::replace(&mut seen[id.index()], true) {
             return Err(wrong(format_args!("the output {:?} is listed twice", name(id))));
         }
+    }
+    if let Some(&id) = program.outputs.iter().find(|id| !outermost.contains(id)) {
+        return Err(wrong(format_args!("the output {:?} is made inside a body alone", name(id))));
     }
     if program.outputs.is_empty() { Err(wrong("it has no outputs")) } else { Ok(()) }
 }
@@ -192,6 +198,7 @@ fn dtypes(program: &Program, node: &Node, form: &Signature) -> Result<(), Error>
     for (slot, id) in inputs.chain(outputs) {
         let Some(value) = id.map(|id| program.value(id)) else { continue };
         let fits = match bound.iter().find(|(letter, _)| *letter == slot.dtype) {
+            _ if slot.mixed => slot.allowed.contains(&value.dtype),
             Some((_, dtype)) => *dtype == value.dtype,
             None => {
                 bound.push((slot.dtype, value.dtype));

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::error::Error;
 use crate::plan::Plan;
-use crate::program::Tensor;
+use crate::plan::builder::Found;
 
 /// Plans kept of all kinds together; the one used longest ago makes room.
 const MOST_PLANS: usize = 16;
@@ -27,8 +27,8 @@ pub enum Key {
     Rest {
         /// Its number.
         id: u64,
-        /// What the value holds that it waits for.
-        wanted: Tensor,
+        /// What a run has found out that the plan before it ended for.
+        found: Found,
     },
 }
 
@@ -37,7 +37,8 @@ impl Key {
     fn recurs(&self) -> bool {
         match self {
             Key::Shapes { .. } => true,
-            Key::Rest { wanted, .. } => wanted.bytes().len() <= MOST_BYTES,
+            Key::Rest { found: Found::Tensor(tensor), .. } => tensor.bytes().len() <= MOST_BYTES,
+            Key::Rest { .. } => true,
         }
     }
 }

@@ -5,13 +5,12 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use octavo_kernels::isa::Isa;
 
 use crate::plan::packing::Blocks;
-use crate::plan::uses::Uses;
 use crate::program::Program;
+use crate::session::part::Part;
 
 /// A Program and what has been made of it that depends on no shape and no number of threads.
 pub struct Model {
-    pub program: Program,
-    pub uses: Uses,
+    pub whole: Arc<Part>,
     /// Packed weights: each tier has its own form.
     blocks: Mutex<Vec<(Isa, Arc<Blocks>)>>,
     /// The child of a fork shares nothing new with its parent, whose other threads may have held these locks.
@@ -27,11 +26,12 @@ impl Model {
         let live: Vec<Arc<Model>> = lock(&LIVE).iter().filter_map(Weak::upgrade).collect();
         // Without the lock: to compare large constants takes a while.
         let process = std::process::id();
-        let is_equal = |model: &Arc<Model>| model.process == process && model.program == program;
+        let is_equal = |model: &Arc<Model>| model.process == process && model.whole.program == program;
         if let Some(found) = live.into_iter().find(is_equal) {
             return found;
         }
-        let model = Arc::new(Model { uses: Uses::of(&program), program, blocks: Mutex::default(), process });
+        let model =
+            Arc::new(Model { whole: Arc::new(Part::whole(program)), blocks: Mutex::default(), process });
         let mut live = lock(&LIVE);
         live.retain(|model| model.strong_count() > 0);
         live.push(Arc::downgrade(&model));
@@ -72,14 +72,14 @@ mod tests {
         for tier in isa::available() {
             let (one, other) = (session(1, tier), session(2, tier));
             assert!(Arc::ptr_eq(&one.model, &other.model));
-            assert!(Arc::ptr_eq(&one.blocks, &other.blocks));
+            assert!(Arc::ptr_eq(&one.planner.blocks, &other.planner.blocks));
             let shape = [[1, 3, 8, 8]];
             one.plan(&shape).unwrap();
-            let packed = one.blocks.bytes();
+            let packed = one.planner.blocks.bytes();
             assert!(packed > 0);
             // Nothing is packed that was packed already.
             other.plan(&shape).unwrap();
-            assert_eq!(other.blocks.bytes(), packed);
+            assert_eq!(other.planner.blocks.bytes(), packed);
         }
     }
 
@@ -89,7 +89,7 @@ mod tests {
             for other in isa::available() {
                 let (one, two) = (session(1, tier), session(1, other));
                 assert!(Arc::ptr_eq(&one.model, &two.model));
-                assert_eq!(Arc::ptr_eq(&one.blocks, &two.blocks), tier == other);
+                assert_eq!(Arc::ptr_eq(&one.planner.blocks, &two.planner.blocks), tier == other);
             }
         }
     }

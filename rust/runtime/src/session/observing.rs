@@ -29,15 +29,15 @@ impl Session {
         let mut sample = like.like();
         let mut reals = Reals::default();
         let mut failed = None;
-        self.stages(plan, inputs, |plan, inputs, outputs| {
+        self.stages(plan, inputs, |program, plan, inputs, outputs| {
             for (id, tensor) in plan.known_values() {
-                let value = self.program().value(*id);
+                let value = program.value(*id);
                 if sample.holds(&value.name) {
                     see_known(&mut sample, &mut reals, value, tensor)?;
                 }
             }
-            plan.run_observed(&self.pool, inputs, outputs, &mut |seen, bytes| {
-                let value = self.program().value(seen.value);
+            plan.run_observed(&self.planner.pool, inputs, outputs, &mut |seen, bytes| {
+                let value = program.value(seen.value);
                 if failed.is_some() || !sample.holds(&value.name) {
                     return;
                 }

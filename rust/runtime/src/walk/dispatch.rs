@@ -8,13 +8,17 @@ use crate::ops::{
     roi, scatter, selection, shape, softmax, unary, unpool, windows,
 };
 use crate::plan::builder::{Builder, Planned, Stop};
+use crate::plan::rest::End;
 use crate::program::{DType, Op};
 
 /// Plans the node that was begun, of that index: adds its steps, or settles what its outputs are.
 pub fn plan(b: &mut Builder<'_>, index: usize) -> Result<Planned, Error> {
+    if !b.program.nodes[index].bodies.is_empty() {
+        return Ok(Planned::Ends(End::Bodies));
+    }
     match of_family(b, index) {
         Ok(()) => Ok(Planned::Done),
-        Err(Stop::Waits(value)) => Ok(Planned::Waits(value)),
+        Err(Stop::Waits(value)) => Ok(Planned::Ends(End::Value(value))),
         Err(Stop::Failed(error)) => Err(error),
     }
 }

@@ -18,8 +18,8 @@ pub fn evaluate(b: &mut Builder<'_>, index: usize) -> Result<bool, Error> {
     let mut builder =
         Builder::of_known(&program, &uses, b.steps.kernels, Packing::new(&uses, pool, &blocks))?;
     builder.begin(0);
-    if let Planned::Waits(value) = dispatch::plan(&mut builder, 0)? {
-        return Err(Error::run(format!("{}: value {} is not known", node.label(), value.0)));
+    if let Planned::Ends(end) = dispatch::plan(&mut builder, 0)? {
+        return Err(Error::run(format!("{}: not all is known ({end:?})", node.label())));
     }
     let plan = builder.finish()?;
     let made: usize = plan.outputs().iter().map(|of| of.bytes()).sum();
@@ -45,7 +45,7 @@ fn most_elements(node: &Node) -> usize {
 
 /// A Program of this node alone, its inputs constants; `None` where one is not known, or all together are large.
 fn alone(b: &Builder<'_>, node: &Node) -> Option<Program> {
-    if b.is_of_known() || node.inputs.iter().flatten().next().is_none() {
+    if b.is_of_known() || !node.bodies.is_empty() || node.inputs.iter().flatten().next().is_none() {
         return None;
     }
     let mut values: Vec<Value> = Vec::with_capacity(node.inputs.len() + node.outputs.len());

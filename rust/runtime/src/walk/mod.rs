@@ -20,7 +20,7 @@ pub fn plan(mut b: Builder<'_>) -> Result<Plan, Error> {
         let node = &b.program.nodes[index];
         match planned.map_err(|error| error.of_node(&node.name, || operands(&b, node)))? {
             Planned::Done => {}
-            Planned::Waits(value) => return b.finish_early(value),
+            Planned::Ends(end) => return b.finish_early(end),
         }
     }
     b.finish()
@@ -35,8 +35,8 @@ fn plan_node(b: &mut Builder<'_>, index: usize) -> Result<Planned, Error> {
         if known::evaluate(b, index)? {
             continue;
         }
-        if let Planned::Waits(value) = dispatch::plan(b, index)? {
-            return Ok(Planned::Waits(value));
+        if let Planned::Ends(end) = dispatch::plan(b, index)? {
+            return Ok(Planned::Ends(end));
         }
     }
     Ok(Planned::Done)
