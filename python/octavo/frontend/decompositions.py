@@ -6,6 +6,7 @@ import onnx_ir as ir
 
 from octavo.frontend.einsum import einsum_body
 from octavo.frontend.linear import dequantize_body, quantize_body
+from octavo.frontend.recurrence import recurrent_body
 from octavo.frontend.steps import is_kept
 from octavo.program import OPSET
 
@@ -23,7 +24,8 @@ def decomposition(node: ir.Node) -> bytes | None:
     if lines is None:
         return None
     inputs = ", ".join(f"x{i}" for i in range(len(node.inputs)))
-    text = f'<domain: "", opset_import: ["": {OPSET}]> {node.op_type} ({inputs}) => (y) {{ {lines} }}'
+    outputs = ", ".join(_OUTPUTS.get(node.op_type, ("y",)))
+    text = f'<domain: "", opset_import: ["": {OPSET}]> {node.op_type} ({inputs}) => ({outputs}) {{ {lines} }}'
     return bytes(onnx.parser.parse_function(text).SerializeToString())
 
 
@@ -153,10 +155,16 @@ _BODIES = {
     "ConvInteger": _conv_integer,
     "DequantizeLinear": dequantize_body,
     "Einsum": einsum_body,
+    "GRU": recurrent_body,
     "Gemm": _gemm,
     "Hardmax": _hardmax,
     "LRN": _lrn,
+    "LSTM": recurrent_body,
     "MatMulInteger": _matmul_integer,
     "QuantizeLinear": quantize_body,
+    "RNN": recurrent_body,
 }
+_OUTPUTS = {"GRU": ("y", "y1"), "LSTM": ("y", "y1", "y2"), "RNN": ("y", "y1")}
+"""Of those that give more than y."""
+
 DECOMPOSED = frozenset(_BODIES)
