@@ -101,6 +101,7 @@ pub fn plan(b: &mut Builder<'_>, node: &Node) -> Result<(), Stop> {
         (Op::MaxPool, DType::F64) => {
             push_max::<f64>(b, node, windows, &axes, [&x, &y], indices, f64::NEG_INFINITY)
         }
+        (Op::MaxPool, DType::I16) => push_max::<i16>(b, node, windows, &axes, [&x, &y], indices, i16::MIN),
         (Op::MaxPool, DType::I8) => push_max::<i8>(b, node, windows, &axes, [&x, &y], indices, i8::MIN),
         (Op::MaxPool, DType::U8) => push_max::<u8>(b, node, windows, &axes, [&x, &y], indices, 0),
         (Op::AveragePool, DType::F32) => {
