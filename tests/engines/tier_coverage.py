@@ -7,6 +7,8 @@ from pathlib import Path
 CPU_FLAGS = {
     "scalar": set(),
     "avx2": {"avx2", "fma"},
+    "avxvnni": {"avx2", "fma", "avx_vnni"},
+    "avx512vl": {"avx2", "fma", "avx512f", "avx512bw", "avx512vl", "avx512dq", "avx512_vnni"},
     "avx512vnni": {"avx2", "fma", "avx512f", "avx512bw", "avx512vl", "avx512dq", "avx512_vnni"},
 }
 """What each tier needs, as Linux names it in /proc/cpuinfo; every tier that octavo knows is here."""

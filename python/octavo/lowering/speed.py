@@ -25,7 +25,7 @@ STRIP_ROWS = 32
 """Rows of a window that they keep..."""
 STRIP_COLUMNS = 64
 """... and columns."""
-TIERS = ((2, 8), (4, 16))
+TIERS = ((2, 8), (4, 8), (4, 16))
 """Taps that the tiers interleave, and lanes of their registers of sums."""
 FEW_OUTPUTS = 4
 """Registers of outputs that go through together."""

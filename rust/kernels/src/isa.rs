@@ -11,19 +11,25 @@ pub enum Isa {
     Scalar,
     /// AVX2 with FMA.
     Avx2,
+    /// AVX-VNNI: the dot products of bytes in AVX2's encoding.
+    AvxVnni,
+    /// What [`Isa::Avx512Vnni`] has, on 256-bit registers.
+    Avx512Vl,
     /// AVX-512 F, BW, VL, DQ and VNNI, on 512-bit registers.
     Avx512Vnni,
 }
 
 impl Isa {
     /// Every tier that this source knows, poorest first.
-    pub const ALL: [Isa; 3] = [Isa::Scalar, Isa::Avx2, Isa::Avx512Vnni];
+    pub const ALL: [Isa; 5] = [Isa::Scalar, Isa::Avx2, Isa::AvxVnni, Isa::Avx512Vl, Isa::Avx512Vnni];
 
     /// The name that `OCTAVO_ISA`, kernel names and profiles use.
     pub const fn name(self) -> &'static str {
         match self {
             Isa::Scalar => "scalar",
             Isa::Avx2 => "avx2",
+            Isa::AvxVnni => "avxvnni",
+            Isa::Avx512Vl => "avx512vl",
             Isa::Avx512Vnni => "avx512vnni",
         }
     }
@@ -39,7 +45,8 @@ impl Isa {
         match self {
             Isa::Scalar => true,
             Isa::Avx2 => is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma"),
-            Isa::Avx512Vnni => {
+            Isa::AvxVnni => Isa::Avx2.is_available() && is_x86_feature_detected!("avxvnni"),
+            Isa::Avx512Vl | Isa::Avx512Vnni => {
                 Isa::Avx2.is_available()
                     && is_x86_feature_detected!("avx512f")
                     && is_x86_feature_detected!("avx512bw")
@@ -112,7 +119,7 @@ mod tests {
 
     #[test]
     fn tiers_have_names_and_ranks() {
-        assert_eq!(Isa::ALL.map(Isa::name), ["scalar", "avx2", "avx512vnni"]);
+        assert_eq!(Isa::ALL.map(Isa::name), ["scalar", "avx2", "avxvnni", "avx512vl", "avx512vnni"]);
         assert!(Isa::ALL.is_sorted());
         for isa in Isa::ALL {
             assert_eq!((Isa::from_name(isa.name()), isa.to_string()), (Some(isa), isa.name().to_owned()));

@@ -2,6 +2,7 @@
 
 #[cfg(test)]
 mod contracts;
+pub mod cpu;
 pub mod depthwise;
 pub mod elementwise;
 pub mod float;

@@ -4,7 +4,10 @@
 //! looked at on any machine (what would an AVX-512 machine run?), but run only through [`Kernels`], which exists only
 //! where the CPU has the tier.
 
-use crate::isa::{Has, Isa};
+use std::sync::LazyLock;
+
+use crate::cpu::{self, Cpu};
+use crate::isa::{Has, Isa, available};
 use crate::{depthwise, elementwise, float, gemm, int16, lookup, pool, quantize, softmax};
 
 /// One tier's kernels: one field a family.
@@ -35,7 +38,7 @@ pub struct TableRow {
 }
 
 /// The one table of kernels, poorest tier first.
-pub static TABLE: [TableRow; 3] = [
+pub static TABLE: [TableRow; 5] = [
     TableRow {
         isa: Isa::Scalar,
         gemm: gemm::SCALAR,
@@ -57,6 +60,32 @@ pub static TABLE: [TableRow; 3] = [
         depthwise: depthwise::AVX2,
         elementwise: elementwise::AVX2,
         lookup: lookup::AVX2,
+        pool: pool::AVX2,
+        quantize: quantize::AVX2,
+        softmax: softmax::AVX2,
+        int16: int16::AVX2,
+    },
+    TableRow {
+        isa: Isa::AvxVnni,
+        gemm: gemm::AVXVNNI,
+        float: float::AVX2,
+        float_gemm: float::gemm::AVX2,
+        depthwise: depthwise::AVXVNNI,
+        elementwise: elementwise::AVX2,
+        lookup: lookup::AVX2,
+        pool: pool::AVX2,
+        quantize: quantize::AVX2,
+        softmax: softmax::AVX2,
+        int16: int16::AVX2,
+    },
+    TableRow {
+        isa: Isa::Avx512Vl,
+        gemm: gemm::AVX512VL,
+        float: float::AVX2,
+        float_gemm: float::gemm::AVX2,
+        depthwise: depthwise::AVX512VL,
+        elementwise: elementwise::AVX2,
+        lookup: lookup::AVX512VNNI,
         pool: pool::AVX2,
         quantize: quantize::AVX2,
         softmax: softmax::AVX2,
@@ -88,10 +117,10 @@ impl Kernels {
         isa.is_available().then_some(Kernels(row))
     }
 
-    /// The kernels of the richest tier here.
+    /// The kernels of the tier that this CPU is best at.
     pub fn best() -> Kernels {
-        let best = TABLE.iter().rev().find(|row| row.isa.is_available());
-        Kernels(best.expect("the scalar tier is everywhere"))
+        static BEST: LazyLock<Option<Isa>> = LazyLock::new(|| cpu::best(&available(), &Cpu::here()));
+        BEST.and_then(Kernels::new).expect("the scalar tier is everywhere")
     }
 
     /// The tier.
@@ -150,7 +179,6 @@ families! {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::isa::available;
 
     #[test]
     fn every_tier_has_its_row() {
@@ -185,20 +213,25 @@ mod tests {
     }
 
     #[test]
-    fn a_tier_that_is_here_has_kernels_and_the_best_is_the_richest() {
+    fn a_tier_that_is_here_has_kernels_and_the_best_is_one_of_them() {
         let here = available();
         assert_eq!(here[0], Isa::Scalar);
         assert!(here.is_sorted() && here.iter().all(|isa| isa.is_available()));
         for isa in Isa::ALL {
             assert_eq!(Kernels::new(isa).map(Kernels::isa), here.contains(&isa).then_some(isa));
         }
-        assert_eq!(Some(&Kernels::best().isa()), here.last());
+        assert_eq!(Some(Kernels::best().isa()), cpu::best(&here, &Cpu::here()));
     }
 
-    /// An entry's name begins with the instruction set of its code, which is the row's own or a poorer one's.
+    /// An entry's name begins with the instruction set of its code, which is the row's own or one that the row's has all of.
     #[test]
     fn rows_hold_their_own_kernels() {
-        for (rank, row) in TABLE.iter().enumerate() {
+        let shared = |isa: Isa| match isa {
+            Isa::Scalar | Isa::Avx2 => vec![isa],
+            Isa::AvxVnni | Isa::Avx512Vnni => vec![isa, Isa::Avx2],
+            Isa::Avx512Vl => vec![isa, Isa::Avx2, Isa::Avx512Vnni],
+        };
+        for row in &TABLE {
             let own = row.isa.name();
             let plain = [
                 row.float.unary.unary.name,
@@ -233,7 +266,7 @@ mod tests {
             ];
             for name in plain {
                 let of = Isa::from_name(name.split('-').next().unwrap_or_default()).expect(name);
-                assert!(of == row.isa || rank == 2 && of == Isa::Avx2, "{name} in the row of {own}");
+                assert!(shared(row.isa).contains(&of), "{name} in the row of {own}");
             }
             for (units, tile) in (1..).zip(&row.gemm.tiles) {
                 assert_eq!(tile.units, units, "{}", tile.name);

@@ -26,13 +26,17 @@ mod strip;
 #[cfg(test)]
 mod tests;
 mod tiers;
+#[cfg(target_arch = "x86_64")]
+mod vnni256;
+#[cfg(target_arch = "x86_64")]
+mod ymm;
 
 use std::ops::Range;
 
 pub use crate::geometry::Window;
 pub use entries::{Depthwise, Entries, Floats, Tile, Tiles};
 pub use pack::Packing;
-pub(crate) use tiers::{AVX2, AVX512VNNI, SCALAR};
+pub(crate) use tiers::{AVX2, AVX512VL, AVX512VNNI, AVXVNNI, SCALAR};
 
 use crate::isa::Has;
 use crate::requantize::Requantize;

@@ -4,7 +4,10 @@ use super::entries::{Entries, Takes, Tile, Tiles};
 use super::pack::Packing;
 use super::scalar;
 #[cfg(target_arch = "x86_64")]
-use super::{avx2, avx512vnni};
+use super::{
+    avx2, avx512vnni,
+    vnni256::{avx512vl, avxvnni},
+};
 use crate::isa::{Entry, code};
 
 const fn own(kernel: usize, stride: usize) -> Takes {
@@ -21,6 +24,10 @@ const ROW_PAIRS: Packing = Packing { of_rows: true, ..PAIRS };
 const FOURS: Packing = Packing { taps: 4, bytes: 1, lanes: 16, of_rows: false };
 /// The same of rows.
 const ROW_FOURS: Packing = Packing { of_rows: true, ..FOURS };
+/// Four weights a word, for 8 channels.
+const HALF_FOURS: Packing = Packing { lanes: 8, ..FOURS };
+/// The same of rows.
+const ROW_HALF_FOURS: Packing = Packing { of_rows: true, ..HALF_FOURS };
 
 pub(crate) const SCALAR: Entries = Entries {
     to_bytes: Tiles {
@@ -39,88 +46,47 @@ pub(crate) const SCALAR: Entries = Entries {
     },
 };
 
-pub(crate) const AVX2: Entries = Entries {
-    to_bytes: Tiles {
-        all: &[
-            Tile {
-                takes: Takes::Rows,
-                packing: ROW_PAIRS,
-                entry: Entry { name: "avx2-u8i8-depthwise-row", code: code!("x86_64": avx2::bytes_row) },
+/// The entries of a tier of 256-bit registers, whose functions have the names that [`tier`](super::ymm::tier) gives them.
+macro_rules! of_256_bits {
+    ($isa:ident, $packing:expr, $rows:expr) => {
+        Entries {
+            to_bytes: Tiles {
+                all: &[
+                    of_256_bits!(@ $isa, Takes::Rows, $rows, "u8i8", "row", bytes_row),
+                    of_256_bits!(@ $isa, own(3, 1), $packing, "u8i8", "3x3s1", bytes_3x3s1),
+                    of_256_bits!(@ $isa, own(3, 2), $packing, "u8i8", "3x3s2", bytes_3x3s2),
+                    of_256_bits!(@ $isa, own(5, 1), $packing, "u8i8", "5x5s1", bytes_5x5s1),
+                    of_256_bits!(@ $isa, own(5, 2), $packing, "u8i8", "5x5s2", bytes_5x5s2),
+                    of_256_bits!(@ $isa, Takes::Any, $packing, "u8i8", "any", bytes_any),
+                ],
             },
-            Tile {
-                takes: own(3, 1),
-                packing: PAIRS,
-                entry: Entry { name: "avx2-u8i8-depthwise-3x3s1", code: code!("x86_64": avx2::bytes_3x3s1) },
+            to_floats: Tiles {
+                all: &[
+                    of_256_bits!(@ $isa, Takes::Rows, $rows, "u8i8f32", "row", floats_row),
+                    of_256_bits!(@ $isa, own(3, 1), $packing, "u8i8f32", "3x3s1", floats_3x3s1),
+                    of_256_bits!(@ $isa, own(3, 2), $packing, "u8i8f32", "3x3s2", floats_3x3s2),
+                    of_256_bits!(@ $isa, own(5, 1), $packing, "u8i8f32", "5x5s1", floats_5x5s1),
+                    of_256_bits!(@ $isa, own(5, 2), $packing, "u8i8f32", "5x5s2", floats_5x5s2),
+                    of_256_bits!(@ $isa, Takes::Any, $packing, "u8i8f32", "any", floats_any),
+                ],
             },
-            Tile {
-                takes: own(3, 2),
-                packing: PAIRS,
-                entry: Entry { name: "avx2-u8i8-depthwise-3x3s2", code: code!("x86_64": avx2::bytes_3x3s2) },
+        }
+    };
+    (@ $isa:ident, $takes:expr, $packing:expr, $types:literal, $form:literal, $code:ident) => {
+        Tile {
+            takes: $takes,
+            packing: $packing,
+            entry: Entry {
+                name: concat!(stringify!($isa), "-", $types, "-depthwise-", $form),
+                code: code!("x86_64": $isa::$code),
             },
-            Tile {
-                takes: own(5, 1),
-                packing: PAIRS,
-                entry: Entry { name: "avx2-u8i8-depthwise-5x5s1", code: code!("x86_64": avx2::bytes_5x5s1) },
-            },
-            Tile {
-                takes: own(5, 2),
-                packing: PAIRS,
-                entry: Entry { name: "avx2-u8i8-depthwise-5x5s2", code: code!("x86_64": avx2::bytes_5x5s2) },
-            },
-            Tile {
-                takes: Takes::Any,
-                packing: PAIRS,
-                entry: Entry { name: "avx2-u8i8-depthwise-any", code: code!("x86_64": avx2::bytes_any) },
-            },
-        ],
-    },
-    to_floats: Tiles {
-        all: &[
-            Tile {
-                takes: Takes::Rows,
-                packing: ROW_PAIRS,
-                entry: Entry { name: "avx2-u8i8f32-depthwise-row", code: code!("x86_64": avx2::floats_row) },
-            },
-            Tile {
-                takes: own(3, 1),
-                packing: PAIRS,
-                entry: Entry {
-                    name: "avx2-u8i8f32-depthwise-3x3s1",
-                    code: code!("x86_64": avx2::floats_3x3s1),
-                },
-            },
-            Tile {
-                takes: own(3, 2),
-                packing: PAIRS,
-                entry: Entry {
-                    name: "avx2-u8i8f32-depthwise-3x3s2",
-                    code: code!("x86_64": avx2::floats_3x3s2),
-                },
-            },
-            Tile {
-                takes: own(5, 1),
-                packing: PAIRS,
-                entry: Entry {
-                    name: "avx2-u8i8f32-depthwise-5x5s1",
-                    code: code!("x86_64": avx2::floats_5x5s1),
-                },
-            },
-            Tile {
-                takes: own(5, 2),
-                packing: PAIRS,
-                entry: Entry {
-                    name: "avx2-u8i8f32-depthwise-5x5s2",
-                    code: code!("x86_64": avx2::floats_5x5s2),
-                },
-            },
-            Tile {
-                takes: Takes::Any,
-                packing: PAIRS,
-                entry: Entry { name: "avx2-u8i8f32-depthwise-any", code: code!("x86_64": avx2::floats_any) },
-            },
-        ],
-    },
-};
+        }
+    };
+}
+
+pub(crate) const AVX2: Entries = of_256_bits!(avx2, PAIRS, ROW_PAIRS);
+pub(crate) const AVXVNNI: Entries = of_256_bits!(avxvnni, HALF_FOURS, ROW_HALF_FOURS);
+pub(crate) const AVX512VL: Entries = of_256_bits!(avx512vl, HALF_FOURS, ROW_HALF_FOURS);
 
 pub(crate) const AVX512VNNI: Entries = Entries {
     to_bytes: Tiles {

@@ -19,6 +19,8 @@ mod tests;
 mod tiers;
 #[cfg(target_arch = "x86_64")]
 mod tile;
+#[cfg(target_arch = "x86_64")]
+mod vnni256;
 pub mod winograd;
 
 pub use crate::requantize::{AddParams, Requantize, ResidualParams};
@@ -26,7 +28,7 @@ pub use crate::rows::{OffsetTable, Offsets, PAD, Rows};
 pub use activations::Right;
 pub use entries::{Entries, Tile};
 pub use pack::{Columns, GROUP, Packing, UNIT};
-pub(crate) use tiers::{AVX2, AVX512VNNI, SCALAR};
+pub(crate) use tiers::{AVX2, AVX512VL, AVX512VNNI, AVXVNNI, SCALAR};
 
 use crate::isa::Has;
 use crate::requantize::words::assert_clamp;

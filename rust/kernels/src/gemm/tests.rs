@@ -167,6 +167,10 @@ fn tiles_by_shape_on_any_machine() {
         (Isa::Avx2, 3136, 16, "avx2-u8i8-gemm-6x16c2"),
         (Isa::Avx2, 8, 32, "avx2-u8i8-gemm-4x16c4"),
         (Isa::Avx2, 3136, 1000, "avx2-u8i8-gemm-4x16c4"),
+        (Isa::AvxVnni, 1, 1000, "avxvnni-u8i8-gemm-6x16c4"),
+        (Isa::AvxVnni, 3136, 16, "avxvnni-u8i8-gemm-6x16c4"),
+        (Isa::Avx512Vl, 3136, 16, "avx512vl-u8i8-gemm-12x16c4"),
+        (Isa::Avx512Vl, 3136, 1000, "avx512vl-u8i8-gemm-6x32c4"),
         (Isa::Avx512Vnni, 12544, 16, "avx512vnni-u8i8-gemm-16x16c4"),
         (Isa::Avx512Vnni, 12544, 24, "avx512vnni-u8i8-gemm-12x32c4"),
         (Isa::Avx512Vnni, 12544, 32, "avx512vnni-u8i8-gemm-12x32c4"),
@@ -341,6 +345,9 @@ fn convolutions_go_through_winograds_transforms_by_shape_on_any_machine() {
     // Tiles would be half padding; weights would be too large; there is one tile, or few channels.
     assert!(!pays(Isa::Avx2, 64, 64, [5, 5]) && !pays(Isa::Avx2, 512, 512, [7, 7]));
     assert!(!pays(Isa::Avx2, 64, 64, [4, 4]) && !pays(Isa::Avx2, 7, 64, [32, 32]));
+    for isa in [Isa::AvxVnni, Isa::Avx512Vl] {
+        assert!(pays(isa, 32, 32, [16, 16]) && pays(isa, 64, 64, [8, 8]) && !pays(isa, 16, 16, [32, 32]));
+    }
     assert!(pays(Isa::Avx512Vnni, 64, 64, [56, 56]) && pays(Isa::Avx512Vnni, 128, 128, [28, 28]));
     assert!(!pays(Isa::Avx512Vnni, 32, 32, [56, 56]) && !pays(Isa::Avx512Vnni, 256, 256, [14, 14]));
     assert!(!pays(Isa::Scalar, 64, 64, [56, 56]));

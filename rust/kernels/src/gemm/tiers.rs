@@ -4,7 +4,7 @@ use super::entries::{Entries, Tile, Winograd};
 use super::pack::Packing;
 use super::scalar;
 #[cfg(target_arch = "x86_64")]
-use super::{avx2, avx512vnni};
+use super::{avx2, avx512vnni, vnni256::avx512vl, vnni256::avxvnni};
 use crate::isa::{Entry, code};
 
 pub(crate) const SCALAR: Entries = Entries {
@@ -41,6 +41,55 @@ pub(crate) const AVX2: Entries = Entries {
 
 const fn wide(units: usize) -> Tile {
     Tile { name: "avx2-u8i8-gemm-6x16c2", code: code!("x86_64": avx2::panel), rows: 6, units }
+}
+
+pub(crate) const AVXVNNI: Entries = Entries {
+    types: ["u8", "i8"],
+    packing: Packing::Fours,
+    tiles: [vex(1), vex(2), vex(3), vex(4)],
+    fast: None,
+    winograd: Some(Winograd {
+        name: "avxvnni-u8i8-winograd-4x4",
+        channels: 32,
+        tiles: 2,
+        input: Entry { name: "avxvnni-u8-winograd-pixels", code: code!("x86_64": avxvnni::winograd_input) },
+        output: Entry {
+            name: "avxvnni-u8i8-winograd-outputs",
+            code: code!("x86_64": avxvnni::winograd_output),
+        },
+    }),
+    derive: Entry { name: "avxvnni-columns", code: code!("x86_64": avxvnni::derive) },
+    pack: Entry { name: "avxvnni-u8-pack", code: code!("x86_64": avxvnni::pack) },
+    row_sums: Entry { name: "avxvnni-u8-row-sums", code: code!("x86_64": avxvnni::row_sums) },
+};
+
+const fn vex(units: usize) -> Tile {
+    Tile { name: "avxvnni-u8i8-gemm-6x16c4", code: code!("x86_64": avxvnni::panel), rows: 6, units }
+}
+
+pub(crate) const AVX512VL: Entries = Entries {
+    types: ["u8", "i8"],
+    packing: Packing::Fours,
+    tiles: [evex(1), evex(2), evex(3), evex(4)],
+    fast: None,
+    winograd: Some(Winograd {
+        name: "avx512vl-u8i8-winograd-4x4",
+        channels: 32,
+        tiles: 2,
+        input: Entry { name: "avx512vl-u8-winograd-pixels", code: code!("x86_64": avx512vl::winograd_input) },
+        output: Entry {
+            name: "avx512vl-u8i8-winograd-outputs",
+            code: code!("x86_64": avx512vl::winograd_output),
+        },
+    }),
+    derive: Entry { name: "avx512vl-columns", code: code!("x86_64": avx512vl::derive) },
+    pack: Entry { name: "avx512vl-u8-pack", code: code!("x86_64": avx512vl::pack) },
+    row_sums: Entry { name: "avx512vl-u8-row-sums", code: code!("x86_64": avx512vl::row_sums) },
+};
+
+const fn evex(units: usize) -> Tile {
+    let name = if units == 1 { "avx512vl-u8i8-gemm-12x16c4" } else { "avx512vl-u8i8-gemm-6x32c4" };
+    Tile { name, code: code!("x86_64": avx512vl::panel), rows: if units == 1 { 12 } else { 6 }, units }
 }
 
 pub(crate) const AVX512VNNI: Entries = Entries {

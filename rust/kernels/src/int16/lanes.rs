@@ -231,14 +231,14 @@ impl Lanes for Ymm {
             let (low, high) = (scaled(low, by[0]), scaled(high, by[1]));
             // The lower halves of each 128 bits of both, then in order.
             let even = _mm256_shuffle_ps::<0b10_00_10_00>(_mm256_castpd_ps(low), _mm256_castpd_ps(high));
-            Ymm(_mm256_permute4x64_epi64::<0b11_01_10_00>(_mm256_castps_si256(even)))
+            Ymm::new(_mm256_permute4x64_epi64::<0b11_01_10_00>(_mm256_castps_si256(even)))
         }
     }
 
     #[inline(always)]
     unsafe fn clamp_words(self, lo: Self, hi: Self) -> Self {
         // SAFETY: the caller's.
-        unsafe { Ymm(_mm256_min_epi16(_mm256_max_epi16(self.0, lo.0), hi.0)) }
+        unsafe { Ymm::new(_mm256_min_epi16(_mm256_max_epi16(self.0, lo.0), hi.0)) }
     }
 }
 

@@ -2,12 +2,52 @@
 
 use std::arch::asm;
 use std::arch::x86_64::*;
+use std::marker::PhantomData;
 
 use super::Vector;
 
 /// A register of AVX2.
-#[derive(Clone, Copy)]
-pub(crate) struct Ymm(pub(crate) __m256i);
+pub(crate) type Ymm = YmmOf<Words>;
+
+/// The same with the dot product `P`.
+pub(crate) struct YmmOf<P>(pub(crate) __m256i, PhantomData<P>);
+
+/// What [`Vector::dot`] is.
+///
+/// # Safety
+/// As [`Vector`].
+pub(crate) trait Product {
+    /// `sums`, and in each lane its products added.
+    unsafe fn add(sums: __m256i, values: __m256i, weights: __m256i) -> __m256i;
+}
+
+/// Of the two words of each lane.
+pub(crate) struct Words;
+
+impl Product for Words {
+    #[inline(always)]
+    unsafe fn add(sums: __m256i, values: __m256i, weights: __m256i) -> __m256i {
+        // SAFETY: the caller's.
+        unsafe { _mm256_add_epi32(sums, _mm256_madd_epi16(values, weights)) }
+    }
+}
+
+impl<P> YmmOf<P> {
+    /// The register.
+    #[inline(always)]
+    pub(crate) fn new(lanes: __m256i) -> Self {
+        YmmOf(lanes, PhantomData)
+    }
+}
+
+impl<P> Clone for YmmOf<P> {
+    #[inline(always)]
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<P> Copy for YmmOf<P> {}
 
 /// Methods that are one intrinsic of two registers.
 macro_rules! binary {
@@ -16,7 +56,7 @@ macro_rules! binary {
             #[inline(always)]
             unsafe fn $name(self, other: Self) -> Self {
                 // SAFETY: the caller's.
-                unsafe { Ymm($intrinsic(self.0, other.0)) }
+                unsafe { YmmOf::new($intrinsic(self.0, other.0)) }
             }
         )*
     };
@@ -40,7 +80,7 @@ macro_rules! binary_of_floats {
 /// # Safety
 /// The CPU has the tier.
 #[inline(always)]
-unsafe fn floats(lanes: Ymm) -> __m256 {
+unsafe fn floats<P>(lanes: YmmOf<P>) -> __m256 {
     // SAFETY: the caller's.
     unsafe { _mm256_castsi256_ps(lanes.0) }
 }
@@ -50,43 +90,43 @@ unsafe fn floats(lanes: Ymm) -> __m256 {
 /// # Safety
 /// The CPU has the tier.
 #[inline(always)]
-unsafe fn of_floats(lanes: __m256) -> Ymm {
+unsafe fn of_floats<P>(lanes: __m256) -> YmmOf<P> {
     // SAFETY: the caller's.
-    unsafe { Ymm(_mm256_castps_si256(lanes)) }
+    unsafe { YmmOf::new(_mm256_castps_si256(lanes)) }
 }
 
-impl Vector for Ymm {
+impl<P: Product> Vector for YmmOf<P> {
     const LANES: usize = 8;
     type Even = ();
 
     #[inline(always)]
     unsafe fn splat(x: i32) -> Self {
         // SAFETY: the caller's.
-        unsafe { Ymm(_mm256_set1_epi32(x)) }
+        unsafe { YmmOf::new(_mm256_set1_epi32(x)) }
     }
 
     #[inline(always)]
     unsafe fn splat_words(x: i16) -> Self {
         // SAFETY: the caller's.
-        unsafe { Ymm(_mm256_set1_epi16(x)) }
+        unsafe { YmmOf::new(_mm256_set1_epi16(x)) }
     }
 
     #[inline(always)]
     unsafe fn splat_bytes(x: u8) -> Self {
         // SAFETY: the caller's.
-        unsafe { Ymm(_mm256_set1_epi8(x as i8)) }
+        unsafe { YmmOf::new(_mm256_set1_epi8(x as i8)) }
     }
 
     #[inline(always)]
     unsafe fn load_bytes(from: *const u8) -> Self {
         // SAFETY: the caller's.
-        unsafe { Ymm(_mm256_loadu_si256(from.cast())) }
+        unsafe { YmmOf::new(_mm256_loadu_si256(from.cast())) }
     }
 
     #[inline(always)]
     unsafe fn words(from: *const u8) -> Self {
         // SAFETY: the caller's.
-        unsafe { Ymm(_mm256_cvtepu8_epi16(_mm_loadu_si128(from.cast()))) }
+        unsafe { YmmOf::new(_mm256_cvtepu8_epi16(_mm_loadu_si128(from.cast()))) }
     }
 
     #[inline(always)]
@@ -154,7 +194,7 @@ impl Vector for Ymm {
     #[inline(always)]
     unsafe fn dot(self, values: Self, weights: Self) -> Self {
         // SAFETY: the caller's.
-        unsafe { self.add(values.dot_words(weights)) }
+        unsafe { YmmOf::new(P::add(self.0, values.0, weights.0)) }
     }
 
     #[inline(always)]
@@ -166,7 +206,7 @@ impl Vector for Ymm {
     #[inline(always)]
     unsafe fn to_integers(self) -> Self {
         // SAFETY: the caller's.
-        unsafe { Ymm(_mm256_cvtps_epi32(floats(self))) }
+        unsafe { YmmOf::new(_mm256_cvtps_epi32(floats(self))) }
     }
 
     binary_of_floats! {
@@ -206,7 +246,7 @@ impl Vector for Ymm {
     #[inline(always)]
     unsafe fn odd_lanes(self) -> Self {
         // SAFETY: the caller's.
-        unsafe { Ymm(odd_lanes(self.0)) }
+        unsafe { YmmOf::new(odd_lanes(self.0)) }
     }
 
     #[inline(always)]
@@ -215,7 +255,7 @@ impl Vector for Ymm {
     #[inline(always)]
     unsafe fn high_halves(even_products: Self, odd_products: Self, _: ()) -> Self {
         // SAFETY: the caller's.
-        unsafe { Ymm(_mm256_blend_epi32::<0b1010_1010>(even_products.odd_lanes().0, odd_products.0)) }
+        unsafe { YmmOf::new(_mm256_blend_epi32::<0b1010_1010>(even_products.odd_lanes().0, odd_products.0)) }
     }
 
     /// There is no arithmetic shift of 64 bits, so the sum is made positive for a logical one by 2^62, a multiple of every
@@ -234,14 +274,14 @@ impl Vector for Ymm {
             let limit = _mm256_set1_epi64x(i64::from(i16::MAX));
             let below = _mm256_blendv_epi8(scaled, limit, _mm256_cmpgt_epi64(scaled, limit));
             let floor = _mm256_set1_epi64x(-i64::from(i16::MAX));
-            Ymm(_mm256_blendv_epi8(below, floor, _mm256_cmpgt_epi64(floor, below)))
+            YmmOf::new(_mm256_blendv_epi8(below, floor, _mm256_cmpgt_epi64(floor, below)))
         }
     }
 
     #[inline(always)]
     unsafe fn join_even(even: Self, odd: Self) -> Self {
         // SAFETY: the caller's.
-        unsafe { Ymm(_mm256_blend_epi32::<0b1010_1010>(even.0, _mm256_slli_epi64::<32>(odd.0))) }
+        unsafe { YmmOf::new(_mm256_blend_epi32::<0b1010_1010>(even.0, _mm256_slli_epi64::<32>(odd.0))) }
     }
 
     #[inline(always)]
@@ -249,14 +289,14 @@ impl Vector for Ymm {
         // SAFETY: the caller's.
         unsafe {
             let order = _mm_setr_epi8(0, 1, 2, 4, 5, 6, 8, 9, 10, 12, 13, 14, -1, -1, -1, -1);
-            Ymm(_mm256_shuffle_epi8(self.0, _mm256_broadcastsi128_si256(order)))
+            YmmOf::new(_mm256_shuffle_epi8(self.0, _mm256_broadcastsi128_si256(order)))
         }
     }
 
     #[inline(always)]
     unsafe fn in_order(self) -> Self {
         // SAFETY: the caller's.
-        unsafe { Ymm(_mm256_permutevar8x32_epi32(self.0, _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7))) }
+        unsafe { YmmOf::new(_mm256_permutevar8x32_epi32(self.0, _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7))) }
     }
 }
 

@@ -7,9 +7,11 @@
 
 mod avx2;
 mod avx512vnni;
+mod vnni256;
 
-pub(crate) use avx2::Ymm;
+pub(crate) use avx2::{Product, Ymm, YmmOf};
 pub(crate) use avx512vnni::{Zmm, opaque};
+pub(crate) use vnni256::{Evex, Fours, Vex};
 
 /// A register of integers, or of the bits of floats.
 ///

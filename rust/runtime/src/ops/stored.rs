@@ -90,8 +90,9 @@ impl<'p> Stored<'p> {
             product.op == Op::Gemm && product.attributes.int("transA").is_ok_and(|turned| turned != 0);
         let k = if is_turned { (!shape.is_empty()).then(|| shape.remove(0)) } else { shape.pop() };
         let rows: usize = shape.iter().product();
+        let unpacks_slowly = matches!(b.steps.kernels.isa(), Isa::Avx2 | Isa::AvxVnni | Isa::Avx512Vl);
         let is_few = match rows {
-            1 => b.steps.kernels.isa() != Isa::Avx2 || b.uses.constant_elements >= LARGE,
+            1 => !unpacks_slowly || b.uses.constant_elements >= LARGE,
             _ => rows <= MOST_ROWS && self.form.n.saturating_mul(self.form.k) >= LARGE,
         };
         !shape.is_empty() && k == Some(self.form.k) && is_few

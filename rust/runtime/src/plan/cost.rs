@@ -20,6 +20,7 @@ impl Costs {
         match isa {
             Isa::Scalar => Costs { mac: 0.3, depthwise_mac: 0.5, element: 2.0 },
             Isa::Avx2 => Costs { mac: 0.008, depthwise_mac: 0.03, element: 0.15 },
+            Isa::AvxVnni | Isa::Avx512Vl => Costs { mac: 0.005, depthwise_mac: 0.016, element: 0.1 },
             Isa::Avx512Vnni => Costs { mac: 0.003, depthwise_mac: 0.012, element: 0.08 },
         }
     }

@@ -20,7 +20,7 @@ impl Dot for Ymm {
         unsafe {
             let even = _mm_loadl_epi64(taps[0].cast());
             let odd = if count == 2 { _mm_loadl_epi64(taps[1].cast()) } else { _mm_setzero_si128() };
-            Ymm(_mm256_cvtepu8_epi16(_mm_unpacklo_epi8(even, odd)))
+            Ymm::new(_mm256_cvtepu8_epi16(_mm_unpacklo_epi8(even, odd)))
         }
     }
 
@@ -35,7 +35,7 @@ impl Dot for Ymm {
         // SAFETY: the caller's promise.
         unsafe {
             let carried = _mm256_srli_epi32::<16>(before.0);
-            Ymm(_mm256_or_si256(_mm256_slli_epi32::<16>(self.0), carried))
+            Ymm::new(_mm256_or_si256(_mm256_slli_epi32::<16>(self.0), carried))
         }
     }
 }
@@ -85,7 +85,7 @@ impl GroupFinish<Pairs> for Requantize<'_> {
         unsafe {
             let multiplier = load_lanes(self.multiplier.as_ptr().add(first), channels);
             let shift = load_lanes(self.shift.as_ptr().add(first), channels);
-            let scaled = scale_any(Ymm(sums), multiplier, shift);
+            let scaled = scale_any(Ymm::new(sums), multiplier, shift);
             let bytes = Clamp::new(self.zero_point, self.lo, self.hi).bytes_of_two([scaled; 2]).in_order();
             let mut lanes = [0u8; LANES];
             bytes.store_quarter(0, lanes.as_mut_ptr());
@@ -138,7 +138,7 @@ unsafe fn load_lanes(values: *const i32, channels: usize) -> Ymm {
 /// # Safety
 /// The CPU has the tier; `channels` bytes at `bytes`, at most 8.
 #[inline(always)]
-unsafe fn load_bytes(bytes: *const u8, channels: usize) -> __m128i {
+pub(in crate::depthwise) unsafe fn load_bytes(bytes: *const u8, channels: usize) -> __m128i {
     // SAFETY: the caller's promise.
     unsafe {
         if channels == LANES {

@@ -3,7 +3,7 @@
 use super::super::epilogue::{Epilogue, Residual};
 use super::super::unary::{self, Unary};
 use super::{ROW_BYTES, ROW_LEAST, Rows, UNIT, pack, pack_strided, packed_len, run, select};
-use crate::isa::available;
+use crate::isa::{Isa, available};
 use crate::table::{Kernels, TABLE};
 
 /// Numbers of either sign in [-1, 1], some of them zeros of either sign.
@@ -241,7 +241,10 @@ fn zeros_keep_their_signs() {
 
 #[test]
 fn shapes_pick_tiles_by_name() {
-    let picked = |tier: usize, m, n| select(&TABLE[tier].float_gemm.floats, m, n).name;
+    let picked = |isa: Isa, m, n| {
+        let row = TABLE.iter().find(|row| row.isa == isa).expect("a tier of the table");
+        select(&row.float_gemm.floats, m, n).name
+    };
     for (m, n, avx2, avx512) in [
         (1, 1000, "avx2-f32-gemm-1x64", "avx512vnni-f32-gemm-1x128"),
         (1, 60, "avx2-f32-gemm-1x64", "avx512vnni-f32-gemm-6x64"),
@@ -249,8 +252,8 @@ fn shapes_pick_tiles_by_name() {
         (49, 512, "avx2-f32-gemm-6x16", "avx512vnni-f32-gemm-14x32"),
         (3025, 16, "avx2-f32-gemm-6x16", "avx512vnni-f32-gemm-14x16"),
     ] {
-        assert_eq!((picked(1, m, n), picked(2, m, n)), (avx2, avx512), "{m} x {n}");
-        assert_eq!(picked(0, m, n), "scalar-f32-gemm-4x16", "{m} x {n}");
+        assert_eq!((picked(Isa::Avx2, m, n), picked(Isa::Avx512Vnni, m, n)), (avx2, avx512), "{m} x {n}");
+        assert_eq!(picked(Isa::Scalar, m, n), "scalar-f32-gemm-4x16", "{m} x {n}");
     }
 }
 

@@ -5,41 +5,47 @@ use std::arch::x86_64::*;
 use crate::gemm::entries::Panel;
 use crate::gemm::pack::UNIT;
 use crate::gemm::tile::{Tile, finish_in_vectors};
-use crate::simd::{Vector, Ymm};
+use crate::simd::{Product, Vector, Ymm, YmmOf};
 
-impl Tile for Ymm {
+impl<P: Product> Tile for YmmOf<P> {
     #[inline(always)]
-    unsafe fn widen(from: *const u8, n: usize) -> Ymm {
+    unsafe fn widen(from: *const u8, n: usize) -> Self {
         // SAFETY: the caller's.
         unsafe {
             if n == Ymm::LANES {
-                return Ymm(_mm256_cvtepu8_epi32(_mm_loadl_epi64(from.cast())));
+                return YmmOf::new(_mm256_cvtepu8_epi32(_mm_loadl_epi64(from.cast())));
             }
             let mut bytes = [0; Ymm::LANES];
             copy_short(from, bytes.as_mut_ptr(), n);
-            Ymm(_mm256_cvtepu8_epi32(_mm_loadl_epi64(bytes.as_ptr().cast())))
+            YmmOf::new(_mm256_cvtepu8_epi32(_mm_loadl_epi64(bytes.as_ptr().cast())))
         }
     }
 
     #[inline(always)]
-    unsafe fn gather<const UNITS: usize>(data: *const u8, stride: usize, rows: usize, n: usize) -> Ymm {
+    unsafe fn gather<const UNITS: usize>(data: *const u8, stride: usize, rows: usize, n: usize) -> Self {
         // SAFETY: the caller's; rows beyond the last are not read, nor bytes beyond n.
         unsafe {
+            if UNITS == 2 {
+                return load_row(data, n);
+            }
             let second = data.add((rows - 1) * stride);
             if n == UNIT {
-                return Ymm(_mm256_set_m128i(_mm_loadu_si128(second.cast()), _mm_loadu_si128(data.cast())));
+                return YmmOf::new(_mm256_set_m128i(
+                    _mm_loadu_si128(second.cast()),
+                    _mm_loadu_si128(data.cast()),
+                ));
             }
             let mut bytes = [0; 2 * UNIT];
             copy_short(data, bytes.as_mut_ptr(), n);
             copy_short(second, bytes[UNIT..].as_mut_ptr(), n);
-            Ymm::load_bytes(bytes.as_ptr())
+            Self::load_bytes(bytes.as_ptr())
         }
     }
 
     #[inline(always)]
-    unsafe fn load_some(from: *const f32, n: usize) -> Ymm {
+    unsafe fn load_some(from: *const f32, n: usize) -> Self {
         // SAFETY: the caller's; lanes from n on are not read.
-        unsafe { Ymm(_mm256_maskload_epi32(from.cast(), first_lanes(n))) }
+        unsafe { YmmOf::new(_mm256_maskload_epi32(from.cast(), first_lanes(n))) }
     }
 
     #[inline(always)]
@@ -57,6 +63,9 @@ impl Tile for Ymm {
     unsafe fn scatter<const UNITS: usize>(self, data: *mut u8, stride: usize, rows: usize, n: usize) {
         // SAFETY: the caller's.
         unsafe {
+            if UNITS == 2 {
+                return store_row(self, data, n);
+            }
             if n == UNIT {
                 _mm_storeu_si128(data.cast(), _mm256_castsi256_si128(self.0));
                 if rows > 1 {
@@ -80,7 +89,7 @@ impl Tile for Ymm {
     }
 
     #[inline(always)]
-    unsafe fn store_words(unit: &[Ymm], lo: i16, hi: i16, to: *mut i16, n: usize) {
+    unsafe fn store_words(unit: &[Self], lo: i16, hi: i16, to: *mut i16, n: usize) {
         // SAFETY: the caller's; words beyond n are not written.
         unsafe {
             let words = unit[0].pack_words(unit[1]).0;
@@ -109,6 +118,42 @@ impl Tile for Ymm {
     ) {
         // SAFETY: the caller's.
         unsafe { spilled(panel, row, rows, from, n, acc, ld) }
+    }
+}
+
+/// The `n` bytes of a row of two units, more than one has.
+///
+/// # Safety
+/// The CPU has the tier; they are readable.
+#[inline(always)]
+unsafe fn load_row<P: Product>(from: *const u8, n: usize) -> YmmOf<P> {
+    // SAFETY: the caller's.
+    unsafe {
+        if n == 2 * UNIT {
+            return YmmOf::load_bytes(from);
+        }
+        let mut bytes = [0; 2 * UNIT];
+        from.copy_to_nonoverlapping(bytes.as_mut_ptr(), UNIT);
+        copy_short(from.add(UNIT), bytes[UNIT..].as_mut_ptr(), n - UNIT);
+        YmmOf::load_bytes(bytes.as_ptr())
+    }
+}
+
+/// Stores what [`load_row`] loads.
+///
+/// # Safety
+/// The CPU has the tier; they are writable.
+#[inline(always)]
+unsafe fn store_row<P: Product>(row: YmmOf<P>, to: *mut u8, n: usize) {
+    // SAFETY: the caller's.
+    unsafe {
+        if n == 2 * UNIT {
+            return row.store_bytes(to);
+        }
+        _mm_storeu_si128(to.cast(), _mm256_castsi256_si128(row.0));
+        let mut rest = [0; UNIT];
+        _mm_storeu_si128(rest.as_mut_ptr().cast(), _mm256_extracti128_si256::<1>(row.0));
+        copy_short(rest.as_ptr(), to.add(UNIT), n - UNIT);
     }
 }
 

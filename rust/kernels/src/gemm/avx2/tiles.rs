@@ -35,7 +35,7 @@ pub(super) unsafe fn widened(from: *const u8) -> [Ymm; 2] {
     // SAFETY: the caller's.
     unsafe {
         let [low, high] = [_mm_loadu_si128(from.cast()), _mm_loadu_si128(from.add(16).cast())];
-        [Ymm(_mm256_cvtepi8_epi16(low)), Ymm(_mm256_cvtepi8_epi16(high))]
+        [Ymm::new(_mm256_cvtepi8_epi16(low)), Ymm::new(_mm256_cvtepi8_epi16(high))]
     }
 }
 

@@ -4,7 +4,7 @@ use super::super::{run_stored, select};
 use super::{Form, Weights};
 use crate::float::epilogue::{Epilogue, Residual};
 use crate::float::unary::Unary;
-use crate::isa::available;
+use crate::isa::{Isa, available};
 use crate::table::{Kernels, TABLE};
 
 fn mix(i: usize, seed: u32) -> u32 {
@@ -123,16 +123,23 @@ fn epilogues() {
 
 #[test]
 fn shapes_pick_tiles_by_name() {
-    let picked = |tier: usize, m, n| {
-        let entries = &TABLE[tier].float_gemm;
+    let picked = |isa: Isa, m, n| {
+        let row = TABLE.iter().find(|row| row.isa == isa).expect("a tier of the table");
+        let entries = &row.float_gemm;
         [select(&entries.nibbles, m, n).name, select(&entries.bytes, m, n).name]
     };
-    assert_eq!(picked(0, 1, 1000), ["scalar-f32u4-gemm-4x16", "scalar-f32u8-gemm-4x16"]);
-    assert_eq!(picked(1, 1, 1000), ["avx2-f32u4-gemm-3x32", "avx2-f32u8-gemm-1x64"]);
-    assert_eq!(picked(1, 4, 1000), ["avx2-f32u4-gemm-6x16", "avx2-f32u8-gemm-6x16"]);
-    assert_eq!(picked(2, 1, 1000), ["avx512vnni-f32u4-gemm-1x128", "avx512vnni-f32u8-gemm-1x128"]);
-    assert_eq!(picked(2, 4, 1000), ["avx512vnni-f32u4-gemm-6x64", "avx512vnni-f32u8-gemm-6x64"]);
-    assert_eq!(picked(2, 1, 40), ["avx512vnni-f32u4-gemm-6x16", "avx512vnni-f32u8-gemm-6x16"]);
+    assert_eq!(picked(Isa::Scalar, 1, 1000), ["scalar-f32u4-gemm-4x16", "scalar-f32u8-gemm-4x16"]);
+    assert_eq!(picked(Isa::Avx2, 1, 1000), ["avx2-f32u4-gemm-3x32", "avx2-f32u8-gemm-1x64"]);
+    assert_eq!(picked(Isa::Avx2, 4, 1000), ["avx2-f32u4-gemm-6x16", "avx2-f32u8-gemm-6x16"]);
+    assert_eq!(
+        picked(Isa::Avx512Vnni, 1, 1000),
+        ["avx512vnni-f32u4-gemm-1x128", "avx512vnni-f32u8-gemm-1x128"]
+    );
+    assert_eq!(
+        picked(Isa::Avx512Vnni, 4, 1000),
+        ["avx512vnni-f32u4-gemm-6x64", "avx512vnni-f32u8-gemm-6x64"]
+    );
+    assert_eq!(picked(Isa::Avx512Vnni, 1, 40), ["avx512vnni-f32u4-gemm-6x16", "avx512vnni-f32u8-gemm-6x16"]);
 }
 
 #[test]
