@@ -180,9 +180,15 @@ pub(super) fn average_source(
             let mean = Mean { x_zero_point, multiplier, shift, y_zero_point, lo, hi };
             let offset = inside as i32 * x_zero_point;
             for (block, out) in pixel.chunks_mut(BLOCK).enumerate() {
+                // By a constant where channels are few, so that the sums stay in registers.
+                let c = block * BLOCK;
                 let sums = match out.len() {
-                    BLOCK => sum_block(x, &taps, block * BLOCK, BLOCK),
-                    rest => sum_block(x, &taps, block * BLOCK, rest),
+                    BLOCK => sum_block(x, &taps, c, BLOCK),
+                    8 => sum_block(x, &taps, c, 8),
+                    16 => sum_block(x, &taps, c, 16),
+                    24 => sum_block(x, &taps, c, 24),
+                    32 => sum_block(x, &taps, c, 32),
+                    rest => sum_block(x, &taps, c, rest),
                 };
                 finish.finish(&sums, offset, 255 * inside as i64, &mean, out);
             }

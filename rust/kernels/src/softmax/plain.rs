@@ -23,26 +23,30 @@ fn softmax_source(x: &[u8], n: usize, inner: usize, table: &[i32; 256], out: &mu
 #[inline(always)]
 fn contiguous(x: &[u8], table: &[i32; 256], out: &mut [u8]) {
     let max = x.iter().fold(0, |max, &x| max.max(x));
-    let sum = x.iter().map(|&x| i64::from(table[usize::from(max - x)])).sum();
     if x.len() < 256 {
-        for (&x, out) in x.iter().zip(out) {
-            *out = share_of_few(table[usize::from(max - x)], sum);
+        let mut exponentials = [0; 256];
+        let exponentials = &mut exponentials[..x.len()];
+        for (exponential, &x) in exponentials.iter_mut().zip(x) {
+            *exponential = table[usize::from(max - x)];
         }
+        // Below 2^8 * 2^31.
+        let shares = Shares::new(exponentials.iter().map(|&exponential| i64::from(exponential)).sum());
+        for (out, &exponential) in out.iter_mut().zip(&*exponentials) {
+            *out = shares.of(exponential);
+        }
+        return;
+    }
+    let sum = x.iter().map(|&x| i64::from(table[usize::from(max - x)])).sum();
+    // By distance from the maximum, so that each is made once.
+    let mut shares = [0; 256];
+    if sum < SUM_END {
+        let of = Shares::new(sum);
+        shares.iter_mut().zip(table).for_each(|(share, &exponential)| *share = of.of(exponential));
     } else {
-        // By distance from the maximum, so that the division is done once for each.
-        let mut shares = [0; 256];
-        if x.len() <= FEW {
-            for (share, &exponential) in shares.iter_mut().zip(table) {
-                *share = share_of_few(exponential, sum);
-            }
-        } else {
-            for (share, &exponential) in shares.iter_mut().zip(table) {
-                *share = share_of_many(exponential, sum);
-            }
-        }
-        for (&x, out) in x.iter().zip(out) {
-            *out = shares[usize::from(max - x)];
-        }
+        shares.iter_mut().zip(table).for_each(|(share, &exponential)| *share = share_of_many(exponential, sum));
+    }
+    for (&x, out) in x.iter().zip(out) {
+        *out = shares[usize::from(max - x)];
     }
 }
 
@@ -63,12 +67,14 @@ fn strided(x: &[u8], n: usize, inner: usize, table: &[i32; 256], out: &mut [u8])
                 sum[lane] += i64::from(table[usize::from(max[lane] - x)]);
             }
         }
+        let shares = sum.map(Shares::new);
+        let are_small = sum.iter().all(|&sum| sum < SUM_END);
         for i in 0..n {
             let at = i * inner + start;
             for lane in 0..lanes {
                 let exponential = table[usize::from(max[lane] - x[at + lane])];
-                out[at + lane] = if n < 256 {
-                    share_of_few(exponential, sum[lane])
+                out[at + lane] = if are_small {
+                    shares[lane].of(exponential)
                 } else {
                     share_of_many(exponential, sum[lane])
                 };
@@ -77,8 +83,8 @@ fn strided(x: &[u8], n: usize, inner: usize, table: &[i32; 256], out: &mut [u8])
     }
 }
 
-/// Terms up to which [`share_of_few`] is exact.
-const FEW: usize = 1 << 13;
+/// Sums below this have [`Shares`].
+const SUM_END: i64 = 1 << 41;
 
 /// `min(255, floor((512 * exponential + sum) / (2 * sum)))`; 0 where the sum is 0.
 #[inline(always)]
@@ -87,14 +93,29 @@ fn share_of_many(exponential: i32, sum: i64) -> u8 {
     share.unwrap_or(0).clamp(0, 255) as u8
 }
 
-/// [`share_of_many`] for a sum of at most [`FEW`] terms, by a division in float64, which vectorises.
+/// [`share_of_many`] for a sum below [`SUM_END`], by one division for all of its terms.
 ///
-/// Both integers are below 2^45 and so exact in float64. A quotient below an integer `k <= 256` is below it by at least
-/// `1 / (2 * sum) > 2^-45`, the distance between float64 numbers there, so no rounding reaches `k`, and truncation
-/// gives the floor.
-#[inline(always)]
-fn share_of_few(exponential: i32, sum: i64) -> u8 {
-    let share = (512 * i64::from(exponential) + sum) as f64 / (2 * sum) as f64;
-    // A cast from float saturates, and takes the NaN of 0 / 0 to 0.
-    share as u8
+/// Half is added to the numerator, an integer: what was an integer `k` is now above it by `1 / (4 * sum)`, what was below `k`
+/// still is by as much, which is more than `2^-43`. Below 256, the product by the reciprocal is at most `2^-45 + 2^-46` off and
+/// the sum `2^-46` more, each rounded once in float64: truncation gives the floor.
+#[derive(Clone, Copy)]
+struct Shares {
+    /// `512 / (2 * sum)`.
+    factor: f64,
+    /// `(sum + 1/2) / (2 * sum)`.
+    start: f64,
+}
+
+impl Shares {
+    #[inline(always)]
+    fn new(sum: i64) -> Shares {
+        let reciprocal = 1.0 / (2 * sum) as f64;
+        Shares { factor: 512.0 * reciprocal, start: (sum as f64 + 0.5) * reciprocal }
+    }
+
+    #[inline(always)]
+    fn of(self, exponential: i32) -> u8 {
+        // A cast from float saturates, and takes the NaN of no sum to 0.
+        (f64::from(exponential) * self.factor + self.start) as u8
+    }
 }
