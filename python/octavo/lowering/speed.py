@@ -6,15 +6,19 @@ whose columns lie too far apart are left to code that finds the places of its ta
 grouped convolution is a product a group, which pays off where a group's sums are long. Elsewhere int8 takes
 1.1 to 40 times as long as float.
 
-The rule asks for shapes and attributes alone: a model becomes the same artifact on every machine.
-benches/depthwise_beside_float.rs of the crate octavo-kernels measures what it keeps in integers.
+Products of few channels stay in integers, for their neighbours would have to convert, and the report names
+them: AVX2 takes up to 3 times as long for one as by float, and VNNI gains little.
+
+The rules ask for shapes and attributes alone: a model becomes the same artifact on every machine.
+tests/engines/beside_float.py measures what they keep in integers without naming it, and
+benches/depthwise_beside_float.rs of the crate octavo-kernels more of the depthwise shapes.
 """
 
 from dataclasses import dataclass
 from math import ceil
 
 from octavo.lowering.wiring import Unit, Wiring
-from octavo.program import Node
+from octavo.program import Node, Program
 from octavo.program.attributes import integer, integers
 
 ROW_CHANNELS = 8
@@ -37,6 +41,8 @@ GROUP_CHANNELS = 16
 """Input channels of a group from which on a product of windows gains."""
 POINTWISE_CHANNELS = 4
 """The same where the product reads pixels in place: as many as it multiplies at a time."""
+FEW_CHANNELS, FEW_TRANSFORMED = 16, 8
+"""Channels up to which a product can be slower than in float, and one by Winograd's transforms."""
 
 
 def no_fast_kernel(wiring: Wiring, unit: Unit) -> str | None:
@@ -67,6 +73,34 @@ def is_depthwise(node: Node, weight: tuple[int | str, ...] | None) -> bool:
     """Whether a convolution by weights of this shape makes each channel of a channel of its own."""
     groups = integer(node, "group")
     return groups > 1 and weight is not None and weight[:2] == (groups, 1)
+
+
+def slower_products(program: Program) -> list[Node]:
+    """The integer products, but depthwise ones, of so few channels that float could be the faster."""
+    weights = {
+        node.name: program.values[node.inputs[1]].shape or ()
+        for node in program.nodes
+        if node.op in ("QConv", "QConvTranspose", "QGemm")
+    }
+    return [node for node in program.nodes if node.name in weights and _is_narrow(node, weights[node.name])]
+
+
+def _is_narrow(node: Node, weight: tuple[int | str, ...]) -> bool:
+    if node.op == "QGemm":
+        return _number(weight[0]) <= FEW_CHANNELS
+    if is_depthwise(node, weight):
+        return False
+    is_transformed = (
+        node.op == "QConv"
+        and weight[2:] == (3, 3)
+        and {integer(node, "group"), *integers(node, "strides"), *integers(node, "dilations")} == {1}
+    )
+    return _number(weight[1]) <= (FEW_TRANSFORMED if is_transformed else FEW_CHANNELS)
+
+
+def _number(size: int | str) -> int:
+    assert isinstance(size, int)  # of a constant
+    return size
 
 
 def _slow_depthwise(unit: Unit, window: tuple[int, ...], channels: int) -> str | None:

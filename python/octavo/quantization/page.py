@@ -56,6 +56,8 @@ def _facts(report: Report) -> list[tuple[str, str]]:
         facts.append(("weights", "make up for the errors of the layers before them"))
     if not report.stays:
         facts.append(("stay float", "no op of the model"))
+    if report.slower:
+        facts.append(("of few channels, float can be faster", ", ".join(report.slower)))
     facts.append(("stages", ", ".join(report.stages)))
     return facts
 

@@ -11,6 +11,7 @@ from octavo.calibration import Calibration, Statistics
 from octavo.errors import printable
 from octavo.lowering import Lowered, Stay
 from octavo.lowering.given import given
+from octavo.lowering.speed import slower_products
 from octavo.program import Node, Program, all_nodes, artifact
 from octavo.program.integers import ACTIVATIONS, INT16, UINT8
 from octavo.quantization.choice import Choice
@@ -51,6 +52,7 @@ class Report:
     raised: step by step, the ops that were raised to int16 or float for `min_sqnr` or `max_drop`; the first
     step is the network before any was.
     given_tensors, given_weights: how many have the integers that the model itself gives them.
+    slower: the products in integers that float could be faster at on some CPUs, for their channels are few.
     """
 
     recipe: str
@@ -76,6 +78,7 @@ class Report:
     wide_ops: dict[str, int] = field(default_factory=dict)
     given_tensors: int = 0
     given_weights: int = 0
+    slower: list[str] = field(default_factory=list)
 
     def to_dict(self) -> dict[str, Any]:
         """The same as plain data."""
@@ -115,7 +118,14 @@ class Report:
         return [(title, stays) for title, stays in groups if stays]
 
     def __str__(self) -> str:
-        lines = (*self._summary(), *self._floats(), *self._data(), *self._raised(), *self._warnings())
+        lines = (
+            *self._summary(),
+            *self._floats(),
+            *self._slower(),
+            *self._data(),
+            *self._raised(),
+            *self._warnings(),
+        )
         return "\n".join(map(printable, lines))
 
     def _summary(self) -> list[str]:
@@ -141,6 +151,15 @@ class Report:
                 names = [f"{stay.op} {printable(stay.name)}" for stay in stays if stay.reason == reason]
                 lines.extend([f"  {reason}:", *textwrap.wrap(", ".join(names), 110, **_INDENT)])
         return lines
+
+    def _slower(self) -> list[str]:
+        if not self.slower:
+            return []
+        names = ", ".join(map(printable, self.slower))
+        return [
+            f"{len(self.slower)} products of few channels can take longer than in float, on AVX2 above all:",
+            *textwrap.wrap(names, 110, **_INDENT),
+        ]
 
     def _data(self) -> list[str]:
         lines = [f"calibrated over {self.samples} samples"] if self.samples else ["made without data"]
@@ -249,6 +268,7 @@ def report(
         raised=list(raised),
         given_tensors=len(found.forms),
         given_weights=len(found.weights),
+        slower=[node.name for node in slower_products(program)],
     )
 
 

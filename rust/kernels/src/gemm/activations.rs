@@ -41,24 +41,26 @@ pub(super) fn pack_source<const PAIRS: bool>(right: &Right, out: &mut [u8], sums
         for (index, out) in out.chunks_exact_mut(GROUP_BYTES).enumerate() {
             let first = index * GROUP;
             let group = if columns == UNIT && first + GROUP <= right.k {
-                whole_group(right, first, from)
+                whole_group::<PAIRS>(right, first, from)
             } else {
-                part_group(right, first, from, columns)
+                part_group::<PAIRS>(right, first, from, columns)
             };
-            add_up(&group, &mut totals);
-            if PAIRS {
-                write_pairs(&group, out);
-            } else {
-                out.copy_from_slice(&group);
-            }
+            add_up::<PAIRS>(&group, &mut totals);
+            out.copy_from_slice(&group);
         }
         sums[from..from + columns].copy_from_slice(&totals[..columns]);
     }
 }
 
-/// Four k of 16 columns, column by column, as `q - 128`.
+/// The place of a column's k: column by column or, of `PAIRS`, k 0 and 1 of each column, then k 2 and 3.
 #[inline(always)]
-fn whole_group(right: &Right, k: usize, column: usize) -> [u8; GROUP_BYTES] {
+fn place<const PAIRS: bool>(column: usize, k: usize) -> usize {
+    if PAIRS { 2 * (k / 2 * UNIT + column) + k % 2 } else { column * GROUP + k }
+}
+
+/// Four k of 16 columns, as `q - 128`.
+#[inline(always)]
+fn whole_group<const PAIRS: bool>(right: &Right, k: usize, column: usize) -> [u8; GROUP_BYTES] {
     let start = k * right.by_k + column * right.by_column;
     let mut group = [0; GROUP_BYTES];
     if right.by_column == 1 {
@@ -68,30 +70,38 @@ fn whole_group(right: &Right, k: usize, column: usize) -> [u8; GROUP_BYTES] {
         }
         for c in 0..UNIT {
             for i in 0..GROUP {
-                group[c * GROUP + i] = rows[i][c] ^ 0x80;
+                group[place::<PAIRS>(c, i)] = rows[i][c] ^ 0x80;
             }
         }
         return group;
     }
     if right.by_k == 1 {
-        for (c, four) in group.chunks_exact_mut(GROUP).enumerate() {
-            let bytes = &right.data[start + c * right.by_column..][..GROUP];
-            four.copy_from_slice(bytes);
+        let together = if PAIRS { 2 } else { GROUP };
+        for c in 0..UNIT {
+            let four = &right.data[start + c * right.by_column..][..GROUP];
+            for i in (0..GROUP).step_by(together) {
+                group[place::<PAIRS>(c, i)..][..together].copy_from_slice(&four[i..][..together]);
+            }
         }
         group.iter_mut().for_each(|q| *q ^= 0x80);
         return group;
     }
-    part_group(right, k, column, UNIT)
+    part_group::<PAIRS>(right, k, column, UNIT)
 }
 
 /// [`whole_group`] where k or the columns end within it: 0 beyond them.
 #[inline(always)]
-fn part_group(right: &Right, k: usize, column: usize, columns: usize) -> [u8; GROUP_BYTES] {
+fn part_group<const PAIRS: bool>(
+    right: &Right,
+    k: usize,
+    column: usize,
+    columns: usize,
+) -> [u8; GROUP_BYTES] {
     let mut group = [0; GROUP_BYTES];
     for c in 0..columns {
         for i in 0..GROUP.min(right.k - k) {
             let at = (k + i) * right.by_k + (column + c) * right.by_column;
-            group[c * GROUP + i] = right.data[at] ^ 0x80;
+            group[place::<PAIRS>(c, i)] = right.data[at] ^ 0x80;
         }
     }
     group
@@ -99,20 +109,14 @@ fn part_group(right: &Right, k: usize, column: usize, columns: usize) -> [u8; GR
 
 /// Adds each column's four.
 #[inline(always)]
-fn add_up(group: &[u8; GROUP_BYTES], totals: &mut [i32; UNIT]) {
+fn add_up<const PAIRS: bool>(group: &[u8; GROUP_BYTES], totals: &mut [i32; UNIT]) {
     for (c, total) in totals.iter_mut().enumerate() {
-        let four = &group[c * GROUP..][..GROUP];
-        *total = total.wrapping_add(four.iter().map(|&q| i32::from(q as i8)).sum());
-    }
-}
-
-/// Lays a group out as k 0 and 1 of each column, then k 2 and 3.
-#[inline(always)]
-fn write_pairs(group: &[u8; GROUP_BYTES], out: &mut [u8]) {
-    for (pair, out) in out.chunks_exact_mut(UNIT * 2).enumerate() {
-        for (c, out) in out.chunks_exact_mut(2).enumerate() {
-            out.copy_from_slice(&group[c * GROUP + 2 * pair..][..2]);
-        }
+        let sum = if PAIRS {
+            (0..GROUP).map(|i| i32::from(group[place::<PAIRS>(c, i)] as i8)).sum()
+        } else {
+            group[c * GROUP..][..GROUP].iter().map(|&q| i32::from(q as i8)).sum()
+        };
+        *total = total.wrapping_add(sum);
     }
 }
 

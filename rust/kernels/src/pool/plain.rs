@@ -184,6 +184,7 @@ pub(super) fn average_source(
                 let c = block * BLOCK;
                 let sums = match out.len() {
                     BLOCK => sum_block(x, &taps, c, BLOCK),
+                    1 => sum_block(x, &taps, c, 1),
                     8 => sum_block(x, &taps, c, 8),
                     16 => sum_block(x, &taps, c, 16),
                     24 => sum_block(x, &taps, c, 24),

@@ -28,7 +28,7 @@ pub fn transpose<T: Copy + Default>(x: &[T], stride: usize, rows: usize, columns
 /// Bytes between lines of which a tile's fall into few sets of a cache.
 const APART: usize = 512;
 
-/// [`transpose`] of bytes, eight by eight in registers; where lines do not collide, without a tile.
+/// [`transpose`] of bytes, sixteen by sixteen or eight by eight in registers; where lines do not collide, without a tile.
 pub fn transpose_bytes(x: &[u8], stride: usize, rows: usize, columns: usize, out: &mut [u8]) {
     let (whole_rows, whole_columns) = (rows / 8 * 8, columns / 8 * 8);
     let collides = stride.is_multiple_of(APART) || rows.is_multiple_of(APART);
@@ -56,19 +56,52 @@ pub fn transpose_bytes(x: &[u8], stride: usize, rows: usize, columns: usize, out
     }
 }
 
-/// [`transpose`] of whole squares of eight by eight, to columns `step` apart.
+/// [`transpose`] of whole squares of eight by eight, to columns `step` apart: four of them as one.
 #[inline(always)]
 fn squares(x: &[u8], stride: usize, [rows, columns]: [usize; 2], out: &mut [u8], step: usize) {
-    for (r, c) in (0..rows).step_by(8).flat_map(|r| (0..columns).step_by(8).map(move |c| (r, c))) {
-        let mut lines = [0; 8];
-        for (row, line) in lines.iter_mut().enumerate() {
-            let bytes = x[(r + row) * stride + c..].first_chunk().expect("eight bytes");
-            *line = u64::from_le_bytes(*bytes);
+    for (r, c) in (0..rows).step_by(16).flat_map(|r| (0..columns).step_by(16).map(move |c| (r, c))) {
+        let (height, width) = (16.min(rows - r), 16.min(columns - c));
+        if (height, width) == (16, 16) {
+            let mut lines = [[0; 16]; 16];
+            for (row, line) in lines.iter_mut().enumerate() {
+                *line = *x[(r + row) * stride + c..].first_chunk().expect("sixteen bytes");
+            }
+            for (column, line) in sixteen_transposed(lines).iter().enumerate() {
+                out[(c + column) * step + r..][..16].copy_from_slice(line);
+            }
+            continue;
         }
-        for (column, line) in transposed(lines).into_iter().enumerate() {
-            out[(c + column) * step + r..][..8].copy_from_slice(&line.to_le_bytes());
+        for (r, c) in [(r, c), (r, c + 8), (r + 8, c)] {
+            if r >= rows || c >= columns {
+                continue;
+            }
+            let mut lines = [0; 8];
+            for (row, line) in lines.iter_mut().enumerate() {
+                let bytes = x[(r + row) * stride + c..].first_chunk().expect("eight bytes");
+                *line = u64::from_le_bytes(*bytes);
+            }
+            for (column, line) in transposed(lines).into_iter().enumerate() {
+                out[(c + column) * step + r..][..8].copy_from_slice(&line.to_le_bytes());
+            }
         }
     }
+}
+
+/// Sixteen lines as sixteen columns: lines that are eight apart, four times interleaved, which each takes an instruction.
+#[inline(always)]
+fn sixteen_transposed(mut lines: [[u8; 16]; 16]) -> [[u8; 16]; 16] {
+    for _ in 0..4 {
+        let mut next = lines;
+        for i in 0..8 {
+            let (a, b) = (lines[i], lines[i + 8]);
+            for lane in 0..8 {
+                (next[2 * i][2 * lane], next[2 * i][2 * lane + 1]) = (a[lane], b[lane]);
+                (next[2 * i + 1][2 * lane], next[2 * i + 1][2 * lane + 1]) = (a[8 + lane], b[8 + lane]);
+            }
+        }
+        lines = next;
+    }
+    lines
 }
 
 /// Eight lines of eight bytes, the first the lowest, as eight columns of them: squares of four, two and one bytes change
