@@ -60,12 +60,11 @@ OUTSIDE ?= triton clusters torch keras
 test-outside: build $(OUTSIDE:%=.outside/%/.locked)
 	$(BIN)/pytest -m outside $(OUTSIDE:%=tests/outside/test_%.py)
 
-# The crates' tests on 64-bit ARM, emulated. What builds and runs them is fetched once, into .arm; where that cannot be,
+# The crates' tests on 64-bit ARM: a CPU of each tier, emulated. What builds and runs them is fetched once, into .arm; where that cannot be,
 # the last line says so.
 test-arm:
 	@.ci/arm-toolchain .arm || { [ $$? = 3 ] && echo 'NOT COVERED: aarch64'; }
-	@[ ! -e .arm/done ] || { . .arm/env && set -x && cargo test --locked --target aarch64-unknown-linux-gnu \
-		--package octavo-kernels --package octavo-exec --package octavo-runtime --quiet; }
+	@[ ! -e .arm/done ] || .ci/test-arm .arm
 
 # The thread pool's protocol under every order of its threads' steps.
 test-loom:

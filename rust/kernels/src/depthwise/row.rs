@@ -3,7 +3,6 @@
 //! The rows that an output row sees are copied with their padding, the pixels that a stride apart are side by side, so that
 //! a tap of neighbouring outputs is neighbouring bytes. Weights and parameters are repeated as the channels are.
 
-use std::arch::x86_64::*;
 use std::ops::Range;
 
 use super::dot::{All, Dot};
@@ -15,6 +14,7 @@ use super::steps::{LANE, RIGHT, ROW_CHANNELS, Steps};
 use super::strip::{Strip, multiply};
 use crate::geometry::Window;
 use crate::requantize::Requantize;
+use crate::simd::pick;
 
 /// Repeated parameters at most.
 const PARAMETERS: usize = ROW_CHANNELS + GROUP;
@@ -240,7 +240,7 @@ struct Pick {
     /// Pixels that a copy of 16 bytes takes; 0 where pixels are copied one by one.
     taken: usize,
     /// Where the copy's bytes lie.
-    places: __m128i,
+    places: [u8; COPIED],
 }
 
 impl Pick {
@@ -251,15 +251,14 @@ impl Pick {
         for (byte, place) in places.iter_mut().enumerate().take(taken * channels) {
             *place = (byte / channels * stride * channels + byte % channels) as u8;
         }
-        // SAFETY: 16 bytes.
-        Pick { channels, stride, taken, places: unsafe { _mm_loadu_si128(places.as_ptr().cast()) } }
+        Pick { channels, stride, taken, places }
     }
 
     /// `pixels` pixels of the row `y` from `first` on, of which those outside the image are the padding, which also
     /// follows up to so many bytes.
     ///
     /// # Safety
-    /// SSSE3; `x` is the image; room for the bytes and 16 more at `to`.
+    /// As [`pick`]; `x` is the image; room for the bytes and 16 more at `to`.
     #[inline(always)]
     unsafe fn copy(
         &self,
@@ -304,9 +303,8 @@ impl Pick {
             let mut pixel = 0;
             if self.taken > 0 {
                 while pixel < pixels && pixel * stride * channels + COPIED <= x.len() {
-                    let bytes = _mm_loadu_si128(x.as_ptr().add(pixel * stride * channels).cast());
-                    let bytes = _mm_shuffle_epi8(bytes, self.places);
-                    _mm_storeu_si128(to.add(pixel * channels).cast(), bytes);
+                    let from = x.as_ptr().add(pixel * stride * channels);
+                    pick(from, &self.places, to.add(pixel * channels));
                     pixel += self.taken;
                 }
             }

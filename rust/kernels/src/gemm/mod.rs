@@ -17,7 +17,7 @@ mod scalar;
 #[cfg(test)]
 mod tests;
 mod tiers;
-#[cfg(target_arch = "x86_64")]
+#[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
 mod tile;
 pub mod winograd;
 
