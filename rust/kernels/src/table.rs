@@ -76,13 +76,13 @@ pub static TABLE: [TableRow; 6] = [
         int16: int16::AVX512VNNI,
     },
     NEON,
-    TableRow { isa: Isa::DotProd, ..NEON },
-    TableRow { isa: Isa::I8mm, ..NEON },
+    TableRow { isa: Isa::DotProd, gemm: gemm::DOTPROD, ..NEON },
+    TableRow { isa: Isa::I8mm, gemm: gemm::I8MM, ..NEON },
 ];
 
 const NEON: TableRow = TableRow {
     isa: Isa::Neon,
-    gemm: gemm::SCALAR,
+    gemm: gemm::NEON,
     float: float::NEON,
     float_gemm: float::gemm::SCALAR,
     depthwise: depthwise::SCALAR,

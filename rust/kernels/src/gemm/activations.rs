@@ -3,7 +3,7 @@
 //! `sum (a - z_a)(q - z_b)` is the product of `a` and `q - 128`, plus `- z_a * sum (q - z_b)`, a number a column, plus
 //! `(128 - z_b) * sum a`, a number a row: [`pack_activations`] and [`row_sums`] give the sums.
 
-use super::pack::{GROUP, GROUP_BYTES, UNIT};
+use super::pack::{GROUP, GROUP_BYTES, Packing, UNIT};
 
 /// A matrix of bytes `[k, n]` as it lies in memory: element `(k, column)` is at `k * by_k + column * by_column`.
 #[derive(Clone, Copy, Debug)]
@@ -32,26 +32,29 @@ pub(super) fn row_sums_source(data: &[u8], stride: usize, k: usize, factor: i32,
 
 /// The text of [`pack_activations`], for a tier to compile.
 #[inline(always)]
-pub(super) fn pack_source<const PAIRS: bool>(right: &Right, out: &mut [u8], sums: &mut [i32]) {
-    let groups = right.k.div_ceil(GROUP);
-    for (unit, out) in out.chunks_exact_mut(groups * GROUP_BYTES).enumerate() {
+pub(super) fn pack_source(packing: Packing, right: &Right, out: &mut [u8], sums: &mut [i32]) {
+    let together = packing.together();
+    for (unit, out) in out.chunks_exact_mut(packing.unit_bytes(1, right.k)).enumerate() {
         let from = unit * UNIT;
         let columns = UNIT.min(right.n - from);
-        let mut totals = [0; UNIT];
-        for (index, out) in out.chunks_exact_mut(GROUP_BYTES).enumerate() {
-            let first = index * GROUP;
-            let group = if columns == UNIT && first + GROUP <= right.k {
-                whole_group(right, first, from)
-            } else {
-                part_group(right, first, from, columns)
-            };
-            add_up(&group, &mut totals);
-            if PAIRS {
-                write_pairs(&group, out);
-            } else {
-                out.copy_from_slice(&group);
+        let (mut totals, mut has_least) = ([0; UNIT], false);
+        let (out, behind) = out.split_at_mut(packing.tap_bytes(right.k));
+        for (index, out) in out.chunks_exact_mut(together * GROUP_BYTES).enumerate() {
+            for number in 0..together {
+                let first = (index * together + number) * GROUP;
+                let group = if columns == UNIT && first + GROUP <= right.k {
+                    whole_group(right, first, from)
+                } else {
+                    part_group(right, first, from, columns)
+                };
+                add_up(&group, &mut totals);
+                write_group(packing, &group, number, out);
+                if !behind.is_empty() {
+                    has_least |= group.contains(&0x80);
+                }
             }
         }
+        packing.write_behind(totals, has_least, behind);
         sums[from..from + columns].copy_from_slice(&totals[..columns]);
     }
 }
@@ -89,7 +92,7 @@ fn whole_group(right: &Right, k: usize, column: usize) -> [u8; GROUP_BYTES] {
 fn part_group(right: &Right, k: usize, column: usize, columns: usize) -> [u8; GROUP_BYTES] {
     let mut group = [0; GROUP_BYTES];
     for c in 0..columns {
-        for i in 0..GROUP.min(right.k - k) {
+        for i in 0..GROUP.min(right.k.saturating_sub(k)) {
             let at = (k + i) * right.by_k + (column + c) * right.by_column;
             group[c * GROUP + i] = right.data[at] ^ 0x80;
         }
@@ -106,13 +109,12 @@ fn add_up(group: &[u8; GROUP_BYTES], totals: &mut [i32; UNIT]) {
     }
 }
 
-/// Lays a group out as k 0 and 1 of each column, then k 2 and 3.
+/// Lays a group out as the tier has it, among those that lie together.
 #[inline(always)]
-fn write_pairs(group: &[u8; GROUP_BYTES], out: &mut [u8]) {
-    for (pair, out) in out.chunks_exact_mut(UNIT * 2).enumerate() {
-        for (c, out) in out.chunks_exact_mut(2).enumerate() {
-            out.copy_from_slice(&group[c * GROUP + 2 * pair..][..2]);
-        }
+fn write_group(packing: Packing, group: &[u8; GROUP_BYTES], number: usize, out: &mut [u8]) {
+    let (fours, _) = group.as_chunks::<GROUP>();
+    for (column, &four) in fours.iter().enumerate() {
+        packing.write(four, column, number, out);
     }
 }
 

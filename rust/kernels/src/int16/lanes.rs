@@ -87,6 +87,7 @@ impl<const MOST: usize> Params<MOST> {
     }
 
     /// The clamp.
+    #[cfg(target_arch = "x86_64")]
     #[inline(always)]
     pub fn bounds(&self) -> (i16, i16) {
         (self.lo, self.hi)
