@@ -14,6 +14,8 @@ mod entries;
 #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
 mod finish;
 mod general;
+#[cfg(target_arch = "aarch64")]
+mod neon;
 mod pack;
 #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
 mod row;
@@ -32,7 +34,7 @@ use std::ops::Range;
 pub use crate::geometry::Window;
 pub use entries::{Depthwise, Entries, Floats, Tile, Tiles};
 pub use pack::Packing;
-pub(crate) use tiers::{AVX2, AVX512VNNI, SCALAR};
+pub(crate) use tiers::{AVX2, AVX512VNNI, NEON, SCALAR};
 
 use crate::isa::Has;
 use crate::requantize::Requantize;

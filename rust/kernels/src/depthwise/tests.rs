@@ -503,12 +503,12 @@ fn kernels_by_name() {
             bytes.entry.name
         })
     };
-    let of =
-        |form: &str| [format!("avx2-u8i8-depthwise-{form}"), format!("avx512vnni-u8i8-depthwise-{form}")];
+    let of = |form: &str| ["avx2", "avx512vnni", "neon"].map(|isa| format!("{isa}-u8i8-depthwise-{form}"));
     let check = |window: Window, form: &str| {
-        let [scalar, avx2, avx512, ..] = names(&window);
+        let [scalar, avx2, avx512, neon, dotprod, i8mm] = names(&window);
         assert_eq!(scalar, "scalar-u8i8-depthwise-any");
-        assert_eq!([avx2, avx512], of(form), "{window:?}");
+        assert_eq!([avx2, avx512, neon], of(form), "{window:?}");
+        assert_eq!([dotprod, i8mm], [neon; 2]);
     };
     check(window(64, [7, 7], [1, 1], [1, 1]), "any");
     for dilation in [[2, 2], [1, 2], [2, 1]] {

@@ -1,6 +1,8 @@
 //! What each tier has of this family, on every architecture.
 
 use super::entries::{Entries, Takes, Tile, Tiles};
+#[cfg(target_arch = "aarch64")]
+use super::neon;
 use super::pack::Packing;
 use super::scalar;
 #[cfg(target_arch = "x86_64")]
@@ -12,13 +14,15 @@ const fn own(kernel: usize, stride: usize) -> Takes {
 }
 
 /// A weight a word.
-const ONES: Packing = Packing { taps: 1, bytes: 1, lanes: 16, of_rows: false };
+const ONES: Packing = Packing { taps: 1, bytes: 1, lanes: 16, of_rows: false, is_apart: false };
 /// Two weights of 16 bits a word.
-const PAIRS: Packing = Packing { taps: 2, bytes: 2, lanes: 8, of_rows: false };
+const PAIRS: Packing = Packing { taps: 2, bytes: 2, lanes: 8, of_rows: false, is_apart: false };
 /// The same of rows.
 const ROW_PAIRS: Packing = Packing { of_rows: true, ..PAIRS };
+/// Two weights of 16 bits a word, apart.
+const HALVES: Packing = Packing { is_apart: true, ..PAIRS };
 /// Four weights a word.
-const FOURS: Packing = Packing { taps: 4, bytes: 1, lanes: 16, of_rows: false };
+const FOURS: Packing = Packing { taps: 4, bytes: 1, lanes: 16, of_rows: false, is_apart: false };
 /// The same of rows.
 const ROW_FOURS: Packing = Packing { of_rows: true, ..FOURS };
 
@@ -224,6 +228,89 @@ pub(crate) const AVX512VNNI: Entries = Entries {
                     name: "avx512vnni-u8i8f32-depthwise-any",
                     code: code!("x86_64": avx512vnni::floats_any),
                 },
+            },
+        ],
+    },
+};
+
+pub(crate) const NEON: Entries = Entries {
+    to_bytes: Tiles {
+        all: &[
+            Tile {
+                takes: Takes::Rows,
+                packing: ROW_PAIRS,
+                entry: Entry { name: "neon-u8i8-depthwise-row", code: code!("aarch64": neon::bytes_row) },
+            },
+            Tile {
+                takes: own(3, 1),
+                packing: HALVES,
+                entry: Entry { name: "neon-u8i8-depthwise-3x3s1", code: code!("aarch64": neon::bytes_3x3s1) },
+            },
+            Tile {
+                takes: own(3, 2),
+                packing: HALVES,
+                entry: Entry { name: "neon-u8i8-depthwise-3x3s2", code: code!("aarch64": neon::bytes_3x3s2) },
+            },
+            Tile {
+                takes: own(5, 1),
+                packing: HALVES,
+                entry: Entry { name: "neon-u8i8-depthwise-5x5s1", code: code!("aarch64": neon::bytes_5x5s1) },
+            },
+            Tile {
+                takes: own(5, 2),
+                packing: HALVES,
+                entry: Entry { name: "neon-u8i8-depthwise-5x5s2", code: code!("aarch64": neon::bytes_5x5s2) },
+            },
+            Tile {
+                takes: Takes::Any,
+                packing: HALVES,
+                entry: Entry { name: "neon-u8i8-depthwise-any", code: code!("aarch64": neon::bytes_any) },
+            },
+        ],
+    },
+    to_floats: Tiles {
+        all: &[
+            Tile {
+                takes: Takes::Rows,
+                packing: ROW_PAIRS,
+                entry: Entry { name: "neon-u8i8f32-depthwise-row", code: code!("aarch64": neon::floats_row) },
+            },
+            Tile {
+                takes: own(3, 1),
+                packing: HALVES,
+                entry: Entry {
+                    name: "neon-u8i8f32-depthwise-3x3s1",
+                    code: code!("aarch64": neon::floats_3x3s1),
+                },
+            },
+            Tile {
+                takes: own(3, 2),
+                packing: HALVES,
+                entry: Entry {
+                    name: "neon-u8i8f32-depthwise-3x3s2",
+                    code: code!("aarch64": neon::floats_3x3s2),
+                },
+            },
+            Tile {
+                takes: own(5, 1),
+                packing: HALVES,
+                entry: Entry {
+                    name: "neon-u8i8f32-depthwise-5x5s1",
+                    code: code!("aarch64": neon::floats_5x5s1),
+                },
+            },
+            Tile {
+                takes: own(5, 2),
+                packing: HALVES,
+                entry: Entry {
+                    name: "neon-u8i8f32-depthwise-5x5s2",
+                    code: code!("aarch64": neon::floats_5x5s2),
+                },
+            },
+            Tile {
+                takes: Takes::Any,
+                packing: HALVES,
+                entry: Entry { name: "neon-u8i8f32-depthwise-any", code: code!("aarch64": neon::floats_any) },
             },
         ],
     },

@@ -30,6 +30,25 @@ impl Product for Words {
     }
 }
 
+/// Of the words of eight lanes in one register, and of as many in the other.
+pub(crate) struct Apart;
+
+impl Product for Apart {
+    #[inline(always)]
+    unsafe fn add(sums: [int32x4_t; 2], values: [int32x4_t; 2], weights: [int32x4_t; 2]) -> [int32x4_t; 2] {
+        let mut sums = sums;
+        for tap in 0..2 {
+            // SAFETY: the caller's.
+            unsafe {
+                let (x, w) = (vreinterpretq_s16_s32(values[tap]), vreinterpretq_s16_s32(weights[tap]));
+                sums[0] = vmlal_s16(sums[0], vget_low_s16(x), vget_low_s16(w));
+                sums[1] = vmlal_high_s16(sums[1], x, w);
+            }
+        }
+        sums
+    }
+}
+
 impl<D> Clone for Qs<D> {
     #[inline(always)]
     fn clone(&self) -> Self {
