@@ -4,6 +4,8 @@
 //! Where the channels are no multiple of that, the last group overlaps the one before it, so that it is as full as the
 //! others. Of fewer than 8 channels, tiers with vectors take rows instead.
 
+#[cfg(target_arch = "aarch64")]
+mod arm;
 #[cfg(target_arch = "x86_64")]
 mod avx2;
 #[cfg(target_arch = "x86_64")]
@@ -14,8 +16,6 @@ mod entries;
 #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
 mod finish;
 mod general;
-#[cfg(target_arch = "aarch64")]
-mod neon;
 mod pack;
 #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
 mod row;
@@ -34,7 +34,7 @@ use std::ops::Range;
 pub use crate::geometry::Window;
 pub use entries::{Depthwise, Entries, Floats, Tile, Tiles};
 pub use pack::Packing;
-pub(crate) use tiers::{AVX2, AVX512VNNI, NEON, SCALAR};
+pub(crate) use tiers::{AVX2, AVX512VNNI, DOTPROD, I8MM, NEON, SCALAR};
 
 use crate::isa::Has;
 use crate::requantize::Requantize;

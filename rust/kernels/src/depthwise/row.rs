@@ -11,7 +11,7 @@ use super::finish::Finish;
 use super::general::TAPS_MAX;
 use super::pack::{GROUP, Lines};
 use super::steps::{LANE, RIGHT, ROW_CHANNELS, Steps};
-use super::strip::{Strip, multiply};
+use super::strip::{Strip, begin, multiply};
 use crate::geometry::Window;
 use crate::requantize::Requantize;
 use crate::simd::pick;
@@ -134,7 +134,8 @@ unsafe fn piece<D: Dot, F: Finish<D, Channels = All>, const DOWN: usize>(
             let mut to = [[F::Out::default(); GROUP]; DOWN];
             let places = to.each_mut().map(|row| row.as_mut_ptr());
             let finish = F::new(parameters, 0, All);
-            multiply::<D, F, DOWN, 1>(strip, steps, weights(0), &finish, 0, 0, |down, _| Some(places[down]));
+            let ends = (&finish, begin(finish.start(), steps, weights(0)));
+            multiply::<D, F, DOWN, 1>(strip, steps, weights(0), ends, 0, 0, |down, _| Some(places[down]));
             for (down, to) in to.iter().enumerate() {
                 out[down * line..][..elements].copy_from_slice(&to[..elements]);
             }
@@ -172,16 +173,15 @@ unsafe fn registers<D: Dot, F: Finish<D, Channels = All>, const DOWN: usize>(
     let mut at = first;
     // SAFETY: the caller's promise.
     unsafe {
+        let ends = (finish, begin(finish.start(), steps, weights));
         for _ in 0..count / RIGHT {
-            multiply::<D, F, DOWN, RIGHT>(strip, steps, weights, finish, at, hop, |down, right| {
+            multiply::<D, F, DOWN, RIGHT>(strip, steps, weights, ends, at, hop, |down, right| {
                 Some(place(at + right * hop, down))
             });
             at += RIGHT * hop;
         }
         for _ in 0..count % RIGHT {
-            multiply::<D, F, DOWN, 1>(strip, steps, weights, finish, at, hop, |down, _| {
-                Some(place(at, down))
-            });
+            multiply::<D, F, DOWN, 1>(strip, steps, weights, ends, at, hop, |down, _| Some(place(at, down)));
             at += hop;
         }
     }

@@ -17,20 +17,22 @@ pub(super) unsafe fn to_bytes(
     out: &mut [u8],
 ) {
     // SAFETY: plain code; the caller's promise.
-    unsafe { general::run::<Plain<i8, 1, GROUP>, _>(x, d, rows, out) }
+    unsafe { general::run::<Plain<i8, 1, GROUP, true>, _>(x, d, rows, out) }
 }
 
 /// # Safety
 /// The bounds that [`super::run_to_floats`] asserts.
 pub(super) unsafe fn to_floats(x: &[u8], d: &Depthwise<'_, Floats<'_>>, rows: Range<usize>, out: &mut [f32]) {
     // SAFETY: plain code; the caller's promise.
-    unsafe { general::run::<Plain<i8, 1, GROUP>, _>(x, d, rows, out) }
+    unsafe { general::run::<Plain<i8, 1, GROUP, true>, _>(x, d, rows, out) }
 }
 
-/// So many taps a word, each with the weights `W` of so many channels.
-pub(super) struct Plain<W, const TAPS: usize, const LANES: usize>(PhantomData<W>);
+/// So many taps a word, with the weights `W` of so many channels: those of a tap together, or those of a channel.
+pub(super) struct Plain<W, const TAPS: usize, const LANES: usize, const APART: bool>(PhantomData<W>);
 
-impl<W: Copy + Into<i32>, const TAPS: usize, const LANES: usize> GroupDot for Plain<W, TAPS, LANES> {
+impl<W: Copy + Into<i32>, const TAPS: usize, const LANES: usize, const APART: bool> GroupDot
+    for Plain<W, TAPS, LANES, APART>
+{
     type Sums = [i32; LANES];
     const LANES: usize = LANES;
     const TAPS: usize = TAPS;
@@ -51,13 +53,13 @@ impl<W: Copy + Into<i32>, const TAPS: usize, const LANES: usize> GroupDot for Pl
         weights: *const u8,
         channels: usize,
     ) -> Self::Sums {
-        // SAFETY: the caller's promise.
-        let words = unsafe { weights.cast::<[[W; LANES]; TAPS]>().read_unaligned() };
-        for (tap, weights) in taps.iter().zip(words) {
+        for (tap, place) in taps.iter().enumerate().take(TAPS) {
             // SAFETY: the caller's promise.
-            let x = unsafe { std::slice::from_raw_parts(*tap, channels) };
-            for (sum, (&x, weight)) in sums.iter_mut().zip(x.iter().zip(weights)) {
-                let weight: i32 = weight.into();
+            let x = unsafe { std::slice::from_raw_parts(*place, channels) };
+            for (lane, (sum, &x)) in sums.iter_mut().zip(x).enumerate() {
+                let at = if APART { tap * LANES + lane } else { lane * TAPS + tap };
+                // SAFETY: the caller's promise.
+                let weight: i32 = unsafe { weights.cast::<W>().add(at).read_unaligned() }.into();
                 *sum = sum.wrapping_add(i32::from(x) * weight);
             }
         }
@@ -65,8 +67,8 @@ impl<W: Copy + Into<i32>, const TAPS: usize, const LANES: usize> GroupDot for Pl
     }
 }
 
-impl<W: Copy + Into<i32>, const TAPS: usize, const LANES: usize> GroupFinish<Plain<W, TAPS, LANES>>
-    for Requantize<'_>
+impl<W: Copy + Into<i32>, const TAPS: usize, const LANES: usize, const APART: bool>
+    GroupFinish<Plain<W, TAPS, LANES, APART>> for Requantize<'_>
 {
     type Out = u8;
 
@@ -86,8 +88,8 @@ impl<W: Copy + Into<i32>, const TAPS: usize, const LANES: usize> GroupFinish<Pla
     }
 }
 
-impl<W: Copy + Into<i32>, const TAPS: usize, const LANES: usize> GroupFinish<Plain<W, TAPS, LANES>>
-    for Floats<'_>
+impl<W: Copy + Into<i32>, const TAPS: usize, const LANES: usize, const APART: bool>
+    GroupFinish<Plain<W, TAPS, LANES, APART>> for Floats<'_>
 {
     type Out = f32;
 

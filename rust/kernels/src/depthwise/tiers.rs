@@ -1,8 +1,8 @@
 //! What each tier has of this family, on every architecture.
 
-use super::entries::{Entries, Takes, Tile, Tiles};
 #[cfg(target_arch = "aarch64")]
-use super::neon;
+use super::arm::{dotprod, i8mm, neon};
+use super::entries::{Entries, Takes, Tile, Tiles};
 use super::pack::Packing;
 use super::scalar;
 #[cfg(target_arch = "x86_64")]
@@ -21,6 +21,10 @@ const PAIRS: Packing = Packing { taps: 2, bytes: 2, lanes: 8, of_rows: false, is
 const ROW_PAIRS: Packing = Packing { of_rows: true, ..PAIRS };
 /// Two weights of 16 bits a word, apart.
 const HALVES: Packing = Packing { is_apart: true, ..PAIRS };
+/// Four weights a word, of 8 channels.
+const SHORT_FOURS: Packing = Packing { lanes: 8, ..FOURS };
+/// The same of rows.
+const ROW_SHORT_FOURS: Packing = Packing { of_rows: true, ..SHORT_FOURS };
 /// Four weights a word.
 const FOURS: Packing = Packing { taps: 4, bytes: 1, lanes: 16, of_rows: false, is_apart: false };
 /// The same of rows.
@@ -311,6 +315,196 @@ pub(crate) const NEON: Entries = Entries {
                 takes: Takes::Any,
                 packing: HALVES,
                 entry: Entry { name: "neon-u8i8f32-depthwise-any", code: code!("aarch64": neon::floats_any) },
+            },
+        ],
+    },
+};
+
+pub(crate) const DOTPROD: Entries = Entries {
+    to_bytes: Tiles {
+        all: &[
+            Tile {
+                takes: Takes::Rows,
+                packing: ROW_SHORT_FOURS,
+                entry: Entry {
+                    name: "dotprod-u8i8-depthwise-row",
+                    code: code!("aarch64": dotprod::bytes_row),
+                },
+            },
+            Tile {
+                takes: own(3, 1),
+                packing: SHORT_FOURS,
+                entry: Entry {
+                    name: "dotprod-u8i8-depthwise-3x3s1",
+                    code: code!("aarch64": dotprod::bytes_3x3s1),
+                },
+            },
+            Tile {
+                takes: own(3, 2),
+                packing: SHORT_FOURS,
+                entry: Entry {
+                    name: "dotprod-u8i8-depthwise-3x3s2",
+                    code: code!("aarch64": dotprod::bytes_3x3s2),
+                },
+            },
+            Tile {
+                takes: own(5, 1),
+                packing: SHORT_FOURS,
+                entry: Entry {
+                    name: "dotprod-u8i8-depthwise-5x5s1",
+                    code: code!("aarch64": dotprod::bytes_5x5s1),
+                },
+            },
+            Tile {
+                takes: own(5, 2),
+                packing: SHORT_FOURS,
+                entry: Entry {
+                    name: "dotprod-u8i8-depthwise-5x5s2",
+                    code: code!("aarch64": dotprod::bytes_5x5s2),
+                },
+            },
+            Tile {
+                takes: Takes::Any,
+                packing: SHORT_FOURS,
+                entry: Entry {
+                    name: "dotprod-u8i8-depthwise-any",
+                    code: code!("aarch64": dotprod::bytes_any),
+                },
+            },
+        ],
+    },
+    to_floats: Tiles {
+        all: &[
+            Tile {
+                takes: Takes::Rows,
+                packing: ROW_SHORT_FOURS,
+                entry: Entry {
+                    name: "dotprod-u8i8f32-depthwise-row",
+                    code: code!("aarch64": dotprod::floats_row),
+                },
+            },
+            Tile {
+                takes: own(3, 1),
+                packing: SHORT_FOURS,
+                entry: Entry {
+                    name: "dotprod-u8i8f32-depthwise-3x3s1",
+                    code: code!("aarch64": dotprod::floats_3x3s1),
+                },
+            },
+            Tile {
+                takes: own(3, 2),
+                packing: SHORT_FOURS,
+                entry: Entry {
+                    name: "dotprod-u8i8f32-depthwise-3x3s2",
+                    code: code!("aarch64": dotprod::floats_3x3s2),
+                },
+            },
+            Tile {
+                takes: own(5, 1),
+                packing: SHORT_FOURS,
+                entry: Entry {
+                    name: "dotprod-u8i8f32-depthwise-5x5s1",
+                    code: code!("aarch64": dotprod::floats_5x5s1),
+                },
+            },
+            Tile {
+                takes: own(5, 2),
+                packing: SHORT_FOURS,
+                entry: Entry {
+                    name: "dotprod-u8i8f32-depthwise-5x5s2",
+                    code: code!("aarch64": dotprod::floats_5x5s2),
+                },
+            },
+            Tile {
+                takes: Takes::Any,
+                packing: SHORT_FOURS,
+                entry: Entry {
+                    name: "dotprod-u8i8f32-depthwise-any",
+                    code: code!("aarch64": dotprod::floats_any),
+                },
+            },
+        ],
+    },
+};
+
+pub(crate) const I8MM: Entries = Entries {
+    to_bytes: Tiles {
+        all: &[
+            Tile {
+                takes: Takes::Rows,
+                packing: ROW_SHORT_FOURS,
+                entry: Entry { name: "i8mm-u8i8-depthwise-row", code: code!("aarch64": i8mm::bytes_row) },
+            },
+            Tile {
+                takes: own(3, 1),
+                packing: SHORT_FOURS,
+                entry: Entry { name: "i8mm-u8i8-depthwise-3x3s1", code: code!("aarch64": i8mm::bytes_3x3s1) },
+            },
+            Tile {
+                takes: own(3, 2),
+                packing: SHORT_FOURS,
+                entry: Entry { name: "i8mm-u8i8-depthwise-3x3s2", code: code!("aarch64": i8mm::bytes_3x3s2) },
+            },
+            Tile {
+                takes: own(5, 1),
+                packing: SHORT_FOURS,
+                entry: Entry { name: "i8mm-u8i8-depthwise-5x5s1", code: code!("aarch64": i8mm::bytes_5x5s1) },
+            },
+            Tile {
+                takes: own(5, 2),
+                packing: SHORT_FOURS,
+                entry: Entry { name: "i8mm-u8i8-depthwise-5x5s2", code: code!("aarch64": i8mm::bytes_5x5s2) },
+            },
+            Tile {
+                takes: Takes::Any,
+                packing: SHORT_FOURS,
+                entry: Entry { name: "i8mm-u8i8-depthwise-any", code: code!("aarch64": i8mm::bytes_any) },
+            },
+        ],
+    },
+    to_floats: Tiles {
+        all: &[
+            Tile {
+                takes: Takes::Rows,
+                packing: ROW_SHORT_FOURS,
+                entry: Entry { name: "i8mm-u8i8f32-depthwise-row", code: code!("aarch64": i8mm::floats_row) },
+            },
+            Tile {
+                takes: own(3, 1),
+                packing: SHORT_FOURS,
+                entry: Entry {
+                    name: "i8mm-u8i8f32-depthwise-3x3s1",
+                    code: code!("aarch64": i8mm::floats_3x3s1),
+                },
+            },
+            Tile {
+                takes: own(3, 2),
+                packing: SHORT_FOURS,
+                entry: Entry {
+                    name: "i8mm-u8i8f32-depthwise-3x3s2",
+                    code: code!("aarch64": i8mm::floats_3x3s2),
+                },
+            },
+            Tile {
+                takes: own(5, 1),
+                packing: SHORT_FOURS,
+                entry: Entry {
+                    name: "i8mm-u8i8f32-depthwise-5x5s1",
+                    code: code!("aarch64": i8mm::floats_5x5s1),
+                },
+            },
+            Tile {
+                takes: own(5, 2),
+                packing: SHORT_FOURS,
+                entry: Entry {
+                    name: "i8mm-u8i8f32-depthwise-5x5s2",
+                    code: code!("aarch64": i8mm::floats_5x5s2),
+                },
+            },
+            Tile {
+                takes: Takes::Any,
+                packing: SHORT_FOURS,
+                entry: Entry { name: "i8mm-u8i8f32-depthwise-any", code: code!("aarch64": i8mm::floats_any) },
             },
         ],
     },

@@ -17,7 +17,7 @@ pub(crate) use avx2::Ymm;
 #[cfg(target_arch = "x86_64")]
 pub(crate) use avx512vnni::{Zmm, opaque};
 #[cfg(target_arch = "aarch64")]
-pub(crate) use neon::{Apart, Qs};
+pub(crate) use neon::{Apart, Bytes, Product, Qs, SignedBytes};
 
 /// Writes 16 bytes: those of the 16 at `from` that lie at these places, which are below 16.
 ///

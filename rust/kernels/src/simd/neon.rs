@@ -2,6 +2,7 @@
 //! go on with while one waits.
 
 use std::arch::aarch64::*;
+use std::arch::asm;
 use std::array::from_fn;
 use std::marker::PhantomData;
 
@@ -48,6 +49,40 @@ impl Product for Apart {
         sums
     }
 }
+
+/// Of the four bytes of each lane, signed both.
+pub(crate) struct SignedBytes;
+/// Of the four bytes of each lane, unsigned values and signed weights.
+pub(crate) struct Bytes;
+
+/// A product that is one instruction for each register.
+macro_rules! dot_of_bytes {
+    ($name:ident, $instruction:literal) => {
+        impl Product for $name {
+            #[inline(always)]
+            unsafe fn add(sums: [int32x4_t; 2], values: [int32x4_t; 2], weights: [int32x4_t; 2]) -> [int32x4_t; 2] {
+                let [mut low, mut high] = sums;
+                // SAFETY: the caller's; the instructions touch registers alone.
+                unsafe {
+                    asm!(
+                        concat!($instruction, " {low:v}.4s, {x0:v}.16b, {w0:v}.16b"),
+                        concat!($instruction, " {high:v}.4s, {x1:v}.16b, {w1:v}.16b"),
+                        low = inout(vreg) low,
+                        high = inout(vreg) high,
+                        x0 = in(vreg) values[0],
+                        x1 = in(vreg) values[1],
+                        w0 = in(vreg) weights[0],
+                        w1 = in(vreg) weights[1],
+                        options(pure, nomem, nostack, preserves_flags),
+                    );
+                }
+                [low, high]
+            }
+        }
+    };
+}
+dot_of_bytes!(SignedBytes, "sdot");
+dot_of_bytes!(Bytes, "usdot");
 
 impl<D> Clone for Qs<D> {
     #[inline(always)]
