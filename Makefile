@@ -16,7 +16,7 @@ CARGO_TEST := cargo test --locked --workspace --exclude octavo-python
 
 .DEFAULT_GOAL := build
 .DELETE_ON_ERROR:
-.PHONY: build demo test test-rust test-python test-long test-outside test-arm test-loom test-asan mutants lint format wheel bench lock clean
+.PHONY: build demo test test-rust test-python test-long test-outside test-arm test-loom test-asan mutants lint format wheel wheel-arm count-arm bench lock clean
 
 # The package in .venv, built for speed. Only what changed is built again; Python sources need no building.
 build: $(EXTENSION)
@@ -60,12 +60,11 @@ OUTSIDE ?= triton clusters torch keras
 test-outside: build $(OUTSIDE:%=.outside/%/.locked)
 	$(BIN)/pytest -m outside $(OUTSIDE:%=tests/outside/test_%.py)
 
-# The crates' tests on 64-bit ARM, emulated. What builds and runs them is fetched once, into .arm; where that cannot be,
+# The crates' tests on 64-bit ARM: a CPU of each tier, emulated. What builds and runs them is fetched once, into .arm; where that cannot be,
 # the last line says so.
 test-arm:
 	@.ci/arm-toolchain .arm || { [ $$? = 3 ] && echo 'NOT COVERED: aarch64'; }
-	@[ ! -e .arm/done ] || { . .arm/env && set -x && cargo test --locked --target aarch64-unknown-linux-gnu \
-		--package octavo-kernels --package octavo-exec --package octavo-runtime --quiet; }
+	@[ ! -e .arm/done ] || .ci/test-arm .arm
 
 # The thread pool's protocol under every order of its threads' steps.
 test-loom:
@@ -115,6 +114,25 @@ wheel: build $(WHEEL_VENV)/.locked
 	.ci/check-wheel dist $(BIN)/octavo
 	$(BIN)/pytest -m outside tests/examples/test_first_steps.py
 
+# The same for 64-bit ARM, tried under emulation with Debian's Python.
+wheel-arm: $(LOCKED) $(WHEEL_VENV)/.locked
+	.ci/arm-toolchain .arm
+	grep '^numpy==' requirements-dev.txt > .arm/numpy.txt
+	PYTHON=$(CURDIR)/$(BIN)/python .ci/arm-python .arm .arm/numpy.txt
+	rm -rf dist-arm
+	. .arm/env && unset CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_LINKER CC_aarch64_unknown_linux_gnu AR_aarch64_unknown_linux_gnu && \
+		PATH=$(CURDIR)/$(WHEEL_VENV)/bin:$$PATH maturin build --release --locked --zig --compatibility manylinux2014 \
+		--target aarch64-unknown-linux-gnu --out dist-arm
+	.ci/check-wheel-arm dist-arm .arm
+
+# By the crate's own library, for the wheel has no names of functions.
+count-arm: $(LOCKED)
+	.ci/arm-toolchain .arm
+	. .arm/env && cargo build --locked --release --config profile.release.lto=false --target aarch64-unknown-linux-gnu \
+		--package octavo-kernels --target-dir target/count-arm
+	$(BIN)/python benches/instructions.py target/count-arm/aarch64-unknown-linux-gnu/release/liboctavo_kernels.rlib \
+		--objdump .arm/objdump --write docs/performance.md
+
 # The peers, each by itself: one that cannot be had must not stop the others, and is reported by the benches.
 $(BENCH_VENV)/.locked: requirements-dev.txt benches/requirements.txt benches/requirements-weights.txt
 	$(PYTHON) -m venv $(BENCH_VENV)
@@ -154,4 +172,4 @@ lock:
 	touch $(LOCKED)
 
 clean:
-	rm -rf $(VENV) $(WHEEL_VENV) $(BENCH_VENV) .outside .mutants .arm dist target .mypy_cache .pytest_cache .ruff_cache $(EXTENSION)
+	rm -rf $(VENV) $(WHEEL_VENV) $(BENCH_VENV) .outside .mutants .arm dist dist-arm target .mypy_cache .pytest_cache .ruff_cache $(EXTENSION)

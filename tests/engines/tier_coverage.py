@@ -10,6 +10,9 @@ CPU_FLAGS = {
     "avxvnni": {"avx2", "fma", "avx_vnni"},
     "avx512vl": {"avx2", "fma", "avx512f", "avx512bw", "avx512vl", "avx512dq", "avx512_vnni"},
     "avx512vnni": {"avx2", "fma", "avx512f", "avx512bw", "avx512vl", "avx512dq", "avx512_vnni"},
+    "neon": {"asimd"},
+    "dotprod": {"asimd", "asimddp"},
+    "i8mm": {"asimd", "asimddp", "i8mm"},
 }
 """What each tier needs, as Linux names it in /proc/cpuinfo; every tier that octavo knows is here."""
 
@@ -20,8 +23,9 @@ compared: set[str] = set()
 def machine_tiers() -> list[str]:
     """The tiers that this machine can run, poorest first, found without octavo's own detection."""
     cpuinfo = Path("/proc/cpuinfo")
-    lines = cpuinfo.read_text().splitlines() if platform.machine() == "x86_64" and cpuinfo.exists() else []
-    flags = {flag for line in lines if line.startswith("flags") for flag in line.split()}
+    lines = cpuinfo.read_text().splitlines() if cpuinfo.exists() else []
+    name = {"x86_64": "flags", "aarch64": "Features"}.get(platform.machine())
+    flags = {flag for line in lines if name and line.startswith(name) for flag in line.split()}
     return [tier for tier, needed in CPU_FLAGS.items() if needed <= flags]
 
 

@@ -3,6 +3,7 @@
 import zlib
 from pathlib import Path
 
+import mixed
 import numpy as np
 import octavo
 import pytest
@@ -27,10 +28,28 @@ def test_it_runs_as_the_reference_does(network, images, threads):
     assert len(np.unique(expected[1])) > 100  # the codes have not all met the clamp
 
 
-@pytest.mark.parametrize(("name", "digest"), [("digits_int8", 0xCCC9AAA9), ("digits_float", 0xADC2612A)])
-def test_digests_of_the_runtime_are_the_reference_s(name, digest):
+DIGITS = (8, 1, 28, 28)
+
+
+@pytest.mark.parametrize(
+    ("name", "shape", "digest"),
+    [
+        ("digits_int8", DIGITS, 0xCCC9AAA9),
+        ("digits_float", DIGITS, 0xADC2612A),
+        ("mixed_int8", mixed.SHAPE, 0x2DE1A7B2),
+    ],
+)
+def test_digests_of_the_runtime_are_the_reference_s(name, shape, digest):
     """The runtime's own test holds every architecture to these numbers, for the same pictures."""
     program = artifact.load(FOLDER / f"{name}.octavo")
-    pictures = (np.arange(8 * 28 * 28) * 40503 % 65536 / 65536).astype(np.float32).reshape(8, 1, 28, 28)
-    (logits,) = octavo.reference.run(program, {"input": pictures})
-    assert zlib.crc32(logits.tobytes()) == digest
+    (spec,) = program.inputs
+    (answers,) = octavo.reference.run(program, {spec: mixed.pictures(shape)})
+    assert zlib.crc32(answers.tobytes()) == digest
+
+
+def test_the_mixed_network_has_convolutions_of_every_kind():
+    session = octavo.Session(FOLDER / "mixed_int8.octavo", isa=octavo.tiers()[-1])
+    kernels = " ".join(row.kernel for row in session.profile({"image": mixed.pictures()}))
+    kinds = ["gemm", "depthwise-3x3s1", "depthwise-5x5s2", "depthwise-row", "maxpool", "averagepool"]
+    missing = [kind for kind in kinds if kind not in kernels]
+    assert not missing or octavo.tiers() == ["scalar"]

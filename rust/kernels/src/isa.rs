@@ -4,7 +4,7 @@
 
 use std::fmt;
 
-/// An instruction set that kernels are written for, poorest first.
+/// An instruction set that kernels are written for, poorest first among those of an architecture.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Isa {
     /// Plain Rust, on every machine.
@@ -17,11 +17,26 @@ pub enum Isa {
     Avx512Vl,
     /// AVX-512 F, BW, VL, DQ and VNNI, on 512-bit registers.
     Avx512Vnni,
+    /// NEON of 64-bit ARM.
+    Neon,
+    /// NEON with the dot products of bytes.
+    DotProd,
+    /// NEON with the dot products and the matrix products of bytes.
+    I8mm,
 }
 
 impl Isa {
-    /// Every tier that this source knows, poorest first.
-    pub const ALL: [Isa; 5] = [Isa::Scalar, Isa::Avx2, Isa::AvxVnni, Isa::Avx512Vl, Isa::Avx512Vnni];
+    /// Every tier that this source knows, an architecture's poorest first.
+    pub const ALL: [Isa; 8] = [
+        Isa::Scalar,
+        Isa::Avx2,
+        Isa::AvxVnni,
+        Isa::Avx512Vl,
+        Isa::Avx512Vnni,
+        Isa::Neon,
+        Isa::DotProd,
+        Isa::I8mm,
+    ];
 
     /// The name that `OCTAVO_ISA`, kernel names and profiles use.
     pub const fn name(self) -> &'static str {
@@ -31,6 +46,18 @@ impl Isa {
             Isa::AvxVnni => "avxvnni",
             Isa::Avx512Vl => "avx512vl",
             Isa::Avx512Vnni => "avx512vnni",
+            Isa::Neon => "neon",
+            Isa::DotProd => "dotprod",
+            Isa::I8mm => "i8mm",
+        }
+    }
+
+    /// The architecture whose instruction set it is, as Rust names it; `None` of the one on every machine.
+    pub const fn architecture(self) -> Option<&'static str> {
+        match self {
+            Isa::Scalar => None,
+            Isa::Avx2 | Isa::AvxVnni | Isa::Avx512Vl | Isa::Avx512Vnni => Some("x86_64"),
+            Isa::Neon | Isa::DotProd | Isa::I8mm => Some("aarch64"),
         }
     }
 
@@ -54,11 +81,25 @@ impl Isa {
                     && is_x86_feature_detected!("avx512dq")
                     && is_x86_feature_detected!("avx512vnni")
             }
+            Isa::Neon | Isa::DotProd | Isa::I8mm => false,
         }
     }
 
     /// Whether this CPU can run the tier.
-    #[cfg(not(target_arch = "x86_64"))]
+    #[cfg(target_arch = "aarch64")]
+    pub fn is_available(self) -> bool {
+        use std::arch::is_aarch64_feature_detected;
+        match self {
+            Isa::Scalar => true,
+            Isa::Neon => is_aarch64_feature_detected!("neon"),
+            Isa::DotProd => Isa::Neon.is_available() && is_aarch64_feature_detected!("dotprod"),
+            Isa::I8mm => Isa::DotProd.is_available() && is_aarch64_feature_detected!("i8mm"),
+            Isa::Avx2 | Isa::AvxVnni | Isa::Avx512Vl | Isa::Avx512Vnni => false,
+        }
+    }
+
+    /// Whether this CPU can run the tier.
+    #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
     pub fn is_available(self) -> bool {
         self == Isa::Scalar
     }
@@ -119,7 +160,8 @@ mod tests {
 
     #[test]
     fn tiers_have_names_and_ranks() {
-        assert_eq!(Isa::ALL.map(Isa::name), ["scalar", "avx2", "avxvnni", "avx512vl", "avx512vnni"]);
+        let names = ["scalar", "avx2", "avxvnni", "avx512vl", "avx512vnni", "neon", "dotprod", "i8mm"];
+        assert_eq!(Isa::ALL.map(Isa::name), names);
         assert!(Isa::ALL.is_sorted());
         for isa in Isa::ALL {
             assert_eq!((Isa::from_name(isa.name()), isa.to_string()), (Some(isa), isa.name().to_owned()));

@@ -16,7 +16,7 @@ pub mod pool;
 pub mod quantize;
 pub mod requantize;
 mod rows;
-#[cfg(target_arch = "x86_64")]
+#[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
 mod simd;
 pub mod softmax;
 pub mod table;

@@ -122,6 +122,7 @@ pub(crate) struct Left {
     taps: usize,
     pad: *const u8,
     /// Of a row of offsets, null for dense rows.
+    #[cfg_attr(not(target_arch = "x86_64"), expect(dead_code, reason = "no tier of this architecture asks"))]
     even: *const u8,
 }
 
@@ -175,6 +176,7 @@ impl Left {
     ///
     /// # Safety
     /// They are rows of [`Left::new`], whose slices are still borrowed.
+    #[cfg(target_arch = "x86_64")]
     #[inline(always)]
     pub(crate) unsafe fn spacing(&self, row: usize, rows: usize) -> Option<usize> {
         // SAFETY: the table has a number for each row.

@@ -23,6 +23,12 @@ pub(super) trait Dot: Vector {
     /// The zero point for every tap of every channel.
     unsafe fn padding(zero_point: u8) -> Self;
 
+    /// What sums begin with, and what the products with a word of weights leave out.
+    #[inline(always)]
+    unsafe fn begin(start: Self, _weights: Self) -> Self {
+        start
+    }
+
     /// The weights of a word as the output row below meets them: each tap one place later, after the last one of the
     /// word `before`.
     unsafe fn one_later(self, before: Self) -> Self;

@@ -129,7 +129,7 @@ pub struct Entries {
 }
 
 /// Whether one rounding in float32 gives the bytes of all sums.
-#[cfg(target_arch = "x86_64")]
+#[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
 pub(super) fn is_exact_in_floats(r: &Requantize<'_>) -> bool {
     let (least, most) = r.shift.iter().fold((62, 1), |(least, most), &s| (s.min(least), s.max(most)));
     crate::requantize::is_exact_in_floats(r.reach, least, most)
@@ -137,7 +137,10 @@ pub(super) fn is_exact_in_floats(r: &Requantize<'_>) -> bool {
 
 /// Whether shifts below [`HIGH_SHIFT`] can be raised to it, inside int32: a sum that moves left by as much as its shift
 /// is raised has the same quotient.
-#[cfg_attr(not(target_arch = "x86_64"), expect(dead_code, reason = "no tier of this architecture asks"))]
+#[cfg_attr(
+    not(any(target_arch = "x86_64", target_arch = "aarch64")),
+    expect(dead_code, reason = "no tier of this architecture asks")
+)]
 pub(super) fn can_raise_shifts(d: &Depthwise<'_, Requantize<'_>>) -> bool {
     let [kh, kw] = d.window.kernel;
     let products = kh.saturating_mul(kw).saturating_mul(255 * 128).min(1 << 31) as i64;

@@ -4,24 +4,26 @@
 //! Where the channels are no multiple of that, the last group overlaps the one before it, so that it is as full as the
 //! others. Of fewer than 8 channels, tiers with vectors take rows instead.
 
+#[cfg(target_arch = "aarch64")]
+mod arm;
 #[cfg(target_arch = "x86_64")]
 mod avx2;
 #[cfg(target_arch = "x86_64")]
 mod avx512vnni;
-#[cfg(target_arch = "x86_64")]
+#[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
 mod dot;
 mod entries;
-#[cfg(target_arch = "x86_64")]
+#[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
 mod finish;
 mod general;
 mod pack;
-#[cfg(target_arch = "x86_64")]
+#[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
 mod row;
 mod scalar;
-#[cfg(target_arch = "x86_64")]
+#[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
 mod slide;
 mod steps;
-#[cfg(target_arch = "x86_64")]
+#[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
 mod strip;
 #[cfg(test)]
 mod tests;
@@ -36,7 +38,7 @@ use std::ops::Range;
 pub use crate::geometry::Window;
 pub use entries::{Depthwise, Entries, Floats, Tile, Tiles};
 pub use pack::Packing;
-pub(crate) use tiers::{AVX2, AVX512VL, AVX512VNNI, AVXVNNI, SCALAR};
+pub(crate) use tiers::{AVX2, AVX512VL, AVX512VNNI, AVXVNNI, DOTPROD, I8MM, NEON, SCALAR};
 
 use crate::isa::Has;
 use crate::requantize::Requantize;

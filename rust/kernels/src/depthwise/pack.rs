@@ -1,7 +1,7 @@
 //! How weights are packed.
 //!
 //! A *word* is a few taps of the channels of a group, channel by channel, the taps of a channel side by side as the
-//! tier's multiply instruction takes them; what a word has no tap for is 0. Taps go down the kernel's columns, each of
+//! tier's multiply instruction takes them, or apart; what a word has no tap for is 0. Taps go down the kernel's columns, each of
 //! which begins with a new word; a kernel of one row is one line that lies down.
 
 /// Channels that go through together at most.
@@ -19,6 +19,8 @@ pub struct Packing {
     /// Whether rows of all channels go through together: the words have all channels, then from the first one on again as many
     /// as there are lanes, so that a register of weights can begin with any channel.
     pub(super) of_rows: bool,
+    /// Whether a word has its first tap of all channels, then the next, rather than all taps of the first channel.
+    pub(super) is_apart: bool,
 }
 
 impl Packing {
@@ -68,7 +70,9 @@ impl Packing {
                     for lane in 0..filled {
                         let channel = (first + lane) % channels;
                         let weight = weights[channel * taps + ky * kernel[1] + kx];
-                        let at = slot / self.taps * word + (lane * self.taps + slot % self.taps) * self.bytes;
+                        let tap = slot % self.taps;
+                        let place = if self.is_apart { tap * lanes + lane } else { lane * self.taps + tap };
+                        let at = slot / self.taps * word + place * self.bytes;
                         match self.bytes {
                             1 => out[at] = weight as u8,
                             _ => out[at..at + 2].copy_from_slice(&i16::from(weight).to_le_bytes()),

@@ -3,7 +3,6 @@
 //! The rows that an output row sees are copied with their padding, the pixels that a stride apart are side by side, so that
 //! a tap of neighbouring outputs is neighbouring bytes. Weights and parameters are repeated as the channels are.
 
-use std::arch::x86_64::*;
 use std::ops::Range;
 
 use super::dot::{All, Dot};
@@ -12,9 +11,10 @@ use super::finish::Finish;
 use super::general::TAPS_MAX;
 use super::pack::{GROUP, Lines};
 use super::steps::{LANE, RIGHT, ROW_CHANNELS, Steps};
-use super::strip::{Strip, multiply};
+use super::strip::{Strip, begin, multiply};
 use crate::geometry::Window;
 use crate::requantize::Requantize;
+use crate::simd::pick;
 
 /// Repeated parameters at most.
 const PARAMETERS: usize = ROW_CHANNELS + GROUP;
@@ -134,7 +134,8 @@ unsafe fn piece<D: Dot, F: Finish<D, Channels = All>, const DOWN: usize>(
             let mut to = [[F::Out::default(); GROUP]; DOWN];
             let places = to.each_mut().map(|row| row.as_mut_ptr());
             let finish = F::new(parameters, 0, All);
-            multiply::<D, F, DOWN, 1>(strip, steps, weights(0), &finish, 0, 0, |down, _| Some(places[down]));
+            let ends = (&finish, begin(finish.start(), steps, weights(0)));
+            multiply::<D, F, DOWN, 1>(strip, steps, weights(0), ends, 0, 0, |down, _| Some(places[down]));
             for (down, to) in to.iter().enumerate() {
                 out[down * line..][..elements].copy_from_slice(&to[..elements]);
             }
@@ -172,16 +173,15 @@ unsafe fn registers<D: Dot, F: Finish<D, Channels = All>, const DOWN: usize>(
     let mut at = first;
     // SAFETY: the caller's promise.
     unsafe {
+        let ends = (finish, begin(finish.start(), steps, weights));
         for _ in 0..count / RIGHT {
-            multiply::<D, F, DOWN, RIGHT>(strip, steps, weights, finish, at, hop, |down, right| {
+            multiply::<D, F, DOWN, RIGHT>(strip, steps, weights, ends, at, hop, |down, right| {
                 Some(place(at + right * hop, down))
             });
             at += RIGHT * hop;
         }
         for _ in 0..count % RIGHT {
-            multiply::<D, F, DOWN, 1>(strip, steps, weights, finish, at, hop, |down, _| {
-                Some(place(at, down))
-            });
+            multiply::<D, F, DOWN, 1>(strip, steps, weights, ends, at, hop, |down, _| Some(place(at, down)));
             at += hop;
         }
     }
@@ -240,7 +240,7 @@ struct Pick {
     /// Pixels that a copy of 16 bytes takes; 0 where pixels are copied one by one.
     taken: usize,
     /// Where the copy's bytes lie.
-    places: __m128i,
+    places: [u8; COPIED],
 }
 
 impl Pick {
@@ -251,15 +251,14 @@ impl Pick {
         for (byte, place) in places.iter_mut().enumerate().take(taken * channels) {
             *place = (byte / channels * stride * channels + byte % channels) as u8;
         }
-        // SAFETY: 16 bytes.
-        Pick { channels, stride, taken, places: unsafe { _mm_loadu_si128(places.as_ptr().cast()) } }
+        Pick { channels, stride, taken, places }
     }
 
     /// `pixels` pixels of the row `y` from `first` on, of which those outside the image are the padding, which also
     /// follows up to so many bytes.
     ///
     /// # Safety
-    /// SSSE3; `x` is the image; room for the bytes and 16 more at `to`.
+    /// As [`pick`]; `x` is the image; room for the bytes and 16 more at `to`.
     #[inline(always)]
     unsafe fn copy(
         &self,
@@ -304,9 +303,8 @@ impl Pick {
             let mut pixel = 0;
             if self.taken > 0 {
                 while pixel < pixels && pixel * stride * channels + COPIED <= x.len() {
-                    let bytes = _mm_loadu_si128(x.as_ptr().add(pixel * stride * channels).cast());
-                    let bytes = _mm_shuffle_epi8(bytes, self.places);
-                    _mm_storeu_si128(to.add(pixel * channels).cast(), bytes);
+                    let from = x.as_ptr().add(pixel * stride * channels);
+                    pick(from, &self.places, to.add(pixel * channels));
                     pixel += self.taken;
                 }
             }

@@ -1,5 +1,6 @@
 //! The plain depthwise kernel.
 
+use std::marker::PhantomData;
 use std::ops::Range;
 
 use super::entries::{Depthwise, Floats};
@@ -16,28 +17,30 @@ pub(super) unsafe fn to_bytes(
     out: &mut [u8],
 ) {
     // SAFETY: plain code; the caller's promise.
-    unsafe { general::run::<Plain, _>(x, d, rows, out) }
+    unsafe { general::run::<Plain<i8, 1, GROUP, true>, _>(x, d, rows, out) }
 }
 
 /// # Safety
 /// The bounds that [`super::run_to_floats`] asserts.
 pub(super) unsafe fn to_floats(x: &[u8], d: &Depthwise<'_, Floats<'_>>, rows: Range<usize>, out: &mut [f32]) {
     // SAFETY: plain code; the caller's promise.
-    unsafe { general::run::<Plain, _>(x, d, rows, out) }
+    unsafe { general::run::<Plain<i8, 1, GROUP, true>, _>(x, d, rows, out) }
 }
 
-/// One tap a word, int8.
-struct Plain;
+/// So many taps a word, with the weights `W` of so many channels: those of a tap together, or those of a channel.
+pub(super) struct Plain<W, const TAPS: usize, const LANES: usize, const APART: bool>(PhantomData<W>);
 
-impl GroupDot for Plain {
-    type Sums = [i32; GROUP];
-    const LANES: usize = GROUP;
-    const TAPS: usize = 1;
-    const WORD: usize = GROUP;
+impl<W: Copy + Into<i32>, const TAPS: usize, const LANES: usize, const APART: bool> GroupDot
+    for Plain<W, TAPS, LANES, APART>
+{
+    type Sums = [i32; LANES];
+    const LANES: usize = LANES;
+    const TAPS: usize = TAPS;
+    const WORD: usize = TAPS * LANES * size_of::<W>();
 
     #[inline(always)]
     unsafe fn start(bias: *const i32, channels: usize) -> Self::Sums {
-        let mut sums = [0; GROUP];
+        let mut sums = [0; LANES];
         // SAFETY: the caller's promise.
         sums[..channels].copy_from_slice(unsafe { std::slice::from_raw_parts(bias, channels) });
         sums
@@ -50,21 +53,23 @@ impl GroupDot for Plain {
         weights: *const u8,
         channels: usize,
     ) -> Self::Sums {
-        // SAFETY: the caller's promise; a word is 16 int8.
-        let (x, weights) = unsafe {
-            (
-                std::slice::from_raw_parts(taps[0], channels),
-                std::slice::from_raw_parts(weights.cast::<i8>(), GROUP),
-            )
-        };
-        for (sum, (&x, &weight)) in sums.iter_mut().zip(x.iter().zip(weights)) {
-            *sum = sum.wrapping_add(i32::from(x) * i32::from(weight));
+        for (tap, place) in taps.iter().enumerate().take(TAPS) {
+            // SAFETY: the caller's promise.
+            let x = unsafe { std::slice::from_raw_parts(*place, channels) };
+            for (lane, (sum, &x)) in sums.iter_mut().zip(x).enumerate() {
+                let at = if APART { tap * LANES + lane } else { lane * TAPS + tap };
+                // SAFETY: the caller's promise.
+                let weight: i32 = unsafe { weights.cast::<W>().add(at).read_unaligned() }.into();
+                *sum = sum.wrapping_add(i32::from(x) * weight);
+            }
         }
         sums
     }
 }
 
-impl GroupFinish<Plain> for Requantize<'_> {
+impl<W: Copy + Into<i32>, const TAPS: usize, const LANES: usize, const APART: bool>
+    GroupFinish<Plain<W, TAPS, LANES, APART>> for Requantize<'_>
+{
     type Out = u8;
 
     #[inline(always)]
@@ -73,7 +78,7 @@ impl GroupFinish<Plain> for Requantize<'_> {
     }
 
     #[inline(always)]
-    unsafe fn finish(&self, sums: [i32; GROUP], first: usize, channels: usize, out: *mut u8) {
+    unsafe fn finish(&self, sums: [i32; LANES], first: usize, channels: usize, out: *mut u8) {
         // SAFETY: the caller's promise.
         let out = unsafe { std::slice::from_raw_parts_mut(out, channels) };
         for (lane, out) in out.iter_mut().enumerate() {
@@ -83,7 +88,9 @@ impl GroupFinish<Plain> for Requantize<'_> {
     }
 }
 
-impl GroupFinish<Plain> for Floats<'_> {
+impl<W: Copy + Into<i32>, const TAPS: usize, const LANES: usize, const APART: bool>
+    GroupFinish<Plain<W, TAPS, LANES, APART>> for Floats<'_>
+{
     type Out = f32;
 
     #[inline(always)]
@@ -92,7 +99,7 @@ impl GroupFinish<Plain> for Floats<'_> {
     }
 
     #[inline(always)]
-    unsafe fn finish(&self, sums: [i32; GROUP], first: usize, channels: usize, out: *mut f32) {
+    unsafe fn finish(&self, sums: [i32; LANES], first: usize, channels: usize, out: *mut f32) {
         // SAFETY: the caller's promise.
         let out = unsafe { std::slice::from_raw_parts_mut(out, channels) };
         for (lane, out) in out.iter_mut().enumerate() {

@@ -217,6 +217,12 @@ unsafe fn slide_row<
     unsafe {
         let Frame { columns, channels, down } = frame;
         let kept = KERNEL - STRIDE;
+        let mut start = finish.start();
+        for column in weights {
+            for word in 0..KERNEL.div_ceil(D::TAPS) {
+                start = D::begin(start, column[0][word]);
+            }
+        }
         // KERNEL + (RIGHT - 1) * STRIDE columns are in use.
         let mut window = [[D::splat(0); WORDS]; 7];
         for column in 0..kept {
@@ -227,7 +233,7 @@ unsafe fn slide_row<
             for column in kept..kept + RIGHT * STRIDE {
                 window[column] = next_column::<D, _, KERNEL, STRIDE, DOWN>(&mut source);
             }
-            let mut sums = [[finish.start(); RIGHT]; DOWN];
+            let mut sums = [[start; RIGHT]; DOWN];
             for kx in 0..KERNEL {
                 for word in 0..((DOWN - 1) * STRIDE + KERNEL).div_ceil(D::TAPS) {
                     for row in 0..DOWN {

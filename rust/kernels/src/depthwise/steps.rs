@@ -33,7 +33,10 @@ impl Packing {
 }
 
 /// The lines of a strip, and where an output's columns lie in them.
-#[cfg_attr(not(target_arch = "x86_64"), expect(dead_code, reason = "no tier of this architecture asks"))]
+#[cfg_attr(
+    not(any(target_arch = "x86_64", target_arch = "aarch64")),
+    expect(dead_code, reason = "no tier of this architecture asks")
+)]
 pub(super) struct Steps {
     /// Words of a column.
     pub(super) words: usize,
@@ -55,7 +58,10 @@ pub(super) struct Steps {
     count: usize,
 }
 
-#[cfg_attr(not(target_arch = "x86_64"), expect(dead_code, reason = "no tier of this architecture asks"))]
+#[cfg_attr(
+    not(any(target_arch = "x86_64", target_arch = "aarch64")),
+    expect(dead_code, reason = "no tier of this architecture asks")
+)]
 impl Steps {
     /// For pixels of so many lanes; `None` where a strip is too short for a few registers of outputs, or the kernel too large.
     #[inline(always)]

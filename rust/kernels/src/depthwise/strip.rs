@@ -94,6 +94,7 @@ unsafe fn lines<D: Dot, F: Finish<D>, const DOWN: usize>(
                 fill::<D, _, DOWN>(strip, x, d, steps, [oy, ox], outputs, first, of_block);
                 let finish = F::new(&d.epilogue, first, of_block);
                 let weights = (d.packed.as_ptr().add(packed), D::WORD);
+                let begin = begin(finish.start(), steps, weights);
                 let place = |at: usize, down: usize| Some(out.add((down * columns + at) * channels));
                 let mut at = 0;
                 while at + RIGHT <= outputs {
@@ -101,7 +102,7 @@ unsafe fn lines<D: Dot, F: Finish<D>, const DOWN: usize>(
                         strip,
                         steps,
                         weights,
-                        &finish,
+                        (&finish, begin),
                         at * D::LANES,
                         D::LANES,
                         |down, right| place(at + right, down),
@@ -109,9 +110,15 @@ unsafe fn lines<D: Dot, F: Finish<D>, const DOWN: usize>(
                     at += RIGHT;
                 }
                 while at < outputs {
-                    multiply::<D, F, DOWN, 1>(strip, steps, weights, &finish, at * D::LANES, 0, |down, _| {
-                        place(at, down)
-                    });
+                    multiply::<D, F, DOWN, 1>(
+                        strip,
+                        steps,
+                        weights,
+                        (&finish, begin),
+                        at * D::LANES,
+                        0,
+                        |down, _| place(at, down),
+                    );
                     at += 1;
                 }
             }
@@ -193,8 +200,22 @@ unsafe fn fill<D: Dot, E, const DOWN: usize>(
     }
 }
 
+/// What the sums of a register's channels begin with, by their words of weights.
+///
+/// # Safety
+/// As [`multiply`].
+#[inline(always)]
+pub(super) unsafe fn begin<D: Dot>(start: D, steps: &Steps, (weights, word): (*const u8, usize)) -> D {
+    let mut start = start;
+    for number in 0..steps.columns().len() * steps.words {
+        // SAFETY: the caller's promise.
+        start = unsafe { D::begin(start, D::load_bytes(weights.add(number * word))) };
+    }
+    start
+}
+
 /// `DOWN` x `RIGHT` registers of outputs: those of a row begin at the lane `first` of the strip, `hop` lanes apart, and use the
-/// same weights. `last` is the lane where the last one begins at most. Where there are two rows, the window moves down by one.
+/// same weights, and begin with the same sums. `last` is the lane where the last one begins at most. Where there are two rows, the window moves down by one.
 ///
 /// # Safety
 /// The CPU has the tier of `D`; a strip that holds the outputs' columns; words of weights at `weights`, `word` bytes apart;
@@ -204,7 +225,7 @@ pub(super) unsafe fn multiply<D: Dot, F: Finish<D>, const DOWN: usize, const RIG
     strip: &mut Strip,
     steps: &Steps,
     weights: (*const u8, usize),
-    finish: &F,
+    (finish, begin): (&F, D),
     first: usize,
     hop: usize,
     place: impl Fn(usize, usize) -> Option<*mut F::Out>,
@@ -214,7 +235,7 @@ pub(super) unsafe fn multiply<D: Dot, F: Finish<D>, const DOWN: usize, const RIG
         let (mut weights, word) = weights;
         let start = strip.at(first * LANE).cast_const();
         let below = steps.length() * LANE;
-        let mut sums = [[finish.start(); RIGHT]; DOWN];
+        let mut sums = [[begin; RIGHT]; DOWN];
         for &column in steps.columns() {
             let mut values = start.add(column as usize);
             // The row below meets each of the strip's rows one tap later.

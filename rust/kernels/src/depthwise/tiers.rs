@@ -1,5 +1,7 @@
 //! What each tier has of this family, on every architecture.
 
+#[cfg(target_arch = "aarch64")]
+use super::arm::{dotprod, i8mm, neon};
 use super::entries::{Entries, Takes, Tile, Tiles};
 use super::pack::Packing;
 use super::scalar;
@@ -15,13 +17,19 @@ const fn own(kernel: usize, stride: usize) -> Takes {
 }
 
 /// A weight a word.
-const ONES: Packing = Packing { taps: 1, bytes: 1, lanes: 16, of_rows: false };
+const ONES: Packing = Packing { taps: 1, bytes: 1, lanes: 16, of_rows: false, is_apart: false };
 /// Two weights of 16 bits a word.
-const PAIRS: Packing = Packing { taps: 2, bytes: 2, lanes: 8, of_rows: false };
+const PAIRS: Packing = Packing { taps: 2, bytes: 2, lanes: 8, of_rows: false, is_apart: false };
 /// The same of rows.
 const ROW_PAIRS: Packing = Packing { of_rows: true, ..PAIRS };
+/// Two weights of 16 bits a word, apart.
+const HALVES: Packing = Packing { is_apart: true, ..PAIRS };
+/// Four weights a word, of 8 channels.
+const SHORT_FOURS: Packing = Packing { lanes: 8, ..FOURS };
+/// The same of rows.
+const ROW_SHORT_FOURS: Packing = Packing { of_rows: true, ..SHORT_FOURS };
 /// Four weights a word.
-const FOURS: Packing = Packing { taps: 4, bytes: 1, lanes: 16, of_rows: false };
+const FOURS: Packing = Packing { taps: 4, bytes: 1, lanes: 16, of_rows: false, is_apart: false };
 /// The same of rows.
 const ROW_FOURS: Packing = Packing { of_rows: true, ..FOURS };
 /// Four weights a word, for 8 channels.
@@ -190,6 +198,279 @@ pub(crate) const AVX512VNNI: Entries = Entries {
                     name: "avx512vnni-u8i8f32-depthwise-any",
                     code: code!("x86_64": avx512vnni::floats_any),
                 },
+            },
+        ],
+    },
+};
+
+pub(crate) const NEON: Entries = Entries {
+    to_bytes: Tiles {
+        all: &[
+            Tile {
+                takes: Takes::Rows,
+                packing: ROW_PAIRS,
+                entry: Entry { name: "neon-u8i8-depthwise-row", code: code!("aarch64": neon::bytes_row) },
+            },
+            Tile {
+                takes: own(3, 1),
+                packing: HALVES,
+                entry: Entry { name: "neon-u8i8-depthwise-3x3s1", code: code!("aarch64": neon::bytes_3x3s1) },
+            },
+            Tile {
+                takes: own(3, 2),
+                packing: HALVES,
+                entry: Entry { name: "neon-u8i8-depthwise-3x3s2", code: code!("aarch64": neon::bytes_3x3s2) },
+            },
+            Tile {
+                takes: own(5, 1),
+                packing: HALVES,
+                entry: Entry { name: "neon-u8i8-depthwise-5x5s1", code: code!("aarch64": neon::bytes_5x5s1) },
+            },
+            Tile {
+                takes: own(5, 2),
+                packing: HALVES,
+                entry: Entry { name: "neon-u8i8-depthwise-5x5s2", code: code!("aarch64": neon::bytes_5x5s2) },
+            },
+            Tile {
+                takes: Takes::Any,
+                packing: HALVES,
+                entry: Entry { name: "neon-u8i8-depthwise-any", code: code!("aarch64": neon::bytes_any) },
+            },
+        ],
+    },
+    to_floats: Tiles {
+        all: &[
+            Tile {
+                takes: Takes::Rows,
+                packing: ROW_PAIRS,
+                entry: Entry { name: "neon-u8i8f32-depthwise-row", code: code!("aarch64": neon::floats_row) },
+            },
+            Tile {
+                takes: own(3, 1),
+                packing: HALVES,
+                entry: Entry {
+                    name: "neon-u8i8f32-depthwise-3x3s1",
+                    code: code!("aarch64": neon::floats_3x3s1),
+                },
+            },
+            Tile {
+                takes: own(3, 2),
+                packing: HALVES,
+                entry: Entry {
+                    name: "neon-u8i8f32-depthwise-3x3s2",
+                    code: code!("aarch64": neon::floats_3x3s2),
+                },
+            },
+            Tile {
+                takes: own(5, 1),
+                packing: HALVES,
+                entry: Entry {
+                    name: "neon-u8i8f32-depthwise-5x5s1",
+                    code: code!("aarch64": neon::floats_5x5s1),
+                },
+            },
+            Tile {
+                takes: own(5, 2),
+                packing: HALVES,
+                entry: Entry {
+                    name: "neon-u8i8f32-depthwise-5x5s2",
+                    code: code!("aarch64": neon::floats_5x5s2),
+                },
+            },
+            Tile {
+                takes: Takes::Any,
+                packing: HALVES,
+                entry: Entry { name: "neon-u8i8f32-depthwise-any", code: code!("aarch64": neon::floats_any) },
+            },
+        ],
+    },
+};
+
+pub(crate) const DOTPROD: Entries = Entries {
+    to_bytes: Tiles {
+        all: &[
+            Tile {
+                takes: Takes::Rows,
+                packing: ROW_SHORT_FOURS,
+                entry: Entry {
+                    name: "dotprod-u8i8-depthwise-row",
+                    code: code!("aarch64": dotprod::bytes_row),
+                },
+            },
+            Tile {
+                takes: own(3, 1),
+                packing: SHORT_FOURS,
+                entry: Entry {
+                    name: "dotprod-u8i8-depthwise-3x3s1",
+                    code: code!("aarch64": dotprod::bytes_3x3s1),
+                },
+            },
+            Tile {
+                takes: own(3, 2),
+                packing: SHORT_FOURS,
+                entry: Entry {
+                    name: "dotprod-u8i8-depthwise-3x3s2",
+                    code: code!("aarch64": dotprod::bytes_3x3s2),
+                },
+            },
+            Tile {
+                takes: own(5, 1),
+                packing: SHORT_FOURS,
+                entry: Entry {
+                    name: "dotprod-u8i8-depthwise-5x5s1",
+                    code: code!("aarch64": dotprod::bytes_5x5s1),
+                },
+            },
+            Tile {
+                takes: own(5, 2),
+                packing: SHORT_FOURS,
+                entry: Entry {
+                    name: "dotprod-u8i8-depthwise-5x5s2",
+                    code: code!("aarch64": dotprod::bytes_5x5s2),
+                },
+            },
+            Tile {
+                takes: Takes::Any,
+                packing: SHORT_FOURS,
+                entry: Entry {
+                    name: "dotprod-u8i8-depthwise-any",
+                    code: code!("aarch64": dotprod::bytes_any),
+                },
+            },
+        ],
+    },
+    to_floats: Tiles {
+        all: &[
+            Tile {
+                takes: Takes::Rows,
+                packing: ROW_SHORT_FOURS,
+                entry: Entry {
+                    name: "dotprod-u8i8f32-depthwise-row",
+                    code: code!("aarch64": dotprod::floats_row),
+                },
+            },
+            Tile {
+                takes: own(3, 1),
+                packing: SHORT_FOURS,
+                entry: Entry {
+                    name: "dotprod-u8i8f32-depthwise-3x3s1",
+                    code: code!("aarch64": dotprod::floats_3x3s1),
+                },
+            },
+            Tile {
+                takes: own(3, 2),
+                packing: SHORT_FOURS,
+                entry: Entry {
+                    name: "dotprod-u8i8f32-depthwise-3x3s2",
+                    code: code!("aarch64": dotprod::floats_3x3s2),
+                },
+            },
+            Tile {
+                takes: own(5, 1),
+                packing: SHORT_FOURS,
+                entry: Entry {
+                    name: "dotprod-u8i8f32-depthwise-5x5s1",
+                    code: code!("aarch64": dotprod::floats_5x5s1),
+                },
+            },
+            Tile {
+                takes: own(5, 2),
+                packing: SHORT_FOURS,
+                entry: Entry {
+                    name: "dotprod-u8i8f32-depthwise-5x5s2",
+                    code: code!("aarch64": dotprod::floats_5x5s2),
+                },
+            },
+            Tile {
+                takes: Takes::Any,
+                packing: SHORT_FOURS,
+                entry: Entry {
+                    name: "dotprod-u8i8f32-depthwise-any",
+                    code: code!("aarch64": dotprod::floats_any),
+                },
+            },
+        ],
+    },
+};
+
+pub(crate) const I8MM: Entries = Entries {
+    to_bytes: Tiles {
+        all: &[
+            Tile {
+                takes: Takes::Rows,
+                packing: ROW_SHORT_FOURS,
+                entry: Entry { name: "i8mm-u8i8-depthwise-row", code: code!("aarch64": i8mm::bytes_row) },
+            },
+            Tile {
+                takes: own(3, 1),
+                packing: SHORT_FOURS,
+                entry: Entry { name: "i8mm-u8i8-depthwise-3x3s1", code: code!("aarch64": i8mm::bytes_3x3s1) },
+            },
+            Tile {
+                takes: own(3, 2),
+                packing: SHORT_FOURS,
+                entry: Entry { name: "i8mm-u8i8-depthwise-3x3s2", code: code!("aarch64": i8mm::bytes_3x3s2) },
+            },
+            Tile {
+                takes: own(5, 1),
+                packing: SHORT_FOURS,
+                entry: Entry { name: "i8mm-u8i8-depthwise-5x5s1", code: code!("aarch64": i8mm::bytes_5x5s1) },
+            },
+            Tile {
+                takes: own(5, 2),
+                packing: SHORT_FOURS,
+                entry: Entry { name: "i8mm-u8i8-depthwise-5x5s2", code: code!("aarch64": i8mm::bytes_5x5s2) },
+            },
+            Tile {
+                takes: Takes::Any,
+                packing: SHORT_FOURS,
+                entry: Entry { name: "i8mm-u8i8-depthwise-any", code: code!("aarch64": i8mm::bytes_any) },
+            },
+        ],
+    },
+    to_floats: Tiles {
+        all: &[
+            Tile {
+                takes: Takes::Rows,
+                packing: ROW_SHORT_FOURS,
+                entry: Entry { name: "i8mm-u8i8f32-depthwise-row", code: code!("aarch64": i8mm::floats_row) },
+            },
+            Tile {
+                takes: own(3, 1),
+                packing: SHORT_FOURS,
+                entry: Entry {
+                    name: "i8mm-u8i8f32-depthwise-3x3s1",
+                    code: code!("aarch64": i8mm::floats_3x3s1),
+                },
+            },
+            Tile {
+                takes: own(3, 2),
+                packing: SHORT_FOURS,
+                entry: Entry {
+                    name: "i8mm-u8i8f32-depthwise-3x3s2",
+                    code: code!("aarch64": i8mm::floats_3x3s2),
+                },
+            },
+            Tile {
+                takes: own(5, 1),
+                packing: SHORT_FOURS,
+                entry: Entry {
+                    name: "i8mm-u8i8f32-depthwise-5x5s1",
+                    code: code!("aarch64": i8mm::floats_5x5s1),
+                },
+            },
+            Tile {
+                takes: own(5, 2),
+                packing: SHORT_FOURS,
+                entry: Entry {
+                    name: "i8mm-u8i8f32-depthwise-5x5s2",
+                    code: code!("aarch64": i8mm::floats_5x5s2),
+                },
+            },
+            Tile {
+                takes: Takes::Any,
+                packing: SHORT_FOURS,
+                entry: Entry { name: "i8mm-u8i8f32-depthwise-any", code: code!("aarch64": i8mm::floats_any) },
             },
         ],
     },

@@ -6,14 +6,14 @@ mod plain;
 #[cfg(test)]
 mod tests;
 mod tiers;
-#[cfg(target_arch = "x86_64")]
+#[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
 mod vector;
 
 use crate::isa::{Entry, Has};
 pub use crate::requantize::AddParams;
 
 pub(crate) use plain::SCALAR;
-pub(crate) use tiers::{AVX2, AVX512VNNI};
+pub(crate) use tiers::{AVX2, AVX512VNNI, NEON};
 
 /// The exact product `(a - a_zero_point) * (b - b_zero_point)`, requantized by `multiplier` and `shift`.
 #[derive(Clone, Copy, Debug)]

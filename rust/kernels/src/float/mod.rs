@@ -110,3 +110,19 @@ pub(crate) const AVX512VNNI: Entries = Entries {
     pool: pool::AVX512VNNI,
     transpose: transpose::AVX512VNNI,
 };
+
+pub(crate) const NEON: Entries = Entries {
+    interleave: interleave::NEON,
+    depthwise: depthwise::NEON,
+    unary: unary::NEON,
+    half: half::NEON,
+    binary: binary::NEON,
+    reduce: reduce::NEON,
+    interpolate: interpolate::NEON,
+    softmax: softmax::NEON,
+    exponentials: exponentials::NEON,
+    scores: scores::NEON,
+    normalization: normalization::NEON,
+    pool: pool::NEON,
+    transpose: transpose::NEON,
+};

@@ -16,6 +16,8 @@ pub(crate) const SCALAR: Entries =
 pub(crate) const AVX2: Entries =
     Entries { transpose: Entry { name: "avx2-f32-transpose", code: code!("x86_64": x86::avx2) } };
 pub(crate) const AVX512VNNI: Entries = AVX2;
+pub(crate) const NEON: Entries =
+    Entries { transpose: Entry { name: "neon-f32-transpose", code: code!("aarch64": neon::run) } };
 
 /// `[rows, columns]`, its rows `stride` elements apart, becomes `[columns, rows]`; every element keeps its bits.
 pub fn run(k: impl Has<Entries>, x: &[f32], stride: usize, rows: usize, columns: usize, out: &mut [f32]) {
@@ -142,6 +144,63 @@ mod x86 {
                 // SAFETY: the caller's promise.
                 unsafe { _mm256_storeu_ps(to.add(i * to_step), column) };
             }
+        }
+    }
+}
+
+#[cfg(target_arch = "aarch64")]
+mod neon {
+    use std::arch::aarch64::*;
+
+    /// Rows and columns of a block.
+    const BLOCK: usize = 4;
+
+    /// # Safety
+    /// The CPU has NEON; `x` has the elements from the first to the last of the matrix, of which there are some, and
+    /// `out` has `rows * columns`.
+    #[target_feature(enable = "neon")]
+    pub(super) unsafe fn run(x: &[f32], stride: usize, rows: usize, columns: usize, out: &mut [f32]) {
+        if rows < BLOCK || columns < BLOCK {
+            return super::kernel(x, stride, rows, columns, out);
+        }
+        // The last block of a side overlaps the one before. Four blocks side by side take up a whole line of each row.
+        for group in (0..columns).step_by(4 * BLOCK) {
+            for r in (0..rows).step_by(BLOCK).map(|r| r.min(rows - BLOCK)) {
+                let group = group..columns.min(group + 4 * BLOCK);
+                for c in group.step_by(BLOCK).map(|c| c.min(columns - BLOCK)) {
+                    // SAFETY: four rows of four elements from there on are in the matrix, and so they are in its transpose.
+                    unsafe {
+                        block(
+                            x.as_ptr().add(r * stride + c),
+                            stride,
+                            out.as_mut_ptr().add(c * rows + r),
+                            rows,
+                        );
+                    }
+                }
+            }
+        }
+    }
+
+    /// 4 rows of 4 elements, `from_step` apart, become columns.
+    ///
+    /// # Safety
+    /// The CPU has NEON; the rows can be read and written.
+    #[inline]
+    #[target_feature(enable = "neon")]
+    unsafe fn block(from: *const f32, from_step: usize, to: *mut f32, to_step: usize) {
+        // SAFETY: the caller's promise.
+        let rows: [float32x4_t; BLOCK] =
+            std::array::from_fn(|i| unsafe { vld1q_f32(from.add(i * from_step)) });
+        let (even, odd) = (vtrnq_f32(rows[0], rows[1]), vtrnq_f32(rows[2], rows[3]));
+        let pairs = |a: float32x4_t, b: float32x4_t| {
+            let (a, b) = (vreinterpretq_f64_f32(a), vreinterpretq_f64_f32(b));
+            (vreinterpretq_f32_f64(vzip1q_f64(a, b)), vreinterpretq_f32_f64(vzip2q_f64(a, b)))
+        };
+        let ((first, third), (second, fourth)) = (pairs(even.0, odd.0), pairs(even.1, odd.1));
+        for (i, column) in [first, second, third, fourth].into_iter().enumerate() {
+            // SAFETY: the caller's promise.
+            unsafe { vst1q_f32(to.add(i * to_step), column) };
         }
     }
 }

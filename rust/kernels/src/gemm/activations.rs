@@ -3,7 +3,7 @@
 //! `sum (a - z_a)(q - z_b)` is the product of `a` and `q - 128`, plus `- z_a * sum (q - z_b)`, a number a column, plus
 //! `(128 - z_b) * sum a`, a number a row: [`pack_activations`] and [`row_sums`] give the sums.
 
-use super::pack::{GROUP, GROUP_BYTES, UNIT};
+use super::pack::{GROUP, GROUP_BYTES, Packing, UNIT};
 
 /// A matrix of bytes `[k, n]` as it lies in memory: element `(k, column)` is at `k * by_k + column * by_column`.
 #[derive(Clone, Copy, Debug)]
@@ -32,22 +32,33 @@ pub(super) fn row_sums_source(data: &[u8], stride: usize, k: usize, factor: i32,
 
 /// The text of [`pack_activations`], for a tier to compile.
 #[inline(always)]
-pub(super) fn pack_source<const PAIRS: bool>(right: &Right, out: &mut [u8], sums: &mut [i32]) {
-    let groups = right.k.div_ceil(GROUP);
-    for (unit, out) in out.chunks_exact_mut(groups * GROUP_BYTES).enumerate() {
+pub(super) fn pack_source(packing: Packing, right: &Right, out: &mut [u8], sums: &mut [i32]) {
+    let together = packing.together();
+    for (unit, out) in out.chunks_exact_mut(packing.unit_bytes(1, right.k)).enumerate() {
         let from = unit * UNIT;
         let columns = UNIT.min(right.n - from);
-        let mut totals = [0; UNIT];
-        for (index, out) in out.chunks_exact_mut(GROUP_BYTES).enumerate() {
-            let first = index * GROUP;
-            let group = if columns == UNIT && first + GROUP <= right.k {
-                whole_group::<PAIRS>(right, first, from)
-            } else {
-                part_group::<PAIRS>(right, first, from, columns)
-            };
-            add_up::<PAIRS>(&group, &mut totals);
-            out.copy_from_slice(&group);
+        let (mut totals, mut has_least) = ([0; UNIT], false);
+        let (out, behind) = out.split_at_mut(packing.tap_bytes(right.k));
+        for (index, out) in out.chunks_exact_mut(together * GROUP_BYTES).enumerate() {
+            for number in 0..together {
+                let first = (index * together + number) * GROUP;
+                let group = match (packing, columns == UNIT && first + GROUP <= right.k) {
+                    (Packing::Pairs, true) => whole_group::<true>(right, first, from),
+                    (Packing::Pairs, false) => part_group::<true>(right, first, from, columns),
+                    (_, true) => whole_group::<false>(right, first, from),
+                    (_, false) => part_group::<false>(right, first, from, columns),
+                };
+                match packing {
+                    Packing::Pairs => add_up::<true>(&group, &mut totals),
+                    _ => add_up::<false>(&group, &mut totals),
+                }
+                write_group(packing, &group, number, out);
+                if !behind.is_empty() {
+                    has_least |= group.contains(&0x80);
+                }
+            }
         }
+        packing.write_behind(totals, has_least, behind);
         sums[from..from + columns].copy_from_slice(&totals[..columns]);
     }
 }
@@ -99,7 +110,7 @@ fn part_group<const PAIRS: bool>(
 ) -> [u8; GROUP_BYTES] {
     let mut group = [0; GROUP_BYTES];
     for c in 0..columns {
-        for i in 0..GROUP.min(right.k - k) {
+        for i in 0..GROUP.min(right.k.saturating_sub(k)) {
             let at = (k + i) * right.by_k + (column + c) * right.by_column;
             group[place::<PAIRS>(c, i)] = right.data[at] ^ 0x80;
         }
@@ -117,6 +128,18 @@ fn add_up<const PAIRS: bool>(group: &[u8; GROUP_BYTES], totals: &mut [i32; UNIT]
             group[c * GROUP..][..GROUP].iter().map(|&q| i32::from(q as i8)).sum()
         };
         *total = total.wrapping_add(sum);
+    }
+}
+
+/// Lays a group out as the tier has it, among those that lie together. One of [`Packing::Pairs`] has its order already.
+#[inline(always)]
+fn write_group(packing: Packing, group: &[u8; GROUP_BYTES], number: usize, out: &mut [u8]) {
+    if matches!(packing, Packing::Fours | Packing::FoursAndSums | Packing::Pairs) {
+        return out.copy_from_slice(group);
+    }
+    let (fours, _) = group.as_chunks::<GROUP>();
+    for (column, &four) in fours.iter().enumerate() {
+        packing.write(four, column, number, out);
     }
 }
 

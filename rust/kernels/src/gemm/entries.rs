@@ -83,6 +83,7 @@ pub(super) struct Panel<'a> {
     #[cfg_attr(not(target_arch = "x86_64"), expect(dead_code, reason = "no tier of this architecture asks"))]
     pub followed: bool,
     pub taps: usize,
+    #[cfg_attr(not(target_arch = "x86_64"), expect(dead_code, reason = "no tier of this architecture asks"))]
     pub kc: usize,
     /// Groups of 4 k in a tap.
     pub groups: usize,

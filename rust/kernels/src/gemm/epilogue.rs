@@ -4,14 +4,14 @@
 use std::ops::Range;
 
 use super::pack::UNIT;
-#[cfg(target_arch = "x86_64")]
+#[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
 use crate::requantize::ResidualScale;
 use crate::requantize::words::Scale;
 use crate::requantize::{
     AddParams, RESIDUAL_MULTIPLIER_END, RESIDUAL_SHIFT_MAX, Requantize, ResidualParams, float_factor,
     is_exact_in_floats, requantize,
 };
-#[cfg(target_arch = "x86_64")]
+#[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
 use crate::simd::Vector;
 
 /// Most units of a panel.
@@ -72,7 +72,7 @@ impl ColumnParams {
     ///
     /// # Safety
     /// The CPU has the tier of `V`; `from` plus the lanes of `V` is at most [`PANEL`].
-    #[cfg(target_arch = "x86_64")]
+    #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
     #[inline(always)]
     pub(crate) unsafe fn factor<V: Vector>(&self, from: usize) -> V {
         // SAFETY: the caller's.
@@ -83,7 +83,7 @@ impl ColumnParams {
     ///
     /// # Safety
     /// As [`ColumnParams::factor`].
-    #[cfg(target_arch = "x86_64")]
+    #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
     #[inline(always)]
     pub(crate) unsafe fn residual_scale<V: Vector>(&self, from: usize) -> ResidualScale<V> {
         // SAFETY: the caller's.

@@ -6,6 +6,8 @@
 //! units of 16 columns; a tier has one tile a panel width.
 
 mod activations;
+#[cfg(target_arch = "aarch64")]
+mod arm;
 #[cfg(target_arch = "x86_64")]
 mod avx2;
 #[cfg(target_arch = "x86_64")]
@@ -17,7 +19,7 @@ mod scalar;
 #[cfg(test)]
 mod tests;
 mod tiers;
-#[cfg(target_arch = "x86_64")]
+#[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
 mod tile;
 #[cfg(target_arch = "x86_64")]
 mod vnni256;
@@ -28,7 +30,7 @@ pub use crate::rows::{OffsetTable, Offsets, PAD, Rows};
 pub use activations::Right;
 pub use entries::{Entries, Tile};
 pub use pack::{Columns, GROUP, Packing, UNIT};
-pub(crate) use tiers::{AVX2, AVX512VL, AVX512VNNI, AVXVNNI, SCALAR};
+pub(crate) use tiers::{AVX2, AVX512VL, AVX512VNNI, AVXVNNI, DOTPROD, I8MM, NEON, SCALAR};
 
 use crate::isa::Has;
 use crate::requantize::words::assert_clamp;

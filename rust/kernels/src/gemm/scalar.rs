@@ -3,7 +3,7 @@
 use super::activations::{Right, pack_source, row_sums_source};
 use super::entries::Panel;
 use super::epilogue::{ColumnParams, PANEL, finish};
-use super::pack::{GROUP, UNIT};
+use super::pack::{GROUP, Packing, UNIT};
 
 /// [`ColumnParams::derive`].
 pub(super) fn derive(params: &mut ColumnParams) {
@@ -12,7 +12,7 @@ pub(super) fn derive(params: &mut ColumnParams) {
 
 /// [`pack_source`].
 pub(super) fn pack(right: &Right, out: &mut [u8], sums: &mut [i32]) {
-    pack_source::<false>(right, out, sums);
+    pack_source(Packing::Fours, right, out, sums);
 }
 
 /// [`row_sums_source`].

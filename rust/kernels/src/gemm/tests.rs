@@ -180,6 +180,9 @@ fn tiles_by_shape_on_any_machine() {
         (Isa::Avx512Vnni, 784, 64, "avx512vnni-u8i8-gemm-6x64c4"),
         (Isa::Avx512Vnni, 49, 1280, "avx512vnni-u8i8-gemm-6x64c4"),
         (Isa::Avx512Vnni, 1, 1000, "avx512vnni-u8i8-gemm-6x64c4"),
+        (Isa::Neon, 49, 1280, "neon-u8i8-gemm-4x16c2"),
+        (Isa::DotProd, 1, 1000, "dotprod-u8i8-gemm-5x16c4"),
+        (Isa::I8mm, 3136, 16, "i8mm-u8i8-gemm-6x16c8"),
     ];
     for (isa, m, n, name) in cases {
         let row = TABLE.iter().find(|row| row.isa == isa).expect("a tier of the table");
@@ -209,7 +212,7 @@ fn rows_that_leave_the_data_are_refused() {
         let mut data = vec![0; out];
         let (requantize, columns) = (case.requantize(), case.columns(&packed));
         let columns = Columns { taps: if matches!(rows, Rows::Dense { .. }) { 1 } else { 2 }, ..columns };
-        let columns = Columns { packed: &packed[..packed.len() / 2 * columns.taps], ..columns };
+        let columns = Columns { packed: &packed[..packed_len(kernels, 20, columns.taps, 6)], ..columns };
         let run = || {
             run(
                 kernels,
@@ -351,4 +354,5 @@ fn convolutions_go_through_winograds_transforms_by_shape_on_any_machine() {
     assert!(pays(Isa::Avx512Vnni, 64, 64, [56, 56]) && pays(Isa::Avx512Vnni, 128, 128, [28, 28]));
     assert!(!pays(Isa::Avx512Vnni, 32, 32, [56, 56]) && !pays(Isa::Avx512Vnni, 256, 256, [14, 14]));
     assert!(!pays(Isa::Scalar, 64, 64, [56, 56]));
+    assert!(pays(Isa::Neon, 16, 16, [32, 32]) && !pays(Isa::DotProd, 16, 16, [32, 32]));
 }

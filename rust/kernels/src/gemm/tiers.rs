@@ -1,5 +1,7 @@
 //! What each tier has of this family, on every architecture.
 
+#[cfg(target_arch = "aarch64")]
+use super::arm;
 use super::entries::{Entries, Tile, Winograd};
 use super::pack::Packing;
 use super::scalar;
@@ -139,3 +141,48 @@ pub(crate) const AVX512VNNI: Entries = Entries {
     pack: Entry { name: "avx512vnni-u8-pack", code: code!("x86_64": avx512vnni::pack) },
     row_sums: Entry { name: "avx512vnni-u8-row-sums", code: code!("x86_64": avx512vnni::row_sums) },
 };
+
+pub(crate) const NEON: Entries = Entries {
+    types: ["u8", "i8"],
+    packing: Packing::HalvesAndSums,
+    tiles: [products(1), products(2), products(3), products(4)],
+    fast: None,
+    winograd: Some(Winograd {
+        name: "neon-u8i8-winograd-4x4",
+        channels: 8,
+        tiles: 2,
+        input: Entry { name: "neon-u8-winograd-pixels", code: code!("aarch64": arm::winograd::input) },
+        output: Entry { name: "neon-u8i8-winograd-outputs", code: code!("aarch64": arm::winograd::output) },
+    }),
+    derive: Entry { name: "neon-columns", code: code!("aarch64": arm::derive) },
+    pack: Entry { name: "neon-u8-pack", code: code!("aarch64": arm::pack::<arm::neon::Neon>) },
+    row_sums: Entry { name: "neon-u8-row-sums", code: code!("aarch64": arm::row_sums) },
+};
+
+const fn products(units: usize) -> Tile {
+    Tile { name: "neon-u8i8-gemm-4x16c2", code: code!("aarch64": arm::neon::panel), rows: 4, units }
+}
+
+/// By Winograd's transforms a quarter of the products would take as many instructions, for words have no such dot product.
+pub(crate) const DOTPROD: Entries = Entries {
+    packing: Packing::FoursAndSums,
+    tiles: [dots(1), dots(2), dots(3), dots(4)],
+    winograd: None,
+    pack: Entry { name: "neon-u8-pack-fours", code: code!("aarch64": arm::pack::<arm::dotprod::DotProd>) },
+    ..NEON
+};
+
+const fn dots(units: usize) -> Tile {
+    Tile { name: "dotprod-u8i8-gemm-5x16c4", code: code!("aarch64": arm::dotprod::panel), rows: 5, units }
+}
+
+pub(crate) const I8MM: Entries = Entries {
+    packing: Packing::Eights,
+    tiles: [squares(1), squares(2), squares(3), squares(4)],
+    pack: Entry { name: "neon-u8-pack-eights", code: code!("aarch64": arm::pack::<arm::i8mm::I8mm>) },
+    ..DOTPROD
+};
+
+const fn squares(units: usize) -> Tile {
+    Tile { name: "i8mm-u8i8-gemm-6x16c8", code: code!("aarch64": arm::i8mm::panel), rows: 6, units }
+}

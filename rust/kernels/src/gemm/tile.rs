@@ -3,7 +3,7 @@
 
 use std::ops::Range;
 
-use super::entries::Panel;
+use super::entries::{Joining, Panel};
 use super::epilogue::{Addend, Quantize, Target, finish};
 use super::pack::UNIT;
 use crate::requantize::{FloatScale, Limits, VectorAdd, scale_any};
@@ -64,6 +64,7 @@ pub(super) trait Tile: Vector {
 ///
 /// # Safety
 /// The CPU has the tier of `V`; each row has the step's 4 bytes, each unit 64 bytes at its place from `w` on.
+#[cfg(target_arch = "x86_64")]
 #[inline(always)]
 pub(super) unsafe fn multiply_add<V: Tile, const N: usize, const UNITS: usize, const ROWS: usize>(
     acc: &mut Accumulators<V, N, UNITS, ROWS>,
@@ -86,6 +87,36 @@ pub(super) unsafe fn multiply_add<V: Tile, const N: usize, const UNITS: usize, c
                 for i in 0..N {
                     acc[r][u][i] = acc[r][u][i].dot(x, b[u][i]);
                 }
+            }
+        }
+    }
+}
+
+/// Adds the residuals that join the sums of a unit, whose first column is `from`.
+///
+/// # Safety
+/// As [`epilogue`], of at most 16 columns.
+#[inline(always)]
+pub(super) unsafe fn add_residuals<V: Tile, const N: usize, const R: usize>(
+    panel: &Panel,
+    joining: Joining,
+    acc: &mut Accumulators<V, N, 1, R>,
+    row: usize,
+    from: usize,
+    n: usize,
+) {
+    for part in 0..N {
+        let column = from + part * V::LANES;
+        let here = n.saturating_sub(part * V::LANES).min(V::LANES);
+        if here == 0 {
+            continue;
+        }
+        // SAFETY: the caller's; `here` residuals of each row from the column on are the panel's.
+        unsafe {
+            let scale = panel.columns.residual_scale::<V>(column);
+            for r in 0..R {
+                let residuals = V::widen(joining.data.add((row + r) * joining.stride + column), here);
+                acc[r][0][part] = acc[r][0][part].add(scale.apply(residuals));
             }
         }
     }

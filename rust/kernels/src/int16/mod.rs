@@ -5,7 +5,7 @@
 pub mod convert;
 pub mod depthwise;
 pub mod elementwise;
-#[cfg(target_arch = "x86_64")]
+#[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
 mod lanes;
 pub mod pool;
 pub mod product;
@@ -50,4 +50,11 @@ pub(crate) const AVX512VNNI: Entries = Entries {
     elementwise: elementwise::AVX512VNNI,
     pool: pool::AVX512VNNI,
     convert: convert::AVX512VNNI,
+};
+pub(crate) const NEON: Entries = Entries {
+    product: product::NEON,
+    depthwise: depthwise::NEON,
+    elementwise: elementwise::NEON,
+    pool: pool::NEON,
+    convert: convert::NEON,
 };

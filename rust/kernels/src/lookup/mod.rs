@@ -1,5 +1,7 @@
 //! Table lookup: any chain of unary functions of one uint8 tensor is a 256-entry table.
 
+#[cfg(target_arch = "aarch64")]
+mod neon;
 mod plain;
 #[cfg(test)]
 mod tests;
@@ -14,6 +16,8 @@ pub(crate) const AVX2: Entries =
     Entries { lookup: Entry { name: "avx2-u8-lookup", code: code!("x86_64": x86::lookup_avx2) } };
 pub(crate) const AVX512VNNI: Entries =
     Entries { lookup: Entry { name: "avx512vnni-u8-lookup", code: code!("x86_64": x86::lookup_avx512) } };
+pub(crate) const NEON: Entries =
+    Entries { lookup: Entry { name: "neon-u8-lookup", code: code!("aarch64": neon::lookup) } };
 
 /// Reads `length` bytes and writes as many; the two places are the same or do not overlap.
 type Run = unsafe fn(*const u8, &[u8; 256], *mut u8, usize);

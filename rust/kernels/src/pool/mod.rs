@@ -4,7 +4,7 @@ mod plain;
 #[cfg(test)]
 mod tests;
 mod tiers;
-#[cfg(target_arch = "x86_64")]
+#[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
 mod vector;
 
 use std::ops::Range;
@@ -13,7 +13,7 @@ pub use crate::geometry::Window;
 use crate::isa::{Entry, Has};
 
 pub(crate) use plain::SCALAR;
-pub(crate) use tiers::{AVX2, AVX512VNNI};
+pub(crate) use tiers::{AVX2, AVX512VNNI, NEON};
 
 /// The arithmetic of [`average_pool`]: the sum of `x - x_zero_point` over the taps inside the input, requantized by the
 /// factor of the count.

@@ -5,7 +5,7 @@ mod rows;
 #[cfg(test)]
 mod tests;
 mod tiers;
-#[cfg(target_arch = "x86_64")]
+#[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
 mod vector;
 pub mod weights;
 
@@ -16,7 +16,7 @@ use crate::requantize::requantize;
 
 pub(crate) use plain::SCALAR;
 pub use rows::{Ends, NOTHING, scale_of, union};
-pub(crate) use tiers::{AVX2, AVX512VNNI};
+pub(crate) use tiers::{AVX2, AVX512VNNI, NEON};
 
 type RunQuantize = unsafe fn(&[f32], f32, i32, &mut [u8]);
 /// The planes from the first pixel on, their distance, channels, scale, zero point, pixels.

@@ -1,6 +1,6 @@
 //! What each tier has of this family: code of its registers where that gains, compiled plain loops elsewhere.
 
-#[cfg(target_arch = "x86_64")]
+#[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
 use super::vector;
 use super::{Entries, plain};
 

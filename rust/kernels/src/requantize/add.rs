@@ -1,8 +1,8 @@
 //! QAdd: the sum of two bytes of different scales.
 
-#[cfg(target_arch = "x86_64")]
+#[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
 use super::scale::Clamp;
-#[cfg(target_arch = "x86_64")]
+#[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
 use crate::simd::Vector;
 
 /// QAdd of two bytes `a` and `b`:
@@ -61,7 +61,7 @@ impl AddParams {
 }
 
 /// [`AddParams`] in registers.
-#[cfg(target_arch = "x86_64")]
+#[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
 #[derive(Clone, Copy)]
 pub(crate) struct VectorAdd<V> {
     /// In each lane both multipliers, `a`'s in the lower word.
@@ -71,7 +71,7 @@ pub(crate) struct VectorAdd<V> {
     clamp: Clamp<V>,
 }
 
-#[cfg(target_arch = "x86_64")]
+#[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
 impl<V: Vector> VectorAdd<V> {
     /// # Safety
     /// The CPU has the tier of `V`; the parameters have been checked.

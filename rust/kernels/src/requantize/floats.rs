@@ -1,7 +1,10 @@
 //! When, and by which factor, a product in float32 has the rule's bits.
 
 /// `1.5 * 2^23` as float32 and as its bits: from here to `2^22` away float32 has the integers and nothing between them.
-#[cfg_attr(not(target_arch = "x86_64"), expect(dead_code, reason = "no tier of this architecture asks"))]
+#[cfg_attr(
+    not(any(target_arch = "x86_64", target_arch = "aarch64")),
+    expect(dead_code, reason = "no tier of this architecture asks")
+)]
 pub const MAGIC: (f32, i32) = (12_582_912.0, 0x4B40_0000);
 
 /// Whether float32 gives the rule's bytes for all sums up to `reach` in magnitude by all shifts from `least` to

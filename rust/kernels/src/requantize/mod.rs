@@ -6,23 +6,23 @@
 mod add;
 mod floats;
 mod residual;
-#[cfg(target_arch = "x86_64")]
+#[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
 mod scale;
 #[cfg(test)]
 mod tests;
 pub(crate) mod words;
 
 pub use add::AddParams;
-#[cfg(target_arch = "x86_64")]
+#[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
 pub(crate) use add::VectorAdd;
 pub(crate) use floats::{float_factor, is_exact_in_floats};
-#[cfg(target_arch = "x86_64")]
+#[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
 pub(crate) use residual::ResidualScale;
 pub use residual::{
     RESIDUAL_MULTIPLIER_END, RESIDUAL_SHIFT_MAX, ResidualParams, residual_constant,
     residual_multiplier_shift, residual_term,
 };
-#[cfg(target_arch = "x86_64")]
+#[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
 pub(crate) use scale::{Clamp, FloatScale, HighScale, Limits, UniformScale, scale_any};
 
 /// The smallest multiplier: `M` is `2^7` times an odd integer of 24 bits, so it lies in `(2^30, 2^31)`.

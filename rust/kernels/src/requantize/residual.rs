@@ -1,7 +1,7 @@
 //! A residual that a sum takes up at the sum's own scale, before the one rounding to bytes: formulas (9a) to (9c) of
 //! docs/arithmetic.md.
 
-#[cfg(target_arch = "x86_64")]
+#[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
 use crate::simd::Vector;
 
 /// A residual's multiplier stays below this, so that words hold it.
@@ -56,7 +56,7 @@ pub struct ResidualParams<'a> {
 }
 
 /// [`ResidualParams`] of a register's channels.
-#[cfg(target_arch = "x86_64")]
+#[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
 #[derive(Clone, Copy)]
 pub(crate) struct ResidualScale<V> {
     pub multiplier: V,
@@ -64,7 +64,7 @@ pub(crate) struct ResidualScale<V> {
     pub shift: V,
 }
 
-#[cfg(target_arch = "x86_64")]
+#[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
 impl<V: Vector> ResidualScale<V> {
     /// What the residuals, one a lane, add to the sums. Their upper words are 0, so the product of words is that of lanes.
     ///

@@ -174,11 +174,15 @@ proptest! {
 }
 
 /// The rule in the registers of each tier.
-#[cfg(target_arch = "x86_64")]
+#[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
 mod registers {
     use super::*;
     use crate::isa::Isa;
-    use crate::simd::{Vector, Ymm, Zmm};
+    #[cfg(target_arch = "aarch64")]
+    use crate::simd::Qs;
+    use crate::simd::Vector;
+    #[cfg(target_arch = "x86_64")]
+    use crate::simd::{Ymm, Zmm};
 
     /// As many lanes as the widest register has.
     type Lanes = [i32; 16];
@@ -186,12 +190,15 @@ mod registers {
     type Scale = unsafe fn(&Lanes, &Lanes, &Lanes) -> Lanes;
 
     /// What a tier's registers compute in three ways; how many lanes count.
-    fn tiers(of: [Scale; 2]) -> impl Iterator<Item = (Scale, usize)> {
-        let lanes = [(Isa::Avx2, Ymm::LANES), (Isa::Avx512Vnni, Zmm::LANES)];
-        of.into_iter()
-            .zip(lanes)
-            .filter(|(_, (isa, _))| isa.is_available())
-            .map(|(scale, (_, lanes))| (scale, lanes))
+    macro_rules! tiers {
+        ($scale:ident) => {{
+            #[cfg(target_arch = "x86_64")]
+            let tiers: [(Isa, Scale, usize); 2] =
+                [(Isa::Avx2, $scale::<Ymm>, Ymm::LANES), (Isa::Avx512Vnni, $scale::<Zmm>, Zmm::LANES)];
+            #[cfg(target_arch = "aarch64")]
+            let tiers: [(Isa, Scale, usize); 1] = [(Isa::Neon, $scale::<Qs>, <Qs as Vector>::LANES)];
+            tiers.into_iter().filter(|(isa, ..)| isa.is_available()).map(|(_, scale, lanes)| (scale, lanes))
+        }};
     }
 
     /// # Safety
@@ -276,7 +283,7 @@ mod registers {
             for acc in thresholds(odd << 7, shift, reach).chunks(16) {
                 let mut lanes = [0; 16];
                 lanes[..acc.len()].copy_from_slice(acc);
-                for (scale, count) in tiers([in_floats::<Ymm>, in_floats::<Zmm>]) {
+                for (scale, count) in tiers!(in_floats) {
                     // SAFETY: the tier is available.
                     let found = unsafe { scale(&lanes, &[odd << 7; 16], &[shift; 16]) };
                     for i in 0..count {
@@ -304,7 +311,7 @@ mod registers {
             acc: Lanes, multiplier in proptest::array::uniform16(-i32::MAX..=i32::MAX),
             shift in proptest::array::uniform16(33..=62i32),
         ) {
-            for (scale, lanes) in tiers([high::<Ymm>, high::<Zmm>]) {
+            for (scale, lanes) in tiers!(high) {
                 // SAFETY: the tier is available.
                 let found = unsafe { scale(&acc, &multiplier, &shift) };
                 for i in 0..lanes {
@@ -318,7 +325,7 @@ mod registers {
             acc: Lanes, multiplier in proptest::array::uniform16(-i32::MAX..=i32::MAX),
             shift in proptest::array::uniform16(1..=62i32),
         ) {
-            for (scale, lanes) in tiers([any::<Ymm>, any::<Zmm>]) {
+            for (scale, lanes) in tiers!(any) {
                 // SAFETY: the tier is available.
                 let found = unsafe { scale(&acc, &multiplier, &shift) };
                 for i in 0..lanes {
@@ -335,7 +342,7 @@ mod registers {
             let acc = acc.map(|acc| acc >> bits);
             let reach = acc.iter().map(|acc| i64::from(*acc).abs()).max().unwrap_or(0);
             let has_room = reach << (33 - shift).max(0) < 1 << 31;
-            for (scale, lanes) in tiers([uniform::<Ymm>, uniform::<Zmm>]) {
+            for (scale, lanes) in tiers!(uniform) {
                 // SAFETY: the tier is available.
                 let found = unsafe { scale(&acc, &[multiplier; 16], &[shift; 16]) };
                 for i in 0..lanes {

@@ -5,13 +5,46 @@
 //! what is named after floats takes lanes as the bits of float32. What unpacks and packs works in each 128 bits by itself,
 //! as the instructions do: a pack undoes an unpack.
 
+#[cfg(target_arch = "x86_64")]
 mod avx2;
+#[cfg(target_arch = "x86_64")]
 mod avx512vnni;
+#[cfg(target_arch = "aarch64")]
+mod neon;
+#[cfg(target_arch = "x86_64")]
 mod vnni256;
 
+#[cfg(target_arch = "x86_64")]
 pub(crate) use avx2::{Product, Ymm, YmmOf};
+#[cfg(target_arch = "x86_64")]
 pub(crate) use avx512vnni::{Zmm, opaque};
+#[cfg(target_arch = "aarch64")]
+pub(crate) use neon::{Apart, Bytes, Product, Qs, SignedBytes};
+#[cfg(target_arch = "x86_64")]
 pub(crate) use vnni256::{Evex, Fours, Vex};
+
+/// Writes 16 bytes: those of the 16 at `from` that lie at these places, which are below 16.
+///
+/// # Safety
+/// The CPU has SSSE3 or NEON; the bytes can be read and written.
+#[inline(always)]
+pub(crate) unsafe fn pick(from: *const u8, places: &[u8; 16], to: *mut u8) {
+    #[cfg(target_arch = "x86_64")]
+    use std::arch::x86_64::*;
+    // SAFETY: the caller's.
+    #[cfg(target_arch = "x86_64")]
+    unsafe {
+        let places = _mm_loadu_si128(places.as_ptr().cast());
+        _mm_storeu_si128(to.cast(), _mm_shuffle_epi8(_mm_loadu_si128(from.cast()), places));
+    }
+    #[cfg(target_arch = "aarch64")]
+    use std::arch::aarch64::*;
+    // SAFETY: the caller's.
+    #[cfg(target_arch = "aarch64")]
+    unsafe {
+        vst1q_u8(to, vqtbl1q_u8(vld1q_u8(from), vld1q_u8(places.as_ptr())));
+    }
+}
 
 /// A register of integers, or of the bits of floats.
 ///
@@ -69,7 +102,8 @@ pub(crate) trait Vector: Copy {
 
     /// Signed lanes as float32, rounded to nearest.
     unsafe fn to_floats(self) -> Self;
-    /// Floats as signed lanes, rounded to nearest, ties to even; what lies outside of int32 becomes the least one.
+    /// Floats as signed lanes, rounded to nearest, ties to even; what lies below int32 becomes the least one, what lies above
+    /// anything.
     unsafe fn to_integers(self) -> Self;
     /// The sums of floats.
     unsafe fn add_floats(self, other: Self) -> Self;

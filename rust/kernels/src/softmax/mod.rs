@@ -8,7 +8,7 @@ mod tests;
 
 use crate::isa::{Entry, Has};
 
-pub(crate) use plain::{AVX2, AVX512VNNI, SCALAR};
+pub(crate) use plain::{AVX2, AVX512VNNI, NEON, SCALAR};
 
 /// Input, n, inner, table, output.
 type Run = unsafe fn(&[u8], usize, usize, &[i32; 256], &mut [u8]);

@@ -1,5 +1,5 @@
 //! What the integer products of a tier cost on one thread, to tell where a second one pays: rough, within a factor of two
-//! or so, as measured on a Zen 5 at each tier.
+//! or so, as measured on a Zen 5 at each tier, and on 64-bit ARM by the instructions that docs/performance.md counts.
 
 use octavo_kernels::isa::Isa;
 
@@ -22,6 +22,9 @@ impl Costs {
             Isa::Avx2 => Costs { mac: 0.008, depthwise_mac: 0.03, element: 0.15 },
             Isa::AvxVnni | Isa::Avx512Vl => Costs { mac: 0.005, depthwise_mac: 0.016, element: 0.1 },
             Isa::Avx512Vnni => Costs { mac: 0.003, depthwise_mac: 0.012, element: 0.08 },
+            Isa::Neon => Costs { mac: 0.08, depthwise_mac: 0.1, element: 0.4 },
+            Isa::DotProd => Costs { mac: 0.015, depthwise_mac: 0.05, element: 0.2 },
+            Isa::I8mm => Costs { mac: 0.006, depthwise_mac: 0.04, element: 0.15 },
         }
     }
 }

@@ -1,15 +1,15 @@
 //! Depthwise convolution of one NHWC image: every channel has its own window of weights.
 
 mod arguments;
-#[cfg(target_arch = "x86_64")]
+#[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
 mod narrow;
 mod plain;
 #[cfg(test)]
 mod tests;
-#[cfg(target_arch = "x86_64")]
+#[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
+mod tile;
+#[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
 mod vector;
-#[cfg(target_arch = "x86_64")]
-mod x86;
 
 use std::ops::Range;
 
@@ -31,9 +31,11 @@ pub struct Entries {
 pub(crate) const SCALAR: Entries =
     Entries { depthwise: Entry { name: "scalar-f32-depthwise", code: Some(plain::kernel) } };
 pub(crate) const AVX2: Entries =
-    Entries { depthwise: Entry { name: "avx2-f32-depthwise", code: code!("x86_64": x86::avx2) } };
+    Entries { depthwise: Entry { name: "avx2-f32-depthwise", code: code!("x86_64": tile::avx2) } };
 pub(crate) const AVX512VNNI: Entries =
-    Entries { depthwise: Entry { name: "avx512vnni-f32-depthwise", code: code!("x86_64": x86::avx512) } };
+    Entries { depthwise: Entry { name: "avx512vnni-f32-depthwise", code: code!("x86_64": tile::avx512) } };
+pub(crate) const NEON: Entries =
+    Entries { depthwise: Entry { name: "neon-f32-depthwise", code: code!("aarch64": tile::neon) } };
 
 /// `y[c] = epilogue(chain over the window of x[c] * w[c])`, from +0, rows first. Padding takes part as x = +0.
 ///

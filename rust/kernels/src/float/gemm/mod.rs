@@ -9,6 +9,8 @@ mod avx2;
 #[cfg(target_arch = "x86_64")]
 mod avx512vnni;
 mod entries;
+#[cfg(target_arch = "aarch64")]
+mod neon;
 mod panel;
 mod scalar;
 pub mod stored;
@@ -19,7 +21,7 @@ mod tile;
 
 pub use entries::{Entries, Tile, Tiles};
 pub use panel::{Floats, UNIT};
-pub(crate) use tiers::{AVX2, AVX512VNNI, SCALAR};
+pub(crate) use tiers::{AVX2, AVX512VNNI, NEON, SCALAR};
 
 use super::epilogue::{Clamp, Epilogue, Residual, apply_to_rows};
 use super::unary;

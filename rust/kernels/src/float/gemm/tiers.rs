@@ -1,6 +1,8 @@
 //! What each tier has of this family, on every architecture.
 
 use super::entries::{Entries, Tile, Tiles};
+#[cfg(target_arch = "aarch64")]
+use super::neon;
 use super::scalar;
 #[cfg(target_arch = "x86_64")]
 use super::{avx2, avx512vnni};
@@ -128,5 +130,29 @@ pub(crate) const AVX512VNNI: Entries = Entries {
             },
         ],
         units: [8, 4, 4, 4],
+    },
+};
+
+pub(crate) const NEON: Entries = Entries {
+    floats: Tiles {
+        all: &[
+            Tile { name: "neon-f32-gemm-6x16", code: code!("aarch64": neon::tile_1), rows: 6, units: 1 },
+            Tile { name: "neon-f32-gemm-2x32", code: code!("aarch64": neon::tile_2), rows: 2, units: 2 },
+        ],
+        units: [2, 2, 1, 1],
+    },
+    nibbles: Tiles {
+        all: &[
+            Tile { name: "neon-f32u4-gemm-4x16", code: code!("aarch64": neon::nibbles_1), rows: 4, units: 1 },
+            Tile { name: "neon-f32u4-gemm-2x32", code: code!("aarch64": neon::nibbles_2), rows: 2, units: 2 },
+        ],
+        units: [2, 2, 1, 1],
+    },
+    bytes: Tiles {
+        all: &[
+            Tile { name: "neon-f32u8-gemm-4x16", code: code!("aarch64": neon::bytes_1), rows: 4, units: 1 },
+            Tile { name: "neon-f32u8-gemm-2x32", code: code!("aarch64": neon::bytes_2), rows: 2, units: 2 },
+        ],
+        units: [2, 2, 1, 1],
     },
 };

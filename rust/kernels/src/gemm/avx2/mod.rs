@@ -15,7 +15,7 @@ use std::ops::Range;
 use super::activations::{Right, pack_source, row_sums_source};
 use super::entries::{Joining, Panel, is_fast};
 use super::epilogue::{ColumnParams, PANEL};
-use super::pack::{GROUP, UNIT};
+use super::pack::{GROUP, Packing, UNIT};
 use super::tile::{Tile, epilogue, heights};
 use crate::simd::{Vector, Ymm};
 use tiles::{BYTE_GROUP, ROW_GROUP, Sums, WIDE_GROUP, multiply, multiply_fast};
@@ -30,7 +30,7 @@ pub(super) fn derive(params: &mut ColumnParams) {
 /// [`pack_source`] in vectors.
 #[target_feature(enable = "avx2,fma")]
 pub(super) fn pack(right: &Right, out: &mut [u8], sums: &mut [i32]) {
-    pack_source::<true>(right, out, sums);
+    pack_source(Packing::Pairs, right, out, sums);
 }
 
 /// [`row_sums_source`] in vectors.

@@ -13,7 +13,7 @@ use std::array::from_fn;
 use super::activations::{Right, pack_source, row_sums_source};
 use super::entries::{Joining, Panel};
 use super::epilogue::ColumnParams;
-use super::pack::{GROUP, UNIT};
+use super::pack::{GROUP, Packing, UNIT};
 use super::tile::{self, Tile, epilogue, finish_in_vectors, heights, multiply_add};
 use crate::simd::{Vector, Zmm};
 
@@ -26,7 +26,7 @@ pub(super) fn derive(params: &mut ColumnParams) {
 /// [`pack_source`] in vectors.
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx512vnni,avx2,fma")]
 pub(super) fn pack(right: &Right, out: &mut [u8], sums: &mut [i32]) {
-    pack_source::<false>(right, out, sums);
+    pack_source(Packing::Fours, right, out, sums);
 }
 
 /// [`row_sums_source`] in vectors.

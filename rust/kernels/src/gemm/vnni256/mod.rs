@@ -34,6 +34,7 @@ macro_rules! tier {
         use crate::gemm::activations::{Right, pack_source, row_sums_source};
         use crate::gemm::entries::Panel;
         use crate::gemm::epilogue::ColumnParams;
+        use crate::gemm::pack::Packing;
         use crate::gemm::winograd::Tiles;
         use crate::simd::$product;
 
@@ -46,7 +47,7 @@ macro_rules! tier {
         /// [`pack_source`] in vectors.
         #[target_feature(enable = $features)]
         pub(in crate::gemm) fn pack(right: &Right, out: &mut [u8], sums: &mut [i32]) {
-            pack_source::<false>(right, out, sums);
+            pack_source(Packing::Fours, right, out, sums);
         }
 
         /// [`row_sums_source`] in vectors.

@@ -12,7 +12,7 @@
 mod tests;
 pub(super) mod tiles;
 mod transform;
-#[cfg(target_arch = "x86_64")]
+#[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
 mod vector;
 
 use std::ops::Range;
@@ -20,7 +20,7 @@ use std::ops::Range;
 pub use tiles::{Image, TILE};
 pub(super) use tiles::{TOGETHER, Tiles};
 use transform::{POINTS, transform_weights};
-#[cfg(target_arch = "x86_64")]
+#[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
 pub(super) use vector::{input, output, points};
 
 use super::entries::{Entries, Panel};

@@ -30,7 +30,10 @@ impl Image<'_> {
     }
 
     /// The pixels that a tile reads, or padding.
-    #[cfg_attr(not(target_arch = "x86_64"), expect(dead_code, reason = "no tier of this architecture asks"))]
+    #[cfg_attr(
+        not(any(target_arch = "x86_64", target_arch = "aarch64")),
+        expect(dead_code, reason = "no tier of this architecture asks")
+    )]
     pub(super) fn patch(&self, tile: usize) -> [[&[u8]; PATCH]; PATCH] {
         let (row, column) = (tile / self.across() * TILE, tile % self.across() * TILE);
         std::array::from_fn(|i| {
@@ -47,7 +50,10 @@ impl Image<'_> {
 }
 
 /// Transformed pixels of [`TOGETHER`] tiles and the products of some of their columns, as the code of a tier takes them.
-#[cfg_attr(not(target_arch = "x86_64"), expect(dead_code, reason = "no tier of this architecture asks"))]
+#[cfg_attr(
+    not(any(target_arch = "x86_64", target_arch = "aarch64")),
+    expect(dead_code, reason = "no tier of this architecture asks")
+)]
 pub struct Tiles<'a> {
     pub image: &'a Image<'a>,
     /// The first tile, and how many there are.

@@ -1,8 +1,8 @@
 //! The transforms of pixels and of sums, written once over the tiers' registers.
 
-use super::super::entries::{Joining, Panel};
+use super::super::entries::Panel;
 use super::super::pack::UNIT;
-use super::super::tile::{Accumulators, Tile, epilogue};
+use super::super::tile::{Accumulators, Tile, add_residuals, epilogue};
 use super::tiles::{PATCH, TILE, Tiles};
 use super::transform::POINTS;
 
@@ -183,39 +183,9 @@ unsafe fn write<V: Tile, const N: usize, const R: usize>(
             }
         }
         if let Some(joining) = panel.joining {
-            join::<V, N, R>(panel, joining, &mut acc, row, from, n);
+            add_residuals(panel, joining, &mut acc, row, from, n);
         }
         epilogue(panel, acc, row, from, n);
-    }
-}
-
-/// Adds the residuals that join the sums.
-///
-/// # Safety
-/// As [`write`].
-#[inline(always)]
-unsafe fn join<V: Tile, const N: usize, const R: usize>(
-    panel: &Panel,
-    joining: Joining,
-    acc: &mut Accumulators<V, N, 1, R>,
-    row: usize,
-    from: usize,
-    n: usize,
-) {
-    for part in 0..N {
-        let column = from + part * V::LANES;
-        let here = n.saturating_sub(part * V::LANES).min(V::LANES);
-        if here == 0 {
-            continue;
-        }
-        // SAFETY: the caller's; `here` residuals of each row from the column on are the panel's.
-        unsafe {
-            let scale = panel.columns.residual_scale::<V>(column);
-            for r in 0..R {
-                let residuals = V::widen(joining.data.add((row + r) * joining.stride + column), here);
-                acc[r][0][part] = acc[r][0][part].add(scale.apply(residuals));
-            }
-        }
     }
 }
 

@@ -1,6 +1,6 @@
 //! Depthwise convolution, int16 x int8 -> int16 or float32: one filter a channel, on one image in NHWC.
 
-#[cfg(target_arch = "x86_64")]
+#[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
 mod blocks;
 mod plain;
 
@@ -9,6 +9,8 @@ use std::ops::Range;
 use super::rule::{Floats, Requantize, SHORT_SUM};
 use crate::isa::{Entry, Has, code};
 use crate::requantize::words::assert_clamp;
+#[cfg(target_arch = "aarch64")]
+use crate::simd::Qs;
 #[cfg(target_arch = "x86_64")]
 use crate::simd::{Ymm, Zmm};
 
@@ -17,10 +19,10 @@ pub use plain::{Depthwise, Entries};
 pub(crate) const SCALAR: Entries = plain::SCALAR;
 /// [`Entries::depthwise`] in registers where a block of channels is full.
 macro_rules! tier {
-    ($tier:ident, $features:literal, $name:literal, $($vector:ty),*) => {
+    ($tier:ident, $arch:literal, $features:literal, $name:literal, $($vector:ty),*) => {
         pub(crate) const $tier: Entries = Entries {
             depthwise: {
-                #[cfg(target_arch = "x86_64")]
+                #[cfg(target_arch = $arch)]
                 #[target_feature(enable = $features)]
                 fn compiled(
                     x: &[i16],
@@ -35,20 +37,22 @@ macro_rules! tier {
                     })*
                     plain::source::<true>(x, d, by, rows, 0..d.window.channels, out);
                 }
-                Entry { name: $name, code: code!("x86_64": compiled) }
+                Entry { name: $name, code: code!($arch: compiled) }
             },
             ..plain::$tier
         };
     };
 }
-tier!(AVX2, "avx2,fma", "avx2-i16i8-depthwise-2x16", Ymm);
+tier!(AVX2, "x86_64", "avx2,fma", "avx2-i16i8-depthwise-2x16", Ymm);
 tier!(
     AVX512VNNI,
+    "x86_64",
     "avx2,fma,avx512f,avx512bw,avx512vl,avx512dq,avx512vnni",
     "avx512vnni-i16i8-depthwise-2x32",
     Zmm,
     Ymm
 );
+tier!(NEON, "aarch64", "neon", "neon-i16i8-depthwise-2x16", Qs);
 
 /// Weights `[channels][taps]` as the kernels take them.
 ///

@@ -9,8 +9,10 @@ mod avx2;
 #[cfg(target_arch = "x86_64")]
 mod avx512vnni;
 mod entries;
+#[cfg(target_arch = "aarch64")]
+mod neon;
 mod scalar;
-#[cfg(target_arch = "x86_64")]
+#[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
 mod tile;
 
 use super::rule::{Requantize, SHORT_SUM};
@@ -31,6 +33,8 @@ pub(crate) const AVX2: Entries =
 pub(crate) const AVX512VNNI: Entries = Entries {
     product: Entry { name: "avx512vnni-i16i8-gemm-6x64c2", code: code!("x86_64": avx512vnni::product) },
 };
+pub(crate) const NEON: Entries =
+    Entries { product: Entry { name: "neon-i16i8-gemm-4x16c2", code: code!("aarch64": neon::product) } };
 
 /// Bytes of the packed right side.
 pub fn packed_len(n: usize, taps: usize, kc: usize) -> usize {

@@ -4,7 +4,10 @@
 //! tile; where the window is of a usual width and its taps lie side by side, each input column is also read once, for all the
 //! outputs that see it.
 
-use std::arch::x86_64::*;
+#[cfg(target_arch = "aarch64")]
+use std::arch::aarch64::float32x4_t;
+#[cfg(target_arch = "x86_64")]
+use std::arch::x86_64::{__m256, __m512};
 
 use super::arguments::Arguments;
 use super::vector::Vector;
@@ -29,7 +32,23 @@ macro_rules! each {
 static ZEROS: [f32; 16] = [0.0; 16];
 
 /// # Safety
+/// The CPU has NEON; the bounds that [`super::run`] asserts.
+#[cfg(target_arch = "aarch64")]
+#[target_feature(enable = "neon")]
+pub(super) unsafe fn neon(a: &Arguments<'_>, out: &mut [f32]) {
+    // SAFETY: the caller's promise.
+    unsafe {
+        match a.window.channels {
+            _ if narrow::suits(a.window) => narrow::kernel::<[float32x4_t; 2]>(a, out),
+            0..8 => plain::kernel(a, out),
+            _ => by_shape::<[float32x4_t; 2]>(a, out),
+        }
+    }
+}
+
+/// # Safety
 /// The CPU has AVX-512; the bounds that [`super::run`] asserts.
+#[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx2,fma,avx512f,avx512bw,avx512vl,avx512dq,avx512vnni")]
 pub(super) unsafe fn avx512(a: &Arguments<'_>, out: &mut [f32]) {
     // SAFETY: the caller's promise.
@@ -45,6 +64,7 @@ pub(super) unsafe fn avx512(a: &Arguments<'_>, out: &mut [f32]) {
 
 /// # Safety
 /// The CPU has AVX2 and FMA; the bounds that [`super::run`] asserts.
+#[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx2,fma")]
 pub(super) unsafe fn avx2(a: &Arguments<'_>, out: &mut [f32]) {
     // SAFETY: the caller's promise.
