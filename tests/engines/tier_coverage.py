@@ -19,6 +19,9 @@ CPU_FLAGS = {
 compared: set[str] = set()
 """The tiers whose answers were held against the reference in this run."""
 
+CODE = {"avxvnni": "avx2", "avx512vl": "avx2", "dotprod": "neon", "i8mm": "neon"}
+"""The tier whose code another one runs where it has none of its own."""
+
 
 def machine_tiers() -> list[str]:
     """The tiers that this machine can run, poorest first, found without octavo's own detection."""
