@@ -151,6 +151,7 @@ bench: build $(BENCH_VENV)/.locked
 	PYTHONPATH=python $(BENCH_VENV)/bin/python benches/sentences.py
 	PYTHONPATH=python $(BENCH_VENV)/bin/python benches/sentences.py --latency
 	PYTHONPATH=python $(BENCH_VENV)/bin/python benches/peers.py
+	PYTHONPATH=python $(BENCH_VENV)/bin/python benches/layers.py
 	PYTHONPATH=python $(BENCH_VENV)/bin/python benches/floats.py
 	PYTHONPATH=python $(BENCH_VENV)/bin/python benches/conformance.py
 

@@ -66,6 +66,59 @@ def write_sentences() -> Path:
     return path
 
 
+def write_layers() -> Path:
+    """Writes where each model's time goes: kinds of steps into the page on speed, layers beside it."""
+    report = json.loads((RESULTS / "layers.json").read_text())
+    limits = report["limits"]
+    bounds = ", ".join(f"{rate:.0f} on {tier}" for tier, rate in limits.items())
+    text = f"The most that a core here multiplies, in GMAC/s: {bounds}."
+    rows, parts = [], ["# Layers", "Written by `benches/layers.py`, not by hand.", text, _versions(report)]
+    for model, tiers in report["models"].items():
+        for tier, steps in tiers.items():
+            rows.append(_kinds(model, tier, steps, limits[tier]))
+            parts += [f"## {model}, {tier}", _layers(steps, limits[tier])]
+    path = RESULTS / "layers.md"
+    path.write_text("\n\n".join(parts) + "\n")
+    head = ["model", "tier", "us", "GMAC/s", "of the limit", *KINDS.values(), "other"]
+    page = ROOT / "docs" / "performance.md"
+    _replace(page, "layers", [text, _table(head, rows), _versions(report)])
+    return path
+
+
+KINDS = {"gemm": "products", "winograd": "Winograd", "depthwise": "depthwise", "quantize": "quantize"}
+"""Words of kernels' names, and what the steps are called whose kernels have them."""
+LEAST = 0.01
+"""The share of a model's time below which a step has no line of its own."""
+
+
+def _kinds(model: str, tier: str, steps: list[Row], limit: float) -> list[str]:
+    """A model's time on a tier, its speed, and what share kinds of steps have of the time."""
+    total, macs = sum(step["us"] for step in steps), sum(step["macs"] for step in steps)
+    rate = macs / total / 1e3
+    shares = dict.fromkeys([*KINDS.values(), "other"], 0.0)
+    for step in steps:
+        kind = next((KINDS[word] for word in reversed(KINDS) if word in step["kernel"]), "other")
+        shares[kind] += step["us"] / total
+    speed = [f"{total:.0f}", f"{rate:.0f}", f"{rate / limit:.2f}"]
+    return [model, tier, *speed, *(f"{share:.0%}" for share in shares.values())]
+
+
+def _layers(steps: list[Row], limit: float) -> str:
+    """A line for each step that takes some share of the time, the rest in one."""
+    total = sum(step["us"] for step in steps)
+    rows, rest = [], 0.0
+    for step in steps:
+        if step["us"] < LEAST * total:
+            rest += step["us"]
+            continue
+        rate = step["macs"] / step["us"] / 1e3
+        speed = [f"{rate:.0f}", f"{rate / limit:.2f}"] if step["macs"] else ["", ""]
+        what = f"{step['op']} {step['shape']}".strip()
+        rows.append([what, step["kernel"], f"{step['us']:.1f}", f"{step['us'] / total:.1%}", *speed])
+    rows.append(["all others", "", f"{rest:.1f}", f"{rest / total:.1%}", "", ""])
+    return _table(["step", "kernel", "us", "of the time", "GMAC/s", "of the limit"], rows)
+
+
 def _replace(path: Path, name: str, parts: list[str]) -> None:
     """Puts paragraphs between two marks of a page."""
     begin, end = f"<!-- {name}: by benches/tables.py -->", f"<!-- end of {name} -->"

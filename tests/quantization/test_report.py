@@ -118,24 +118,24 @@ def test_the_text_of_a_report():
 @pytest.mark.parametrize(
     ("op", "shape", "group", "named"),
     [
-        ("Conv", (8, 16, 1, 1), 1, True),
-        ("Conv", (8, 17, 1, 1), 1, False),
-        ("Conv", (8, 8, 3, 3), 1, True),
-        ("Conv", (8, 9, 3, 3), 1, False),
-        ("Conv", (8, 16, 1, 3), 1, True),
-        ("Conv", (8, 17, 1, 3), 1, False),
-        ("Conv", (32, 16, 3, 3), 2, True),
-        ("Conv", (34, 17, 3, 3), 2, False),
+        ("Conv", (8, 18, 1, 1), 1, True),
+        ("Conv", (8, 19, 1, 1), 1, False),
+        ("Conv", (8, 2, 3, 3), 1, True),
+        ("Conv", (8, 3, 3, 3), 1, False),
+        ("Conv", (8, 6, 1, 3), 1, True),
+        ("Conv", (8, 7, 1, 3), 1, False),
+        ("Conv", (32, 16, 1, 1), 2, True),
+        ("Conv", (38, 19, 1, 1), 2, False),
         ("Conv", (32, 1, 3, 3), 32, False),
         ("Conv", (32, 1, 3, 3), 1, True),
         ("ConvTranspose", (16, 20, 2, 2), 1, True),
         ("ConvTranspose", (17, 20, 2, 2), 1, False),
         ("ConvTranspose", (32, 20, 2, 2), 2, True),
-        ("Gemm", (16, 40), 1, True),
-        ("Gemm", (17, 40), 1, False),
+        ("Gemm", (18, 40), 1, True),
+        ("Gemm", (19, 40), 1, False),
     ],
 )
-def test_products_of_few_channels_are_named(op, shape, group, named):
+def test_products_of_short_sums_are_named(op, shape, group, named):
     channels = shape[0] if op != "Conv" else shape[1] * group
     size = (9, channels) if op == "Gemm" else (1, channels, 9, 9)
     attributes = "" if op == "Gemm" else f"<group = {group}>"
@@ -145,7 +145,7 @@ def test_products_of_few_channels_are_named(op, shape, group, named):
         model(text, w=rng.normal(size=shape)), rng.normal(size=(36, *size[1:])).astype("f4"), effort="fast"
     )
     assert quantized.report.slower == (["the_y"] if named else [])
-    line = "1 products of few channels can take longer than in float, on AVX2 above all:"
+    line = "1 products of short sums can take longer than in float, on AVX2 above all:"
     assert (line in str(quantized.report).splitlines()) == named
 
 

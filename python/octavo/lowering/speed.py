@@ -6,8 +6,8 @@ whose columns lie too far apart are left to code that finds the places of its ta
 grouped convolution is a product a group, which pays off where a group's sums are long. Elsewhere int8 takes
 1.1 to 40 times as long as float.
 
-Products of few channels stay in integers, for their neighbours would have to convert, and the report names
-them: AVX2 takes up to 3 times as long for one as by float, and VNNI gains little.
+Products of short sums stay in integers, for their neighbours would have to convert, and the report names
+them: AVX2 takes up to 2.3 times as long for one as by float, and VNNI gains little.
 
 The rules ask for shapes and attributes alone: a model becomes the same artifact on every machine.
 tests/engines/beside_float.py measures what they keep in integers without naming it, and
@@ -15,7 +15,7 @@ benches/depthwise_beside_float.rs of the crate octavo-kernels more of the depthw
 """
 
 from dataclasses import dataclass
-from math import ceil
+from math import ceil, prod
 
 from octavo.lowering.wiring import Unit, Wiring
 from octavo.program import Node, Program
@@ -41,8 +41,10 @@ GROUP_CHANNELS = 16
 """Input channels of a group from which on a product of windows gains."""
 POINTWISE_CHANNELS = 4
 """The same where the product reads pixels in place: as many as it multiplies at a time."""
-FEW_CHANNELS, FEW_TRANSFORMED = 16, 8
-"""Channels up to which a product can be slower than in float, and one by Winograd's transforms."""
+FEW_PRODUCTS = 18
+"""Products of a sum up to which integers can be slower than float..."""
+FEW_TRANSPOSED = 16
+"""... and channels of a transposed convolution, whose sums are a part of its window's."""
 
 
 def no_fast_kernel(wiring: Wiring, unit: Unit) -> str | None:
@@ -76,7 +78,7 @@ def is_depthwise(node: Node, weight: tuple[int | str, ...] | None) -> bool:
 
 
 def slower_products(program: Program) -> list[Node]:
-    """The integer products, but depthwise ones, of so few channels that float could be the faster."""
+    """The integer products, but depthwise ones, of such short sums that float could be the faster."""
     weights = {
         node.name: program.values[node.inputs[1]].shape or ()
         for node in program.nodes
@@ -87,15 +89,12 @@ def slower_products(program: Program) -> list[Node]:
 
 def _is_narrow(node: Node, weight: tuple[int | str, ...]) -> bool:
     if node.op == "QGemm":
-        return _number(weight[0]) <= FEW_CHANNELS
+        return _number(weight[0]) <= FEW_PRODUCTS
     if is_depthwise(node, weight):
         return False
-    is_transformed = (
-        node.op == "QConv"
-        and weight[2:] == (3, 3)
-        and {integer(node, "group"), *integers(node, "strides"), *integers(node, "dilations")} == {1}
-    )
-    return _number(weight[1]) <= (FEW_TRANSFORMED if is_transformed else FEW_CHANNELS)
+    if node.op == "QConvTranspose":
+        return _number(weight[1]) <= FEW_TRANSPOSED
+    return prod(map(_number, weight[1:])) <= FEW_PRODUCTS
 
 
 def _number(size: int | str) -> int:

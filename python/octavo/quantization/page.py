@@ -57,7 +57,7 @@ def _facts(report: Report) -> list[tuple[str, str]]:
     if not report.stays:
         facts.append(("stay float", "no op of the model"))
     if report.slower:
-        facts.append(("of few channels, float can be faster", ", ".join(report.slower)))
+        facts.append(("of short sums, float can be faster", ", ".join(report.slower)))
     facts.append(("stages", ", ".join(report.stages)))
     return facts
 

@@ -52,7 +52,7 @@ class Report:
     raised: step by step, the ops that were raised to int16 or float for `min_sqnr` or `max_drop`; the first
     step is the network before any was.
     given_tensors, given_weights: how many have the integers that the model itself gives them.
-    slower: the products in integers that float could be faster at on some CPUs, for their channels are few.
+    slower: the products in integers that float could be faster at on some CPUs, for their sums are short.
     """
 
     recipe: str
@@ -157,7 +157,7 @@ class Report:
             return []
         names = ", ".join(map(printable, self.slower))
         return [
-            f"{len(self.slower)} products of few channels can take longer than in float, on AVX2 above all:",
+            f"{len(self.slower)} products of short sums can take longer than in float, on AVX2 above all:",
             *textwrap.wrap(names, 110, **_INDENT),
         ]
 

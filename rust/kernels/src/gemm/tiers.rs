@@ -31,7 +31,7 @@ pub(crate) const AVX2: Entries = Entries {
     fast: Some(Tile { name: "avx2-u8i8-gemm-4x16c4", code: code!("x86_64": avx2::panel), rows: 4, units: 1 }),
     winograd: Some(Winograd {
         name: "avx2-u8i8-winograd-4x4",
-        channels: 8,
+        channels: 16,
         tiles: 2,
         input: Entry { name: "avx2-u8-winograd-pixels", code: code!("x86_64": avx2::winograd::input) },
         output: Entry { name: "avx2-u8i8-winograd-outputs", code: code!("x86_64": avx2::winograd::output) },
