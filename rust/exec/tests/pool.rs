@@ -234,10 +234,10 @@ fn dropping_the_pool_ends_its_workers() {
 /// So that each finds in its own cache what it wrote a job before.
 #[test]
 fn the_caller_takes_the_first_chunk_and_the_worker_the_last() {
-    let pool = Pool::new(2);
     let caller = std::thread::current().id();
-    let meet = Barrier::new(2);
     for _ in 0..20 {
+        // A worker that has slept may miss a job; one that starts looks for it first.
+        let (pool, meet) = (Pool::new(2), Barrier::new(2));
         let by_caller = [AtomicBool::new(false), AtomicBool::new(false)];
         pool.run(2, &|chunk| {
             meet.wait();
