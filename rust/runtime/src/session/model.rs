@@ -23,19 +23,21 @@ static LIVE: Mutex<Vec<Weak<Model>>> = Mutex::new(Vec::new());
 impl Model {
     /// The model of a Program: that of another session, where one has a Program that is equal bit by bit.
     pub fn of(program: Program) -> Arc<Model> {
-        let live: Vec<Arc<Model>> = lock(&LIVE).iter().filter_map(Weak::upgrade).collect();
-        // Without the lock: to compare large constants takes a while.
         let process = std::process::id();
-        let is_equal = |model: &Arc<Model>| model.process == process && model.whole.program == program;
-        if let Some(found) = live.into_iter().find(is_equal) {
-            return found;
-        }
         let model =
             Arc::new(Model { whole: Arc::new(Part::whole(program)), blocks: Mutex::default(), process });
-        let mut live = lock(&LIVE);
-        live.retain(|model| model.strong_count() > 0);
-        live.push(Arc::downgrade(&model));
-        model
+        let is_equal =
+            |other: &&Arc<Model>| other.process == process && other.whole.program == model.whole.program;
+        let mut seen: Vec<Arc<Model>> = Vec::new();
+        loop {
+            let unseen = live_but(&seen, &model);
+            // Without the lock: to compare large constants takes a while, in which others may come.
+            match unseen.iter().find(is_equal) {
+                Some(found) => return Arc::clone(found),
+                None if unseen.is_empty() => return model,
+                None => seen.extend(unseen),
+            }
+        }
     }
 
     /// The weights packed for a tier.
@@ -48,6 +50,18 @@ impl Model {
         blocks.push((isa, Arc::clone(&made)));
         made
     }
+}
+
+/// The models that there are, but for those that have been seen; where there are none, `model` becomes one of them.
+fn live_but(seen: &[Arc<Model>], model: &Arc<Model>) -> Vec<Arc<Model>> {
+    let mut live = lock(&LIVE);
+    live.retain(|model| model.strong_count() > 0);
+    let is_new = |model: &Arc<Model>| !seen.iter().any(|seen| Arc::ptr_eq(seen, model));
+    let unseen: Vec<_> = live.iter().filter_map(Weak::upgrade).filter(is_new).collect();
+    if unseen.is_empty() {
+        live.push(Arc::downgrade(model));
+    }
+    unseen
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -109,6 +123,23 @@ mod tests {
         let (plus, minus) = (with(0.0), with(-0.0));
         assert!(!Arc::ptr_eq(&model, &plus) && !Arc::ptr_eq(&plus, &minus));
         assert!(Arc::ptr_eq(&plus, &with(0.0)));
+    }
+
+    #[test]
+    fn threads_that_come_together_share_as_well() {
+        let mut program = Program::from_bytes(NETWORK).unwrap();
+        for round in 0..200 {
+            program.producer = format!("round {round}");
+            let start = std::sync::Barrier::new(2);
+            let of = || {
+                start.wait();
+                Model::of(program.clone())
+            };
+            let [one, other] = std::thread::scope(|scope| {
+                [scope.spawn(of), scope.spawn(of)].map(|thread| thread.join().unwrap())
+            });
+            assert!(Arc::ptr_eq(&one, &other), "round {round}");
+        }
     }
 
     #[test]
