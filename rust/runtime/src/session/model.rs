@@ -24,16 +24,20 @@ impl Model {
     /// The model of a Program: that of another session, where one has a Program that is equal bit by bit.
     pub fn of(program: Program) -> Arc<Model> {
         let process = std::process::id();
+        let find = |models: &[Arc<Model>], program: &Program| {
+            models.iter().find(|other| other.process == process && other.whole.program == *program).cloned()
+        };
+        let mut seen: Vec<Arc<Model>> = lock(&LIVE).iter().filter_map(Weak::upgrade).collect();
+        // Without the lock: to compare large constants takes a while, in which others may come.
+        if let Some(found) = find(&seen, &program) {
+            return found;
+        }
         let model =
             Arc::new(Model { whole: Arc::new(Part::whole(program)), blocks: Mutex::default(), process });
-        let is_equal =
-            |other: &&Arc<Model>| other.process == process && other.whole.program == model.whole.program;
-        let mut seen: Vec<Arc<Model>> = Vec::new();
         loop {
             let unseen = live_but(&seen, &model);
-            // Without the lock: to compare large constants takes a while, in which others may come.
-            match unseen.iter().find(is_equal) {
-                Some(found) => return Arc::clone(found),
+            match find(&unseen, &model.whole.program) {
+                Some(found) => return found,
                 None if unseen.is_empty() => return model,
                 None => seen.extend(unseen),
             }
