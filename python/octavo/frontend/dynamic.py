@@ -14,6 +14,7 @@ import onnx_ir.passes.common as common
 
 from octavo.frontend.inference import infer_shapes
 from octavo.frontend.kept import KEPT, PRODUCT, have_function
+from octavo.frontend.steps import initializer
 
 Array = npt.NDArray[Any]
 
@@ -56,7 +57,7 @@ def _keep(node: ir.Node) -> bool:
     for what, array in zip(
         ("weights", "scale", "zero", "bias"), (weights[0], scale, weights[1], bias), strict=True
     ):
-        inputs.append(_initializer(graph, f"{last.outputs[0].name}.{what}", array))
+        inputs.append(initializer(graph, f"{last.outputs[0].name}.{what}", np.ascontiguousarray(array)))
     made = ir.node(PRODUCT, inputs, domain=KEPT, name=node.name)
     outputs = last.outputs
     ir.convenience.replace_nodes_and_values(graph, last, [last], [made], outputs, made.outputs)
@@ -125,15 +126,3 @@ def _constant(value: ir.Value | None) -> Array | None:
         return None
     array: Array = value.const_value.numpy()
     return array
-
-
-def _initializer(graph: ir.Graph, name: str, array: Array) -> ir.Value:
-    """A new constant of the graph, with a name like that."""
-    while name in graph.initializers:
-        name += "_"
-    tensor = ir.Tensor(np.ascontiguousarray(array), name=name)
-    value = ir.Value(
-        name=name, type=ir.TensorType(tensor.dtype), shape=ir.Shape(array.shape), const_value=tensor
-    )
-    graph.register_initializer(value)
-    return value

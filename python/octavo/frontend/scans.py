@@ -12,6 +12,7 @@ import onnx_ir as ir
 
 from octavo.errors import ModelError
 from octavo.frontend.check import called
+from octavo.frontend.steps import initializer
 
 SCANS_OF_BATCHES = 8
 """The newest opset in which a Scan goes through a batch."""
@@ -69,16 +70,7 @@ class _Adding:
 
     def constant(self, number: int | list[int]) -> ir.Value:
         self._count += 1
-        name = f"{self._prefix}.constant{self._count}"
-        tensor = ir.tensor(np.array(number, np.int64), name=name)
-        value = ir.Value(
-            name=name,
-            type=ir.TensorType(tensor.dtype),
-            shape=ir.Shape(tensor.shape.numpy()),
-            const_value=tensor,
-        )
-        self.graph.register_initializer(value)
-        return value
+        return initializer(self.graph, f"{self._prefix}.constant{self._count}", np.array(number, np.int64))
 
     def length(self, value: ir.Value, axis: int) -> ir.Value:
         """A scalar: the length of an axis."""

@@ -2,10 +2,9 @@
 
 import onnx_ir as ir
 
-Axes = tuple[int | str | None, ...]
+from octavo.program.bodies import COUNTED
 
-_COUNTED = 2
-"""What a Loop and its body have before the state that is carried: the trips, and the condition."""
+Axes = tuple[int | str | None, ...]
 
 
 def name_apart(model: ir.Model) -> None:
@@ -37,7 +36,7 @@ class Carried:
         self._loops = [node for node in model.graph.all_nodes() if _is_loop(node)]
         self._known: dict[ir.Value, Axes | None] = {}
         for loop in self._loops:
-            for state in _body(loop).inputs[_COUNTED:]:
+            for state in _body(loop).inputs[COUNTED:]:
                 state.shape = None
 
     def __bool__(self) -> bool:
@@ -48,8 +47,8 @@ class Carried:
         changed = False
         for loop in self._loops:
             body = _body(loop)
-            for place, state in enumerate(body.inputs[_COUNTED:]):
-                first, after = loop.inputs[_COUNTED + place], body.outputs[1 + place]
+            for place, state in enumerate(body.inputs[COUNTED:]):
+                first, after = loop.inputs[COUNTED + place], body.outputs[1 + place]
                 shape = _axes(first)
                 if state in self._known:
                     shape = _joined(self._known[state], shape, state)
@@ -67,8 +66,8 @@ class Carried:
     def state(self) -> None:
         """Write what is known into the values."""
         for loop in self._loops:
-            for place, state in enumerate(_body(loop).inputs[_COUNTED:]):
-                first = loop.inputs[_COUNTED + place]
+            for place, state in enumerate(_body(loop).inputs[COUNTED:]):
+                first = loop.inputs[COUNTED + place]
                 state.type = state.type or (
                     None if first is None else first.type
                 )  # as bodies of ONNX's leave it

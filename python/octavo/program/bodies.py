@@ -141,13 +141,9 @@ def _check_given(program: Program, node: Node, name: str, wanted: list[str]) -> 
     outer = captured(node)
     if "" in outer:
         _fail(node, "what its bodies read from outside has no name")
-    twice = (
-        [read for place, read in enumerate(outer) if read in outer[:place]]
-        if len({*outer}) < len(outer)
-        else []
-    )
-    if twice:
-        _fail(node, f"what its bodies read from outside lists {twice[0]!r} twice")
+    if len({*outer}) < len(outer):
+        twice = next(read for place, read in enumerate(outer) if read in outer[:place])
+        _fail(node, f"what its bodies read from outside lists {twice!r} twice")
     for own, output in zip(given, wanted, strict=True):
         if program.values[own].dtype in PACKED:
             _fail(node, f"its {name!r} gives {own!r} of {program.values[own].dtype}, which is packed")
